@@ -1,0 +1,29 @@
+package sys
+
+import "golang.org/x/sys/unix"
+
+// pollCalls is epoll(7) and eventfd(2).
+type pollCalls interface {
+	EpollCreate() (int, error)
+	EpollCtl(epfd, op, fd int, ev *unix.EpollEvent) error
+	// EpollWait waits msec milliseconds: zero does not wait, -1 waits without bound.
+	EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error)
+	// Eventfd makes a non-blocking eventfd.
+	Eventfd() (int, error)
+}
+
+// EpollCreate implements Calls.
+func (Real) EpollCreate() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) }
+
+// Eventfd implements Calls.
+func (Real) Eventfd() (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }
+
+var optionTable = [optionsPerTable]place{
+	NoDelay:      {unix.IPPROTO_TCP, unix.TCP_NODELAY},
+	KeepAlive:    {unix.SOL_SOCKET, unix.SO_KEEPALIVE},
+	KeepIdle:     {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE},
+	NotSentLowat: {unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT},
+	UserTimeout:  {unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT},
+	SendBuffer:   {unix.SOL_SOCKET, unix.SO_SNDBUF},
+	PendingError: {unix.SOL_SOCKET, unix.SO_ERROR},
+}

@@ -1,0 +1,55 @@
+// Package sys is the seam between Sluice and the operating system: every system call of the reactor and of
+// connections, and the clock, go through Calls.
+//
+// The real implementation has no state; package reactortest has a scripted one. One indirect call is nothing beside the
+// call it stands for (BenchmarkSeam in package reactor measures it).
+package sys
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrUnsupported says that this system has no such call or option.
+var ErrUnsupported = errors.New("not supported on this system")
+
+// Calls is what the reactor and its connections ask of a kernel. Descriptors are non-blocking. Errors are plain
+// syscall.Errno values, never wrapped, so that EAGAIN costs nothing to compare. No method blocks except the poller's wait
+// with a timeout other than zero.
+type Calls interface {
+	// Now is the monotonic time since an arbitrary start.
+	Now() time.Duration
+
+	// Accept takes one connection from a listening descriptor, as accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC.
+	Accept(fd int) (int, error)
+	// Read is read(2). Zero bytes and no error is the end of the stream.
+	Read(fd int, p []byte) (int, error)
+	// Write is write(2) to a socket; it never raises SIGPIPE.
+	Write(fd int, p []byte) (int, error)
+	// CloseWrite is shutdown(2) with SHUT_WR.
+	CloseWrite(fd int) error
+	// Close is close(2). The descriptor is gone whatever it returns.
+	Close(fd int) error
+	// SetOption sets a socket option, or returns ErrUnsupported where the system has none of that meaning.
+	SetOption(fd int, o Option, value int) error
+	// Option reads a socket option.
+	Option(fd int, o Option) (int, error)
+
+	pollCalls
+}
+
+// An Option is a socket option in words that mean the same on every system.
+type Option int
+
+// The options a connection uses; values are in the unit named here.
+const (
+	NoDelay         Option = iota // TCP_NODELAY: 0 or 1
+	KeepAlive                     // SO_KEEPALIVE: 0 or 1
+	KeepIdle                      // TCP_KEEPIDLE: seconds
+	NotSentLowat                  // TCP_NOTSENT_LOWAT: bytes
+	UserTimeout                   // TCP_USER_TIMEOUT: milliseconds
+	SendBuffer                    // SO_SNDBUF: bytes
+	AbortOnClose                  // SO_LINGER on with a timeout of zero: close(2) sends RST and frees the kernel's buffers
+	PendingError                  // SO_ERROR, read only: reading clears it
+	optionsPerTable               // number of options
+)

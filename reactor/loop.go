@@ -1,0 +1,424 @@
+package reactor
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/reactor/internal/sys"
+)
+
+const (
+	wheelTick  = 20 * time.Millisecond
+	wheelSlots = 2048 // 41 s a turn: longer than the ping interval
+	// timersPerTick bounds the timer phase, so that thousands of timeouts due at once do not hold up the others' events.
+	timersPerTick = 1024
+	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole process (SIGSTOP, a
+	// suspended machine): the loop's clock then leaves it out, and nobody is timed out for what we did not hear.
+	pauseMin = 2 * time.Second
+)
+
+// Options configure a Loop. The zero value is usable.
+type Options struct {
+	Kernel     Kernel // nil: the operating system
+	EventsMax  int    // events taken from the kernel per tick; default 512
+	SourcesMax int    // sources registered at a time; default 1<<20
+	MailboxMax int    // tasks waiting at a time; default 4096
+}
+
+// A Source is anything a loop watches: a connection, a listener. OnEvent is called on the loop and must not block. Several
+// conditions may come in one event.
+type Source interface {
+	OnEvent(l *Loop, ev Event)
+}
+
+// A Hook runs at the end of every tick, when the tick's events are handled and before the loop waits. It returns how long
+// the loop may sleep at most: zero when it has left work behind, negative when it does not mind.
+type Hook func(l *Loop) time.Duration
+
+// A Loop is a reactor: one goroutine that waits for its sources' readiness and owns all of their state. Nothing in it is
+// locked. Other goroutines reach it through Post, Wake and Stop alone; every other method belongs to the goroutine that
+// runs the loop (and, before Run, to the one that made it).
+type Loop struct {
+	kernel Kernel
+	poller *Poller
+
+	sources  *Slab[entry]
+	events   []Event
+	requeued []Token // visited next tick, although the kernel will not say so
+	visiting []Token
+	closing  []Token
+	wheel    *Wheel
+	expired  []Token
+	hooks    []Hook
+	hooksMax time.Duration // how long the hooks of this tick let us sleep
+
+	now     time.Duration
+	realNow time.Duration // the kernel's clock at the start of this tick
+	pauses  time.Duration // all the time the process stood still, left out of now
+
+	mailbox  mailbox
+	signal   atomic.Bool // somebody called Wake since the tick began
+	sleeping atomic.Bool // the loop waits, or is about to
+	stopping atomic.Bool
+	wakeMu   sync.Mutex // held while waking, so that a released poller's descriptor is never written to
+	released bool       // guarded by wakeMu
+
+	stats Stats
+}
+
+// entry is a source as its loop sees it.
+type entry struct {
+	source   Source
+	fd       int32
+	mode     Mode
+	again    ready // what to report at the next visit; zero when not requeued
+	isClosed bool  // closes at the end of this tick; deaf from now on
+}
+
+// Stats count what a loop saw since it began.
+type Stats struct {
+	Ticks       uint64
+	Events      uint64 // delivered, from the kernel and requeued
+	StaleEvents uint64 // dropped: their source was closed earlier in the tick, or its slot reused
+	Pauses      uint64 // times the whole process stood still, see Loop.Now
+}
+
+// NewLoop returns a loop that is ready to Run.
+func NewLoop(o Options) (*Loop, error) {
+	if o.Kernel == nil {
+		o.Kernel = sys.Real{}
+	}
+	p, err := newPoller(o.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	now := o.Kernel.Now()
+	return &Loop{
+		kernel:  o.Kernel,
+		poller:  p,
+		sources: NewSlab[entry](orDefault(o.SourcesMax, 1<<20)),
+		events:  make([]Event, 0, orDefault(o.EventsMax, 512)),
+		wheel:   NewWheel(wheelTick, wheelSlots, now),
+		expired: make([]Token, 0, timersPerTick),
+		mailbox: mailbox{limit: orDefault(o.MailboxMax, 4096)},
+		now:     now,
+		realNow: now,
+	}, nil
+}
+
+func orDefault(value, otherwise int) int {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// Run ticks until Stop, then closes every descriptor the loop holds. It returns an error only when the poller fails,
+// which leaves the loop unable to serve.
+func (l *Loop) Run() error {
+	defer l.Release()
+	for !l.stopping.Load() {
+		if err := l.Tick(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tick makes one pass: wait, events, requeued, mailbox, timers, hooks, close. Descriptors close last, so that a number
+// cannot be reused while events that carry it are still to be handled. Tests and simulations step a loop with it;
+// everybody else calls Run.
+func (l *Loop) Tick() error {
+	if err := l.wait(); err != nil {
+		return err
+	}
+	l.stats.Ticks++
+	l.dispatch()
+	l.visitRequeued()
+	l.runMailbox()
+	l.runTimers()
+	l.runHooks()
+	l.closeSources()
+	return nil
+}
+
+// wait sleeps until something is to be done. The order of its steps makes every Wake count: whoever calls it either finds
+// the loop asleep, and writes to the poller, or has set the signal that the loop reads after saying that it sleeps.
+func (l *Loop) wait() error {
+	timeout := l.timeout()
+	if timeout != 0 {
+		l.sleeping.Store(true)
+		if l.signal.Load() || l.stopping.Load() {
+			timeout = 0
+		}
+	}
+	events, err := l.poller.Wait(l.events[:0], timeout)
+	l.sleeping.Store(false)
+	l.signal.Store(false) // before the mailbox and the hooks look at what the wakers left
+	l.events = events
+	l.readClock(timeout)
+	return err
+}
+
+// timeout is how long the next wait may last: zero with work left, negative without bound.
+func (l *Loop) timeout() time.Duration {
+	if len(l.requeued) > 0 || len(l.expired) > 0 {
+		return 0
+	}
+	timeout := l.hooksMax
+	if due, ok := l.wheel.Next(); ok {
+		if left := max(0, due-l.Elapsed()); timeout < 0 || left < timeout {
+			timeout = left
+		}
+	}
+	return timeout
+}
+
+// readClock moves the loop's clock, leaving out the time in which the process stood still.
+func (l *Loop) readClock(timeout time.Duration) {
+	now := l.kernel.Now()
+	passed := now - l.realNow
+	l.realNow = now
+	if timeout >= 0 && passed > timeout+pauseMin {
+		l.pauses += passed - timeout
+		l.stats.Pauses++
+	}
+	l.now = now - l.pauses
+}
+
+func (l *Loop) dispatch() {
+	for _, ev := range l.events {
+		l.deliver(ev)
+	}
+}
+
+func (l *Loop) deliver(ev Event) {
+	e, ok := l.sources.Get(ev.Token)
+	if !ok || e.isClosed {
+		l.stats.StaleEvents++
+		return
+	}
+	l.stats.Events++
+	e.source.OnEvent(l, ev)
+}
+
+// visitRequeued visits those whose budget ended before the kernel said EAGAIN. Who asks again is visited in the next
+// tick, after the others' events.
+func (l *Loop) visitRequeued() {
+	l.visiting, l.requeued = l.requeued, l.visiting[:0]
+	for _, t := range l.visiting {
+		e, ok := l.sources.Get(t)
+		if !ok || e.isClosed {
+			continue
+		}
+		ev := Event{Token: t, ready: e.again}
+		e.again = 0
+		l.stats.Events++
+		e.source.OnEvent(l, ev)
+	}
+}
+
+func (l *Loop) runMailbox() {
+	for _, task := range l.mailbox.take() {
+		task(l)
+	}
+}
+
+func (l *Loop) runTimers() {
+	l.expired = l.wheel.Expire(l.now, l.expired[:0])
+	for _, t := range l.expired {
+		if e, ok := l.sources.Get(t); ok && !e.isClosed {
+			e.source.OnEvent(l, Event{Token: t, ready: readyTimeout})
+		}
+	}
+	if len(l.expired) < cap(l.expired) {
+		l.expired = l.expired[:0] // All that were due have fired; what is left would keep the loop from sleeping.
+	}
+}
+
+func (l *Loop) runHooks() {
+	l.hooksMax = -1
+	for _, hook := range l.hooks {
+		if d := hook(l); d >= 0 && (l.hooksMax < 0 || d < l.hooksMax) {
+			l.hooksMax = d
+		}
+	}
+}
+
+func (l *Loop) closeSources() {
+	for i := 0; i < len(l.closing); i++ {
+		t := l.closing[i]
+		e, _ := l.sources.Get(t)
+		// Deregister first: a descriptor that was duplicated would go on reporting. Its failure changes nothing here.
+		_ = l.poller.Deregister(int(e.fd))
+		_ = l.kernel.Close(int(e.fd)) // The descriptor is gone whatever close(2) says, and its peer too.
+		l.sources.Remove(t)
+	}
+	l.closing = l.closing[:0]
+}
+
+// Release closes every source's descriptor and the poller. Run does it by itself; it is for loops that are stepped.
+func (l *Loop) Release() {
+	l.stopping.Store(true)
+	l.mailbox.close()
+	for t := range l.sources.All {
+		l.Close(t)
+	}
+	l.closeSources()
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	if !l.released {
+		l.released = true
+		_ = l.poller.Close()
+	}
+}
+
+// Register watches the non-blocking fd for src. From here on the loop owns fd, and closes it; after an error it does not.
+func (l *Loop) Register(fd int, in Interest, m Mode, src Source) (Token, error) {
+	t, ok := l.sources.Insert(entry{source: src, fd: int32(fd), mode: m})
+	if !ok {
+		return 0, fmt.Errorf("reactor: register fd %d: %d sources already", fd, l.sources.Len())
+	}
+	if err := l.poller.Register(fd, t, in, m); err != nil {
+		l.sources.Remove(t)
+		return 0, err
+	}
+	return t, nil
+}
+
+// Rearm replaces what t is watched for and looks at the readiness anew: a condition that holds now is reported.
+func (l *Loop) Rearm(t Token, in Interest) error {
+	e, ok := l.live(t)
+	if !ok {
+		return fmt.Errorf("reactor: rearm %v: %w", t, ErrClosed)
+	}
+	return l.poller.Reregister(int(e.fd), t, in, e.mode)
+}
+
+// Requeue makes the loop visit t in the next tick as though the kernel had reported in: its budget ended before EAGAIN,
+// so no new edge will come.
+func (l *Loop) Requeue(t Token, in Interest) {
+	e, ok := l.live(t)
+	if !ok {
+		return
+	}
+	if e.again == 0 {
+		l.requeued = append(l.requeued, t)
+	}
+	if in&Readable != 0 {
+		e.again |= readyRead
+	}
+	if in&Writable != 0 {
+		e.again |= readyWrite
+	}
+}
+
+// SetTimer makes t's one timer fire after the given time instead of whatever it had; zero cancels it.
+func (l *Loop) SetTimer(t Token, after time.Duration) {
+	if after <= 0 {
+		l.wheel.Cancel(t)
+		return
+	}
+	if _, ok := l.live(t); ok {
+		l.wheel.Set(t, l.now+after)
+	}
+}
+
+// Close ends t: no event reaches its source any more, and its descriptor closes at the end of this tick.
+func (l *Loop) Close(t Token) {
+	e, ok := l.live(t)
+	if !ok {
+		return
+	}
+	e.isClosed = true
+	l.wheel.Cancel(t)
+	l.closing = append(l.closing, t)
+}
+
+// Detach stops watching t and gives its descriptor to the caller, who owns it from here on.
+func (l *Loop) Detach(t Token) (fd int, err error) {
+	e, ok := l.live(t)
+	if !ok {
+		return -1, fmt.Errorf("reactor: detach %v: %w", t, ErrClosed)
+	}
+	fd = int(e.fd)
+	if err := l.poller.Deregister(fd); err != nil {
+		return -1, err
+	}
+	l.wheel.Cancel(t)
+	l.sources.Remove(t)
+	return fd, nil
+}
+
+func (l *Loop) live(t Token) (*entry, bool) {
+	e, ok := l.sources.Get(t)
+	return e, ok && !e.isClosed
+}
+
+// BeforeSleep adds a hook; hooks run in the order they were added.
+func (l *Loop) BeforeSleep(hook Hook) { l.hooks = append(l.hooks, hook) }
+
+// Now is the loop's clock: monotonic, read once per tick, and standing still while the whole process did, so that a
+// gateway that was stopped for ten seconds does not time out everybody on waking.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Elapsed is the loop's clock read anew, for measuring inside a tick.
+func (l *Loop) Elapsed() time.Duration { return l.kernel.Now() - l.pauses }
+
+// Kernel is the seam that sources make their system calls through.
+func (l *Loop) Kernel() Kernel { return l.kernel }
+
+// Sources yields every source, closing ones left out; it is an iter.Seq2. A source may be closed meanwhile.
+func (l *Loop) Sources(yield func(Token, Source) bool) {
+	for t, e := range l.sources.All {
+		if !e.isClosed && !yield(t, e.source) {
+			return
+		}
+	}
+}
+
+// Source returns the source of t, unless t is stale or closing.
+func (l *Loop) Source(t Token) (Source, bool) {
+	e, ok := l.live(t)
+	if !ok {
+		return nil, false
+	}
+	return e.source, true
+}
+
+// Len is the number of sources registered, closing ones included.
+func (l *Loop) Len() int { return l.sources.Len() }
+
+// Stats returns the counters as they stand.
+func (l *Loop) Stats() Stats { return l.stats }
+
+// Post runs task on the loop in its next tick. Any goroutine may call it. False means that the mailbox is full or the loop
+// has ended, and that task will not run.
+func (l *Loop) Post(task func(*Loop)) bool {
+	if !l.mailbox.put(task) {
+		return false
+	}
+	l.Wake()
+	return true
+}
+
+// Wake makes the loop pass through one more tick, hooks included. Any goroutine may call it; calls coalesce, and a loop
+// that is awake costs no system call.
+func (l *Loop) Wake() {
+	if l.signal.Swap(true) || !l.sleeping.Load() {
+		return
+	}
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	if !l.released {
+		_ = l.poller.Wake() // The eventfd or pipe of a running loop does not fail.
+	}
+}
+
+// Stop makes Run return after the present tick. Any goroutine may call it.
+func (l *Loop) Stop() {
+	l.stopping.Store(true)
+	l.Wake()
+}
