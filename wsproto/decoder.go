@@ -1,0 +1,319 @@
+package wsproto
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"sync"
+
+	"github.com/gobwas/pool/pbytes"
+	"github.com/gobwas/ws"
+)
+
+// A Message is a whole data message, its fragments joined, or a control frame. Op zero means none.
+type Message struct {
+	Op      Opcode
+	Payload []byte
+}
+
+// A Decoder turns the bytes of one connection into messages, however the bytes are cut. The zero value with a Limit is
+// ready, at the start of a stream. It belongs to one goroutine and may be moved by assignment as long as
+// only the copy is used from then on; a Decoder that is Idle may be forgotten and a new one used in its place.
+//
+//	 ┌────────── next frame ──────────┐
+//	 ▼                                │
+//	header ──all its bytes──▶ payload ┴─FIN, or a control frame──▶ Message
+//	 └───────────any byte that breaks a rule───────────▶ Violation, for good
+//
+// It holds bytes only for what came in pieces: up to 13 of a header in itself, a control payload in a block of 125, and a
+// message in a buffer that grows with what has arrived, never with what was announced.
+type Decoder struct {
+	// Limit is the most payload bytes a data message may have, all fragments together. Zero admits only empty messages.
+	Limit int
+	// Client says whose end this is: a client's, which takes frames without a mask, or a server's, which takes masked ones.
+	Client bool
+
+	failed  Violation     // what ended the stream; sticky
+	msgOp   Opcode        // of the data message under way; zero between messages
+	op      Opcode        // of the frame under way
+	fin     bool          // of the frame under way
+	inFrame bool          // a header was taken and its payload is not complete
+	hdrLen  uint8         // bytes in hdr; zero unless the source ended inside a header
+	text    utf8Validator // of the text message under way
+	hdr     [maxHeader]byte
+	mask    [4]byte
+	length  int                      // payload bytes of the frame under way …
+	off     int                      // … and how many of them were taken
+	buf     []byte                   // the data message under way, or returned last
+	control *[MaxControlPayload]byte // the control payload under way, or returned last
+}
+
+// minBuffer is where assembly begins: a client that announces much and sends little holds this little.
+const minBuffer = 256
+
+var (
+	// messageBuffers holds what messages are assembled in; larger ones than 4 MiB are left to the collector.
+	messageBuffers = pbytes.New(minBuffer, 4<<20)
+	controlBuffers = sync.Pool{New: func() any { return new([MaxControlPayload]byte) }}
+)
+
+// Next takes bytes from src and returns at most one message; n is how many it took. Call it again with the rest until it
+// returns no message (Op zero) and no error: then src is exhausted. err is a Violation; it comes at the first byte that breaks
+// a rule, after every message before it was returned, and for every call from then on.
+//
+// A payload that lies whole in src is unmasked there and returned without a copy, so src must be writable; bytes behind n
+// are not touched. Payload is valid until the next call of Next or Release, or until src is overwritten.
+func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
+	d.recycle()
+	for d.failed == 0 {
+		if !d.inFrame {
+			n += d.takeHeader(src[n:])
+			if !d.inFrame {
+				break
+			}
+		}
+		var taken int
+		msg, taken = d.takePayload(src[n:])
+		n += taken
+		if msg.Op != 0 || d.inFrame {
+			break
+		}
+	}
+	if d.failed != 0 {
+		d.freeBuffers()
+		return Message{}, n, d.failed
+	}
+	return msg, n, nil
+}
+
+// Idle reports whether the stream is between messages and the Decoder holds nothing: no partial header, frame, message
+// or buffer. It is so once Next has returned without a message and nothing is half read.
+func (d *Decoder) Idle() bool {
+	return d.failed == 0 && d.msgOp == 0 && !d.inFrame && d.hdrLen == 0 && d.buf == nil && d.control == nil
+}
+
+// Held returns how many bytes of buffers the Decoder holds beside itself: at most Limit for a message, and one control
+// payload.
+func (d *Decoder) Held() int {
+	held := cap(d.buf)
+	if d.control != nil {
+		held += len(d.control)
+	}
+	return held
+}
+
+// Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the connection closes.
+func (d *Decoder) Release() {
+	d.freeBuffers()
+	*d = Decoder{Limit: d.Limit, Client: d.Client}
+}
+
+// takeHeader takes what src has of a header and, once it is whole, begins the frame.
+func (d *Decoder) takeHeader(src []byte) (n int) {
+	if d.hdrLen == 0 {
+		size := d.checkHeader(src)
+		if d.failed == 0 && size <= len(src) {
+			d.beginFrame(src[:size])
+			return size
+		}
+	}
+	for d.failed == 0 && n < len(src) {
+		size := d.checkHeader(d.hdr[:d.hdrLen])
+		taken := copy(d.hdr[d.hdrLen:size], src[n:])
+		d.hdrLen += uint8(taken)
+		n += taken
+		size = d.checkHeader(d.hdr[:d.hdrLen])
+		if d.failed == 0 && int(d.hdrLen) == size {
+			d.beginFrame(d.hdr[:size])
+			d.hdrLen = 0
+			return n
+		}
+	}
+	return n
+}
+
+// checkHeader sets d.failed if the bytes of a header, of which h has the first few, break a rule. It returns the length
+// of the header as far as these bytes tell: h is whole when it has that many.
+func (d *Decoder) checkHeader(h []byte) (size int) {
+	if len(h) == 0 {
+		return 2
+	}
+	d.failed = d.checkFirstByte(h[0])
+	if d.failed != 0 || len(h) == 1 {
+		return 2
+	}
+	d.failed = d.checkSecondByte(Opcode(h[0]&opBits), h[1])
+	size = 2
+	switch h[1] & codeBits {
+	case length16:
+		size += 2
+	case length64:
+		size += 8
+	}
+	if d.failed == 0 && len(h) >= size {
+		d.failed = d.checkLength(h)
+	}
+	if h[1]&maskBit != 0 {
+		size += 4
+	}
+	return size
+}
+
+func (d *Decoder) checkFirstByte(b byte) Violation {
+	op := Opcode(b & opBits)
+	switch {
+	case b&rsvBits != 0:
+		return ErrReservedBits
+	case op.isReserved():
+		return ErrReservedOpcode
+	case op.IsControl() && b&finBit == 0:
+		return ErrControlFragmented
+	case op == OpContinuation && d.msgOp == 0:
+		return ErrUnexpectedContinuation
+	case (op == OpText || op == OpBinary) && d.msgOp != 0:
+		return ErrExpectedContinuation
+	}
+	return 0
+}
+
+func (d *Decoder) checkSecondByte(op Opcode, b byte) Violation {
+	masked := b&maskBit != 0
+	switch {
+	case !masked && !d.Client:
+		return ErrUnmasked
+	case masked && d.Client:
+		return ErrMasked
+	case op.IsControl() && b&codeBits > MaxControlPayload:
+		return ErrControlTooLong
+	}
+	return 0
+}
+
+// checkLength judges the length before a byte of payload is looked at: what is too big costs nothing.
+func (d *Decoder) checkLength(h []byte) Violation {
+	length := headerLength(h)
+	switch code := h[1] & codeBits; {
+	case length > math.MaxInt64:
+		return ErrLengthMSB
+	case code == length16 && length < length16, code == length64 && length <= math.MaxUint16:
+		return ErrLengthNotMinimal
+	case !Opcode(h[0]&opBits).IsControl() && length > uint64(max(0, d.Limit-len(d.buf))):
+		return ErrTooBig
+	}
+	return 0
+}
+
+// headerLength returns the payload length that h announces; h reaches to the end of it.
+func headerLength(h []byte) uint64 {
+	switch code := h[1] & codeBits; code {
+	case length16:
+		return uint64(binary.BigEndian.Uint16(h[2:]))
+	case length64:
+		return binary.BigEndian.Uint64(h[2:])
+	default:
+		return uint64(code)
+	}
+}
+
+// beginFrame enters the frame whose whole and valid header is h.
+func (d *Decoder) beginFrame(h []byte) {
+	d.op = Opcode(h[0] & opBits)
+	d.fin = h[0]&finBit != 0
+	d.length, d.off = int(headerLength(h)), 0
+	if !d.Client {
+		d.mask = [4]byte(h[len(h)-4:])
+	}
+	if d.op == OpText || d.op == OpBinary {
+		d.msgOp = d.op
+		d.text = utf8Validator{}
+	}
+	d.inFrame = true
+}
+
+// takePayload takes what src has of the frame's payload and returns the message that it completes, if it does.
+func (d *Decoder) takePayload(src []byte) (msg Message, n int) {
+	n = min(len(src), d.length-d.off)
+	part := src[:n:n]
+	if !d.Client {
+		ws.Cipher(part, d.mask, d.off)
+	}
+	d.off += n
+	d.inFrame = d.off < d.length
+	if d.op.IsControl() {
+		return d.takeControl(part), n
+	}
+	return d.takeData(part), n
+}
+
+// takeControl returns the control frame if part completes it. It leaves the message around it alone.
+func (d *Decoder) takeControl(part []byte) Message {
+	if len(part) == d.length {
+		return Message{d.op, part}
+	}
+	if len(part) == 0 {
+		return Message{} // src ended behind the header: nothing to hold yet
+	}
+	if d.control == nil {
+		d.control = controlBuffers.Get().(*[MaxControlPayload]byte)
+	}
+	copy(d.control[d.off-len(part):], part)
+	if d.inFrame {
+		return Message{}
+	}
+	return Message{d.op, d.control[:d.length]}
+}
+
+// takeData returns the data message if part completes it.
+func (d *Decoder) takeData(part []byte) Message {
+	done := d.fin && !d.inFrame
+	if d.msgOp == OpText && (!d.text.valid(part) || done && !d.text.complete()) {
+		d.failed = ErrInvalidUTF8
+		return Message{}
+	}
+	if !done {
+		d.store(part)
+		return Message{}
+	}
+	msg := Message{d.msgOp, part}
+	if len(d.buf) > 0 {
+		d.store(part)
+		msg.Payload = d.buf
+	}
+	d.msgOp = 0
+	return msg
+}
+
+// store appends part to the buffer. A full one is exchanged for the next power of two, cut at Limit, so that old and new
+// together stay below twice the limit.
+func (d *Decoder) store(part []byte) {
+	need := len(d.buf) + len(part)
+	if need > cap(d.buf) {
+		var grown []byte
+		if size := max(minBuffer, 1<<bits.Len(uint(need-1))); size <= d.Limit {
+			grown = messageBuffers.GetCap(size)
+		} else {
+			grown = make([]byte, 0, d.Limit)
+		}
+		grown = append(grown, d.buf...)
+		messageBuffers.Put(d.buf)
+		d.buf = grown
+	}
+	d.buf = append(d.buf, part...)
+}
+
+// recycle gives back the buffers of the message that was returned last: its time is over.
+func (d *Decoder) recycle() {
+	if d.msgOp == 0 && d.buf != nil {
+		messageBuffers.Put(d.buf)
+		d.buf = nil
+	}
+	if !d.inFrame && d.control != nil {
+		controlBuffers.Put(d.control)
+		d.control = nil
+	}
+}
+
+func (d *Decoder) freeBuffers() {
+	d.msgOp, d.inFrame = 0, false
+	d.recycle()
+}

@@ -1,0 +1,136 @@
+package wsproto
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// A Reason says why a request was refused: a metric label, a log word, and the row of one table.
+type Reason uint8
+
+// The reasons. Those behind ReasonKey are not found here but by the caller, who alone knows rooms, policies, load and time.
+const (
+	ReasonRequestLine   Reason = iota + 1 // 400: not "method target version"
+	ReasonTarget                          // 400: target or its percent-encoding malformed
+	ReasonTargetLength                    // 414: target over MaxTargetBytes
+	ReasonHTTPVersion                     // 505: not HTTP/1.1 or a later 1.x
+	ReasonHeadSize                        // 431: head over MaxHeadBytes
+	ReasonHeaderCount                     // 431: more than MaxHeaders headers
+	ReasonHeader                          // 400: malformed header line, or Origin twice
+	ReasonHost                            // 400: Host missing, doubled or malformed
+	ReasonMethod                          // 405: not GET
+	ReasonBody                            // 400: Content-Length or Transfer-Encoding
+	ReasonNoUpgrade                       // 426: no upgrade to websocket asked for
+	ReasonConnection                      // 400: Connection lacks the token "upgrade"
+	ReasonVersionHeader                   // 400: Sec-WebSocket-Version missing or doubled
+	ReasonVersion                         // 426: Sec-WebSocket-Version is not 13
+	ReasonKey                             // 400: Sec-WebSocket-Key missing, doubled or not 16 bytes in base64
+
+	ReasonRoomName    // 400: the path names no possible room
+	ReasonOrigin      // 403: origin not allowed
+	ReasonNotFound    // 404: nothing lives at this path
+	ReasonTimeout     // 408: head not complete in time
+	ReasonUnavailable // 503: at a limit, or draining
+
+	NumReasons
+)
+
+// A Refusal is the answer to a request that is refused. Text is for a person; it never repeats input, because
+// what reflects can be made to say anything.
+type Refusal struct {
+	Status int    // HTTP status code
+	Reason Reason // why
+	Text   string // one line, without line end
+	Header string // extra header lines, each with CRLF
+
+	name   string // of the reason, in metrics
+	noBody bool   // answers HEAD
+}
+
+const (
+	allowGet       = "Allow: GET\r\n"
+	upgradeVersion = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+var refusals = [NumReasons]Refusal{
+	ReasonRequestLine:  {Status: 400, name: "request_line", Text: "The request line is malformed."},
+	ReasonTarget:       {Status: 400, name: "target", Text: "The request target is malformed."},
+	ReasonTargetLength: {Status: 414, name: "target_length", Text: "The request target is too long."},
+	ReasonHTTPVersion:  {Status: 505, name: "http_version", Text: "This server speaks HTTP/1.1."},
+	ReasonHeadSize:     {Status: 431, name: "head_size", Text: "The request head is too large."},
+	ReasonHeaderCount:  {Status: 431, name: "header_count", Text: "The request has too many headers."},
+	ReasonHeader:       {Status: 400, name: "header", Text: "A header is malformed."},
+	ReasonHost:         {Status: 400, name: "host", Text: "There must be exactly one valid Host header."},
+	ReasonMethod:       {Status: 405, name: "method", Text: "A WebSocket handshake is a GET request.", Header: allowGet},
+	ReasonBody:         {Status: 400, name: "body", Text: "A WebSocket handshake has no body."},
+	ReasonNoUpgrade: {
+		Status: 426, name: "no_upgrade", Header: upgradeVersion,
+		Text: "This is a WebSocket endpoint. Connect with a WebSocket client, for example new WebSocket(\"ws://...\") in a browser.",
+	},
+	ReasonConnection:    {Status: 400, name: "connection", Text: "The Connection header lacks \"Upgrade\"; a proxy may have removed it."},
+	ReasonVersionHeader: {Status: 400, name: "version_header", Text: "There must be exactly one Sec-WebSocket-Version header."},
+	ReasonVersion:       {Status: 426, name: "version", Text: "This server speaks WebSocket version 13.", Header: upgradeVersion},
+	ReasonKey:           {Status: 400, name: "key", Text: "There must be exactly one Sec-WebSocket-Key header, with 16 bytes in base64."},
+	ReasonRoomName:      {Status: 400, name: "room_name", Text: "This is not a room name."},
+	ReasonOrigin:        {Status: 403, name: "origin", Text: "Pages of this origin may not connect."},
+	ReasonNotFound:      {Status: 404, name: "not_found", Text: "Nothing here."},
+	ReasonTimeout:       {Status: 408, name: "timeout", Text: "The request took too long."},
+	ReasonUnavailable:   {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: "Retry-After: 5\r\n"},
+}
+
+// refusedHead answers HEAD, whose response must not have a body (RFC 9110 §9.3.2).
+var refusedHead = Refusal{Status: 405, name: "method", Header: allowGet, noBody: true}
+
+func init() {
+	for reason := range refusals {
+		refusals[reason].Reason = Reason(reason)
+	}
+	refusedHead.Reason, refusedHead.Text = ReasonMethod, refusals[ReasonMethod].Text
+}
+
+// Refuse returns the refusal for a reason. It is shared: not to be changed.
+func Refuse(reason Reason) *Refusal { return &refusals[reason] }
+
+// RefuseHead returns the refusal for a head that has MaxHeadBytes bytes and no end: 414 when it is still in its first
+// line, else 431.
+func RefuseHead(buf []byte) *Refusal {
+	if _, _, ok := cutLine(buf); !ok {
+		return Refuse(ReasonTargetLength)
+	}
+	return Refuse(ReasonHeadSize)
+}
+
+// String returns the reason in snake case, as a metric label has it.
+func (r Reason) String() string {
+	if r == 0 || r >= NumReasons {
+		return "reason_" + strconv.Itoa(int(r))
+	}
+	return refusals[r].name
+}
+
+// Error returns the status and the text.
+func (r *Refusal) Error() string { return strconv.Itoa(r.Status) + " " + r.Text }
+
+// AppendResponse appends the whole response. The connection is to be closed after it, with linger, and nothing that
+// came behind the request is to be read as one (RFC 9112 §9.6).
+func (r *Refusal) AppendResponse(dst []byte) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(r.Status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, http.StatusText(r.Status)...)
+	dst = append(dst, "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(r.Text)+1), 10)
+	// Upgrade is a hop-by-hop field and must be named in Connection (RFC 9110 §7.8).
+	if r.Status == http.StatusUpgradeRequired {
+		dst = append(dst, "\r\nConnection: close, Upgrade\r\n"...)
+	} else {
+		dst = append(dst, "\r\nConnection: close\r\n"...)
+	}
+	dst = append(dst, r.Header...)
+	dst = append(dst, "\r\n"...)
+	if r.noBody {
+		return dst
+	}
+	dst = append(dst, r.Text...)
+	return append(dst, '\n')
+}
