@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+// Config is the whole configuration: every field is a flag, and an environment variable of the same name in capitals
+// behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message). Flags win over the environment.
+type Config struct {
+	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
+	Loops  int      `help:"Event loops. 0 means one per core." default:"0" placeholder:"N" group:"Listening"`
+
+	AllowOrigin []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+
+	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
+	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
+	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
+	RoomBacklog        Size `help:"What a room keeps for clients that have fallen behind. A client further behind is closed with 4008. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Limits"`
+	PublishWindow      Size `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Limits"`
+
+	HandshakeTimeout time.Duration `help:"From accepting a connection to the end of its request head." default:"10s" group:"Timeouts"`
+	PingInterval     time.Duration `help:"Silence after which a client is pinged." default:"30s" group:"Timeouts"`
+	PongTimeout      time.Duration `help:"How long a pinged client may stay silent." default:"15s" group:"Timeouts"`
+	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
+	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
+	DrainTimeout     time.Duration `help:"On SIGTERM and SIGINT: how long clients have to go before the gateway exits." default:"10s" group:"Timeouts"`
+
+	LogFormat string `help:"text or json." enum:"text,json" default:"text" group:"Logging"`
+	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
+
+	// Budgets keep one connection's turn short; they are not flags, because nobody needs to turn them.
+	ReadBudget  int `kong:"-"`
+	WriteBudget int `kong:"-"`
+
+	origins wsproto.OriginPolicy
+}
+
+// readBudget and writeBudget bound what one connection moves in one turn, in bytes: a fast one must not keep the others of
+// its loop waiting for longer than it takes to copy this much.
+const (
+	readBudget  = 64 << 10
+	writeBudget = 64 << 10
+)
+
+// prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
+func (c *Config) prepare() error {
+	if c.Loops == 0 {
+		c.Loops = runtime.NumCPU()
+	}
+	if c.ReadBudget == 0 {
+		c.ReadBudget = readBudget
+	}
+	if c.WriteBudget == 0 {
+		c.WriteBudget = writeBudget
+	}
+	var problems []error
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Loops < 1 || c.Loops > 1024 {
+		refuse("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)
+	}
+	if c.MaxConnections < 1 {
+		refuse("--max-connections %d: must be at least 1", c.MaxConnections)
+	}
+	if c.MaxHTTPConnections < 1 {
+		refuse("--max-http-connections %d: must be at least 1", c.MaxHTTPConnections)
+	}
+	if c.MaxMessage < 1 || c.MaxMessage > 1<<30 {
+		refuse("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
+	}
+	if c.RoomBacklog < c.MaxMessage+wsproto.MaxServerHeader {
+		refuse("--room-backlog %v: must exceed --max-message %v, or the largest message could never be delivered", c.RoomBacklog, c.MaxMessage)
+	}
+	if c.PublishWindow < 1 || c.PublishWindow > c.RoomBacklog {
+		refuse("--publish-window %v: must be 1 byte to --room-backlog %v", c.PublishWindow, c.RoomBacklog)
+	}
+	for _, t := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"handshake-timeout", c.HandshakeTimeout},
+		{"ping-interval", c.PingInterval},
+		{"pong-timeout", c.PongTimeout},
+		{"stall-timeout", c.StallTimeout},
+		{"close-timeout", c.CloseTimeout},
+		{"drain-timeout", c.DrainTimeout},
+	} {
+		if t.value <= 0 {
+			refuse("--%s %v: must be positive", t.flag, t.value)
+		}
+	}
+	var err error
+	if c.origins, err = wsproto.ParseOrigins(c.AllowOrigin); err != nil {
+		refuse("--allow-origin: %w", err)
+	}
+	return errors.Join(problems...)
+}
+
+func (c *Config) limits() hub.Limits {
+	return hub.Limits{Backlog: int64(c.RoomBacklog), Window: int64(c.PublishWindow)}
+}
+
+// A Size is a number of bytes, written plainly or with a unit: 65536, 64KiB, 64K, 1MiB, 1MB.
+type Size int64
+
+var sizeUnits = []struct {
+	suffix string
+	factor int64
+}{
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"KB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"K", 1 << 10},
+	{"M", 1 << 20},
+	{"G", 1 << 30},
+	{"B", 1},
+}
+
+// UnmarshalText parses a size; upper and lower case are the same.
+func (s *Size) UnmarshalText(text []byte) error {
+	number, factor := strings.TrimSpace(string(text)), int64(1)
+	for _, u := range sizeUnits {
+		if n := len(number) - len(u.suffix); n > 0 && strings.EqualFold(number[n:], u.suffix) {
+			number, factor = strings.TrimSpace(number[:n]), u.factor
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/factor {
+		return fmt.Errorf("%q is not a size: write bytes as 65536, or 64KiB, 16MiB, 1GiB", text)
+	}
+	*s = Size(n * factor)
+	return nil
+}
+
+// String writes the size in the largest binary unit that divides it.
+func (s Size) String() string {
+	for _, u := range []struct {
+		suffix string
+		factor Size
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if s >= u.factor && s%u.factor == 0 {
+			return strconv.FormatInt(int64(s/u.factor), 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + "B"
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// transport is what a connection's bytes go through: the kernel itself for plain TCP and unix sockets. It never blocks:
+// EAGAIN says that the rest must wait.
+type transport interface {
+	Read(fd int, p []byte) (int, error)
+	Write(fd int, p []byte) (int, error)
+	CloseWrite(fd int) error
+}
+
+type state uint8
+
+const (
+	reading   state = iota // the request head
+	open                   // upgraded and in its room
+	ending                 // gets what it is owed, then the Close frame; what it sends is dropped
+	lingering              // we have sent all and shut down; what it still sends is read and dropped
+	dead                   // gone from the loop
+)
+
+// A conn is one client's connection, from accept to close:
+//
+//	reading ──101──▶ open ──reason──▶ ending ──all sent──▶ lingering ──▶ dead
+//	   │ └──refusal─────────────────────▲                                  ▲
+//	   └──another path: lent to net/http ──────────────────────────────────┘
+//
+// It belongs to its worker's loop. There are many, so what a connection rarely needs lives behind a pointer and is
+// allocated when it first does; TestConnSize pins its size.
+type conn struct {
+	w      *worker
+	t      transport
+	member hub.Member
+	token  reactor.Token
+	in     *inbound // input that waits for more, or for the room
+	out    *outbox  // bytes of its own that wait for the kernel
+	end    *farewell
+	heard  time.Duration // when it last showed life: sent bytes, or took some
+	pinged time.Duration // when it was pinged and has not been heard since; zero: never
+	fd     int32
+	state  state
+
+	isArmed  bool // registered for Writable too, because a write was refused
+	isPaused bool // not read on: its room is full
+	wasLent  bool // came back from net/http
+}
+
+// inbound is input that could not be finished with when it was read.
+type inbound struct {
+	head    []byte // an incomplete request head
+	scanned int    // how much of head has been searched for its end
+	stash   []byte // frames read but not decoded, because the room was full
+	decoder wsproto.Decoder
+}
+
+// OnEvent implements reactor.Source.
+func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
+	if ev.Timeout() {
+		c.onTimer()
+	}
+	if ev.Writable() && c.state != dead {
+		c.write()
+	}
+	if ev.Readable() && c.state != dead {
+		c.read(ev.Error())
+	}
+}
+
+// read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
+// holds its sender by TCP's own means, unless the event says that there is an error to fetch.
+func (c *conn) read(failed bool) {
+	if c.mustPause() && !failed {
+		return
+	}
+	if !c.unstash() {
+		return
+	}
+	for budget := c.w.cfg.ReadBudget; budget > 0; {
+		n, err := c.t.Read(int(c.fd), c.w.buf[:min(len(c.w.buf), budget)])
+		switch {
+		case err == nil && n > 0:
+		case err == nil:
+			c.hungUp()
+			return
+		case errors.Is(err, syscall.EAGAIN):
+			return
+		case errors.Is(err, syscall.EINTR):
+			continue
+		default:
+			c.die(closedGone)
+			return
+		}
+		c.heard = c.w.loop.Now()
+		if !c.consume(c.w.buf[:n]) {
+			return
+		}
+		budget -= n
+	}
+	c.w.loop.Requeue(c.token, reactor.Readable)
+}
+
+// consume handles p according to the connection's state, and reports whether to read on.
+func (c *conn) consume(p []byte) bool {
+	switch c.state {
+	case reading:
+		return c.readHead(p)
+	case open:
+		return c.decode(p)
+	case ending, lingering:
+		return c.discard(len(p))
+	}
+	return false
+}
+
+// decode turns bytes into messages until p is used up or the room is full.
+func (c *conn) decode(p []byte) bool {
+	d := c.decoder()
+	for {
+		if len(p) > 0 && c.mustPause() {
+			c.keep(d, p)
+			return false
+		}
+		msg, n, err := d.Next(p)
+		if err != nil {
+			d.Release()
+			c.w.log.Debug("closing", "reason", violation(err), "error", err)
+			c.close(violation(err))
+			return false
+		}
+		if msg.Op == 0 {
+			c.keep(d, nil)
+			return true
+		}
+		p = p[n:]
+		if !c.handle(msg) {
+			d.Release()
+			return false
+		}
+	}
+}
+
+// decoder is the connection's own if it holds a part of a message, and the worker's otherwise.
+func (c *conn) decoder() *wsproto.Decoder {
+	if c.in != nil {
+		return &c.in.decoder
+	}
+	return &c.w.decoder
+}
+
+// keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to wait.
+func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
+	if d.Idle() && len(stash) == 0 {
+		c.in = nil
+		return
+	}
+	if c.in == nil {
+		c.in = &inbound{decoder: *d}
+		c.w.decoder = c.w.newDecoder()
+	}
+	c.in.stash = append(c.in.stash[:0], stash...)
+}
+
+// handle acts on one message and reports whether to go on.
+func (c *conn) handle(m wsproto.Message) bool {
+	switch m.Op {
+	case wsproto.OpText, wsproto.OpBinary:
+		c.w.stats.Messages++
+		c.w.header = wsproto.AppendHeader(c.w.header[:0], m.Op, true, len(m.Payload))
+		c.member.Publish(c.w.header, m.Payload)
+	case wsproto.OpPing:
+		c.pong(m.Payload)
+	case wsproto.OpClose:
+		code, _, err := wsproto.ParseClose(m.Payload)
+		if err != nil {
+			c.close(violation(err))
+			return false
+		}
+		c.closeWith(closedByPeer, code, "")
+		return false
+	}
+	return c.state == open
+}
+
+// mustPause reports whether the connection has to wait for its room before it is read on. It is asked before each
+// message, so a sender overshoots by one at most.
+func (c *conn) mustPause() bool {
+	if c.state != open || !c.member.Room().IsFull() {
+		return false
+	}
+	c.isPaused = c.member.AwaitRoom()
+	if c.isPaused {
+		c.w.stats.Paused++
+	}
+	return c.isPaused
+}
+
+// Resume implements hub.Sink: the room has room again. Reading goes on in the next tick.
+func (c *conn) Resume() {
+	c.isPaused = false
+	c.heard = c.w.loop.Now() // We did not listen meanwhile.
+	c.w.loop.Requeue(c.token, reactor.Readable)
+}
+
+// unstash decodes what was read before the room was full, and reports whether to read on.
+func (c *conn) unstash() bool {
+	if c.state != open || c.in == nil || len(c.in.stash) == 0 {
+		return true
+	}
+	// Decoded in the worker's buffer: keep may write what is left into the stash while it is being read.
+	return c.decode(c.w.buf[:copy(c.w.buf, c.in.stash)])
+}
+
+// onTimer looks at the deadline of the present state.
+func (c *conn) onTimer() {
+	switch c.state {
+	case reading:
+		if c.in == nil { // Not one byte: there is nobody to explain it to.
+			c.die(closedSilent)
+			return
+		}
+		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout))
+	case open:
+		c.checkLife()
+	case ending:
+		c.abort(closedCloseTimeout)
+	case lingering:
+		c.die(c.end.reason)
+	}
+}
+
+// checkLife closes a client that has stopped taking bytes or answering pings, pings a silent one, and sets the timer to the
+// nearest of its deadlines. Messages do not move the timer: it looks again when it fires.
+func (c *conn) checkLife() {
+	now, cfg := c.w.loop.Now(), c.w.cfg
+	if c.member.IsBlocked() && now-c.member.Took() >= cfg.StallTimeout {
+		c.abort(closedStalled)
+		return
+	}
+	if c.isPaused {
+		c.heard = now
+	}
+	if c.heard >= c.pinged {
+		c.pinged = 0
+	}
+	switch {
+	case c.pinged != 0 && now-c.pinged >= cfg.PongTimeout:
+		c.close(closedNoPong)
+		return
+	case c.pinged == 0 && now-c.heard >= cfg.PingInterval:
+		c.pinged = now
+		c.send(c.w.ping)
+		if c.state != open {
+			return
+		}
+	}
+	c.setTimer()
+}
+
+func (c *conn) setTimer() {
+	now, cfg := c.w.loop.Now(), c.w.cfg
+	due := c.heard + cfg.PingInterval
+	if c.pinged != 0 {
+		due = c.pinged + cfg.PongTimeout
+	}
+	if c.member.IsBlocked() {
+		due = min(due, c.member.Took()+cfg.StallTimeout)
+	}
+	c.w.loop.SetTimer(c.token, max(due-now, 1))
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"syscall"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the Close frame. It exists
+// only while the kernel refuses them. At most one of outbox and log is inside a frame: the outbox goes out at the log's
+// frame boundaries. Its bound is what one client can have due at a time: an answer, a ping, two pongs, a Close.
+type outbox struct {
+	rest   []byte // of the log's frame that was partly sent when the log dropped it; shared, goes first
+	bytes  []byte
+	pongAt int // where in bytes a pong that has not begun stands, or -1
+}
+
+// Flush implements hub.Sink.
+func (c *conn) Flush(upto int64) { c.writeUpTo(upto) }
+
+// write sends whatever waits, up to the room's end at this moment.
+func (c *conn) write() {
+	upto := int64(0)
+	if c.member.IsIn() {
+		upto = c.member.End()
+	}
+	c.writeUpTo(upto)
+}
+
+// writeUpTo sends the outbox and the log up to the given position, in as few writes as there are contiguous stretches. It
+// stops when the kernel refuses, which arms Writable, or the turn's budget is spent: a blocked member is then visited again
+// in the next tick, another one by its room's sweep.
+func (c *conn) writeUpTo(upto int64) {
+	if c.state == ending && c.member.IsIn() {
+		upto = min(upto, c.end.at)
+	}
+	for budget := c.w.cfg.WriteBudget; ; {
+		if c.out != nil && c.member.RestOfFrame() == 0 && !c.writeOut() {
+			return
+		}
+		if !c.member.IsIn() || c.member.Position() >= upto {
+			break
+		}
+		if budget <= 0 {
+			if c.member.IsBlocked() {
+				c.w.loop.Requeue(c.token, reactor.Writable)
+			}
+			return
+		}
+		n, ok := c.writeLog(min(budget, int(upto-c.member.Position())))
+		if !ok {
+			return
+		}
+		budget -= n
+	}
+	c.caughtUp()
+}
+
+// writeLog makes one write of at most limit bytes from the cursor. False means that it is not to be continued.
+func (c *conn) writeLog(limit int) (n int, ok bool) {
+	p := c.member.Pending()
+	if c.out != nil {
+		p = p[:c.member.RestOfFrame()] // The outbox waits for this frame's end.
+	}
+	p = p[:min(len(p), limit)]
+	n, err := c.t.Write(int(c.fd), p)
+	c.w.stats.Writes++
+	if err != nil && !errors.Is(err, syscall.EINTR) {
+		c.refused(err)
+		return 0, false
+	}
+	now := c.w.loop.Now()
+	c.w.stats.Deliveries += uint64(c.member.Sent(n, now))
+	c.w.stats.Bytes += uint64(n)
+	c.heard = now
+	if n < len(p) && err == nil {
+		c.refused(syscall.EAGAIN) // A short write is a refusal: asking a second time would say so.
+		return n, false
+	}
+	return n, true
+}
+
+// writeOut sends the outbox and reports whether it is empty now.
+func (c *conn) writeOut() bool {
+	o := c.out
+	for len(o.rest)+len(o.bytes) > 0 {
+		next := &o.rest
+		if len(o.rest) == 0 {
+			next = &o.bytes
+		}
+		n, err := c.t.Write(int(c.fd), *next)
+		if err != nil {
+			if errors.Is(err, syscall.EINTR) {
+				continue
+			}
+			c.refused(err)
+			return false
+		}
+		c.heard = c.w.loop.Now()
+		if next == &o.bytes {
+			o.pongAt -= n // Below zero: begun or sent.
+		}
+		*next = (*next)[n:]
+	}
+	c.out = nil
+	return true
+}
+
+// refused handles a write that the kernel did not take whole. EAGAIN keeps the cursor and asks to be told when there is
+// room; anything else means that the peer is gone.
+func (c *conn) refused(err error) {
+	if !errors.Is(err, syscall.EAGAIN) {
+		c.die(closedGone)
+		return
+	}
+	c.w.stats.Refused++
+	if c.member.IsIn() {
+		c.member.Refused(c.w.loop.Now())
+	}
+	if !c.isArmed {
+		c.rearm(reactor.Readable | reactor.Writable)
+		if c.state == open {
+			c.setTimer() // The stall deadline may be nearer than the one that stands.
+		}
+	}
+}
+
+func (c *conn) rearm(in reactor.Interest) {
+	if err := c.w.loop.Rearm(c.token, in); err != nil {
+		c.w.log.Error("cannot rearm", "error", err)
+		c.die(closedGone)
+		return
+	}
+	c.isArmed = in&reactor.Writable != 0
+}
+
+// caughtUp is reached when nothing waits for the kernel.
+func (c *conn) caughtUp() {
+	if c.member.IsBlocked() {
+		c.member.Sent(0, c.w.loop.Now()) // Nothing of the log was pending: what was refused was the outbox.
+	}
+	if c.state == ending {
+		c.sayFarewell()
+		return
+	}
+	if c.isArmed && !c.member.IsBlocked() {
+		c.rearm(reactor.Readable)
+	}
+}
+
+// send writes p, a whole frame of the client's own, or leaves it in the outbox.
+func (c *conn) send(p []byte) {
+	if c.out == nil {
+		c.out = &outbox{pongAt: -1}
+	}
+	c.out.bytes = append(c.out.bytes, p...)
+	if !c.isArmed {
+		c.write()
+	}
+}
+
+// pong answers a ping. Only the newest ping is answered if an answer waits already (RFC 6455 §5.5.3).
+func (c *conn) pong(body []byte) {
+	if c.out == nil {
+		c.out = &outbox{pongAt: -1}
+	}
+	if o := c.out; o.pongAt >= 0 {
+		o.bytes = o.bytes[:o.pongAt]
+	} else {
+		o.pongAt = len(o.bytes)
+	}
+	c.w.header = wsproto.AppendFrame(c.w.header[:0], wsproto.OpPong, body)
+	c.send(c.w.header)
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+const (
+	// acceptsPerTick bounds the connections taken in one tick, so that a storm of them leaves time for those that are here.
+	// The listener is level-triggered: what is left is reported again.
+	acceptsPerTick = 64
+	// acceptRetry is how long accepting rests when descriptors or memory have run out. Interest is dropped meanwhile, or the
+	// listener would be reported at every wait; an edge-triggered one would never be reported again.
+	acceptRetry = 250 * time.Millisecond
+
+	notSentLowat = 64 << 10 // bytes the kernel may hold unsent for one client
+	keepIdle     = 60       // seconds
+	userTimeout  = 30_000   // milliseconds after which unacknowledged bytes end a connection
+)
+
+// A listener accepts connections on one loop and spreads them evenly over all.
+type listener struct {
+	w     *worker
+	fd    int
+	token reactor.Token
+	next  int     // worker that gets the next connection
+	fds   [][]int // accepted this tick, by worker
+}
+
+// openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The returned net.Listener
+// must stay open as long as its descriptor is used, and removes the socket file of a unix address when closed.
+func openListener(address string) ([]net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		l, err := net.Listen("unix", path)
+		return []net.Listener{l}, err
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	all := []net.Listener{l}
+	// net.Listen takes one family for a name; a browser may try the other one first.
+	if host, _, _ := net.SplitHostPort(address); host == "localhost" {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		for _, other := range []string{"127.0.0.1", "::1"} {
+			if second, err := net.Listen("tcp", net.JoinHostPort(other, port)); err == nil {
+				all = append(all, second)
+			}
+		}
+	}
+	return all, nil
+}
+
+// descriptor duplicates the listener's descriptor for a loop, and sets the options that accepted connections inherit.
+func descriptor(l net.Listener, kernel reactor.Kernel) (int, error) {
+	raw, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	if cerr := raw.Control(func(orig uintptr) { fd, err = reactor.Duplicate(int(orig)) }); cerr != nil {
+		return -1, cerr
+	}
+	if err != nil {
+		return -1, fmt.Errorf("duplicate the listener: %w", err)
+	}
+	if l.Addr().Network() == "tcp" {
+		setOptions(kernel, fd)
+	}
+	return fd, nil
+}
+
+// setOptions sets what every TCP connection should have. On Linux accepted connections inherit it from their listener.
+func setOptions(kernel reactor.Kernel, fd int) {
+	for _, o := range []struct {
+		option reactor.Option
+		value  int
+	}{
+		{reactor.NoDelay, 1}, // a message right behind another waited 44 ms for an acknowledgement
+		{reactor.KeepAlive, 1},
+		{reactor.KeepIdle, keepIdle},
+		{reactor.NotSentLowat, notSentLowat},
+		{reactor.UserTimeout, userTimeout},
+	} {
+		_ = kernel.SetOption(fd, o.option, o.value) // Each is an improvement; a system without one works without it.
+	}
+}
+
+func (w *worker) newListener(fd int) error {
+	l := &listener{w: w, fd: fd, fds: make([][]int, len(w.server.workers))}
+	t, err := w.loop.Register(fd, reactor.Readable, reactor.Level, l)
+	l.token = t
+	return err
+}
+
+// OnEvent implements reactor.Source.
+func (l *listener) OnEvent(_ *reactor.Loop, ev reactor.Event) {
+	if ev.Timeout() {
+		l.rearm(reactor.Readable)
+	}
+	l.accept(acceptsPerTick)
+	l.hand()
+}
+
+// accept takes up to n connections and reports whether the queue is empty.
+func (l *listener) accept(n int) (empty bool) {
+	for range n {
+		fd, err := l.w.kernel.Accept(l.fd)
+		switch {
+		case err == nil:
+			l.admit(fd)
+		case errors.Is(err, syscall.EAGAIN):
+			return true
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+			l.rest(err)
+			return true
+		default:
+			// The error of one connection, gone before it was taken (accept(2) "Error handling"): the next may be fine.
+			l.w.stats.AcceptFailed++
+		}
+	}
+	return false
+}
+
+func (l *listener) rest(err error) {
+	l.w.stats.AcceptPaused++
+	l.w.log.Warn("cannot accept connections, trying again shortly", "error", err)
+	l.rearm(0)
+	l.w.loop.SetTimer(l.token, acceptRetry)
+}
+
+func (l *listener) rearm(in reactor.Interest) {
+	if err := l.w.loop.Rearm(l.token, in); err != nil {
+		l.w.log.Error("cannot rearm the listener", "error", err)
+	}
+}
+
+// tooMany answers whoever comes while --max-connections are here.
+var tooMany = wsproto.Refuse(wsproto.ReasonUnavailable).AppendResponse(nil)
+
+func (l *listener) admit(fd int) {
+	s := l.w.server
+	if s.open.Add(1) > int64(s.cfg.MaxConnections) {
+		s.open.Add(-1)
+		l.w.stats.Turned++
+		// A fresh socket takes these few bytes; if not, the close says the same less politely.
+		_, _ = l.w.kernel.Write(fd, tooMany)
+		_ = l.w.kernel.Close(fd)
+		return
+	}
+	l.fds[l.next] = append(l.fds[l.next], fd)
+	l.next = (l.next + 1) % len(l.fds)
+}
+
+// hand gives each worker its share of what was accepted, in one task. A worker whose mailbox is full is overloaded: its
+// share stays here.
+func (l *listener) hand() {
+	for i, fds := range l.fds {
+		if len(fds) == 0 {
+			continue
+		}
+		other := l.w.server.workers[i]
+		l.fds[i] = nil
+		if other == l.w || !other.loop.Post(func(*reactor.Loop) { other.adopt(fds) }) {
+			l.w.adopt(fds)
+		}
+	}
+}

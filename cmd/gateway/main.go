@@ -1,0 +1,203 @@
+// Command gateway is Sluice: what one WebSocket client sends, every client of its room receives. See README.md for what it
+// is for, and --help for its flags.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/reactor"
+	"sluice/web"
+)
+
+const description = `Sluice is a WebSocket fan-out gateway: what one client sends, every client of its room receives.
+
+Clients connect to /ws, the room "lobby", or to /ws/{room}. The same port serves a page to try it with, at /. Every flag
+can be given in the environment too, as SLUICE_ and its name in capitals: SLUICE_MAX_MESSAGE=64KiB. Flags win.`
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // could not start, or could not go on
+	exitUsage  = 2 // flags or environment make no sense
+	exitCut    = 3 // stopped by a second signal, or with clients left when the drain time was over
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main, with its surroundings as arguments.
+func run(args []string, stdout, stderr io.Writer) int {
+	var cli struct {
+		Config
+		Version kong.VersionFlag `help:"Print the version and exit." short:"v"`
+	}
+	exited := -1
+	parser := kong.Must(&cli,
+		kong.Name("gateway"),
+		kong.Description(description),
+		kong.DefaultEnvars("SLUICE"),
+		kong.Vars{"version": version()},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	_, err := parser.Parse(args)
+	if exited >= 0 { // --help and --version
+		return exited
+	}
+	if err == nil {
+		err = cli.Config.prepare()
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "gateway: %v\nTry gateway --help.\n", err)
+		return exitUsage
+	}
+	return serve(&cli.Config, newLogger(&cli.Config, stderr))
+}
+
+func newLogger(cfg *Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // kong has held it to the four names
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// serve runs the gateway until a signal, and returns the exit status.
+func serve(cfg *Config, log *slog.Logger) int {
+	raiseProcs(cfg.Loops)
+	fitDescriptors(cfg, log)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+
+	s, err := NewServer(cfg, log, web.New(web.Options{Version: version()}), nil)
+	if err != nil {
+		log.Error("cannot start", "error", err)
+		return exitFailed
+	}
+	for _, address := range cfg.Listen {
+		if err := s.Listen(address); err != nil {
+			log.Error("cannot start", "error", err)
+			s.release()
+			return exitFailed
+		}
+	}
+	announce(s, log)
+	s.Start()
+	select {
+	case got := <-signals:
+		log.Info("draining", "signal", got.String(), "connections", s.Open(), "timeout", cfg.DrainTimeout)
+		return stop(s, log, signals)
+	case err := <-s.Failed():
+		log.Error("cannot go on", "error", err)
+		s.Close()
+		return exitFailed
+	}
+}
+
+// stop drains and closes. A second signal cuts it short.
+func stop(s *Server, log *slog.Logger, signals <-chan os.Signal) int {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(ctx) }()
+	status := exitOK
+	select {
+	case err := <-drained:
+		if err != nil {
+			log.Warn("cutting the connections that are left", "connections", s.Open(), "error", err)
+		}
+	case got := <-signals:
+		log.Warn("stopping at once", "signal", got.String(), "connections", s.Open())
+		status = exitCut
+	}
+	cancel()
+	s.Close()
+	sum := s.Final()
+	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
+		"refused_writes", sum.Refused, "accepted", sum.Accepted, "ticks", sum.Loop.Ticks)
+	return status
+}
+
+// announce says what a person who just started the gateway wants to know.
+func announce(s *Server, log *slog.Logger) {
+	for i, addr := range s.Addrs() {
+		log.Info("listening", "address", addr.String(), "loops", len(s.workers), "max_connections", s.cfg.MaxConnections)
+		if i == 0 && addr.Network() == "tcp" {
+			log.Info("open the demo page", "url", pageURL(addr))
+		}
+	}
+	for _, addr := range s.Addrs() {
+		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+			log.Warn("listening on all interfaces without authentication: whoever can reach this port can read and write in every room",
+				"hint", "--listen localhost:8080 for this machine alone")
+			return
+		}
+	}
+}
+
+func pageURL(addr net.Addr) string {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// raiseProcs gives the other goroutines, and the collector, processors beside the loops: a busy loop keeps the one it has,
+// and with no more of them than loops any other goroutine ran 18 ms late. An operator's GOMAXPROCS stands.
+func raiseProcs(loops int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops)
+	}
+}
+
+// spareDescriptors are kept for what is not a connection: listeners, pollers, logs, lent connections in both hands.
+const spareDescriptors = 64
+
+// fitDescriptors lowers --max-connections to what the descriptor limit allows.
+func fitDescriptors(cfg *Config, log *slog.Logger) {
+	limit, err := reactor.DescriptorLimit()
+	if err != nil {
+		log.Warn("cannot read the descriptor limit", "error", err)
+		return
+	}
+	spare := spareDescriptors + cfg.MaxHTTPConnections
+	room := max(1, int(min(limit, 1<<30))-spare)
+	if cfg.MaxConnections > room {
+		log.Info("lowering --max-connections to what the descriptor limit allows", "from", cfg.MaxConnections, "to", room,
+			"descriptors", limit, "hint", "raise it with ulimit -n or LimitNOFILE")
+		cfg.MaxConnections = room
+	}
+}
+
+// version is the module's version, or the commit a development build was made from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := strings.Trim(info.Main.Version, "()")
+	if v == "" {
+		v = "devel"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) {
+			v += " " + s.Value[:12]
+		}
+	}
+	return v + " " + info.GoVersion
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// A connection that is open and idle holds one of these, its slot and timer in the loop, and a place in its branch.
+func TestConnSize(t *testing.T) {
+	if size := unsafe.Sizeof(conn{}); size > 160 {
+		t.Errorf("a conn has %d bytes; what it rarely needs belongs behind a pointer", size)
+	}
+}
+
+// holdersEnv makes the test binary a process that opens connections and holds them: what they cost there must not count
+// here.
+const holdersEnv = "SLUICE_TEST_HOLD"
+
+func TestMemoryHolder(t *testing.T) {
+	spec := os.Getenv(holdersEnv)
+	if spec == "" {
+		return // Only of use as a child of the test below.
+	}
+	addr, count, _ := strings.Cut(spec, ",")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns []net.Conn
+	for range n {
+		c, err := upgradeRaw(addr, "/ws/idle")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	fmt.Println("holding")
+	_, _ = bufio.NewReader(os.Stdin).ReadByte() // until the parent goes on
+	runtime.KeepAlive(conns)
+}
+
+// hold opens n idle connections from another process; stop ends them.
+func hold(t *testing.T, addr string, n int) (stop func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestMemoryHolder$", "-test.v")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d", holdersEnv, addr, n))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		in.Close()
+		_ = cmd.Wait() // The loss of its connections may fail it, when the gateway closes first.
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if lines.Text() == "holding" {
+			go func() { // An unread pipe would block the child at its end.
+				for lines.Scan() {
+				}
+			}()
+			return stop
+		}
+	}
+	stop()
+	t.Fatalf("the process that holds connections failed: %v", cmd.ProcessState)
+	return nil
+}
+
+type memory struct{ live, resident float64 }
+
+func measureMemory(t *testing.T) memory {
+	t.Helper()
+	runtime.GC()
+	runtime.GC() // pools are emptied by the second
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return memory{live: float64(m.HeapAlloc + m.StackInuse), resident: residentBytes(t)}
+}
+
+func residentBytes(t *testing.T) float64 {
+	t.Helper()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0 // Not on this system; the live heap is judged all the same.
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(pages * os.Getpagesize())
+}
+
+// Idle connections cost at most 350 bytes of live heap and stacks each, and 550 of resident memory: the difference between
+// 10,000 and 1,000 of them, after a collection.
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's memory would be measured")
+	}
+	s, addr := startGateway(t, testConfig())
+	at := func(n int) memory {
+		for deadline := time.Now().Add(20 * time.Second); s.Open() < n; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections of %d", s.Open(), n)
+			}
+		}
+		return measureMemory(t)
+	}
+	defer hold(t, addr, 1000)()
+	few := at(1000)
+	defer hold(t, addr, 9000)()
+	many := at(10_000)
+	live, resident := (many.live-few.live)/9000, (many.resident-few.resident)/9000
+	t.Logf("an idle connection costs %.0f bytes of live heap and stacks, %.0f of resident memory", live, resident)
+	if live > 350 {
+		t.Errorf("%.0f bytes of live heap and stacks are more than 350", live)
+	}
+	if resident > 550 {
+		t.Errorf("%.0f bytes of resident memory are more than 550", resident)
+	}
+}

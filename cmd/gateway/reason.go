@@ -1,0 +1,58 @@
+package main
+
+import "sluice/wsproto"
+
+// A closeReason says why a connection ended. It is a fixed enumeration, so that logs, counters and Close frames agree and
+// nothing a client sends can make a new one.
+type closeReason uint8
+
+const (
+	closedByPeer       closeReason = iota // it sent a Close frame
+	closedGone                            // it vanished: end of stream or reset without a Close frame
+	closedProtocol                        // it broke RFC 6455
+	closedTooBig                          // its message was larger than --max-message
+	closedNotUTF8                         // its text was not UTF-8
+	closedSlow                            // the room dropped what it still needed
+	closedStalled                         // it took none of its bytes for --stall-timeout
+	closedNoPong                          // it was silent and did not answer a ping
+	closedDrain                           // the gateway stops
+	closedRefused                         // its request was answered with an HTTP error
+	closedSilent                          // it never sent a request head
+	closedCloseTimeout                    // it did not take its last bytes within --close-timeout
+	closedLent                            // not closed: given to net/http
+	closeReasons                          // how many there are
+)
+
+// reasons is the one table of what each means on the wire and in words. Code zero: no Close frame is due.
+var reasons = [closeReasons]struct {
+	label string
+	code  wsproto.Code
+	text  string
+}{
+	closedByPeer:       {"peer", 0, ""},
+	closedGone:         {"gone", 0, ""},
+	closedProtocol:     {"protocol", wsproto.CodeProtocolError, "protocol error"},
+	closedTooBig:       {"too_big", wsproto.CodeMessageTooBig, "message too big"},
+	closedNotUTF8:      {"not_utf8", wsproto.CodeInvalidPayload, "text is not UTF-8"},
+	closedSlow:         {"slow_consumer", wsproto.CodeSlowConsumer, "slow consumer"},
+	closedStalled:      {"stalled", 0, ""},
+	closedNoPong:       {"no_pong", wsproto.CodeNoPong, "no answer to ping"},
+	closedDrain:        {"drain", wsproto.CodeGoingAway, "going away"},
+	closedRefused:      {"refused", 0, ""},
+	closedSilent:       {"silent", 0, ""},
+	closedCloseTimeout: {"close_timeout", 0, ""},
+	closedLent:         {"lent", 0, ""},
+}
+
+func (r closeReason) String() string { return reasons[r].label }
+
+// violation tells the reason for a decoder's error.
+func violation(err error) closeReason {
+	switch wsproto.CloseCode(err) {
+	case wsproto.CodeMessageTooBig:
+		return closedTooBig
+	case wsproto.CodeInvalidPayload:
+		return closedNotUTF8
+	}
+	return closedProtocol
+}

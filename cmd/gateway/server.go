@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/hub"
+	"sluice/reactor"
+)
+
+// A Server is the gateway: listeners, loops, the hub, and net/http for what is not a WebSocket. Its methods may be called
+// from any goroutine.
+type Server struct {
+	cfg     *Config
+	log     *slog.Logger
+	hub     *hub.Hub
+	workers []*worker
+
+	listeners []net.Listener // kept open for their descriptors' sake
+	handover  *handover
+	http      *http.Server
+
+	open   atomic.Int64  // connections that exist, lent ones included
+	lent   atomic.Int64  // those in net/http's hands
+	turn   atomic.Uint64 // which loop the next returning connection goes to
+	loops  sync.WaitGroup
+	failed chan error // the first loop that could not go on
+}
+
+// NewServer makes a gateway that does not listen yet. pages answers what is not a WebSocket. kernel is nil for the
+// operating system.
+func NewServer(cfg *Config, log *slog.Logger, pages http.Handler, kernel reactor.Kernel) (*Server, error) {
+	h, err := hub.New(cfg.limits())
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: log, hub: h, failed: make(chan error, cfg.Loops)}
+	for range cfg.Loops {
+		w, err := s.newWorker(kernel)
+		if err != nil {
+			s.release()
+			return nil, err
+		}
+		s.workers = append(s.workers, w)
+	}
+	s.handover = newHandover(s)
+	s.http = &http.Server{
+		Handler:           s.route(pages),
+		ReadHeaderTimeout: httpHeaderTimeout,
+		ReadTimeout:       httpReadTimeout,
+		WriteTimeout:      httpWriteTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+func (s *Server) route(pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, isSocket := roomOf(r.URL.Path); isSocket {
+			s.socketHandler(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// Listen opens an address of --listen. All addresses are opened before Start.
+func (s *Server) Listen(address string) error {
+	opened, err := openListener(address)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	for _, l := range opened {
+		w := s.workers[len(s.listeners)%len(s.workers)]
+		s.listeners = append(s.listeners, l)
+		fd, err := descriptor(l, w.kernel)
+		if err == nil {
+			err = w.newListener(fd)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s: %w", address, err)
+		}
+	}
+	return nil
+}
+
+// Addrs are the addresses listened on, with the ports that were chosen.
+func (s *Server) Addrs() []net.Addr {
+	var all []net.Addr
+	for _, l := range s.listeners {
+		all = append(all, l.Addr())
+	}
+	return all
+}
+
+// Start runs the loops and net/http on goroutines of their own.
+func (s *Server) Start() {
+	for _, w := range s.workers {
+		s.loops.Go(func() {
+			if err := w.loop.Run(); err != nil {
+				s.failed <- err
+			}
+		})
+	}
+	s.loops.Go(func() {
+		if err := s.http.Serve(s.handover); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	})
+}
+
+// Failed yields the error of a loop that could not go on: the gateway is of no use then.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Close stops at once: connections are cut. It returns when all goroutines have ended.
+func (s *Server) Close() {
+	for _, w := range s.workers {
+		w.loop.Stop()
+	}
+	s.http.Close()
+	s.handover.Close()
+	s.loops.Wait()
+	s.release()
+}
+
+func (s *Server) release() {
+	for _, w := range s.workers {
+		w.loop.Release()
+	}
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}
+
+// Stats sums up what the loops counted. It asks each of them, and waits for the answers unless ctx ends first.
+func (s *Server) Stats(ctx context.Context) (Stats, error) {
+	answers := make(chan Stats, len(s.workers))
+	for _, w := range s.workers {
+		if !w.loop.Post(func(l *reactor.Loop) { answers <- w.snapshot() }) {
+			return Stats{}, reactor.ErrClosed
+		}
+	}
+	var sum Stats
+	for range s.workers {
+		select {
+		case one := <-answers:
+			sum.add(&one)
+		case <-ctx.Done():
+			return Stats{}, ctx.Err()
+		}
+	}
+	return sum, nil
+}
+
+// Final sums up what the loops counted, after Close.
+func (s *Server) Final() Stats {
+	var sum Stats
+	for _, w := range s.workers {
+		one := w.snapshot()
+		sum.add(&one)
+	}
+	return sum
+}
+
+func (w *worker) snapshot() Stats {
+	one := w.stats
+	one.Loop = w.loop.Stats()
+	return one
+}
+
+// Open is the number of connections at this moment, lent ones included.
+func (s *Server) Open() int { return int(s.open.Load()) }
+
+// waitEmpty returns true when no connection is left, false when ctx ended first.
+func (s *Server) waitEmpty(ctx context.Context) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.Open() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// readBufferSize is what one read takes at most. One buffer serves all connections of a loop.
+const readBufferSize = 64 << 10
+
+// A worker is one loop and what its connections share. Everything in it belongs to the loop, but for server and log.
+type worker struct {
+	server *Server
+	cfg    *Config
+	log    *slog.Logger
+	kernel reactor.Kernel
+	loop   *reactor.Loop
+	fan    *hub.Fanout
+
+	buf     []byte          // what was read last
+	header  []byte          // a frame header or a control frame being made
+	request wsproto.Request // the head being judged
+	decoder wsproto.Decoder // for connections that hold no part of a message
+	ping    []byte
+	drain   *drain // set when the gateway stops
+
+	stats Stats
+}
+
+func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
+	l, err := reactor.NewLoop(reactor.Options{Kernel: kernel})
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
+		fan:  s.hub.NewFanout(l.Wake),
+		buf:  make([]byte, readBufferSize),
+		ping: wsproto.AppendFrame(nil, wsproto.OpPing, nil),
+	}
+	w.decoder = w.newDecoder()
+	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
+	return w, nil
+}
+
+func (w *worker) newDecoder() wsproto.Decoder { return wsproto.Decoder{Limit: int(w.cfg.MaxMessage)} }
+
+// jitter is a random part of the ping interval.
+func (w *worker) jitter() time.Duration { return rand.N(w.cfg.PingInterval / 2) }
+
+// adopt makes connections of freshly accepted descriptors.
+func (w *worker) adopt(fds []int) {
+	for _, fd := range fds {
+		if c := w.newConn(fd); c != nil {
+			w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
+		}
+	}
+}
+
+// newConn watches fd. If the kernel will not, the descriptor is closed and the others go on.
+func (w *worker) newConn(fd int) *conn {
+	c := &conn{w: w, t: w.kernel, fd: int32(fd)}
+	t, err := w.loop.Register(fd, reactor.Readable, reactor.Edge, c)
+	if err != nil {
+		w.log.Error("cannot watch a connection", "error", err)
+		w.stats.RegisterFailed++
+		_ = w.kernel.Close(fd)
+		w.server.open.Add(-1)
+		return nil
+	}
+	c.token = t
+	w.stats.Accepted++
+	if w.drain != nil {
+		w.drain.tokens = append(w.drain.tokens, t)
+	}
+	return c
+}
+
+// Stats count what the connections of one loop, or of all, did since the start.
+type Stats struct {
+	Accepted       uint64
+	Upgrades       uint64
+	EarlyBytes     uint64 // handshakes with frames in the same packet
+	Messages       uint64 // data messages received
+	Deliveries     uint64 // messages handed to the kernel, once per client
+	Bytes          uint64 // of deliveries
+	Writes         uint64 // system calls that did it
+	Refused        uint64 // writes that the kernel did not take whole
+	Paused         uint64 // times a sender was not read on, because its room was full
+	Overtaken      uint64 // clients whose room dropped what they still needed
+	Lent           uint64 // connections given to net/http
+	Returned       uint64 // of those, upgraded and back
+	RegisterFailed uint64
+	AcceptFailed   uint64 // by errors of single connections
+	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
+	Turned         uint64 // connections refused at a limit
+	Refusals       [wsproto.NumReasons]uint64
+	Closed         [closeReasons]uint64
+	Loop           reactor.Stats
+}
+
+func (s *Stats) add(o *Stats) {
+	for _, p := range []struct{ to, from *uint64 }{
+		{&s.Accepted, &o.Accepted},
+		{&s.Upgrades, &o.Upgrades},
+		{&s.EarlyBytes, &o.EarlyBytes},
+		{&s.Messages, &o.Messages},
+		{&s.Deliveries, &o.Deliveries},
+		{&s.Bytes, &o.Bytes},
+		{&s.Writes, &o.Writes},
+		{&s.Refused, &o.Refused},
+		{&s.Paused, &o.Paused},
+		{&s.Overtaken, &o.Overtaken},
+		{&s.Lent, &o.Lent},
+		{&s.Returned, &o.Returned},
+		{&s.RegisterFailed, &o.RegisterFailed},
+		{&s.AcceptFailed, &o.AcceptFailed},
+		{&s.AcceptPaused, &o.AcceptPaused},
+		{&s.Turned, &o.Turned},
+		{&s.Loop.Ticks, &o.Loop.Ticks},
+		{&s.Loop.Events, &o.Loop.Events},
+		{&s.Loop.StaleEvents, &o.Loop.StaleEvents},
+		{&s.Loop.Pauses, &o.Loop.Pauses},
+	} {
+		*p.to += *p.from
+	}
+	for i := range o.Refusals {
+		s.Refusals[i] += o.Refusals[i]
+	}
+	for i := range o.Closed {
+		s.Closed[i] += o.Closed[i]
+	}
+}

@@ -1,0 +1,72 @@
+package hub
+
+import "sort"
+
+// A cursor is where one client stands in a log. It belongs to the client's loop.
+type cursor struct {
+	seg   *segment // nil: nowhere
+	off   uint32   // offset in seg of the next byte to send
+	frame uint32   // index in seg of the frame that byte belongs to
+}
+
+// end returns a cursor behind the last frame. The caller holds the room's lock.
+func (l *log) cursorAtEnd() cursor {
+	frames, bytes := l.tail.load()
+	return cursor{seg: l.tail, off: bytes, frame: frames}
+}
+
+// pending returns the contiguous bytes between the cursor and the log's tail, or up to the end of the cursor's segment;
+// empty means even with the tail. The bytes never change.
+func (c *cursor) pending() []byte {
+	for {
+		_, bytes := c.seg.load()
+		if c.off < bytes {
+			return c.seg.data[c.off:bytes]
+		}
+		next := c.seg.next.Load()
+		if next == nil {
+			return nil
+		}
+		// The segment is complete now that next is set, but it may have grown since its length was loaded above: look
+		// again, or the frames between are skipped silently.
+		if _, bytes = c.seg.load(); c.off < bytes {
+			return c.seg.data[c.off:bytes]
+		}
+		*c = cursor{seg: next}
+	}
+}
+
+// advance moves the cursor n bytes on, within what pending returned, and reports how many frames that completed.
+func (c *cursor) advance(n int) (frames int) {
+	was := c.frame
+	c.off += uint32(n)
+	published, bytes := c.seg.load()
+	if c.off == bytes {
+		c.frame = published
+	} else {
+		open := c.seg.ends[c.frame:published]
+		c.frame += uint32(sort.Search(len(open), func(i int) bool { return open[i] > c.off }))
+	}
+	return int(c.frame - was)
+}
+
+// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames.
+func (c *cursor) restOfFrame() int {
+	if c.seg == nil || c.off == c.frameStart() {
+		return 0
+	}
+	return int(c.seg.ends[c.frame] - c.off)
+}
+
+func (c *cursor) frameStart() uint32 {
+	if c.frame == 0 {
+		return 0
+	}
+	return c.seg.ends[c.frame-1]
+}
+
+// position is the offset of the next byte in the room's stream.
+func (c *cursor) position() int64 { return c.seg.base + int64(c.off) }
+
+// seq is the sequence number of the frame that the next byte belongs to.
+func (c *cursor) seq() uint64 { return c.seg.first + uint64(c.frame) }

@@ -1,0 +1,188 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// slice is how long the flush phase of one tick may last, turn how much of it one room may take while others wait:
+	// one room of 20,000 members, or thousands of rooms, must not hold up everybody's events.
+	slice = 2 * time.Millisecond
+	turn  = slice / 4
+	// watchEvery is how often a full room's members are counted anew while none of them becomes even.
+	watchEvery = 10 * time.Millisecond
+	// coolEvery is how often a fanout looks for quiet rooms, to give back their memory.
+	coolEvery = time.Second
+)
+
+// A Fanout is one loop's part of the hub: the branches of rooms that have members on this loop. All methods belong to that
+// loop.
+type Fanout struct {
+	hub  *Hub
+	wake func()
+
+	marks atomic.Pointer[branch] // marked by anybody, a linked list
+
+	queue   []*branch // to sweep, in turns
+	head    int       // first of queue
+	owed    []*Fanout // to be woken by our next Flush: their branches were marked by us
+	watched []*branch
+	warm    []warmRoom
+	cooled  time.Duration // when the warm rooms were last looked through
+	counted time.Duration // when the watched branches were last counted
+}
+
+// A warmRoom holds memory that it can do without once it is quiet.
+type warmRoom struct {
+	room *Room
+	end  int64 // the log's end at the last look
+}
+
+// NewFanout adds a loop to the hub. wake makes that loop call Flush soon; it is called from other goroutines.
+func (h *Hub) NewFanout(wake func()) *Fanout {
+	f := &Fanout{hub: h, wake: wake}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fanouts = append(h.fanouts, f)
+	return f
+}
+
+// Join makes m a member of the named room, which is made if need be. The first frame m gets is the first one published
+// after Join. m must not be in a room.
+func (f *Fanout) Join(name string, m *Member, sink Sink) {
+	m.sink = sink
+	for {
+		if f.hub.roomOrNew(name).join(f, m) {
+			return
+		}
+	}
+}
+
+// Flush sweeps the marked rooms: each member that is not blocked gets what it has not been sent, in turns of rooms, for at
+// most a slice of time. It returns how long the loop may sleep: zero with sweeps unfinished, negative without bound. It is
+// called at the end of every tick.
+func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
+	f.wakeOwed()
+	f.takeMarks()
+	if f.head == len(f.queue) && len(f.watched) == 0 && len(f.warm) == 0 {
+		return -1
+	}
+	now := clock()
+	f.countWatched(now)
+	deadline := now + slice
+	for f.head < len(f.queue) && now < deadline {
+		b := f.dequeue()
+		until := deadline
+		if f.head < len(f.queue) {
+			until = min(deadline, now+turn)
+		}
+		if b.len() > 0 && !b.sweep(clock, until) {
+			f.enqueue(b)
+		}
+		now = clock()
+	}
+	f.wakeOwed() // A sweep that lifts the brake marks publishers on other loops.
+	f.cool(now)
+	return f.sleep(now)
+}
+
+func (f *Fanout) sleep(now time.Duration) time.Duration {
+	switch {
+	case f.head < len(f.queue) || f.marks.Load() != nil:
+		return 0
+	case len(f.watched) > 0:
+		return max(0, f.counted+watchEvery-now)
+	case len(f.warm) > 0:
+		return max(0, f.cooled+coolEvery-now)
+	}
+	return -1
+}
+
+// takeMarks moves the marked branches to the queue. A mark is cleared before its branch's log is read, so that a frame
+// published in between marks it again.
+func (f *Fanout) takeMarks() {
+	for b := f.marks.Swap(nil); b != nil; {
+		next := b.nextMarked
+		b.nextMarked = nil
+		b.isMarked.Store(false)
+		f.enqueue(b)
+		b = next
+	}
+}
+
+func (f *Fanout) enqueue(b *branch) {
+	if !b.isQueued {
+		b.isQueued = true
+		f.queue = append(f.queue, b)
+	}
+}
+
+func (f *Fanout) dequeue() *branch {
+	b := f.queue[f.head]
+	f.queue[f.head] = nil
+	if f.head++; f.head == len(f.queue) {
+		f.queue, f.head = f.queue[:0], 0
+	} else if f.head >= 1024 && f.head*2 >= len(f.queue) {
+		f.queue = append(f.queue[:0], f.queue[f.head:]...)
+		f.head = 0
+	}
+	b.isQueued = false
+	return b
+}
+
+// owe remembers to wake another loop, once for all that this tick published.
+func (f *Fanout) owe(other *Fanout) {
+	for _, o := range f.owed {
+		if o == other {
+			return
+		}
+	}
+	f.owed = append(f.owed, other)
+}
+
+func (f *Fanout) wakeOwed() {
+	for i, o := range f.owed {
+		o.wake()
+		f.owed[i] = nil
+	}
+	f.owed = f.owed[:0]
+}
+
+// watch has b counted anew from time to time: its room is full, and nothing that its members do is sure to say so.
+func (f *Fanout) watch(b *branch) {
+	if !b.watched {
+		b.watched = true
+		f.watched = append(f.watched, b)
+	}
+}
+
+func (f *Fanout) countWatched(now time.Duration) {
+	if len(f.watched) == 0 || now-f.counted < watchEvery {
+		return
+	}
+	f.counted = now
+	for _, b := range f.watched {
+		b.watched = false
+		f.enqueue(b) // Its sweep watches it again while the room is still full.
+	}
+	f.watched = f.watched[:0]
+}
+
+// cool gives back the memory of rooms that were quiet since the last look.
+func (f *Fanout) cool(now time.Duration) {
+	if len(f.warm) == 0 || now-f.cooled < coolEvery {
+		return
+	}
+	f.cooled = now
+	kept := f.warm[:0]
+	for _, w := range f.warm {
+		done, end := w.room.cool(w.end, f)
+		if !done {
+			kept = append(kept, warmRoom{room: w.room, end: end})
+		}
+	}
+	clear(f.warm[len(kept):])
+	f.warm = kept
+	f.wakeOwed()
+}
