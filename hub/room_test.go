@@ -292,7 +292,7 @@ func TestEveryWaitingPublisherIsResumedWhicheverLoopItIsOn(t *testing.T) {
 	gone := f.join(1, "r")
 	a.Publish(nil, make([]byte, 5000))
 	for _, c := range []*client{a, b, gone} {
-		if !c.AwaitRoom() || !c.AwaitRoom() {
+		if first, again := c.AwaitRoom(), c.AwaitRoom(); !first || !again {
 			t.Fatal("a room with 5,000 bytes unswept is not full at a window of 1,000")
 		}
 	}

@@ -1,0 +1,139 @@
+// Package browsertest starts a real Chromium for tests of the demo page. It drives the browser by chromedp and keeps it
+// from asking anything of the network: only loopback names resolve.
+//
+// Without a Chromium the calling test is skipped, with the reason; with SLUICE_CI=1 in the environment a missing one is a failure,
+// so that a build machine cannot go green by lacking the tool.
+package browsertest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// closeTimeout bounds the graceful end of a browser; a killed one would leave a folder in the temporary directory.
+const closeTimeout = 10 * time.Second
+
+// names are the programs looked for in PATH, in this order.
+var names = []string{"chromium", "chromium-browser", "google-chrome"}
+
+// Start launches a headless browser with a window of 1280 by 800 and returns the chromedp context of its first tab. The browser
+// ends with the test. What it printed is logged only if the test failed. Call it from the test's own goroutine.
+func Start(t testing.TB) context.Context {
+	t.Helper()
+	program := find(t)
+	output := new(buffer)
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(program),
+		chromedp.NoSandbox, // Chromium refuses to run as root with it, and containers run tests as root.
+		chromedp.DisableGPU,
+		chromedp.WindowSize(1280, 800),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]"),
+		chromedp.Flag("log-level", "3"),
+		chromedp.CombinedOutput(output),
+	)
+	// Not t.Context(): that ends before cleanups run, and would kill the browser instead of closing it.
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	browser, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		limited, done := context.WithTimeout(browser, closeTimeout)
+		defer done()
+		if err := chromedp.Cancel(limited); err != nil {
+			t.Logf("browsertest: closing the browser: %v", err)
+		}
+		cancel()
+		stop()
+		if t.Failed() {
+			t.Logf("browsertest: %s printed:\n%s", program, output)
+		}
+	})
+	// The browser lives as long as the context of this first call, so it must have no deadline.
+	if err := chromedp.Do(browser); err != nil {
+		t.Fatalf("browsertest: starting %s: %v", program, err)
+	}
+	return browser
+}
+
+// NewTab opens one more tab in the browser of Start. It is closed with the test.
+func NewTab(t testing.TB, browser context.Context) context.Context {
+	t.Helper()
+	tab, cancel := chromedp.NewContext(browser)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(tab); err != nil {
+		t.Fatalf("browsertest: opening a tab: %v", err)
+	}
+	return tab
+}
+
+// ConsoleErrors collects what goes wrong in a tab from now on: console.error, uncaught exceptions, unhandled rejections, failed
+// loads, violations of the content security policy. Call it before the tab navigates. The returned function may be called at any
+// time, from any goroutine, and gives what was seen so far.
+func ConsoleErrors(t testing.TB, tab context.Context) func() []string {
+	t.Helper()
+	listening, stop := context.WithCancel(tab)
+	t.Cleanup(stop)
+	messages := chromedp.Console(listening)
+	var mu sync.Mutex
+	var seen []string
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if m.Type != "error" && m.Type != chromedp.ConsoleException {
+				continue
+			}
+			mu.Lock()
+			seen = append(seen, fmt.Sprintf("%s: %s (%s:%d)", m.Type, m.Text, m.URL, m.Line+1))
+			mu.Unlock()
+		}
+	}()
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(seen)
+	}
+}
+
+// find returns the browser's path, or ends the test.
+func find(t testing.TB) string {
+	t.Helper()
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("SLUICE_CI") == "1" {
+		t.Fatalf("browsertest: SLUICE_CI=1 but none of %v is in PATH", names)
+	}
+	t.Skipf("browsertest: none of %v is in PATH", names)
+	return ""
+}
+
+// buffer is a bytes.Buffer that the browser's output goroutine and the test may use at once.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,316 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/coder/websocket"
+
+	"sluice/internal/browsertest"
+)
+
+// tab is one visitor of the page.
+type tab struct {
+	t      *testing.T
+	ctx    context.Context
+	errors func() []string
+}
+
+// visit opens the page in a tab and waits for its connection. Whatever the page complains about fails the test at its end.
+func visit(t *testing.T, ctx context.Context, url string) tab {
+	t.Helper()
+	v := tab{t, ctx, browsertest.ConsoleErrors(t, ctx)}
+	v.do(chromedp.Navigate(url))
+	v.until(`document.body.dataset.state === "open"`)
+	return v
+}
+
+func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// evaluate runs an expression in the page.
+func evaluate[T any](v tab, expression string) T {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		v.t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// until waits for a condition in the page. It asks from outside, so that the waiting needs nothing which the page's
+// policy could forbid.
+func (v tab) until(condition string) {
+	v.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !evaluate[bool](v, condition) {
+		if time.Now().After(deadline) {
+			v.t.Fatalf("never became true: %s\nstate %s, log:\n%s", condition,
+				evaluate[string](v, `document.body.dataset.state`), evaluate[string](v, `document.getElementById("log").innerText`))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// say writes into the page's input as a user does and waits for nothing.
+func (v tab) say(text string) {
+	v.t.Helper()
+	v.do(chromedp.SendKeys(chromedp.CSS("#text"), text+"\n"))
+}
+
+// fill replaces what an input holds. A "\n" is the Enter key.
+func (v tab) fill(input, text string) {
+	v.t.Helper()
+	evaluate[string](v, fmt.Sprintf(`document.querySelector(%q).value = ""`, input))
+	v.do(chromedp.SendKeys(chromedp.CSS(input), text))
+}
+
+// hears waits until the text of some message is exactly this.
+func (v tab) hears(text string) {
+	v.t.Helper()
+	v.until(fmt.Sprintf(`[...document.querySelectorAll("#log li.msg .text")].some((p) => p.textContent === %q)`, text))
+}
+
+func (v tab) wantNoErrors() {
+	v.t.Helper()
+	if errors := v.errors(); len(errors) > 0 {
+		v.t.Errorf("console errors:\n%s", strings.Join(errors, "\n"))
+	}
+}
+
+func TestPageTwoTabsTalk(t *testing.T) {
+	_, url := newGateway(t)
+	browser := browsertest.Start(t)
+	a := visit(t, browser, url+"/#tea")
+	b := visit(t, browsertest.NewTab(t, browser), url+"/#tea")
+	elsewhere := visit(t, browsertest.NewTab(t, browser), url+"/#coffee")
+
+	a.say("hello from a")
+	b.hears("hello from a")
+	a.until(`document.querySelector("#log li.msg[data-own]").dataset.delivery === "delivered"`)
+	b.say("hello from b")
+	a.hears("hello from b")
+
+	if n := evaluate[int](b, `document.querySelectorAll("#log li.msg:not([data-own])").length`); n != 1 {
+		t.Errorf("b shows %d messages of others, want 1", n)
+	}
+	if n := evaluate[int](elsewhere, `document.querySelectorAll("#log li.msg").length`); n != 0 {
+		t.Errorf("the other room shows %d messages, want 0", n)
+	}
+	a.until(`parseFloat(document.getElementById("rtt").textContent) >= 0`)
+	for _, v := range []tab{a, b, elsewhere} {
+		v.wantNoErrors()
+	}
+}
+
+func TestPageShowsMarkupLiterally(t *testing.T) {
+	_, url := newGateway(t)
+	browser := browsertest.Start(t)
+	a := visit(t, browser, url)
+	b := visit(t, browsertest.NewTab(t, browser), url)
+	const markup = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>`
+	a.fill("#name", "<b>Eve</b>\n")
+	a.say(markup)
+	b.hears(markup)
+	if who := evaluate[string](b, `document.querySelector("#log li.msg .who").textContent`); who != "<b>Eve</b>" {
+		t.Errorf("name shown as %q", who)
+	}
+	if evaluate[bool](b, `"hit" in window || document.querySelector("#log img, #log script, #log b") !== null`) {
+		t.Error("markup from a message became part of the page")
+	}
+	b.wantNoErrors()
+}
+
+func TestPageShowsWhatOtherProgramsSend(t *testing.T) {
+	r, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	for _, text := range []string{
+		"just text",
+		`{"v":1}`,
+		`{"v":1,"kind":"chat","id":"x","from":null,"text":"t","seq":0}`,
+		`{"v":1,"kind":"chat","id":"x","from":{"id":"y","name":7},"text":{},"seq":0}`,
+		`{broken`,
+		"null",
+	} {
+		r.publish("lobby", websocket.MessageText, []byte(text))
+		v.hears(text)
+	}
+	r.publish("lobby", websocket.MessageBinary, make([]byte, 1234))
+	v.hears("binary, 1,234 bytes")
+	r.publish("lobby", websocket.MessageText, nil)
+	v.hears("")
+	r.publish("lobby", websocket.MessageText, []byte(strings.Repeat("x", 100_000)))
+	v.hears(strings.Repeat("x", 2000) + "… (100,000 characters in all)")
+	r.publish("lobby", websocket.MessageText, []byte(`{"v":1,"kind":"chat","id":"x","from":{"id":"y","name":"Bob"},"text":"odd clock","seq":0,"at":1e300}`))
+	v.hears("odd clock")
+	v.wantNoErrors()
+}
+
+func TestPageComesBackAfterTheGatewayClosed(t *testing.T) {
+	r, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	v.say("before")
+	v.hears("before")
+	for _, code := range []websocket.StatusCode{websocket.StatusGoingAway, 4008} {
+		// The explanation may be on display for a moment only: record it rather than race it.
+		evaluate[bool](v, `(() => {
+			const seen = [];
+			new MutationObserver(() => seen.push(document.getElementById("announce").textContent))
+				.observe(document.getElementById("announce"), {childList: true});
+			document.seen = seen;
+			return true;
+		})()`)
+		r.closeAll(code)
+		v.until(fmt.Sprintf(`document.seen.some((s) => s.includes("%d"))`, code))
+		v.until(`document.body.dataset.state === "open"`)
+	}
+	v.say("after")
+	v.hears("after")
+	v.wantNoErrors()
+}
+
+func TestPageStopsAtAFinalCloseUntilAsked(t *testing.T) {
+	r, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	r.closeAll(websocket.StatusPolicyViolation)
+	v.until(`document.body.dataset.state === "closed"`)
+	v.say("kept while closed")
+	v.until(`document.getElementById("hint").textContent.includes("Not connected")`)
+	if text := evaluate[string](v, `document.getElementById("text").value`); text != "kept while closed" {
+		t.Errorf("input = %q: the text was lost", text)
+	}
+	v.do(chromedp.Click(chromedp.CSS("#retry")))
+	v.until(`document.body.dataset.state === "open"`)
+	v.say("")
+	v.hears("kept while closed")
+	v.wantNoErrors()
+}
+
+// The room is locked while the message goes out, so its echo cannot come before the connection is cut.
+func TestPageOffersToResendWhatWasNotEchoed(t *testing.T) {
+	r, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	r.mu.Lock()
+	v.say("lost on the way")
+	v.until(`document.querySelector("#log li.msg")?.dataset.delivery === "sending"`)
+	evaluate[bool](v, `document.dispatchEvent(new Event("sluice:drop"))`)
+	v.until(`document.querySelector("#log li.msg").dataset.delivery === "failed"`)
+	r.mu.Unlock()
+	v.until(`document.body.dataset.state === "open"`)
+	v.do(chromedp.Click(chromedp.CSS("#log .again")))
+	v.until(`document.querySelector("#log li.msg").dataset.delivery === "delivered"`)
+	if n := evaluate[int](v, `document.querySelectorAll("#log li.msg").length`); n != 1 {
+		t.Errorf("%d messages shown, want the one", n)
+	}
+	v.wantNoErrors()
+}
+
+func TestPageBurstComesBackWholeAndInOrder(t *testing.T) {
+	_, url := newGateway(t)
+	browser := browsertest.Start(t)
+	a := visit(t, browser, url)
+	b := visit(t, browsertest.NewTab(t, browser), url)
+	a.do(chromedp.Click(chromedp.CSS("#burst")))
+	a.until(`document.getElementById("burst-result").dataset.back === "1000"`)
+	if got := evaluate[string](a, `document.getElementById("burst-result").textContent`); !strings.Contains(got, "all in order") {
+		t.Errorf("result = %q, want it in order", got)
+	}
+	// Drawn or counted: in both tabs the lines account for every message.
+	for _, v := range []tab{a, b} {
+		v.until(`[...document.querySelectorAll("#log li.msg[data-kind=burst]")].length +
+			[...document.querySelectorAll("#log .skipped")].reduce((n, li) => n + Number(li.textContent.replace(/\D/g, "")), 0) === 1000`)
+		if n := evaluate[int](v, `document.querySelectorAll("#log li").length`); n > 100 {
+			t.Errorf("a burst drew %d lines", n)
+		}
+		v.wantNoErrors()
+	}
+}
+
+func TestPageKeepsABoundedList(t *testing.T) {
+	r, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	// Own messages are always drawn, so they are what can overrun the list.
+	evaluate[bool](v, `(() => {
+		for (let i = 0; i < 700; i++) {
+			document.getElementById("text").value = "line " + i;
+			document.getElementById("composer").requestSubmit();
+		}
+		return true;
+	})()`)
+	v.until(`document.querySelectorAll("#log li.msg[data-delivery=delivered]").length === 500`)
+	v.hears("line 699")
+	if got := evaluate[string](v, `document.querySelector("#log .removed").textContent`); !strings.Contains(got, "older ones are gone") {
+		t.Errorf("first line = %q", got)
+	}
+	r.publish("lobby", websocket.MessageText, []byte("still listening"))
+	v.hears("still listening")
+	v.wantNoErrors()
+}
+
+func TestPageDoesNotPullAReaderDown(t *testing.T) {
+	r, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	for i := range 30 {
+		r.publish("lobby", websocket.MessageText, fmt.Appendf(nil, "line %d", i))
+	}
+	v.hears("line 29")
+	evaluate[int](v, `document.getElementById("log").scrollTop = 0`)
+	v.until(`document.getElementById("log").scrollTop === 0`)
+	time.Sleep(100 * time.Millisecond) // the scroll event comes with the next frame
+	r.publish("lobby", websocket.MessageText, []byte("news"))
+	v.until(`!document.getElementById("newer").hidden`)
+	if top := evaluate[float64](v, `document.getElementById("log").scrollTop`); top != 0 {
+		t.Errorf("scrolled to %v while somebody was reading", top)
+	}
+	v.do(chromedp.Click(chromedp.CSS("#newer")))
+	v.until(`document.getElementById("newer").hidden`)
+	v.wantNoErrors()
+}
+
+func TestPageFitsAPhone(t *testing.T) {
+	_, url := newGateway(t)
+	browser := browsertest.Start(t)
+	if err := chromedp.Do(browser, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(1),
+		chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulatePortrait)); err != nil {
+		t.Fatal(err)
+	}
+	v := visit(t, browser, url+"/#"+strings.Repeat("r", 128))
+	v.say(strings.Repeat("unbreakable", 40))
+	v.hears(strings.Repeat("unbreakable", 40))
+	if w := evaluate[int](v, `document.documentElement.scrollWidth`); w > 390 {
+		t.Errorf("page is %d px wide on a screen of 390", w)
+	}
+	if !evaluate[bool](v, `document.getElementById("send").getBoundingClientRect().bottom <= innerHeight`) {
+		t.Error("the send button is below the screen")
+	}
+	v.wantNoErrors()
+}
+
+func TestPageRefusesIllegalRooms(t *testing.T) {
+	_, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url+"/#..")
+	if room := evaluate[string](v, `location.hash`); room != "#lobby" {
+		t.Errorf("a bad room in the address led to %q, want #lobby", room)
+	}
+	for _, bad := range []string{"a b", "a/b", "..", "ä"} {
+		v.fill("#room", bad+"\n")
+		if room := evaluate[string](v, `location.hash`); room != "#lobby" {
+			t.Errorf("room %q was joined as %q", bad, room)
+		}
+	}
+	v.fill("#room", "a.b:c~d-e_f\n")
+	v.until(`location.hash === "#a.b:c~d-e_f" && document.body.dataset.state === "open"`)
+	v.wantNoErrors()
+}

@@ -1,0 +1,121 @@
+// One WebSocket that comes back: jittered exponential back-off, and every ending explained in words.
+//
+//   connecting ──> open ──> waiting ──> connecting …      the network, the gateway or a slow page: try again
+//                      └──> closed                         the gateway says that trying again is no use
+
+const firstDelay = 500; // ms, doubling
+const longestDelay = 15_000; // ms
+const connectTimeout = 10_000; // ms; a browser alone would wait for minutes
+const steadyAfter = 5_000; // ms open before the back-off starts anew, else accept-and-kick would loop at full speed
+
+const reasons = {
+  1000: "the gateway ended the connection",
+  1001: "the gateway is going away",
+  1002: "the gateway saw a protocol error",
+  1003: "the gateway does not accept this kind of data",
+  1006: "the connection was lost, or the gateway cannot be reached",
+  1007: "the gateway received text that is not UTF-8",
+  1008: "the gateway's policy forbids this connection",
+  1009: "a message was too big for the gateway",
+  1011: "the gateway had an internal error",
+  1012: "the gateway is restarting",
+  1013: "the gateway is too busy; try again later",
+  4008: "this page read too slowly and fell too far behind the room",
+};
+
+// After these the same page would meet the same refusal.
+const final = new Set([1002, 1003, 1007, 1008]);
+
+export class Connection {
+  #url = "";
+  #socket = null;
+  #timer = 0;
+  #failures = 0;
+  #openedAt = 0;
+  #onState;
+  #onData;
+
+  // onState gets {name, why, retryAt}: name is connecting, open, waiting or closed, why is a sentence or empty, and retryAt
+  // a performance.now() time when waiting. onData gets a string or an ArrayBuffer.
+  constructor({ onState, onData }) {
+    this.#onState = onState;
+    this.#onData = onData;
+    window.addEventListener("online", () => this.retry());
+  }
+
+  // open leaves the present connection, if any, and connects to url.
+  open(url) {
+    this.#url = url;
+    this.#failures = 0;
+    this.#abandon();
+    this.#connect();
+  }
+
+  // retry connects at once when there is no connection; otherwise it does nothing.
+  retry() {
+    if (this.#url && !this.#socket) this.#connect();
+  }
+
+  // send returns whether the browser took the text. Whether it arrived only its echo tells.
+  send(text) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(text);
+    return true;
+  }
+
+  // drop gives the connection up as lost without waiting for the other side, which may not answer any more.
+  drop(why) {
+    if (!this.#socket) return;
+    this.#abandon();
+    this.#ended(why, false);
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    this.#onState({ name: "connecting", why: "" });
+    const socket = new WebSocket(this.#url);
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    this.#timer = setTimeout(() => this.drop("the gateway did not answer within 10 s"), connectTimeout);
+    socket.onopen = () => {
+      clearTimeout(this.#timer);
+      this.#openedAt = performance.now();
+      this.#onState({ name: "open", why: "" });
+    };
+    socket.onmessage = (event) => this.#onData(event.data);
+    socket.onclose = (event) => {
+      this.#socket = null;
+      this.#ended(explain(event), final.has(event.code));
+    };
+  }
+
+  // abandon silences a socket before closing it: its late events belong to nobody.
+  #abandon() {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #ended(why, isFinal) {
+    clearTimeout(this.#timer);
+    if (isFinal) {
+      this.#onState({ name: "closed", why });
+      return;
+    }
+    if (this.#openedAt && performance.now() - this.#openedAt > steadyAfter) this.#failures = 0;
+    this.#openedAt = 0;
+    // Full jitter: a gateway that restarts with 10,000 pages gets them spread over the whole interval.
+    const delay = Math.random() * Math.min(longestDelay, firstDelay * 2 ** this.#failures);
+    this.#failures++;
+    this.#timer = setTimeout(() => this.#connect(), delay);
+    this.#onState({ name: "waiting", why, retryAt: performance.now() + delay });
+  }
+}
+
+function explain({ code, reason }) {
+  const words = reasons[code] ?? "the connection was closed";
+  return `${words} (${code}${reason ? `, “${reason}”` : ""})`;
+}

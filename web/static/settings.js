@@ -1,0 +1,65 @@
+// Who and where: this tab's identity, and the name and room the user chose, remembered between visits.
+
+// One id per page load, not per browser: two tabs are two people, and a duplicated tab must not think that the
+// other's messages are its own. getRandomValues works on plain http too; randomUUID does not.
+export const ownId = token();
+
+const roomPattern = /^[A-Za-z0-9_.:~-]{1,128}$/;
+
+// token returns 16 random hexadecimal digits.
+export function token() {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+export function isRoom(room) {
+  return roomPattern.test(room) && room !== "." && room !== "..";
+}
+
+// The room in the address wins over the remembered one: whoever follows a link wants to be where it points.
+export function currentRoom() {
+  return roomInAddress() || [read("sluice.room")].find(isRoom) || "lobby";
+}
+
+// roomInAddress returns the room that the fragment names, or an empty string if it names none that is legal.
+export function roomInAddress() {
+  let room = location.hash.slice(1);
+  try {
+    room = decodeURIComponent(room);
+  } catch {
+    return "";
+  }
+  return isRoom(room) ? room : "";
+}
+
+// replaceState instead of location.hash: it fires no hashchange and adds no step to the Back button.
+export function rememberRoom(room) {
+  history.replaceState(null, "", `#${room}`);
+  write("sluice.room", room);
+}
+
+// A name that the user never chose is not stored, so that a second tab is a second guest.
+export function currentName() {
+  return (read("sluice.name") || "").slice(0, 32) || `guest ${100 + Math.floor(Math.random() * 900)}`;
+}
+
+export function rememberName(name) {
+  write("sluice.name", name);
+}
+
+// Storage throws where the user has forbidden it; the page then forgets, and works.
+function read(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function write(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    return;
+  }
+}
