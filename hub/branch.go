@@ -168,7 +168,9 @@ func (b *branch) finish() (done bool) {
 	} else {
 		b.resumeWaiters()
 	}
-	return r.swept >= r.end
+	// Not r.end: a mark that came in the middle of the round was taken then, and only those visited later were brought to
+	// what it stood for.
+	return r.swept >= b.room.log.end.Load()
 }
 
 // overtake makes the blocked members that stand before the oldest retained segment give up their places. What is left of a

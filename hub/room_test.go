@@ -475,6 +475,34 @@ func TestLargeRoomIsSweptInSlices(t *testing.T) {
 	}
 }
 
+func TestMessagePublishedInTheMiddleOfASweepReachesThoseSweptBefore(t *testing.T) {
+	f := newFixture(t, wide)
+	var all []*client
+	for range 1000 {
+		all = append(all, f.join(0, "r"))
+	}
+	a := f.join(1, "r")
+	step := func() time.Duration { f.now += 100 * time.Microsecond; return f.now }
+	a.Publish(nil, []byte("first "))
+	f.fans[0].Flush(step)
+	served := 0
+	for _, c := range all {
+		if len(c.got) > 0 {
+			served++
+		}
+	}
+	if served == 0 || served == len(all) {
+		t.Fatalf("%d of %d are served: not the middle of a sweep", served, len(all))
+	}
+	a.Publish(nil, []byte("second"))
+	f.flush()
+	for i, c := range all {
+		if string(c.got) != "first second" {
+			t.Fatalf("member %d got %q", i, c.got)
+		}
+	}
+}
+
 func TestJoinsRacingWithPublishesMissNothing(t *testing.T) {
 	h, err := New(wide)
 	if err != nil {
