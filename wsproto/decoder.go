@@ -39,7 +39,7 @@ type Decoder struct {
 	fin     bool          // of the frame under way
 	inFrame bool          // a header was taken and its payload is not complete
 	hdrLen  uint8         // bytes in hdr; zero unless the source ended inside a header
-	text    utf8Validator // of the text message under way
+	text    utf8Validator // of the text message under way; at its start again when one is complete
 	hdr     [maxHeader]byte
 	mask    [4]byte
 	length  int                      // payload bytes of the frame under way …
@@ -225,7 +225,6 @@ func (d *Decoder) beginFrame(h []byte) {
 	}
 	if d.op == OpText || d.op == OpBinary {
 		d.msgOp = d.op
-		d.text = utf8Validator{}
 	}
 	d.inFrame = true
 }

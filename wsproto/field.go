@@ -25,7 +25,7 @@ func (f *fields) parse(block []byte) *Refusal {
 		if !ok || !isToken(name) || !isFieldValue(value) {
 			return Refuse(ReasonHeader)
 		}
-		*f = append(*f, field{name, bytes.Trim(value, " \t")})
+		*f = append(*f, field{name, trimSpace(value)})
 		block = rest
 	}
 	return nil
@@ -63,7 +63,18 @@ func (f fields) hasToken(name, token string) bool {
 // cutElement returns the first element of a comma-separated list without the space around it, and the rest of the list.
 func cutElement(list []byte) (element, rest []byte) {
 	element, rest, _ = bytes.Cut(list, []byte{','})
-	return bytes.Trim(element, " \t"), rest
+	return trimSpace(element), rest
+}
+
+// trimSpace returns b without the spaces and tabs around it. Unlike bytes.Trim it never makes an empty value nil.
+func trimSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // cutLine returns the first line of b without its CRLF. ok is false for a line that has none or has a bare LF.

@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestHeadersEqualThoseOfAnotherLibrary(t *testing.T) {
-	for _, length := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 1 << 31} {
+	for _, length := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 1 << 30} {
 		for _, fin := range []bool{true, false} {
 			var want bytes.Buffer
 			if err := ws.WriteHeader(&want, ws.Header{Fin: fin, OpCode: ws.OpBinary, Length: int64(length)}); err != nil {
@@ -38,11 +39,18 @@ func TestFramesAreReadByAnotherLibrary(t *testing.T) {
 			{Fin: true, OpCode: ws.OpText, Length: int64(length)},
 			{OpCode: ws.OpContinuation, Masked: true, Mask: testMask, Length: int64(length)},
 		} {
-			f, err := ws.ReadFrame(in)
-			if err != nil || f.Header != want {
-				t.Fatalf("length %d: header %+v, error %v", length, f.Header, err)
+			got, err := ws.ReadHeader(in)
+			if err != nil || got != want {
+				t.Fatalf("length %d: header %+v, error %v", length, got, err)
 			}
-			if f = ws.UnmaskFrameInPlace(f); !bytes.Equal(f.Payload, kept) {
+			body := make([]byte, length)
+			if _, err := io.ReadFull(in, body); err != nil {
+				t.Fatal(err)
+			}
+			if got.Masked {
+				ws.Cipher(body, got.Mask, 0)
+			}
+			if !bytes.Equal(body, kept) {
 				t.Errorf("length %d: payload differs, masked %t", length, want.Masked)
 			}
 		}

@@ -174,6 +174,9 @@ func TestEveryRefusalIsAWholeResponse(t *testing.T) {
 			t.Errorf("%v: %+v", reason, refusal)
 		}
 		names[reason.String()] = true
+		if named := bytes.Contains(refusal.AppendResponse(nil), []byte("Connection: close, Upgrade\r\n")); named != (refusal.Status == 426) {
+			t.Errorf("%v: Connection names Upgrade: %t", reason, named)
+		}
 		// H19: a refusal that is not about the upgrade must not look like one to a proxy.
 		if (resp.Header.Get("Upgrade") != "") != (refusal.Status == 426) {
 			t.Errorf("%v: Upgrade %q", reason, resp.Header.Get("Upgrade"))

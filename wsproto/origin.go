@@ -13,14 +13,14 @@ type Origin struct{ scheme, host, port string }
 // An OriginPolicy says which web pages may connect. Browsers send their page's origin and no script can change it; the check is
 // what keeps a foreign page from using a visitor's network position or cookies. It holds nobody else back.
 //
-// The zero value allows pages of the same origin. A policy from ParseOrigins allows what it lists and nothing else.
+// The zero value allows pages of the same origin. A policy from ParseOrigins allows what it lists besides.
 type OriginPolicy struct {
 	any, null bool
 	list      []Origin
 }
 
 // ParseOrigins makes a policy from a list of origins such as "https://example.com" or "http://localhost:3000". "*" stands
-// for every origin, "null" for pages without one (files, sandboxed frames). An empty list is the same-origin policy.
+// for every origin, "null" for pages without one (files, sandboxed frames).
 func ParseOrigins(entries []string) (OriginPolicy, error) {
 	var p OriginPolicy
 	for _, entry := range entries {
@@ -75,8 +75,8 @@ func (p *OriginPolicy) Allows(origin, host []byte) bool {
 	if fault != "" {
 		return false
 	}
-	if !p.null && len(p.list) == 0 {
-		return isSameHost(scheme, name, port, host)
+	if isSameHost(scheme, name, port, host) {
+		return true
 	}
 	for i := range p.list {
 		o := &p.list[i]

@@ -66,7 +66,7 @@ func TestA03_ListedOriginsMatchExactly(t *testing.T) {
 		"https://good.com.":         false,
 		"http://localhost":          false,
 		"http://localhost:30000":    false,
-		"http://here:8080":          false, // same origin, but not listed
+		"http://here:8080":          true, // the same origin needs no listing
 		"null":                      false,
 		"*":                         false,
 	} {
@@ -85,7 +85,8 @@ func TestOriginWildcardAndNullMustBeListed(t *testing.T) {
 		{[]string{"*"}, "http://any.where", true},
 		{[]string{"*"}, "null", true},
 		{[]string{"null"}, "null", true},
-		{[]string{"null"}, "http://here", false},
+		{[]string{"null"}, "http://here", true},
+		{[]string{"null"}, "http://there", false},
 		{[]string{"null", "http://a"}, "http://a", true},
 		{nil, "http://here", true},
 	} {

@@ -166,7 +166,7 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in = &inbound{decoder: *d}
 		c.w.decoder = c.w.newDecoder()
 	}
-	c.in.stash = append(c.in.stash[:0], stash...)
+	c.in.stash = append([]byte(nil), stash...)
 }
 
 // handle acts on one message and reports whether to go on.
@@ -248,7 +248,7 @@ func (c *conn) checkLife() {
 	if c.isPaused {
 		c.heard = now
 	}
-	if c.heard >= c.pinged {
+	if c.heard > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
 		c.pinged = 0
 	}
 	switch {

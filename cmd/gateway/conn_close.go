@@ -35,7 +35,7 @@ func (c *conn) closeWith(r closeReason, code wsproto.Code, text string) {
 	}
 	c.state = ending
 	c.end = &farewell{reason: r, code: code, text: text}
-	c.in = nil
+	c.in, c.isPaused = nil, false
 	if c.member.IsIn() {
 		c.end.at = c.member.End()
 	}
@@ -79,6 +79,8 @@ func (c *conn) sayFarewell() {
 	}
 	c.state = lingering
 	c.w.loop.SetTimer(c.token, lingerTime)
+	// The end of its stream may have been reported already, while nothing was read.
+	c.w.loop.Requeue(c.token, reactor.Readable)
 	if c.isArmed {
 		c.rearm(reactor.Readable)
 	}
@@ -94,7 +96,7 @@ func (c *conn) Overtaken(rest []byte) {
 	} else {
 		c.state = ending
 		c.end = &farewell{reason: closedSlow, code: wsproto.CodeSlowConsumer, text: reasons[closedSlow].text, isLast: true}
-		c.in = nil
+		c.in, c.isPaused = nil, false
 		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
 	}
 	last := wsproto.AppendClose(nil, wsproto.CodeSlowConsumer, reasons[closedSlow].text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,9 +39,13 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// raised gives the tests' own goroutines processors beside the loops, as main does.
+var raised = sync.OnceFunc(func() { raiseProcs(2) })
+
 // startGateway runs a gateway on a loopback port until the test ends, and returns it with its host:port.
 func startGateway(t testing.TB, cfg *Config) (*Server, string) {
 	t.Helper()
+	raised()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}

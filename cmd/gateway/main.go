@@ -40,7 +40,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	var cli struct {
 		Config
-		Version kong.VersionFlag `help:"Print the version and exit." short:"v"`
+		Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
 	}
 	exited := -1
 	parser := kong.Must(&cli,
@@ -51,6 +51,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ValueFormatter(helpWithDefault),
 	)
 	_, err := parser.Parse(args)
 	if exited >= 0 { // --help and --version
@@ -63,7 +64,40 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "gateway: %v\nTry gateway --help.\n", err)
 		return exitUsage
 	}
-	return serve(&cli.Config, newLogger(&cli.Config, stderr))
+	log := newLogger(&cli.Config, stderr)
+	for _, name := range unknownVariables(parser.Model, os.Environ()) {
+		log.Warn("no flag goes by this environment variable", "name", name)
+	}
+	return serve(&cli.Config, log)
+}
+
+// helpWithDefault shows the default behind a flag's help. The variable's name is left out: the description tells the rule.
+func helpWithDefault(v *kong.Value) string {
+	if v.Default == "" || v.Default == "0" {
+		return v.Help
+	}
+	return v.Help + " Default: " + v.Default + "."
+}
+
+// unknownVariables finds the SLUICE_ variables that set nothing, as a misspelt one does. SLUICE_CI and SLUICE_TEST_… are the
+// tests' own.
+func unknownVariables(app *kong.Application, environ []string) []string {
+	known := map[string]bool{"SLUICE_CI": true}
+	for _, flags := range app.AllFlags(false) {
+		for _, f := range flags {
+			for _, name := range f.Envs {
+				known[name] = true
+			}
+		}
+	}
+	var unknown []string
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "SLUICE_TEST_") && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
 }
 
 func newLogger(cfg *Config, w io.Writer) *slog.Logger {

@@ -84,7 +84,7 @@ func (s *Server) Listen(address string) error {
 		s.listeners = append(s.listeners, l)
 		fd, err := descriptor(l, w.kernel)
 		if err == nil {
-			err = w.newListener(fd)
+			err = w.newListener(fd, isTCP(l))
 		}
 		if err != nil {
 			return fmt.Errorf("cannot listen on %s: %w", address, err)
