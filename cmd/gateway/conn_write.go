@@ -141,11 +141,14 @@ func (c *conn) caughtUp() {
 	if c.member.IsBlocked() {
 		c.member.Sent(0, c.w.loop.Now()) // Nothing of the log was pending: what was refused was the outbox.
 	}
-	if c.state == ending {
+	switch {
+	case c.state == ending:
 		c.sayFarewell()
-		return
-	}
-	if c.isArmed && !c.member.IsBlocked() {
+	case c.member.IsBlocked():
+		// Another loop has published since the room's end was looked at. No sweep visits a blocked member, and no edge comes
+		// for a socket that refused nothing.
+		c.w.loop.Requeue(c.token, reactor.Writable)
+	case c.isArmed:
 		c.rearm(reactor.Readable)
 	}
 }
