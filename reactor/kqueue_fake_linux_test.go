@@ -72,6 +72,12 @@ func (k *fakeKqueue) Close(fd int) error {
 	return k.Real.Close(fd)
 }
 
+// Write is to the wake pipe; the real one of this system takes sockets alone.
+func (k *fakeKqueue) Write(fd int, p []byte) (int, error) {
+	n, err := unix.Write(fd, p)
+	return max(n, 0), err
+}
+
 func (k *fakeKqueue) isWriteEnd(fd int) bool {
 	var st unix.Stat_t
 	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ type entry struct {
 	mode     Mode
 	again    ready // what to report at the next visit; zero when not requeued
 	isClosed bool  // closes at the end of this tick; deaf from now on
+	isDue    bool  // its timer has left the wheel and is about to fire
 }
 
 // Stats count what a loop saw since it began.
@@ -221,15 +223,23 @@ func (l *Loop) visitRequeued() {
 }
 
 func (l *Loop) runMailbox() {
-	for _, task := range l.mailbox.take() {
+	tasks := l.mailbox.take()
+	for _, task := range tasks {
 		task(l)
 	}
+	clear(tasks) // The slice is kept for later; what the tasks hold is not.
 }
 
 func (l *Loop) runTimers() {
 	l.expired = l.wheel.Expire(l.now, l.expired[:0])
 	for _, t := range l.expired {
-		if e, ok := l.sources.Get(t); ok && !e.isClosed {
+		if e, ok := l.live(t); ok {
+			e.isDue = true
+		}
+	}
+	for _, t := range l.expired { // Those fired first may cancel, move or close the later ones.
+		if e, ok := l.live(t); ok && e.isDue {
+			e.isDue = false
 			e.source.OnEvent(l, Event{Token: t, ready: readyTimeout})
 		}
 	}
@@ -259,10 +269,12 @@ func (l *Loop) closeSources() {
 	l.closing = l.closing[:0]
 }
 
-// Release closes every source's descriptor and the poller. Run does it by itself; it is for loops that are stepped.
+// Release runs the tasks that were accepted and have not run, so that what they carry is not lost, and closes every
+// source's descriptor and the poller. Run does it by itself; it is for loops that are stepped.
 func (l *Loop) Release() {
 	l.stopping.Store(true)
 	l.mailbox.close()
+	l.runMailbox()
 	for t := range l.sources.All {
 		l.Close(t)
 	}
@@ -317,13 +329,16 @@ func (l *Loop) Requeue(t Token, in Interest) {
 
 // SetTimer makes t's one timer fire after the given time instead of whatever it had; zero cancels it.
 func (l *Loop) SetTimer(t Token, after time.Duration) {
+	e, ok := l.live(t)
+	if !ok {
+		return
+	}
+	e.isDue = false
 	if after <= 0 {
 		l.wheel.Cancel(t)
 		return
 	}
-	if _, ok := l.live(t); ok {
-		l.wheel.Set(t, l.now+after)
-	}
+	l.wheel.Set(t, l.now+min(after, math.MaxInt64-l.now)) // "Never" is a time that no clock reaches, not one long past.
 }
 
 // Close ends t: no event reaches its source any more, and its descriptor closes at the end of this tick.

@@ -15,7 +15,7 @@ type Kernel = sys.Calls
 // ErrUnsupported is what NewPoller returns on a system without epoll and kqueue.
 var ErrUnsupported = sys.ErrUnsupported
 
-// ErrClosed is returned by calls on a closed Poller or a stopped Loop.
+// ErrClosed says that a loop has ended, or that a token's source has.
 var ErrClosed = errors.New("reactor: closed")
 
 // Interest is what a source asks to be told.

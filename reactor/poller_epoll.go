@@ -3,7 +3,6 @@
 package reactor
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -17,9 +16,6 @@ import (
 
 // wakeToken marks the eventfd. Zero is never issued to a source.
 const wakeToken Token = 0
-
-// wakeCount is what an eventfd takes: the 64-bit number one, in this machine's byte order.
-var wakeCount = binary.NativeEndian.AppendUint64(nil, 1)
 
 // backend is epoll(7).
 type backend struct {
@@ -140,7 +136,7 @@ func epollReady(bits uint32) ready {
 
 // Wake ends the present or the next Wait; any goroutine may call it.
 func (p *backend) Wake() error {
-	_, err := p.kernel.Write(p.wakefd, wakeCount)
+	err := p.kernel.Signal(p.wakefd)
 	if err != nil && !errors.Is(err, syscall.EAGAIN) { // EAGAIN: the counter is full, so the event stands already.
 		return fmt.Errorf("reactor: wake: %w", os.NewSyscallError("write", err))
 	}

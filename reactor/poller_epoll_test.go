@@ -50,11 +50,11 @@ func (k *refusingKernel) EpollWait(epfd int, events []unix.EpollEvent, msec int)
 	return 0, k.refuse["epoll_wait"]
 }
 
-func (k *refusingKernel) Write(fd int, p []byte) (int, error) {
+func (k *refusingKernel) Signal(eventfd int) error {
 	if err := k.refuse["write"]; err != nil {
-		return -1, err
+		return err
 	}
-	return k.Real.Write(fd, p)
+	return k.Real.Signal(eventfd)
 }
 
 func (k *refusingKernel) Close(fd int) error {

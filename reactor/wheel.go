@@ -39,7 +39,7 @@ func NewWheel(tick time.Duration, slots int, now time.Duration) *Wheel {
 // Set makes t's timer due at the given time, instead of whatever it had. A time already past is due at the next tick.
 func (w *Wheel) Set(t Token, due time.Duration) {
 	w.remove(t.slot())
-	ticks := max(int64((due+w.tick-1)/w.tick), w.done+1)
+	ticks := max(int64((due-1)/w.tick)+1, w.done+1) // Rounded up without overflow.
 	n := w.grow(t.slot())
 	head := &w.heads[w.slot(ticks)]
 	*n = timer{due: ticks, generation: t.generation(), prev: noSlot, next: *head}

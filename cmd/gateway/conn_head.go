@@ -68,7 +68,7 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	if !isRoomName(room) {
 		return wsproto.Refuse(wsproto.ReasonRoomName)
 	}
-	if origin := r.Header("Origin"); origin != nil && !c.w.cfg.allows(origin, r.Host) {
+	if origin := r.Header("Origin"); origin != nil && !c.w.cfg.origins.Allows(origin, r.Host) {
 		return wsproto.Refuse(wsproto.ReasonOrigin)
 	}
 	c.state = open

@@ -28,6 +28,9 @@ type drain struct {
 // ordinary requests finish, and returns when nobody is left or ctx ends. Connections that are left are then for Close to
 // cut. Whoever was in the accept queue is served like the others.
 func (s *Server) Drain(ctx context.Context) error {
+	for _, l := range s.listeners {
+		l.Close() // The loops have descriptors of their own; with this one open the kernel would go on queueing behind them.
+	}
 	spreadMax := s.cfg.DrainTimeout / 2
 	for _, w := range s.workers {
 		if !w.loop.Post(func(*reactor.Loop) { w.startDrain(spreadMax) }) {

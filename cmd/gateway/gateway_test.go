@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"sluice/reactor"
 	"sluice/web"
 )
 
@@ -45,12 +46,18 @@ var raised = sync.OnceFunc(func() { raiseProcs(2) })
 // startGateway runs a gateway on a loopback port until the test ends, and returns it with its host:port.
 func startGateway(t testing.TB, cfg *Config) (*Server, string) {
 	t.Helper()
+	return startGatewayOn(t, cfg, nil)
+}
+
+// startGatewayOn is startGateway on a scripted kernel.
+func startGatewayOn(t testing.TB, cfg *Config, kernel reactor.Kernel) (*Server, string) {
+	t.Helper()
 	raised()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s, err := NewServer(cfg, log, web.New(web.Options{}), nil)
+	s, err := NewServer(cfg, log, web.New(web.Options{}), kernel)
 	if err != nil {
 		t.Fatal(err)
 	}

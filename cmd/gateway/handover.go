@@ -47,10 +47,10 @@ func (c *conn) lend(read []byte) {
 // A handover is the net.Listener that lent connections come from, and the handler by which those that want an upgrade
 // after all go back to a loop: a proxy that keeps connections alive sends GET / and later the upgrade on one of them.
 type handover struct {
-	server *Server
-	conns  chan net.Conn
-	done   chan struct{}
-	close  sync.Once
+	server  *Server
+	conns   chan net.Conn
+	done    chan struct{}
+	closing sync.Once
 }
 
 func newHandover(s *Server) *handover {
@@ -69,6 +69,11 @@ func (h *handover) take(fd int, read []byte) {
 		return
 	}
 	h.conns <- &lentConn{Conn: inner, read: read, server: h.server}
+	select {
+	case <-h.done: // Nobody accepts any more, and Close may have looked before.
+		h.Close()
+	default:
+	}
 }
 
 // Accept implements net.Listener.
@@ -81,9 +86,9 @@ func (h *handover) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. Connections that wait to be accepted are closed.
 func (h *handover) Close() error {
-	h.close.Do(func() { close(h.done) })
+	h.closing.Do(func() { close(h.done) })
 	for {
 		select {
 		case c := <-h.conns:
@@ -184,6 +189,7 @@ func (w *worker) takeBack(fd int, read []byte) {
 		return
 	}
 	w.stats.Returned++
+	setOptions(w.kernel, fd) // Package net has set keep-alive times of its own.
 	c.wasLent = true
 	w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
 	if c.consume(read) {

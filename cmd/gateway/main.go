@@ -31,7 +31,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // could not start, or could not go on
 	exitUsage  = 2 // flags or environment make no sense
-	exitCut    = 3 // stopped by a second signal, or with clients left when the drain time was over
+	exitCut    = 3 // stopped by a second signal
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

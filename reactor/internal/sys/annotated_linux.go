@@ -7,10 +7,16 @@ import "golang.org/x/sys/unix"
 // The twin of raw_linux.go: the same calls through wrappers that tell the race detector which memory they touch.
 
 // Read implements Calls.
-func (Real) Read(fd int, p []byte) (int, error) { return unix.Read(fd, p) }
+func (Real) Read(fd int, p []byte) (int, error) {
+	n, err := unix.Read(fd, p)
+	return max(n, 0), err // x/sys says -1 with an error.
+}
 
 // Write implements Calls.
-func (Real) Write(fd int, p []byte) (int, error) { return unix.Write(fd, p) }
+func (Real) Write(fd int, p []byte) (int, error) {
+	n, err := unix.Write(fd, p)
+	return max(n, 0), err
+}
 
 // Accept implements Calls.
 func (Real) Accept(fd int) (int, error) {

@@ -91,10 +91,16 @@ func (Real) Pipe() (r, w int, err error) {
 }
 
 // Read implements Calls.
-func (Real) Read(fd int, p []byte) (int, error) { return unix.Read(fd, p) }
+func (Real) Read(fd int, p []byte) (int, error) {
+	n, err := unix.Read(fd, p)
+	return max(n, 0), err // x/sys says -1 with an error.
+}
 
 // Write implements Calls. The Go runtime turns SIGPIPE into EPIPE, except for the standard output and error.
-func (Real) Write(fd int, p []byte) (int, error) { return unix.Write(fd, p) }
+func (Real) Write(fd int, p []byte) (int, error) {
+	n, err := unix.Write(fd, p)
+	return max(n, 0), err
+}
 
 var optionTable = [optionsPerTable]place{
 	NoDelay:      {unix.IPPROTO_TCP, unix.TCP_NODELAY},

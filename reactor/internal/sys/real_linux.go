@@ -1,6 +1,10 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
 
 // pollCalls is epoll(7) and eventfd(2).
 type pollCalls interface {
@@ -10,6 +14,8 @@ type pollCalls interface {
 	EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error)
 	// Eventfd makes a non-blocking eventfd.
 	Eventfd() (int, error)
+	// Signal adds one to an eventfd's counter, which makes it readable anew.
+	Signal(eventfd int) error
 }
 
 // EpollCreate implements Calls.
@@ -17,6 +23,15 @@ func (Real) EpollCreate() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLO
 
 // Eventfd implements Calls.
 func (Real) Eventfd() (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }
+
+// one is what an eventfd takes: the 64-bit number one, in this machine's byte order.
+var one = binary.NativeEndian.AppendUint64(nil, 1)
+
+// Signal implements Calls.
+func (Real) Signal(eventfd int) error {
+	_, err := unix.Write(eventfd, one)
+	return err
+}
 
 var optionTable = [optionsPerTable]place{
 	NoDelay:      {unix.IPPROTO_TCP, unix.TCP_NODELAY},

@@ -22,7 +22,7 @@ type Calls interface {
 
 	// Accept takes one connection from a listening descriptor, as accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC.
 	Accept(fd int) (int, error)
-	// Read is read(2). Zero bytes and no error is the end of the stream.
+	// Read is read(2). Zero bytes and no error is the end of the stream. With an error the count is zero, as Write's is.
 	Read(fd int, p []byte) (int, error)
 	// Write is write(2) to a socket; it never raises SIGPIPE.
 	Write(fd int, p []byte) (int, error)

@@ -1,0 +1,419 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+)
+
+// A crowd is a publisher and listeners that read what it sends, all of them independent clients. Messages carry numbers;
+// a listener that misses one fails the test.
+type crowd struct {
+	t         *testing.T
+	ctx       context.Context
+	publisher *websocket.Conn
+	size      int
+	sent      uint64
+	heard     []atomic.Uint64 // by listener: how many messages
+}
+
+// gather makes a crowd whose messages have size bytes. The publisher is its first listener.
+func gather(t *testing.T, addr, path string, listeners, size int) *crowd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	c := &crowd{t: t, ctx: ctx, size: size, heard: make([]atomic.Uint64, listeners)}
+	var wg sync.WaitGroup
+	for i := range listeners {
+		conn := dial(t, addr, path)
+		if i == 0 {
+			c.publisher = conn
+		}
+		wg.Go(func() { c.listen(conn, &c.heard[i]) })
+	}
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return c
+}
+
+func (c *crowd) listen(conn *websocket.Conn, heard *atomic.Uint64) {
+	for seq := uint64(0); ; seq++ {
+		_, p, err := conn.Read(c.ctx)
+		if c.ctx.Err() != nil {
+			return
+		}
+		if err != nil || !isMessage(p, seq, c.size) {
+			c.t.Errorf("a listener waited for message %d: got %d bytes, %v", seq, len(p), err)
+			return
+		}
+		heard.Add(1)
+	}
+}
+
+// message is the one with this number: the number, then a pattern that depends on it.
+func message(seq uint64, size int) []byte {
+	p := bytes.Repeat([]byte{byte(seq)}, size)
+	binary.BigEndian.PutUint64(p, seq)
+	return p
+}
+
+func isMessage(p []byte, seq uint64, size int) bool {
+	return len(p) == size && binary.BigEndian.Uint64(p) == seq && bytes.Count(p[8:], []byte{byte(seq)}) == size-8
+}
+
+func (c *crowd) publish(messages int) {
+	c.t.Helper()
+	for range messages {
+		if err := c.publisher.Write(c.ctx, websocket.MessageBinary, message(c.sent, c.size)); err != nil {
+			c.t.Fatalf("publish message %d: %v", c.sent, err)
+		}
+		c.sent++
+	}
+}
+
+// hearAll waits until every listener has everything.
+func (c *crowd) hearAll() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Microsecond) {
+		least := c.sent
+		for i := range c.heard {
+			least = min(least, c.heard[i].Load())
+		}
+		if least == c.sent {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("of %d messages a listener has %d", c.sent, least)
+		}
+	}
+}
+
+// expectPrompt publishes one message at a time and fails if the crowd does not have most of them soon.
+func (c *crowd) expectPrompt(when string) {
+	c.t.Helper()
+	var took []time.Duration
+	for range 51 {
+		start := time.Now()
+		c.publish(1)
+		c.hearAll()
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > 50*time.Millisecond {
+		c.t.Errorf("%s: half of the messages took more than %v", when, median)
+	}
+}
+
+// expectMessages reads n messages of a crowd, from number seq on.
+func (c *rawClient) expectMessages(seq uint64, n, size int) {
+	c.t.Helper()
+	for range n {
+		f := c.frame()
+		if f.Header.OpCode != ws.OpBinary || !isMessage(f.Payload, seq, size) {
+			c.t.Fatalf("got %s, want message %d", describe(f), seq)
+		}
+		seq++
+	}
+}
+
+func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
+	for _, loops := range []int{1, 2} {
+		t.Run(fmt.Sprintf("loops=%d", loops), func(t *testing.T) {
+			const size, flood = 4 << 10, 2 << 10 // 8 MiB: half of the backlog
+			cfg := testConfig()
+			cfg.Loops = loops
+			s, addr := startGateway(t, cfg)
+			slow := join(t, addr, "/ws/stage").narrow()
+			others := gather(t, addr, "/ws/stage", 4, size)
+
+			others.publish(flood)
+			others.hearAll()
+			if st := statsOf(t, s); st.Refused == 0 {
+				t.Error("no write was refused: the reader was not slow enough for this test")
+			}
+			others.expectPrompt("with a paused reader")
+
+			half := int(others.sent) / 2
+			slow.expectMessages(0, half, size) // in many small steps, each ended by a refused write
+			others.publish(500)
+			slow.expectMessages(uint64(half), int(others.sent)-half, size)
+			others.expectPrompt("after it has caught up")
+			slow.expectMessages(others.sent-51, 51, size)
+			if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+				t.Errorf("somebody was closed: %v", st.Closed)
+			}
+		})
+	}
+}
+
+// A reader that is behind again and again must be brought up to date each time, whenever the last message came: between
+// the moment its loop looks at the room's end and the moment it has written that much, another loop may publish more.
+func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
+	const size, burst = 1 << 10, 700
+	rounds := 60
+	if raceEnabled {
+		rounds = 15
+	}
+	s, addr := startGateway(t, testConfig())
+	others := gather(t, addr, "/ws/stage", 3, size)
+	slow := join(t, addr, "/ws/stage").narrow()
+	seq := others.sent
+	for range rounds {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range burst {
+				// Not Fatal: this is not the test's goroutine.
+				if err := others.publisher.Write(others.ctx, websocket.MessageBinary, message(others.sent, size)); err != nil {
+					t.Error(err)
+					return
+				}
+				others.sent++
+			}
+		}()
+		time.Sleep(time.Millisecond)
+		if err := slow.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		slow.expectMessages(seq, burst, size)
+		<-done
+		seq += burst
+	}
+	if st := statsOf(t, s); st.Refused == 0 {
+		t.Error("no write was refused: the reader was not slow enough for this test")
+	}
+}
+
+func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
+	const size = 4 << 10
+	cfg := testConfig()
+	cfg.RoomBacklog = 4 << 20
+	cfg.CloseTimeout = patience // It begins to read when the others have been looked after.
+	s, addr := startGateway(t, cfg)
+	slow := join(t, addr, "/ws/stage").narrow()
+	others := gather(t, addr, "/ws/stage", 4, size)
+	room, _ := s.hub.Room("stage")
+	before := liveHeap()
+	var most int64
+	for range 10 {
+		others.publish(1 << 20 / size)
+		others.hearAll()
+		most = max(most, liveHeap()-before)
+	}
+	const segment, slack = 256 << 10, 1 << 20
+	if bound := int64(cfg.RoomBacklog+cfg.PublishWindow) + segment + slack; most > bound {
+		t.Errorf("live heap grew by %d bytes, want at most %d", most, bound)
+	}
+	if n := room.Stats().Members; n != 4 {
+		t.Fatalf("%d members, want 4: it is 10 MiB behind", n)
+	}
+	others.expectPrompt("while one is being closed")
+
+	n := uint64(0)
+	for {
+		f := slow.frame()
+		if f.Header.OpCode == ws.OpClose {
+			if code, reason := ws.ParseCloseFrameData(f.Payload); code != 4008 || reason == "" {
+				t.Errorf("closed with %d %q, want 4008", code, reason)
+			}
+			break
+		}
+		if !isMessage(f.Payload, n, size) {
+			t.Fatalf("got %s, want message %d or a Close frame", describe(f), n)
+		}
+		n++
+	}
+	slow.expectEnd()
+	if n == 0 || n == others.sent {
+		t.Errorf("it got %d messages of %d before the Close frame", n, others.sent)
+	}
+	slow.Close()
+	expectClosed(t, s, closedSlow, 1)
+	others.expectPrompt("after it was closed")
+}
+
+func TestOvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
+	cfg := testConfig()
+	cfg.RoomBacklog = 4 << 20
+	cfg.CloseTimeout = 300 * time.Millisecond
+	s, addr := startGateway(t, cfg)
+	join(t, addr, "/ws/stage").narrow()
+	others := gather(t, addr, "/ws/stage", 4, 4<<10)
+	for range 8 {
+		others.publish(256)
+		others.hearAll() // A minority that lags is not waited for, whoever it is: none of these must.
+	}
+	eventually(t, "it is gone", func() bool { return s.Open() == 4 })
+	// Whether the kernel still had room for the Close frame decides which of the two it is.
+	st := statsOf(t, s)
+	if st.Overtaken != 1 || st.Closed[closedSlow]+st.Closed[closedCloseTimeout] != 1 {
+		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Overtaken, st.Closed[closedSlow], st.Closed[closedCloseTimeout])
+	}
+	others.expectPrompt("after it was closed")
+}
+
+func TestStalledClientIsAborted(t *testing.T) {
+	cfg := testConfig()
+	cfg.StallTimeout = time.Second
+	s, addr := startGateway(t, cfg)
+	stalled := join(t, addr, "/ws/stage").narrow()
+	others := gather(t, addr, "/ws/stage", 4, 1<<10)
+	for range 4 {
+		others.publish(1 << 10) // within the backlog: nobody is overtaken
+		others.hearAll()
+	}
+	expectClosed(t, s, closedStalled, 1)
+	if _, err := stalled.rest(); err == nil || errors.Is(err, errTimeout) {
+		t.Errorf("its stream ended with %v, want a reset", err)
+	}
+	others.expectPrompt("after it was cut")
+	if n := s.Open(); n != 4 {
+		t.Errorf("%d connections are open, want 4", n)
+	}
+}
+
+// One that takes some bytes now and then is slow, not stalled.
+func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
+	cfg := testConfig()
+	cfg.StallTimeout = 800 * time.Millisecond
+	s, addr := startGateway(t, cfg)
+	slow, want := stick(t, addr)
+	var all []byte
+	for _, m := range want {
+		all = append(all, ws.MustCompileFrame(ws.NewBinaryFrame([]byte(m)))...)
+	}
+	start := time.Now()
+	for step := make([]byte, 16<<10); len(all) > 0; time.Sleep(10 * time.Millisecond) {
+		step = step[:min(len(step), len(all))]
+		if _, err := io.ReadFull(slow.in, step); err != nil || !bytes.Equal(step, all[:len(step)]) {
+			t.Fatalf("%d bytes before the end: other bytes than were sent, or %v", len(all), err)
+		}
+		all = all[len(step):]
+	}
+	if took := time.Since(start); took < 2*cfg.StallTimeout {
+		t.Errorf("read all in %v: not slow enough for this test", took)
+	}
+	if n := s.Open(); n != 1 {
+		t.Errorf("%d connections are open, want 1", n)
+	}
+}
+
+func TestSilentClientIsPingedAndClosedWithoutAnAnswer(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 200*time.Millisecond, 300*time.Millisecond
+	s, addr := startGateway(t, cfg)
+	start := time.Now()
+	c := join(t, addr, "/ws")
+	c.expectFrame(ws.OpPing, "")
+	if took := time.Since(start); took < cfg.PingInterval/2-50*time.Millisecond {
+		t.Errorf("pinged after %v already", took)
+	}
+	pinged := time.Now()
+	c.expectClose(4009)
+	if took := time.Since(pinged); took < cfg.PongTimeout-50*time.Millisecond {
+		t.Errorf("closed %v after the ping already", took)
+	}
+	c.Close()
+	expectClosed(t, s, closedNoPong, 1)
+}
+
+func TestClientThatAnswersPingsStays(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 100*time.Millisecond, 100*time.Millisecond
+	s, addr := startGateway(t, cfg)
+	c := join(t, addr, "/ws")
+	for range 8 {
+		c.expectFrame(ws.OpPing, "")
+		c.send(masked(ws.OpPong, true, ""))
+	}
+	c.send(maskedText("still here"))
+	c.expectFrame(ws.OpText, "still here")
+	if n := s.Open(); n != 1 {
+		t.Errorf("%d connections are open, want 1", n)
+	}
+}
+
+// A listener need not say anything: what it takes from the kernel counts as life.
+func TestClientThatOnlyTakesBytesIsNotPinged(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 400*time.Millisecond, 100*time.Millisecond
+	_, addr := startGateway(t, cfg)
+	listener := join(t, addr, "/ws")
+	publisher := join(t, addr, "/ws")
+	for i := range 30 {
+		m := fmt.Sprint(i)
+		publisher.send(maskedText(m))
+		listener.expectFrame(ws.OpText, m)
+		publisher.expectFrame(ws.OpText, m)
+		time.Sleep(cfg.PingInterval / 10)
+	}
+}
+
+// stick stops a client's stream in the middle of a large frame, and returns the messages that the room was sent.
+func stick(t *testing.T, addr string) (c *rawClient, sent []string) {
+	t.Helper()
+	c = join(t, addr, "/ws/stage").narrow()
+	publisher := join(t, addr, "/ws/stage")
+	for i := range 3 {
+		m := strings.Repeat(fmt.Sprint(i), 900<<10)
+		sent = append(sent, m)
+		publisher.send(masked(ws.OpBinary, true, m))
+		publisher.expectFrame(ws.OpBinary, m)
+	}
+	publisher.Close()
+	return c, sent
+}
+
+func TestF33_PongsWaitForTheFramesEnd(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c, want := stick(t, addr)
+	eventually(t, "a write was refused", func() bool { return statsOf(t, s).Refused > 0 })
+	const pings = 50
+	for i := range pings {
+		c.send(masked(ws.OpPing, true, fmt.Sprint(i)))
+	}
+	c.send(maskedText("end"))
+	want = append(want, "end")
+	eventually(t, "the pings are read", func() bool { return statsOf(t, s).Messages == 4 })
+	var got, pongs []string
+	for len(got) < len(want) || len(pongs) == 0 {
+		f := c.frame()
+		if !f.Header.Fin {
+			t.Fatalf("got %s", describe(f))
+		}
+		if f.Header.OpCode == ws.OpPong {
+			pongs = append(pongs, string(f.Payload))
+		} else {
+			got = append(got, string(f.Payload))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Error("the messages are not what was sent")
+	}
+	if len(pongs) != 1 || pongs[0] != fmt.Sprint(pings-1) {
+		t.Errorf("pongs %q, want the newest alone", pongs)
+	}
+}
+
+func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c, want := stick(t, addr)
+	eventually(t, "a write was refused", func() bool { return statsOf(t, s).Refused > 0 })
+	c.send(maskedText("mine"), frameBytes(0x83, 0x80, zeroMask))
+	for _, m := range append(want, "mine") {
+		if f := c.frame(); string(f.Payload) != m {
+			t.Fatalf("got %s, want %q", describe(f), clip(m))
+		}
+	}
+	c.expectClose(1002)
+}

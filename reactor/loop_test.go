@@ -1,0 +1,386 @@
+//go:build linux || darwin || freebsd || openbsd || netbsd || dragonfly
+
+package reactor
+
+import (
+	"errors"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/reactor/internal/sys"
+	"sluice/reactor/reactortest"
+)
+
+// sourceFunc is a Source that is one function.
+type sourceFunc func(*Loop, Event)
+
+func (f sourceFunc) OnEvent(l *Loop, ev Event) { f(l, ev) }
+
+// seen is a Source that remembers what it was told.
+type seen []Event
+
+func (s *seen) OnEvent(_ *Loop, ev Event) { *s = append(*s, ev) }
+
+// newLoop returns a loop to be stepped on a scripted kernel.
+func newLoop(t testing.TB, o Options) (*Loop, *reactortest.Kernel) {
+	t.Helper()
+	k := reactortest.New()
+	k.StopClock()
+	o.Kernel = k
+	l, err := NewLoop(o)
+	must(t, err)
+	t.Cleanup(l.Release)
+	return l, k
+}
+
+// attach registers fd, which from here on is the loop's to close.
+func attach(t testing.TB, l *Loop, fd int, in Interest, m Mode, src Source) Token {
+	t.Helper()
+	token, err := l.Register(fd, in, m, src)
+	must(t, err)
+	delete(owned, fd)
+	return token
+}
+
+// quiet watches a socket on which nothing ever happens.
+func quiet(t testing.TB, l *Loop, src Source) Token {
+	t.Helper()
+	fd, _ := socketPair(t)
+	return attach(t, l, fd, Readable, Edge, src)
+}
+
+// step makes a tick that does not wait.
+func step(t testing.TB, l *Loop) {
+	t.Helper()
+	l.Wake()
+	must(t, l.Tick())
+}
+
+func isOpen(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil
+}
+
+func TestTickRunsItsPhasesInOrder(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	var phases []string
+	note := func(phase string) sourceFunc {
+		return func(*Loop, Event) { phases = append(phases, phase) }
+	}
+	closing, peer := socketPair(t)
+	attach(t, l, closing, Readable, Edge, sourceFunc(func(l *Loop, ev Event) {
+		l.Close(ev.Token)
+		phases = append(phases, "event")
+	}))
+	// Asked for in an order that is not theirs.
+	l.BeforeSleep(func(*Loop) time.Duration {
+		phases = append(phases, "hook")
+		if !isOpen(closing) {
+			t.Error("a descriptor was closed before the hooks had run")
+		}
+		return -1
+	})
+	l.BeforeSleep(func(*Loop) time.Duration { phases = append(phases, "second hook"); return -1 })
+	l.SetTimer(quiet(t, l, note("timer")), time.Second)
+	k.Advance(time.Second + wheelTick)
+	if !l.Post(func(*Loop) { phases = append(phases, "task") }) {
+		t.Fatal("post refused")
+	}
+	l.Requeue(quiet(t, l, note("requeued")), Readable)
+	write(t, peer, "x")
+
+	must(t, l.Tick())
+	if want := []string{"event", "requeued", "task", "timer", "hook", "second hook"}; !slices.Equal(phases, want) {
+		t.Errorf("%q, want %q", phases, want)
+	}
+	if isOpen(closing) {
+		t.Error("a closed source's descriptor is open after the tick")
+	}
+	if got := l.Stats(); got != (Stats{Ticks: 1, Events: 2}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Whichever of two sources comes first in a batch closes the other, whose event lies in the batch too.
+func TestK17_CloseInsideABatchDropsStaleEvent(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	var tokens []Token
+	var visited []Token
+	closeOther := sourceFunc(func(l *Loop, ev Event) {
+		visited = append(visited, ev.Token)
+		for _, token := range tokens {
+			if token != ev.Token {
+				l.Close(token)
+				l.Close(token) // Closing twice is closing once.
+			}
+		}
+	})
+	for range 2 {
+		fd, peer := socketPair(t)
+		tokens = append(tokens, attach(t, l, fd, Readable, Edge, closeOther))
+		write(t, peer, "x")
+	}
+	must(t, l.Tick())
+	if len(visited) != 1 || l.Stats().StaleEvents != 1 || l.Len() != 1 || k.Count(reactortest.Close) != 1 {
+		t.Errorf("visited %v, %+v, %d sources left, %d closes", visited, l.Stats(), l.Len(), k.Count(reactortest.Close))
+	}
+}
+
+// The number of a descriptor given away inside a batch comes back at once, in the same slot, while the batch still holds
+// an event for its former owner.
+func TestK17_NumberReusedInsideABatchMeetsAnotherGeneration(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	var first, second, fresh Token
+	var successor seen
+	replaceOther := sourceFunc(func(l *Loop, ev Event) {
+		other := first
+		if ev.Token == first {
+			other = second
+		}
+		fd, err := l.Detach(other)
+		must(t, err)
+		owned[fd] = true
+		reuseNumber(t, fd)
+		fresh = attach(t, l, fd, Readable, Edge, &successor)
+		if fresh.slot() != other.slot() || fresh == other {
+			t.Errorf("%v follows %v", fresh, other)
+		}
+		// What the former owner's token asks for does not reach the new one.
+		l.Requeue(other, Readable)
+		l.SetTimer(other, 1)
+		l.Close(other)
+		if err := l.Rearm(other, Writable); !errors.Is(err, ErrClosed) {
+			t.Errorf("rearm of a stale token: %v", err)
+		}
+		if _, ok := l.Source(other); ok {
+			t.Error("a stale token has a source")
+		}
+	})
+	for _, token := range []*Token{&first, &second} {
+		fd, peer := socketPair(t)
+		*token = attach(t, l, fd, Readable, Edge, replaceOther)
+		write(t, peer, "x")
+	}
+	must(t, l.Tick())
+	step(t, l)
+	if len(successor) != 0 || l.Stats().StaleEvents != 1 || l.Stats().Events != 1 {
+		t.Errorf("the successor saw %v; %+v", successor, l.Stats())
+	}
+	if _, ok := l.Source(fresh); !ok {
+		t.Error("the successor is gone")
+	}
+}
+
+func TestRequeueVisitsNextTickAfterOthersEvents(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	var order []string
+	budget := quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
+		order = append(order, "requeued")
+		if len(order) < 4 {
+			l.Requeue(ev.Token, Readable)
+		}
+	}))
+	fd, peer := socketPair(t)
+	attach(t, l, fd, Readable, Edge, sourceFunc(func(*Loop, Event) { order = append(order, "event") }))
+	l.Requeue(budget, Readable)
+	for range 2 { // Nothing wakes these ticks: the requeued source alone keeps them from waiting.
+		write(t, peer, "x")
+		must(t, l.Tick())
+	}
+	if want := []string{"event", "requeued", "event", "requeued"}; !slices.Equal(order, want) {
+		t.Errorf("%q, want %q", order, want)
+	}
+	if d := l.timeout(); d >= 0 {
+		t.Errorf("the loop would sleep %v with nothing left to do, want no bound", d)
+	}
+}
+
+func TestRequeueMergesInterests(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	var got seen
+	token := quiet(t, l, &got)
+	l.Requeue(token, Readable)
+	l.Requeue(token, Readable)
+	l.Requeue(token, Writable)
+	step(t, l)
+	step(t, l)
+	if want := (Event{Token: token, ready: readyRead | readyWrite}); !slices.Equal(got, seen{want}) {
+		t.Errorf("%v, want %v alone", got, want)
+	}
+}
+
+func TestRequeuedSourceThatClosesIsNotVisited(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	var got seen
+	closed, reused := quiet(t, l, &got), quiet(t, l, &got)
+	l.Requeue(closed, Readable)
+	l.Close(closed)
+	l.Requeue(closed, Writable) // Too late.
+	l.Requeue(reused, Readable)
+	fd, err := l.Detach(reused)
+	must(t, err)
+	successor := attach(t, l, fd, Readable, Edge, &got)
+	step(t, l)
+	if len(got) != 0 || successor.slot() != reused.slot() {
+		t.Errorf("%v was visited", got)
+	}
+}
+
+func TestRearmReportsRoomThatCameMeanwhile(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	fd, peer := socketPair(t)
+	var got seen
+	token := attach(t, l, fd, Readable, Edge, &got)
+	fill(t, fd)
+	must(t, l.Rearm(token, Readable|Writable))
+	step(t, l)
+	if len(got) != 0 {
+		t.Fatalf("%v from a full socket", got)
+	}
+	drain(t, peer)
+	step(t, l)
+	if len(got) != 1 || !got[0].Writable() {
+		t.Fatalf("%v after the socket was drained, want writable", got)
+	}
+	must(t, l.Rearm(token, Readable))
+	step(t, l)
+	if len(got) != 1 {
+		t.Errorf("%v from one that asks for Readable alone", got)
+	}
+}
+
+// The socket fills, is refused, and has room again before Writable was asked for: its edge has passed.
+func TestE04_RoomThatComesBeforeRearmingIsReported(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	fd, peer := socketPair(t)
+	var got seen
+	token := attach(t, l, fd, Readable, Edge, &got)
+	fill(t, fd)
+	drain(t, peer)
+	step(t, l)
+	must(t, l.Rearm(token, Readable|Writable))
+	step(t, l)
+	if len(got) == 0 || !got[len(got)-1].Writable() {
+		t.Errorf("%v, want writable", got)
+	}
+}
+
+func TestDetachHandsTheDescriptorOverAliveAndUnwatched(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	fd, peer := socketPair(t)
+	var got seen
+	token := attach(t, l, fd, Readable, Edge, &got)
+	l.SetTimer(token, time.Second)
+	l.Requeue(token, Readable)
+	detached, err := l.Detach(token)
+	must(t, err)
+	own(t, detached)
+	write(t, peer, "x")
+	k.Advance(1500 * time.Millisecond)
+	step(t, l)
+	if detached != fd || len(got) != 0 || l.Len() != 0 {
+		t.Errorf("descriptor %d of %d, events %v, %d sources", detached, fd, got, l.Len())
+	}
+	if _, err := l.Detach(token); !errors.Is(err, ErrClosed) {
+		t.Errorf("detached twice: %v", err)
+	}
+	l.Release()
+	if n, err := readSome(detached); n != 1 || err != nil {
+		t.Errorf("read %d, %v from the detached descriptor", n, err)
+	}
+}
+
+func TestClosingSourceCannotBeDetached(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	token := quiet(t, l, new(seen))
+	l.Close(token)
+	if _, err := l.Detach(token); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v, want ErrClosed", err)
+	}
+	if err := l.Rearm(token, Readable); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v, want ErrClosed", err)
+	}
+	for range l.Sources {
+		t.Error("a closing source is listed")
+	}
+}
+
+func TestK16_RefusedRegisterLeavesNothingBehind(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	fd, peer := socketPair(t)
+	k.Fail(reactortest.Register, fd, syscall.ENOSPC) // fs.epoll.max_user_watches
+	if _, err := l.Register(fd, Readable, Edge, new(seen)); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("%v, want ENOSPC", err)
+	}
+	if l.Len() != 0 || !isOpen(fd) || k.Count(reactortest.Close) != 0 {
+		t.Errorf("%d sources, open: %v", l.Len(), isOpen(fd))
+	}
+	var got seen
+	attach(t, l, fd, Readable, Edge, &got)
+	write(t, peer, "x")
+	must(t, l.Tick())
+	if len(got) != 1 {
+		t.Errorf("%v after the second attempt", got)
+	}
+}
+
+func TestSourcesAreBounded(t *testing.T) {
+	l, _ := newLoop(t, Options{SourcesMax: 1})
+	token := quiet(t, l, new(seen))
+	fd, _ := socketPair(t)
+	if _, err := l.Register(fd, Readable, Edge, new(seen)); err == nil || !isOpen(fd) {
+		t.Errorf("%v beyond the bound; open: %v", err, isOpen(fd))
+	}
+	l.Close(token)
+	step(t, l)
+	attach(t, l, fd, Readable, Edge, new(seen))
+}
+
+func TestSignalDuringTheWaitIsATickWithoutEvents(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	fd, peer := socketPair(t)
+	var got seen
+	attach(t, l, fd, Readable, Edge, &got)
+	write(t, peer, "x")
+	k.Fail(reactortest.Wait, reactortest.AnyFD, syscall.EINTR)
+	must(t, l.Tick())
+	if len(got) != 0 {
+		t.Errorf("%v with the signal", got)
+	}
+	must(t, l.Tick())
+	if len(got) != 1 {
+		t.Errorf("%v after the signal", got)
+	}
+}
+
+func TestRunEndsWhenThePollerFails(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	fd, _ := socketPair(t)
+	attach(t, l, fd, Readable, Edge, new(seen))
+	k.Fail(reactortest.Wait, reactortest.AnyFD, syscall.EBADF)
+	if err := l.Run(); !errors.Is(err, syscall.EBADF) {
+		t.Errorf("%v, want EBADF", err)
+	}
+	if isOpen(fd) || l.Post(func(*Loop) {}) {
+		t.Error("a failed loop keeps its descriptors or takes tasks")
+	}
+}
+
+func TestLoopThatCannotOpenItsPoller(t *testing.T) {
+	if l, err := NewLoop(Options{Kernel: noPoller{}}); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("%v, %v", l, err)
+	}
+}
+
+func TestOptionsHaveDefaults(t *testing.T) {
+	l, err := NewLoop(Options{})
+	must(t, err)
+	defer l.Release()
+	if _, ok := l.Kernel().(sys.Real); !ok || cap(l.events) != 512 || l.mailbox.limit != 4096 {
+		t.Errorf("kernel %T, %d events, %d tasks", l.Kernel(), cap(l.events), l.mailbox.limit)
+	}
+}
