@@ -23,31 +23,39 @@ type branch struct {
 	isQueued bool      // on the fanout's queue of branches to sweep
 	watched  bool      // on the fanout's list of branches to count anew while the room is full
 	waiters  []*Member // publishers that wait for the room
-	walked   int64     // base of the log's oldest segment when the blocked were last looked through
+	turns    int       // how often the waiters were resumed
 	round    round
 
 	// Guarded by the room's lock, reported at the end of each round.
 	swept      int64 // every member that is not blocked has been offered all bytes before this position
-	answered   int64 // walked, as the room knows it
+	answered   int64 // base of the oldest segment that every blocked member has been held against
 	crowd      int   // members that were even, waiting or moving
 	late       int   // those of them beyond the publish window
 	hasWaiters bool
 }
 
-// A round is one pass over all members: it starts somewhere, goes on in slices, and ends where it started. Members met
-// later in the round may be brought to a newer tail than the earlier ones; the round vouches for the tail it began with.
+// A round is one pass, in slices, over the places there were when it began; who joins later is even with a later tail. Members
+// met later in the round may be brought further than the earlier ones; the round vouches for the tail it began with.
 type round struct {
-	at    int   // next place to visit
-	left  int   // places still to visit; zero between rounds
-	end   int64 // the log's end when the round began
-	swept int64 // lowest position of a waiting member met, at most end
-	crowd int
-	late  int
+	at     int      // next place to visit
+	places int      // how many to visit; zero between rounds
+	end    int64    // the log's end when the round began
+	oldest *segment // the oldest one retained then
+	swept  int64    // lowest position of a waiting member met, at most end
+	crowd  int
+	late   int
+	rests  map[frameID][]byte // copies of frames that overtaken members are stuck in
+}
+
+// frameID names one frame of the log.
+type frameID struct {
+	seg   *segment
+	index uint32
 }
 
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 
-// add gives m a place. A new member is even, so it does not matter on which side of a running round its place is.
+// add gives m a place. A new member is even, so it does not matter whether a running round comes to its place.
 func (b *branch) add(m *Member) {
 	if n := len(b.holes); n > 0 {
 		m.place = b.holes[n-1]
@@ -77,7 +85,7 @@ func (b *branch) compact() {
 			members = append(members, m)
 		}
 	}
-	b.members, b.holes, b.round.at = members, nil, 0
+	b.members, b.holes = members, nil
 }
 
 // mark puts b on its fanout's list, once. A mark may not be lost, so it is a flag and a link and needs no space anywhere.
@@ -102,26 +110,20 @@ func (b *branch) mark(by *Fanout) {
 // sweep goes on with the round, or begins one, until it ends or the deadline is past. False means that members are still
 // waiting: b must be swept again.
 func (b *branch) sweep(clock func() time.Duration, deadline time.Duration) (done bool) {
-	if b.round.left == 0 {
+	r := &b.round
+	if r.places == 0 {
 		b.begin()
 	}
 	now := clock()
 	end := b.room.log.end.Load() // Later than the mark was cleared, so nothing published before it is missed.
-	for n := 1; b.round.left > 0; n++ {
-		if b.round.at >= len(b.members) {
-			b.round.at = 0
-		}
-		m := b.members[b.round.at]
-		b.round.at++
-		b.round.left--
+	for r.at < r.places {
+		m := b.members[r.at]
+		r.at++
 		if m != nil {
 			b.visit(m, end, now)
 		}
-		if len(b.members) == 0 {
-			return true
-		}
-		if n%clockEvery == 0 {
-			if now = clock(); now >= deadline && b.round.left > 0 {
+		if r.at%clockEvery == 0 {
+			if now = clock(); now >= deadline && r.at < r.places {
 				return false
 			}
 		}
@@ -132,16 +134,18 @@ func (b *branch) sweep(clock func() time.Duration, deadline time.Duration) (done
 func (b *branch) begin() {
 	b.compact()
 	end := b.room.log.end.Load()
-	if oldest := b.room.log.oldest.Load(); oldest.base > b.walked {
-		b.overtake(oldest)
-		b.walked = oldest.base
-	}
-	b.round = round{at: b.round.at, left: len(b.members), end: end, swept: end}
+	b.round = round{places: len(b.members), end: end, swept: end, oldest: b.room.log.oldest.Load()}
 }
 
 // visit offers m what it has not sent, unless the kernel refused it, and counts how it stands.
 func (b *branch) visit(m *Member, end int64, now time.Duration) {
-	if !m.isBlocked && len(m.cursor.pending()) > 0 {
+	// pending comes first in any case: it moves a cursor off a segment that it has finished with, which may be dropped.
+	hasMore := len(m.cursor.pending()) > 0
+	if m.isBlocked && m.cursor.seg.base < b.round.oldest.base {
+		b.overtake(m)
+		return
+	}
+	if !m.isBlocked && hasMore {
 		m.sink.Flush(end)
 		if m.branch != b {
 			return // It left, as whoever finds its peer gone does.
@@ -161,8 +165,9 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 }
 
 func (b *branch) finish() (done bool) {
-	r := &b.round
-	b.room.report(b, r.swept, b.walked, r.crowd, r.late)
+	r := b.round
+	b.round = round{}
+	b.room.report(b, &r)
 	if b.room.IsFull() {
 		b.fan.watch(b)
 	} else {
@@ -173,33 +178,25 @@ func (b *branch) finish() (done bool) {
 	return r.swept >= b.room.log.end.Load()
 }
 
-// overtake makes the blocked members that stand before the oldest retained segment give up their places. What is left of a
-// frame that several are stuck in is copied once, and the segment is let go.
-func (b *branch) overtake(oldest *segment) {
-	if b.blocked.Load() == 0 {
-		return
-	}
-	type frame struct {
-		seg   *segment
-		index uint32
-	}
-	rests := map[frame][]byte{}
-	for _, m := range b.members {
-		if m == nil || !m.isBlocked || m.cursor.seg.base >= oldest.base {
-			continue
-		}
-		var rest []byte
-		if n := m.cursor.restOfFrame(); n > 0 {
-			c := m.cursor
-			key := frame{c.seg, c.frame}
-			if rests[key] == nil {
-				rests[key] = append([]byte(nil), c.seg.data[c.frameStart():c.seg.ends[c.frame]]...)
+// overtake makes a blocked member that stands before the oldest retained segment give up its place. What is left of a frame
+// that several are stuck in is copied once, and the segment is let go.
+func (b *branch) overtake(m *Member) {
+	var rest []byte
+	if n := m.cursor.restOfFrame(); n > 0 {
+		c := m.cursor
+		id := frameID{c.seg, c.frame}
+		frame := b.round.rests[id]
+		if frame == nil {
+			frame = append([]byte(nil), c.seg.data[c.frameStart():c.seg.ends[c.frame]]...)
+			if b.round.rests == nil {
+				b.round.rests = map[frameID][]byte{}
 			}
-			rest = rests[key][len(rests[key])-n:]
+			b.round.rests[id] = frame
 		}
-		m.Leave()
-		m.sink.Overtaken(rest)
+		rest = frame[len(frame)-n:]
 	}
+	m.Leave()
+	m.sink.Overtaken(rest)
 }
 
 // resumeWaiters tells the waiting publishers that the room has room again.
@@ -215,8 +212,9 @@ func (b *branch) resumeWaiters() {
 	for _, m := range waiters {
 		m.isWaiting = false
 	}
-	for _, m := range waiters {
-		m.sink.Resume()
+	b.turns++ // The first may fill the room again before the others' turn: each is first at some time.
+	for i := range waiters {
+		waiters[(i+b.turns)%len(waiters)].sink.Resume()
 	}
 }
 

@@ -9,7 +9,7 @@ type cursor struct {
 	frame uint32   // index in seg of the frame that byte belongs to
 }
 
-// end returns a cursor behind the last frame. The caller holds the room's lock.
+// cursorAtEnd returns a cursor behind the last frame. The caller holds the room's lock.
 func (l *log) cursorAtEnd() cursor {
 	frames, bytes := l.tail.load()
 	return cursor{seg: l.tail, off: bytes, frame: frames}

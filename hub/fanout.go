@@ -14,6 +14,8 @@ const (
 	watchEvery = 10 * time.Millisecond
 	// coolEvery is how often a fanout looks for quiet rooms, to give back their memory.
 	coolEvery = time.Second
+	// coolBatch is how many of them one Flush looks at.
+	coolBatch = 256
 )
 
 // A Fanout is one loop's part of the hub: the branches of rooms that have members on this loop. All methods belong to that
@@ -29,6 +31,7 @@ type Fanout struct {
 	owed    []*Fanout // to be woken by our next Flush: their branches were marked by us
 	watched []*branch
 	warm    []warmRoom
+	cooling int           // rooms at the front of warm that are still to be looked at
 	cooled  time.Duration // when the warm rooms were last looked through
 	counted time.Duration // when the watched branches were last counted
 }
@@ -41,11 +44,7 @@ type warmRoom struct {
 
 // NewFanout adds a loop to the hub. wake makes that loop call Flush soon; it is called from other goroutines.
 func (h *Hub) NewFanout(wake func()) *Fanout {
-	f := &Fanout{hub: h, wake: wake}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.fanouts = append(h.fanouts, f)
-	return f
+	return &Fanout{hub: h, wake: wake}
 }
 
 // Join makes m a member of the named room, which is made if need be. The first frame m gets is the first one published
@@ -69,6 +68,8 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		return -1
 	}
 	now := clock()
+	// The clock falls back behind these when a pause of the whole process ended within a Flush.
+	f.counted, f.cooled = min(f.counted, now), min(f.cooled, now)
 	f.countWatched(now)
 	deadline := now + slice
 	for f.head < len(f.queue) && now < deadline {
@@ -89,7 +90,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.head < len(f.queue) || f.marks.Load() != nil:
+	case f.head < len(f.queue) || f.cooling > 0 || f.marks.Load() != nil:
 		return 0
 	case len(f.watched) > 0:
 		return max(0, f.counted+watchEvery-now)
@@ -169,20 +170,22 @@ func (f *Fanout) countWatched(now time.Duration) {
 	f.watched = f.watched[:0]
 }
 
-// cool gives back the memory of rooms that were quiet since the last look.
+// cool gives back the memory of rooms that were quiet since the last look, some at a time.
 func (f *Fanout) cool(now time.Duration) {
-	if len(f.warm) == 0 || now-f.cooled < coolEvery {
+	if f.cooling == 0 && now-f.cooled >= coolEvery {
+		f.cooled, f.cooling = now, len(f.warm)
+	}
+	n := min(f.cooling, coolBatch)
+	if n == 0 {
 		return
 	}
-	f.cooled = now
-	kept := f.warm[:0]
-	for _, w := range f.warm {
-		done, end := w.room.cool(w.end, f)
-		if !done {
-			kept = append(kept, warmRoom{room: w.room, end: end})
+	f.cooling -= n
+	batch := append([]warmRoom(nil), f.warm[:n]...)
+	f.warm = append(f.warm[:0], f.warm[n:]...)
+	for _, w := range batch {
+		if done, end := w.room.cool(w.end, f); !done {
+			f.warm = append(f.warm, warmRoom{room: w.room, end: end})
 		}
 	}
-	clear(f.warm[len(kept):])
-	f.warm = kept
 	f.wakeOwed()
 }

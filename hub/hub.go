@@ -18,9 +18,8 @@ type Limits struct {
 type Hub struct {
 	limits Limits
 
-	mu      sync.Mutex
-	rooms   map[string]*Room
-	fanouts []*Fanout
+	mu    sync.Mutex
+	rooms map[string]*Room
 }
 
 // New returns a hub without rooms.

@@ -5,7 +5,8 @@ import "sync/atomic"
 const (
 	segmentMin     = 1 << 10
 	segmentMax     = 256 << 10
-	segmentsPerLog = 16 // a full backlog has about this many segments, so that it drops a sixteenth at a time
+	segmentsPerLog = 16 // a full backlog has at least this many segments, so that it drops a sixteenth at a time at most
+	spareMin       = 16 << 10
 	frameMeanFirst = 64 // bytes; how many frame ends a log's first segment has room for
 )
 
@@ -20,6 +21,7 @@ const (
 // it is retained or a cursor stands in it or before it.
 type log struct {
 	tail    *segment
+	spare   *segment                // the next tail, made without the lock; nil when there is none yet
 	oldest  atomic.Pointer[segment] // first segment retained; cursors before it are overtaken
 	end     atomic.Int64            // position behind the last frame
 	next    uint64                  // sequence number of the next frame
@@ -47,28 +49,35 @@ func (s *segment) load() (frames, bytes uint32) {
 // size is what the segment costs in memory, near enough.
 func (s *segment) size() int64 { return int64(len(s.data) + 4*len(s.ends)) }
 
-func newSegment(bytes, frames int, base int64, first uint64) *segment {
-	s := &segment{base: base, first: first}
+// newSegment returns a segment that has no place in a log yet.
+func newSegment(bytes, frames int) *segment {
+	s := &segment{}
 	if bytes > 0 {
 		s.data, s.ends = make([]byte, bytes), make([]uint32, frames)
 	}
 	return s
 }
 
+// segmentSize is what a segment to be has room for.
+type segmentSize struct{ bytes, frames int }
+
+func (z segmentSize) make() *segment { return newSegment(z.bytes, z.frames) }
+
 func (l *log) init(backlog int64) {
 	l.backlog = backlog
 	l.largest = int(min(segmentMax, max(segmentMin, backlog/segmentsPerLog)))
 	l.next = 1
-	l.tail = newSegment(0, 0, 0, l.next) // Quiet rooms are many: the first frame brings the first bytes.
+	l.tail = &segment{first: l.next} // Quiet rooms are many: the first frame brings the first bytes.
 	l.oldest.Store(l.tail)
 }
 
-// append adds one frame, given in two parts, and returns its sequence number. The caller holds the room's lock.
-func (l *log) append(head, payload []byte) uint64 {
+// append adds one frame, given in two parts, and returns its sequence number. own is a segment for a frame that is larger
+// than grown segments are, else nil. The caller holds the room's lock.
+func (l *log) append(head, payload []byte, own *segment) uint64 {
 	n := len(head) + len(payload)
 	frames, bytes := l.tail.load()
 	if int(frames) == len(l.tail.ends) || int(bytes)+n > len(l.tail.data) {
-		l.extend(n)
+		l.extend(n, own)
 		frames, bytes = 0, 0
 	}
 	s := l.tail
@@ -82,25 +91,51 @@ func (l *log) append(head, payload []byte) uint64 {
 	return l.next - 1
 }
 
-// extend starts a segment that has room for a frame of n bytes, twice as large as the last one up to the limit, and drops
-// what is beyond the backlog. A frame larger than a segment gets its own.
-func (l *log) extend(n int) {
-	frames, bytes := l.tail.load()
-	mean := frameMeanFirst
-	if frames > 0 {
-		mean = max(2, int(bytes/frames))
+// extend starts a segment that has room for a frame of n bytes, and drops what is beyond the backlog.
+func (l *log) extend(n int, own *segment) {
+	switch {
+	case own != nil:
+		l.link(own)
+	case l.spare != nil && len(l.spare.data) >= n:
+		l.link(l.spare)
+		l.spare = nil
+	default:
+		l.link(l.nextSize(n).make())
 	}
-	room := max(n, min(max(2*len(l.tail.data), segmentMin), l.largest))
-	l.link(newSegment(room, max(4, room/mean), l.end.Load(), l.next))
 	for oldest := l.oldest.Load(); l.held-oldest.size() >= l.backlog && oldest != l.tail; oldest = l.oldest.Load() {
 		l.held -= oldest.size()
 		l.oldest.Store(oldest.next.Load())
 	}
 }
 
+// nextSize is that of the segment behind the tail: twice as large, up to the limit, and with room for n bytes and for frames
+// such as the tail has.
+func (l *log) nextSize(n int) segmentSize {
+	frames, bytes := l.tail.load()
+	mean := frameMeanFirst
+	if frames > 0 {
+		mean = max(2, int(bytes/frames))
+	}
+	room := max(n, min(max(2*len(l.tail.data), segmentMin), l.largest))
+	return segmentSize{room, max(4, room/mean)}
+}
+
+// wantsSpare tells the size of the spare to make, if it is time to: the tail is half full, and large enough for its successor
+// to be worth a second turn of the lock.
+func (l *log) wantsSpare() *segmentSize {
+	frames, bytes := l.tail.load()
+	isHalfFull := int(bytes) > len(l.tail.data)/2 || int(frames) > len(l.tail.ends)/2
+	if l.spare != nil || len(l.tail.data) < spareMin || !isHalfFull {
+		return nil
+	}
+	size := l.nextSize(0)
+	return &size
+}
+
 // link makes s the tail. Storing next is the last thing that ever happens to the old tail.
 func (l *log) link(s *segment) {
 	old := l.tail
+	s.base, s.first = l.end.Load(), l.next
 	l.tail = s
 	l.held += s.size()
 	old.next.Store(s)
@@ -112,7 +147,7 @@ func (l *log) rest() {
 	if len(l.tail.data) == 0 {
 		return
 	}
-	l.link(newSegment(0, 0, l.end.Load(), l.next))
+	l.link(&segment{})
 	l.oldest.Store(l.tail)
-	l.held = 0
+	l.held, l.spare = 0, nil
 }

@@ -38,7 +38,7 @@ func TestLogGivesEveryCursorTheSameBytesInOrder(t *testing.T) {
 		var want []byte
 		for i := range 3000 {
 			frame := bytes.Repeat([]byte{byte(i)}, 1+i%90)
-			if seq := l.append(frame[:1], frame[1:]); seq != uint64(i+1) {
+			if seq := l.append(frame[:1], frame[1:], nil); seq != uint64(i+1) {
 				t.Fatalf("frame %d has number %d", i, seq)
 			}
 			want = append(want, frame...)
@@ -57,7 +57,7 @@ func TestCursorKnowsFrameEdgesAtEveryOffset(t *testing.T) {
 	sizes := []int{5, 1, 9, 2, 2, 30}
 	start := l.cursorAtEnd()
 	for _, n := range sizes {
-		l.append(nil, make([]byte, n))
+		l.append(nil, make([]byte, n), nil)
 	}
 	start.pending() // leaves the empty first segment
 	total := 49
@@ -87,7 +87,7 @@ func TestLogHoldsNoMoreThanBacklogAndASegment(t *testing.T) {
 			const backlog = 1 << 20
 			l := newLog(backlog)
 			for range 3 * backlog / size {
-				l.append(nil, make([]byte, size))
+				l.append(nil, make([]byte, size), nil)
 				var held int64
 				for s := l.oldest.Load(); s != nil; s = s.next.Load() {
 					held += s.size()
@@ -112,7 +112,7 @@ func TestLogDropsNothingWithinItsBacklog(t *testing.T) {
 	const backlog = 64 << 10
 	l := newLog(backlog)
 	for range 5000 {
-		l.append(nil, make([]byte, 100))
+		l.append(nil, make([]byte, 100), nil)
 		if dropped := l.oldest.Load().base; dropped > 0 && l.end.Load()-dropped < backlog*3/4 {
 			t.Fatalf("only %d bytes are retained", l.end.Load()-dropped)
 		}
@@ -122,10 +122,10 @@ func TestLogDropsNothingWithinItsBacklog(t *testing.T) {
 func TestLogGivesAFrameLargerThanASegmentItsOwn(t *testing.T) {
 	l := newLog(1 << 20)
 	c := l.cursorAtEnd()
-	l.append(nil, []byte("before"))
+	l.append(nil, []byte("before"), nil)
 	big := bytes.Repeat([]byte("x"), 500_000)
-	l.append(nil, big)
-	l.append(nil, []byte("after"))
+	l.append(nil, big, nil)
+	l.append(nil, []byte("after"), nil)
 	if got := read(&c, 4096); string(got) != "before"+string(big)+"after" {
 		t.Fatalf("read %d bytes", len(got))
 	}
@@ -134,7 +134,7 @@ func TestLogGivesAFrameLargerThanASegmentItsOwn(t *testing.T) {
 func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 	l := newLog(1 << 20)
 	c := l.cursorAtEnd()
-	l.append(nil, []byte("one"))
+	l.append(nil, []byte("one"), nil)
 	read(&c, 100)
 	l.rest()
 	if l.held != 0 {
@@ -143,7 +143,7 @@ func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 	if p := c.pending(); len(p) != 0 || c.seg != l.tail {
 		t.Errorf("an even cursor has %q pending or did not move off the old segment", p)
 	}
-	if seq := l.append(nil, []byte("two")); seq != 2 {
+	if seq := l.append(nil, []byte("two"), nil); seq != 2 {
 		t.Errorf("numbers begin anew at %d", seq)
 	}
 	if got := read(&c, 100); string(got) != "two" {
@@ -190,7 +190,7 @@ func TestLogReadersMissNothingWhileItGrows(t *testing.T) {
 		for j := range frame {
 			frame[j] = byte(i)
 		}
-		l.append(frame[:3], frame[3:])
+		l.append(frame[:3], frame[3:], nil)
 	}
 	readers.Wait()
 }

@@ -53,16 +53,45 @@ func (r *Room) Stats() RoomStats {
 // number. by is the caller's own fanout, whose next Flush wakes the other loops; nil, for callers outside of all loops,
 // wakes them at once. Publish does not ask IsFull: callers do, before they take a message from its sender.
 func (r *Room) Publish(by *Fanout, head, payload []byte) uint64 {
+	// Memory is fetched and loops are woken without the lock: whoever waits for it is a loop that serves others.
+	var own *segment
+	if n := len(head) + len(payload); n > r.log.largest {
+		own = newSegment(n, 1)
+	}
+	outside := by == nil
+	if outside {
+		by = new(Fanout)
+	}
+	seq, spare := r.publish(by, own, head, payload)
+	if spare != nil {
+		r.keepSpare(spare.make())
+	}
+	if outside {
+		by.wakeOwed()
+	}
+	return seq
+}
+
+func (r *Room) publish(by *Fanout, own *segment, head, payload []byte) (seq uint64, spare *segmentSize) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seq := r.log.append(head, payload)
+	seq = r.log.append(head, payload, own)
 	for _, b := range r.branches {
 		b.mark(by)
 	}
 	if !r.isFull.Load() && r.mustWait() {
 		r.isFull.Store(true)
 	}
-	return seq
+	return seq, r.log.wantsSpare()
+}
+
+// keepSpare leaves the next segment ready for whoever fills the present one.
+func (r *Room) keepSpare(s *segment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.log.spare == nil && len(r.log.tail.data) > 0 {
+		r.log.spare = s
+	}
 }
 
 // mustWait is the brake's rule. The room waits for the many, never for the few: for every loop's sweep, because members
@@ -136,14 +165,14 @@ func (r *Room) branchOf(f *Fanout) *branch {
 }
 
 // report takes the outcome of a branch's finished round. The caller is the branch's loop.
-func (r *Room) report(b *branch, swept, answered int64, crowd, late int) {
+func (r *Room) report(b *branch, done *round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.swept, b.answered, b.crowd, b.late = swept, answered, crowd, late
+	b.swept, b.answered, b.crowd, b.late = done.swept, done.oldest.base, done.crowd, done.late
 	r.release(b.fan)
 	if !r.isWarm && r.log.held > 0 {
 		r.isWarm = true
-		b.fan.warm = append(b.fan.warm, warmRoom{room: r, end: r.log.end.Load()})
+		b.fan.warm = append(b.fan.warm, warmRoom{room: r, end: -1})
 	}
 }
 

@@ -503,6 +503,60 @@ func TestMessagePublishedInTheMiddleOfASweepReachesThoseSweptBefore(t *testing.T
 	}
 }
 
+func TestRoundVisitsEveryPlaceAlthoughMembersJoinInItsMiddle(t *testing.T) {
+	f := newFixture(t, wide)
+	var all []*client
+	for range 40 {
+		all = append(all, f.join(0, "r"))
+	}
+	all[0].Publish(nil, []byte("a"))
+	f.flush()
+	for range 40 {
+		all = append(all, f.join(0, "r"))
+	}
+	all[0].Publish(nil, []byte("b"))
+	looks := 0
+	f.fans[0].Flush(func() time.Duration { // Time is up after the first few.
+		if looks++; looks >= 3 {
+			return f.now + slice
+		}
+		return f.now
+	})
+	if len(all[79].got) > 0 {
+		t.Fatal("the sweep ended: not its middle")
+	}
+	for range 5 {
+		f.join(0, "r")
+	}
+	f.flush()
+	for i, c := range all {
+		if got := string(c.got); got != "ab" && (i < 40 || got != "b") {
+			t.Errorf("member %d got %q", i, got)
+		}
+	}
+}
+
+// Its cursor still stands in the segment that the quiet room let go of, but it misses nothing.
+func TestEvenMemberOfARestingRoomIsNotOvertaken(t *testing.T) {
+	f := newFixture(t, wide)
+	a := f.join(0, "r")
+	a.Publish(nil, []byte("a"))
+	f.flush()
+	for range 5 {
+		if f.now += coolEvery; !a.branch.isMarked.Load() {
+			f.fans[0].Flush(func() time.Duration { return f.now })
+		}
+	}
+	if !a.branch.isMarked.Load() || a.cursor.seg.data == nil {
+		t.Fatal("the room does not rest, or the cursor has moved already")
+	}
+	a.Refused(f.now) // a frame of its own, as a pong is
+	f.flush()
+	if a.overrun {
+		t.Error("it was overtaken")
+	}
+}
+
 func TestJoinsRacingWithPublishesMissNothing(t *testing.T) {
 	h, err := New(wide)
 	if err != nil {

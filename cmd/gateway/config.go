@@ -51,6 +51,9 @@ const (
 	writeBudget = 64 << 10
 )
 
+// timeoutMax is longer than anybody means, and far from where sums of durations overflow.
+const timeoutMax = 1000 * time.Hour
+
 // prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
 func (c *Config) prepare() error {
 	if c.Loops == 0 {
@@ -93,8 +96,8 @@ func (c *Config) prepare() error {
 		{"close-timeout", c.CloseTimeout},
 		{"drain-timeout", c.DrainTimeout},
 	} {
-		if t.value <= 0 {
-			refuse("--%s %v: must be positive", t.flag, t.value)
+		if t.value < time.Millisecond || t.value > timeoutMax {
+			refuse("--%s %v: must be %v to %v", t.flag, t.value, time.Millisecond, timeoutMax)
 		}
 	}
 	var err error

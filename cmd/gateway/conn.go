@@ -78,10 +78,12 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 // read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
 // holds its sender by TCP's own means, unless the event says that there is an error to fetch.
 func (c *conn) read(failed bool) {
-	if c.mustPause() && !failed {
-		return
-	}
-	if !c.unstash() {
+	c.fill(failed)
+	c.answer()
+}
+
+func (c *conn) fill(failed bool) {
+	if !failed && (c.mustPause() || !c.unstash()) {
 		return
 	}
 	for budget := c.w.cfg.ReadBudget; budget > 0; {
@@ -215,7 +217,7 @@ func (c *conn) unstash() bool {
 	if c.state != open || c.in == nil || len(c.in.stash) == 0 {
 		return true
 	}
-	// Decoded in the worker's buffer: keep may write what is left into the stash while it is being read.
+	// In the worker's buffer, like all that is read: decoding unmasks in place, and what is left becomes a new stash.
 	return c.decode(c.w.buf[:copy(c.w.buf, c.in.stash)])
 }
 

@@ -78,6 +78,7 @@ func (c *conn) sayFarewell() {
 		return
 	}
 	c.state = lingering
+	c.end.dropped = 0 // What came before we had said all is not what lingering has to bear with.
 	c.w.loop.SetTimer(c.token, lingerTime)
 	// The end of its stream may have been reported already, while nothing was read.
 	c.w.loop.Requeue(c.token, reactor.Readable)
@@ -100,6 +101,9 @@ func (c *conn) Overtaken(rest []byte) {
 		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
 	}
 	last := wsproto.AppendClose(nil, wsproto.CodeSlowConsumer, reasons[closedSlow].text)
+	if c.out != nil {
+		last = append(c.out.bytes, last...) // Of which a part may be on its way. If rest is, these have not begun.
+	}
 	c.out = &outbox{rest: rest, bytes: last, pongAt: -1}
 	c.write()
 }

@@ -75,9 +75,11 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	c.w.stats.Upgrades++
 	c.w.fan.Join(room, &c.member, c)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "")
-	c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
-	c.setTimer()
 	c.send(c.w.header)
+	if c.state == open {
+		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
+		c.setTimer()
+	}
 	return nil
 }
 

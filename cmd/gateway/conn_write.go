@@ -9,8 +9,8 @@ import (
 )
 
 // An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the Close frame. It exists
-// only while the kernel refuses them. At most one of outbox and log is inside a frame: the outbox goes out at the log's
-// frame boundaries. Its bound is what one client can have due at a time: an answer, a ping, two pongs, a Close.
+// only while there are such. At most one of outbox and log is inside a frame: the outbox goes out at the log's frame
+// boundaries. Its bound is what one client can have due at a time: an answer, a ping, pongs up to pongsMax, a Close.
 type outbox struct {
 	rest   []byte // of the log's frame that was partly sent when the log dropped it; shared, goes first
 	bytes  []byte
@@ -164,16 +164,28 @@ func (c *conn) send(p []byte) {
 	}
 }
 
-// pong answers a ping. Only the newest ping is answered if an answer waits already (RFC 6455 §5.5.3).
+// pongsMax bounds the pongs of one turn, in bytes. Each ping of a few that come together is answered; of more, and of those
+// that come while the kernel takes nothing, the newest, as RFC 6455 §5.5.3 allows.
+const pongsMax = 2 << 10
+
+// pong leaves the answer to a ping in the outbox. It is sent when all that was read has been decoded, so that thousands of
+// pings in one turn do not become thousands of writes.
 func (c *conn) pong(body []byte) {
 	if c.out == nil {
 		c.out = &outbox{pongAt: -1}
 	}
-	if o := c.out; o.pongAt >= 0 {
-		o.bytes = o.bytes[:o.pongAt]
-	} else {
+	switch o := c.out; {
+	case o.pongAt < 0:
 		o.pongAt = len(o.bytes)
+	case c.isArmed, len(o.bytes)-o.pongAt > pongsMax:
+		o.bytes = o.bytes[:o.pongAt]
 	}
-	c.w.header = wsproto.AppendFrame(c.w.header[:0], wsproto.OpPong, body)
-	c.send(c.w.header)
+	c.out.bytes = wsproto.AppendFrame(c.out.bytes, wsproto.OpPong, body)
+}
+
+// answer sends what reading has left in the outbox.
+func (c *conn) answer() {
+	if c.state == open && c.out != nil && !c.isArmed {
+		c.write()
+	}
 }

@@ -14,6 +14,8 @@ const (
 	drainEach = time.Millisecond
 	// drainTick is how often the next few are closed.
 	drainTick = 10 * time.Millisecond
+	// lastAccepts bounds whom a closing listener still takes: as many as the system queues by default.
+	lastAccepts = 4096
 )
 
 // A drain closes a loop's connections one after the other.
@@ -26,15 +28,15 @@ type drain struct {
 
 // Drain stops accepting, closes every WebSocket with 1001, spread over at most half of the time that ctx leaves, lets
 // ordinary requests finish, and returns when nobody is left or ctx ends. Connections that are left are then for Close to
-// cut. Whoever was in the accept queue is served like the others.
+// cut. Whoever was in the accept queue is taken and told like the others.
 func (s *Server) Drain(ctx context.Context) error {
 	for _, l := range s.listeners {
 		l.Close() // The loops have descriptors of their own; with this one open the kernel would go on queueing behind them.
 	}
 	spreadMax := s.cfg.DrainTimeout / 2
 	for _, w := range s.workers {
-		if !w.loop.Post(func(*reactor.Loop) { w.startDrain(spreadMax) }) {
-			return reactor.ErrClosed
+		if err := post(ctx, w.loop, func(*reactor.Loop) { w.startDrain(spreadMax) }); err != nil {
+			return err
 		}
 	}
 	err := s.http.Shutdown(ctx)
@@ -42,6 +44,20 @@ func (s *Server) Drain(ctx context.Context) error {
 		return errors.Join(err, ctx.Err())
 	}
 	return err
+}
+
+// post insists while a loop's mailbox is full.
+func post(ctx context.Context, l *reactor.Loop, task func(*reactor.Loop)) error {
+	retry := time.NewTicker(time.Millisecond)
+	defer retry.Stop()
+	for !l.Post(task) {
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (w *worker) startDrain(spreadMax time.Duration) {
@@ -64,7 +80,10 @@ func (w *worker) closeListeners() {
 		if !ok {
 			continue
 		}
-		for !l.accept(acceptsPerTick) {
+		for range lastAccepts / acceptsPerTick {
+			if l.accept(acceptsPerTick) {
+				break
+			}
 		}
 		l.hand()
 		w.loop.Close(t)

@@ -151,8 +151,9 @@ func (s *Server) socketHandler(w http.ResponseWriter, r *http.Request) {
 	}
 	read := appendRequest(nil, r)
 	read = appendBuffered(read, buffered.Reader)
-	s.open.Add(1) // conn.Close counts the lent one out.
-	worker := s.workers[int(s.turn.Add(1))%len(s.workers)]
+	read = append(read, conn.(*lentConn).read...) // More than net/http's buffer takes may have come behind the request.
+	s.open.Add(1)                                 // conn.Close counts the lent one out.
+	worker := s.workers[s.turn.Add(1)%uint64(len(s.workers))]
 	if !worker.loop.Post(func(*reactor.Loop) { worker.takeBack(fd, read) }) {
 		s.open.Add(-1)
 		_ = worker.kernel.Close(fd)
@@ -195,6 +196,7 @@ func (w *worker) takeBack(fd int, read []byte) {
 	if c.consume(read) {
 		w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
 	}
+	c.answer()
 }
 
 // appendRequest writes the head of r as it stood on the wire, near enough: names in canonical case and order changed, every

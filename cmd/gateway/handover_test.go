@@ -251,3 +251,20 @@ func TestOrdinaryClientIsServed(t *testing.T) {
 		}
 	}
 }
+
+// More frames than net/http's buffer takes, in the same packet as a page's request and the upgrade.
+func TestManyFramesBehindALentRequestAreAllHeard(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	parts := [][]byte{plainGet("/livez"), upgradeHead("/ws")}
+	message := func(i int) string { return fmt.Sprint(i) + strings.Repeat("x", 500) }
+	for i := range 20 {
+		parts = append(parts, maskedText(message(i)))
+	}
+	c.send(parts...)
+	c.response()
+	c.expectUpgrade()
+	for i := range 20 {
+		c.expectFrame(ws.OpText, message(i))
+	}
+}

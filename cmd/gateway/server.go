@@ -84,7 +84,9 @@ func (s *Server) Listen(address string) error {
 		s.listeners = append(s.listeners, l)
 		fd, err := descriptor(l, w.kernel)
 		if err == nil {
-			err = w.newListener(fd, isTCP(l))
+			if err = w.newListener(fd, isTCP(l)); err != nil {
+				_ = w.kernel.Close(fd)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("cannot listen on %s: %w", address, err)
@@ -121,7 +123,7 @@ func (s *Server) Start() {
 // Failed yields the error of a loop that could not go on: the gateway is of no use then.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Close stops at once: connections are cut. It returns when all goroutines have ended.
+// Close stops at once: connections are cut. It returns when the loops have ended.
 func (s *Server) Close() {
 	for _, w := range s.workers {
 		w.loop.Stop()
@@ -145,8 +147,8 @@ func (s *Server) release() {
 func (s *Server) Stats(ctx context.Context) (Stats, error) {
 	answers := make(chan Stats, len(s.workers))
 	for _, w := range s.workers {
-		if !w.loop.Post(func(l *reactor.Loop) { answers <- w.snapshot() }) {
-			return Stats{}, reactor.ErrClosed
+		if err := post(ctx, w.loop, func(*reactor.Loop) { answers <- w.snapshot() }); err != nil {
+			return Stats{}, err
 		}
 	}
 	var sum Stats

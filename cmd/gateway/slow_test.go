@@ -16,6 +16,9 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
+
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
 )
 
 // A crowd is a publisher and listeners that read what it sends, all of them independent clients. Messages carry numbers;
@@ -416,4 +419,40 @@ func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
 		}
 	}
 	c.expectClose(1002)
+}
+
+// A pong is cut by a short write and then the room overtakes its client: what is left of the pong goes before the Close.
+func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
+	kernel := reactortest.New()
+	var isShut atomic.Bool
+	var victim, until atomic.Int64 // the first descriptor written to, and the offset at which it takes no more
+	kernel.Limit(reactortest.Write, func(fd int, off int64, want int) int {
+		victim.CompareAndSwap(0, int64(fd))
+		if int64(fd) != victim.Load() || !isShut.Load() {
+			return want
+		}
+		until.CompareAndSwap(0, off+5)
+		return int(min(int64(want), max(0, until.Load()-off)))
+	})
+	cfg := testConfig()
+	cfg.RoomBacklog = 2 << 20
+	s, addr := startGatewayOn(t, cfg, kernel)
+	slow := join(t, addr, "/ws/r")
+	readers := []*rawClient{join(t, addr, "/ws/r"), join(t, addr, "/ws/r"), join(t, addr, "/ws/r")}
+	isShut.Store(true)
+	slow.send(masked(ws.OpPing, true, "0123456789"))
+	eventually(t, "a refused write", func() bool { return statsOf(t, s).Refused > 0 })
+	m := strings.Repeat("m", 100<<10)
+	for i := 0; i < 60 && statsOf(t, s).Overtaken == 0; i++ {
+		readers[0].send(masked(ws.OpBinary, true, m))
+		for _, r := range readers {
+			r.expectFrame(ws.OpBinary, m)
+		}
+	}
+	if statsOf(t, s).Overtaken != 1 {
+		t.Fatal("not overtaken")
+	}
+	isShut.Store(false)
+	slow.expectFrame(ws.OpPong, "0123456789")
+	slow.expectClose(ws.StatusCode(wsproto.CodeSlowConsumer))
 }

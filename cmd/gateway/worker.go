@@ -33,7 +33,7 @@ type worker struct {
 }
 
 func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
-	l, err := reactor.NewLoop(reactor.Options{Kernel: kernel})
+	l, err := reactor.NewLoop(reactor.Options{Kernel: kernel, SourcesMax: s.cfg.MaxConnections + spareDescriptors})
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 func (w *worker) newDecoder() wsproto.Decoder { return wsproto.Decoder{Limit: int(w.cfg.MaxMessage)} }
 
 // jitter is a random part of the ping interval.
-func (w *worker) jitter() time.Duration { return rand.N(w.cfg.PingInterval / 2) }
+func (w *worker) jitter() time.Duration { return rand.N(max(1, w.cfg.PingInterval/2)) }
 
 // adopt makes connections of freshly accepted descriptors.
 func (w *worker) adopt(fds []int) {
@@ -94,7 +94,7 @@ type Stats struct {
 	Paused         uint64 // times a sender was not read on, because its room was full
 	Overtaken      uint64 // clients whose room dropped what they still needed
 	Lent           uint64 // connections given to net/http
-	Returned       uint64 // of those, upgraded and back
+	Returned       uint64 // of those, back to ask for an upgrade
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections
 	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
