@@ -1,0 +1,344 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+type clientState uint8
+
+const (
+	waiting clientState = iota // its turn to connect has not come
+	connecting
+	upgrading
+	joined
+	leaving // said goodbye; whatever comes is dropped
+	gone
+)
+
+// A client is one WebSocket. It belongs to its worker's loop. There may be tens of thousands, so what only the opening
+// needs lives behind a pointer.
+type client struct {
+	w         *worker
+	room      *room
+	token     reactor.Token
+	index     int // in the run
+	fd        int32
+	state     clientState
+	kind      kind
+	returning bool // a guest that is away
+	wasJoined bool // upgraded, whatever became of it
+	armed     bool // registered for Writable too, because a write was refused
+	ledger    ledger
+
+	partial *wsproto.Decoder // in the middle of a frame; nil between frames
+	opening *opening
+	out     []byte // frames that wait for the kernel
+}
+
+// opening is what a client holds until it has joined.
+type opening struct {
+	key  string
+	head []byte // of the response, as far as it has come
+	seen int    // how much of head was searched for its end
+}
+
+// OnEvent implements reactor.Source.
+func (c *client) OnEvent(_ *reactor.Loop, ev reactor.Event) {
+	switch {
+	case c.state == gone:
+	case ev.Timeout():
+		c.onTimer()
+	case c.state == connecting:
+		if ev.Writable() {
+			c.connected()
+		}
+	default:
+		if ev.Writable() && len(c.out) > 0 {
+			c.flush()
+		}
+		if ev.Readable() && c.state != gone {
+			c.readable(ev.Hangup() || ev.Error())
+		}
+	}
+}
+
+// readable reads as its kind does.
+func (c *client) readable(ending bool) {
+	switch {
+	case c.state != joined || c.kind == reader || c.kind == guest:
+		c.read(ending)
+	case c.kind == stalled && ending:
+		c.end(faultClosed, "the server ended a stalled client's connection")
+	}
+}
+
+// read takes what is there. A read that leaves room in the buffer has emptied the socket (epoll(7), "Questions and answers"),
+// so it is the last one unless the event told of the stream's end.
+func (c *client) read(ending bool) {
+	for range readsPerTurn {
+		n, err := c.w.kernel.Read(int(c.fd), c.w.buf)
+		switch {
+		case err == nil && n > 0:
+			if !c.consume(c.w.buf[:n]) {
+				return
+			}
+			if n < len(c.w.buf) && !ending {
+				return
+			}
+		case err == nil:
+			c.end(faultClosed, "the server ended the connection without a Close frame")
+			return
+		case errors.Is(err, syscall.EAGAIN):
+			return
+		case !errors.Is(err, syscall.EINTR):
+			c.end(faultClosed, err.Error())
+			return
+		}
+	}
+	c.w.loop.Requeue(c.token, reactor.Readable)
+}
+
+// consume handles what was read, and reports whether the client is still there.
+func (c *client) consume(p []byte) bool {
+	switch c.state {
+	case upgrading:
+		p = c.upgraded(p)
+		return c.state == joined && c.decode(p)
+	case joined:
+		return c.decode(p)
+	}
+	return c.state != gone
+}
+
+// decode takes messages out of p until it is used up. Between frames a client has no decoder: the worker's serves, which
+// stays in the processor's cache.
+func (c *client) decode(p []byte) bool {
+	d := &c.w.decoder
+	if c.partial != nil {
+		d = c.partial
+	}
+	now := int64(c.w.kernel.Now())
+	for len(p) > 0 && c.state == joined {
+		msg, n, err := d.Next(p)
+		if err != nil {
+			d.Release()
+			c.end(faultProtocol, err.Error())
+			return false
+		}
+		if msg.Op == 0 {
+			break
+		}
+		p = p[n:]
+		if !c.handle(msg, now) {
+			d.Release()
+			return false
+		}
+	}
+	c.keep(d)
+	return true
+}
+
+// keep holds on to a decoder that is in the middle of something.
+func (c *client) keep(d *wsproto.Decoder) {
+	if d == c.partial {
+		if d.Idle() {
+			c.partial = nil
+		}
+		return
+	}
+	if !d.Idle() {
+		own := *d
+		c.partial = &own
+		c.w.decoder = c.w.newDecoder()
+	}
+}
+
+// handle acts on one message, and reports whether to go on.
+func (c *client) handle(m wsproto.Message, now int64) bool {
+	switch m.Op {
+	case wsproto.OpText, wsproto.OpBinary:
+		c.deliver(m.Payload, now)
+	case wsproto.OpPing:
+		c.out = wsproto.AppendMaskedFrame(c.out, wsproto.OpPong, true, newMask(), m.Payload)
+		c.flush()
+	case wsproto.OpClose:
+		code, reason, _ := wsproto.ParseClose(m.Payload)
+		c.end(faultClosed, fmt.Sprintf("the server closed with %v %q", code, reason))
+	}
+	return c.state != gone
+}
+
+// deliver judges one message.
+func (c *client) deliver(p []byte, now int64) {
+	w := c.w
+	if w.run.cfg.Contains {
+		p = c.unwrap(p)
+	}
+	s, v := checkPayload(p, w.run.tag)
+	if v != intact {
+		c.deliverOdd(s, v)
+		return
+	}
+	// A publisher of another room, or one that does not exist, cannot be: the payload is intact. But a server may mix rooms.
+	rooms := len(w.run.rooms)
+	place := uint32(int(s.publisher) / rooms)
+	if int(s.publisher)%rooms != c.room.index || int(place) >= len(c.ledger.next) {
+		c.ledger.counts.Foreign++
+		return
+	}
+	l := c.room.lanes[place]
+	if s.seq < w.warm[l.id] || l.isUnheardBy(c) {
+		return
+	}
+	isNew, settled := c.ledger.take(place, s.seq)
+	if !isNew {
+		return
+	}
+	if c.kind != reader {
+		return
+	}
+	w.latency.record(now - s.due)
+	if settled > 0 {
+		w.received(l, s.seq, now)
+	}
+	for ; settled > 1; settled-- {
+		w.released(l, s.seq-settled+1)
+	}
+}
+
+// unwrap finds our payload in an envelope; without one it returns p. What the stamp says decides where it ends: if that is
+// damaged, the checksum will not fit.
+func (c *client) unwrap(p []byte) []byte {
+	tag := &c.w.run.tag
+	i := bytes.Index(p, tag[:])
+	if i < 0 || len(p)-i < minSize {
+		return p
+	}
+	s, _ := checkPayload(p[i:], *tag)
+	return p[i:min(len(p), i+c.w.run.cfg.Size.of(s.publisher, s.seq))]
+}
+
+// deliverOdd counts a message that is damaged or not ours.
+func (c *client) deliverOdd(s stamp, v verdict) {
+	if v == foreign {
+		c.ledger.counts.Foreign++
+		return
+	}
+	place := uint32(int(s.publisher) / len(c.w.run.rooms))
+	if c.ledger.takeCorrupt(place, s.seq) > 0 && c.kind == reader {
+		c.w.released(c.room.lanes[place], s.seq)
+	}
+}
+
+// flush writes what waits, and asks for Writable when the kernel refuses.
+func (c *client) flush() {
+	for len(c.out) > 0 {
+		n, err := c.w.kernel.Write(int(c.fd), c.out)
+		switch {
+		case err == nil:
+			c.out = c.out[:copy(c.out, c.out[n:])]
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
+			c.arm(reactor.Readable | reactor.Writable)
+			return
+		default:
+			c.end(faultClosed, err.Error())
+			return
+		}
+	}
+	if c.armed {
+		c.arm(reactor.Readable)
+	}
+}
+
+func (c *client) arm(in reactor.Interest) {
+	if err := c.w.loop.Rearm(c.token, in); err != nil {
+		c.end(faultClosed, err.Error())
+		return
+	}
+	c.armed = in&reactor.Writable != 0
+}
+
+// end is where every client goes, once. A client that had joined is no longer waited for, and what was on its way to it
+// is lost.
+func (c *client) end(f fault, why string) {
+	was := c.state
+	if was == gone {
+		return
+	}
+	c.state = gone
+	c.out, c.partial = nil, nil
+	if c.token != 0 {
+		c.w.loop.Close(c.token)
+		c.token = 0
+	}
+	switch was {
+	case connecting, upgrading:
+		c.opened(f, why)
+	case joined:
+		c.cutOff(f, why)
+	case leaving:
+		if c.returning && !c.w.isClosing {
+			c.comeBack()
+		}
+	}
+}
+
+// cutOff counts what ended a client that did not mean to go. A server may well end those that do not keep up.
+func (c *client) cutOff(f fault, why string) {
+	switch c.kind {
+	case stalled:
+		c.w.crowd.StalledClosed++
+	case slow:
+		c.w.crowd.SlowClosed++
+	default:
+		c.w.faults.add(f, why)
+		c.abandon()
+	}
+}
+
+// abandon gives up what the room's lanes still wait for from this client.
+func (c *client) abandon() {
+	if c.kind != reader {
+		return
+	}
+	c.room.live.Add(-1)
+	for place, l := range c.room.lanes {
+		sent := l.sent.Load()
+		from := c.ledger.next[place]
+		if n := uint32(len(l.slots)); sent > from && sent-from > n {
+			from = sent - n
+		}
+		for ; from < sent; from++ {
+			c.w.released(l, from)
+		}
+	}
+}
+
+// sayGoodbye closes in the protocol's way; the server then ends the connection.
+func (c *client) sayGoodbye() {
+	if c.state != joined {
+		return
+	}
+	c.state = leaving
+	c.w.loop.Requeue(c.token, reactor.Readable)                                                    // A stalled client has left bytes unread, for which no edge will come.
+	c.out = wsproto.AppendMaskedFrame(c.out, wsproto.OpClose, true, newMask(), []byte{0x03, 0xe8}) // 1000
+	c.flush()
+}
+
+func (c *client) onTimer() {
+	switch {
+	case c.state == connecting || c.state == upgrading:
+		c.end(faultConnect, fmt.Sprintf("no answer within %v", c.w.run.cfg.ConnectTimeout))
+	case c.state == leaving:
+		c.end(faultNone, "")
+	case c.state == joined && c.kind == slow:
+		c.readSlowly()
+	}
+}

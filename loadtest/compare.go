@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Sides are the servers of a comparison.
+type Sides struct {
+	Spawn  []string `help:"A server to compare, as for loadtest --spawn. Repeatable; ratios are to the first." required:"" sep:"none" placeholder:"COMMAND" group:"Comparison"`
+	Rounds int      `help:"How often each server is measured. They take turns, and each time it is a new process." default:"9" placeholder:"N" group:"Comparison"`
+	Noise  bool     `help:"Measure the first server as a further side of its own, to show what ratio equals give." default:"true" negatable:"" group:"Comparison"`
+	URL    string   `name:"url" help:"Path and query to connect to; host and port do not matter." default:"ws://127.0.0.1/ws" group:"Comparison"`
+	JSON   string   `name:"json" help:"Write all rounds of all sides to this file." placeholder:"FILE" group:"Report" type:"path"`
+	Quiet  bool     `help:"Print the table alone." short:"q" group:"Report"`
+}
+
+// CompareCommand compares servers under one load.
+type CompareCommand struct {
+	Load
+	Sides
+}
+
+// ConnectCommand compares what accepting and upgrading costs servers.
+type ConnectCommand struct {
+	Sides
+	Connections int     `help:"Connections to open in each round." default:"5000" placeholder:"N" group:"Load" short:"c"`
+	Ramp        float64 `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Load"`
+	Loops       int     `help:"Event loops of the load test. 0 means half of the cores." default:"0" placeholder:"N" group:"Tool"`
+}
+
+// A figure is a row of the table.
+type figure struct {
+	name string
+	of   func(*Result) float64
+}
+
+var loadFigures = []figure{
+	{"server CPU µs/delivery", func(r *Result) float64 { return r.Server.CPUPerDelivery }},
+	{"deliveries/s", func(r *Result) float64 { return r.DeliveriesPerSecond }},
+	{"latency p50 µs", func(r *Result) float64 { return r.Latency.P50 }},
+	{"latency p99 µs", func(r *Result) float64 { return r.Latency.P99 }},
+	{"resident MB", func(r *Result) float64 { return float64(r.Server.RSS) / 1e6 }},
+	{"messages/write", func(r *Result) float64 { return r.Server.Said["deliveries"] / r.Server.Said["writes"] }},
+	{"own CPU µs/delivery", func(r *Result) float64 { return r.Client.CPUPerDelivery }},
+}
+
+var connectFigures = []figure{
+	{"server CPU µs/connection", func(r *Result) float64 { return r.Server.CPUPerConnection }},
+	{"connections/s", func(r *Result) float64 { return r.Connect.PerSecond }},
+	{"bytes/connection", func(r *Result) float64 { return r.Server.RSSPerConnection }},
+}
+
+// Run is the command.
+func (c *CompareCommand) Run(ctx context.Context, out *output) error {
+	if err := c.Load.prepare(); err != nil {
+		return usageError{err}
+	}
+	return c.Sides.compare(ctx, &c.Load, loadFigures, out)
+}
+
+// Run is the command.
+func (c *ConnectCommand) Run(ctx context.Context, out *output) error {
+	load := Load{
+		Clients: c.Connections, Publishers: 1, Rooms: 1, Size: fixedSize(minSize), Messages: 1, Window: 1, Loops: c.Loops, Ramp: c.Ramp,
+		Settle: 200 * time.Millisecond, ConnectTimeout: 10 * time.Second, LossTimeout: time.Second,
+	}
+	if err := load.prepare(); err != nil {
+		return usageError{err}
+	}
+	load.Messages = 0 // Nothing is sent: opening is all.
+	return c.Sides.compare(ctx, &load, connectFigures, out)
+}
+
+// A side is one server's results, one a round.
+type side struct {
+	Name   string    `json:"name"`
+	Rounds []*Result `json:"rounds"`
+}
+
+// compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
+// not favour anybody.
+func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *output) error {
+	raiseLimits(load.Loops)
+	if s.Rounds < 1 {
+		return usageError{errors.New("--rounds must be at least 1")}
+	}
+	commands := slices.Clone(s.Spawn)
+	sides := make([]side, 0, len(commands)+1)
+	for i, command := range commands {
+		sides = append(sides, side{Name: string(rune('A'+i)) + "  " + command})
+	}
+	if s.Noise {
+		commands = append(commands, commands[0])
+		sides = append(sides, side{Name: "A' " + commands[0] + "   (noise: A against itself)"})
+	}
+	faulty := false
+	for round := range s.Rounds {
+		for i := range commands {
+			if round%2 == 1 {
+				i = len(commands) - 1 - i
+			}
+			res, err := loadOnce(ctx, load, s.URL, commands[i], 0, &progress{})
+			if err != nil {
+				return err
+			}
+			if res.Server == nil {
+				return errors.New("this system does not tell what a process used")
+			}
+			sides[i].Rounds = append(sides[i].Rounds, res)
+			faulty = faulty || res.faulty()
+			if !s.Quiet {
+				fmt.Fprintf(out.stderr, "round %d of %d  %-40.40s %s\n", round+1, s.Rounds, sides[i].Name, brief(res, figures))
+			}
+		}
+	}
+	printSides(out.stdout, sides, figures)
+	if s.JSON != "" {
+		b, err := json.MarshalIndent(sides, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(s.JSON, append(b, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if faulty {
+		return errFaulty
+	}
+	return nil
+}
+
+// brief is one round in a line.
+func brief(res *Result, figures []figure) string {
+	words := []string{fmt.Sprintf("%s %.4g", figures[0].name, figures[0].of(res)), fmt.Sprintf("%s %.4g", figures[1].name, figures[1].of(res))}
+	if res.faulty() {
+		words = append(words, fmt.Sprintf("FAULTS: %d lost, %d duplicated, %d reordered, %d corrupted, %d closed, %d failed",
+			res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Closed, res.Connect.Failed))
+	}
+	return strings.Join(words, ", ")
+}
+
+// printSides prints for each figure and side the median, and the median and spread of its ratio to the first side in the
+// same round.
+func printSides(w io.Writer, sides []side, figures []figure) {
+	fmt.Fprintln(w)
+	for _, s := range sides {
+		fmt.Fprintln(w, s.Name)
+	}
+	for _, f := range figures {
+		fmt.Fprintf(w, "\n%-26s %10s %10s   %s\n", f.name, "median", "ratio", "spread of the ratio")
+		for _, s := range sides {
+			values := series(&s, f)
+			if values == nil {
+				continue
+			}
+			fmt.Fprintf(w, "  %-24s %10.4g", s.Name[:2], median(values))
+			if base := series(&sides[0], f); base != nil {
+				ratios := make([]float64, len(values))
+				for i := range values {
+					ratios[i] = values[i] / base[i]
+				}
+				fmt.Fprintf(w, " %10.3f   %.3f .. %.3f", median(ratios), slices.Min(ratios), slices.Max(ratios))
+			}
+			fmt.Fprintln(w)
+		}
+	}
+}
+
+// series is one figure of all rounds; nil when a round does not have it.
+func series(s *side, f figure) []float64 {
+	values := make([]float64, 0, len(s.Rounds))
+	for _, res := range s.Rounds {
+		v := f.of(res)
+		if v != v { // Zero by zero: the server does not say.
+			return nil
+		}
+		values = append(values, v)
+	}
+	return values
+}
+
+// median is the middle of values, which are not empty.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

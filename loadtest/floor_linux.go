@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/wsproto"
+)
+
+// FloorCommand serves the physical floor: what a broadcast costs when nothing is done but to read the message and to write
+// its frame to each client. There is no queue, no limit, no ping, no fragmented message, no second room: whoever
+// cannot take a write at once is cut off, because anything else would be a feature.
+type FloorCommand struct {
+	Listen string `help:"Where to listen." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+}
+
+// floor is all of its state. One thread owns it.
+type floor struct {
+	epfd, listener int
+	wake           int              // an eventfd that ends it
+	fds            []int32          // of the joined clients
+	place          map[int32]int    // where in fds
+	partial        map[int32][]byte // what a client sent of an unfinished head or frame
+	buf            []byte
+	frame          []byte
+}
+
+// Run serves until ctx ends.
+func (c *FloorCommand) Run(ctx context.Context, out *output) error {
+	raiseLimits(1)
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	f := &floor{place: make(map[int32]int), partial: make(map[int32][]byte), buf: make([]byte, 64<<10)}
+	if f.listener, err = listenerFD(l.(*net.TCPListener)); err != nil {
+		return err
+	}
+	if f.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	defer f.close()
+	if f.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	if err := errors.Join(f.watch(f.listener), f.watch(f.wake)); err != nil {
+		return err
+	}
+	forget := context.AfterFunc(ctx, func() { _, _ = unix.Write(f.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
+	defer forget()
+	fmt.Fprintf(out.stderr, "the floor listens on %v\n", l.Addr())
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return f.serve()
+}
+
+func listenerFD(l *net.TCPListener) (fd int, err error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	err = raw.Control(func(p uintptr) { fd = int(p) })
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // Accepted sockets inherit it.
+	}
+	return fd, err
+}
+
+func (f *floor) watch(fd int) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(f.epfd, unix.EPOLL_CTL_ADD, fd, &ev))
+}
+
+// waitMillis bounds a wait of which Go's scheduler is not told: for so long a collection may have to wait for this thread.
+const waitMillis = 10
+
+// serve waits without telling the scheduler: told, it gives the processor to other threads and has to take it back.
+func (f *floor) serve() error {
+	events := make([]unix.EpollEvent, 512)
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(f.epfd), uintptr(unsafe.Pointer(&events[0])),
+			uintptr(len(events)), waitMillis, 0, 0)
+		if errno != 0 && errno != unix.EINTR {
+			return os.NewSyscallError("epoll_wait", errno)
+		}
+		if errno != 0 || n == 0 {
+			runtime.Gosched() // Let a collection stop this thread.
+			continue
+		}
+		for i := range events[:n] {
+			switch fd := events[i].Fd; int(fd) {
+			case f.wake:
+				return nil
+			case f.listener:
+				f.accept()
+			default:
+				f.read(fd)
+			}
+		}
+	}
+}
+
+func (f *floor) close() {
+	for _, fd := range f.fds {
+		unix.Close(int(fd))
+	}
+	unix.Close(f.wake)
+	unix.Close(f.epfd)
+}
+
+func (f *floor) accept() {
+	for {
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(f.listener), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		if errno != 0 || f.watch(int(fd)) != nil {
+			return // Nobody is left, or descriptors are.
+		}
+	}
+}
+
+func (f *floor) read(fd int32) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&f.buf[0])), uintptr(len(f.buf)))
+	if errno != 0 {
+		if !errors.Is(errno, syscall.EAGAIN) {
+			f.drop(fd)
+		}
+		return
+	}
+	if n == 0 {
+		f.drop(fd)
+		return
+	}
+	p := f.buf[:n]
+	if held := f.partial[fd]; held != nil {
+		p = append(held, p...)
+		delete(f.partial, fd)
+	}
+	if _, isJoined := f.place[fd]; !isJoined {
+		p = f.upgrade(fd, p)
+	}
+	for _, isJoined := f.place[fd]; isJoined && len(p) > 0; _, isJoined = f.place[fd] {
+		size := f.message(fd, p)
+		if size == 0 {
+			break
+		}
+		p = p[size:]
+	}
+	if len(p) > 0 {
+		f.partial[fd] = append([]byte(nil), p...)
+	}
+}
+
+// upgrade answers a request with 101 and returns what came behind it.
+func (f *floor) upgrade(fd int32, p []byte) (rest []byte) {
+	end := wsproto.HeadEnd(p, 0)
+	if end == 0 {
+		return p
+	}
+	var r wsproto.Request
+	if r.Parse(p[:end]) != nil || r.CheckUpgrade() != nil {
+		f.drop(fd)
+		return nil
+	}
+	f.frame = wsproto.AppendSwitchingProtocols(f.frame[:0], r.Key, "")
+	if f.write(fd) {
+		f.place[fd] = len(f.fds)
+		f.fds = append(f.fds, fd)
+	}
+	return p[end:]
+}
+
+// message fans out the frame that p begins with and returns its length; zero when it is not whole.
+func (f *floor) message(from int32, p []byte) int {
+	size, at := 2, 2
+	if len(p) < size {
+		return 0
+	}
+	length := int(p[1] & 0x7f)
+	switch length {
+	case 126:
+		if at = 4; len(p) < at {
+			return 0
+		}
+		length = int(p[2])<<8 | int(p[3])
+	case 127:
+		if at = 10; len(p) < at {
+			return 0
+		}
+		length = int(p[6])<<24 | int(p[7])<<16 | int(p[8])<<8 | int(p[9]) // The floor's friends send less than 4 GiB.
+	}
+	size = at + 4 + length
+	if len(p) < size {
+		return 0
+	}
+	if op := wsproto.Opcode(p[0] & 0xf); op == wsproto.OpClose {
+		f.drop(from)
+		return size
+	} else if op.IsControl() {
+		return size
+	}
+	f.frame = append(f.frame[:0], p[0], p[1]&0x7f)
+	f.frame = append(f.frame, p[2:at]...)
+	start, mask := len(f.frame), p[at:at+4]
+	f.frame = append(f.frame, p[at+4:size]...)
+	for i := range f.frame[start:] {
+		f.frame[start+i] ^= mask[i&3]
+	}
+	// Go's heap does not move, and KeepAlive holds the frame: the address may be taken once.
+	p0, n := uintptr(unsafe.Pointer(&f.frame[0])), uintptr(len(f.frame))
+	for i := 0; i < len(f.fds); i++ {
+		if wrote, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(f.fds[i]), p0, n); errno != 0 || wrote != n {
+			f.drop(f.fds[i])
+			i-- // The last one stands here now.
+		}
+	}
+	runtime.KeepAlive(f.frame)
+	return size
+}
+
+// write sends the ready frame and reports whether the kernel took it whole.
+func (f *floor) write(fd int32) bool {
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&f.frame[0])), uintptr(len(f.frame)))
+	return errno == 0 && int(n) == len(f.frame)
+}
+
+func (f *floor) drop(fd int32) {
+	if i, isJoined := f.place[fd]; isJoined {
+		last := f.fds[len(f.fds)-1]
+		f.fds[i] = last
+		f.place[last] = i
+		f.fds = f.fds[:len(f.fds)-1]
+		delete(f.place, fd)
+	}
+	delete(f.partial, fd)
+	unix.Close(int(fd))
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// startFloor serves the floor on a thread of this process until the test ends.
+func startFloor(t *testing.T) (addr string) {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- (&FloorCommand{Listen: addr}).Run(ctx, &output{io.Discard, io.Discard}) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	for range 500 {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			return addr
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the floor does not listen")
+	return ""
+}
+
+func TestFloorBroadcastsToAnIndependentClient(t *testing.T) {
+	addr := startFloor(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all []*websocket.Conn
+	for range 5 {
+		c, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.CloseNow()
+		c.SetReadLimit(-1)
+		all = append(all, c)
+	}
+	for i, size := range []int{0, 1, 125, 126, 65_535, 65_536, 100_000} {
+		kind := []websocket.MessageType{websocket.MessageText, websocket.MessageBinary}[i%2]
+		want := []byte(strings.Repeat("abcdefg", size/7+1)[:size])
+		if err := all[i%len(all)].Write(ctx, kind, want); err != nil {
+			t.Fatal(err)
+		}
+		for n, c := range all {
+			if k, got, err := c.Read(ctx); err != nil || k != kind || !bytes.Equal(got, want) {
+				t.Fatalf("client %d got %v of %d bytes, %v; want %v of %d", n, k, len(got), err, kind, size)
+			}
+		}
+	}
+	all[4].CloseNow()
+	if err := all[0].Write(ctx, websocket.MessageText, []byte("one less")); err != nil {
+		t.Fatal(err)
+	}
+	for n, c := range all[:4] {
+		if _, got, err := c.Read(ctx); err != nil || string(got) != "one less" {
+			t.Fatalf("client %d got %q, %v after another one left", n, got, err)
+		}
+	}
+}
+
+func TestFloorHasNoFaults(t *testing.T) {
+	cfg := testLoad()
+	cfg.LossTimeout = 10 * time.Second
+	res := loadServer(t, cfg, "ws://"+startFloor(t)+"/ws")
+	if got := faultsOf(res); got != (seenFaults{}) || res.Delivered != 4000 {
+		t.Errorf("%d delivered, faults %+v", res.Delivered, got)
+	}
+}

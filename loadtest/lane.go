@@ -1,0 +1,166 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"sluice/wsproto"
+)
+
+// A lane is one publisher's stream of messages: what was sent, and who still waits for what. Its slots are shared by all
+// loops; everything below home belongs to the loop of the client that publishes.
+type lane struct {
+	id    uint16
+	room  *room
+	place uint32        // among the publishers of the room
+	sent  atomic.Uint32 // messages sent so far; the next one's number
+	slots []slot        // by number, modulo their count, which is a power of two
+
+	home     *worker
+	client   *client
+	settled  uint32 // messages below have reached everybody, or were given up
+	first    uint32 // the phase's first number …
+	limit    uint32 // … and the number to stop before
+	backlog  int    // messages not settled when the last one was due; negative before that
+	timeouts int    // messages in a row that were given up
+	active   bool   // in a phase that is not over for this lane
+}
+
+// A slot follows one message through the room. The loops report to it in batches, at the end of their ticks.
+type slot struct {
+	seq       atomic.Uint32
+	remaining atomic.Int64 // receivers that have neither got it nor been given up
+	first     atomic.Int64 // when the first client had it, nanoseconds on the run's clock
+	last      atomic.Int64
+	sentAt    time.Duration // home only
+}
+
+// A room is a set of clients that should hear the same.
+type room struct {
+	index int
+	lanes []*lane
+	live  atomic.Int64 // clients that count as receivers
+}
+
+// maxGiveUps is how many messages in a row may reach nobody in full before a publisher stops asking.
+const maxGiveUps = 8
+
+func (l *lane) slot(seq uint32) *slot { return &l.slots[seq&uint32(len(l.slots)-1)] }
+
+// begin starts a phase of count messages; the number of the first follows the last phase's.
+func (l *lane) begin(count uint32) {
+	l.first = l.sent.Load()
+	l.limit = l.first + min(count, math.MaxUint32-1-l.first)
+	l.timeouts, l.backlog = 0, -1
+	l.active = l.client.state == joined && count > 0
+	if !l.active {
+		l.home.run.laneDone()
+	}
+}
+
+// step moves the lane on: settles what has arrived everywhere and sends what the schedule allows. It runs at the end of a
+// tick of home's loop.
+func (l *lane) step(now time.Duration) {
+	l.settle(now)
+	if !l.active {
+		return
+	}
+	if l.client.state != joined || l.timeouts >= maxGiveUps {
+		l.limit = l.sent.Load()
+	}
+	if l.sent.Load() < l.limit {
+		l.home.run.schedule.send(l, now)
+	}
+	if l.sent.Load() == l.limit && l.settled == l.limit {
+		l.active = false
+		l.home.run.laneDone()
+	}
+}
+
+func (l *lane) settle(now time.Duration) {
+	sent := l.sent.Load()
+	if n := uint32(len(l.slots)); sent-l.settled > n {
+		l.settled = sent - n
+	}
+	for ; l.settled < sent; l.settled++ {
+		s := l.slot(l.settled)
+		if s.remaining.Load() > 0 {
+			if !l.active || !l.home.run.schedule.isOverdue(l, s, now) {
+				return
+			}
+			l.timeouts++
+			l.home.timeouts++
+			continue
+		}
+		l.timeouts = 0
+		if first, last := s.first.Load(), s.last.Load(); last > 0 {
+			l.home.skew.record(last - first)
+		}
+	}
+}
+
+// isUnheardBy says that c does not get the lane's messages because it sends them, and the server does not echo.
+func (l *lane) isUnheardBy(c *client) bool { return l.client == c && c.w.run.cfg.NoEcho }
+
+// send sends the next message, whose latency counts from due.
+func (l *lane) send(now, due time.Duration) {
+	seq, w := l.sent.Load(), l.home
+	s := l.slot(seq)
+	s.seq.Store(seq)
+	s.first.Store(math.MaxInt64)
+	s.last.Store(0)
+	s.sentAt = now
+	receivers := l.room.live.Load()
+	if w.run.cfg.NoEcho {
+		receivers--
+	}
+	s.remaining.Store(receivers)
+	l.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
+	st := stamp{seq: seq, publisher: l.id, due: int64(due) & dueMask}
+	w.payload = appendPayload(w.payload[:0], w.run.tag, st, w.run.cfg.Size.of(l.id, seq))
+	c := l.client
+	if len(c.out) == 0 {
+		w.unsent = append(w.unsent, c)
+	}
+	if w.run.cfg.Fragmented {
+		c.out = appendFragments(c.out, w.run.opcode, w.payload)
+		return
+	}
+	c.out = wsproto.AppendMaskedFrame(c.out, w.run.opcode, true, newMask(), w.payload)
+}
+
+// appendFragments appends a message in three frames, of which the last is empty (RFC 6455 §5.4 allows it).
+func appendFragments(dst []byte, op wsproto.Opcode, p []byte) []byte {
+	half := len(p) / 2
+	dst = wsproto.AppendMaskedFrame(dst, op, false, newMask(), p[:half])
+	dst = wsproto.AppendMaskedFrame(dst, wsproto.OpContinuation, false, newMask(), p[half:])
+	return wsproto.AppendMaskedFrame(dst, wsproto.OpContinuation, true, newMask(), nil)
+}
+
+// newMask is a frame's mask. It need not be secret here: no proxy is to be protected from ourselves (RFC 6455 §10.3).
+func newMask() [4]byte {
+	v := rand.Uint32()
+	return [4]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}
+}
+
+// report adds what one loop saw of a message. True means that nobody waits for it any more.
+func (s *slot) report(t *tally) bool {
+	if s.seq.Load() != t.seq {
+		return false // The slot serves a later message by now.
+	}
+	for old := s.first.Load(); t.first < old && !s.first.CompareAndSwap(old, t.first); old = s.first.Load() {
+	}
+	for old := s.last.Load(); t.last > old && !s.last.CompareAndSwap(old, t.last); old = s.last.Load() {
+	}
+	return s.remaining.Add(-t.count) == 0
+}
+
+// A tally is what one loop saw of a message in the present tick.
+type tally struct {
+	seq   uint32
+	count int64
+	first int64
+	last  int64
+}

@@ -1,0 +1,196 @@
+// Command loadtest loads a WebSocket server that broadcasts, any such server, and proves on every connection that nothing
+// was lost, doubled, reordered or damaged. See README.md for what its figures mean, and --help for its flags.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/reactor"
+)
+
+const description = `Load a WebSocket server that broadcasts, and check every message on every connection. The flags of a load are in
+"loadtest run --help"; the word "run" may be left out.
+
+Examples:
+
+    loadtest --clients 1000 --messages 1000
+    loadtest --clients 10000 --window 16 ws://127.0.0.1:9000/chat
+    loadtest --rate 50 --duration 1m --fail-if 'p99>50ms' ws://127.0.0.1:9000/chat
+    loadtest --preset stalled --spawn './server --port $PORT'
+    loadtest --spawn './server --port $PORT' --clients 5000 --json out.json
+    loadtest compare --spawn './one --port $PORT' --spawn './two $PORT' --clients 1000
+    loadtest connect --spawn './one --port $PORT' --spawn 'loadtest floor --listen 127.0.0.1:$PORT'
+    loadtest floor --listen 127.0.0.1:8081
+
+Exit status: 0 all well, 1 the server failed its clients, 2 wrong use, 3 the server could not be reached.`
+
+// Exit statuses.
+const (
+	exitOK          = 0
+	exitFaulty      = 1
+	exitUsage       = 2
+	exitUnreachable = 3
+)
+
+// CLI is the command line.
+type CLI struct {
+	Run     RunCommand     `cmd:"" default:"withargs" help:"Load a server (the default command)."`
+	Compare CompareCommand `cmd:"" help:"Compare servers under one load: they take turns for several rounds."`
+	Connect ConnectCommand `cmd:"" help:"Compare what accepting and upgrading a connection costs servers."`
+	Floor   FloorCommand   `cmd:"" help:"Serve the physical floor: one thread, and a raw write of the ready frame to each client."`
+}
+
+// RunCommand makes one run.
+type RunCommand struct {
+	Load
+	URL    string `arg:"" optional:"" help:"The server. {room} in it stands for a room's name." default:"ws://127.0.0.1:8080/ws"`
+	Preset string `help:"Start from a named load: chat, ticker, storm, stalled or idle. Flags given besides win." enum:",chat,ticker,storm,stalled,idle" default:"" placeholder:"NAME" group:"Load"`
+	PID    int    `name:"pid" help:"The server's process: its CPU time and memory are reported, with all its descendants'." placeholder:"PID" group:"Server" xor:"server"`
+	Spawn  string `help:"Start the server with this shell command, with a free port in $PORT, and stop it afterwards. The URL's host and port do not matter then." placeholder:"COMMAND" group:"Server" xor:"server"`
+	FailIf []Gate `help:"Fail the run under this condition, as 'p99>50ms' or 'reach<1', besides faults. Repeatable." sep:"none" placeholder:"CONDITION" group:"Report"`
+	JSON   string `name:"json" help:"Write the report to this file." placeholder:"FILE" group:"Report" type:"path"`
+	Quiet  bool   `help:"Print the report alone." short:"q" group:"Report"`
+}
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	os.Exit(runMain(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// runMain is main, with its surroundings as arguments.
+func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var cli CLI
+	exited := -1
+	parser := kong.Must(&cli,
+		kong.Name("loadtest"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Resolvers(presetResolver{}),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&output{stdout, stderr}),
+	)
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err == nil {
+		err = parsed.Run()
+	} else {
+		err = usageError{err}
+	}
+	return status(err, stderr)
+}
+
+// output is where results and remarks go.
+type output struct{ stdout, stderr io.Writer }
+
+// usageError is the caller's mistake.
+type usageError struct{ error }
+
+// errFaulty says that the report has the details.
+var errFaulty = errors.New("the server failed its clients")
+
+func status(err error, stderr io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFaulty):
+		return exitFaulty
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "loadtest: %v\nTry loadtest --help.\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "loadtest: %v\n", err)
+	if errors.Is(err, errUnreachable) {
+		return exitUnreachable
+	}
+	return exitFaulty
+}
+
+// Run is the command.
+func (c *RunCommand) Run(ctx context.Context, out *output) error {
+	if err := c.Load.prepare(); err != nil {
+		return usageError{err}
+	}
+	raiseLimits(c.Loops)
+	res, err := loadOnce(ctx, &c.Load, c.URL, c.Spawn, c.PID, newProgress(out.stderr, c.Quiet))
+	if err != nil {
+		return err
+	}
+	res.print(out.stdout)
+	if c.JSON != "" {
+		if err := res.writeJSON(c.JSON); err != nil {
+			return err
+		}
+	}
+	failed := failures(c.FailIf, res)
+	for _, line := range failed {
+		fmt.Fprintln(out.stdout, line)
+	}
+	if res.faulty() || len(failed) > 0 {
+		return errFaulty
+	}
+	return nil
+}
+
+// loadOnce makes one run, against a server that is started for it if there is a command.
+func loadOnce(ctx context.Context, cfg *Load, rawURL, command string, pid int, show *progress) (*Result, error) {
+	var s *server
+	if command != "" {
+		var err error
+		if s, err = spawn(ctx, command); err != nil {
+			return nil, err
+		}
+		defer s.stop()
+		pid = s.cmd.Process.Pid
+		if rawURL, err = withHost(rawURL, s.addr()); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	t, err := parseTarget(rawURL, cfg.Rooms)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	res, err := measure(ctx, cfg, t, pid, show)
+	if err != nil {
+		return nil, err
+	}
+	if s != nil {
+		s.stop()
+		if res.Server != nil {
+			res.Server.Said = s.said()
+		}
+	}
+	return res, nil
+}
+
+func withHost(raw, host string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	u.Host = host
+	return u.String(), nil
+}
+
+// raiseLimits makes room for descriptors, for children too, and gives what is not a loop processors beside the loops.
+func raiseLimits(loops int) {
+	_, _ = reactor.DescriptorLimit() // If it cannot be raised, connections fail and say so.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.NumCPU() + loops)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"time"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// headMax is the longest response head that is waited for.
+const headMax = 16 << 10
+
+// open begins to connect. Whatever comes of it is told to opened, once.
+func (c *client) open() {
+	r := c.w.run
+	c.state = connecting
+	fd, err := startConnect(r.target.addr, sourceFor(r.target.addr.Addr(), c.index, r.tag[0]^r.tag[7]<<4))
+	if err != nil {
+		c.end(faultConnect, err.Error())
+		return
+	}
+	c.token, err = c.w.loop.Register(fd, reactor.Readable|reactor.Writable, reactor.Edge, c)
+	if err != nil {
+		_ = c.w.kernel.Close(fd)
+		c.end(faultConnect, err.Error())
+		return
+	}
+	c.fd = int32(fd)
+	c.w.loop.SetTimer(c.token, r.cfg.ConnectTimeout)
+}
+
+// connected sends the request once the kernel has connected.
+func (c *client) connected() {
+	if errno, err := c.w.kernel.Option(int(c.fd), reactor.PendingError); err != nil || errno != 0 {
+		if err == nil {
+			err = syscall.Errno(errno)
+		}
+		c.end(faultConnect, err.Error())
+		return
+	}
+	_ = c.w.kernel.SetOption(int(c.fd), reactor.NoDelay, 1) // Without it a publisher's second message waits for an answer.
+	r := c.w.run
+	var nonce [16]byte
+	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
+	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())
+	c.opening = &opening{key: base64.StdEncoding.EncodeToString(nonce[:])}
+	c.state = upgrading
+	c.armed = true // As registered: flush will leave Readable alone.
+	c.out = wsproto.AppendClientHandshake(nil, r.target.host, r.target.paths[c.room.index], c.opening.key, r.headers...)
+	c.flush()
+}
+
+// upgraded takes the response's head, and returns what came behind it.
+func (c *client) upgraded(p []byte) (rest []byte) {
+	o := c.opening
+	if len(o.head) > 0 {
+		p = append(o.head, p...)
+	}
+	end := wsproto.HeadEnd(p, o.seen)
+	if end == 0 {
+		if len(p) > headMax {
+			c.end(faultConnect, "the response head does not end")
+			return nil
+		}
+		o.head, o.seen = slices.Clone(p), len(p)
+		return nil
+	}
+	if err := wsproto.CheckServerHandshake(p[:end], o.key); err != nil {
+		c.end(faultConnect, err.Error())
+		return nil
+	}
+	c.opening = nil
+	c.out = nil
+	c.state = joined
+	c.w.loop.SetTimer(c.token, 0)
+	c.opened(faultNone, "")
+	c.join()
+	return p[end:]
+}
+
+// join makes the client a receiver of its room's lanes. A guest that returns goes on with its ledger.
+func (c *client) join() {
+	if !c.wasJoined {
+		c.ledger.begin(c.room.lanes)
+	}
+	c.wasJoined = true
+	switch c.kind {
+	case reader:
+		c.room.live.Add(1)
+	case slow:
+		c.w.loop.SetTimer(c.token, time.Second/slowBeats)
+	}
+}
+
+// opened tells the run how the opening ended.
+func (c *client) opened(f fault, why string) {
+	c.w.opening--
+	if f != faultNone {
+		c.w.faults.add(f, why)
+	}
+	if c.returning {
+		c.returned(f == faultNone)
+		return
+	}
+	if f != faultNone {
+		c.w.run.failed.Add(1)
+	}
+	c.w.run.clientOpened()
+}

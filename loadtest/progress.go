@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/cwriter"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// A progress tells whoever waits how far a run is: with a bar on a terminal, with a line every few seconds elsewhere.
+type progress struct {
+	w     io.Writer // nil: says nothing
+	isTTY bool
+}
+
+func newProgress(w io.Writer, quiet bool) *progress {
+	if quiet {
+		return &progress{}
+	}
+	f, isFile := w.(*os.File)
+	return &progress{w: w, isTTY: isFile && cwriter.IsTerminal(int(f.Fd()))}
+}
+
+func (p *progress) say(format string, args ...any) {
+	if p.w != nil {
+		fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+const (
+	barRefresh = 200 * time.Millisecond
+	lineEvery  = 5 * time.Second
+)
+
+// follow shows how count nears total, until the returned function is called.
+func (p *progress) follow(ctx context.Context, what, unit string, total int64, count func() int64) (end func()) {
+	if p.w == nil || total <= 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		if p.isTTY {
+			p.drawBar(ctx, what, unit, total, count)
+		} else {
+			p.writeLines(ctx, what, unit, total, count)
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+func (p *progress) drawBar(ctx context.Context, what, unit string, total int64, count func() int64) {
+	bars := mpb.New(mpb.WithOutput(p.w), mpb.WithWidth(48))
+	start := time.Now()
+	bar := bars.AddBar(total, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(what+" ")),
+		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(s decor.Statistics) string {
+			return fmt.Sprintf("  %.0f %s/s  ", float64(s.Current)/time.Since(start).Seconds(), unit)
+		}), decor.AverageETA(decor.ET_STYLE_GO)))
+	tick := time.NewTicker(barRefresh)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		bar.SetCurrent(min(count(), total-1)) // Reaching the end would remove it while the last ones are waited for.
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	bar.Abort(true)
+	bars.Wait()
+}
+
+func (p *progress) writeLines(ctx context.Context, what, unit string, total int64, count func() int64) {
+	tick := time.NewTicker(lineEvery)
+	defer tick.Stop()
+	last := count()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n := count()
+			p.say("%s: %d of %d, %.0f %s/s", what, n, total, float64(n-last)/lineEvery.Seconds(), unit)
+			last = n
+		}
+	}
+}

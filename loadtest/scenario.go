@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Load is what is asked of a server, whichever it is.
+type Load struct {
+	Clients    int           `help:"Connections to open." default:"1000" placeholder:"N" group:"Load" short:"c"`
+	Publishers int           `help:"How many of the clients send; they hear the others and themselves like everybody." default:"1" placeholder:"N" group:"Load" short:"p"`
+	Rooms      int           `help:"Rooms to spread clients and publishers over. More than one needs {room} in the URL." default:"1" placeholder:"N" group:"Load"`
+	Size       Sizes         `help:"Payload of a message: bytes, a range as 64..4096, or a mix: chat, state, ticker." default:"64" placeholder:"BYTES" group:"Load" short:"s"`
+	Fragmented bool          `help:"Send every message in three frames." group:"Load"`
+	Binary     bool          `help:"Send binary messages instead of text." group:"Load"`
+	Messages   int           `help:"Messages to send, by all publishers together." default:"1000" placeholder:"N" group:"Load" short:"n"`
+	Duration   time.Duration `help:"Send for this long instead of --messages." placeholder:"TIME" group:"Load" short:"d"`
+	Window     int           `help:"Messages that a publisher may have on their way: the next is sent when everybody has all but this many." default:"1" placeholder:"N" group:"Load" short:"w"`
+	Rate       float64       `help:"Open loop: send this many messages a second, all publishers together, whatever the server does. Latency counts from when a message was due." default:"0" placeholder:"RATE" group:"Load" short:"r"`
+	Warmup     int           `help:"Messages to send before the measurement begins." default:"20" placeholder:"N" group:"Load"`
+
+	Stalled int     `help:"Clients that join and never read." default:"0" placeholder:"N" group:"Crowd"`
+	Slow    Slow    `help:"Clients that read so many bytes a second." default:"0@1" placeholder:"N@RATE" group:"Crowd"`
+	Churn   float64 `help:"Clients that leave and return, a second." default:"0" placeholder:"RATE" group:"Crowd"`
+	Storm   Share   `help:"This share of the clients drops at once in the middle of the run and returns." default:"0%" placeholder:"SHARE" group:"Crowd"`
+
+	Header      []string `help:"A further request header, as 'Name: value'. Repeatable." sep:"none" placeholder:"LINE" group:"Server"`
+	Origin      string   `help:"The Origin header." group:"Server"`
+	Subprotocol []string `help:"A WebSocket subprotocol to offer. Repeatable." placeholder:"NAME" group:"Server"`
+	Contains    bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
+	NoEcho      bool     `help:"The server does not send a message back to its sender." group:"Server"`
+
+	Loops          int           `help:"Event loops of the load test. 0 means half of the cores." default:"0" placeholder:"N" group:"Tool"`
+	Ramp           float64       `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Tool"`
+	Settle         time.Duration `help:"Pause between the last connection and the first message." default:"200ms" group:"Tool"`
+	ConnectTimeout time.Duration `help:"How long one connection may take to open." default:"10s" group:"Tool"`
+	LossTimeout    time.Duration `help:"How long nothing may arrive before a message that somebody does not get counts as lost." default:"2s" group:"Tool"`
+	Drain          time.Duration `help:"Open loop: how long to wait for the rest when the last message was sent." default:"30s" group:"Tool"`
+}
+
+// maxWindow keeps the room for messages on their way, which all publishers and loops have, small.
+const maxWindow = 4096
+
+// prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
+func (c *Load) prepare() error {
+	if c.Loops == 0 {
+		c.Loops = max(1, runtime.NumCPU()/2)
+	}
+	var problems []error
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	inRange := func(flag string, value, low, high int) {
+		if value < low || value > high {
+			refuse("--%s %d: must be %d to %d", flag, value, low, high)
+		}
+	}
+	inRange("clients", c.Clients, 1, 1<<20)
+	inRange("rooms", c.Rooms, 1, 1<<16)
+	inRange("publishers", c.Publishers, 1, maxPublisher+1)
+	inRange("messages", c.Messages, 1, 1<<30)
+	inRange("window", c.Window, 1, maxWindow)
+	inRange("warmup", c.Warmup, 0, 1<<20)
+	inRange("loops", c.Loops, 1, 256)
+	if c.Size.smallest() < minSize {
+		refuse("--size %v: a message needs %d bytes to prove that it arrived: who sent it, its number, its time, a checksum", c.Size, minSize)
+	} else {
+		inRange("size", c.Size.largest(), minSize, maxSize)
+	}
+	if n := c.crowdSizes()[reader]; n < c.Publishers {
+		refuse("--clients %d: too few for the publishers and the crowd", c.Clients)
+	}
+	if c.Rooms > c.Clients {
+		refuse("--rooms %d: there are %d clients for them", c.Rooms, c.Clients)
+	}
+	for _, line := range c.Header {
+		if name, _, ok := strings.Cut(line, ":"); !ok || name == "" || strings.ContainsAny(line, "\r\n") {
+			refuse("--header %q: write 'Name: value'", line)
+		}
+	}
+	for _, t := range []struct {
+		flag  string
+		value time.Duration
+	}{{"connect-timeout", c.ConnectTimeout}, {"loss-timeout", c.LossTimeout}} {
+		if t.value <= 0 {
+			refuse("--%s %v: must be positive", t.flag, t.value)
+		}
+	}
+	if c.Duration < 0 || c.Settle < 0 || c.Ramp < 0 || c.Rate < 0 || c.Churn < 0 || c.Stalled < 0 || c.Drain < 0 {
+		refuse("times, rates and numbers must not be negative")
+	}
+	if c.Rate > 0 && c.Duration > 0 {
+		c.Messages = int(c.Rate * c.Duration.Seconds())
+		inRange("rate times --duration", c.Messages, 1, 1<<30)
+	}
+	return errors.Join(problems...)
+}
+
+// headerLines are the request's further lines.
+func (c *Load) headerLines() []string {
+	lines := append([]string(nil), c.Header...)
+	if c.Origin != "" {
+		lines = append(lines, "Origin: "+c.Origin)
+	}
+	if len(c.Subprotocol) > 0 {
+		lines = append(lines, "Sec-WebSocket-Protocol: "+strings.Join(c.Subprotocol, ", "))
+	}
+	return lines
+}

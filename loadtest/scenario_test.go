@@ -1,0 +1,272 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A stall of the server must show in every message that was due meanwhile (no coordinated omission).
+func TestPauseInOpenLoopShowsAtItsTrueSize(t *testing.T) {
+	const pause = 500 * time.Millisecond
+	cfg := testLoad()
+	cfg.Clients, cfg.Rate, cfg.Messages, cfg.LossTimeout = 10, 200, 300, 5*time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{before: func(message int) {
+		if message == 100 {
+			time.Sleep(pause)
+		}
+	}}))
+	if res.faulty() || !res.Sustained || res.Messages != 300 {
+		t.Fatalf("faults %+v, sustained %v, %d sent", faultsOf(res), res.Sustained, res.Messages)
+	}
+	// A machine that is busy besides adds its own delays, but takes none away.
+	low, high := 0.98*float64(pause.Microseconds()), 1.8*float64(pause.Microseconds())
+	if l := res.Latency; l.Max < low || l.Max > high || l.P999 < low {
+		t.Errorf("latency %+v: want p99.9 and max at %v", l, pause)
+	}
+	// 100 of 300 messages were due during the pause, evenly: one in ten waited for more than 350 ms.
+	if l := res.Latency; l.P90 < 0.6*low || l.P50 > low/2 {
+		t.Errorf("latency %+v: the messages due during the pause do not show", l)
+	}
+}
+
+func TestOpenLoopKeepsItsRate(t *testing.T) {
+	cfg := testLoad()
+	cfg.Publishers, cfg.Rate, cfg.Duration = 3, 100, time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{}))
+	if res.Messages != 100 || res.faulty() || res.Seconds < 0.95 || res.Seconds > 2 {
+		t.Errorf("%d messages in %v s, faults %+v", res.Messages, res.Seconds, faultsOf(res))
+	}
+}
+
+func TestRateBeyondTheServerIsNotSustained(t *testing.T) {
+	cfg := testLoad()
+	cfg.Clients, cfg.Rate, cfg.Messages, cfg.LossTimeout = 5, 200, 400, 5*time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{before: func(int) { time.Sleep(12 * time.Millisecond) }}))
+	// Two seconds at 200 a second, of which the server does some 80.
+	if res.Sustained || res.Backlog < 200 || res.Backlog >= 400 {
+		t.Errorf("sustained %v with a backlog of %d", res.Sustained, res.Backlog)
+	}
+	if res.Lost > 0 || res.Delivered != res.Expected {
+		t.Errorf("what came late is not lost: %+v, %d of %d", faultsOf(res), res.Delivered, res.Expected)
+	}
+}
+
+func TestCrowdIsJudgedByWhatItReads(t *testing.T) {
+	cfg := testLoad()
+	cfg.Clients, cfg.Stalled, cfg.Slow, cfg.Churn, cfg.Rate, cfg.Duration = 30, 3, Slow{N: 2, Rate: 5000}, 10, 50, time.Second
+	cfg.Storm = 20
+	cfg.LossTimeout = 5 * time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{}))
+	if got := faultsOf(res); got != (seenFaults{}) {
+		t.Errorf("faults %+v: %v", got, res.Explanations)
+	}
+	readers := 30 - 3 - 2 - res.Crowd.Guests
+	if want := uint64(50 * readers); res.Expected != want || res.Delivered != want {
+		t.Errorf("%d of %d delivered, want %d", res.Delivered, res.Expected, want)
+	}
+	c := res.Crowd
+	if c.Stalled != 3 || c.Slow != 2 || c.Guests != 12 || c.Left < 6+8 || c.Returned != c.Left || c.StormSeconds <= 0 {
+		t.Errorf("crowd %+v", c)
+	}
+	if c.SlowDelivered < 40 || c.GuestsHeard == 0 {
+		t.Errorf("crowd heard too little: %+v", c)
+	}
+}
+
+func TestGuestsMissNothingDuringAStay(t *testing.T) {
+	cfg := testLoad()
+	cfg.Storm, cfg.Messages = 50, 400
+	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		if conn >= 20 && message == 390 { // Numbers from 20 on are those who came back.
+			return [][]byte{}
+		}
+		return nil
+	}}))
+	if res.Crowd.Returned != 10 || res.Lost != 10 {
+		t.Errorf("%d returned and %d lost, want 10 and 10", res.Crowd.Returned, res.Lost)
+	}
+}
+
+func TestServersThatDifferAreUnderstood(t *testing.T) {
+	noEcho := &badServer{}
+	noEcho.mangle = func(conn, _ int, p []byte) [][]byte {
+		if conn == noEcho.sender {
+			return [][]byte{}
+		}
+		return nil
+	}
+	envelope := &badServer{greeting: `{"hello":true}`, wrap: func(conn int, p []byte) []byte {
+		return fmt.Appendf(nil, `{"to":%d,"data":%q,"more":"data behind it"}`, conn, p)
+	}}
+	for _, test := range []struct {
+		name   string
+		server *badServer
+		turn   func(*Load)
+		want   seenFaults
+		each   int
+	}{
+		{"no echo", noEcho, func(c *Load) { c.NoEcho = true }, seenFaults{}, 19},
+		{"no echo, several publishers", noEcho, func(c *Load) { c.NoEcho, c.Publishers = true, 4 }, seenFaults{}, 19},
+		{"envelope", envelope, func(c *Load) { c.Contains = true }, seenFaults{foreign: 20}, 20},
+		{"envelope, sizes that vary", envelope, func(c *Load) { c.Contains = true; _ = c.Size.UnmarshalText([]byte("40..3000")) }, seenFaults{foreign: 20}, 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := testLoad()
+			cfg.LossTimeout = 10 * time.Second
+			test.turn(cfg)
+			test.server.conns, test.server.requests, test.server.messages = nil, 0, 0
+			res := loadServer(t, cfg, startServer(t, test.server))
+			if got := faultsOf(res); got != test.want || res.Timeouts > 0 {
+				t.Errorf("faults %+v, %d timeouts, want %+v", got, res.Timeouts, test.want)
+			}
+			if want := uint64(200 * test.each); res.Delivered != want || res.Expected != want {
+				t.Errorf("%d of %d delivered, want %d", res.Delivered, res.Expected, want)
+			}
+		})
+	}
+}
+
+func TestDamageInsideAnEnvelopeIsSeen(t *testing.T) {
+	cfg := testLoad()
+	cfg.Contains = true
+	res := loadServer(t, cfg, startServer(t, &badServer{
+		mangle: flipper(func(conn, message int) bool { return conn == 3 && message == 50 }, 45),
+		wrap:   func(_ int, p []byte) []byte { return fmt.Appendf(nil, `{"data":%q}`, p) },
+	}))
+	if got, want := faultsOf(res), (seenFaults{corrupted: 1}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+}
+
+func TestRoomsAreKeptApart(t *testing.T) {
+	load := func(rooms ...*badServer) *Result {
+		byPath := make(map[string]*badServer)
+		for i, r := range rooms {
+			byPath[fmt.Sprintf("/ws/room-%d", i)] = r
+		}
+		s := httptest.NewServer(&roomServer{byPath})
+		defer s.Close()
+		cfg := testLoad()
+		cfg.Rooms, cfg.Clients, cfg.Publishers, cfg.Messages, cfg.LossTimeout = len(rooms), 31, 5, 100, 10*time.Second
+		return loadServer(t, cfg, "ws"+strings.TrimPrefix(s.URL, "http")+"/ws/{room}")
+	}
+	// Publishers 0 and 3 are in the room of 11 clients, 1 and 4, and 2, in rooms of 10; each sends 20.
+	res := load(&badServer{}, &badServer{}, &badServer{})
+	if want := uint64(20 * (2*11 + 2*10 + 10)); res.faulty() || res.Foreign > 0 || res.Delivered != want {
+		t.Errorf("%d delivered, want %d; faults %+v", res.Delivered, want, faultsOf(res))
+	}
+	mixed := &badServer{}
+	res = load(mixed, mixed, &badServer{})
+	if want := uint64(20 * (2*10 + 2*11)); res.faulty() || res.Foreign != want {
+		t.Errorf("a server that mixes two rooms: %+v, want %d foreign", faultsOf(res), want)
+	}
+}
+
+func TestFragmentedMessagesArrive(t *testing.T) {
+	cfg := testLoad()
+	cfg.Fragmented, cfg.LossTimeout = true, 10*time.Second
+	if res := loadServer(t, cfg, startServer(t, &badServer{})); res.faulty() || res.Delivered != 4000 {
+		t.Errorf("%d delivered, faults %+v", res.Delivered, faultsOf(res))
+	}
+}
+
+func TestGates(t *testing.T) {
+	res := &Result{Lost: 3, Latency: Quantiles{P99: 50_000}, Reach: 0.5}
+	for text, holds := range map[string]bool{
+		"lost>0": true, "lost > 3": false, "lost>=3": true, "lost==3": true, "lost!=3": false, "p99>50ms": false,
+		"p99>=50ms": true, "p99>49.9ms": true, "p99 < 1s": true, "p99<=50000": true, "reach<1": true, "reach<0.5": false,
+		"cpu>1000": true, "cpu<1": true, // Nobody measured it.
+	} {
+		var g Gate
+		if err := g.UnmarshalText([]byte(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if g.holds(res) != holds {
+			t.Errorf("%s: holds is %v", text, !holds)
+		}
+	}
+	for _, text := range []string{"", "lost", "lost>", "lost>x", "nothing>1", "lost=>1", "lost>1ms2", ">1"} {
+		if err := new(Gate).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+func TestSizesStayInTheirRanges(t *testing.T) {
+	for _, text := range []string{"64", "40..50", "chat", "ticker", "state"} {
+		var s Sizes
+		if err := s.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		low, high := s.largest(), s.smallest()
+		for seq := range uint32(100_000) {
+			n := s.of(3, seq)
+			low, high = min(low, n), max(high, n)
+		}
+		if low < s.smallest() || high > s.largest() || low > s.smallest()+8 || high < s.largest()*9/10 {
+			t.Errorf("%s: sizes from %d to %d, want %d to %d", text, low, high, s.smallest(), s.largest())
+		}
+	}
+	for _, text := range []string{"", "x", "1..", "..2", "9..8", "64KiB"} {
+		if err := new(Sizes).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
+	good := startServer(t, &badServer{})
+	bad := startServer(t, &badServer{mangle: func(_, message int, p []byte) [][]byte {
+		if message == 10 {
+			return [][]byte{}
+		}
+		return nil
+	}})
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := filepath.Join(t.TempDir(), "report.json")
+	small := []string{"--clients=5", "--messages=20", "--warmup=0", "--loss-timeout=100ms", "--settle=0s", "--connect-timeout=2s"}
+	for _, test := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{append(small, good, "--json", report), exitOK, "100 of 100"},
+		{append(small, bad), exitFaulty, "5 lost"},
+		{append(small, good, "--fail-if", "max>1ns"), exitFaulty, `failed by --fail-if "max>1ns"`},
+		{append(small, fmt.Sprintf("ws://127.0.0.1:%d/", port)), exitUnreachable, "could not be reached: connection refused"},
+		{append(small, "--spawn", "echo no such luck; exit 7"), exitUnreachable, "no such luck"},
+		{[]string{"--size", "39"}, exitUsage, "--size 39: a message needs 40 bytes"},
+		{[]string{"--size", "much"}, exitUsage, "is not a size"},
+		{[]string{"--clients", "0"}, exitUsage, "--clients 0"},
+		{[]string{"--stalled", "1000"}, exitUsage, "--clients 1000: too few"},
+		{[]string{"--fail-if", "luck<1"}, exitUsage, "is not a figure"},
+		{[]string{"--rooms", "2", good}, exitUsage, "{room}"},
+		{[]string{"http://127.0.0.1/"}, exitUsage, "write ws://"},
+		{[]string{"--nonsense"}, exitUsage, "unknown flag --nonsense"},
+		{[]string{"--help"}, exitOK, "Examples:"},
+	} {
+		var said strings.Builder
+		if status := runMain(t.Context(), test.args, &said, &said); status != test.status || !strings.Contains(said.String(), test.says) {
+			t.Errorf("%v: exit status %d, want %d with %q\n%s", test.args, status, test.status, test.says, said.String())
+		}
+	}
+	b, err := os.ReadFile(report)
+	var res map[string]any
+	if err := errors.Join(err, json.Unmarshal(b, &res)); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range strings.Fields("clients publishers size seconds expected delivered lost duplicated reordered corrupted foreign reach deliveries_per_second latency_us skew_us connect client") {
+		if _, ok := res[key]; !ok {
+			t.Errorf("the report lacks %s", key)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A target is where clients connect.
+type target struct {
+	url   string
+	addr  netip.AddrPort
+	host  string // for the Host header
+	paths []string
+}
+
+const resolveTimeout = 10 * time.Second
+
+// parseTarget resolves a URL. The path's {room} stands for the room's name; without it there can be one room only.
+func parseTarget(raw string, rooms int) (*target, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme != "ws" || u.Host == "" {
+		return nil, fmt.Errorf("%q: write ws://host:port/path", raw)
+	}
+	t := &target{url: raw, host: u.Host}
+	if t.addr, err = resolve(u); err != nil {
+		return nil, err
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	path = strings.NewReplacer("%7Broom%7D", "{room}", "%7broom%7d", "{room}").Replace(path)
+	if u.RawQuery != "" {
+		path += "?" + u.RawQuery
+	}
+	if rooms > 1 && !strings.Contains(path, "{room}") {
+		return nil, errors.New("--rooms needs {room} in the URL, as in ws://127.0.0.1:8080/ws/{room}")
+	}
+	for i := range rooms {
+		t.paths = append(t.paths, strings.ReplaceAll(path, "{room}", "room-"+strconv.Itoa(i)))
+	}
+	return t, nil
+}
+
+func resolve(u *url.URL) (netip.AddrPort, error) {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is not a port", port)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	defer cancel()
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr := all[0].Unmap()
+	for _, other := range all {
+		if other.Unmap().Is4() { // Only there is a whole network of loopback addresses to connect from.
+			addr = other.Unmap()
+			break
+		}
+	}
+	return netip.AddrPortFrom(addr, uint16(number)), nil
+}

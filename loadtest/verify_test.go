@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// seenFaults are the figures of a report that a good server leaves at zero.
+type seenFaults struct {
+	lost, duplicated, reordered, corrupted, foreign uint64
+	closed, violations, failed                      int
+}
+
+func faultsOf(r *Result) seenFaults {
+	return seenFaults{
+		r.Lost, r.Duplicated, r.Reordered, r.Corrupted, r.Foreign, r.Closed, r.Violations, r.Connect.Failed,
+	}
+}
+
+func TestGoodServerHasNoFaults(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		turn func(*Load)
+	}{
+		{"one publisher, one at a time", func(c *Load) { c.Window = 1 }},
+		{"sixteen in flight", func(*Load) {}},
+		{"several publishers", func(c *Load) { c.Publishers, c.Messages = 5, 201 }},
+		{"all publish", func(c *Load) { c.Publishers, c.Window = 20, 2 }},
+		{"smallest message", func(c *Load) { c.Size = fixedSize(minSize) }},
+		{"large binary messages", func(c *Load) { c.Size, c.Binary, c.Messages = fixedSize(200_000), true, 20 }},
+		{"one loop, with warm-up", func(c *Load) { c.Loops, c.Warmup = 1, 10 }},
+		{"for a while", func(c *Load) { c.Duration = 200 * time.Millisecond }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := testLoad()
+			cfg.LossTimeout = 10 * time.Second
+			test.turn(cfg)
+			res := loadServer(t, cfg, startServer(t, &badServer{}))
+			if got := faultsOf(res); got != (seenFaults{}) || res.faulty() || res.Timeouts > 0 || res.Orders != 1 {
+				t.Errorf("faults %+v, %d orders, %d timeouts: %v", got, res.Orders, res.Timeouts, res.Explanations)
+			}
+			if want := uint64(cfg.Messages * cfg.Clients); cfg.Duration == 0 && (res.Expected != want || res.Delivered != want) {
+				t.Errorf("%d of %d delivered, want %d", res.Delivered, res.Expected, want)
+			}
+			if res.Delivered == 0 || res.Delivered != res.Expected || res.Reach != 1 {
+				t.Errorf("%d of %d delivered, reach %v", res.Delivered, res.Expected, res.Reach)
+			}
+			if l := res.Latency; l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.Max || l.Max > 60e6 {
+				t.Errorf("latency %+v", l)
+			}
+		})
+	}
+}
+
+func TestEachFaultIsCountedOnceAndUnderItsName(t *testing.T) {
+	// The victim misses every hundredth of 200 messages, or gets it otherwise.
+	const victim = 7
+	isHit := func(conn, message int) bool { return conn == victim && message%100 == 50 }
+	for _, test := range []struct {
+		name   string
+		server *badServer
+		want   seenFaults
+	}{
+		{"lost", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{}
+			}
+			return nil
+		}}, seenFaults{lost: 2}},
+		{"duplicated", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{p, p}
+			}
+			return nil
+		}}, seenFaults{duplicated: 2}},
+		{"reordered", &badServer{mangle: swapper(isHit)}, seenFaults{reordered: 2}},
+		{"corrupted in the filler", &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
+		{"corrupted in the tag", &badServer{mangle: flipper(isHit, 3)}, seenFaults{corrupted: 2}},
+		{"corrupted in the number", &badServer{mangle: flipper(isHit, 15)}, seenFaults{corrupted: 2}},
+		{"corrupted in the publisher", &badServer{mangle: flipper(isHit, 19)}, seenFaults{corrupted: 2}},
+		{"corrupted in the due time", &badServer{mangle: flipper(isHit, 31)}, seenFaults{corrupted: 2}},
+		{"corrupted in the checksum", &badServer{mangle: flipper(isHit, 63)}, seenFaults{corrupted: 2}},
+		{"cut", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{p[:len(p)-1]}
+			}
+			return nil
+		}}, seenFaults{corrupted: 2}},
+		{"foreign", &badServer{greeting: "welcome", mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{[]byte(`{"event":"somebody joined","name":"a rather long one, longer than any header"}`), p}
+			}
+			return nil
+		}}, seenFaults{foreign: 20 + 2}},
+		{"refused", &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			res := loadServer(t, testLoad(), startServer(t, test.server))
+			if got := faultsOf(res); got != test.want {
+				t.Errorf("counted %+v, want %+v\n%v", got, test.want, res.Explanations)
+			}
+			clients := uint64(testLoad().Clients - res.Connect.Failed)
+			if res.Expected != 200*clients || res.Delivered+res.Lost+res.Corrupted != res.Expected {
+				t.Errorf("%d delivered + %d lost + %d corrupted of %d", res.Delivered, res.Lost, res.Corrupted, res.Expected)
+			}
+			if isBad := test.name != "foreign"; res.faulty() != isBad {
+				t.Errorf("the server is judged faulty: %v", res.faulty())
+			}
+		})
+	}
+}
+
+// swapper holds back what isHit names until the next message was delivered.
+func swapper(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte {
+	var held []byte
+	return func(conn, message int, p []byte) [][]byte {
+		if isHit(conn, message) {
+			held = slices.Clone(p)
+			return [][]byte{}
+		}
+		if isHit(conn, message-1) {
+			return [][]byte{p, held}
+		}
+		return nil
+	}
+}
+
+// flipper changes one letter to another, so that text stays text.
+func flipper(isHit func(conn, message int) bool, at int) func(int, int, []byte) [][]byte {
+	return func(conn, message int, p []byte) [][]byte {
+		if !isHit(conn, message) {
+			return nil
+		}
+		p = slices.Clone(p)
+		p[at] ^= 1
+		return [][]byte{p}
+	}
+}
+
+func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
+	res := loadServer(t, testLoad(), startServer(t, &badServer{
+		hangUp: func(conn, message int) bool { return (conn == 7 || conn == 8) && message == 150 },
+	}))
+	if got, want := faultsOf(res), (seenFaults{lost: 100, closed: 2}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+	if res.Timeouts > 0 {
+		t.Errorf("%d messages were waited for although nobody was left to get them", res.Timeouts)
+	}
+}
+
+// With one message at a time nothing behind the lost one can tell of the loss: only the clock does.
+func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
+	cfg := testLoad()
+	cfg.Window, cfg.Messages = 1, 60
+	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		if conn == 7 && message%20 == 10 {
+			return [][]byte{}
+		}
+		return nil
+	}}))
+	if got, want := faultsOf(res), (seenFaults{lost: 3}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+	if res.Timeouts != 3 || res.Messages != 60 {
+		t.Errorf("%d timeouts, %d messages sent, want 3 and 60", res.Timeouts, res.Messages)
+	}
+}
+
+func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
+	cfg := testLoad()
+	cfg.Window, cfg.Messages = 1, 100_000
+	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		if message >= 50 {
+			return [][]byte{}
+		}
+		return nil
+	}}))
+	if res.Messages != 50+maxGiveUps || res.Lost != 20*maxGiveUps {
+		t.Errorf("%d sent, %d lost; want %d and %d", res.Messages, res.Lost, 50+maxGiveUps, 20*maxGiveUps)
+	}
+}
+
+func TestSlowClientShowsInSkewAndLatency(t *testing.T) {
+	const pause = 80 * time.Millisecond
+	cfg := testLoad()
+	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 10, 5*time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		if conn == 19 { // The last to be served: the others are not held up.
+			time.Sleep(pause)
+		}
+		return nil
+	}}))
+	low, high := float64(pause.Microseconds()), float64(2*pause.Microseconds())
+	if res.Skew.P50 < low || res.Skew.P50 > high || res.Latency.Max < low || res.Latency.P50 > low/2 {
+		t.Errorf("skew %+v, latency %+v; want one client %v behind", res.Skew, res.Latency, pause)
+	}
+}
+
+func TestPayloadRoundTrip(t *testing.T) {
+	tag := runTag([]byte("ABCDEFGH"))
+	for _, size := range []int{minSize, minSize + 1, 64, 125, 126, 65_535, 65_536, 300_000} {
+		for _, s := range []stamp{{}, {seq: 1<<32 - 2, publisher: maxPublisher, due: dueMask}, {seq: 12345, publisher: 7, due: 98_765_432_109}} {
+			p := appendPayload(nil, tag, s, size)
+			if got, v := checkPayload(p, tag); len(p) != size || got != s || v != intact {
+				t.Fatalf("size %d: %d bytes, %+v, verdict %v; want %+v", size, len(p), got, v, s)
+			}
+			if i := bytes.IndexFunc(p, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }); i >= 0 {
+				t.Fatalf("byte %d is %q: it would not survive an envelope", i, p[i])
+			}
+			if _, v := checkPayload(p, runTag([]byte("PONMLKJI"))); v != foreign {
+				t.Fatalf("another run's payload is %v", v)
+			}
+		}
+	}
+}
+
+func TestEveryFlippedByteIsSeen(t *testing.T) {
+	tag := runTag([]byte("ABCDEFGH"))
+	p := appendPayload(nil, tag, stamp{seq: 99, publisher: 3, due: 1e9}, 100)
+	for i := range p {
+		for _, bit := range []byte{1, 2, 4, 8, 16, 32, 64, 128} {
+			p[i] ^= bit
+			if _, v := checkPayload(p, tag); v != corrupt {
+				t.Errorf("byte %d flipped by %#x: verdict %v", i, bit, v)
+			}
+			p[i] ^= bit
+		}
+	}
+}
+
+func TestUnreachableServerIsSaidSo(t *testing.T) {
+	cfg := testLoad()
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := parseTarget(fmt.Sprintf("ws://127.0.0.1:%d/ws", port), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = measure(t.Context(), cfg, target, 0, &progress{})
+	if !errors.Is(err, errUnreachable) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// A worker is one loop and the clients on it. Its fields belong to the loop's goroutine, and to the run once that ended.
+type worker struct {
+	run     *run
+	loop    *reactor.Loop
+	kernel  reactor.Kernel
+	clients []*client
+	lanes   []*lane // of the publishers here
+
+	buf     []byte // what was read last
+	payload []byte // the message being sent
+	decoder wsproto.Decoder
+	unsent  []*client // publishers with bytes that wait for the end of the tick
+
+	tallies [][]tally // by lane and slot: what this tick saw
+	touched []touch
+	poked   atomic.Bool // some slot of a lane here is complete
+
+	clientsToOpen []*client // in this order, and those that return behind them
+	opened        int       // how many openings have begun
+	opening       int       // … and not ended
+
+	guests     []*client
+	nextGuest  int           // the next to leave
+	churnEvery time.Duration // zero: nobody leaves
+	churnDue   time.Duration
+	stormAt    time.Duration
+	backAt     time.Duration // when the last guest returned
+	isClosing  bool          // the run is over: who leaves stays away
+	crowd      Crowd
+	pacer      *pacer
+
+	latency  histogram
+	skew     histogram
+	warm     []uint32 // by lane: numbers below belong to the warm-up
+	timeouts int      // messages that some receiver did not get in time
+	faults   faults
+}
+
+// touch names a tally in use.
+type touch struct {
+	lane uint16
+	seq  uint32
+}
+
+const (
+	readBuffer = 64 << 10
+	// readsPerTurn bounds what one client reads in one turn, so that a flood to one does not make the others look slow.
+	readsPerTurn = 8
+	// openingMax is how many clients of one loop may be on their way in at a time: well below a listener's backlog.
+	openingMax = 128
+)
+
+func (r *run) newWorker() (*worker, error) {
+	loop, err := reactor.NewLoop(reactor.Options{})
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		run:     r,
+		loop:    loop,
+		kernel:  loop.Kernel(),
+		buf:     make([]byte, readBuffer),
+		latency: newHistogram(),
+		skew:    newHistogram(),
+	}
+	w.decoder = w.newDecoder()
+	for _, l := range r.lanes {
+		w.tallies = append(w.tallies, make([]tally, len(l.slots)))
+		w.warm = append(w.warm, 0)
+	}
+	loop.BeforeSleep(w.endTick)
+	if w.pacer, err = newPacer(loop); err != nil {
+		loop.Release()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *worker) newDecoder() wsproto.Decoder {
+	return wsproto.Decoder{Client: true, Limit: maxSize + maxSize/2}
+}
+
+// endTick reports what the tick saw, lets the lanes go on, and opens further clients.
+func (w *worker) endTick(*reactor.Loop) time.Duration {
+	w.report()
+	now := w.kernel.Now()
+	sleep := shorter(w.churn(now), w.openMore(now))
+	w.poked.Store(false) // Before looking: who completes a slot from here on wakes us again.
+	for _, l := range w.lanes {
+		l.step(now)
+		if l.active {
+			sleep = shorter(sleep, w.run.schedule.wait(l, now))
+		}
+	}
+	for _, c := range w.unsent {
+		c.flush()
+	}
+	w.unsent = w.unsent[:0]
+	return w.pacer.wakeAfter(sleep)
+}
+
+// shorter is the shorter of two sleeps, of which negative ones have no bound.
+func shorter(a, b time.Duration) time.Duration {
+	if a < 0 || (b >= 0 && b < a) {
+		return b
+	}
+	return a
+}
+
+// received notes that one client has message seq of a lane.
+func (w *worker) received(l *lane, seq uint32, now int64) {
+	t := w.tally(l, seq)
+	t.count++
+	t.first = min(t.first, now)
+	t.last = now
+}
+
+// released notes that one client is no longer waited for.
+func (w *worker) released(l *lane, seq uint32) { w.tally(l, seq).count++ }
+
+func (w *worker) tally(l *lane, seq uint32) *tally {
+	t := &w.tallies[l.id][seq&uint32(len(l.slots)-1)]
+	if t.count > 0 && t.seq == seq {
+		return t
+	}
+	if t.count > 0 { // Two messages in one tick that share a slot: one client is far behind another.
+		w.reportOne(l, t)
+	}
+	*t = tally{seq: seq, first: math.MaxInt64}
+	w.touched = append(w.touched, touch{l.id, seq})
+	return t
+}
+
+func (w *worker) report() {
+	if len(w.touched) == 0 {
+		return
+	}
+	w.run.arrival.Store(int64(w.kernel.Now()))
+	for _, at := range w.touched {
+		l := w.run.lanes[at.lane]
+		if t := &w.tallies[at.lane][at.seq&uint32(len(l.slots)-1)]; t.count > 0 && t.seq == at.seq {
+			w.reportOne(l, t)
+		}
+	}
+	w.touched = w.touched[:0]
+}
+
+func (w *worker) reportOne(l *lane, t *tally) {
+	w.run.progress.Add(t.count)
+	if l.slot(t.seq).report(t) && !l.home.poked.Swap(true) && l.home != w {
+		l.home.loop.Wake()
+	}
+	t.count = 0
+}
+
+// openMore begins as many openings as the ramp and openingMax allow.
+func (w *worker) openMore(now time.Duration) (sleep time.Duration) {
+	for w.opened < len(w.clientsToOpen) && w.opening < openingMax {
+		if wait := w.run.rampWait(now); wait > 0 {
+			return wait
+		}
+		c := w.clientsToOpen[w.opened]
+		w.opened++
+		w.opening++
+		c.open()
+	}
+	return -1
+}
+
+// reset begins the measured phase: what came before is forgotten, and what still comes of it is ignored.
+func (w *worker) reset() {
+	w.latency.reset()
+	w.skew.reset()
+	w.timeouts = 0
+	for i, l := range w.run.lanes {
+		w.warm[i] = l.sent.Load()
+	}
+	for _, c := range w.clients {
+		c.ledger.begin(c.room.lanes)
+	}
+}
