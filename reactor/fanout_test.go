@@ -97,7 +97,8 @@ func (c *client) read(l *reactor.Loop) {
 	l.Requeue(c.token, reactor.Readable) // No new edge tells of what is left.
 }
 
-// flush makes one write. A cut one counts as refused: rearming looks at the readiness anew, so a second call is saved.
+// flush makes one write. A cut one counts as refused: rearming looks at the readiness anew, so a second call is saved. A
+// peer that is gone may have said something before, which a reset leaves to be read: the read that finds the end closes.
 func (c *client) flush(l *reactor.Loop) {
 	pending := c.f.log[c.cursor:]
 	if len(pending) == 0 {
@@ -106,7 +107,7 @@ func (c *client) flush(l *reactor.Loop) {
 	turn := pending[:min(len(pending), bytesPerWrite)]
 	n, err := l.Kernel().Write(c.fd, turn)
 	if err != nil && !errors.Is(err, syscall.EAGAIN) {
-		l.Close(c.token)
+		l.Requeue(c.token, reactor.Readable)
 		return
 	}
 	c.cursor += n
