@@ -70,7 +70,7 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 		o.head, o.seen = slices.Clone(p), len(p)
 		return nil
 	}
-	if err := wsproto.CheckServerHandshake(p[:end], o.key); err != nil {
+	if _, err := wsproto.CheckServerHandshake(p[:end], o.key, false); err != nil {
 		c.end(faultConnect, err.Error())
 		return nil
 	}

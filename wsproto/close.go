@@ -19,7 +19,7 @@ const (
 	CodeUnsupportedData Code = 1003
 	CodeNoStatus        Code = 1005
 	CodeAbnormal        Code = 1006
-	CodeInvalidPayload  Code = 1007 // text that is not UTF-8
+	CodeInvalidPayload  Code = 1007 // text that is not UTF-8, or data that does not inflate
 	CodePolicyViolation Code = 1008
 	CodeMessageTooBig   Code = 1009
 	CodeInternalError   Code = 1011
@@ -60,13 +60,13 @@ var codeNames = map[Code]string{
 	CodeNoPong:          "no pong",
 }
 
-// A Violation is what a peer did wrong, one value per rule of RFC 6455. It is an error, comparable with == and
+// A Violation is what a peer did wrong, one value per rule of RFC 6455 or RFC 7692. It is an error, comparable with == and
 // errors.Is, and small enough to count by: 1 <= v < NumViolations.
 type Violation uint8
 
 // The violations, each with the rule it breaks.
 const (
-	ErrReservedBits           Violation = iota + 1 // §5.2: RSV1-3 without an extension
+	ErrReservedBits           Violation = iota + 1 // §5.2: RSV1-3 without an extension, or where it has no meaning
 	ErrReservedOpcode                              // §5.2: opcodes 3-7 and 11-15
 	ErrControlTooLong                              // §5.5: control payload over 125 bytes
 	ErrControlFragmented                           // §5.5: control frame without FIN
@@ -81,6 +81,7 @@ const (
 	ErrCloseBody                                   // §5.5.1: Close with a body of one byte
 	ErrCloseCode                                   // §7.4: close code that may not be sent
 	ErrCloseReason                                 // §5.5.1: close reason that is not UTF-8
+	ErrInvalidDeflate                              // RFC 7692 §7.2.2: compressed data that is corrupt or cut off
 
 	NumViolations
 )
@@ -106,6 +107,7 @@ var violations = [NumViolations]struct {
 	ErrCloseBody:              {CodeProtocolError, "close body of one byte"},
 	ErrCloseCode:              {CodeProtocolError, "close code not allowed"},
 	ErrCloseReason:            {CodeInvalidPayload, "close reason is not UTF-8"},
+	ErrInvalidDeflate:         {CodeInvalidPayload, "compressed data is invalid"},
 }
 
 // Error returns the violation in a few words, fit for the reason of a Close frame.

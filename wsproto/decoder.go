@@ -10,10 +10,11 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A Message is a whole data message, its fragments joined, or a control frame. Op zero means none.
+// A Message is a whole data message, its fragments joined and inflated, or a control frame. Op zero means none.
 type Message struct {
-	Op      Opcode
-	Payload []byte
+	Op         Opcode
+	Compressed bool // it came deflated; Payload is not
+	Payload    []byte
 }
 
 // A Decoder turns the bytes of one connection into messages, however the bytes are cut. The zero value with a Limit is
@@ -26,26 +27,32 @@ type Message struct {
 //	 └───────────any byte that breaks a rule───────────▶ Violation, for good
 //
 // It holds bytes only for what came in pieces: up to 13 of a header in itself, a control payload in a block of 125, and a
-// message in a buffer that grows with what has arrived, never with what was announced.
+// message in a buffer that grows with what has arrived, never with what was announced. A compressed message is assembled as it
+// came and inflated when it is whole, and its inflated bytes are held while they are valid.
 type Decoder struct {
-	// Limit is the most payload bytes a data message may have, all fragments together. Zero admits only empty messages.
+	// Limit is the most payload bytes a data message may have, all fragments together, on the wire as well as inflated. Zero
+	// admits only empty messages.
 	Limit int
 	// Client says whose end this is: a client's, which takes frames without a mask, or a server's, which takes masked ones.
 	Client bool
+	// Deflate says that permessage-deflate was agreed on, without context takeover: data messages may come compressed. It may
+	// change while the Decoder is Idle.
+	Deflate bool
 
-	failed  Violation     // what ended the stream; sticky
-	msgOp   Opcode        // of the data message under way; zero between messages
-	op      Opcode        // of the frame under way
-	fin     bool          // of the frame under way
-	inFrame bool          // a header was taken and its payload is not complete
-	hdrLen  uint8         // bytes in hdr; zero unless the source ended inside a header
-	text    utf8Validator // of the text message under way; at its start again when one is complete
-	hdr     [maxHeader]byte
-	mask    [4]byte
-	length  int                      // payload bytes of the frame under way …
-	off     int                      // … and how many of them were taken
-	buf     []byte                   // the data message under way, or returned last
-	control *[MaxControlPayload]byte // the control payload under way, or returned last
+	failed     Violation     // what ended the stream; sticky
+	msgOp      Opcode        // of the data message under way; zero between messages
+	compressed bool          // the data message under way, or begun last
+	op         Opcode        // of the frame under way
+	fin        bool          // of the frame under way
+	inFrame    bool          // a header was taken and its payload is not complete
+	hdrLen     uint8         // bytes in hdr; zero unless the source ended inside a header
+	text       utf8Validator // of the text message under way; at its start again when one is complete
+	hdr        [maxHeader]byte
+	mask       [4]byte
+	length     int                      // payload bytes of the frame under way …
+	off        int                      // … and how many of them were taken
+	buf        []byte                   // the data message under way, or returned last
+	control    *[MaxControlPayload]byte // the control payload under way, or returned last
 }
 
 // minBuffer is where assembly begins: a client that announces much and sends little holds this little.
@@ -105,7 +112,7 @@ func (d *Decoder) Held() int {
 // Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the connection closes.
 func (d *Decoder) Release() {
 	d.freeBuffers()
-	*d = Decoder{Limit: d.Limit, Client: d.Client}
+	*d = Decoder{Limit: d.Limit, Client: d.Client, Deflate: d.Deflate}
 }
 
 // takeHeader takes what src has of a header and, once it is whole, begins the frame.
@@ -162,7 +169,7 @@ func (d *Decoder) checkHeader(h []byte) (size int) {
 func (d *Decoder) checkFirstByte(b byte) Violation {
 	op := Opcode(b & opBits)
 	switch {
-	case b&rsvBits != 0:
+	case b&rsvBits != 0 && !(b&rsvBits == rsv1Bit && d.Deflate && op.isData()):
 		return ErrReservedBits
 	case op.isReserved():
 		return ErrReservedOpcode
@@ -170,7 +177,7 @@ func (d *Decoder) checkFirstByte(b byte) Violation {
 		return ErrControlFragmented
 	case op == OpContinuation && d.msgOp == 0:
 		return ErrUnexpectedContinuation
-	case (op == OpText || op == OpBinary) && d.msgOp != 0:
+	case op.isData() && d.msgOp != 0:
 		return ErrExpectedContinuation
 	}
 	return 0
@@ -223,8 +230,9 @@ func (d *Decoder) beginFrame(h []byte) {
 	if !d.Client {
 		d.mask = [4]byte(h[len(h)-4:])
 	}
-	if d.op == OpText || d.op == OpBinary {
+	if d.op.isData() {
 		d.msgOp = d.op
+		d.compressed = h[0]&rsv1Bit != 0
 	}
 	d.inFrame = true
 }
@@ -247,7 +255,7 @@ func (d *Decoder) takePayload(src []byte) (msg Message, n int) {
 // takeControl returns the control frame if part completes it. It leaves the message around it alone.
 func (d *Decoder) takeControl(part []byte) Message {
 	if len(part) == d.length {
-		return Message{d.op, part}
+		return Message{Op: d.op, Payload: part}
 	}
 	if len(part) == 0 {
 		return Message{} // src ended behind the header: nothing to hold yet
@@ -259,12 +267,15 @@ func (d *Decoder) takeControl(part []byte) Message {
 	if d.inFrame {
 		return Message{}
 	}
-	return Message{d.op, d.control[:d.length]}
+	return Message{Op: d.op, Payload: d.control[:d.length]}
 }
 
 // takeData returns the data message if part completes it.
 func (d *Decoder) takeData(part []byte) Message {
 	done := d.fin && !d.inFrame
+	if d.compressed {
+		return d.takeCompressed(part, done)
+	}
 	if d.msgOp == OpText && (!d.text.valid(part) || done && !d.text.complete()) {
 		d.failed = ErrInvalidUTF8
 		return Message{}
@@ -273,11 +284,37 @@ func (d *Decoder) takeData(part []byte) Message {
 		d.store(part)
 		return Message{}
 	}
-	msg := Message{d.msgOp, part}
+	msg := Message{Op: d.msgOp, Payload: part}
 	if len(d.buf) > 0 {
 		d.store(part)
 		msg.Payload = d.buf
 	}
+	d.msgOp = 0
+	return msg
+}
+
+// takeCompressed is takeData for a message that has to be inflated. Nothing can be said about its text before.
+func (d *Decoder) takeCompressed(part []byte, done bool) Message {
+	if !done {
+		d.store(part)
+		return Message{}
+	}
+	if len(d.buf) > 0 {
+		d.store(part)
+		part = d.buf
+	}
+	var text *utf8Validator
+	if d.msgOp == OpText {
+		text = &d.text
+	}
+	f := inflaters.Get().(*inflater)
+	defer f.end()
+	if d.failed = f.inflate(part, d.Limit, text); d.failed != 0 {
+		return Message{}
+	}
+	messageBuffers.Put(d.buf) // The compressed bytes go before the others come.
+	d.buf = append(newMessageBuffer(len(f.out), d.Limit), f.out...)
+	msg := Message{Op: d.msgOp, Compressed: true, Payload: d.buf}
 	d.msgOp = 0
 	return msg
 }
@@ -287,17 +324,20 @@ func (d *Decoder) takeData(part []byte) Message {
 func (d *Decoder) store(part []byte) {
 	need := len(d.buf) + len(part)
 	if need > cap(d.buf) {
-		var grown []byte
-		if size := max(minBuffer, 1<<bits.Len(uint(need-1))); size <= d.Limit {
-			grown = messageBuffers.GetCap(size)
-		} else {
-			grown = make([]byte, 0, d.Limit)
-		}
+		grown := newMessageBuffer(need, d.Limit)
 		grown = append(grown, d.buf...)
 		messageBuffers.Put(d.buf)
 		d.buf = grown
 	}
 	d.buf = append(d.buf, part...)
+}
+
+// newMessageBuffer returns an empty buffer for size bytes or a few more, at most limit.
+func newMessageBuffer(size, limit int) []byte {
+	if size = max(minBuffer, 1<<bits.Len(uint(max(1, size)-1))); size <= limit {
+		return messageBuffers.GetCap(size)
+	}
+	return make([]byte, 0, limit)
 }
 
 // recycle gives back the buffers of the message that was returned last: its time is over.

@@ -37,7 +37,7 @@ func (o *outcome) add(m Message) {
 func messages(kv ...any) outcome {
 	var o outcome
 	for i := 0; i < len(kv); i += 2 {
-		o.add(Message{kv[i].(Opcode), []byte(kv[i+1].(string))})
+		o.add(Message{Op: kv[i].(Opcode), Payload: []byte(kv[i+1].(string))})
 	}
 	return o
 }

@@ -25,6 +25,9 @@ const (
 // IsControl reports whether op is a control frame's: those are never fragmented and may stand between fragments.
 func (op Opcode) IsControl() bool { return op&0x8 != 0 }
 
+// isData reports whether op begins a data message.
+func (op Opcode) isData() bool { return op == OpText || op == OpBinary }
+
 // isReserved reports whether RFC 6455 gives op no meaning.
 func (op Opcode) isReserved() bool { return op&0x7 > 2 }
 
@@ -37,6 +40,7 @@ func (op Opcode) isReserved() bool { return op&0x7 > 2 }
 const (
 	finBit    = 0x80
 	rsvBits   = 0x70
+	rsv1Bit   = 0x40 // a compressed message's first frame (RFC 7692 §6)
 	opBits    = 0x0F
 	maskBit   = 0x80
 	codeBits  = 0x7F

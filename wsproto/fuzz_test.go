@@ -95,11 +95,11 @@ func TestWellFormedStreamsOfAnotherLibraryAreDecoded(t *testing.T) {
 				if rapid.Bool().Draw(r, "ping") {
 					body := rapid.SliceOfN(rapid.Byte(), 0, 125).Draw(r, "body")
 					write(ws.OpPing, true, body)
-					want.add(Message{OpPing, body})
+					want.add(Message{Op: OpPing, Payload: body})
 				}
 			}
 			write(next, true, rest)
-			want.add(Message{op, payload})
+			want.add(Message{Op: op, Payload: payload})
 		}
 		got := everyCut(t, Decoder{Limit: 1 << 16}, wire.Bytes())
 		if got.Err != nil || fmt.Sprintf("%q", got.Messages) != fmt.Sprintf("%q", want.Messages) {

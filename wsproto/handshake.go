@@ -90,13 +90,16 @@ func (r *Request) Subprotocols(yield func([]byte) bool) {
 }
 
 // AppendSwitchingProtocols appends the 101 response to a request whose Key is key. protocol is the subprotocol chosen from
-// those offered; empty for none. Frames may follow at once.
-func AppendSwitchingProtocols(dst, key []byte, protocol string) []byte {
+// those offered; empty for none. deflate is what CheckDeflate agreed to. Frames may follow at once.
+func AppendSwitchingProtocols(dst, key []byte, protocol string, deflate bool) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAccept(dst, key)
 	if protocol != "" {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 		dst = append(dst, protocol...)
+	}
+	if deflate {
+		dst = append(dst, "\r\nSec-WebSocket-Extensions: "+deflateAnswer...)
 	}
 	return append(dst, "\r\n\r\n"...)
 }
@@ -122,27 +125,35 @@ func AppendClientHandshake(dst []byte, host, path, key string, lines ...string) 
 	return append(dst, "\r\n"...)
 }
 
-// CheckServerHandshake judges the head of the response to AppendClientHandshake with this key; HeadEnd finds its end. A
-// server that did not upgrade is quoted with its status line.
-func CheckServerHandshake(head []byte, key string) error {
+// DeflateOffer is the header line by which a client offers permessage-deflate, for AppendClientHandshake.
+const DeflateOffer = "Sec-WebSocket-Extensions: " + deflateAnswer
+
+// CheckServerHandshake judges the head of the response to AppendClientHandshake with this key; HeadEnd finds its end.
+// offeredDeflate says that DeflateOffer was among the lines, deflate that the server agreed. A server that did not upgrade
+// is quoted with its status line.
+func CheckServerHandshake(head []byte, key string, offeredDeflate bool) (deflate bool, err error) {
 	status, block, ok := cutLine(head)
 	if !ok {
-		return errors.New("handshake: response has no status line")
+		return false, errors.New("handshake: response has no status line")
 	}
 	if !bytes.HasPrefix(status, []byte("HTTP/1.1 101 ")) {
-		return fmt.Errorf("handshake: server answered %q", status)
+		return false, fmt.Errorf("handshake: server answered %q", status)
 	}
 	var f fields
 	if !bytes.HasSuffix(block, []byte("\r\n")) || f.parse(block[:len(block)-2]) != nil {
-		return errors.New("handshake: response headers are malformed")
+		return false, errors.New("handshake: response headers are malformed")
 	}
 	if !f.hasToken("Upgrade", "websocket") || !f.hasToken("Connection", "upgrade") {
-		return errors.New("handshake: response does not upgrade to websocket")
+		return false, errors.New("handshake: response does not upgrade to websocket")
 	}
 	var want [acceptBytes]byte
 	accept, count := f.get("Sec-WebSocket-Accept")
 	if count != 1 || !bytes.Equal(accept, appendAccept(want[:0], key)) {
-		return errors.New("handshake: Sec-WebSocket-Accept is wrong")
+		return false, errors.New("handshake: Sec-WebSocket-Accept is wrong")
 	}
-	return nil
+	deflate, fault := f.checkDeflateAnswer(offeredDeflate)
+	if fault != "" {
+		return false, errors.New("handshake: " + fault)
+	}
+	return deflate, nil
 }

@@ -8,7 +8,7 @@ import (
 // A Reason says why a request was refused: a metric label, a log word, and the row of one table.
 type Reason uint8
 
-// The reasons. Those behind ReasonKey are not found here but by the caller, who alone knows rooms, policies, load and time.
+// The reasons. Those behind ReasonExtensions are not found here but by the caller, who alone knows rooms, policies, load and time.
 const (
 	ReasonRequestLine   Reason = iota + 1 // 400: not "method target version"
 	ReasonTarget                          // 400: target or its percent-encoding malformed
@@ -25,6 +25,7 @@ const (
 	ReasonVersionHeader                   // 400: Sec-WebSocket-Version missing or doubled
 	ReasonVersion                         // 426: Sec-WebSocket-Version is not 13
 	ReasonKey                             // 400: Sec-WebSocket-Key missing, doubled or not 16 bytes in base64
+	ReasonExtensions                      // 400: Sec-WebSocket-Extensions malformed
 
 	ReasonRoomName    // 400: the path names no possible room
 	ReasonOrigin      // 403: origin not allowed
@@ -71,6 +72,7 @@ var refusals = [NumReasons]Refusal{
 	ReasonVersionHeader: {Status: 400, name: "version_header", Text: "There must be exactly one Sec-WebSocket-Version header."},
 	ReasonVersion:       {Status: 426, name: "version", Text: "This server speaks WebSocket version 13.", Header: upgradeVersion},
 	ReasonKey:           {Status: 400, name: "key", Text: "There must be exactly one Sec-WebSocket-Key header, with 16 bytes in base64."},
+	ReasonExtensions:    {Status: 400, name: "extensions", Text: "The Sec-WebSocket-Extensions header is malformed."},
 	ReasonRoomName:      {Status: 400, name: "room_name", Text: "This is not a room name."},
 	ReasonOrigin:        {Status: 403, name: "origin", Text: "Pages of this origin may not connect."},
 	ReasonNotFound:      {Status: 404, name: "not_found", Text: "Nothing here."},

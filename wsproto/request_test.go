@@ -260,6 +260,6 @@ func BenchmarkUpgrade(b *testing.B) {
 		if r.Parse(head) != nil || r.CheckUpgrade() != nil || !policy.Allows(r.Header("Origin"), r.Host) {
 			b.Fatal("refused")
 		}
-		AppendSwitchingProtocols(dst, r.Key, "")
+		AppendSwitchingProtocols(dst, r.Key, "", false)
 	}
 }

@@ -74,7 +74,7 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	c.state = open
 	c.w.stats.Upgrades++
 	c.w.fan.Join(room, &c.member, c)
-	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "")
+	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "", false)
 	c.send(c.w.header)
 	if c.state == open {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.

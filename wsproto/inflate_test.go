@@ -1,0 +1,479 @@
+package wsproto
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf8"
+)
+
+// deflateStd deflates with the standard library as a client would: flushed, without the tail.
+func deflateStd(t testing.TB, level int, payload []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(payload); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
+}
+
+var levels = []int{flate.NoCompression, flate.HuffmanOnly, flate.BestSpeed, flate.DefaultCompression, flate.BestCompression}
+
+// compressed marks frame as the first of a compressed message.
+func compressed(frame []byte) []byte {
+	frame[0] |= rsv1Bit
+	return frame
+}
+
+// fromHex joins hexadecimal bytes; spaces are for the reader.
+func fromHex(s string) string {
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// deflateDecoder is a server's Decoder that takes compressed messages.
+func deflateDecoder(limit int) Decoder { return Decoder{Limit: limit, Deflate: true} }
+
+// expectInflated decodes one compressed binary message and compares.
+func expectInflated(t *testing.T, payload, want string) {
+	t.Helper()
+	expectFrom(t, deflateDecoder(1024), compressed(frame(OpBinary, true, payload)), messages(OpBinary, want))
+}
+
+func expectInvalid(t *testing.T, payload string) {
+	t.Helper()
+	expectFrom(t, deflateDecoder(1024), compressed(frame(OpBinary, true, payload)), outcome{Err: ErrInvalidDeflate})
+}
+
+func TestF02_F03_ReservedBitsWithDeflate(t *testing.T) {
+	const hello = "\xf2\x48\xcd\xc9\xc9\x07\x00"
+	with := func(rsv byte, op Opcode, fin bool) []byte {
+		bad := frame(op, fin, hello)
+		bad[0] |= rsv
+		return bad
+	}
+	d := deflateDecoder(1024)
+	for _, op := range []Opcode{OpText, OpBinary} {
+		expectFrom(t, d, stream(with(rsv1Bit, op, true), text("plain")), messages(op, "Hello", OpText, "plain"))
+		for _, rsv := range []byte{0x20, 0x10, 0x30, 0x50, 0x60, 0x70} {
+			expectFrom(t, d, stream(text("before"), with(rsv, op, true)), messages(OpText, "before").then(ErrReservedBits))
+		}
+		// RSV1 stands on the first frame alone, of a compressed message and of another.
+		for _, first := range [][]byte{with(rsv1Bit, op, false), frame(op, false, "plain")} {
+			for _, fin := range []bool{false, true} {
+				expectFrom(t, d, stream(first, with(rsv1Bit, OpContinuation, fin)), outcome{Err: ErrReservedBits})
+			}
+		}
+	}
+	for _, rsv := range []byte{0x40, 0x20, 0x10, 0x70} {
+		for _, op := range []Opcode{OpClose, OpPing, OpPong, OpContinuation} {
+			expectFrom(t, d, with(rsv, op, true), outcome{Err: ErrReservedBits})
+			expectFrom(t, d, stream(with(rsv1Bit, OpText, false), with(rsv, op, true)), outcome{Err: ErrReservedBits})
+		}
+	}
+	expect(t, with(rsv1Bit, OpText, true), outcome{Err: ErrReservedBits}) // not agreed on
+	if CloseCode(ErrReservedBits) != CodeProtocolError {
+		t.Error("reserved bits are no protocol error")
+	}
+}
+
+func TestClientTakesCompressedFrames(t *testing.T) {
+	deflated := deflateStd(t, flate.BestSpeed, []byte("from a server"))
+	input := append(AppendDeflatedHeader(nil, OpText, len(deflated)), deflated...)
+	expectFrom(t, Decoder{Limit: 100, Client: true, Deflate: true}, input, messages(OpText, "from a server"))
+	expectFrom(t, Decoder{Limit: 100, Client: true}, input, outcome{Err: ErrReservedBits})
+}
+
+func TestCompressedMessagesSayThatTheyWere(t *testing.T) {
+	d := deflateDecoder(100)
+	for i, src := range [][]byte{text("a"), compressed(text("\x00")), text("b"), frame(OpPing, true, "")} {
+		if m, _, err := d.Next(src); err != nil || m.Compressed != (i == 1) {
+			t.Errorf("message %d: compressed %t, error %v", i, m.Compressed, err)
+		}
+	}
+}
+
+func TestMessagesOfEveryLevelAndSizeAreInflated(t *testing.T) {
+	for _, payload := range samples() {
+		if len(payload) > 100_000 {
+			continue // as interop tests have it
+		}
+		want := messages(OpBinary, string(payload), OpText, "after")
+		for _, level := range levels {
+			deflated := deflateStd(t, level, payload)
+			half := len(deflated) / 2
+			d := deflateDecoder(101_000)
+			expectFrom(t, d, stream(compressed(frame(OpBinary, true, string(deflated))), text("after")), want)
+			expectFrom(t, d, stream(
+				compressed(frame(OpBinary, false, string(deflated[:half]))), frame(OpContinuation, false, ""),
+				frame(OpContinuation, true, string(deflated[half:])), text("after")), want)
+		}
+	}
+}
+
+// The examples of RFC 7692 §7.2.3.
+func TestExamplesOfTheRFC(t *testing.T) {
+	expectInflated(t, fromHex("f2 48 cd c9 c9 07 00"), "Hello")                                     // one block
+	expectInflated(t, fromHex("00 05 00 fa ff 48 65 6c 6c 6f 00"), "Hello")                         // no compression
+	expectInflated(t, fromHex("f3 48 cd c9 c9 07 00 00"), "Hello")                                  // final block
+	expectInflated(t, fromHex("f2 48 05 00 00 00 ff ff ca c9 c9 07 00"), "Hello")                   // two blocks
+	expectInflated(t, fromHex("00"), "")                                                            // empty
+	expectInflated(t, fromHex("02 00"), "")                                                         // empty, with an empty block of codes
+	expectFrom(t, deflateDecoder(9), compressed(frame(OpText, true, "\x00")), messages(OpText, "")) // empty text
+}
+
+func TestControlFramesBetweenCompressedFragments(t *testing.T) {
+	const hello = "\xf2\x48\xcd\xc9\xc9\x07\x00"
+	input := stream(compressed(frame(OpText, false, hello[:3])), frame(OpPing, true, "p"), frame(OpContinuation, true, hello[3:]))
+	expectFrom(t, deflateDecoder(100), input, messages(OpPing, "p", OpText, "Hello"))
+}
+
+func TestZ02_LimitHoldsForInflatedBytes(t *testing.T) {
+	for _, limit := range []int{64, 255, 256, 257, 1000, 8191, 8192, 8193, 8194, 65536, 100_000} {
+		for _, over := range []int{0, 1, 2, 1000} {
+			for _, op := range []Opcode{OpText, OpBinary} {
+				payload := strings.Repeat("z", limit+over)
+				want := messages(op, payload)
+				if over > 0 {
+					want = outcome{Err: ErrTooBig}
+				}
+				deflated := string(deflateStd(t, flate.BestCompression, []byte(payload)))
+				expectFrom(t, deflateDecoder(limit), compressed(frame(op, true, deflated)), want)
+				expectFrom(t, deflateDecoder(limit), stream(compressed(frame(op, false, deflated[:3])), frame(OpContinuation, true, deflated[3:])), want)
+			}
+		}
+	}
+	if CloseCode(ErrTooBig) != CodeMessageTooBig {
+		t.Error("too big has another code")
+	}
+}
+
+func TestLimitHoldsForCompressedBytesAtTheHeader(t *testing.T) {
+	expectFrom(t, deflateDecoder(7), compressed(frame(OpText, true, "\xf2\x48\xcd\xc9\xc9\x07\x00")), messages(OpText, "Hello"))
+	expectFrom(t, deflateDecoder(6), compressed(frame(OpText, true, "\xf2\x48\xcd\xc9\xc9\x07\x00"))[:2], outcome{Err: ErrTooBig})
+	expectFrom(t, deflateDecoder(6), stream(compressed(frame(OpText, false, "\xf2\x48\xcd\xc9\xc9\x07")), frame(OpContinuation, true, "\x00"))[:14], outcome{Err: ErrTooBig})
+	expectFrom(t, deflateDecoder(0), compressed(frame(OpText, true, "\x00"))[:2], outcome{Err: ErrTooBig})
+}
+
+// bomb is 64 MiB of zeros: 65 KB.
+var bomb = sync.OnceValue(func() []byte {
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, flate.BestCompression)
+	for range 64 {
+		_, _ = w.Write(make([]byte, 1<<20))
+	}
+	_ = w.Flush()
+	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
+})
+
+func TestZ01_BombStopsAtTheLimit(t *testing.T) {
+	for _, limit := range []int{66_000, 1 << 20, 1<<20 + 1} {
+		input := AppendMaskedFrame(nil, OpBinary, true, testMask, bomb())
+		compressed(input)
+		d := deflateDecoder(limit)
+		// Twice, because what rests in a pool survives once.
+		runtime.GC()
+		runtime.GC()
+		var err error
+		if cost := allocated(func() { _, _, err = d.Next(input) }); err != ErrTooBig || cost > uint64(limit)+64<<10 {
+			t.Errorf("limit %d: error %v, %d bytes allocated", limit, err, cost)
+		}
+		f := inflaters.New().(*inflater)
+		if v := f.inflate(bomb(), limit, nil); v != ErrTooBig || len(f.out) != limit+1 {
+			t.Errorf("limit %d: %v after %d bytes of output", limit, v, len(f.out))
+		}
+		if f.source.at > 1+limit/500+1<<10 {
+			t.Errorf("limit %d: read %d bytes of input", limit, f.source.at)
+		}
+	}
+}
+
+func TestZ01_BombInFragmentsStopsToo(t *testing.T) {
+	deflated := string(bomb())
+	input := stream(compressed(frame(OpText, false, deflated[:1])), frame(OpContinuation, false, deflated[1:40_000]), frame(OpContinuation, true, deflated[40_000:]))
+	expectFrom(t, deflateDecoder(70_000), input, outcome{Err: ErrTooBig})
+}
+
+func TestZ05_TruncatedDataIsInvalidAtEveryCut(t *testing.T) {
+	for _, payload := range [][]byte{[]byte("Hello"), jsonOf(300), []byte(fromHex("00 00 ff ff 01 00 00 ff ff 00 00 ff ff 00 00 ff ff"))} {
+		for _, level := range levels {
+			deflated := string(deflateStd(t, level, payload))
+			expectInflated(t, deflated, string(payload))
+			expectInvalidCuts(t, deflated)
+		}
+		// A final block, cut so that it would end in the tail, or take it for data.
+		n := uint16(len(payload))
+		stored := string([]byte{1, byte(n), byte(n >> 8), ^byte(n), ^byte(n >> 8)}) + string(payload)
+		expectInflated(t, stored, string(payload))
+		expectInvalidCuts(t, stored)
+	}
+	expectInvalid(t, fromHex("f3 48 cd c9 c9")) // The tail's zeros would be the end of this final block.
+	if CloseCode(ErrInvalidDeflate) != CodeInvalidPayload {
+		t.Error("invalid data has another code")
+	}
+}
+
+// expectInvalidCuts cuts payload at every byte. Only the first byte of a stored block is whole by itself: with the tail it is
+// an empty one.
+func expectInvalidCuts(t *testing.T, payload string) {
+	t.Helper()
+	for cut := range payload {
+		if head := payload[:cut]; head == "\x00" || head == "\x01" {
+			expectInflated(t, head, "")
+		} else {
+			expectInvalid(t, head)
+		}
+	}
+}
+
+func TestZ05_CorruptDataIsInvalid(t *testing.T) {
+	for name, bad := range map[string]string{
+		"reserved block type":        "06",
+		"stored length":              "00 05 00 fa fe 48 65 6c 6c 6f 00",
+		"distance before the start":  "02 02 00 00",
+		"too many length codes":      "fc ff ff ff ff ff ff ff ff ff ff ff ff ff",
+		"no codes at all":            "04 00 00 00 00 00 00 00 00",
+		"noise":                      "de ad be ef de ad be ef",
+		"noise behind a valid block": "f2 48 cd c9 c9 07 00 00 00 ff ff ff",
+		"the tail left on":           "f2 48 cd c9 c9 07 00 00 00 ff ff",
+		"no bytes":                   "",
+	} {
+		t.Run(name, func(t *testing.T) { expectInvalid(t, fromHex(bad)) })
+	}
+}
+
+// What follows a final block is decided in inflate's comment: further blocks are read, and what is no block is an error.
+func TestZ05_BytesAfterAFinalBlock(t *testing.T) {
+	const final = "f3 48 cd c9 c9 07 00" // Hello
+	for rest, want := range map[string]string{
+		"":                        "Hello", // §7.2.1 wants an empty block here
+		"00":                      "Hello",
+		"f2 48 cd c9 c9 07 00":    "HelloHello",
+		final:                     "HelloHello",
+		final + final + "00":      "HelloHelloHello",
+		"01 00 00 ff ff":          "Hello",
+		"01 00 00 ff ff 00":       "Hello",
+		"00 01 00 fe ff 21 00":    "Hello!",
+		"01":                      "Hello", // an empty final block less its tail
+		"01 02 00 fd ff 00 ff 00": "Hello\x00\xff",
+	} {
+		expectInflated(t, fromHex(final+rest), want)
+	}
+	for _, rest := range []string{"ff", "06", "07", "00 00", "01 00", "f3 48", "00 00 00 ff ff", "02 02 00 00", "ca c9 c9 07 00 00 ff"} {
+		expectInvalid(t, fromHex(final+rest))
+	}
+}
+
+func TestInflatedTextMustBeUTF8(t *testing.T) {
+	d := deflateDecoder(100_000)
+	for _, bad := range append([]string{"\xe2\x82"}, invalidTexts...) {
+		for _, whole := range []string{bad, "κόσμε" + bad, strings.Repeat("x", 8191) + bad, strings.Repeat("x", 40_000) + bad + strings.Repeat("y", 40_000)} {
+			deflated := string(deflateStd(t, flate.BestSpeed, []byte(whole)))
+			expectFrom(t, d, stream(text("before"), compressed(text(deflated))), messages(OpText, "before").then(ErrInvalidUTF8))
+			expectFrom(t, d, compressed(frame(OpBinary, true, deflated)), messages(OpBinary, whole))
+		}
+	}
+	// Compressed bytes are no text, and what one message left must not leak into the next.
+	for n := range 4 {
+		valid := strings.Repeat("x", 8190+n) + "€𐍈" + strings.Repeat("€", 30_000)
+		deflated := string(deflateStd(t, flate.BestSpeed, []byte(valid)))
+		expectFrom(t, d, stream(compressed(text(deflated)), text("€"), compressed(text(deflated))), messages(OpText, valid, OpText, "€", OpText, valid))
+	}
+}
+
+func TestZ14_InflaterIsAsNewAfterAnError(t *testing.T) {
+	good := deflateStd(t, flate.BestCompression, jsonOf(20_000))
+	f := inflaters.New().(*inflater)
+	for name, bad := range map[string]string{
+		"corrupt":     string(good[:len(good)/2]) + "\xff\xff\xff\xff\xff\xff",
+		"truncated":   string(good[:len(good)/2]),
+		"empty":       "",
+		"bomb":        string(bomb()),
+		"bad header":  fromHex("fc ff ff ff ff ff ff ff ff ff ff ff ff ff"),
+		"stored half": fromHex("00 ff 00 00 ff 48 65 6c 6c 6f"),
+	} {
+		if v := f.inflate([]byte(bad), 100_000, nil); v == 0 {
+			t.Errorf("%s: no violation", name)
+		}
+		// A distance that reaches before the start would show what another client sent.
+		if v := f.inflate([]byte(fromHex("02 02 00 00")), 100_000, nil); v != ErrInvalidDeflate || len(f.out) != 0 {
+			t.Errorf("after %s: reference to the message before: %v, %q", name, v, f.out)
+		}
+		if v := f.inflate(good, 100_000, nil); v != 0 || !bytes.Equal(f.out, jsonOf(20_000)) {
+			t.Errorf("after %s: %v, %d bytes", name, v, len(f.out))
+		}
+	}
+}
+
+func TestZ14_ManyDecodersShareThePool(t *testing.T) {
+	var wait sync.WaitGroup
+	for g := range 4 {
+		wait.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(g), 0))
+			for range 300 {
+				want := bytes.Repeat([]byte{byte('a' + g), byte(rng.IntN(256))}, 1+rng.IntN(10_000))
+				deflated := AppendDeflated(nil, want)
+				if rng.IntN(3) == 0 {
+					deflated = deflated[:len(deflated)-1]
+					want = nil
+				}
+				input := compressed(AppendMaskedFrame(nil, OpBinary, true, testMask, deflated))
+				d := deflateDecoder(15_000)
+				m, _, err := d.Next(input)
+				switch {
+				case want == nil || len(want) > d.Limit:
+					if err == nil {
+						t.Errorf("spoilt or too big: no violation, %d bytes", len(m.Payload))
+					}
+				case err != nil || !bytes.Equal(m.Payload, want):
+					t.Errorf("error %v, %d bytes, want %d", err, len(m.Payload), len(want))
+				}
+				d.Release()
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestInflatedPayloadIsHeldUntilTheNextCall(t *testing.T) {
+	want := jsonOf(3000)
+	input := stream(compressed(frame(OpBinary, true, string(deflateStd(t, flate.BestSpeed, want)))), text("next"))
+	d := deflateDecoder(5000)
+	m, n, err := d.Next(input)
+	other := deflateDecoder(5000) // The pooled inflater is free already.
+	if _, _, err := other.Next(compressed(frame(OpBinary, true, string(deflateStd(t, flate.BestSpeed, bytes.Repeat([]byte("o"), 5000)))))); err != nil {
+		t.Fatal(err)
+	}
+	clear(input[:n])
+	if err != nil || !bytes.Equal(m.Payload, want) || d.Idle() || d.Held() != 4096 {
+		t.Errorf("error %v, %d bytes, idle %t, held %d", err, len(m.Payload), d.Idle(), d.Held())
+	}
+	if m, _, err := d.Next(input[n:]); string(m.Payload) != "next" || err != nil || !d.Idle() {
+		t.Errorf("%q, %v, idle %t", m.Payload, err, d.Idle())
+	}
+}
+
+func TestReleaseInsideACompressedMessage(t *testing.T) {
+	d := deflateDecoder(100)
+	d.Next(compressed(frame(OpText, false, "\xf2\x48")))
+	if d.Idle() || d.Held() == 0 {
+		t.Error("idle inside a compressed message")
+	}
+	if d.Release(); !d.Idle() || d.Held() != 0 || !d.Deflate || d.Limit != 100 {
+		t.Errorf("after Release: %+v", d)
+	}
+	if m, _, err := d.Next(text("new")); string(m.Payload) != "new" || err != nil {
+		t.Errorf("got %q, %v", m.Payload, err)
+	}
+}
+
+// A limit that is meant as none must not be allocated.
+func TestHugeLimitIsNotAllocated(t *testing.T) {
+	input := compressed(frame(OpBinary, true, string(deflateStd(t, flate.BestCompression, make([]byte, 20<<20)))))
+	d := deflateDecoder(math.MaxInt)
+	defer d.Release()
+	var m Message
+	var err error
+	if cost := allocated(func() { m, _, err = d.Next(input) }); err != nil || len(m.Payload) != 20<<20 || cost > 256<<20 {
+		t.Errorf("%d bytes, error %v, %d bytes allocated", len(m.Payload), err, cost)
+	}
+}
+
+// FuzzInflate holds the Decoder to the standard library, for every cut of arbitrary compressed bytes.
+func FuzzInflate(f *testing.F) {
+	for _, payload := range [][]byte{nil, []byte("Hello"), jsonOf(500), bytes.Repeat([]byte("κ"), 600), make([]byte, 5000)} {
+		for _, level := range levels {
+			f.Add(deflateStd(f, level, payload), uint16(0), true)
+			f.Add(deflateStd(f, level, payload), uint16(7), false)
+		}
+	}
+	f.Add([]byte(fromHex("f3 48 cd c9 c9 07 00 f3 48 cd c9 c9 07 00 00")), uint16(9), true)
+	f.Add([]byte(fromHex("00 04 00 fb ff")), uint16(1), false)
+	f.Add([]byte(fromHex("01 04 00 fb ff")), uint16(1), false)
+	f.Fuzz(func(t *testing.T, payload []byte, split uint16, isText bool) {
+		const limit = 2000
+		op := OpBinary
+		if isText {
+			op = OpText
+		}
+		at := int(split) % (len(payload) + 1)
+		input := stream(compressed(frame(op, false, string(payload[:at]))), frame(OpContinuation, true, string(payload[at:])))
+		got := everyCut(t, deflateDecoder(limit), input)
+		want, valid := modelInflate(payload, limit)
+		switch {
+		case len(payload) > limit || valid && len(want) > limit && !isText:
+			if got.Err != ErrTooBig {
+				t.Errorf("%v, want too big", got.Err)
+			}
+		case !valid || len(want) > limit || isText && !utf8.Valid(want):
+			if got.Err != ErrInvalidDeflate && got.Err != ErrInvalidUTF8 && got.Err != ErrTooBig {
+				t.Errorf("%v, but the model says valid %t with %d bytes", got.Err, valid, len(want))
+			}
+			if got.Err == ErrTooBig && len(want) <= limit || got.Err == ErrInvalidUTF8 && utf8.Valid(want) {
+				t.Errorf("%v, but the model has %d bytes: %q", got.Err, len(want), want)
+			}
+		case got.Err != nil || len(got.Messages) != 1 || got.Messages[0] != fmt.Sprintf("%#x:%s", byte(op), want):
+			t.Errorf("%.200q %v, want %.200q", got.Messages, got.Err, want)
+		}
+	})
+}
+
+// modelInflate inflates payload and its tail with the standard library, up to one byte over limit. valid means a whole message: the
+// blocks end where the tail does, and the tail adds nothing to them; or the payload ends with a final block.
+func modelInflate(payload []byte, limit int) (out []byte, valid bool) {
+	for {
+		const end = "\x01" + deflateTail // makes the standard library stop
+		in := bytes.NewReader([]byte(string(payload) + deflateTail + end))
+		part, err := io.ReadAll(io.LimitReader(flate.NewReader(in), int64(limit+1-len(out))))
+		out = append(out, part...)
+		rest := in.Len() - len(deflateTail) - len(end)
+		switch {
+		case len(out) > limit:
+			return out, true
+		case err != nil:
+			return out, false
+		case rest == 0:
+			return out, true
+		case rest > 0:
+			payload = payload[len(payload)-rest:]
+			continue
+		}
+		alone, _ := io.ReadAll(flate.NewReader(bytes.NewReader(payload)))
+		return out, len(alone) == len(part) && (in.Len() == 0 || in.Len() == len(end))
+	}
+}
+
+func BenchmarkNextCompressed(b *testing.B) {
+	for _, size := range []int{64, 1 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			// A zero mask leaves the bytes as they are, so that the same ones serve for every turn.
+			src := compressed(AppendMaskedFrame(nil, OpText, true, [4]byte{}, AppendDeflated(nil, jsonOf(size))))
+			d := deflateDecoder(1 << 20)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if m, _, err := d.Next(src); len(m.Payload) != size || err != nil {
+					b.Fatal(len(m.Payload), err)
+				}
+			}
+		})
+	}
+}
