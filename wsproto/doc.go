@@ -1,4 +1,4 @@
-// Package wsproto turns bytes into WebSocket messages and messages into bytes (RFC 6455).
+// Package wsproto turns bytes into WebSocket messages and messages into bytes (RFC 6455), compressed or not (RFC 7692).
 //
 // It owns the wire format: the request head and the upgrade (Request, Refusal), frames in (Decoder),
 // frames out (AppendFrame and its kin), close codes (Code, ParseClose). It refuses to do anything else: no sockets,
@@ -8,12 +8,12 @@
 //
 // A value belongs to one goroutine at a time; nothing here locks. What is returned aliases what was passed in or a
 // buffer of the value, and says for how long. In the steady state nothing allocates: a Request is reused for
-// every connection of a loop, a Decoder allocates only for what arrives in pieces, and the Append functions
+// every connection of a loop, a Decoder allocates only for what arrives in pieces or compressed, and the Append functions
 // append to the caller's slice.
 //
 // A server's connection goes through it like this:
 //
-//	bytes ──HeadEnd──▶ head ──ParseLine──▶ route by Path ──Parse, CheckUpgrade──▶ AppendSwitchingProtocols
+//	bytes ──HeadEnd──▶ head ──ParseLine──▶ route by Path ──Parse, CheckUpgrade, CheckDeflate──▶ AppendSwitchingProtocols
 //	              └──▶ the rest ──Decoder.Next──▶ Message … Message, Violation ──CloseCode, AppendClose──▶ bytes
 //
 // The input is hostile. Every violation of the RFC has one name (a Reason before the upgrade, a Violation

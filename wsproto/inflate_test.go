@@ -173,20 +173,19 @@ func TestLimitHoldsForCompressedBytesAtTheHeader(t *testing.T) {
 	expectFrom(t, deflateDecoder(0), compressed(frame(OpText, true, "\x00"))[:2], outcome{Err: ErrTooBig})
 }
 
-// bomb is 64 MiB of zeros: 65 KB.
-var bomb = sync.OnceValue(func() []byte {
-	var out bytes.Buffer
-	w, _ := flate.NewWriter(&out, flate.BestCompression)
-	for range 64 {
-		_, _ = w.Write(make([]byte, 1<<20))
-	}
-	_ = w.Flush()
-	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
-})
+// deflatedZeros are so many MiB of zeros, about 1 KB each.
+func deflatedZeros(t testing.TB, mib int) []byte {
+	one := deflateStd(t, flate.BestCompression, make([]byte, 1<<20))
+	return bytes.TrimSuffix(bytes.Repeat(append(one, deflateTail...), mib), []byte(deflateTail))
+}
 
 func TestZ01_BombStopsAtTheLimit(t *testing.T) {
-	for _, limit := range []int{66_000, 1 << 20, 1<<20 + 1} {
-		input := AppendMaskedFrame(nil, OpBinary, true, testMask, bomb())
+	bomb := deflatedZeros(t, 64)
+	if len(bomb) > 68_000 {
+		t.Fatalf("the bomb has %d bytes", len(bomb))
+	}
+	for _, limit := range []int{70_000, 1 << 20, 1<<20 + 1} {
+		input := AppendMaskedFrame(nil, OpBinary, true, testMask, bomb)
 		compressed(input)
 		d := deflateDecoder(limit)
 		// Twice, because what rests in a pool survives once.
@@ -197,7 +196,7 @@ func TestZ01_BombStopsAtTheLimit(t *testing.T) {
 			t.Errorf("limit %d: error %v, %d bytes allocated", limit, err, cost)
 		}
 		f := inflaters.New().(*inflater)
-		if v := f.inflate(bomb(), limit, nil); v != ErrTooBig || len(f.out) != limit+1 {
+		if v := f.inflate(bomb, limit, nil); v != ErrTooBig || len(f.out) != limit+1 {
 			t.Errorf("limit %d: %v after %d bytes of output", limit, v, len(f.out))
 		}
 		if f.source.at > 1+limit/500+1<<10 {
@@ -207,7 +206,7 @@ func TestZ01_BombStopsAtTheLimit(t *testing.T) {
 }
 
 func TestZ01_BombInFragmentsStopsToo(t *testing.T) {
-	deflated := string(bomb())
+	deflated := string(deflatedZeros(t, 64))
 	input := stream(compressed(frame(OpText, false, deflated[:1])), frame(OpContinuation, false, deflated[1:40_000]), frame(OpContinuation, true, deflated[40_000:]))
 	expectFrom(t, deflateDecoder(70_000), input, outcome{Err: ErrTooBig})
 }
@@ -306,7 +305,7 @@ func TestZ14_InflaterIsAsNewAfterAnError(t *testing.T) {
 		"corrupt":     string(good[:len(good)/2]) + "\xff\xff\xff\xff\xff\xff",
 		"truncated":   string(good[:len(good)/2]),
 		"empty":       "",
-		"bomb":        string(bomb()),
+		"bomb":        string(deflatedZeros(t, 64)),
 		"bad header":  fromHex("fc ff ff ff ff ff ff ff ff ff ff ff ff ff"),
 		"stored half": fromHex("00 ff 00 00 ff 48 65 6c 6c 6f"),
 	} {
@@ -319,6 +318,37 @@ func TestZ14_InflaterIsAsNewAfterAnError(t *testing.T) {
 		}
 		if v := f.inflate(good, 100_000, nil); v != 0 || !bytes.Equal(f.out, jsonOf(20_000)) {
 			t.Errorf("after %s: %v, %d bytes", name, v, len(f.out))
+		}
+	}
+}
+
+// packBits packs ones and zeros, in the order in which DEFLATE reads them.
+func packBits(bits string) string {
+	bits = strings.ReplaceAll(bits, " ", "")
+	out := make([]byte, (len(bits)+7)/8)
+	for i, c := range bits {
+		out[i/8] |= byte(c-'0') << (i % 8)
+	}
+	return string(out)
+}
+
+// Code tables that are declared empty must be: codes left over from the message before would show an attacker which bytes another
+// client's message had.
+func TestZ14_NoCodesAreLeftFromTheMessageBefore(t *testing.T) {
+	// A block of dynamic codes. The lengths of codes 0 and 18 are one bit; 18 repeats a zero 11 times and more, here 138 and 120 times.
+	const header = "0 01 00000 00000 0000 000 000 100 100"
+	empty := packBits(header + "1 1111111 1 1011011")
+	f := inflaters.New().(*inflater)
+	for _, before := range [][]byte{jsonOf(50_000), bytes.Repeat([]byte("secret"), 1000)} {
+		for _, level := range levels {
+			if v := f.inflate(deflateStd(t, level, before), 100_000, nil); v != 0 {
+				t.Fatal(v)
+			}
+			for _, codes := range []string{"\x00\x00\x00\x00", "\x5A\xA5\x5A\xA5\x5A\xA5", "\xFF\xFF\xFF\xFF"} {
+				if v := f.inflate([]byte(empty+codes), 100_000, nil); v != ErrInvalidDeflate || len(f.out) != 0 {
+					t.Errorf("level %d: %v, decoded %q", level, v, f.out)
+				}
+			}
 		}
 	}
 }
@@ -387,7 +417,7 @@ func TestReleaseInsideACompressedMessage(t *testing.T) {
 
 // A limit that is meant as none must not be allocated.
 func TestHugeLimitIsNotAllocated(t *testing.T) {
-	input := compressed(frame(OpBinary, true, string(deflateStd(t, flate.BestCompression, make([]byte, 20<<20)))))
+	input := compressed(frame(OpBinary, true, string(deflatedZeros(t, 20))))
 	d := deflateDecoder(math.MaxInt)
 	defer d.Release()
 	var m Message
