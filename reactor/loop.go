@@ -23,7 +23,7 @@ const (
 // Options configure a Loop. The zero value is usable.
 type Options struct {
 	Kernel     Kernel // nil: the operating system
-	EventsMax  int    // events taken from the kernel per tick; default 512
+	EventsMax  int    // events taken from the kernel per tick, and sources visited again per tick; default 128
 	SourcesMax int    // sources registered at a time; default 1<<20
 	MailboxMax int    // tasks waiting at a time; default 4096
 }
@@ -101,7 +101,7 @@ func NewLoop(o Options) (*Loop, error) {
 		kernel:  o.Kernel,
 		poller:  p,
 		sources: NewSlab[entry](orDefault(o.SourcesMax, 1<<20)),
-		events:  make([]Event, 0, orDefault(o.EventsMax, 512)),
+		events:  make([]Event, 0, orDefault(o.EventsMax, 128)),
 		wheel:   NewWheel(wheelTick, wheelSlots, now),
 		expired: make([]Token, 0, timersPerTick),
 		mailbox: mailbox{limit: orDefault(o.MailboxMax, 4096)},
@@ -206,10 +206,12 @@ func (l *Loop) deliver(ev Event) {
 	e.source.OnEvent(l, ev)
 }
 
-// visitRequeued visits those whose budget ended before the kernel said EAGAIN. Who asks again is visited in the next
-// tick, after the others' events.
+// visitRequeued visits those whose budget ended before the kernel said EAGAIN, as many as there may be events in a tick. Who asks
+// again is visited in a later one, after the others' events.
 func (l *Loop) visitRequeued() {
-	l.visiting, l.requeued = l.requeued, l.visiting[:0]
+	n := min(len(l.requeued), cap(l.events))
+	l.visiting = append(l.visiting[:0], l.requeued[:n]...)
+	l.requeued = append(l.requeued[:0], l.requeued[n:]...)
 	for _, t := range l.visiting {
 		e, ok := l.sources.Get(t)
 		if !ok || e.isClosed {

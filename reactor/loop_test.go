@@ -380,7 +380,7 @@ func TestOptionsHaveDefaults(t *testing.T) {
 	l, err := NewLoop(Options{})
 	must(t, err)
 	defer l.Release()
-	if _, ok := l.Kernel().(sys.Real); !ok || cap(l.events) != 512 || l.mailbox.limit != 4096 {
+	if _, ok := l.Kernel().(sys.Real); !ok || cap(l.events) != 128 || l.mailbox.limit != 4096 {
 		t.Errorf("kernel %T, %d events, %d tasks", l.Kernel(), cap(l.events), l.mailbox.limit)
 	}
 }
