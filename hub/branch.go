@@ -5,25 +5,32 @@ import (
 	"time"
 )
 
-// clockEvery is how many members a sweep visits between two looks at the clock.
-const clockEvery = 16
+// A sweep looks at the clock after clockEvery visits, or fewer that have written much: as many as stay well below a turn, and
+// enough that looking costs nothing.
+const (
+	clockEvery    = 16
+	bytesPerVisit = 4 << 10 // writing so much costs about as much again as a visit
+)
 
-// A branch is one room's members on one loop, and the sweep that visits them.
+// A branch is one room's members on one loop that read one track, and the sweep that visits them.
 type branch struct {
-	room *Room
-	fan  *Fanout
+	room  *Room
+	track *track
+	fan   *Fanout
 
 	isMarked   atomic.Bool // on the fanout's list of marks
 	nextMarked *branch     // belongs to who set isMarked, then to who takes the list
 	blocked    atomic.Int32
 
 	// Owned by the fanout's loop.
-	members  []*Member // a member keeps its place for life; nil is a hole
-	holes    []int32   // places to reuse
-	isQueued bool      // on the fanout's queue of branches to sweep
-	watched  bool      // on the fanout's list of branches to count anew while the room is full
-	waiters  []*Member // publishers that wait for the room
-	turns    int       // how often the waiters were resumed
+	members  []*Member      // a member keeps its place for life; nil is a hole
+	holes    []int32        // places to reuse
+	ready    queue[*Member] // those blocked whose client takes bytes again; some may have left
+	isDue    bool           // for a round
+	isQueued bool           // on the fanout's queue of branches to sweep
+	watched  bool           // on the fanout's list of branches to count anew while the room is full
+	waiters  []*Member      // publishers that wait for the room
+	turns    int            // how often the waiters were resumed
 	round    round
 
 	// Guarded by the room's lock, reported at the end of each round.
@@ -39,15 +46,15 @@ type branch struct {
 type round struct {
 	at     int      // next place to visit
 	places int      // how many to visit; zero between rounds
-	end    int64    // the log's end when the round began
+	end    int64    // the track's end when the round began
 	oldest *segment // the oldest one retained then
 	swept  int64    // lowest position of a waiting member met, at most end
 	crowd  int
 	late   int
-	rests  map[frameID][]byte // copies of frames that overtaken members are stuck in
+	pins   map[frameID]*pin // copies of frames that overtaken members are in the middle of
 }
 
-// frameID names one frame of the log.
+// frameID names one frame of a track.
 type frameID struct {
 	seg   *segment
 	index uint32
@@ -107,52 +114,104 @@ func (b *branch) mark(by *Fanout) {
 	}
 }
 
-// sweep goes on with the round, or begins one, until it ends or the deadline is past. False means that members are still
-// waiting: b must be swept again.
+// A pace tells when a sweep's time is over.
+type pace struct {
+	clock    func() time.Duration
+	now      time.Duration
+	deadline time.Duration
+	work     int // since the clock was looked at
+}
+
+// isOver notes a visit that wrote so many bytes, and reports whether the time is over.
+func (p *pace) isOver(wrote int64) bool {
+	if p.work += 1 + int(wrote/bytesPerVisit); p.work >= clockEvery {
+		p.work, p.now = 0, p.clock()
+	}
+	return p.now >= p.deadline
+}
+
+// sweep serves the members whose clients take bytes again, and goes on with the round if one is due, until both end or the deadline
+// is past. False means that members are still waiting: b must be swept again.
 func (b *branch) sweep(clock func() time.Duration, deadline time.Duration) (done bool) {
+	p := pace{clock: clock, now: clock(), deadline: deadline}
+	if b.isDue {
+		p.deadline = p.now + (deadline-p.now)/2 // Neither may keep the other from going on.
+		b.serveReady(&p)
+		p.deadline = deadline
+		b.goRound(&p)
+	}
+	b.serveReady(&p)
+	return !b.isDue && b.ready.len() == 0
+}
+
+// serveReady lets each of the ready members write. Who becomes ready again meanwhile, because its turn's budget was spent, has had
+// its turn.
+func (b *branch) serveReady(p *pace) {
+	end := b.track.end.Load()
+	for n := b.ready.len(); n > 0 && p.now < p.deadline; n-- {
+		m := b.ready.pop()
+		if m.branch != b || !m.isReady {
+			continue
+		}
+		m.isReady = false
+		m.catchUp()
+		p.isOver(b.flush(m, end))
+	}
+}
+
+// flush lets m write and returns how many bytes it took.
+func (b *branch) flush(m *Member, end int64) int64 {
+	from := m.cursor.position()
+	m.sink.Flush(end)
+	if m.branch != b {
+		return 0
+	}
+	return m.cursor.position() - from
+}
+
+// goRound goes on with the round, or begins one.
+func (b *branch) goRound(p *pace) {
 	r := &b.round
 	if r.places == 0 {
 		b.begin()
 	}
-	now := clock()
-	end := b.room.log.end.Load() // Later than the mark was cleared, so nothing published before it is missed.
+	end := b.track.end.Load() // Later than the mark was cleared, so nothing published before it is missed.
 	for r.at < r.places {
+		if p.now >= p.deadline {
+			return
+		}
 		m := b.members[r.at]
 		r.at++
+		var wrote int64
 		if m != nil {
-			b.visit(m, end, now)
+			wrote = b.visit(m, end, p.now)
 		}
-		if r.at%clockEvery == 0 {
-			if now = clock(); now >= deadline && r.at < r.places {
-				return false
-			}
-		}
+		p.isOver(wrote)
 	}
-	return b.finish()
+	b.isDue = !b.finish()
 }
 
 func (b *branch) begin() {
 	b.compact()
-	end := b.room.log.end.Load()
-	b.round = round{places: len(b.members), end: end, swept: end, oldest: b.room.log.oldest.Load()}
+	end := b.track.end.Load()
+	b.round = round{places: len(b.members), end: end, swept: end, oldest: b.track.oldest.Load()}
 }
 
-// visit offers m what it has not sent, unless the kernel refused it, and counts how it stands.
-func (b *branch) visit(m *Member, end int64, now time.Duration) {
+// visit offers m what it has not sent, unless the kernel refused it, and counts how it stands. It returns how many bytes went out.
+func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int64) {
 	// pending comes first in any case: it moves a cursor off a segment that it has finished with, which may be dropped.
 	hasMore := len(m.cursor.pending()) > 0
-	if m.isBlocked && m.cursor.seg.base < b.round.oldest.base {
+	switch {
+	case m.isBlocked && m.cursor.seg.base < b.round.oldest.base:
 		b.overtake(m)
-		return
+	case m.isBlocked:
+		m.Judge(now)
+	case hasMore:
+		wrote = b.flush(m, end)
 	}
-	if !m.isBlocked && hasMore {
-		m.sink.Flush(end)
-		if m.branch != b {
-			return // It left, as whoever finds its peer gone does.
-		}
-	}
-	if m.isStalled(now) {
-		return
+	// Who finds its peer gone has left.
+	if m.branch != b || m.isStalled(now) {
+		return wrote
 	}
 	b.round.crowd++
 	at := m.cursor.position()
@@ -162,6 +221,7 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 	if !m.isBlocked {
 		b.round.swept = min(b.round.swept, at)
 	}
+	return wrote
 }
 
 func (b *branch) finish() (done bool) {
@@ -175,28 +235,7 @@ func (b *branch) finish() (done bool) {
 	}
 	// Not r.end: a mark that came in the middle of the round was taken then, and only those visited later were brought to
 	// what it stood for.
-	return r.swept >= b.room.log.end.Load()
-}
-
-// overtake makes a blocked member that stands before the oldest retained segment give up its place. What is left of a frame
-// that several are stuck in is copied once, and the segment is let go.
-func (b *branch) overtake(m *Member) {
-	var rest []byte
-	if n := m.cursor.restOfFrame(); n > 0 {
-		c := m.cursor
-		id := frameID{c.seg, c.frame}
-		frame := b.round.rests[id]
-		if frame == nil {
-			frame = append([]byte(nil), c.seg.data[c.frameStart():c.seg.ends[c.frame]]...)
-			if b.round.rests == nil {
-				b.round.rests = map[frameID][]byte{}
-			}
-			b.round.rests[id] = frame
-		}
-		rest = frame[len(frame)-n:]
-	}
-	m.Leave()
-	m.sink.Overtaken(rest)
+	return r.swept >= b.track.end.Load()
 }
 
 // resumeWaiters tells the waiting publishers that the room has room again.

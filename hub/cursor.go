@@ -1,21 +1,34 @@
 package hub
 
-import "sort"
+import (
+	"sort"
+	"time"
+)
 
-// A cursor is where one client stands in a log. It belongs to the client's loop.
+// A cursor is where one client stands in a track. It belongs to the client's loop.
 type cursor struct {
 	seg   *segment // nil: nowhere
 	off   uint32   // offset in seg of the next byte to send
 	frame uint32   // index in seg of the frame that byte belongs to
 }
 
-// cursorAtEnd returns a cursor behind the last frame. The caller holds the room's lock.
-func (l *log) cursorAtEnd() cursor {
-	frames, bytes := l.tail.load()
-	return cursor{seg: l.tail, off: bytes, frame: frames}
+// atEnd returns a cursor behind the last frame. The caller holds the room's lock.
+func (t *track) atEnd() cursor {
+	frames, bytes := t.tail.load()
+	return cursor{seg: t.tail, off: bytes, frame: frames}
 }
 
-// pending returns the contiguous bytes between the cursor and the log's tail, or up to the end of the cursor's segment;
+// atNewest returns a cursor before the last frame. The caller holds the room's lock.
+func (t *track) atNewest() cursor {
+	c := t.atEnd()
+	if c.frame > 0 {
+		c.frame--
+		c.off = c.frameStart()
+	}
+	return c
+}
+
+// pending returns the contiguous bytes between the cursor and the track's tail, or up to the end of the cursor's segment;
 // empty means even with the tail. The bytes never change.
 func (c *cursor) pending() []byte {
 	for {
@@ -65,8 +78,12 @@ func (c *cursor) frameStart() uint32 {
 	return c.seg.ends[c.frame-1]
 }
 
-// position is the offset of the next byte in the room's stream.
+// position is the offset of the next byte in the track.
 func (c *cursor) position() int64 { return c.seg.base + int64(c.off) }
 
-// seq is the sequence number of the frame that the next byte belongs to.
+// seq is the number of the frame that the next byte belongs to.
 func (c *cursor) seq() uint64 { return c.seg.first + uint64(c.frame) }
+
+// stamp is about when the frame that the next byte belongs to was published: when the first of its group was. The cursor is
+// not even.
+func (c *cursor) stamp() time.Duration { return c.seg.stamps[c.frame/stampEvery] }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"container/list"
 	"sync/atomic"
 	"time"
 )
@@ -26,20 +27,46 @@ type Fanout struct {
 
 	marks atomic.Pointer[branch] // marked by anybody, a linked list
 
-	queue   []*branch // to sweep, in turns
-	head    int       // first of queue
-	owed    []*Fanout // to be woken by our next Flush: their branches were marked by us
+	queue   queue[*branch] // to sweep, in turns
+	owed    []*Fanout      // to be woken by our next Flush: their branches were marked by us
 	watched []*branch
 	warm    []warmRoom
 	cooling int           // rooms at the front of warm that are still to be looked at
 	cooled  time.Duration // when the warm rooms were last looked through
 	counted time.Duration // when the watched branches were last counted
+	pins    list.List     // of *pin, the one that has been there for longest in front
+	stats   Stats
 }
+
+// Stats count what befell the members of one loop since it began.
+type Stats struct {
+	Blocked   uint64              // times the kernel refused a member's bytes
+	Slow      uint64              // times a member was further behind than half of the backlog for ten seconds
+	Recovered uint64              // times a slow member was even again
+	Overtaken [numPolicies]uint64 // times the log had dropped what a member still had to send, by what became of it
+	Missed    uint64              // messages that members did not get under Skip and Latest
+	Unpinned  uint64              // members given up because dropped frames took too much memory
+}
+
+// Add adds what another loop counted.
+func (s *Stats) Add(o *Stats) {
+	s.Blocked += o.Blocked
+	s.Slow += o.Slow
+	s.Recovered += o.Recovered
+	for i := range o.Overtaken {
+		s.Overtaken[i] += o.Overtaken[i]
+	}
+	s.Missed += o.Missed
+	s.Unpinned += o.Unpinned
+}
+
+// Stats returns the counters as they stand.
+func (f *Fanout) Stats() Stats { return f.stats }
 
 // A warmRoom holds memory that it can do without once it is quiet.
 type warmRoom struct {
 	room *Room
-	end  int64 // the log's end at the last look
+	next uint64 // the number to come at the last look
 }
 
 // NewFanout adds a loop to the hub. wake makes that loop call Flush soon; it is called from other goroutines.
@@ -47,12 +74,12 @@ func (h *Hub) NewFanout(wake func()) *Fanout {
 	return &Fanout{hub: h, wake: wake}
 }
 
-// Join makes m a member of the named room, which is made if need be. The first frame m gets is the first one published
-// after Join. m must not be in a room.
-func (f *Fanout) Join(name string, m *Member, sink Sink) {
+// Join makes m a member of the named room, which is made if need be, and a reader of one of its tracks. The first frame m
+// gets is the first one published after Join. m must not be in a room.
+func (f *Fanout) Join(name string, t Track, m *Member, sink Sink) {
 	m.sink = sink
 	for {
-		if f.hub.roomOrNew(name).join(f, m) {
+		if f.hub.roomOrNew(name).join(f, t, m) {
 			return
 		}
 	}
@@ -64,7 +91,7 @@ func (f *Fanout) Join(name string, m *Member, sink Sink) {
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
-	if f.head == len(f.queue) && len(f.watched) == 0 && len(f.warm) == 0 {
+	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.warm) == 0 {
 		return -1
 	}
 	now := clock()
@@ -72,10 +99,10 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.counted, f.cooled = min(f.counted, now), min(f.cooled, now)
 	f.countWatched(now)
 	deadline := now + slice
-	for f.head < len(f.queue) && now < deadline {
+	for f.queue.len() > 0 && now < deadline {
 		b := f.dequeue()
 		until := deadline
-		if f.head < len(f.queue) {
+		if f.queue.len() > 0 {
 			until = min(deadline, now+turn)
 		}
 		if b.len() > 0 && !b.sweep(clock, until) {
@@ -90,7 +117,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.head < len(f.queue) || f.cooling > 0 || f.marks.Load() != nil:
+	case f.queue.len() > 0 || f.cooling > 0 || f.marks.Load() != nil:
 		return 0
 	case len(f.watched) > 0:
 		return max(0, f.counted+watchEvery-now)
@@ -107,27 +134,26 @@ func (f *Fanout) takeMarks() {
 		next := b.nextMarked
 		b.nextMarked = nil
 		b.isMarked.Store(false)
-		f.enqueue(b)
+		f.call(b)
 		b = next
 	}
+}
+
+// call puts b on the queue for a round.
+func (f *Fanout) call(b *branch) {
+	b.isDue = true
+	f.enqueue(b)
 }
 
 func (f *Fanout) enqueue(b *branch) {
 	if !b.isQueued {
 		b.isQueued = true
-		f.queue = append(f.queue, b)
+		f.queue.push(b)
 	}
 }
 
 func (f *Fanout) dequeue() *branch {
-	b := f.queue[f.head]
-	f.queue[f.head] = nil
-	if f.head++; f.head == len(f.queue) {
-		f.queue, f.head = f.queue[:0], 0
-	} else if f.head >= 1024 && f.head*2 >= len(f.queue) {
-		f.queue = append(f.queue[:0], f.queue[f.head:]...)
-		f.head = 0
-	}
+	b := f.queue.pop()
 	b.isQueued = false
 	return b
 }
@@ -165,7 +191,7 @@ func (f *Fanout) countWatched(now time.Duration) {
 	f.counted = now
 	for _, b := range f.watched {
 		b.watched = false
-		f.enqueue(b) // Its sweep watches it again while the room is still full.
+		f.call(b) // Its sweep watches it again while the room is still full.
 	}
 	f.watched = f.watched[:0]
 }
@@ -183,8 +209,8 @@ func (f *Fanout) cool(now time.Duration) {
 	batch := append([]warmRoom(nil), f.warm[:n]...)
 	f.warm = append(f.warm[:0], f.warm[n:]...)
 	for _, w := range batch {
-		if done, end := w.room.cool(w.end, f); !done {
-			f.warm = append(f.warm, warmRoom{room: w.room, end: end})
+		if done, next := w.room.cool(w.next, f); !done {
+			f.warm = append(f.warm, warmRoom{room: w.room, next: next})
 		}
 	}
 	f.wakeOwed()

@@ -3,31 +3,45 @@ package hub
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
-// Limits bound what a room holds and how far its publishers may run ahead. Sizes are in bytes.
+// Limits bound what the hub holds and how far publishers may run ahead. Sizes are in bytes.
 type Limits struct {
-	// Backlog is what a room retains for members that have fallen behind. It must exceed the largest frame.
+	// Backlog is what a room retains for members that have fallen behind, all tracks together. It must exceed the largest
+	// frame.
 	Backlog int64
 	// Window is how far a room's publishers may be ahead of its sweeps, and of most of its members, before they wait.
 	Window int64
+	// Total is what all rooms together retain, each room's newest segments left out: beyond it the largest room drops
+	// its oldest segment.
+	Total int64
+	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it the member of the loop at hand
+	// that has been stuck for longest is given up.
+	Pinned int64
 }
 
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A Hub is safe for
 // concurrent use.
 type Hub struct {
-	limits Limits
+	limits   Limits
+	policyOf func(room string) Policy
+	backlog  backlog
+	pinned   atomic.Int64
 
 	mu    sync.Mutex
 	rooms map[string]*Room
 }
 
-// New returns a hub without rooms.
-func New(l Limits) (*Hub, error) {
-	if l.Backlog <= 0 || l.Window <= 0 {
-		return nil, fmt.Errorf("hub: backlog %d and window %d must be positive", l.Backlog, l.Window)
+// New returns a hub without rooms. policyOf tells the policy of a room that is made; it is called from any goroutine and must
+// not call the hub.
+func New(l Limits, policyOf func(room string) Policy) (*Hub, error) {
+	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 {
+		return nil, fmt.Errorf("hub: limits must be positive: %+v", l)
 	}
-	return &Hub{limits: l, rooms: map[string]*Room{}}, nil
+	h := &Hub{limits: l, policyOf: policyOf, rooms: map[string]*Room{}}
+	h.backlog.limit = l.Total
+	return h, nil
 }
 
 // Rooms is the number of rooms at this moment.

@@ -25,20 +25,32 @@ func read(c *cursor, step int) []byte {
 	}
 }
 
-func newLog(backlog int64) *log {
+// A plainLog is a log of one track.
+type plainLog struct {
+	*log
+	t *track
+}
+
+func newLog(backlog int64) plainLog {
 	l := new(log)
 	l.init(backlog)
-	return l
+	l.enter(&l.tracks[Plain])
+	return plainLog{l, &l.tracks[Plain]}
+}
+
+func (l plainLog) append(head, payload []byte) uint64 {
+	seq, _ := l.log.append(&Message{Plain: Frame{head, payload}}, 0, new([numTracks]*segment))
+	return seq
 }
 
 func TestLogGivesEveryCursorTheSameBytesInOrder(t *testing.T) {
 	for _, step := range []int{1, 2, 3, 7, 64, 1 << 20} {
 		l := newLog(1 << 20)
-		c := l.cursorAtEnd()
+		c := l.t.atEnd()
 		var want []byte
 		for i := range 3000 {
 			frame := bytes.Repeat([]byte{byte(i)}, 1+i%90)
-			if seq := l.append(frame[:1], frame[1:], nil); seq != uint64(i+1) {
+			if seq := l.append(frame[:1], frame[1:]); seq != uint64(i+1) {
 				t.Fatalf("frame %d has number %d", i, seq)
 			}
 			want = append(want, frame...)
@@ -46,8 +58,8 @@ func TestLogGivesEveryCursorTheSameBytesInOrder(t *testing.T) {
 		if got := read(&c, step); !bytes.Equal(got, want) {
 			t.Fatalf("step %d: read %d bytes, want %d, or they differ", step, len(got), len(want))
 		}
-		if c.position() != l.end.Load() || c.seq() != l.next {
-			t.Errorf("step %d: cursor at %d, frame %d; log ends at %d, frame %d", step, c.position(), c.seq(), l.end.Load(), l.next)
+		if c.position() != l.t.end.Load() || c.seq() != l.next {
+			t.Errorf("step %d: cursor at %d, frame %d; log ends at %d, frame %d", step, c.position(), c.seq(), l.t.end.Load(), l.next)
 		}
 	}
 }
@@ -55,9 +67,9 @@ func TestLogGivesEveryCursorTheSameBytesInOrder(t *testing.T) {
 func TestCursorKnowsFrameEdgesAtEveryOffset(t *testing.T) {
 	l := newLog(1 << 20)
 	sizes := []int{5, 1, 9, 2, 2, 30}
-	start := l.cursorAtEnd()
+	start := l.t.atEnd()
 	for _, n := range sizes {
-		l.append(nil, make([]byte, n), nil)
+		l.append(nil, make([]byte, n))
 	}
 	start.pending() // leaves the empty first segment
 	total := 49
@@ -87,9 +99,9 @@ func TestLogHoldsNoMoreThanBacklogAndASegment(t *testing.T) {
 			const backlog = 1 << 20
 			l := newLog(backlog)
 			for range 3 * backlog / size {
-				l.append(nil, make([]byte, size), nil)
+				l.append(nil, make([]byte, size))
 				var held int64
-				for s := l.oldest.Load(); s != nil; s = s.next.Load() {
+				for s := l.t.oldest.Load(); s != nil; s = s.next.Load() {
 					held += s.size()
 				}
 				if held != l.held {
@@ -99,7 +111,7 @@ func TestLogHoldsNoMoreThanBacklogAndASegment(t *testing.T) {
 					t.Fatalf("the log holds %d bytes, more than %d", held, bound)
 				}
 			}
-			if l.oldest.Load().base == 0 {
+			if l.t.oldest.Load().base == 0 {
 				t.Error("nothing was ever dropped")
 			}
 		})
@@ -112,20 +124,20 @@ func TestLogDropsNothingWithinItsBacklog(t *testing.T) {
 	const backlog = 64 << 10
 	l := newLog(backlog)
 	for range 5000 {
-		l.append(nil, make([]byte, 100), nil)
-		if dropped := l.oldest.Load().base; dropped > 0 && l.end.Load()-dropped < backlog*3/4 {
-			t.Fatalf("only %d bytes are retained", l.end.Load()-dropped)
+		l.append(nil, make([]byte, 100))
+		if dropped := l.t.oldest.Load().base; dropped > 0 && l.t.end.Load()-dropped < backlog*3/4 {
+			t.Fatalf("only %d bytes are retained", l.t.end.Load()-dropped)
 		}
 	}
 }
 
 func TestLogGivesAFrameLargerThanASegmentItsOwn(t *testing.T) {
 	l := newLog(1 << 20)
-	c := l.cursorAtEnd()
-	l.append(nil, []byte("before"), nil)
+	c := l.t.atEnd()
+	l.append(nil, []byte("before"))
 	big := bytes.Repeat([]byte("x"), 500_000)
-	l.append(nil, big, nil)
-	l.append(nil, []byte("after"), nil)
+	l.append(nil, big)
+	l.append(nil, []byte("after"))
 	if got := read(&c, 4096); string(got) != "before"+string(big)+"after" {
 		t.Fatalf("read %d bytes", len(got))
 	}
@@ -133,17 +145,17 @@ func TestLogGivesAFrameLargerThanASegmentItsOwn(t *testing.T) {
 
 func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 	l := newLog(1 << 20)
-	c := l.cursorAtEnd()
-	l.append(nil, []byte("one"), nil)
+	c := l.t.atEnd()
+	l.append(nil, []byte("one"))
 	read(&c, 100)
 	l.rest()
 	if l.held != 0 {
 		t.Errorf("a resting log holds %d bytes", l.held)
 	}
-	if p := c.pending(); len(p) != 0 || c.seg != l.tail {
+	if p := c.pending(); len(p) != 0 || c.seg != l.t.tail {
 		t.Errorf("an even cursor has %q pending or did not move off the old segment", p)
 	}
-	if seq := l.append(nil, []byte("two"), nil); seq != 2 {
+	if seq := l.append(nil, []byte("two")); seq != 2 {
 		t.Errorf("numbers begin anew at %d", seq)
 	}
 	if got := read(&c, 100); string(got) != "two" {
@@ -162,7 +174,7 @@ func TestLogReadersMissNothingWhileItGrows(t *testing.T) {
 	}
 	var readers sync.WaitGroup
 	for id := range 3 {
-		c := l.cursorAtEnd()
+		c := l.t.atEnd()
 		readers.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(id), 7))
 			next, offset := 0, 0
@@ -190,7 +202,7 @@ func TestLogReadersMissNothingWhileItGrows(t *testing.T) {
 		for j := range frame {
 			frame[j] = byte(i)
 		}
-		l.append(frame[:3], frame[3:], nil)
+		l.append(frame[:3], frame[3:])
 	}
 	readers.Wait()
 }

@@ -2,16 +2,26 @@ package hub
 
 import "time"
 
-// movingFor is how long a member that was refused counts as moving after it last took bytes; from then on it is stalled.
-const movingFor = time.Second
+const (
+	// movingFor is how long a member that was refused counts as moving after it last took bytes; from then on it is stalled.
+	movingFor = time.Second
+	// slowAfter is how long a blocked member may be further behind than half of the backlog before it counts as slow, which
+	// is said before anything is cut.
+	slowAfter = 10 * time.Second
+)
 
 // A Sink is the client behind a Member. Its methods are called on the member's loop, and may make the member leave.
 type Sink interface {
 	// Flush writes Pending until the member's Position is upto, a write is refused, or the turn's budget is spent.
 	Flush(upto int64)
-	// Overtaken says that the log has dropped what the member still had to send, except rest: the remaining bytes of
-	// the frame that is partly sent, or nil. The member has left its room. rest is shared and must not be changed.
-	Overtaken(rest []byte)
+	// Overtaken says that the log has dropped what the member still had to send. rest is what is left of the frame that is
+	// partly sent; it goes out before anything else. A member that has left its room is to be closed then (Disconnect), one
+	// that is still in it goes on from where the room's policy has put it.
+	Overtaken(rest Rest)
+	// Lagging says that the member has become slow, and that it is even again.
+	Lagging(isSlow bool)
+	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be released.
+	Abort()
 	// Resume says that the room the member waited for with AwaitRoom has room again.
 	Resume()
 }
@@ -27,9 +37,14 @@ type Member struct {
 	cursor    cursor
 	sink      Sink
 	took      time.Duration // when it was refused or last took bytes while blocked
+	beyond    time.Duration // since when it is further behind than half of the backlog; zero: it is not
 	place     int32         // index among the branch's members
 	isBlocked bool
 	isWaiting bool // among the branch's waiting publishers
+	isSlow    bool // beyond for slowAfter, and not even since
+	// isSkipping: overtaken under Latest, and its client has not taken bytes since
+	isSkipping bool
+	isReady    bool // among the branch's ready members
 }
 
 // IsIn reports whether m is in a room.
@@ -38,9 +53,9 @@ func (m *Member) IsIn() bool { return m.branch != nil }
 // Room is the room m is in.
 func (m *Member) Room() *Room { return m.branch.room }
 
-// Publish sends one frame, given in two parts, to everybody in m's room, m included, and returns its number there.
-func (m *Member) Publish(head, payload []byte) uint64 {
-	return m.branch.room.Publish(m.branch.fan, head, payload)
+// Publish sends a message to everybody in m's room, m included, and returns its number there. now is the loop's clock.
+func (m *Member) Publish(now time.Duration, msg *Message) uint64 {
+	return m.branch.room.Publish(m.branch.fan, now, msg)
 }
 
 // AwaitRoom puts m among those who are told by Resume when the room is no longer full. False means that it is not full.
@@ -57,6 +72,7 @@ func (m *Member) Leave() {
 	if m.branch == nil {
 		return
 	}
+	m.isSlow, m.isSkipping, m.isReady = false, false, false // It goes, it does not recover.
 	if m.isBlocked {
 		m.unblock()
 	}
@@ -75,16 +91,31 @@ func (m *Member) Pending() []byte { return m.cursor.pending() }
 // bytes may go out.
 func (m *Member) RestOfFrame() int { return m.cursor.restOfFrame() }
 
-// Position is m's place in the room's stream, in bytes.
+// Position is m's place in its track of the room's stream, in bytes.
 func (m *Member) Position() int64 { return m.cursor.position() }
 
-// End is the position behind the last message published in m's room.
-func (m *Member) End() int64 { return m.branch.room.log.end.Load() }
+// End is the position behind the last message published in m's room, in m's track.
+func (m *Member) End() int64 { return m.branch.track.end.Load() }
 
-// Lag is how far m is behind the log's end, in messages and bytes.
-func (m *Member) Lag() (messages uint64, bytes int64) {
+// Track is the encoding that m reads.
+func (m *Member) Track() Track { return m.branch.room.log.idOf(m.branch.track) }
+
+// A Lag is how far a member is behind its room.
+type Lag struct {
+	Messages uint64        // one that is partly sent included
+	Bytes    int64         // of its track
+	Age      time.Duration // of the oldest message it has to send, or of one up to stampEvery-1 before it; zero when even
+}
+
+// Lag returns how far m is behind at the time now, in constant time.
+func (m *Member) Lag(now time.Duration) Lag {
+	pending := len(m.cursor.pending()) // Moves the cursor off a finished segment.
 	s := m.branch.room.Stats()
-	return s.Next - m.cursor.seq(), s.End - m.cursor.position()
+	lag := Lag{Messages: s.Next - m.cursor.seq(), Bytes: s.End[m.Track()] - m.cursor.position()}
+	if pending > 0 {
+		lag.Age = max(0, now-m.cursor.stamp()) // The publisher's loop may count its pauses a little differently.
+	}
+	return lag
 }
 
 // Sent moves m on by n bytes that the kernel took, and returns how many messages that completed.
@@ -99,12 +130,26 @@ func (m *Member) Sent(n int, now time.Duration) (messages int) {
 	return messages
 }
 
+// Moved says that m's client took bytes that are not the room's.
+func (m *Member) Moved(now time.Duration) { m.took = now }
+
 // Refused says that the kernel did not take all of what it was given: m is blocked until it is even again.
 func (m *Member) Refused(now time.Duration) {
 	if !m.isBlocked {
 		m.isBlocked = true
 		m.took = now
 		m.branch.blocked.Add(1)
+		m.branch.fan.stats.Blocked++
+	}
+}
+
+// Ready says that m, which is blocked, may write again: its client takes bytes, or its turn's budget was spent before the
+// kernel refused. The loop's next Flush lets it, in turns of rooms.
+func (m *Member) Ready() {
+	if !m.isReady {
+		m.isReady = true
+		m.branch.ready.push(m)
+		m.branch.fan.enqueue(m.branch)
 	}
 }
 
@@ -114,11 +159,36 @@ func (m *Member) IsBlocked() bool { return m.isBlocked }
 // Took is when m was refused, or last took bytes while blocked.
 func (m *Member) Took() time.Duration { return m.took }
 
+// Judge looks whether m has become slow. The hub does so in each sweep; m's client calls it when SlowAt has come, in case
+// its room is quiet.
+func (m *Member) Judge(now time.Duration) {
+	switch {
+	case !m.isBlocked || m.End()-m.Position() <= m.branch.room.hub.limits.Backlog/2:
+		m.beyond = 0
+	case m.beyond == 0:
+		m.beyond = max(now, 1)
+	case !m.isSlow && now-m.beyond >= slowAfter:
+		m.isSlow = true
+		m.branch.fan.stats.Slow++
+		m.sink.Lagging(true)
+	}
+}
+
+// SlowAt is when m becomes slow unless it catches up; false: it is not about to.
+func (m *Member) SlowAt() (time.Duration, bool) {
+	return m.beyond + slowAfter, m.beyond > 0 && !m.isSlow
+}
+
 func (m *Member) unblock() {
-	m.isBlocked = false
+	m.isBlocked, m.beyond = false, 0
+	if m.isSlow {
+		m.isSlow = false
+		m.branch.fan.stats.Recovered++
+		m.sink.Lagging(false)
+	}
 	m.branch.blocked.Add(-1)
 	if m.branch.room.IsFull() {
-		m.branch.fan.enqueue(m.branch) // It may be the one the brake waited for: count anew at the end of this tick.
+		m.branch.fan.call(m.branch) // It may be the one the brake waited for: count anew at the end of this tick.
 	}
 }
 

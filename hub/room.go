@@ -3,26 +3,33 @@ package hub
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// A Room is a log and the members that read it, kept in branches: one for each loop that has members. Its methods may be
-// called from any goroutine.
+// A Room is a log and the members that read it, kept in branches: one for each loop and track that has members. Its methods may
+// be called from any goroutine.
 type Room struct {
-	hub  *Hub
-	name string
+	hub    *Hub
+	name   string
+	policy Policy
 
 	mu       sync.Mutex
 	log      log
-	branches []*branch // one per loop with members, in the order they came
+	branches []*branch // in the order they came
 	members  int
 	isClosed bool // the last member left: whoever still holds the room looks it up anew
 	isWarm   bool // on some fanout's list of rooms whose memory to reclaim
 
-	isFull atomic.Bool // the brake: publishers wait. Written under mu, read without.
+	isFull atomic.Bool   // the brake: publishers wait. Written under mu, read without.
+	uses   atomic.Uint32 // a bit for each open track. Written under mu, read without.
+
+	// Guarded by the hub's backlog.
+	spendable int64 // bytes the room could drop
+	heapIndex int   // its place among the rooms that could drop something
 }
 
 func newRoom(h *Hub, name string) *Room {
-	r := &Room{hub: h, name: name}
+	r := &Room{hub: h, name: name, policy: h.policyOf(name)}
 	r.log.init(h.limits.Backlog)
 	return r
 }
@@ -34,63 +41,98 @@ func (r *Room) Name() string { return r.name }
 // further behind than the publish window. A publisher that asks before each message overshoots by one at most.
 func (r *Room) IsFull() bool { return r.isFull.Load() }
 
+// Uses reports whether a member reads that track, so that it is worth a publisher's while to encode for it.
+func (r *Room) Uses(t Track) bool { return r.uses.Load()&(1<<t) != 0 }
+
 // RoomStats describe a room at one moment.
 type RoomStats struct {
 	Members int
-	Held    int64  // bytes of memory the log retains
-	Next    uint64 // sequence number of the next message
-	End     int64  // bytes ever published
+	Held    int64            // bytes of memory the log retains, all tracks together
+	Next    uint64           // number of the next message
+	End     [numTracks]int64 // bytes ever published, by track
 }
 
 // Stats returns the room's figures.
 func (r *Room) Stats() RoomStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return RoomStats{Members: r.members, Held: r.log.held, Next: r.log.next, End: r.log.end.Load()}
+	s := RoomStats{Members: r.members, Held: r.log.held, Next: r.log.next}
+	for t := range s.End {
+		s.End[t] = r.log.tracks[t].end.Load()
+	}
+	return s
 }
 
-// Publish appends one frame, given in two parts, and marks every loop that has members. It returns the message's sequence
-// number. by is the caller's own fanout, whose next Flush wakes the other loops; nil, for callers outside of all loops,
-// wakes them at once. Publish does not ask IsFull: callers do, before they take a message from its sender.
-func (r *Room) Publish(by *Fanout, head, payload []byte) uint64 {
+// Publish appends one message and marks every loop that has members. It returns the message's number. by is the caller's own
+// fanout, whose next Flush wakes the other loops; nil, for callers outside of all loops, wakes them at once. now is the
+// caller's clock, for telling the age of what waits. Publish does not ask IsFull: callers do, before they take a message from
+// its sender.
+func (r *Room) Publish(by *Fanout, now time.Duration, m *Message) uint64 {
 	// Memory is fetched and loops are woken without the lock: whoever waits for it is a loop that serves others.
-	var own *segment
-	if n := len(head) + len(payload); n > r.log.largest {
-		own = newSegment(n, 1)
-	}
-	outside := by == nil
-	if outside {
+	own := r.ownSegments(m)
+	isOutside := by == nil
+	if isOutside {
 		by = new(Fanout)
 	}
-	seq, spare := r.publish(by, own, head, payload)
-	if spare != nil {
-		r.keepSpare(spare.make())
+	seq, spares, isOver := r.publish(by, now, m, &own)
+	if spares != (spareSizes{}) {
+		r.keepSpares(&spares)
 	}
-	if outside {
+	if isOver {
+		r.hub.fit(by)
+	}
+	if isOutside {
 		by.wakeOwed()
 	}
 	return seq
 }
 
-func (r *Room) publish(by *Fanout, own *segment, head, payload []byte) (seq uint64, spare *segmentSize) {
+// spareSizes are those of the segments to make for later, by track.
+type spareSizes [numTracks]segmentSize
+
+// ownSegments makes those for frames larger than grown segments are.
+func (r *Room) ownSegments(m *Message) (own [numTracks]*segment) {
+	for t := range own {
+		if n := m.frame(Track(t)).len(); n > r.log.largest && r.Uses(Track(t)) {
+			own[t] = newSegment(n, 1)
+		}
+	}
+	return own
+}
+
+func (r *Room) publish(by *Fanout, now time.Duration, m *Message, own *[numTracks]*segment) (seq uint64, spares spareSizes, isOver bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seq = r.log.append(head, payload, own)
+	seq, hasMoved := r.log.append(m, now, own)
 	for _, b := range r.branches {
 		b.mark(by)
 	}
 	if !r.isFull.Load() && r.mustWait() {
 		r.isFull.Store(true)
 	}
-	return seq, r.log.wantsSpare()
+	if hasMoved {
+		isOver = r.hub.backlog.set(r, r.log.spendable())
+	}
+	for t := range spares {
+		spares[t] = r.log.tracks[t].wantsSpare(r.log.largest)
+	}
+	return seq, spares, isOver
 }
 
-// keepSpare leaves the next segment ready for whoever fills the present one.
-func (r *Room) keepSpare(s *segment) {
+// keepSpares leaves the next segments ready for whoever fills the present ones.
+func (r *Room) keepSpares(sizes *spareSizes) {
+	var made [numTracks]*segment
+	for i, size := range sizes {
+		if size.bytes > 0 {
+			made[i] = size.make()
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.log.spare == nil && len(r.log.tail.data) > 0 {
-		r.log.spare = s
+	for i, s := range made {
+		if t := &r.log.tracks[i]; s != nil && t.isOpen() && t.spare == nil && len(t.tail.data) > 0 {
+			t.spare = s
+		}
 	}
 }
 
@@ -98,10 +140,9 @@ func (r *Room) keepSpare(s *segment) {
 // whose turn has not come are our own debt, and for the majority of those that are even, waiting, or blocked but moving.
 // Members that have stopped reading count on neither side. The caller holds the lock.
 func (r *Room) mustWait() bool {
-	end := r.log.end.Load()
-	oldest := r.log.oldest.Load().base
 	crowd, late := 0, 0
 	for _, b := range r.branches {
+		end, oldest := b.track.end.Load(), b.track.oldest.Load().base
 		if end-b.swept > r.hub.limits.Window || oldest-b.answered > 2*int64(r.log.largest) {
 			return true
 		}
@@ -113,25 +154,29 @@ func (r *Room) mustWait() bool {
 
 // join makes m a member behind the last frame published: a publish either precedes the join or sees the member's branch.
 // False means that the room was closed meanwhile.
-func (r *Room) join(f *Fanout, m *Member) bool {
+func (r *Room) join(f *Fanout, id Track, m *Member) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isClosed {
 		return false
 	}
-	b := r.branchOf(f)
+	t := &r.log.tracks[id]
+	r.log.enter(t)
+	r.uses.Store(r.uses.Load() | 1<<id)
+	b := r.branchOf(f, t)
 	if b == nil {
-		b = &branch{room: r, fan: f, swept: r.log.end.Load(), answered: r.log.oldest.Load().base}
+		b = &branch{room: r, track: t, fan: f, swept: t.end.Load(), answered: t.oldest.Load().base}
 		r.branches = append(r.branches, b)
 	}
 	r.members++
 	m.branch = b
-	m.cursor = r.log.cursorAtEnd()
+	m.cursor = t.atEnd()
 	b.add(m)
 	return true
 }
 
-// leave ends m's membership, the branch with its last member, and the room with its last branch.
+// leave ends m's membership, the track with its last reader, the branch with its last member, and the room with its last
+// branch.
 func (r *Room) leave(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,6 +184,7 @@ func (r *Room) leave(m *Member) {
 	b.remove(m)
 	r.members--
 	if b.len() > 0 {
+		r.log.exit(b.track)
 		return
 	}
 	for i := range r.branches {
@@ -146,6 +192,11 @@ func (r *Room) leave(m *Member) {
 			r.branches = append(r.branches[:i], r.branches[i+1:]...)
 			break
 		}
+	}
+	r.log.exit(b.track)
+	if !b.track.isOpen() {
+		r.uses.Store(r.uses.Load() &^ (1 << r.log.idOf(b.track)))
+		r.hub.backlog.set(r, r.log.spendable())
 	}
 	if len(r.branches) == 0 {
 		r.isClosed = true
@@ -155,9 +206,9 @@ func (r *Room) leave(m *Member) {
 	r.release(b.fan)
 }
 
-func (r *Room) branchOf(f *Fanout) *branch {
+func (r *Room) branchOf(f *Fanout, t *track) *branch {
 	for _, b := range r.branches {
-		if b.fan == f {
+		if b.fan == f && b.track == t {
 			return b
 		}
 	}
@@ -172,7 +223,7 @@ func (r *Room) report(b *branch, done *round) {
 	r.release(b.fan)
 	if !r.isWarm && r.log.held > 0 {
 		r.isWarm = true
-		b.fan.warm = append(b.fan.warm, warmRoom{room: r, end: -1})
+		b.fan.warm = append(b.fan.warm, warmRoom{room: r})
 	}
 }
 
@@ -201,29 +252,30 @@ func (r *Room) await(m *Member) bool {
 	return true
 }
 
-// cool gives the log's memory back if nothing was published since the position end and every member is even. It reports
-// whether the room needs no further visit, and the position to compare with at the next.
-func (r *Room) cool(end int64, by *Fanout) (done bool, at int64) {
+// cool gives the log's memory back if nothing was published since the last look, when next was the number to come, and every
+// member is even. It reports whether the room needs no further visit, and the number to compare with at the next.
+func (r *Room) cool(next uint64, by *Fanout) (done bool, now uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at = r.log.end.Load()
+	now = r.log.next
 	if r.isClosed {
-		return true, at
+		return true, now
 	}
-	if at != end || !r.isEven(at) {
-		return false, at
+	if now != next || !r.isEven() {
+		return false, now
 	}
 	r.log.rest()
+	r.hub.backlog.set(r, 0)
 	r.isWarm = false
 	for _, b := range r.branches {
 		b.mark(by) // Their cursors still hold the old segment; a sweep moves them off it.
 	}
-	return true, at
+	return true, now
 }
 
-func (r *Room) isEven(end int64) bool {
+func (r *Room) isEven() bool {
 	for _, b := range r.branches {
-		if b.swept != end || b.blocked.Load() > 0 {
+		if b.swept != b.track.end.Load() || b.blocked.Load() > 0 {
 			return false
 		}
 	}

@@ -24,8 +24,15 @@ type Config struct {
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
 	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
-	RoomBacklog        Size `help:"What a room keeps for clients that have fallen behind. A client further behind is closed with 4008. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Limits"`
-	PublishWindow      Size `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together. Beyond it the largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+
+	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
+	RoomBacklog   Size       `help:"What a room keeps for clients that have fallen behind. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Slow clients"`
+	BacklogMemory Size       `help:"What all rooms may keep together. Beyond it the largest drops its oldest first." default:"512MiB" placeholder:"SIZE" group:"Slow clients"`
+	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients in the middle of them. Beyond it whoever has been there for longest is cut." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
+	PublishWindow Size       `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Slow clients"`
+	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
+	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
 
 	HandshakeTimeout time.Duration `help:"From accepting a connection to the end of its request head." default:"10s" group:"Timeouts"`
 	PingInterval     time.Duration `help:"Silence after which a client is pinged." default:"30s" group:"Timeouts"`
@@ -33,6 +40,10 @@ type Config struct {
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
 	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
 	DrainTimeout     time.Duration `help:"On SIGTERM and SIGINT: how long clients have to go before the gateway exits." default:"10s" group:"Timeouts"`
+
+	Room        []roomRule `help:"What is different in rooms whose names match, as 'ticker.*=latest' or 'logs.*=skip,plain': another slow policy, or plain for no compression. * stands for anything; of several that match the first one counts. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
+	Compress    bool       `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
+	CompressMin Size       `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
 
 	LogFormat string `help:"text or json." enum:"text,json" default:"text" group:"Logging"`
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
@@ -47,7 +58,7 @@ type Config struct {
 // readBudget and writeBudget bound what one connection moves in one turn, in bytes: a fast one must not keep the others of
 // its loop waiting for longer than it takes to copy this much.
 const (
-	readBudget  = 64 << 10
+	readBudget  = readBufferSize
 	writeBudget = 64 << 10
 )
 
@@ -82,6 +93,23 @@ func (c *Config) prepare() error {
 	if c.RoomBacklog < c.MaxMessage+wsproto.MaxServerHeader {
 		refuse("--room-backlog %v: must exceed --max-message %v, or the largest message could never be delivered", c.RoomBacklog, c.MaxMessage)
 	}
+	for _, m := range []struct {
+		flag  string
+		value Size
+		least Size
+		why   string
+	}{
+		{"backlog-memory", c.BacklogMemory, c.RoomBacklog, "--room-backlog"},
+		{"pinned-memory", c.PinnedMemory, c.MaxMessage, "--max-message"},
+		{"assembly-memory", c.AssemblyMemory, 2 * c.MaxMessage * Size(c.Loops), "twice --max-message for each loop"},
+	} {
+		if m.value < m.least {
+			refuse("--%s %v: must be at least %s, %v", m.flag, m.value, m.why, m.least)
+		}
+	}
+	if c.UnsentBuffer > math.MaxInt32 || c.SendBuffer > math.MaxInt32/2 {
+		refuse("--unsent-buffer %v, --send-buffer %v: must be less than 1GiB", c.UnsentBuffer, c.SendBuffer)
+	}
 	if c.PublishWindow < 1 || c.PublishWindow > c.RoomBacklog {
 		refuse("--publish-window %v: must be 1 byte to --room-backlog %v", c.PublishWindow, c.RoomBacklog)
 	}
@@ -108,7 +136,10 @@ func (c *Config) prepare() error {
 }
 
 func (c *Config) limits() hub.Limits {
-	return hub.Limits{Backlog: int64(c.RoomBacklog), Window: int64(c.PublishWindow)}
+	return hub.Limits{
+		Backlog: int64(c.RoomBacklog), Window: int64(c.PublishWindow),
+		Total: int64(c.BacklogMemory), Pinned: int64(c.PinnedMemory),
+	}
 }
 
 // A Size is a number of bytes, written plainly or with a unit: 65536, 64KiB, 64K, 1MiB, 1MB.

@@ -44,6 +44,7 @@ type conn struct {
 	in     *inbound // input that waits for more, or for the room
 	out    *outbox  // bytes of its own that wait for the kernel
 	end    *farewell
+	meter  *meter        // what it inflated lately; nil before it sent anything compressed
 	heard  time.Duration // when it last showed life: sent bytes, or took some
 	pinged time.Duration // when it was pinged and has not been heard since; zero: never
 	fd     int32
@@ -58,8 +59,9 @@ type conn struct {
 type inbound struct {
 	head    []byte // an incomplete request head
 	scanned int    // how much of head has been searched for its end
-	stash   []byte // frames read but not decoded, because the room was full
+	stash   []byte // frames read but not decoded, because the room was full; a read buffer of them at most
 	decoder wsproto.Decoder
+	held    int // bytes that the worker counts as this connection's share of --assembly-memory
 }
 
 // OnEvent implements reactor.Source.
@@ -68,7 +70,7 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 		c.onTimer()
 	}
 	if ev.Writable() && c.state != dead {
-		c.write()
+		c.writable()
 	}
 	if ev.Readable() && c.state != dead {
 		c.read(ev.Error())
@@ -102,6 +104,9 @@ func (c *conn) fill(failed bool) {
 			return
 		}
 		c.heard = c.w.loop.Now()
+		if c.meter != nil {
+			c.meter.read(n)
+		}
 		if !c.consume(c.w.buf[:n]) {
 			return
 		}
@@ -123,10 +128,15 @@ func (c *conn) consume(p []byte) bool {
 	return false
 }
 
-// decode turns bytes into messages until p is used up or the room is full.
+// decode turns bytes into messages until p is used up, the room is full, or what was inflated spends the turn's budget.
 func (c *conn) decode(p []byte) bool {
 	d := c.decoder()
-	for {
+	for budget := c.w.cfg.ReadBudget; ; {
+		if len(p) > 0 && budget <= 0 {
+			c.keep(d, p)
+			c.w.loop.Requeue(c.token, reactor.Readable)
+			return false
+		}
 		if len(p) > 0 && c.mustPause() {
 			c.keep(d, p)
 			return false
@@ -143,6 +153,14 @@ func (c *conn) decode(p []byte) bool {
 			return true
 		}
 		p = p[n:]
+		if msg.Compressed {
+			budget -= len(msg.Payload)
+			if !c.mayInflate(len(msg.Payload)) {
+				d.Release()
+				c.close(closedInflation)
+				return false
+			}
+		}
 		if !c.handle(msg) {
 			d.Release()
 			return false
@@ -155,13 +173,14 @@ func (c *conn) decoder() *wsproto.Decoder {
 	if c.in != nil {
 		return &c.in.decoder
 	}
+	c.w.decoder.Deflate = c.member.Track() == hub.Deflated
 	return &c.w.decoder
 }
 
 // keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to wait.
 func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 	if d.Idle() && len(stash) == 0 {
-		c.in = nil
+		c.dropInput()
 		return
 	}
 	if c.in == nil {
@@ -169,6 +188,17 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.w.decoder = c.w.newDecoder()
 	}
 	c.in.stash = append([]byte(nil), stash...)
+	c.w.assembly.hold(c, c.in.decoder.Held()+len(c.in.stash))
+}
+
+// dropInput forgets what was read and could not be finished with.
+func (c *conn) dropInput() {
+	if c.in == nil {
+		return
+	}
+	c.w.assembly.hold(c, 0)
+	c.in.decoder.Release()
+	c.in = nil
 }
 
 // handle acts on one message and reports whether to go on.
@@ -176,8 +206,7 @@ func (c *conn) handle(m wsproto.Message) bool {
 	switch m.Op {
 	case wsproto.OpText, wsproto.OpBinary:
 		c.w.stats.Messages++
-		c.w.header = wsproto.AppendHeader(c.w.header[:0], m.Op, true, len(m.Payload))
-		c.member.Publish(c.w.header, m.Payload)
+		c.member.Publish(c.w.loop.Now(), c.w.encode(m, c.member.Room().Uses(hub.Deflated)))
 	case wsproto.OpPing:
 		c.pong(m.Payload)
 	case wsproto.OpClose:
@@ -190,6 +219,14 @@ func (c *conn) handle(m wsproto.Message) bool {
 		return false
 	}
 	return c.state == open
+}
+
+// mayInflate notes that n bytes were inflated, and reports whether that is within what a client may cost.
+func (c *conn) mayInflate(n int) bool {
+	if c.meter == nil {
+		c.meter = &meter{}
+	}
+	return c.meter.inflate(n, c.w.loop.Now())
 }
 
 // mustPause reports whether the connection has to wait for its room before it is read on. It is asked before each
@@ -217,8 +254,9 @@ func (c *conn) unstash() bool {
 	if c.state != open || c.in == nil || len(c.in.stash) == 0 {
 		return true
 	}
-	// In the worker's buffer, like all that is read: decoding unmasks in place, and what is left becomes a new stash.
-	return c.decode(c.w.buf[:copy(c.w.buf, c.in.stash)])
+	stash := c.in.stash // Decoded where it lies; what is left becomes a new one.
+	c.in.stash = nil
+	return c.decode(stash)
 }
 
 // onTimer looks at the deadline of the present state.
@@ -247,6 +285,7 @@ func (c *conn) checkLife() {
 		c.abort(closedStalled)
 		return
 	}
+	c.member.Judge(now)
 	if c.isPaused {
 		c.heard = now
 	}
@@ -275,6 +314,9 @@ func (c *conn) setTimer() {
 	}
 	if c.member.IsBlocked() {
 		due = min(due, c.member.Took()+cfg.StallTimeout)
+	}
+	if at, ok := c.member.SlowAt(); ok {
+		due = min(due, at)
 	}
 	c.w.loop.SetTimer(c.token, max(due-now, 1))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"sluice/hub"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -35,7 +36,7 @@ func (c *conn) closeWith(r closeReason, code wsproto.Code, text string) {
 	}
 	c.state = ending
 	c.end = &farewell{reason: r, code: code, text: text}
-	c.in, c.isPaused = nil, false
+	c.dropInput()
 	if c.member.IsIn() {
 		c.end.at = c.member.End()
 	}
@@ -88,24 +89,51 @@ func (c *conn) sayFarewell() {
 }
 
 // Overtaken implements hub.Sink: the log has dropped what the client still needed. It is owed the rest of the frame that is
-// partly sent, the Close frame, and nothing between them.
-func (c *conn) Overtaken(rest []byte) {
-	c.w.stats.Overtaken++
+// partly sent. Where its room's policy keeps it, it goes on behind that; otherwise the Close frame follows, and nothing between
+// them.
+func (c *conn) Overtaken(rest hub.Rest) {
+	if c.state == open && c.member.IsIn() {
+		c.owe(rest)
+		return
+	}
+	c.member.Leave()
 	if c.state == ending {
 		// It was to get everything published before it was closed, which is gone now.
 		c.end.isLast = true
 	} else {
 		c.state = ending
 		c.end = &farewell{reason: closedSlow, code: wsproto.CodeSlowConsumer, text: reasons[closedSlow].text, isLast: true}
-		c.in, c.isPaused = nil, false
+		c.dropInput()
 		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
 	}
-	last := wsproto.AppendClose(nil, wsproto.CodeSlowConsumer, reasons[closedSlow].text)
-	if c.out != nil {
-		last = append(c.out.bytes, last...) // Of which a part may be on its way. If rest is, these have not begun.
+	c.owe(rest)
+	if c.out == nil {
+		c.out = &outbox{}
 	}
-	c.out = &outbox{rest: rest, bytes: last, pongAt: -1}
+	// What is in the outbox may be on its way in part. If rest is, it has not begun.
+	c.out.bytes = wsproto.AppendClose(c.out.bytes, wsproto.CodeSlowConsumer, reasons[closedSlow].text)
+	c.out.pongAt = -1
 	c.write()
+}
+
+// owe puts rest in front of all that waits. An outbox that holds one already has nothing new to take: between the two of them
+// nothing of the log was sent.
+func (c *conn) owe(rest hub.Rest) {
+	if len(rest.Bytes()) == 0 {
+		return
+	}
+	if c.out == nil {
+		c.out = &outbox{pongAt: -1}
+	}
+	c.out.rest = rest
+}
+
+// Abort implements hub.Sink: what is kept of dropped frames takes too much memory, and this client's has been for longest.
+func (c *conn) Abort() { c.abort(closedPinned) }
+
+// Lagging implements hub.Sink.
+func (c *conn) Lagging(isSlow bool) {
+	c.w.log.Debug("slow client", "slow", isSlow, "room", c.member.Room().Name())
 }
 
 // discard drops what a client sends that we no longer listen to, and reports whether to read on.
@@ -140,10 +168,11 @@ func (c *conn) forget(r closeReason) {
 	}
 	c.state = dead
 	c.member.Leave()
-	if c.in != nil {
-		c.in.decoder.Release()
+	c.dropInput()
+	if c.out != nil {
+		c.out.rest.Release()
 	}
-	c.in, c.out, c.end = nil, nil, nil
+	c.out, c.end = nil, nil
 	c.w.stats.Closed[r]++
 	c.w.server.open.Add(-1)
 }

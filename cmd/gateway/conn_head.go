@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"sluice/hub"
 	"sluice/wsproto"
 )
 
@@ -19,7 +20,7 @@ func (c *conn) readHead(p []byte) bool {
 	case n > wsproto.MaxHeadBytes || n == 0 && len(p) >= wsproto.MaxHeadBytes:
 		return c.refuse(wsproto.RefuseHead(p))
 	case n > 0:
-		c.in = nil
+		c.dropInput()
 		return c.route(p, n)
 	}
 	if c.in == nil {
@@ -65,16 +66,25 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	if refusal := r.CheckUpgrade(); refusal != nil {
 		return refusal
 	}
+	deflate, refusal := r.CheckDeflate()
+	if refusal != nil {
+		return refusal
+	}
 	if !isRoomName(room) {
 		return wsproto.Refuse(wsproto.ReasonRoomName)
 	}
 	if origin := r.Header("Origin"); origin != nil && !c.w.cfg.origins.Allows(origin, r.Host) {
 		return wsproto.Refuse(wsproto.ReasonOrigin)
 	}
+	deflate = deflate && c.w.cfg.deflates(room)
 	c.state = open
 	c.w.stats.Upgrades++
-	c.w.fan.Join(room, &c.member, c)
-	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "", false)
+	track := hub.Plain
+	if deflate {
+		track = hub.Deflated
+	}
+	c.w.fan.Join(room, track, &c.member, c)
+	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "", deflate)
 	c.send(c.w.header)
 	if c.state == open {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"syscall"
 
+	"sluice/hub"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -12,13 +13,23 @@ import (
 // only while there are such. At most one of outbox and log is inside a frame: the outbox goes out at the log's frame
 // boundaries. Its bound is what one client can have due at a time: an answer, a ping, pongs up to pongsMax, a Close.
 type outbox struct {
-	rest   []byte // of the log's frame that was partly sent when the log dropped it; shared, goes first
+	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
 	bytes  []byte
 	pongAt int // where in bytes a pong that has not begun stands, or -1
 }
 
 // Flush implements hub.Sink.
 func (c *conn) Flush(upto int64) { c.writeUpTo(upto) }
+
+// writable goes on after a refused write. What waits for the room's bytes is left to the sweeps, which take rooms in turns: a
+// thousand members that become writable at once must not hold up everybody else.
+func (c *conn) writable() {
+	if c.member.IsIn() && c.member.IsBlocked() {
+		c.member.Ready()
+		return
+	}
+	c.write()
+}
 
 // write sends whatever waits, up to the room's end at this moment.
 func (c *conn) write() {
@@ -30,8 +41,7 @@ func (c *conn) write() {
 }
 
 // writeUpTo sends the outbox and the log up to the given position, in as few writes as there are contiguous stretches. It
-// stops when the kernel refuses, which arms Writable, or the turn's budget is spent: a blocked member is then visited again
-// in the next tick, another one by its room's sweep.
+// stops when the kernel refuses, which arms Writable, or the turn's budget is spent: its room's sweeps then come to it again.
 func (c *conn) writeUpTo(upto int64) {
 	if c.state == ending && c.member.IsIn() {
 		upto = min(upto, c.end.at)
@@ -45,7 +55,7 @@ func (c *conn) writeUpTo(upto int64) {
 		}
 		if budget <= 0 {
 			if c.member.IsBlocked() {
-				c.w.loop.Requeue(c.token, reactor.Writable)
+				c.member.Ready()
 			}
 			return
 		}
@@ -85,12 +95,17 @@ func (c *conn) writeLog(limit int) (n int, ok bool) {
 // writeOut sends the outbox and reports whether it is empty now.
 func (c *conn) writeOut() bool {
 	o := c.out
-	for len(o.rest)+len(o.bytes) > 0 {
-		next := &o.rest
-		if len(o.rest) == 0 {
-			next = &o.bytes
+	for {
+		next := o.rest.Bytes()
+		isRest := len(next) > 0
+		if !isRest {
+			next = o.bytes
 		}
-		n, err := c.t.Write(int(c.fd), *next)
+		if len(next) == 0 {
+			c.out = nil
+			return true
+		}
+		n, err := c.t.Write(int(c.fd), next)
 		if err != nil {
 			if errors.Is(err, syscall.EINTR) {
 				continue
@@ -99,13 +114,14 @@ func (c *conn) writeOut() bool {
 			return false
 		}
 		c.heard = c.w.loop.Now()
-		if next == &o.bytes {
-			o.pongAt -= n // Below zero: begun or sent.
+		c.member.Moved(c.heard)
+		if isRest {
+			o.rest.Sent(n)
+			continue
 		}
-		*next = (*next)[n:]
+		o.pongAt -= n // Below zero: begun or sent.
+		o.bytes = o.bytes[n:]
 	}
-	c.out = nil
-	return true
 }
 
 // refused handles a write that the kernel did not take whole. EAGAIN keeps the cursor and asks to be told when there is

@@ -190,7 +190,7 @@ func (w *worker) takeBack(fd int, read []byte) {
 		return
 	}
 	w.stats.Returned++
-	setOptions(w.kernel, fd) // Package net has set keep-alive times of its own.
+	w.cfg.setOptions(w.kernel, fd) // Package net has set keep-alive times of its own.
 	c.wasLent = true
 	w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
 	if c.consume(read) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -22,9 +23,10 @@ const (
 	// listener would be reported at every wait; an edge-triggered one would never be reported again.
 	acceptRetry = 250 * time.Millisecond
 
-	notSentLowat = 64 << 10 // bytes the kernel may hold unsent for one client
-	keepIdle     = 60       // seconds
-	userTimeout  = 30_000   // milliseconds after which unacknowledged bytes end a connection
+	keepIdle = 60 // seconds
+	// userTimeoutAfter is how much later than --stall-timeout the kernel itself gives up on a client that acknowledges nothing, a
+	// closing one among them.
+	userTimeoutAfter = 10 * time.Second
 )
 
 // A listener accepts connections on one loop and spreads them evenly over all.
@@ -70,7 +72,7 @@ func listenTCP(address string) (net.Listener, error) {
 }
 
 // descriptor duplicates the listener's descriptor for a loop, and sets the options that accepted connections inherit.
-func descriptor(l net.Listener, kernel reactor.Kernel) (int, error) {
+func (c *Config) descriptor(l net.Listener, kernel reactor.Kernel) (int, error) {
 	raw, err := l.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return -1, err
@@ -83,7 +85,7 @@ func descriptor(l net.Listener, kernel reactor.Kernel) (int, error) {
 		return -1, fmt.Errorf("duplicate the listener: %w", err)
 	}
 	if isTCP(l) {
-		setOptions(kernel, fd)
+		c.setOptions(kernel, fd)
 	}
 	return fd, nil
 }
@@ -92,7 +94,7 @@ func isTCP(l net.Listener) bool { return l.Addr().Network() == "tcp" }
 
 // setOptions sets what every TCP connection should have. On Linux accepted connections inherit it from their listener, which saves
 // five calls each; not every other system does so.
-func setOptions(kernel reactor.Kernel, fd int) {
+func (c *Config) setOptions(kernel reactor.Kernel, fd int) {
 	for _, o := range []struct {
 		option reactor.Option
 		value  int
@@ -100,10 +102,13 @@ func setOptions(kernel reactor.Kernel, fd int) {
 		{reactor.NoDelay, 1}, // a message right behind another waited 44 ms for an acknowledgement
 		{reactor.KeepAlive, 1},
 		{reactor.KeepIdle, keepIdle},
-		{reactor.NotSentLowat, notSentLowat},
-		{reactor.UserTimeout, userTimeout},
+		{reactor.NotSentLowat, int(c.UnsentBuffer)},
+		{reactor.SendBuffer, int(c.SendBuffer)},
+		{reactor.UserTimeout, int(min((c.StallTimeout + userTimeoutAfter).Milliseconds(), math.MaxInt32))},
 	} {
-		_ = kernel.SetOption(fd, o.option, o.value) // Each is an improvement; a system without one works without it.
+		if o.value > 0 {
+			_ = kernel.SetOption(fd, o.option, o.value) // Each is an improvement; a system without one works without it.
+		}
 	}
 }
 
@@ -170,7 +175,7 @@ func (l *listener) admit(fd int) {
 		return
 	}
 	if l.isTCP && runtime.GOOS != "linux" {
-		setOptions(l.w.kernel, fd)
+		l.w.cfg.setOptions(l.w.kernel, fd)
 	}
 	l.fds[l.next] = append(l.fds[l.next], fd)
 	l.next = (l.next + 1) % len(l.fds)

@@ -20,8 +20,8 @@ func TestAcceptedConnectionsCarryTheOptions(t *testing.T) {
 	lent.expectUpgrade()
 	want := map[int]int{
 		unix.TCP_NODELAY:       1,
-		unix.TCP_NOTSENT_LOWAT: notSentLowat,
-		unix.TCP_USER_TIMEOUT:  userTimeout,
+		unix.TCP_NOTSENT_LOWAT: 64 << 10,
+		unix.TCP_USER_TIMEOUT:  30_000,
 		unix.TCP_KEEPIDLE:      keepIdle,
 	}
 	seen := 0

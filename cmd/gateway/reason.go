@@ -12,6 +12,7 @@ const (
 	closedProtocol                        // it broke RFC 6455
 	closedTooBig                          // its message was larger than --max-message
 	closedNotUTF8                         // its text was not UTF-8
+	closedInflation                       // what it sent was made to be inflated
 	closedSlow                            // the room dropped what it still needed
 	closedStalled                         // it took none of its bytes for --stall-timeout
 	closedNoPong                          // it was silent and did not answer a ping
@@ -19,6 +20,8 @@ const (
 	closedRefused                         // its request was answered with an HTTP error
 	closedSilent                          // it never sent a request head
 	closedCloseTimeout                    // it did not take its last bytes within --close-timeout
+	closedPinned                          // it was stuck in a dropped frame for longest when those took more than --pinned-memory
+	closedAssembly                        // its unfinished message was the largest when those took more than --assembly-memory
 	closedLent                            // not closed: given to net/http
 	closeReasons                          // how many there are
 )
@@ -34,6 +37,7 @@ var reasons = [closeReasons]struct {
 	closedProtocol:     {"protocol", wsproto.CodeProtocolError, "protocol error"},
 	closedTooBig:       {"too_big", wsproto.CodeMessageTooBig, "message too big"},
 	closedNotUTF8:      {"not_utf8", wsproto.CodeInvalidPayload, "text is not UTF-8"},
+	closedInflation:    {"inflation", wsproto.CodePolicyViolation, "inflates too much"},
 	closedSlow:         {"slow_consumer", wsproto.CodeSlowConsumer, "slow consumer"},
 	closedStalled:      {"stalled", 0, ""},
 	closedNoPong:       {"no_pong", wsproto.CodeNoPong, "no answer to ping"},
@@ -41,6 +45,8 @@ var reasons = [closeReasons]struct {
 	closedRefused:      {"refused", 0, ""},
 	closedSilent:       {"silent", 0, ""},
 	closedCloseTimeout: {"close_timeout", 0, ""},
+	closedPinned:       {"pinned_memory", 0, ""},
+	closedAssembly:     {"assembly_memory", wsproto.CodeTryAgainLater, "out of memory for unfinished messages"},
 	closedLent:         {"lent", 0, ""},
 }
 

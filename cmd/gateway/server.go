@@ -37,7 +37,7 @@ type Server struct {
 // NewServer makes a gateway that does not listen yet. pages answers what is not a WebSocket. kernel is nil for the
 // operating system.
 func NewServer(cfg *Config, log *slog.Logger, pages http.Handler, kernel reactor.Kernel) (*Server, error) {
-	h, err := hub.New(cfg.limits())
+	h, err := hub.New(cfg.limits(), cfg.policyOf)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (s *Server) Listen(address string) error {
 	for _, l := range opened {
 		w := s.workers[len(s.listeners)%len(s.workers)]
 		s.listeners = append(s.listeners, l)
-		fd, err := descriptor(l, w.kernel)
+		fd, err := s.cfg.descriptor(l, w.kernel)
 		if err == nil {
 			if err = w.newListener(fd, isTCP(l)); err != nil {
 				_ = w.kernel.Close(fd)
@@ -176,6 +176,7 @@ func (s *Server) Final() Stats {
 func (w *worker) snapshot() Stats {
 	one := w.stats
 	one.Loop = w.loop.Stats()
+	one.Hub = w.fan.Stats()
 	return one
 }
 

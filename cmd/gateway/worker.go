@@ -10,8 +10,9 @@ import (
 	"sluice/wsproto"
 )
 
-// readBufferSize is what one read takes at most. One buffer serves all connections of a loop.
-const readBufferSize = 64 << 10
+// readBufferSize is what one read takes at most. One buffer serves all connections of a loop; a connection whose room is full in
+// the middle of it keeps what is left.
+const readBufferSize = 16 << 10
 
 // A worker is one loop and what its connections share. Everything in it belongs to the loop, but for server and log.
 type worker struct {
@@ -24,10 +25,15 @@ type worker struct {
 
 	buf     []byte          // what was read last
 	header  []byte          // a frame header or a control frame being made
+	message hub.Message     // the message being published, in …
 	request wsproto.Request // the head being judged
 	decoder wsproto.Decoder // for connections that hold no part of a message
 	ping    []byte
 	drain   *drain // set when the gateway stops
+
+	deflated       []byte // … these two, if it is deflated
+	deflatedHeader []byte
+	assembly       assembly
 
 	stats Stats
 }
@@ -39,9 +45,10 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	}
 	w := &worker{
 		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
-		fan:  s.hub.NewFanout(l.Wake),
-		buf:  make([]byte, readBufferSize),
-		ping: wsproto.AppendFrame(nil, wsproto.OpPing, nil),
+		fan:      s.hub.NewFanout(l.Wake),
+		buf:      make([]byte, readBufferSize),
+		ping:     wsproto.AppendFrame(nil, wsproto.OpPing, nil),
+		assembly: assembly{limit: int(s.cfg.AssemblyMemory) / s.cfg.Loops, conns: map[*conn]struct{}{}},
 	}
 	w.decoder = w.newDecoder()
 	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
@@ -91,8 +98,10 @@ type Stats struct {
 	Bytes          uint64 // of deliveries
 	Writes         uint64 // system calls that did it
 	Refused        uint64 // writes that the kernel did not take whole
+	Deflated       uint64 // messages that were deflated, each once for its room …
+	DeflatedFrom   uint64 // … their bytes before …
+	DeflatedTo     uint64 // … and after
 	Paused         uint64 // times a sender was not read on, because its room was full
-	Overtaken      uint64 // clients whose room dropped what they still needed
 	Lent           uint64 // connections given to net/http
 	Returned       uint64 // of those, back to ask for an upgrade
 	RegisterFailed uint64
@@ -102,6 +111,7 @@ type Stats struct {
 	Refusals       [wsproto.NumReasons]uint64
 	Closed         [closeReasons]uint64
 	Loop           reactor.Stats
+	Hub            hub.Stats
 }
 
 func (s *Stats) add(o *Stats) {
@@ -114,8 +124,10 @@ func (s *Stats) add(o *Stats) {
 		{&s.Bytes, &o.Bytes},
 		{&s.Writes, &o.Writes},
 		{&s.Refused, &o.Refused},
+		{&s.Deflated, &o.Deflated},
+		{&s.DeflatedFrom, &o.DeflatedFrom},
+		{&s.DeflatedTo, &o.DeflatedTo},
 		{&s.Paused, &o.Paused},
-		{&s.Overtaken, &o.Overtaken},
 		{&s.Lent, &o.Lent},
 		{&s.Returned, &o.Returned},
 		{&s.RegisterFailed, &o.RegisterFailed},
@@ -129,6 +141,7 @@ func (s *Stats) add(o *Stats) {
 	} {
 		*p.to += *p.from
 	}
+	s.Hub.Add(&o.Hub)
 	for i := range o.Refusals {
 		s.Refusals[i] += o.Refusals[i]
 	}

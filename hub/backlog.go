@@ -1,0 +1,99 @@
+package hub
+
+import (
+	"container/heap"
+	"sync"
+)
+
+// A backlog keeps what all rooms retain, their tails left out, within a limit: beyond it the room that retains most drops its
+// oldest segment. Rooms report when they gain or lose a segment, not for each message. It is safe for concurrent use;
+// its lock is taken with a room's held, never the other way round.
+type backlog struct {
+	limit int64
+
+	mu    sync.Mutex
+	total int64
+	rooms roomHeap // those that could drop something, the largest first
+}
+
+// set notes that r could drop so many bytes, and reports whether all together are too many. The caller holds r's lock.
+func (k *backlog) set(r *Room, bytes int64) (isOver bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.total += bytes - r.spendable
+	was := r.spendable
+	r.spendable = bytes
+	switch {
+	case was == 0 && bytes > 0:
+		heap.Push(&k.rooms, r)
+	case was > 0 && bytes == 0:
+		heap.Remove(&k.rooms, r.heapIndex)
+	case bytes > 0:
+		heap.Fix(&k.rooms, r.heapIndex)
+	}
+	return k.total > k.limit
+}
+
+// largest is the room to drop from, if all together are too many.
+func (k *backlog) largest() (*Room, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.total <= k.limit || len(k.rooms) == 0 {
+		return nil, false
+	}
+	return k.rooms[0], true
+}
+
+// Retained is how many bytes all rooms retain for members that have fallen behind, each room's newest segment left out.
+func (h *Hub) Retained() int64 {
+	h.backlog.mu.Lock()
+	defer h.backlog.mu.Unlock()
+	return h.backlog.total
+}
+
+// Pinned is how many bytes of dropped frames are kept for members in the middle of them.
+func (h *Hub) Pinned() int64 { return h.pinned.Load() }
+
+// fit drops from the largest rooms until all together retain no more than they may.
+func (h *Hub) fit(by *Fanout) {
+	for r, ok := h.backlog.largest(); ok; r, ok = h.backlog.largest() {
+		r.dropOldest(by)
+	}
+}
+
+// dropOldest drops one segment, because all rooms together retain too much.
+func (r *Room) dropOldest(by *Fanout) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.log.oldestTrack(); t != nil { // It may have dropped them itself meanwhile.
+		r.log.dropOldest(t)
+	}
+	r.hub.backlog.set(r, r.log.spendable())
+	for _, b := range r.branches {
+		b.mark(by) // Whoever stood there is overtaken, and nobody else may say so.
+	}
+}
+
+// roomHeap implements heap.Interface.
+type roomHeap []*Room
+
+func (h roomHeap) Len() int           { return len(h) }
+func (h roomHeap) Less(i, j int) bool { return h[i].spendable > h[j].spendable }
+func (h roomHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapIndex, h[j].heapIndex = i, j
+}
+
+func (h *roomHeap) Push(x any) {
+	r := x.(*Room)
+	r.heapIndex = len(*h)
+	*h = append(*h, r)
+}
+
+func (h *roomHeap) Pop() any {
+	old := *h
+	r := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return r
+}

@@ -1,0 +1,366 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// A model is a hub under random joins, leaves, publishes, partial writes, stalls and recoveries, beside what a naive reader of
+// DESIGN's contract expects of it. Everything is tiny, so that every bound is met.
+type model struct {
+	*fixture
+	t      *rapid.T
+	policy Policy
+	rooms  map[string]*story
+	all    []*listener
+	missed uint64 // messages that members had to skip
+}
+
+// A story is what was published in a room since it was made.
+type story struct {
+	room   *Room
+	frames [][numTracks][]byte // by number, from 1
+}
+
+// A listener is a member and what its client must see next.
+type listener struct {
+	*client
+	m       *model
+	story   *story
+	track   Track
+	next    uint64 // number of the frame that must come next
+	read    int    // bytes of got that were parsed
+	seen    int    // calls of Overtaken that were looked at
+	mayJump bool   // overtaken under Latest: the frame that comes next is whichever is the newest when it goes on
+
+}
+
+const (
+	modelBacklog = 4 << 10
+	modelWindow  = 1 << 10
+	modelTotal   = 6 << 10
+	modelPinned  = 700
+	frameHead    = 8 // 4 bytes of length, 4 of number
+)
+
+func newModel(t *rapid.T, policy Policy) *model {
+	m := &model{t: t, policy: policy, rooms: map[string]*story{}}
+	m.fixture = newFixture(t, Limits{Backlog: modelBacklog, Window: modelWindow, Total: modelTotal, Pinned: modelPinned})
+	m.fixture.policy = policy
+	m.now = time.Minute
+	for range rapid.SampledFrom([]int{0, 0, 40}).Draw(t, "good members") { // Enough for a round to end in its middle.
+		m.join(0, "a", Plain)
+	}
+	return m
+}
+
+func (m *model) join(fan int, room string, t Track) {
+	c := m.joinTrack(fan, room, t)
+	s := m.rooms[room]
+	if s == nil || s.room != c.Room() {
+		s = &story{room: c.Room()}
+		m.rooms[room] = s
+	}
+	m.all = append(m.all, &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1})
+}
+
+// frame is a whole frame with this number, of this many bytes; what it is filled with tells the tracks apart.
+func frame(seq uint64, size int, fill byte) []byte {
+	p := bytes.Repeat([]byte{fill ^ byte(seq)}, frameHead+size)
+	binary.BigEndian.PutUint32(p, uint32(len(p)))
+	binary.BigEndian.PutUint32(p[4:], uint32(seq))
+	return p
+}
+
+// publish sends a message from a member or, if that has none, from outside of all loops.
+func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
+	s := m.rooms[room]
+	if s == nil || s.room.Stats().Members == 0 {
+		return
+	}
+	if s.room.IsFull() {
+		if by != nil {
+			by.AwaitRoom()
+		}
+		return
+	}
+	seq := uint64(len(s.frames)) + 1
+	plain := frame(seq, size, 'p')
+	msg, both := &Message{Plain: Frame{plain[:frameHead], plain[frameHead:]}}, [numTracks][]byte{plain, plain}
+	if isDeflated {
+		short := frame(seq, size/3, 'd')
+		msg.Deflated = Frame{short[:frameHead], short[frameHead:]}
+		both[Deflated] = short
+	}
+	s.frames = append(s.frames, both)
+	var got uint64
+	if by != nil {
+		got = by.Publish(m.now, msg)
+	} else {
+		got = s.room.Publish(nil, m.now, msg)
+	}
+	if got != seq {
+		m.t.Fatalf("message %d got number %d", seq, got)
+	}
+}
+
+// look takes what came and befell the listener since the last look.
+func (l *listener) look() {
+	l.parse()
+	if l.overrun > l.seen {
+		l.seen = l.overrun
+		l.jump()
+	}
+}
+
+// parse holds the whole frames that came to the story.
+func (l *listener) parse() {
+	t := l.m.t
+	for {
+		p := l.got[l.read:]
+		if len(p) < frameHead || len(p) < int(binary.BigEndian.Uint32(p)) {
+			return
+		}
+		p = p[:binary.BigEndian.Uint32(p)]
+		seq := uint64(binary.BigEndian.Uint32(p[4:]))
+		if l.mayJump && seq > l.next {
+			l.m.missed += seq - l.next
+			l.next = seq
+		}
+		if seq != l.next {
+			t.Fatalf("message %d came in place of %d", seq, l.next)
+		}
+		l.mayJump = false
+		if want := l.story.frames[seq-1][l.track]; !bytes.Equal(p, want) {
+			t.Fatalf("message %d came with other bytes in track %d", seq, l.track)
+		}
+		l.next++
+		l.read += len(p)
+	}
+}
+
+// jump follows a member that was overtaken to where its policy says that it goes on.
+func (l *listener) jump() {
+	t := l.m.t
+	isInFrame := len(l.got) > l.read
+	if isInFrame != (len(l.rest.Bytes()) > 0) && !l.aborted {
+		t.Fatalf("in the middle of a frame: %v, and owed %d bytes", isInFrame, len(l.rest.Bytes()))
+	}
+	if l.m.policy == Disconnect {
+		if l.IsIn() {
+			t.Fatal("overtaken and still in its room")
+		}
+		return
+	}
+	if !l.IsIn() {
+		return // Given up since, for want of pinned memory.
+	}
+	if isInFrame {
+		// The frame it is in the middle of comes whole, then the gap.
+		l.got = append(l.got, l.rest.Bytes()...)
+		l.rest.Release()
+		if l.parse(); l.read != len(l.got) {
+			t.Fatal("the rest of a frame does not make it whole")
+		}
+	}
+	to := l.cursor.seq()
+	if to < l.next {
+		t.Fatalf("overtaken before message %d and moved to %d", l.next, to)
+	}
+	l.m.missed += to - l.next
+	l.next = to
+	l.mayJump = l.m.policy == Latest
+}
+
+// check holds the hub to its bounds.
+func (m *model) check() {
+	pins := map[*pin]bool{}
+	for _, l := range m.all {
+		l.look()
+		if l.rest.pin != nil {
+			pins[l.rest.pin] = true
+		}
+	}
+	var pinned int64
+	for p := range pins {
+		pinned += int64(len(p.frame))
+	}
+	if pinned != m.hub.Pinned() || pinned > modelPinned {
+		m.t.Fatalf("%d bytes are pinned, %d by the hub's count, the limit is %d", pinned, m.hub.Pinned(), modelPinned)
+	}
+	var sum Stats
+	for _, f := range m.fans {
+		sum.Add(&f.stats)
+	}
+	missed := sum.Missed
+	// Who is given up as soon as it was overtaken, or goes before the newest message is whole, has not told the model.
+	isExact := m.policy != Latest && sum.Unpinned == 0
+	if missed < m.missed || isExact && missed != m.missed {
+		m.t.Fatalf("%d messages were skipped, %d by the hub's count", m.missed, missed)
+	}
+	var spendable int64
+	for _, s := range m.rooms {
+		spendable += m.checkMemory(s.room)
+	}
+	if total := m.hub.Retained(); total != spendable || total > modelTotal {
+		m.t.Fatalf("rooms retain %d bytes, %d by the hub's count, the limit is %d", spendable, total, modelTotal)
+	}
+}
+
+// checkMemory counts what is reachable from the room's cursors.
+func (m *model) checkMemory(r *Room) (spendable int64) {
+	var held, reachable int64
+	for i := range r.log.tracks {
+		t := &r.log.tracks[i]
+		if !t.isOpen() {
+			continue
+		}
+		first := t.oldest.Load()
+		for s := first; s != nil; s = s.next.Load() {
+			held += s.size()
+			if s != t.tail {
+				spendable += s.size()
+			}
+		}
+		for _, l := range m.all {
+			if l.IsIn() && l.branch.track == t && l.cursor.seg.base < first.base {
+				first = l.cursor.seg
+			}
+		}
+		for s := first; s != nil; s = s.next.Load() {
+			reachable += s.size()
+		}
+	}
+	if held != r.log.held {
+		m.t.Fatalf("the room counts %d bytes and holds %d", r.log.held, held)
+	}
+	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for, and both tails.
+	if bound := int64(modelBacklog + modelWindow + 4*int(numTracks)*r.log.largest); reachable > bound {
+		m.t.Fatalf("%d bytes are reachable, more than %d", reachable, bound)
+	}
+	return spendable
+}
+
+func (m *model) pick() *listener {
+	in := slices.DeleteFunc(slices.Clone(m.all), func(l *listener) bool { return !l.IsIn() })
+	if len(in) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(in).Draw(m.t, "member")
+}
+
+func (m *model) actions() map[string]func(*rapid.T) {
+	room := rapid.SampledFrom([]string{"a", "a", "b"})
+	track := rapid.SampledFrom([]Track{Plain, Deflated})
+	publish := func(t *rapid.T) {
+		by := m.pick()
+		name := room.Draw(t, "room")
+		if by != nil && rapid.Bool().Draw(t, "inside") {
+			name = by.story.room.name
+		} else {
+			by = nil
+		}
+		for range rapid.IntRange(1, 8).Draw(t, "times") {
+			m.publish(name, by, rapid.IntRange(0, 500).Draw(t, "size"), rapid.Bool().Draw(t, "deflated"))
+		}
+	}
+	flush := func(t *rapid.T) {
+		step := rapid.SampledFrom([]time.Duration{0, time.Microsecond, time.Millisecond}).Draw(t, "clock")
+		m.fans[rapid.IntRange(0, 1).Draw(t, "loop")].Flush(func() time.Duration { m.now += step; return m.now })
+	}
+	return map[string]func(*rapid.T){
+		"publish":      publish,
+		"publish more": publish,
+		"flush":        flush,
+		"flush again":  flush,
+		"join": func(t *rapid.T) {
+			if len(m.all) < 80 {
+				m.join(rapid.IntRange(0, 1).Draw(t, "loop"), room.Draw(t, "room"), track.Draw(t, "track"))
+			}
+		},
+		"leave": func(t *rapid.T) {
+			if l := m.pick(); l != nil {
+				l.look()
+				l.rest.Release()
+				l.Leave()
+			}
+		},
+		"stall": func(t *rapid.T) {
+			if l := m.pick(); l != nil {
+				l.room = rapid.IntRange(0, 600).Draw(t, "bytes")
+			}
+		},
+		"open": func(t *rapid.T) {
+			if l := m.pick(); l != nil && l.IsBlocked() {
+				l.look()
+				l.open(rapid.SampledFrom([]int{-1, 1, 10, 300, 2000}).Draw(t, "bytes"))
+			}
+		},
+		"wait": func(t *rapid.T) {
+			m.now += rapid.SampledFrom([]time.Duration{time.Millisecond, 400 * time.Millisecond, 3 * time.Second}).Draw(t, "time")
+		},
+		"": func(*rapid.T) { m.check() },
+	}
+}
+
+// heal lets every client take whatever waits for it: all of them must come to the end of their rooms.
+func (m *model) heal() {
+	m.check()
+	for _, l := range m.all {
+		l.room = -1
+	}
+	for range 3 {
+		m.flush()
+		for _, l := range m.all {
+			if l.look(); l.IsIn() && l.IsBlocked() {
+				l.open(-1)
+			}
+		}
+		m.now += time.Second
+	}
+	m.flush()
+	m.check()
+	for _, l := range m.all {
+		if !l.IsIn() {
+			continue
+		}
+		if last := uint64(len(l.story.frames)); l.next != last+1 || l.IsBlocked() || l.read != len(l.got) {
+			m.t.Fatalf("a member waits for message %d of %d, blocked %v", l.next, last, l.IsBlocked())
+		}
+		if l.story.room.IsFull() || l.isWaiting {
+			m.t.Fatal("a room in which everybody is even makes its publishers wait")
+		}
+	}
+	if m.hub.Pinned() > 0 {
+		// Only members that were made to leave may still be owed something.
+		for _, l := range m.all {
+			l.rest.Release()
+		}
+		if n := m.hub.Pinned(); n != 0 {
+			m.t.Fatalf("%d bytes are pinned for nobody", n)
+		}
+	}
+	for _, l := range m.all {
+		l.Leave()
+	}
+	if n, kept := m.hub.Rooms(), m.hub.Retained(); n != 0 || kept != 0 {
+		m.t.Fatalf("%d rooms and %d retained bytes are left", n, kept)
+	}
+}
+
+func TestRoomAgainstANaiveModel(t *testing.T) {
+	for policy := range numPolicies {
+		t.Run(policy.String(), func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				m := newModel(t, policy)
+				t.Repeat(m.actions())
+				m.heal()
+			})
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package hub
+
+import "container/list"
+
+// A pin is a copy of a frame that the log has dropped while members were in the middle of it. Those of one loop that are stuck in
+// the same frame share it. It belongs to its fanout's loop.
+type pin struct {
+	fan     *Fanout
+	place   *list.Element // among the fanout's pins, oldest first
+	frame   []byte
+	holders map[*Member]struct{}
+}
+
+// A Rest is what is left of a frame that a member was in the middle of when its room dropped it. No other byte may go out
+// before it. The zero Rest is empty. It belongs to the member's loop.
+type Rest struct {
+	left []byte
+	pin  *pin
+	m    *Member
+}
+
+// Bytes is what has not been sent yet. It is shared and must not be changed.
+func (r *Rest) Bytes() []byte { return r.left }
+
+// Sent moves the rest on by n bytes that the kernel took, and gives it up when that was all.
+func (r *Rest) Sent(n int) {
+	if r.left = r.left[n:]; len(r.left) == 0 {
+		r.Release()
+	}
+}
+
+// Release gives the rest up: it was sent, or its client is gone.
+func (r *Rest) Release() {
+	p := r.pin
+	if p == nil {
+		return
+	}
+	delete(p.holders, r.m)
+	if len(p.holders) == 0 {
+		p.drop()
+	}
+	*r = Rest{}
+}
+
+// restFor copies what m has yet to send of the frame it is in the middle of. The frame is copied once in a round.
+func (b *branch) restFor(m *Member) Rest {
+	n := m.cursor.restOfFrame()
+	if n == 0 {
+		return Rest{}
+	}
+	c := m.cursor
+	id := frameID{c.seg, c.frame}
+	p := b.round.pins[id]
+	if p == nil || p.frame == nil {
+		p = b.fan.pin(c.seg.data[c.frameStart():c.seg.ends[c.frame]])
+		if b.round.pins == nil {
+			b.round.pins = map[frameID]*pin{}
+		}
+		b.round.pins[id] = p
+	}
+	p.holders[m] = struct{}{}
+	return Rest{left: p.frame[len(p.frame)-n:], pin: p, m: m}
+}
+
+func (f *Fanout) pin(frame []byte) *pin {
+	p := &pin{fan: f, frame: append([]byte(nil), frame...), holders: map[*Member]struct{}{}}
+	p.place = f.pins.PushBack(p)
+	f.hub.pinned.Add(int64(len(p.frame)))
+	return p
+}
+
+func (p *pin) drop() {
+	if p.frame == nil {
+		return
+	}
+	p.fan.pins.Remove(p.place)
+	p.fan.hub.pinned.Add(-int64(len(p.frame)))
+	p.frame = nil
+}
+
+// fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that have been stuck for longest
+// are given up.
+func (f *Fanout) fitPins() {
+	for f.hub.pinned.Load() > f.hub.limits.Pinned && f.pins.Len() > 0 {
+		p := f.pins.Front().Value.(*pin)
+		for m := range p.holders {
+			f.stats.Unpinned++
+			m.sink.Abort()
+		}
+		p.drop() // Its last holder's Release has done it, unless a sink kept its Rest.
+	}
+}
