@@ -133,7 +133,8 @@ func (c *conn) Abort() { c.abort(closedPinned) }
 
 // Lagging implements hub.Sink.
 func (c *conn) Lagging(isSlow bool) {
-	c.w.log.Debug("slow client", "slow", isSlow, "room", c.member.Room().Name())
+	lag := c.member.Lag(c.w.loop.Now())
+	c.w.log.Debug("slow client", "slow", isSlow, "room", c.member.Room().Name(), "messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
 }
 
 // discard drops what a client sends that we no longer listen to, and reports whether to read on.

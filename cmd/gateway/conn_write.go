@@ -163,7 +163,7 @@ func (c *conn) caughtUp() {
 	case c.member.IsBlocked():
 		// Another loop has published since the room's end was looked at. No sweep visits a blocked member, and no edge comes
 		// for a socket that refused nothing.
-		c.w.loop.Requeue(c.token, reactor.Writable)
+		c.member.Ready()
 	case c.isArmed:
 		c.rearm(reactor.Readable)
 	}
