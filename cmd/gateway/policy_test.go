@@ -22,7 +22,7 @@ func dialNarrow(t testing.TB, addr, path string) *gorilla.Conn {
 		if err != nil {
 			return nil, err
 		}
-		return c, c.(*net.TCPConn).SetReadBuffer(16 << 10)
+		return c, c.(*net.TCPConn).SetReadBuffer(128 << 10) // See rawClient.narrow.
 	}}
 	c, _, err := d.Dial("ws://"+addr+path, http.Header{})
 	if err != nil {
@@ -65,9 +65,9 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 			eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overtaken[policy] > 0 })
 			others.expectPrompt("while one is behind")
 
-			slow.SetReadDeadline(time.Now().Add(patience))
 			next, gaps, missed := uint64(0), 0, uint64(0)
 			for next < others.sent {
+				slow.SetReadDeadline(time.Now().Add(patience))
 				_, p, err := slow.ReadMessage()
 				if policy == hub.Disconnect {
 					if closed := new(gorilla.CloseError); errors.As(err, &closed) {
