@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,48 +124,10 @@ func quantile(all []time.Duration, q float64) time.Duration {
 	return all[min(len(all)-1, int(q*float64(len(all))))]
 }
 
-// A child is this test binary doing something else: flooding, or being another gateway.
 const (
 	floodEnv   = "SLUICE_TEST_FLOOD"
 	gatewayEnv = "SLUICE_TEST_GATEWAY"
 )
-
-// child starts the test binary with an environment variable set and returns its first line. It ends when the test does.
-func child(t *testing.T, variable, value, test string) (line string, wait func()) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")
-	cmd.Env = append(os.Environ(), variable+"="+value)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var once sync.Once
-	wait = func() {
-		once.Do(func() {
-			in.Close()
-			_, _ = io.Copy(io.Discard, out)
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("%s: %v", test, err)
-			}
-		})
-	}
-	t.Cleanup(wait)
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if line, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
-			return line, wait
-		}
-	}
-	t.Fatalf("%s said nothing", test)
-	return "", nil
-}
 
 func untilParentGoes() { _, _ = bufio.NewReader(os.Stdin).ReadByte() }
 
@@ -233,11 +194,12 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		q := newQuietRoom(t, s, addr, 20)
 		to := addr
 		if !isNeighbour {
-			to, _ = child(t, gatewayEnv, "1", "TestFairnessGateway")
+			to = startChild(t, gatewayEnv, "1", "TestFairnessGateway").await("ready")
 		}
-		_, wait := child(t, floodEnv, fmt.Sprintf("%s,%d", to, *fairnessReaders), "TestFairnessFlood")
+		flood := startChild(t, floodEnv, fmt.Sprintf("%s,%d", to, *fairnessReaders), "TestFairnessFlood")
+		flood.await("ready")
 		seen = q.talk(t, duration)
-		wait()
+		flood.end()
 		st := statsOf(t, s)
 		t.Logf("%d deliveries, %.1f messages a write", st.Deliveries, float64(st.Deliveries)/float64(st.Writes))
 		if isNeighbour && st.Deliveries < 100*uint64(*fairnessReaders) {

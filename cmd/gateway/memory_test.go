@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -53,36 +52,9 @@ func TestMemoryHolder(t *testing.T) {
 // hold opens n idle connections from another process; stop ends them.
 func hold(t *testing.T, addr string, n int) (stop func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestMemoryHolder$", "-test.v")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d", holdersEnv, addr, n))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		in.Close()
-		_ = cmd.Wait() // The loss of its connections may fail it, when the gateway closes first.
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if lines.Text() == "holding" {
-			go func() { // An unread pipe would block the child at its end.
-				for lines.Scan() {
-				}
-			}()
-			return stop
-		}
-	}
-	stop()
-	t.Fatalf("the process that holds connections failed: %v", cmd.ProcessState)
-	return nil
+	c := startChild(t, holdersEnv, fmt.Sprintf("%s,%d", addr, n), "TestMemoryHolder")
+	c.await("holding")
+	return c.end
 }
 
 type memory struct{ live, resident float64 }
