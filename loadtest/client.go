@@ -38,7 +38,8 @@ type client struct {
 
 	partial *wsproto.Decoder // in the middle of a frame; nil between frames
 	opening *opening
-	out     []byte // frames that wait for the kernel
+	session *session // nil without TLS
+	out     []byte   // frames that wait for the kernel, or for TLS
 }
 
 // opening is what a client holds until it has joined.
@@ -59,7 +60,7 @@ func (c *client) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 			c.connected()
 		}
 	default:
-		if ev.Writable() && len(c.out) > 0 {
+		if ev.Writable() && c.hasUnsent() {
 			c.flush()
 		}
 		if ev.Readable() && c.state != gone {
@@ -73,8 +74,11 @@ func (c *client) readable(ending bool) {
 	switch {
 	case c.state != joined || c.kind == reader || c.kind == guest:
 		c.read(ending)
+	case c.kind == stalled && c.w.isLooking:
+		c.w.lookedAt = c.w.run.now()
+		c.read(ending)
 	case c.kind == stalled && ending:
-		c.end(faultClosed, "the server ended a stalled client's connection")
+		c.end(faultClosed, "the server ended the connection")
 	}
 }
 
@@ -85,7 +89,7 @@ func (c *client) read(ending bool) {
 		n, err := c.w.kernel.Read(int(c.fd), c.w.buf)
 		switch {
 		case err == nil && n > 0:
-			if !c.consume(c.w.buf[:n]) {
+			if !c.take(c.w.buf[:n]) {
 				return
 			}
 			if n < len(c.w.buf) && !ending {
@@ -104,7 +108,15 @@ func (c *client) read(ending bool) {
 	c.w.loop.Requeue(c.token, reactor.Readable)
 }
 
-// consume handles what was read, and reports whether the client is still there.
+// take handles what was read, and reports whether the client is still there.
+func (c *client) take(p []byte) bool {
+	if c.session != nil {
+		return c.unseal(p)
+	}
+	return c.consume(p)
+}
+
+// consume handles what the server sent, and reports whether the client is still there.
 func (c *client) consume(p []byte) bool {
 	switch c.state {
 	case upgrading:
@@ -123,7 +135,7 @@ func (c *client) decode(p []byte) bool {
 	if c.partial != nil {
 		d = c.partial
 	}
-	now := int64(c.w.kernel.Now())
+	now := int64(c.w.run.now())
 	for len(p) > 0 && c.state == joined {
 		msg, n, err := d.Next(p)
 		if err != nil {
@@ -236,13 +248,22 @@ func (c *client) deliverOdd(s stamp, v verdict) {
 	}
 }
 
+func (c *client) hasUnsent() bool {
+	return len(c.out) > 0 || c.session != nil && len(c.session.wire.out) > 0
+}
+
 // flush writes what waits, and asks for Writable when the kernel refuses.
 func (c *client) flush() {
-	for len(c.out) > 0 {
-		n, err := c.w.kernel.Write(int(c.fd), c.out)
+	for c.hasUnsent() {
+		out := &c.out
+		if c.session != nil {
+			c.out = c.session.seal(c.out)
+			out = &c.session.wire.out
+		}
+		n, err := c.w.kernel.Write(int(c.fd), *out)
 		switch {
 		case err == nil:
-			c.out = c.out[:copy(c.out, c.out[n:])]
+			*out = (*out)[:copy(*out, (*out)[n:])]
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.EAGAIN):
 			c.arm(reactor.Readable | reactor.Writable)
@@ -273,7 +294,7 @@ func (c *client) end(f fault, why string) {
 		return
 	}
 	c.state = gone
-	c.out, c.partial = nil, nil
+	c.out, c.partial, c.session = nil, nil, nil
 	if c.token != 0 {
 		c.w.loop.Close(c.token)
 		c.token = 0
@@ -292,11 +313,13 @@ func (c *client) end(f fault, why string) {
 
 // cutOff counts what ended a client that did not mean to go. A server may well end those that do not keep up.
 func (c *client) cutOff(f fault, why string) {
-	switch c.kind {
-	case stalled:
+	switch {
+	case f == faultClosed && c.kind == stalled:
 		c.w.crowd.StalledClosed++
-	case slow:
+		c.w.faults.say("of a stalled client: "+why, 1)
+	case f == faultClosed && c.kind == slow:
 		c.w.crowd.SlowClosed++
+		c.w.faults.say("of a slow client: "+why, 1)
 	default:
 		c.w.faults.add(f, why)
 		c.abandon()

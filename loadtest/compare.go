@@ -107,7 +107,7 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 			if round%2 == 1 {
 				i = len(commands) - 1 - i
 			}
-			res, err := loadOnce(ctx, load, s.URL, commands[i], 0, &progress{})
+			res, err := loadOnce(ctx, load, []string{s.URL}, []string{commands[i]}, nil, &progress{})
 			if err != nil {
 				return err
 			}

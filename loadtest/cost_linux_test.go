@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	os.Setenv("LOADTEST_CLI", "1") // A run of several processes starts itself.
 	os.Exit(m.Run())
 }
 
@@ -171,8 +172,8 @@ func floorCost(b *testing.B, command string) float64 {
 	}
 	defer s.stop()
 	var before observation
-	bareLoad(b, s.port, func() { before = observe(s.cmd.Process.Pid) })
-	return (observe(s.cmd.Process.Pid).cpu - before.cpu).Seconds() * 1e6 / (costClients * costMessages)
+	bareLoad(b, s.port, func() { before = observe([]int{s.cmd.Process.Pid}) })
+	return (observe([]int{s.cmd.Process.Pid}).cpu - before.cpu).Seconds() * 1e6 / (costClients * costMessages)
 }
 
 func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
@@ -185,7 +186,7 @@ func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
 	}
 	// A shell between us and the server: the server's cost must be found below it.
 	command := "echo 'msg=stopped deliveries=30 writes=10 note=x'; " + strings.Replace(selfCommand(t, "floor --listen 127.0.0.1:$PORT"), "exec ", "", 1) + "; echo end"
-	res, err := loadOnce(ctx, cfg, "ws://nowhere:1/ws", command, 0, &progress{})
+	res, err := loadOnce(ctx, cfg, []string{"ws://nowhere:1/ws"}, []string{command}, nil, &progress{})
 	if err != nil {
 		t.Fatal(err)
 	}

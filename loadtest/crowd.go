@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,6 +41,11 @@ func (s *Slow) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText writes what UnmarshalText reads.
+func (s Slow) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "%d@%d", s.N, max(1, s.Rate)), nil
+}
+
 // Share is a part of something in percent.
 type Share float64
 
@@ -51,6 +58,9 @@ func (s *Share) UnmarshalText(text []byte) error {
 	*s = Share(v)
 	return nil
 }
+
+// MarshalText writes what UnmarshalText reads.
+func (s Share) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v%%", float64(s)), nil }
 
 // crowdSizes is how many clients are of each kind.
 func (c *Load) crowdSizes() (n [guest + 1]int) {
@@ -89,9 +99,9 @@ func (c *client) readSlowly() {
 	n, err := c.w.kernel.Read(int(c.fd), buf)
 	switch {
 	case err == nil && n > 0:
-		c.decode(buf[:n])
+		c.take(buf[:n])
 	case err == nil:
-		c.end(faultClosed, "the server ended a slow client's connection")
+		c.end(faultClosed, "the server ended the connection")
 	case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
 		c.end(faultClosed, err.Error())
 	}
@@ -134,14 +144,15 @@ func (c *client) returned(isBack bool) {
 	c.returning = false
 	if isBack {
 		c.w.crowd.Returned++
-		c.w.backAt = c.w.kernel.Now()
+		c.w.backAt = c.w.run.now()
 	}
 }
 
 // Crowd is what became of those that are not mere readers.
 type Crowd struct {
 	Stalled       int     `json:"stalled"`
-	StalledClosed int     `json:"stalled_closed"` // ended by the server
+	StalledClosed int     `json:"stalled_closed"`    // ended by the server
+	StalledOpen   int     `json:"stalled_connected"` // still connected at the end, as reading what was left for them showed
 	Slow          int     `json:"slow"`
 	SlowClosed    int     `json:"slow_closed"`
 	SlowDelivered uint64  `json:"slow_delivered"`
@@ -154,9 +165,13 @@ type Crowd struct {
 
 func (c *Crowd) add(o *Crowd) {
 	c.StalledClosed += o.StalledClosed
+	c.StalledOpen += o.StalledOpen
 	c.SlowClosed += o.SlowClosed
 	c.Left += o.Left
 	c.Returned += o.Returned
+	c.SlowDelivered += o.SlowDelivered
+	c.GuestsHeard += o.GuestsHeard
+	c.StormSeconds = max(c.StormSeconds, o.StormSeconds)
 }
 
 // churn makes as many guests leave as are due. It returns how long the loop may sleep.
@@ -173,10 +188,47 @@ func (w *worker) churn(now time.Duration) time.Duration {
 
 // storm makes its share of the clients leave at once.
 func (w *worker) storm() {
-	w.stormAt = w.kernel.Now()
+	w.stormAt = w.run.now()
 	for _, c := range w.guests {
 		if c.index >= w.run.cfg.Clients-w.run.cfg.stormSize() {
 			c.depart(abruptly)
 		}
 	}
+}
+
+const (
+	// lookTime bounds how long stalled clients read at the end, and lookQuiet is how long nothing has to come to any of them
+	// before they are believed to have read it all.
+	lookTime  = 10 * time.Second
+	lookQuiet = 300 * time.Millisecond
+)
+
+// lookAtStalled makes the stalled clients read, at the very end, because only behind what they left unread can it stand
+// that the server ended their connection.
+func (r *run) lookAtStalled(ctx context.Context, _ time.Duration) error {
+	err := r.onLoops(ctx, func(w *worker) {
+		w.isLooking, w.lookedAt = true, r.now()
+		for _, c := range w.clients {
+			if c.kind == stalled && c.state == joined {
+				w.loop.Requeue(c.token, reactor.Readable) // No edge will come for what is there.
+			}
+		}
+	})
+	for began, quiet := r.now(), false; err == nil && !quiet && r.now()-began < lookTime; {
+		time.Sleep(lookQuiet / 10)
+		var busy atomic.Bool
+		err = r.onLoops(ctx, func(w *worker) {
+			w.crowd.StalledOpen = 0
+			for _, c := range w.clients {
+				if c.kind == stalled && c.state == joined {
+					w.crowd.StalledOpen++
+				}
+			}
+			if w.crowd.StalledOpen > 0 && r.now()-w.lookedAt < lookQuiet {
+				busy.Store(true)
+			}
+		})
+		quiet = !busy.Load()
+	}
+	return err
 }

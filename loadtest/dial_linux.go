@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,4 +28,14 @@ func bindSource(fd int, source netip.Addr) error {
 		return err
 	}
 	return unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0)))
+}
+
+// sourceControl makes a net.Dialer connect from source.
+func sourceControl(source netip.Addr) func(network, address string, c syscall.RawConn) error {
+	if !source.IsValid() {
+		return nil
+	}
+	return func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) { err = bindSource(int(fd), source) }), err)
+	}
 }

@@ -19,8 +19,8 @@ const (
 
 // faults count connections by what happened to them, and keep some of the words.
 type faults struct {
-	count [numFaults]int
-	words map[string]int
+	Count [numFaults]int
+	Words map[string]int
 }
 
 // maxWords bounds the different explanations that are kept.
@@ -29,32 +29,32 @@ const maxWords = 32
 func (f *faults) add(kind fault, why string) { f.addN(kind, why, 1) }
 
 func (f *faults) addN(kind fault, why string, n int) {
-	f.count[kind] += n
+	f.Count[kind] += n
 	f.say(why, n)
 }
 
 func (f *faults) say(why string, n int) {
-	if f.words == nil {
-		f.words = make(map[string]int)
+	if f.Words == nil {
+		f.Words = make(map[string]int)
 	}
-	if _, known := f.words[why]; !known && len(f.words) >= maxWords {
+	if _, known := f.Words[why]; !known && len(f.Words) >= maxWords {
 		why = "other reasons"
 	}
-	f.words[why] += n
+	f.Words[why] += n
 }
 
 func (f *faults) merge(o *faults) {
-	for kind, n := range o.count {
-		f.count[kind] += n
+	for kind, n := range o.Count {
+		f.Count[kind] += n
 	}
-	for why, n := range o.words {
+	for why, n := range o.Words {
 		f.say(why, n)
 	}
 }
 
 // explain lists the explanations, the most frequent first.
 func (f *faults) explain() []string {
-	return slices.SortedFunc(maps.Keys(f.words), func(a, b string) int {
-		return cmp.Or(cmp.Compare(f.words[b], f.words[a]), cmp.Compare(a, b))
+	return slices.SortedFunc(maps.Keys(f.Words), func(a, b string) int {
+		return cmp.Or(cmp.Compare(f.Words[b], f.Words[a]), cmp.Compare(a, b))
 	})
 }

@@ -23,7 +23,9 @@ func startFloor(t *testing.T) (addr string) {
 	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- (&FloorCommand{Listen: addr}).Run(ctx, &output{io.Discard, io.Discard}) }()
+	go func() {
+		ended <- (&FloorCommand{Listen: addr}).Run(ctx, &output{stdout: io.Discard, stderr: io.Discard})
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

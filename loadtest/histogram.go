@@ -25,6 +25,17 @@ func (h histogram) merge(o histogram) { h.h.Merge(o.h) }
 
 func (h histogram) reset() { h.h.Reset() }
 
+// MarshalText is the V2 encoding of HdrHistogram.
+func (h histogram) MarshalText() ([]byte, error) {
+	return h.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (h *histogram) UnmarshalText(text []byte) (err error) {
+	h.h, err = hdrhistogram.Decode(text)
+	return err
+}
+
 // Quantiles are in microseconds, as the report has them.
 type Quantiles struct {
 	P50  float64 `json:"p50"`

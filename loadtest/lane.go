@@ -9,16 +9,16 @@ import (
 	"sluice/wsproto"
 )
 
-// A lane is one publisher's stream of messages: what was sent, and who still waits for what. Its slots are shared by all
-// loops; everything below home belongs to the loop of the client that publishes.
+// A lane is one publisher's stream of messages: what was sent, and who still waits for what. What sent and slots point to is
+// shared by all loops of all processes; everything below home belongs to the loop of the client that publishes.
 type lane struct {
 	id    uint16
 	room  *room
-	place uint32        // among the publishers of the room
-	sent  atomic.Uint32 // messages sent so far; the next one's number
-	slots []slot        // by number, modulo their count, which is a power of two
+	place uint32         // among the publishers of the room
+	sent  *atomic.Uint32 // messages sent so far; the next one's number
+	slots []slot         // by number, modulo their count, which is a power of two
 
-	home     *worker
+	home     *worker // nil when the publisher is in another process
 	client   *client
 	settled  uint32 // messages below have reached everybody, or were given up
 	first    uint32 // the phase's first number …
@@ -39,9 +39,11 @@ type slot struct {
 
 // A room is a set of clients that should hear the same.
 type room struct {
-	index int
-	lanes []*lane
-	live  atomic.Int64 // clients that count as receivers
+	index  int
+	target *target
+	path   string
+	lanes  []*lane
+	live   *atomic.Int64 // clients that count as receivers, in all processes
 }
 
 // maxGiveUps is how many messages in a row may reach nobody in full before a publisher stops asking.

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -48,18 +49,20 @@ type CLI struct {
 	Compare CompareCommand `cmd:"" help:"Compare servers under one load: they take turns for several rounds."`
 	Connect ConnectCommand `cmd:"" help:"Compare what accepting and upgrading a connection costs servers."`
 	Floor   FloorCommand   `cmd:"" help:"Serve the physical floor: one thread, and a raw write of the ready frame to each client."`
+	Helper  HelperCommand  `cmd:"" hidden:"" help:"A further process of a run."`
 }
 
 // RunCommand makes one run.
 type RunCommand struct {
 	Load
-	URL    string `arg:"" optional:"" help:"The server. {room} in it stands for a room's name." default:"ws://127.0.0.1:8080/ws"`
-	Preset string `help:"Start from a named load: chat, ticker, storm, stalled or idle. Flags given besides win." enum:",chat,ticker,storm,stalled,idle" default:"" placeholder:"NAME" group:"Load"`
-	PID    int    `name:"pid" help:"The server's process: its CPU time and memory are reported, with all its descendants'." placeholder:"PID" group:"Server" xor:"server"`
-	Spawn  string `help:"Start the server with this shell command, with a free port in $PORT, and stop it afterwards. The URL's host and port do not matter then." placeholder:"COMMAND" group:"Server" xor:"server"`
-	FailIf []Gate `help:"Fail the run under this condition, as 'p99>50ms' or 'reach<1', besides faults. Repeatable." sep:"none" placeholder:"CONDITION" group:"Report"`
-	JSON   string `name:"json" help:"Write the report to this file." placeholder:"FILE" group:"Report" type:"path"`
-	Quiet  bool   `help:"Print the report alone." short:"q" group:"Report"`
+	URL    []string `arg:"" optional:"" help:"The server, ws://127.0.0.1:8080/ws if none is given. {room} in it stands for a room's name. With several the clients are spread over them: each has rooms of its own, and at least one publisher."`
+	Preset string   `help:"Start from a named load: chat, ticker, storm, stalled or idle. Flags given besides win." enum:",chat,ticker,storm,stalled,idle" default:"" placeholder:"NAME" group:"Load"`
+	PID    []int    `name:"pid" help:"The server's process: its CPU time and memory are reported, with all its descendants'. Repeatable." placeholder:"PID" group:"Server" xor:"server"`
+	Spawn  []string `help:"Start the server with this shell command, with a free port in $PORT, and stop it afterwards. The URL's host and port do not matter then. Repeatable: each is a server of its own." sep:"none" placeholder:"COMMAND" group:"Server" xor:"server"`
+	FailIf []Gate   `help:"Fail the run under this condition, as 'p99>50ms' or 'reach<1', besides faults. Repeatable." sep:"none" placeholder:"CONDITION" group:"Report"`
+	JSON   string   `name:"json" help:"Write the report to this file." placeholder:"FILE" group:"Report" type:"path"`
+	HTML   string   `name:"html" help:"Write the report to this file as a page with plots." placeholder:"FILE" group:"Report" type:"path"`
+	Quiet  bool     `help:"Print the report alone." short:"q" group:"Report"`
 }
 
 func main() {
@@ -80,7 +83,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&output{stdout, stderr}),
+		kong.Bind(&output{stdout, stderr, args}),
 	)
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help
@@ -95,7 +98,10 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // output is where results and remarks go.
-type output struct{ stdout, stderr io.Writer }
+type output struct {
+	stdout, stderr io.Writer
+	args           []string // of the command
+}
 
 // usageError is the caller's mistake.
 type usageError struct{ error }
@@ -126,20 +132,31 @@ func (c *RunCommand) Run(ctx context.Context, out *output) error {
 	if err := c.Load.prepare(); err != nil {
 		return usageError{err}
 	}
+	c.Sample = c.JSON != "" || c.HTML != ""
 	raiseLimits(c.Loops)
-	res, err := loadOnce(ctx, &c.Load, c.URL, c.Spawn, c.PID, newProgress(out.stderr, c.Quiet))
+	urls := c.URL
+	if len(urls) == 0 {
+		urls = []string{defaultURL}
+	}
+	began := time.Now()
+	res, err := loadOnce(ctx, &c.Load, urls, c.Spawn, c.PID, newProgress(out.stderr, c.Quiet))
 	if err != nil {
 		return err
 	}
 	res.print(out.stdout)
+	failed := failures(c.FailIf, res)
+	for _, line := range failed {
+		fmt.Fprintln(out.stdout, line)
+	}
 	if c.JSON != "" {
 		if err := res.writeJSON(c.JSON); err != nil {
 			return err
 		}
 	}
-	failed := failures(c.FailIf, res)
-	for _, line := range failed {
-		fmt.Fprintln(out.stdout, line)
+	if c.HTML != "" {
+		if err := writePage(c.HTML, res, began, out.args, failed); err != nil {
+			return err
+		}
 	}
 	if res.faulty() || len(failed) > 0 {
 		return errFaulty
@@ -147,32 +164,38 @@ func (c *RunCommand) Run(ctx context.Context, out *output) error {
 	return nil
 }
 
-// loadOnce makes one run, against a server that is started for it if there is a command.
-func loadOnce(ctx context.Context, cfg *Load, rawURL, command string, pid int, show *progress) (*Result, error) {
-	var s *server
-	if command != "" {
-		var err error
-		if s, err = spawn(ctx, command); err != nil {
+const defaultURL = "ws://127.0.0.1:8080/ws"
+
+// loadOnce makes one run, against servers that are started for it if there are commands. Each of those takes the path of
+// the first URL.
+func loadOnce(ctx context.Context, cfg *Load, urls, commands []string, pids []int, show *progress) (*Result, error) {
+	var servers []*server
+	for i, command := range commands {
+		s, err := spawn(ctx, command)
+		if err != nil {
 			return nil, err
 		}
 		defer s.stop()
-		pid = s.cmd.Process.Pid
-		if rawURL, err = withHost(rawURL, s.addr()); err != nil {
+		servers = append(servers, s)
+		pids = append(pids, s.cmd.Process.Pid)
+		to, err := withHost(urls[0], s.addr())
+		if err != nil {
 			return nil, usageError{err}
 		}
+		urls = append(urls[:i:i], to)
 	}
-	t, err := parseTarget(rawURL, cfg.Rooms)
+	targets, err := cfg.aim(urls)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	res, err := measure(ctx, cfg, t, pid, show)
+	res, err := measure(ctx, cfg, targets, pids, show)
 	if err != nil {
 		return nil, err
 	}
-	if s != nil {
+	for _, s := range servers {
 		s.stop()
 		if res.Server != nil {
-			res.Server.Said = s.said()
+			res.Server.hear(s.said())
 		}
 	}
 	return res, nil

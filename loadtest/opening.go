@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"syscall"
 	"time"
@@ -17,9 +18,13 @@ const headMax = 16 << 10
 
 // open begins to connect. Whatever comes of it is told to opened, once.
 func (c *client) open() {
-	r := c.w.run
 	c.state = connecting
-	fd, err := startConnect(r.target.addr, sourceFor(r.target.addr.Addr(), c.index, r.tag[0]^r.tag[7]<<4))
+	to := c.room.target
+	if to.tls != nil {
+		c.openTLS()
+		return
+	}
+	fd, err := startConnect(to.addr, c.source())
 	if err != nil {
 		c.end(faultConnect, err.Error())
 		return
@@ -31,7 +36,13 @@ func (c *client) open() {
 		return
 	}
 	c.fd = int32(fd)
-	c.w.loop.SetTimer(c.token, r.cfg.ConnectTimeout)
+	c.w.loop.SetTimer(c.token, c.w.run.cfg.ConnectTimeout)
+}
+
+// source is the address to connect from.
+func (c *client) source() netip.Addr {
+	tag := &c.w.run.tag
+	return sourceFor(c.room.target.addr.Addr(), c.index, tag[0]^tag[7]<<4)
 }
 
 // connected sends the request once the kernel has connected.
@@ -44,14 +55,18 @@ func (c *client) connected() {
 		return
 	}
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.NoDelay, 1) // Without it a publisher's second message waits for an answer.
-	r := c.w.run
+	c.upgrade()
+}
+
+// upgrade sends the request.
+func (c *client) upgrade() {
 	var nonce [16]byte
 	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
 	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())
 	c.opening = &opening{key: base64.StdEncoding.EncodeToString(nonce[:])}
 	c.state = upgrading
 	c.armed = true // As registered: flush will leave Readable alone.
-	c.out = wsproto.AppendClientHandshake(nil, r.target.host, r.target.paths[c.room.index], c.opening.key, r.headers...)
+	c.out = wsproto.AppendClientHandshake(nil, c.room.target.host, c.room.path, c.opening.key, c.w.run.headers...)
 	c.flush()
 }
 
@@ -108,7 +123,7 @@ func (c *client) opened(f fault, why string) {
 		return
 	}
 	if f != faultNone {
-		c.w.run.failed.Add(1)
+		c.w.run.board.totals.failed.Add(1)
 	}
 	c.w.run.clientOpened()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,13 +19,33 @@ type observation struct {
 	switches int64 // context switches, of their own will or not
 }
 
-// observe adds up a process tree. Descendants that ended count with the processor time they left to those that remain.
-func observe(pid int) observation {
-	if pid == 0 {
+// processes are what is observed again and again: roots and their descendants.
+type processes struct {
+	roots  []int
+	tree   []int
+	listed time.Time
+}
+
+// listEvery is how often a repeated observation looks for new descendants, which means to read all of /proc.
+const listEvery = time.Second
+
+// observe is observe by a list of descendants that may be a second old. It may be asked of nil, which is nobody.
+func (p *processes) observe() observation {
+	if p == nil {
 		return observation{}
 	}
-	var sum observation
-	for _, p := range tree(pid) {
+	if now := time.Now(); now.Sub(p.listed) > listEvery {
+		p.tree, p.listed = tree(p.roots), now
+	}
+	return addUp(p.tree)
+}
+
+// observe adds up the process trees of roots. Descendants that ended count with the processor time they left to those
+// that remain.
+func observe(roots []int) observation { return addUp(tree(roots)) }
+
+func addUp(pids []int) (sum observation) {
+	for _, p := range pids {
 		cpu, err := processCPU(p)
 		if err != nil {
 			continue // It ended meanwhile.
@@ -77,8 +98,11 @@ func statFields(pid int) []string {
 	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }
 
-// tree lists pid and its descendants.
-func tree(pid int) []int {
+// tree lists roots and their descendants.
+func tree(roots []int) []int {
+	if len(roots) == 0 {
+		return nil
+	}
 	children := make(map[int][]int)
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -91,7 +115,7 @@ func tree(pid int) []int {
 			children[parent] = append(children[parent], id)
 		}
 	}
-	all := []int{pid}
+	all := slices.Clone(roots)
 	for i := 0; i < len(all); i++ {
 		all = append(all, children[all[i]]...)
 	}

@@ -15,7 +15,12 @@ type observation struct {
 	switches int64
 }
 
-func observe(int) observation { return observation{} }
+func observe([]int) observation { return observation{} }
+
+// processes would be what is observed again and again.
+type processes struct{ roots []int }
+
+func (*processes) observe() observation { return observation{} }
 
 // ownCPU is what the Go runtime estimates of the processor time this process has used.
 func ownCPU() time.Duration {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -15,7 +16,8 @@ type Result struct {
 	Clients    int     `json:"clients"`
 	Publishers int     `json:"publishers"`
 	Rooms      int     `json:"rooms"`
-	Size       int     `json:"size"` // the largest, when they differ
+	Processes  int     `json:"processes"` // of the tool
+	Size       int     `json:"size"`      // the largest, when they differ
 	Sizes      string  `json:"sizes"`
 	Window     int     `json:"window"`
 	Rate       float64 `json:"rate"` // messages a second asked for; 0 in a closed loop
@@ -55,6 +57,9 @@ type Result struct {
 	} `json:"client"`
 	Crowd        Crowd    `json:"crowd"`
 	Explanations []string `json:"explanations,omitempty"` // of what happened to connections
+	Series       []Sample `json:"series,omitempty"`
+
+	latency histogram
 }
 
 // ServerCost is what the server's processes used.
@@ -73,63 +78,35 @@ type ServerCost struct {
 // busyMax is the share of its loops' time from which on the tool was the bottleneck.
 const busyMax = 0.9
 
-// result adds up what the loops found. They have ended.
-func (r *run) result(p *phases) *Result {
+// newResult puts into words what all processes found.
+func newResult(cfg *Load, targets []*target, all *part, p *phases) *Result {
 	res := &Result{
-		Target: r.target.url, Clients: r.cfg.Clients, Publishers: r.cfg.Publishers, Rooms: r.cfg.Rooms,
-		Size: r.cfg.Size.largest(), Sizes: r.cfg.Size.String(), Window: r.cfg.Window, Rate: r.cfg.Rate, Seconds: round(p.seconds, 6), WarmupLost: p.warmupLost,
+		Clients: cfg.Clients, Publishers: cfg.Publishers, Rooms: cfg.Rooms * len(targets), Window: cfg.Window, Rate: cfg.Rate,
+		Size: cfg.Size.largest(), Sizes: cfg.Size.String(), Seconds: round(p.seconds, 6), Messages: all.Messages,
+		Expected: all.Expected, Delivered: all.Counts.Delivered, Lost: all.Lost, Duplicated: all.Counts.Duplicated,
+		Reordered: all.Counts.Reordered, Corrupted: all.Counts.Corrupted, Foreign: all.Counts.Foreign,
+		Closed: all.Faults.Count[faultClosed], Violations: all.Faults.Count[faultProtocol], WarmupLost: all.WarmupLost,
+		Orders: all.orders(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.processes,
+		Sustained: float64(all.Backlog) <= cfg.Rate, Latency: all.Latency.quantiles(), Skew: all.Skew.quantiles(),
+		latency: all.Latency, Series: samples(all.Points, p.from),
 	}
-	var sum counts
-	var all faults
-	latency, skew := newHistogram(), newHistogram()
-	for _, w := range r.workers {
-		latency.merge(w.latency)
-		skew.merge(w.skew)
-		all.merge(&w.faults)
-		res.Timeouts += w.timeouts
-		res.Lost += w.lost()
-		for i, l := range r.lanes {
-			if l.home == w {
-				res.Messages += uint64(l.sent.Load() - w.warm[i])
-				res.Backlog += max(0, l.backlog)
-			}
-		}
-		res.Crowd.add(&w.crowd)
-		if w.stormAt > 0 {
-			res.Crowd.StormSeconds = max(res.Crowd.StormSeconds, round((w.backAt-w.stormAt).Seconds(), 6))
-		}
-		for _, c := range w.clients {
-			res.Expected += c.expected()
-			counts := c.ledger.counts
-			switch c.kind {
-			case slow:
-				res.Crowd.SlowDelivered += counts.Delivered
-				counts.Delivered = 0
-			case guest:
-				res.Crowd.GuestsHeard += counts.Delivered
-				counts.Delivered = 0
-			}
-			sum.add(&counts)
-		}
+	var urls []string
+	for _, t := range targets {
+		urls = append(urls, t.url)
 	}
-	res.Delivered, res.Duplicated, res.Reordered = sum.Delivered, sum.Duplicated, sum.Reordered
-	res.Corrupted, res.Foreign = sum.Corrupted, sum.Foreign
-	res.Closed, res.Violations, res.Connect.Failed = all.count[faultClosed], all.count[faultProtocol], all.count[faultConnect]
-	for _, why := range all.explain() {
-		res.Explanations = append(res.Explanations, fmt.Sprintf("%d × %s", all.words[why], why))
+	res.Target = strings.Join(urls, " ")
+	res.Connect.Failed = all.Faults.Count[faultConnect]
+	for _, why := range all.Faults.explain() {
+		res.Explanations = append(res.Explanations, fmt.Sprintf("%d × %s", all.Faults.Words[why], why))
 	}
-	res.Orders = r.orders()
-	crowd := r.cfg.crowdSizes()
+	crowd := cfg.crowdSizes()
 	res.Crowd.Stalled, res.Crowd.Slow, res.Crowd.Guests = crowd[stalled], crowd[slow], crowd[guest]
-	res.Sustained = float64(res.Backlog) <= r.cfg.Rate
 	if res.Expected > 0 {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
 	}
 	res.DeliveriesPerSecond = round(float64(res.Delivered)/max(p.seconds, 1e-9), 1)
-	res.Latency, res.Skew = latency.quantiles(), skew.quantiles()
-	own := p.self[1] - p.self[0]
-	res.Client.CPUPerDelivery = perDelivery(own, res.Delivered)
-	res.Client.Busy = round(own.Seconds()/max(p.seconds, 1e-9)/float64(len(r.workers)), 3)
+	res.Client.CPUPerDelivery = perDelivery(all.Spent, res.Delivered)
+	res.Client.Busy = round(all.Spent.Seconds()/max(p.seconds, 1e-9)/float64(all.Loops), 3)
 	res.Client.Saturated = res.Client.Busy > busyMax
 	return res
 }
@@ -145,25 +122,6 @@ func (c *client) expected() (n uint64) {
 		}
 	}
 	return n
-}
-
-// orders is the number of different orders in which the clients of a room saw its messages, the largest of all rooms.
-// Those that missed one cannot be compared.
-func (r *run) orders() (most int) {
-	seen := make(map[*room]map[uint64]struct{})
-	for _, w := range r.workers {
-		for _, c := range w.clients {
-			if !c.wasJoined || c.kind != reader || !c.ledger.clean || r.cfg.NoEcho {
-				continue
-			}
-			if seen[c.room] == nil {
-				seen[c.room] = make(map[uint64]struct{})
-			}
-			seen[c.room][c.ledger.order] = struct{}{}
-			most = max(most, len(seen[c.room]))
-		}
-	}
-	return most
 }
 
 // addServer works out what the observations of the server's processes mean.
@@ -191,6 +149,16 @@ func (res *Result) addStalled(p *phases) {
 	}
 }
 
+// hear adds up what servers said of themselves.
+func (s *ServerCost) hear(said map[string]float64) {
+	for name, n := range said {
+		if s.Said == nil {
+			s.Said = make(map[string]float64)
+		}
+		s.Said[name] += n
+	}
+}
+
 func perDelivery(cpu time.Duration, deliveries uint64) float64 {
 	return round(cpu.Seconds()*1e6/float64(max(1, deliveries)), 4)
 }
@@ -214,46 +182,54 @@ func (res *Result) writeJSON(path string) error {
 	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
+// A row is one line of the report for people.
+type row struct{ Name, Text string }
+
 // print writes the table for people.
 func (res *Result) print(w io.Writer) {
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-12s "+format+"\n", append([]any{name}, args...)...)
+	for _, r := range res.rows() {
+		fmt.Fprintf(w, "%-12s %s\n", r.Name, r.Text)
 	}
-	row("clients", "%d joined, %d failed, %.0f a second", res.Clients-res.Connect.Failed, res.Connect.Failed, res.Connect.PerSecond)
-	row("messages", "%d of %s bytes in %.3f s", res.Messages, res.Sizes, res.Seconds)
-	row("deliveries", "%d of %d, %.0f a second", res.Delivered, res.Expected, res.DeliveriesPerSecond)
-	row("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Latency.words()...)
-	row("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Skew.words()...)
-	row("faults", "%d lost, %d duplicated, %d reordered, %d corrupted, %d foreign, %d closed, %d violations",
-		res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Foreign, res.Closed, res.Violations)
-	if c := res.Crowd; c.Stalled+c.Slow+c.Guests > 0 {
-		row("crowd", "%d stalled (%d closed by the server), %d slow (%d closed, %d deliveries), %d guests (left %d times, returned %d)",
-			c.Stalled, c.StalledClosed, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests, c.Left, c.Returned)
-		if c.StormSeconds > 0 {
-			row("storm", "all were back after %.2f s", c.StormSeconds)
-		}
-	}
-	if res.Rate > 0 {
-		row("schedule", "%g messages a second, %s; %d messages behind at the end", res.Rate,
-			map[bool]string{true: "sustained", false: "NOT SUSTAINED"}[res.Sustained], res.Backlog)
-	}
-	if res.Orders > 1 {
-		row("order", "clients of one room saw %d different orders; each publisher's own order is judged above", res.Orders)
-	}
-	if s := res.Server; s != nil {
-		row("server", "%.3f µs of CPU per delivery, %.1f µs per connection, %.1f MB resident, %.0f bytes per idle connection",
-			s.CPUPerDelivery, s.CPUPerConnection, float64(s.RSS)/1e6, s.RSSPerConnection)
-		if res.Crowd.Stalled > 0 {
-			row("", "%.0f bytes of growth per stalled client", s.RSSPerStalled)
-		}
-		if m := s.Said["deliveries"] / s.Said["writes"]; m > 0 {
-			row("", "%.2f messages per write, by its own count", m)
-		}
-	}
-	row("load test", "%.3f µs of CPU per delivery, %.0f %% busy", res.Client.CPUPerDelivery, 100*res.Client.Busy)
 	for _, line := range res.warnings() {
 		fmt.Fprintln(w, line)
 	}
+}
+
+func (res *Result) rows() (rows []row) {
+	add := func(name, format string, args ...any) { rows = append(rows, row{name, fmt.Sprintf(format, args...)}) }
+	add("clients", "%d joined, %d failed, %.0f a second", res.Clients-res.Connect.Failed, res.Connect.Failed, res.Connect.PerSecond)
+	add("messages", "%d of %s bytes in %.3f s", res.Messages, res.Sizes, res.Seconds)
+	add("deliveries", "%d of %d, %.0f a second", res.Delivered, res.Expected, res.DeliveriesPerSecond)
+	add("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Latency.words()...)
+	add("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Skew.words()...)
+	add("faults", "%d lost, %d duplicated, %d reordered, %d corrupted, %d foreign, %d closed, %d violations",
+		res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Foreign, res.Closed, res.Violations)
+	if c := res.Crowd; c.Stalled+c.Slow+c.Guests > 0 {
+		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests (left %d times, returned %d)",
+			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests, c.Left, c.Returned)
+		if c.StormSeconds > 0 {
+			add("storm", "all were back after %.2f s", c.StormSeconds)
+		}
+	}
+	if res.Rate > 0 {
+		add("schedule", "%g messages a second, %s; %d messages behind at the end", res.Rate,
+			map[bool]string{true: "sustained", false: "NOT SUSTAINED"}[res.Sustained], res.Backlog)
+	}
+	if res.Orders > 1 {
+		add("order", "clients of one room saw %d different orders; each publisher's own order is judged above", res.Orders)
+	}
+	if s := res.Server; s != nil {
+		add("server", "%.3f µs of CPU per delivery, %.1f µs per connection, %.1f MB resident, %.0f bytes per idle connection",
+			s.CPUPerDelivery, s.CPUPerConnection, float64(s.RSS)/1e6, s.RSSPerConnection)
+		if res.Crowd.Stalled > 0 {
+			add("", "%.0f bytes of growth per stalled client", s.RSSPerStalled)
+		}
+		if m := s.Said["deliveries"] / s.Said["writes"]; m > 0 {
+			add("", "%.2f messages per write, by its own count", m)
+		}
+	}
+	add("load test", "%.3f µs of CPU per delivery, %.0f %% busy", res.Client.CPUPerDelivery, 100*res.Client.Busy)
+	return rows
 }
 
 func (res *Result) warnings() (lines []string) {

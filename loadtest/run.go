@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -14,57 +13,64 @@ import (
 	"sluice/wsproto"
 )
 
-// A run is one load on one server, from the first connection to the last. Its loops have it in common; what they write
-// is atomic.
+// A run is one process's part in a load, from the first connection to the last. Its loops have it in common; what they write
+// is atomic. Clients, publishers and rooms have numbers that all processes know them by.
 type run struct {
 	cfg      *Load
-	target   *target
+	seat     *seat
+	board    *board // shared by all processes
 	headers  []string
 	tag      runTag
 	opcode   wsproto.Opcode
 	schedule schedule
+	kernel   reactor.Kernel
+	ahead    time.Duration // how much later our clock is to read to show the first process's time
 
 	workers []*worker
 	rooms   []*room
-	lanes   []*lane
+	lanes   []*lane // of all processes
 	loops   sync.WaitGroup
 	failure chan error
 
 	start      time.Duration // of connecting, on the run's clock
-	connects   atomic.Int64  // begun, for the ramp
-	ended      atomic.Int64  // openings that ended, well or not
-	failed     atomic.Int64
+	mine       int64         // clients of this process
+	opened     atomic.Int64  // their openings that ended, well or not
 	allOpened  chan struct{}
-	publishing atomic.Int64  // lanes that are not done with the phase
-	phaseDone  chan struct{} // sent to when the last one is
-	arrival    atomic.Int64  // about when a message last arrived anywhere
-	progress   atomic.Int64  // deliveries so far, about
+	publishing atomic.Int64   // lanes of this process that are not done with the phase
+	phaseDone  chan struct{}  // sent to when the last one is
+	dials      sync.WaitGroup // TLS handshakes under way …
+	dialing    context.Context
+	endDials   context.CancelFunc // … and what ends them
+	warmupLost atomic.Uint64
+	observed   []int    // the servers' processes, where the first process samples them too
+	sampler    *sampler // nil: no series is asked for
+	storming   *storming
+	spent      time.Duration // of processor time, in the measured phase
 }
 
 // errUnreachable says that not one client could connect.
 var errUnreachable = errors.New("the server could not be reached")
 
-// openSlots is how many messages of an open loop, of all publishers, can be followed on their way.
-const openSlots = 1 << 14
-
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond
 
-func newRun(cfg *Load, t *target) (*run, error) {
+func newRun(cfg *Load, targets []*target, s *seat, b *board, tag runTag) (*run, error) {
 	r := &run{
 		cfg:       cfg,
-		target:    t,
+		seat:      s,
+		board:     b,
 		headers:   cfg.headerLines(),
+		tag:       tag,
 		opcode:    wsproto.OpText,
 		failure:   make(chan error, cfg.Loops),
 		allOpened: make(chan struct{}),
 		phaseDone: make(chan struct{}, 1),
 	}
+	r.dialing, r.endDials = context.WithCancel(context.Background())
 	if cfg.Binary {
 		r.opcode = wsproto.OpBinary
 	}
-	appendDigits(r.tag[:0], rand.Uint32())
-	r.makeRooms()
+	r.makeRooms(targets)
 	for range cfg.Loops {
 		w, err := r.newWorker()
 		if err != nil {
@@ -73,31 +79,46 @@ func newRun(cfg *Load, t *target) (*run, error) {
 		}
 		r.workers = append(r.workers, w)
 	}
+	r.kernel = r.workers[0].kernel
 	r.makeClients()
 	return r, nil
 }
 
-// makeRooms makes rooms and lanes. Publisher p is in room p modulo rooms, like client p, which it is.
-func (r *run) makeRooms() {
-	for i := range r.cfg.Rooms {
-		r.rooms = append(r.rooms, &room{index: i})
+// newTag is a tag that other runs hardly have.
+func newTag() (tag runTag) {
+	appendDigits(tag[:0], rand.Uint32())
+	return tag
+}
+
+// now is the time on the run's clock, which all of its processes read alike.
+func (r *run) now() time.Duration { return r.kernel.Now() + r.ahead }
+
+// makeRooms makes rooms and lanes: each target has its own cfg.Rooms. Publisher p is in room p modulo rooms, like client
+// p, which it is.
+func (r *run) makeRooms(targets []*target) {
+	for i := range len(targets) * r.cfg.Rooms {
+		t := targets[i%len(targets)]
+		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.paths[i/len(targets)], live: &r.board.live[i]})
 	}
-	window := uint(r.cfg.Window)
-	if r.cfg.Rate > 0 {
-		window = max(window, openSlots/uint(r.cfg.Publishers))
-	}
-	slots := 1 << bits.Len(window)
+	slots := r.cfg.slotsPerLane()
 	for i := range r.cfg.Publishers {
 		room := r.rooms[i%len(r.rooms)]
-		l := &lane{id: uint16(i), room: room, place: uint32(len(room.lanes)), slots: make([]slot, slots)}
+		l := &lane{
+			id: uint16(i), room: room, place: uint32(len(room.lanes)),
+			sent: &r.board.sent[i], slots: r.board.slots[i*slots : (i+1)*slots],
+		}
 		room.lanes = append(room.lanes, l)
 		r.lanes = append(r.lanes, l)
 	}
 }
 
+// processOf is the process that a client, and the publisher of the same number, belongs to. With as many processes as
+// targets, or a multiple, each process keeps to one target.
+func (r *run) processOf(client int) int { return client % r.seat.count }
+
 func (r *run) makeClients() {
-	for i := range r.cfg.Clients {
-		w := r.workers[i%len(r.workers)]
+	for i := r.seat.index; i < r.cfg.Clients; i += r.seat.count {
+		w := r.workers[i/r.seat.count%len(r.workers)]
 		c := &client{w: w, index: i, room: r.rooms[i%len(r.rooms)], fd: -1, kind: r.cfg.kindOf(i)}
 		c.ledger.next = make([]uint32, len(c.room.lanes))
 		if i < len(r.lanes) {
@@ -110,12 +131,16 @@ func (r *run) makeClients() {
 		if c.kind == guest {
 			w.guests = append(w.guests, c)
 		}
+		r.mine++
 	}
 }
 
-// connect starts the loops and returns when every client has joined or failed.
-func (r *run) connect(ctx context.Context) error {
-	r.start = r.workers[0].kernel.Now()
+// connect starts the loops and returns when every client of this process has joined or failed.
+func (r *run) connect(ctx context.Context, at time.Duration) error {
+	r.start = at
+	if err := r.seat.watch(r); err != nil {
+		return err
+	}
 	for _, w := range r.workers {
 		r.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
@@ -124,17 +149,11 @@ func (r *run) connect(ctx context.Context) error {
 		})
 		w.loop.Wake()
 	}
-	if err := r.await(ctx, r.allOpened); err != nil {
-		return err
-	}
-	if int(r.failed.Load()) == r.cfg.Clients {
-		return errUnreachable
-	}
-	return nil
+	return r.await(ctx, r.allOpened)
 }
 
 // replacePublishers gives the lanes of clients that could not join to others of their rooms. Nothing has been sent yet.
-func (r *run) replacePublishers(ctx context.Context) error {
+func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 	var mu sync.Mutex
 	spare := make(map[*room][]*client)
 	var orphans []*lane
@@ -188,16 +207,17 @@ func (r *run) rampWait(now time.Duration) time.Duration {
 	if r.cfg.Ramp == 0 {
 		return 0
 	}
-	turn := r.connects.Add(1) - 1
+	turn := r.board.totals.connects.Add(1) - 1
 	due := r.start + time.Duration(float64(turn)/r.cfg.Ramp*float64(time.Second))
 	if due > now {
-		r.connects.Add(-1)
+		r.board.totals.connects.Add(-1)
 	}
 	return due - now
 }
 
 func (r *run) clientOpened() {
-	if r.ended.Add(1) == int64(r.cfg.Clients) {
+	r.board.totals.ended.Add(1)
+	if r.opened.Add(1) == r.mine {
 		close(r.allOpened)
 	}
 }
@@ -208,12 +228,18 @@ func (r *run) laneDone() {
 	}
 }
 
-// publish runs one phase: total messages, spread over the lanes, each followed until everybody has it.
+// publish runs one phase: total messages, spread over the lanes of all processes, ours followed until everybody has them.
 func (r *run) publish(ctx context.Context, total int) error {
-	if total == 0 {
+	mine := 0
+	for _, l := range r.lanes {
+		if l.home != nil {
+			mine++
+		}
+	}
+	if total == 0 || mine == 0 {
 		return nil
 	}
-	r.publishing.Store(int64(len(r.lanes)))
+	r.publishing.Store(int64(mine))
 	err := r.onLoops(ctx, func(w *worker) {
 		for _, l := range w.lanes {
 			share := total / len(r.lanes)
@@ -248,8 +274,9 @@ func (r *run) onLoops(ctx context.Context, task func(*worker)) error {
 // goodbyeTime bounds how long the server has to answer Close frames.
 const goodbyeTime = time.Second
 
-// leave says goodbye on every connection and waits a moment for the server to end them.
-func (r *run) leave(ctx context.Context) {
+// leave says goodbye on every connection and waits a moment for the server to end them. What fails here has been said
+// before, or does not matter any more.
+func (r *run) leave(ctx context.Context, _ time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, goodbyeTime)
 	defer cancel()
 	for say := (*client).sayGoodbye; ; say = nil {
@@ -266,7 +293,7 @@ func (r *run) leave(ctx context.Context) {
 			}
 		})
 		if err != nil || open.Load() == 0 {
-			return
+			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -278,6 +305,8 @@ func (r *run) stop() {
 		w.loop.Stop()
 	}
 	r.loops.Wait()
+	r.endDials()
+	r.dials.Wait()
 }
 
 func (r *run) release() {

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"sluice/reactor"
 )
 
 // Load is what is asked of a server, whichever it is.
@@ -33,12 +35,17 @@ type Load struct {
 	Contains    bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
 	NoEcho      bool     `help:"The server does not send a message back to its sender." group:"Server"`
 
-	Loops          int           `help:"Event loops of the load test. 0 means half of the cores." default:"0" placeholder:"N" group:"Tool"`
+	Insecure bool `help:"Take any certificate of a wss:// server." group:"Server"`
+
+	Processes      int           `help:"Processes of the load test. 0 means as many as the clients' descriptors need." default:"0" placeholder:"N" group:"Tool"`
+	Loops          int           `help:"Event loops of each process. 0 means half of the cores, divided by the processes." default:"0" placeholder:"N" group:"Tool"`
 	Ramp           float64       `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Tool"`
 	Settle         time.Duration `help:"Pause between the last connection and the first message." default:"200ms" group:"Tool"`
 	ConnectTimeout time.Duration `help:"How long one connection may take to open." default:"10s" group:"Tool"`
 	LossTimeout    time.Duration `help:"How long nothing may arrive before a message that somebody does not get counts as lost." default:"2s" group:"Tool"`
 	Drain          time.Duration `help:"Open loop: how long to wait for the rest when the last message was sent." default:"30s" group:"Tool"`
+
+	Sample bool `kong:"-"` // the report shows the run over time
 }
 
 // maxWindow keeps the room for messages on their way, which all publishers and loops have, small.
@@ -46,9 +53,6 @@ const maxWindow = 4096
 
 // prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
 func (c *Load) prepare() error {
-	if c.Loops == 0 {
-		c.Loops = max(1, runtime.NumCPU()/2)
-	}
 	var problems []error
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	inRange := func(flag string, value, low, high int) {
@@ -62,7 +66,8 @@ func (c *Load) prepare() error {
 	inRange("messages", c.Messages, 1, 1<<30)
 	inRange("window", c.Window, 1, maxWindow)
 	inRange("warmup", c.Warmup, 0, 1<<20)
-	inRange("loops", c.Loops, 1, 256)
+	inRange("loops", c.Loops, 0, 256)
+	inRange("processes", c.Processes, 0, min(processesMax, c.Clients))
 	if c.Size.smallest() < minSize {
 		refuse("--size %v: a message needs %d bytes to prove that it arrived: who sent it, its number, its time, a checksum", c.Size, minSize)
 	} else {
@@ -94,7 +99,29 @@ func (c *Load) prepare() error {
 		c.Messages = int(c.Rate * c.Duration.Seconds())
 		inRange("rate times --duration", c.Messages, 1, 1<<30)
 	}
-	return errors.Join(problems...)
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	return c.divide()
+}
+
+// divide settles the number of processes and of loops.
+func (c *Load) divide() error {
+	if c.Processes == 0 {
+		limit, err := reactor.DescriptorLimit()
+		if err != nil {
+			limit = 1 << 21 // Nobody knows: connections that fail will say so.
+		}
+		each := max(1, int(min(limit, 1<<21))-descriptorsKept)
+		c.Processes = (c.Clients + each - 1) / each
+		if c.Processes > processesMax {
+			return fmt.Errorf("--clients %d: more than %d processes with %d descriptors each can have", c.Clients, processesMax, limit)
+		}
+	}
+	if c.Loops == 0 {
+		c.Loops = max(1, runtime.NumCPU()/2/c.Processes)
+	}
+	return nil
 }
 
 // headerLines are the request's further lines.

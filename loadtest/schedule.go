@@ -88,6 +88,6 @@ func (s *openLoop) isOverdue(l *lane, m *slot, now time.Duration) bool {
 	if l.sent.Load() < l.limit {
 		return false
 	}
-	latest := max(m.sentAt, time.Duration(l.home.run.arrival.Load()))
+	latest := max(m.sentAt, time.Duration(l.home.run.board.totals.arrival.Load()))
 	return now-latest >= s.patience || now >= s.due(l, l.limit-1)+s.drain
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +17,7 @@ import (
 // A badServer broadcasts with somebody else's WebSocket library, and lets each test do to its deliveries what it likes.
 type badServer struct {
 	http     *httptest.Server
+	secure   bool                                       // speaks TLS
 	refuse   func(request int) bool                     // answers 503 instead of upgrading
 	greeting string                                     // sent to whoever comes
 	mangle   func(conn, message int, p []byte) [][]byte // what conn gets instead of p; nil: p
@@ -32,7 +35,13 @@ type badServer struct {
 // startServer runs s until the test ends and returns its URL.
 func startServer(t testing.TB, s *badServer) string {
 	t.Helper()
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // Clients that refuse the certificate are wanted here.
+	if s.secure {
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
 	t.Cleanup(func() {
 		s.mu.Lock()
 		for i := range s.conns {
@@ -86,6 +95,13 @@ func (s *roomServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.rooms[r.URL.Path].serve(w, r)
 }
 
+// clients is how many came.
+func (s *badServer) clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
 func (s *badServer) drop(id int) {
 	if s.conns[id] != nil {
 		s.conns[id].Close()
@@ -131,18 +147,18 @@ func testLoad() *Load {
 }
 
 // loadServer makes one run and fails the test if it has no result.
-func loadServer(t testing.TB, cfg *Load, url string) *Result {
+func loadServer(t testing.TB, cfg *Load, urls ...string) *Result {
 	t.Helper()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	target, err := parseTarget(url, cfg.Rooms)
+	targets, err := cfg.aim(urls)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	res, err := measure(ctx, cfg, target, 0, &progress{})
+	res, err := measure(ctx, cfg, targets, nil, &progress{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,9 @@ func (s *Sizes) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText is what UnmarshalText was given.
+func (s Sizes) MarshalText() ([]byte, error) { return []byte(s.text), nil }
+
 // fixedSize is a single size.
 func fixedSize(n int) Sizes {
 	return Sizes{parts: []sizePart{{100, n, n}}, text: strconv.Itoa(n)}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -18,20 +19,44 @@ type target struct {
 	addr  netip.AddrPort
 	host  string // for the Host header
 	paths []string
+	tls   *tls.Config // nil for ws://
+}
+
+// aim resolves the targets and fits the load to their number.
+func (c *Load) aim(urls []string) ([]*target, error) {
+	var all []*target
+	for _, raw := range urls {
+		t, err := parseTarget(raw, c.Rooms, c.Insecure)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	c.Publishers = max(c.Publishers, len(all))
+	if n := c.Rooms * len(all); n > c.Clients {
+		return nil, fmt.Errorf("--clients %d: there are %d rooms for them", c.Clients, n)
+	}
+	if c.crowdSizes()[reader] < c.Publishers {
+		return nil, fmt.Errorf("--clients %d: too few for %d publishers and the crowd", c.Clients, c.Publishers)
+	}
+	return all, nil
 }
 
 const resolveTimeout = 10 * time.Second
 
 // parseTarget resolves a URL. The path's {room} stands for the room's name; without it there can be one room only.
-func parseTarget(raw string, rooms int) (*target, error) {
+func parseTarget(raw string, rooms int, insecure bool) (*target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme != "ws" || u.Host == "" {
-		return nil, fmt.Errorf("%q: write ws://host:port/path", raw)
+	if u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
+		return nil, fmt.Errorf("%q: write ws://host:port/path or wss://host:port/path", raw)
 	}
 	t := &target{url: raw, host: u.Host}
+	if u.Scheme == "wss" {
+		t.tls = tlsConfig(u.Hostname(), insecure)
+	}
 	if t.addr, err = resolve(u); err != nil {
 		return nil, err
 	}
@@ -55,7 +80,7 @@ func parseTarget(raw string, rooms int) (*target, error) {
 func resolve(u *url.URL) (netip.AddrPort, error) {
 	port := u.Port()
 	if port == "" {
-		port = "80"
+		port = map[string]string{"ws": "80", "wss": "443"}[u.Scheme]
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {

@@ -242,11 +242,11 @@ func TestUnreachableServerIsSaidSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := parseTarget(fmt.Sprintf("ws://127.0.0.1:%d/ws", port), 1)
+	targets, err := cfg.aim([]string{fmt.Sprintf("ws://127.0.0.1:%d/ws", port)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = measure(t.Context(), cfg, target, 0, &progress{})
+	_, err = measure(t.Context(), cfg, targets, nil, &progress{})
 	if !errors.Is(err, errUnreachable) {
 		t.Errorf("error %v", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ type worker struct {
 	lanes   []*lane // of the publishers here
 
 	buf     []byte // what was read last
+	plain   []byte // … and came out of TLS; nil without
 	payload []byte // the message being sent
 	decoder wsproto.Decoder
 	unsent  []*client // publishers with bytes that wait for the end of the tick
@@ -37,10 +39,13 @@ type worker struct {
 	stormAt    time.Duration
 	backAt     time.Duration // when the last guest returned
 	isClosing  bool          // the run is over: who leaves stays away
+	isLooking  bool          // the measurement is over: stalled clients read
+	lookedAt   time.Duration // when one of them last found something
 	crowd      Crowd
 	pacer      *pacer
 
-	latency  histogram
+	latency  histogram // of the present interval, if there are intervals
+	taken    histogram // of the one before, for the sampler; empty
 	skew     histogram
 	warm     []uint32 // by lane: numbers below belong to the warm-up
 	timeouts int      // messages that some receiver did not get in time
@@ -72,7 +77,11 @@ func (r *run) newWorker() (*worker, error) {
 		kernel:  loop.Kernel(),
 		buf:     make([]byte, readBuffer),
 		latency: newHistogram(),
+		taken:   newHistogram(),
 		skew:    newHistogram(),
+	}
+	if slices.ContainsFunc(r.rooms, func(r *room) bool { return r.target.tls != nil }) {
+		w.plain = make([]byte, recordMax)
 	}
 	w.decoder = w.newDecoder()
 	for _, l := range r.lanes {
@@ -94,7 +103,7 @@ func (w *worker) newDecoder() wsproto.Decoder {
 // endTick reports what the tick saw, lets the lanes go on, and opens further clients.
 func (w *worker) endTick(*reactor.Loop) time.Duration {
 	w.report()
-	now := w.kernel.Now()
+	now := w.run.now()
 	sleep := shorter(w.churn(now), w.openMore(now))
 	w.poked.Store(false) // Before looking: who completes a slot from here on wakes us again.
 	for _, l := range w.lanes {
@@ -146,7 +155,7 @@ func (w *worker) report() {
 	if len(w.touched) == 0 {
 		return
 	}
-	w.run.arrival.Store(int64(w.kernel.Now()))
+	w.run.board.totals.arrival.Store(int64(w.run.now()))
 	for _, at := range w.touched {
 		l := w.run.lanes[at.lane]
 		if t := &w.tallies[at.lane][at.seq&uint32(len(l.slots)-1)]; t.count > 0 && t.seq == at.seq {
@@ -157,11 +166,20 @@ func (w *worker) report() {
 }
 
 func (w *worker) reportOne(l *lane, t *tally) {
-	w.run.progress.Add(t.count)
-	if l.slot(t.seq).report(t) && !l.home.poked.Swap(true) && l.home != w {
-		l.home.loop.Wake()
+	w.run.board.totals.progress.Add(t.count)
+	if l.slot(t.seq).report(t) {
+		w.completed(l)
 	}
 	t.count = 0
+}
+
+// completed tells the loop of a lane, maybe in another process, that everybody has one of its messages.
+func (w *worker) completed(l *lane) {
+	if l.home == nil {
+		w.run.seat.wake(w.run.board, w.run.processOf(int(l.id)))
+	} else if !l.home.poked.Swap(true) && l.home != w {
+		l.home.loop.Wake()
+	}
 }
 
 // openMore begins as many openings as the ramp and openingMax allow.

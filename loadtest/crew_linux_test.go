@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// threeProcesses is a load whose clients of one room are in three processes, two of which publish.
+func threeProcesses() *Load {
+	cfg := testLoad()
+	cfg.Processes, cfg.Publishers, cfg.Clients, cfg.Window = 3, 2, 21, 1
+	cfg.LossTimeout = time.Second
+	return cfg
+}
+
+func TestProcessesProveOneRoomTogether(t *testing.T) {
+	const victim = 7
+	isHit := func(conn, message int) bool { return conn == victim && message%100 == 50 }
+	for _, test := range []struct {
+		name   string
+		server *badServer
+		want   seenFaults
+	}{
+		{"good", &badServer{}, seenFaults{}},
+		{"lost", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{}
+			}
+			return nil
+		}}, seenFaults{lost: 2}},
+		{"the last one lost", &badServer{mangle: func(_, message int, p []byte) [][]byte {
+			if message == 199 {
+				return [][]byte{}
+			}
+			return nil
+		}}, seenFaults{lost: 21}},
+		{"duplicated", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{p, p}
+			}
+			return nil
+		}}, seenFaults{duplicated: 2}},
+		{"corrupted", &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
+		{"closed", &badServer{hangUp: func(conn, message int) bool { return conn == 20 && message == 199 }}, seenFaults{lost: 1, closed: 1}},
+		{"refused", &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			res := loadServer(t, threeProcesses(), startServer(t, test.server))
+			if got := faultsOf(res); got != test.want {
+				t.Errorf("counted %+v, want %+v\n%v", got, test.want, res.Explanations)
+			}
+			clients := uint64(21 - res.Connect.Failed)
+			if res.Messages != 200 || res.Expected != 200*clients || res.Delivered+res.Lost+res.Corrupted != res.Expected || res.Processes != 3 {
+				t.Errorf("%d messages, %d delivered + %d lost + %d corrupted of %d, by %d processes",
+					res.Messages, res.Delivered, res.Lost, res.Corrupted, res.Expected, res.Processes)
+			}
+			if res.Orders != 1 && test.want == (seenFaults{}) {
+				t.Errorf("clients of one room saw %d orders", res.Orders)
+			}
+			if test.want.lost == 0 && test.want.corrupted == 0 && uint64(res.latency.h.TotalCount()) != res.Delivered {
+				t.Errorf("%d latencies of %d deliveries", res.latency.h.TotalCount(), res.Delivered)
+			}
+		})
+	}
+}
+
+// A closed loop must wait for receivers in other processes, too: its window shows in how far the server gets ahead of the
+// slowest client.
+func TestPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
+	const pause = 20 * time.Millisecond
+	cfg := threeProcesses()
+	cfg.Publishers, cfg.Messages, cfg.LossTimeout = 1, 30, 5*time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		if conn == 20 {
+			time.Sleep(pause)
+		}
+		return nil
+	}}))
+	if res.faulty() || res.Seconds < 30*pause.Seconds() {
+		t.Errorf("faults %+v, %v s for 30 messages of which each takes %v", faultsOf(res), res.Seconds, pause)
+	}
+	if low := float64(pause.Microseconds()); res.Skew.P50 < low || res.Latency.Max < low || res.Latency.P50 > low*10 {
+		t.Errorf("skew %+v, latency %+v: want one client %v behind", res.Skew, res.Latency, pause)
+	}
+}
+
+func TestOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
+	cfg := threeProcesses()
+	cfg.Publishers, cfg.Rate, cfg.Duration, cfg.Sample, cfg.Storm, cfg.Stalled = 3, 60, time.Second, true, 30, 2
+	cfg.LossTimeout = 5 * time.Second
+	res := loadServer(t, cfg, startServer(t, &badServer{}))
+	if res.faulty() || res.Messages != 60 || !res.Sustained || res.Crowd.Returned != 6 || res.Crowd.StalledOpen != 2 {
+		t.Errorf("%d messages, faults %+v, crowd %+v", res.Messages, faultsOf(res), res.Crowd)
+	}
+	// Clocks that differ between processes would show as latencies below nothing, which count as a nanosecond, or as long ones.
+	if res.Latency.P50 < 1 || res.Latency.P50 > 1e6 {
+		t.Errorf("latency %+v", res.Latency)
+	}
+	var sum int64
+	for _, s := range res.Series {
+		sum += s.Deliveries
+	}
+	if uint64(sum) != res.Delivered || len(res.Series) < 3 {
+		t.Errorf("%d points with %d deliveries, want %d", len(res.Series), sum, res.Delivered)
+	}
+}
+
+func TestTargetsHaveTheirOwnRooms(t *testing.T) {
+	for _, processes := range []int{1, 2} {
+		one, two := &badServer{}, &badServer{}
+		cfg := testLoad()
+		cfg.Processes, cfg.Clients, cfg.Messages, cfg.LossTimeout = processes, 31, 100, 5*time.Second
+		res := loadServer(t, cfg, startServer(t, one), startServer(t, two))
+		// Each has a publisher, whose 50 messages reach its 16 or 15 clients.
+		if res.faulty() || res.Foreign > 0 || res.Publishers != 2 || res.Delivered != 50*31 {
+			t.Errorf("%d processes: %d publishers, %d delivered, faults %+v", processes, res.Publishers, res.Delivered, faultsOf(res))
+		}
+		if a, b := one.clients(), two.clients(); a != 16 || b != 15 {
+			t.Errorf("%d processes: the targets had %d and %d clients, want 16 and 15", processes, a, b)
+		}
+	}
+}
+
+func TestRunEndsWithAHelperThatDies(t *testing.T) {
+	cfg := threeProcesses()
+	cfg.Messages, cfg.Rate = 100_000, 100
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s := &badServer{before: func(message int) {
+		if message == 10 {
+			for _, pid := range helpersOf(os.Getpid()) {
+				_ = kill9(pid)
+			}
+		}
+	}}
+	targets, err := cfg.aim([]string{startServer(t, s)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := measure(ctx, cfg, targets, nil, &progress{}); err == nil || errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "a process of the load test ended") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// helpersOf are the processes that pid started as helpers.
+func helpersOf(pid int) (all []int) {
+	for _, p := range slices.DeleteFunc(tree([]int{pid}), func(p int) bool { return p == pid }) {
+		if b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p), "cmdline")); err == nil && strings.HasSuffix(string(b), "\x00helper\x00") {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func kill9(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
+}

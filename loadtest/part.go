@@ -1,0 +1,112 @@
+package main
+
+import "time"
+
+// A part is what one process found, and then what all of them did.
+type part struct {
+	Counts     counts
+	Faults     faults
+	Messages   uint64 // sent in the measured phase
+	Expected   uint64
+	Lost       uint64
+	WarmupLost uint64
+	Backlog    int
+	Timeouts   int
+	Crowd      Crowd
+	Latency    histogram
+	Skew       histogram
+	Points     []point
+	// Orders are, by room, the different orders in which clients saw its messages. Those that missed one cannot be compared.
+	Orders map[int]map[uint64]bool
+	Loops  int
+	Spent  time.Duration // of processor time, in the measured phase
+}
+
+// part adds up what the loops found. They have ended.
+func (r *run) part() *part {
+	p := &part{
+		Latency: newHistogram(), Skew: newHistogram(), Orders: make(map[int]map[uint64]bool),
+		Loops: len(r.workers), Spent: r.spent, WarmupLost: r.warmupLost.Load(),
+	}
+	if r.sampler != nil {
+		p.Latency.merge(r.sampler.total)
+		p.Points = r.sampler.points
+	}
+	for _, w := range r.workers {
+		p.Latency.merge(w.latency)
+		p.Skew.merge(w.skew)
+		p.Faults.merge(&w.faults)
+		p.Timeouts += w.timeouts
+		p.Lost += w.lost()
+		p.Crowd.add(&w.crowd)
+		if w.stormAt > 0 {
+			p.Crowd.StormSeconds = max(p.Crowd.StormSeconds, round((w.backAt-w.stormAt).Seconds(), 6))
+		}
+		for _, l := range w.lanes {
+			p.Messages += uint64(l.sent.Load() - w.warm[l.id])
+			p.Backlog += max(0, l.backlog)
+		}
+		for _, c := range w.clients {
+			p.addClient(c)
+		}
+	}
+	return p
+}
+
+// addClient adds what one client saw. Only readers' deliveries count: the others are not held to every message.
+func (p *part) addClient(c *client) {
+	p.Expected += c.expected()
+	counts := c.ledger.counts
+	switch c.kind {
+	case stalled:
+		counts.Delivered = 0
+	case slow:
+		p.Crowd.SlowDelivered += counts.Delivered
+		counts.Delivered = 0
+	case guest:
+		p.Crowd.GuestsHeard += counts.Delivered
+		counts.Delivered = 0
+	}
+	p.Counts.add(&counts)
+	if c.wasJoined && c.kind == reader && c.ledger.clean && !c.w.run.cfg.NoEcho {
+		p.addOrder(c.room.index, c.ledger.order)
+	}
+}
+
+func (p *part) addOrder(room int, order uint64) {
+	if p.Orders[room] == nil {
+		p.Orders[room] = make(map[uint64]bool)
+	}
+	p.Orders[room][order] = true
+}
+
+// orders is the number of different orders in the room where there are most.
+func (p *part) orders() (most int) {
+	for _, seen := range p.Orders {
+		most = max(most, len(seen))
+	}
+	return most
+}
+
+// add adds another process's part.
+func (p *part) add(o *part) {
+	p.Counts.add(&o.Counts)
+	p.Faults.merge(&o.Faults)
+	p.Messages += o.Messages
+	p.Expected += o.Expected
+	p.Lost += o.Lost
+	p.WarmupLost += o.WarmupLost
+	p.Backlog += o.Backlog
+	p.Timeouts += o.Timeouts
+	p.Crowd.add(&o.Crowd)
+	p.Latency.merge(o.Latency)
+	p.Skew.merge(o.Skew)
+	join(p.Points, o.Points)
+	for room, seen := range o.Orders {
+		for order := range seen {
+			p.addOrder(room, order)
+		}
+	}
+	p.Loops += o.Loops
+	p.Spent += o.Spent
+}

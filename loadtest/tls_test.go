@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func secureLoad() *Load {
+	cfg := testLoad()
+	cfg.Insecure, cfg.LossTimeout = true, time.Second
+	return cfg
+}
+
+// startSecure serves over net/http's TLS: somebody else's on that side, except for the records, which are crypto/tls's on
+// both.
+func startSecure(t testing.TB, s *badServer) string {
+	s.secure = true
+	return startServer(t, s)
+}
+
+func TestSecureServerIsHeldToTheSame(t *testing.T) {
+	isHit := func(conn, message int) bool { return conn == 7 && message%100 == 50 }
+	for _, test := range []struct {
+		name   string
+		turn   func(*Load)
+		server *badServer
+		want   seenFaults
+	}{
+		{"good", func(*Load) {}, &badServer{}, seenFaults{}},
+		{"one at a time, fragmented", func(c *Load) { c.Window, c.Fragmented = 1, true }, &badServer{}, seenFaults{}},
+		{"messages of many records", func(c *Load) { c.Size, c.Messages = fixedSize(300_000), 20 }, &badServer{}, seenFaults{}},
+		{"greeting", func(*Load) {}, &badServer{greeting: "welcome"}, seenFaults{foreign: 20}},
+		{"corrupted", func(*Load) {}, &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
+		{"duplicated", func(*Load) {}, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if isHit(conn, message) {
+				return [][]byte{p, p}
+			}
+			return nil
+		}}, seenFaults{duplicated: 2}},
+		{"closed", func(*Load) {}, &badServer{hangUp: func(conn, message int) bool { return conn == 7 && message == 150 }}, seenFaults{lost: 50, closed: 1}},
+		{"refused", func(*Load) {}, &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
+		{"a crowd", func(c *Load) { c.Slow, c.Storm = Slow{N: 2, Rate: 5000}, 20 }, &badServer{}, seenFaults{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := secureLoad()
+			test.turn(cfg)
+			res := loadServer(t, cfg, startSecure(t, test.server))
+			if got := faultsOf(res); got != test.want || res.Delivered+res.Lost+res.Corrupted != res.Expected || res.Delivered == 0 {
+				t.Errorf("counted %+v, want %+v; %d delivered of %d\n%v", got, test.want, res.Delivered, res.Expected, res.Explanations)
+			}
+		})
+	}
+}
+
+func TestUnknownCertificateIsRefusedUnlessInsecure(t *testing.T) {
+	url := startSecure(t, &badServer{})
+	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--connect-timeout=5s", url}
+	for _, test := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{args, exitUnreachable, "certificate"},
+		{append(slices.Clone(args), "--insecure"), exitOK, "100 of 100"},
+	} {
+		var said strings.Builder
+		if status := runMain(t.Context(), test.args, &said, &said); status != test.status || !strings.Contains(said.String(), test.says) {
+			t.Errorf("%v: exit status %d, want %d with %q\n%s", test.args, status, test.status, test.says, said.String())
+		}
+	}
+}
+
+// Only a handshake has a goroutine.
+func TestSecureClientsHaveNoGoroutines(t *testing.T) {
+	most := 0
+	s := &badServer{before: func(int) { most = max(most, runtime.NumGoroutine()) }}
+	cfg := secureLoad()
+	cfg.Clients, cfg.Messages = 200, 5
+	before := runtime.NumGoroutine()
+	res := loadServer(t, cfg, startSecure(t, s))
+	// The server, in this process, has one for each connection.
+	if got := most - before - cfg.Clients; res.faulty() || got > 50 {
+		t.Errorf("%d goroutines beside the server's, faults %+v", got, faultsOf(res))
+	}
+}
+
+func TestServerThatEndsTLSInTheHandshakeIsCounted(t *testing.T) {
+	cfg := secureLoad()
+	cfg.ConnectTimeout = 2 * time.Second
+	plain := startServer(t, &badServer{})
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := cfg.aim([]string{"wss" + strings.TrimPrefix(plain, "ws")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = measure(t.Context(), cfg, targets, nil, &progress{})
+	if err == nil || !strings.Contains(fmt.Sprint(err), "could not be reached") {
+		t.Errorf("error %v", err)
+	}
+}
