@@ -34,6 +34,7 @@ type client struct {
 	returning bool // a guest that is away
 	wasJoined bool // upgraded, whatever became of it
 	armed     bool // registered for Writable too, because a write was refused
+	ending    bool // an event told of the stream's end, which no other will
 	ledger    ledger
 
 	partial *wsproto.Decoder // in the middle of a frame; nil between frames
@@ -64,27 +65,26 @@ func (c *client) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 			c.flush()
 		}
 		if ev.Readable() && c.state != gone {
-			c.readable(ev.Hangup() || ev.Error())
+			c.ending = c.ending || ev.Hangup() || ev.Error()
+			c.readable()
 		}
 	}
 }
 
 // readable reads as its kind does.
-func (c *client) readable(ending bool) {
+func (c *client) readable() {
 	switch {
 	case c.state != joined || c.kind == reader || c.kind == guest:
-		c.read(ending)
-	case c.kind == stalled && c.w.isLooking:
+		c.read()
+	case c.kind == stalled && (c.w.isLooking || c.ending): // What it left unread says how it ended.
 		c.w.lookedAt = c.w.run.now()
-		c.read(ending)
-	case c.kind == stalled && ending:
-		c.end(faultClosed, "the server ended the connection")
+		c.read()
 	}
 }
 
 // read takes what is there. A read that leaves room in the buffer has emptied the socket (epoll(7), "Questions and answers"),
-// so it is the last one unless the event told of the stream's end.
-func (c *client) read(ending bool) {
+// so it is the last one unless an event told of the stream's end.
+func (c *client) read() {
 	for range readsPerTurn {
 		n, err := c.w.kernel.Read(int(c.fd), c.w.buf)
 		switch {
@@ -92,7 +92,7 @@ func (c *client) read(ending bool) {
 			if !c.take(c.w.buf[:n]) {
 				return
 			}
-			if n < len(c.w.buf) && !ending {
+			if n < len(c.w.buf) && !c.ending {
 				return
 			}
 		case err == nil:
@@ -294,7 +294,7 @@ func (c *client) end(f fault, why string) {
 		return
 	}
 	c.state = gone
-	c.out, c.partial, c.session = nil, nil, nil
+	c.out, c.partial, c.session, c.ending = nil, nil, nil, false
 	if c.token != 0 {
 		c.w.loop.Close(c.token)
 		c.token = 0

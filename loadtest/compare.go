@@ -26,6 +26,7 @@ type Sides struct {
 type CompareCommand struct {
 	Load
 	Sides
+	At []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
 }
 
 // ConnectCommand compares what accepting and upgrading costs servers.
@@ -60,10 +61,17 @@ var connectFigures = []figure{
 
 // Run is the command.
 func (c *CompareCommand) Run(ctx context.Context, out *output) error {
+	if len(c.At) > 0 {
+		return c.scale(ctx, out)
+	}
 	if err := c.Load.prepare(); err != nil {
 		return usageError{err}
 	}
-	return c.Sides.compare(ctx, &c.Load, loadFigures, out)
+	sides, err := c.Sides.compare(ctx, &c.Load, loadFigures, out)
+	if err != nil {
+		return err
+	}
+	return c.Sides.finish(sides, func() { printSides(out.stdout, sides, loadFigures) })
 }
 
 // Run is the command.
@@ -76,7 +84,11 @@ func (c *ConnectCommand) Run(ctx context.Context, out *output) error {
 		return usageError{err}
 	}
 	load.Messages = 0 // Nothing is sent: opening is all.
-	return c.Sides.compare(ctx, &load, connectFigures, out)
+	sides, err := c.Sides.compare(ctx, &load, connectFigures, out)
+	if err != nil {
+		return err
+	}
+	return c.Sides.finish(sides, func() { printSides(out.stdout, sides, connectFigures) })
 }
 
 // A side is one server's results, one a round.
@@ -87,13 +99,13 @@ type side struct {
 
 // compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
 // not favour anybody.
-func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *output) error {
+func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *output) (sides []side, err error) {
 	raiseLimits(load.Loops)
 	if s.Rounds < 1 {
-		return usageError{errors.New("--rounds must be at least 1")}
+		return nil, usageError{errors.New("--rounds must be at least 1")}
 	}
 	commands := slices.Clone(s.Spawn)
-	sides := make([]side, 0, len(commands)+1)
+	sides = make([]side, 0, len(commands)+1)
 	for i, command := range commands {
 		sides = append(sides, side{Name: string(rune('A'+i)) + "  " + command})
 	}
@@ -101,7 +113,6 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 		commands = append(commands, commands[0])
 		sides = append(sides, side{Name: "A' " + commands[0] + "   (noise: A against itself)"})
 	}
-	faulty := false
 	for round := range s.Rounds {
 		for i := range commands {
 			if round%2 == 1 {
@@ -109,19 +120,23 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 			}
 			res, err := loadOnce(ctx, load, []string{s.URL}, []string{commands[i]}, nil, &progress{})
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if res.Server == nil {
-				return errors.New("this system does not tell what a process used")
+				return nil, errors.New("this system does not tell what a process used")
 			}
 			sides[i].Rounds = append(sides[i].Rounds, res)
-			faulty = faulty || res.faulty()
 			if !s.Quiet {
 				fmt.Fprintf(out.stderr, "round %d of %d  %-40.40s %s\n", round+1, s.Rounds, sides[i].Name, brief(res, figures))
 			}
 		}
 	}
-	printSides(out.stdout, sides, figures)
+	return sides, nil
+}
+
+// finish prints and writes what was found, and says whether a server failed its clients.
+func (s *Sides) finish(sides []side, print func()) error {
+	print()
 	if s.JSON != "" {
 		b, err := json.MarshalIndent(sides, "", "  ")
 		if err != nil {
@@ -131,8 +146,10 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 			return err
 		}
 	}
-	if faulty {
-		return errFaulty
+	for _, side := range sides {
+		if slices.ContainsFunc(side.Rounds, (*Result).faulty) {
+			return errFaulty
+		}
 	}
 	return nil
 }

@@ -38,10 +38,22 @@ var gateFigures = map[string]func(*Result) float64{
 	"max":        func(r *Result) float64 { return r.Latency.Max },
 	"skew":       func(r *Result) float64 { return r.Skew.P99 },
 	"connect":    func(r *Result) float64 { return r.Connect.Seconds * 1e6 },
+	"storm":      func(r *Result) float64 { return r.Crowd.StormSeconds * 1e6 },
+	"busy":       func(r *Result) float64 { return r.Client.Busy },
+
+	"stalled_closed": func(r *Result) float64 { return float64(r.Crowd.StalledClosed) },
+	"slow_closed":    func(r *Result) float64 { return float64(r.Crowd.SlowClosed) },
+
 	"cpu": func(r *Result) float64 {
 		return r.serverFigure(func(s *ServerCost) float64 { return s.CPUPerDelivery })
 	},
 	"rss": func(r *Result) float64 { return r.serverFigure(func(s *ServerCost) float64 { return float64(s.RSS) }) },
+	"rss_idle": func(r *Result) float64 {
+		return r.serverFigure(func(s *ServerCost) float64 { return s.RSSPerConnection })
+	},
+	"rss_stalled": func(r *Result) float64 {
+		return r.serverFigure(func(s *ServerCost) float64 { return s.RSSPerStalled })
+	},
 }
 
 // serverFigure is not a number when the server was not measured: a gate on it then fails, because nobody can say that it

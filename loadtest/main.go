@@ -27,13 +27,21 @@ Examples:
     loadtest --clients 1000 --messages 1000
     loadtest --clients 10000 --window 16 ws://127.0.0.1:9000/chat
     loadtest --rate 50 --duration 1m --fail-if 'p99>50ms' ws://127.0.0.1:9000/chat
-    loadtest --preset stalled --spawn './server --port $PORT'
-    loadtest --spawn './server --port $PORT' --clients 5000 --json out.json
+    loadtest --preset stalled --spawn './server --port $PORT' --fail-if 'stalled_closed>0'
+    loadtest --rate 50 --duration 1m --spawn './server --port $PORT' --html report.html --json report.json
+    loadtest --clients 30000 ws://10.0.0.5:8080/ws ws://10.0.0.6:8080/ws
+    loadtest --clients 5000 --ramp 500 --insecure wss://127.0.0.1:8443/ws
     loadtest compare --spawn './one --port $PORT' --spawn './two $PORT' --clients 1000
+    loadtest compare --spawn './one --port $PORT' --spawn 'loadtest floor --listen 127.0.0.1:$PORT' --at 100,1000,10000
     loadtest connect --spawn './one --port $PORT' --spawn 'loadtest floor --listen 127.0.0.1:$PORT'
     loadtest floor --listen 127.0.0.1:8081
 
-Exit status: 0 all well, 1 the server failed its clients, 2 wrong use, 3 the server could not be reached.`
+Loads with a name, for --preset:
+
+%s
+
+Exit status: 0 all well, 1 the server failed its clients or a --fail-if was met, 2 wrong use, 3 the server could not be
+reached.`
 
 // Exit statuses.
 const (
@@ -77,7 +85,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser := kong.Must(&cli,
 		kong.Name("loadtest"),
-		kong.Description(description),
+		kong.Description(fmt.Sprintf(description, describePresets())),
 		kong.Writers(stdout, stderr),
 		kong.Resolvers(presetResolver{}),
 		kong.Exit(func(code int) { exited = code }),

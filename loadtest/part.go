@@ -68,7 +68,8 @@ func (p *part) addClient(c *client) {
 		counts.Delivered = 0
 	}
 	p.Counts.add(&counts)
-	if c.wasJoined && c.kind == reader && c.ledger.clean && !c.w.run.cfg.NoEcho {
+	isWhole := c.ledger.clean && c.ledger.lost(c.room.lanes, c) == 0
+	if c.wasJoined && c.kind == reader && isWhole && !c.w.run.cfg.NoEcho {
 		p.addOrder(c.room.index, c.ledger.order)
 	}
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// scaleFigures are what may grow with the number of clients.
+var scaleFigures = []figure{
+	{"latency p50 ms", func(r *Result) float64 { return r.Latency.P50 / 1e3 }},
+	{"latency p99 ms", func(r *Result) float64 { return r.Latency.P99 / 1e3 }},
+	{"server CPU µs/delivery", func(r *Result) float64 { return r.Server.CPUPerDelivery }},
+	{"server CPU µs/connection", func(r *Result) float64 { return r.Server.CPUPerConnection }},
+	{"resident MB", func(r *Result) float64 { return float64(r.Server.RSS) / 1e6 }},
+	{"bytes/idle connection", func(r *Result) float64 { return r.Server.RSSPerConnection }},
+	{"own CPU µs/delivery", func(r *Result) float64 { return r.Client.CPUPerDelivery }},
+}
+
+// scale makes the comparison with each number of clients.
+func (c *CompareCommand) scale(ctx context.Context, out *output) error {
+	var all []side
+	sizes := make([][]side, len(c.At))
+	for i, n := range c.At {
+		load := c.Load
+		load.Clients = n
+		if err := load.prepare(); err != nil {
+			return usageError{err}
+		}
+		if !c.Quiet {
+			fmt.Fprintf(out.stderr, "%d clients\n", n)
+		}
+		sides, err := c.Sides.compare(ctx, &load, loadFigures, out)
+		if err != nil {
+			return err
+		}
+		sizes[i] = sides
+		all = append(all, sides...)
+	}
+	return c.Sides.finish(all, func() { printScale(out.stdout, c.At, sizes) })
+}
+
+// printScale prints for each figure and side the median at each size, and how many times the smallest size's that is.
+func printScale(w io.Writer, at []int, sizes [][]side) {
+	fmt.Fprintln(w)
+	for _, s := range sizes[0] {
+		fmt.Fprintln(w, s.Name)
+	}
+	for _, f := range scaleFigures {
+		fmt.Fprintf(w, "\n%-26s", f.name)
+		for _, n := range at {
+			fmt.Fprintf(w, " %12d clients", n)
+		}
+		fmt.Fprintln(w)
+		for i, s := range sizes[0] {
+			fmt.Fprintf(w, "  %-24s", s.Name[:2])
+			base := median(series(&s, f))
+			for size := range sizes {
+				m := median(series(&sizes[size][i], f))
+				fmt.Fprintf(w, " %11.4g  %-7s", m, fmt.Sprintf("×%.3g", m/base))
+			}
+			fmt.Fprintln(w)
+		}
+	}
+}
