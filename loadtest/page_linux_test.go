@@ -62,7 +62,7 @@ func TestPageShowsTheRunInABrowser(t *testing.T) {
 		Lines, Labels  int
 		Outside, Cover []string
 	}
-	for i, d := range evaluate[[]drawing](t, tab, `[...document.querySelectorAll("figure svg")].map(svg => {
+	for i, d := range evaluate[[]drawing](t, tab, `[...document.querySelectorAll("figure svg")].filter(svg => svg.checkVisibility()).map(svg => {
 		const frame = svg.getBoundingClientRect(), at = e => e.getBoundingClientRect()
 		const labels = [...svg.querySelectorAll("text")]
 		const isOut = r => r.left < frame.left - 1 || r.right > frame.right + 1 || r.top < frame.top - 1 || r.bottom > frame.bottom + 1
@@ -104,7 +104,7 @@ func checkLooks(t *testing.T, tab context.Context) {
 	if w := evaluate[int](t, tab, `document.documentElement.scrollWidth`); w > 390 {
 		t.Errorf("the page is %d px wide on a screen of 390", w)
 	}
-	if size := evaluate[float64](t, tab, `Math.min(...[...document.querySelectorAll("svg text")].map(e => e.getBoundingClientRect().height))`); size < 9 {
+	if size := evaluate[float64](t, tab, `Math.min(...[...document.querySelectorAll("svg text")].map(e => e.getBoundingClientRect().height).filter(h => h > 0))`); size < 9 {
 		t.Errorf("labels are %v px high on a phone", size)
 	}
 	emulate(t, tab, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"html/template"
 	"image/color"
@@ -21,6 +22,7 @@ type figurePlot struct {
 	Title string
 	Keys  []key // of its lines
 	SVG   template.HTML
+	Wide  template.HTML // the same for the page's whole width, where that is more than a phone's; may be empty
 }
 
 // A key says what a line is.
@@ -48,19 +50,22 @@ func ink(class string) color.Color {
 	panic("loadtest: no ink " + class)
 }
 
-const plotWidth, plotHeight = 480, 250
+// Sizes of drawings. The page scales them, but not so far that labels could not be read.
+const plotWidth, wideWidth, plotHeight = 480, 990, 250
 
 // plots are all drawings that the result has the numbers for.
 func plots(res *Result) (all []figurePlot, err error) {
 	draw := func(title string, p *plot.Plot, keys ...key) {
-		svg, problem := svgOf(p, title)
-		if problem != nil {
-			err = problem
-		}
-		all = append(all, figurePlot{title, keys, svg})
+		svg, problem := svgOf(p, title, plotWidth)
+		err = errors.Join(err, problem)
+		all = append(all, figurePlot{Title: title, Keys: keys, SVG: svg})
 	}
 	if res.latency.h != nil && res.latency.h.TotalCount() > 0 {
-		draw("Latency by percentile", percentilePlot(res))
+		p := percentilePlot(res)
+		draw("Latency by percentile", p)
+		if all[0].Wide, err = svgOf(p, all[0].Title, wideWidth); err != nil {
+			return nil, err
+		}
 	}
 	if len(res.Series) == 0 {
 		return all, err
@@ -271,7 +276,7 @@ func durationLabel(v, high float64) string {
 
 func countLabel(v, high float64) string {
 	switch {
-	case high < 1e4:
+	case high < 1e4 || v == 0:
 		return fmt.Sprintf("%.6g", v)
 	case high < 1e6:
 		return fmt.Sprintf("%.4gk", v/1e3)
@@ -284,8 +289,8 @@ func bytesLabel(v, _ float64) string { return fmt.Sprintf("%.4g MB", v/1e6) }
 func plainLabel(v, _ float64) string { return fmt.Sprintf("%.4g", v) }
 
 // svgOf draws a plot as an element to put into a page.
-func svgOf(p *plot.Plot, title string) (template.HTML, error) {
-	canvas := vgsvg.New(vg.Length(plotWidth), vg.Length(plotHeight))
+func svgOf(p *plot.Plot, title string, width vg.Length) (template.HTML, error) {
+	canvas := vgsvg.New(width, plotHeight)
 	p.Draw(draw.Crop(draw.New(canvas), 0, -8, 4, -8)) // Room for labels that stick out.
 	var buf bytes.Buffer
 	if _, err := canvas.WriteTo(&buf); err != nil {

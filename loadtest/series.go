@@ -72,7 +72,7 @@ func (s *sampler) follow(ctx context.Context) {
 		if len(s.points) >= pointsMax {
 			s.thin()
 		}
-		for now := s.run.now(); next <= now; {
+		for now := s.run.now(); next < now+s.every/2; { // Behind a late one, a short one would show a rate of chance.
 			next += s.every
 		}
 	}
