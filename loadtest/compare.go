@@ -19,6 +19,7 @@ type Sides struct {
 	Noise  bool     `help:"Measure the first server as a further side of its own, to show what ratio equals give." default:"true" negatable:"" group:"Comparison"`
 	URL    string   `name:"url" help:"Path and query to connect to; host and port do not matter." default:"ws://127.0.0.1/ws" group:"Comparison"`
 	JSON   string   `name:"json" help:"Write all rounds of all sides to this file." placeholder:"FILE" group:"Report" type:"path"`
+	HTML   string   `name:"html" help:"Write the comparison to this file as a page with plots." placeholder:"FILE" group:"Report" type:"path"`
 	Quiet  bool     `help:"Print the table alone." short:"q" group:"Report"`
 }
 
@@ -67,11 +68,7 @@ func (c *CompareCommand) Run(ctx context.Context, out *output) error {
 	if err := c.Load.prepare(); err != nil {
 		return usageError{err}
 	}
-	sides, err := c.Sides.compare(ctx, &c.Load, loadFigures, out)
-	if err != nil {
-		return err
-	}
-	return c.Sides.finish(sides, func() { printSides(out.stdout, sides, loadFigures) })
+	return c.Sides.report(ctx, &c.Load, loadFigures, out)
 }
 
 // Run is the command.
@@ -84,11 +81,18 @@ func (c *ConnectCommand) Run(ctx context.Context, out *output) error {
 		return usageError{err}
 	}
 	load.Messages = 0 // Nothing is sent: opening is all.
-	sides, err := c.Sides.compare(ctx, &load, connectFigures, out)
+	return c.Sides.report(ctx, &load, connectFigures, out)
+}
+
+// report compares and tells what it found.
+func (s *Sides) report(ctx context.Context, load *Load, figures []figure, out *output) error {
+	began := time.Now()
+	sides, err := s.compare(ctx, load, figures, out)
 	if err != nil {
 		return err
 	}
-	return c.Sides.finish(sides, func() { printSides(out.stdout, sides, connectFigures) })
+	printSides(out.stdout, sides, figures)
+	return s.finish(sides, func() (*comparisonPage, error) { return compareSides(sides, figures) }, began, out)
 }
 
 // A side is one server's results, one a round.
@@ -96,6 +100,9 @@ type side struct {
 	Name   string    `json:"name"`
 	Rounds []*Result `json:"rounds"`
 }
+
+// letter is how tables call the side.
+func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 
 // compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
 // not favour anybody.
@@ -134,15 +141,23 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 	return sides, nil
 }
 
-// finish prints and writes what was found, and says whether a server failed its clients.
-func (s *Sides) finish(sides []side, print func()) error {
-	print()
+// finish writes what was found, and says whether a server failed its clients.
+func (s *Sides) finish(sides []side, draw func() (*comparisonPage, error), began time.Time, out *output) error {
 	if s.JSON != "" {
 		b, err := json.MarshalIndent(sides, "", "  ")
 		if err != nil {
 			return err
 		}
 		if err := os.WriteFile(s.JSON, append(b, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if s.HTML != "" {
+		p, err := draw()
+		if err != nil {
+			return err
+		}
+		if err := p.write(s.HTML, began, out.args, s.Rounds); err != nil {
 			return err
 		}
 	}
@@ -164,8 +179,32 @@ func brief(res *Result, figures []figure) string {
 	return strings.Join(words, ", ")
 }
 
-// printSides prints for each figure and side the median, and the median and spread of its ratio to the first side in the
-// same round.
+// A comparison is what one figure was on one side: the median of all rounds, and the ratios to the first side in the same
+// round. There are none where the first side does not have the figure.
+type comparison struct {
+	side   *side
+	median float64
+	ratios []float64
+}
+
+// compared is one figure of all sides that have it.
+func compared(sides []side, f figure) (all []comparison) {
+	base := series(&sides[0], f)
+	for i := range sides {
+		values := series(&sides[i], f)
+		if values == nil {
+			continue
+		}
+		c := comparison{side: &sides[i], median: median(values)}
+		for round := range base {
+			c.ratios = append(c.ratios, values[round]/base[round])
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// printSides prints for each figure and side the median, and the median and spread of its ratio to the first side.
 func printSides(w io.Writer, sides []side, figures []figure) {
 	fmt.Fprintln(w)
 	for _, s := range sides {
@@ -173,18 +212,10 @@ func printSides(w io.Writer, sides []side, figures []figure) {
 	}
 	for _, f := range figures {
 		fmt.Fprintf(w, "\n%-26s %10s %10s   %s\n", f.name, "median", "ratio", "spread of the ratio")
-		for _, s := range sides {
-			values := series(&s, f)
-			if values == nil {
-				continue
-			}
-			fmt.Fprintf(w, "  %-24s %10.4g", s.Name[:2], median(values))
-			if base := series(&sides[0], f); base != nil {
-				ratios := make([]float64, len(values))
-				for i := range values {
-					ratios[i] = values[i] / base[i]
-				}
-				fmt.Fprintf(w, " %10.3f   %.3f .. %.3f", median(ratios), slices.Min(ratios), slices.Max(ratios))
+		for _, c := range compared(sides, f) {
+			fmt.Fprintf(w, "  %-24s %10.4g", c.side.letter(), c.median)
+			if c.ratios != nil {
+				fmt.Fprintf(w, " %10.3f   %.3f .. %.3f", median(c.ratios), slices.Min(c.ratios), slices.Max(c.ratios))
 			}
 			fmt.Fprintln(w)
 		}

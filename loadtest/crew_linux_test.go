@@ -16,7 +16,7 @@ import (
 func threeProcesses() *Load {
 	cfg := testLoad()
 	cfg.Processes, cfg.Publishers, cfg.Clients, cfg.Window = 3, 2, 21, 1
-	cfg.LossTimeout = time.Second
+	cfg.LossTimeout = 2 * time.Second
 	return cfg
 }
 

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"os"
@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed style.html page.html comparison.html
+var pageFiles embed.FS
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+// pages are the templates, each named as its file.
+var pages = template.Must(template.ParseFS(pageFiles, "*.html"))
 
 // A page is a report to look at: one file that asks nothing of the network.
 type page struct {
@@ -52,7 +53,7 @@ func writePage(path string, res *Result, began time.Time, args, failed []string)
 	}
 	p := page{
 		Result: res, Began: began, Plots: drawn, Rows: res.rows(), Cards: res.cards(), Faults: res.faultRows(),
-		System:  fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		System:  machine(),
 		Notes:   append(failed, res.warnings()...),
 		Command: commandLine(args),
 	}
@@ -65,10 +66,15 @@ func writePage(path string, res *Result, began time.Time, args, failed []string)
 		p.IsGood, p.Verdict = true, "Every message reached every client, once, whole and in order"
 	}
 	var buf bytes.Buffer
-	if err := pageTemplate.Execute(&buf, p); err != nil {
+	if err := pages.ExecuteTemplate(&buf, "page.html", p); err != nil {
 		return err
 	}
 	return os.WriteFile(path, buf.Bytes(), 0o644)
+}
+
+// machine is where the tool ran, and the server if it was spawned.
+func machine() string {
+	return fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 }
 
 func (res *Result) cards() []card {

@@ -145,7 +145,7 @@ func TestPageNamesFaults(t *testing.T) {
 		return nil
 	}})
 	var said strings.Builder
-	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--loss-timeout=1s", "--fail-if=lost>0", "--html", path, url}
+	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--loss-timeout=3s", "--fail-if=lost>0", "--html", path, url}
 	if status := runMain(t.Context(), args, &said, &said); status != exitFaulty {
 		t.Fatalf("exit status %d\n%s", status, said.String())
 	}
@@ -188,5 +188,46 @@ func TestPlotsOfOddSeries(t *testing.T) {
 				t.Errorf("%v, or a number that is none:\n%.2000s", err, b)
 			}
 		})
+	}
+}
+
+func TestComparisonIsAPageToo(t *testing.T) {
+	floor := selfCommand(t, "floor --listen 127.0.0.1:$PORT")
+	for _, test := range []struct {
+		args  []string
+		want  []string // titles of the plots
+		words []string
+	}{
+		{
+			[]string{"compare", "--clients=20", "--messages=20"},
+			[]string{"server CPU µs/delivery", "deliveries/s", "latency p50 µs", "latency p99 µs", "resident MB", "own CPU µs/delivery"},
+			[]string{"No server failed its clients", "2 rounds", "A'", "1.000 to 1.000"},
+		},
+		{
+			[]string{"compare", "--at=10,30", "--messages=20", "--no-noise"},
+			[]string{
+				"latency p50 ms", "latency p99 ms", "server CPU µs/delivery", "server CPU µs/connection", "resident MB", "bytes/idle connection",
+				"own CPU µs/delivery",
+			},
+			[]string{"No server failed its clients", "loadtest compare --at=10,30", "×1"},
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "comparison.html")
+		var said strings.Builder
+		args := append(test.args, "--warmup=1", "--settle=0s", "--loss-timeout=20s", "--rounds=2", "--quiet", "--html", path, "--spawn", floor, "--spawn", floor)
+		if status := runMain(t.Context(), args, &said, &said); status != exitOK {
+			t.Fatalf("exit status %d\n%s", status, said.String())
+		}
+		tab := openPage(t, path)
+		if titles := evaluate[[]string](t, tab, `[...document.querySelectorAll("figcaption")].map(e => e.innerText)`); !slices.Equal(titles, test.want) {
+			t.Errorf("plots %q, want %q", titles, test.want)
+		}
+		text := evaluate[string](t, tab, `document.body.innerText`)
+		for _, words := range test.words {
+			if !strings.Contains(text, words) {
+				t.Errorf("the page does not say %q:\n%s", words, text)
+			}
+		}
+		checkLooks(t, tab)
 	}
 }

@@ -39,6 +39,8 @@ var inks = []struct {
 	{"a", color.NRGBA{10, 0, 0, 255}},
 	{"b", color.NRGBA{0, 10, 0, 255}},
 	{"c", color.NRGBA{0, 0, 10, 255}},
+	{"d", color.NRGBA{10, 10, 0, 255}},
+	{"e", color.NRGBA{0, 10, 10, 255}},
 }
 
 func ink(class string) color.Color {
@@ -227,7 +229,8 @@ func evenly(label labeller) plot.Ticker {
 	return plot.TickerFunc(func(low, high float64) (ticks []plot.Tick) {
 		step := roundTo125((high-low)/8, math.Ceil)
 		for n := math.Ceil(low / step); n*step <= high; n++ {
-			ticks = append(ticks, plot.Tick{Value: n * step, Label: label(n*step, high)})
+			v := n*step + 0 // Not minus zero.
+			ticks = append(ticks, plot.Tick{Value: v, Label: label(v, high)})
 		}
 		return ticks
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 )
 
 // scaleFigures are what may grow with the number of clients.
@@ -19,6 +20,7 @@ var scaleFigures = []figure{
 
 // scale makes the comparison with each number of clients.
 func (c *CompareCommand) scale(ctx context.Context, out *output) error {
+	began := time.Now()
 	var all []side
 	sizes := make([][]side, len(c.At))
 	for i, n := range c.At {
@@ -37,7 +39,8 @@ func (c *CompareCommand) scale(ctx context.Context, out *output) error {
 		sizes[i] = sides
 		all = append(all, sides...)
 	}
-	return c.Sides.finish(all, func() { printScale(out.stdout, c.At, sizes) })
+	printScale(out.stdout, c.At, sizes)
+	return c.Sides.finish(all, func() (*comparisonPage, error) { return compareScale(c.At, sizes) }, began, out)
 }
 
 // printScale prints for each figure and side the median at each size, and how many times the smallest size's that is.
@@ -53,13 +56,24 @@ func printScale(w io.Writer, at []int, sizes [][]side) {
 		}
 		fmt.Fprintln(w)
 		for i, s := range sizes[0] {
-			fmt.Fprintf(w, "  %-24s", s.Name[:2])
-			base := median(series(&s, f))
-			for size := range sizes {
-				m := median(series(&sizes[size][i], f))
-				fmt.Fprintf(w, " %11.4g  %-7s", m, fmt.Sprintf("×%.3g", m/base))
+			fmt.Fprintf(w, "  %-24s", s.letter())
+			for _, g := range growth(sizes, i, f) {
+				fmt.Fprintf(w, " %11.4g  %-7s", g.median, fmt.Sprintf("×%.3g", g.times))
 			}
 			fmt.Fprintln(w)
 		}
 	}
+}
+
+// grown is a figure at one size, and how many times the smallest size's that is.
+type grown struct{ median, times float64 }
+
+// growth is a figure of one side, at each size.
+func growth(sizes [][]side, which int, f figure) (all []grown) {
+	base := median(series(&sizes[0][which], f))
+	for _, sides := range sizes {
+		m := median(series(&sides[which], f))
+		all = append(all, grown{m, m / base})
+	}
+	return all
 }

@@ -233,7 +233,7 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := filepath.Join(t.TempDir(), "report.json")
-	small := []string{"--clients=5", "--messages=20", "--warmup=0", "--loss-timeout=100ms", "--settle=0s", "--connect-timeout=2s"}
+	small := []string{"--clients=5", "--messages=20", "--warmup=0", "--loss-timeout=1s", "--settle=0s", "--connect-timeout=20s"}
 	for _, test := range []struct {
 		args   []string
 		status int

@@ -156,7 +156,7 @@ func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
 // With one message at a time nothing behind the lost one can tell of the loss: only the clock does.
 func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 	cfg := testLoad()
-	cfg.Window, cfg.Messages = 1, 60
+	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, time.Second
 	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
 		if conn == 7 && message%20 == 10 {
 			return [][]byte{}
@@ -173,7 +173,7 @@ func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 
 func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
 	cfg := testLoad()
-	cfg.Window, cfg.Messages = 1, 100_000
+	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 100_000, 300*time.Millisecond
 	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
 		if message >= 50 {
 			return [][]byte{}
