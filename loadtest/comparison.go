@@ -180,7 +180,7 @@ func growthPlot(at []int, sizes [][]side, f figure) *plot.Plot {
 		high = 1
 	}
 	p.Y.Min, p.Y.Max = 0, 1.05*high
-	p.Y.Tick.Marker = apart(evenly(plainLabel))
+	p.Y.Tick.Marker = apart(evenly(countLabel))
 	p.X.Min, p.X.Max = float64(slices.Min(at)), float64(slices.Max(at))
 	if p.X.Min == p.X.Max {
 		p.X.Max++

@@ -128,6 +128,13 @@ func TestTargetsHaveTheirOwnRooms(t *testing.T) {
 	}
 }
 
+// clients is how many came.
+func (s *badServer) clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
 func TestRunEndsWithAHelperThatDies(t *testing.T) {
 	cfg := threeProcesses()
 	cfg.Messages, cfg.Rate = 100_000, 100

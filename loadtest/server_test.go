@@ -95,13 +95,6 @@ func (s *roomServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.rooms[r.URL.Path].serve(w, r)
 }
 
-// clients is how many came.
-func (s *badServer) clients() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.requests
-}
-
 func (s *badServer) drop(id int) {
 	if s.conns[id] != nil {
 		s.conns[id].Close()
