@@ -301,6 +301,7 @@ func (r *run) leave(ctx context.Context, _ time.Duration) error {
 
 // stop ends the loops; from here on everything they had is the caller's.
 func (r *run) stop() {
+	r.endWatching()
 	for _, w := range r.workers {
 		w.loop.Stop()
 	}

@@ -18,6 +18,8 @@ type sampler struct {
 	total  histogram // of all intervals
 	stop   context.CancelFunc
 	done   chan struct{}
+
+	isEnded bool
 }
 
 // A point is what one interval saw.
@@ -49,8 +51,12 @@ func (r *run) startSampler(start time.Duration) *sampler {
 	return s
 }
 
-// end takes the last interval. The loops must still run.
+// end takes the last interval. The loops must still run. It may be called again.
 func (s *sampler) end() {
+	if s.isEnded {
+		return
+	}
+	s.isEnded = true
 	s.stop()
 	<-s.done
 	if n := len(s.points); n > 1 && s.length(n-1) < s.every/2 { // Too short to tell a rate by.

@@ -108,9 +108,8 @@ func (r *run) sentSinceReset() (n int) {
 	return n
 }
 
-// awaitGuests ends the measured phase for all processes, and waits until whoever left is back, or has failed to come back.
-func (r *run) awaitGuests(ctx context.Context, _ time.Duration) error {
-	r.spent += ownCPU()
+// endWatching ends what goes on beside the loops in the measured phase. They must still run. It may be called again.
+func (r *run) endWatching() {
 	if r.storming != nil {
 		r.storming.stop()
 		<-r.storming.done
@@ -118,6 +117,12 @@ func (r *run) awaitGuests(ctx context.Context, _ time.Duration) error {
 	if r.sampler != nil {
 		r.sampler.end()
 	}
+}
+
+// awaitGuests ends the measured phase for all processes, and waits until whoever left is back, or has failed to come back.
+func (r *run) awaitGuests(ctx context.Context, _ time.Duration) error {
+	r.spent += ownCPU()
+	r.endWatching()
 	for away := int64(1); away > 0 && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		var n atomic.Int64
 		err := r.onLoops(ctx, func(w *worker) {

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+func TestRunLeavesNothingBehind(t *testing.T) {
+	for name, test := range map[string]struct {
+		start func(testing.TB, *badServer) string
+		turn  func(*Load)
+	}{
+		"one process":     {startServer, func(c *Load) { c.Sample, c.Storm = true, 20 }},
+		"TLS":             {startSecure, func(c *Load) { c.Insecure = true }},
+		"three processes": {startServer, func(c *Load) { c.Processes, c.Sample = 3, true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &badServer{}
+			url := test.start(t, s)
+			load := func() {
+				cfg := testLoad()
+				test.turn(cfg)
+				if res := loadServer(t, cfg, url); res.faulty() {
+					t.Errorf("faults %+v", faultsOf(res))
+				}
+			}
+			load() // What is made once is not a leak.
+			s.await(t)
+			before := held(t)
+			load()
+			s.await(t)
+			// The server's goroutines, in this process, end a moment after its connections.
+			for began := time.Now(); held(t) != before; time.Sleep(10 * time.Millisecond) {
+				if time.Since(began) > 20*time.Second {
+					t.Fatalf("held %+v after a run, %+v before", held(t), before)
+				}
+			}
+		})
+	}
+}
+
+// A run that is interrupted leaves as little, and touches nothing that it has given back.
+func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
+	var interrupt context.CancelFunc
+	s := &badServer{}
+	url := startServer(t, s)
+	run := func() {
+		cfg := testLoad()
+		cfg.Processes, cfg.Sample, cfg.Storm, cfg.Rate, cfg.Messages = 3, true, 20, 200, 100_000
+		if err := cfg.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		targets, err := cfg.aim([]string{url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s.mu.Lock()
+		interrupt, s.messages = cancel, 0
+		s.mu.Unlock()
+		if _, err := measure(ctx, cfg, targets, nil, &progress{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		s.await(t)
+	}
+	s.before = func(message int) {
+		if message == 30 {
+			interrupt()
+		}
+	}
+	run()
+	before := held(t)
+	run()
+	for began := time.Now(); held(t) != before; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("held %+v after a run, %+v before", held(t), before)
+		}
+	}
+}
+
+// await waits until all connections of the server have ended.
+func (s *badServer) await(t *testing.T) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		s.mu.Lock()
+		open := 0
+		for _, c := range s.conns {
+			if c != nil {
+				open++
+			}
+		}
+		s.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("the server still has %d connections", open)
+		}
+	}
+}
+
+// holding is what a process can fail to give back.
+type holding struct{ goroutines, descriptors, children int }
+
+func held(t *testing.T) holding {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return holding{runtime.NumGoroutine(), len(fds), len(helpersOf(os.Getpid()))}
+}
