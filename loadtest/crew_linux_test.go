@@ -112,6 +112,16 @@ func TestOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
 	}
 }
 
+func TestProcessesSpeakTLS(t *testing.T) {
+	cfg := threeProcesses()
+	cfg.Insecure = true
+	isHit := func(conn, message int) bool { return conn == 7 && message%100 == 50 }
+	res := loadServer(t, cfg, startSecure(t, &badServer{mangle: flipper(isHit, 40)}))
+	if got, want := faultsOf(res), (seenFaults{corrupted: 2}); got != want || res.Delivered != 200*21-2 {
+		t.Errorf("counted %+v, want %+v; %d delivered", got, want, res.Delivered)
+	}
+}
+
 func TestTargetsHaveTheirOwnRooms(t *testing.T) {
 	for _, processes := range []int{1, 2} {
 		one, two := &badServer{}, &badServer{}

@@ -140,6 +140,9 @@ func (c *RunCommand) Run(ctx context.Context, out *output) error {
 	if err := c.Load.prepare(); err != nil {
 		return usageError{err}
 	}
+	if len(c.Spawn) > 0 && len(c.URL) > 1 {
+		return usageError{errors.New("--spawn: one URL is enough, whose path is every server's")}
+	}
 	c.Sample = c.JSON != "" || c.HTML != ""
 	raiseLimits(c.Loops)
 	urls := c.URL

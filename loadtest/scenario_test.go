@@ -251,6 +251,9 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		{[]string{"--fail-if", "luck<1"}, exitUsage, "is not a figure"},
 		{[]string{"--rooms", "2", good}, exitUsage, "{room}"},
 		{[]string{"http://127.0.0.1/"}, exitUsage, "write ws://"},
+		{[]string{"--spawn", "true", good, good}, exitUsage, "one URL is enough"},
+		{[]string{"--processes", "65"}, exitUsage, "--processes 65: must be 0 to 64"},
+		{[]string{"--clients", "6", "--rooms", "4", good + "/{room}", good + "/{room}"}, exitUsage, "there are 8 rooms for them"},
 		{[]string{"--nonsense"}, exitUsage, "unknown flag --nonsense"},
 		{[]string{"--help"}, exitOK, "Examples:"},
 	} {

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"time"
+
+	"sluice/reactor"
+)
+
+// A helper is another process of this program that has a share of the run.
+type helper struct {
+	cmd     *exec.Cmd
+	orders  io.WriteCloser
+	answers *json.Decoder
+	part    *part // after collect
+}
+
+// A job is what a helper has to know before the first step.
+type job struct {
+	Load    *Load
+	Targets []string
+	Index   int
+	Count   int
+	Size    int // of the board
+	Tag     runTag
+	Offset  time.Duration // of the first process's clock
+}
+
+type order struct {
+	Step step
+	At   time.Duration
+}
+
+type answer struct {
+	Error string `json:",omitempty"`
+	Part  *part  `json:",omitempty"`
+}
+
+func startHelper(ctx context.Context, j job, files []*os.File) (*helper, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	h := &helper{cmd: exec.CommandContext(ctx, exe, "helper")}
+	h.cmd.Stderr = os.Stderr
+	h.cmd.ExtraFiles = files
+	if h.orders, err = h.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cmd.Start(); err != nil {
+		return nil, err
+	}
+	h.answers = json.NewDecoder(out)
+	if err := json.NewEncoder(h.orders).Encode(j); err != nil {
+		h.end()
+		return nil, err
+	}
+	return h, nil
+}
+
+// take makes the helper take a step and waits until it has.
+func (h *helper) take(o order) error {
+	if err := json.NewEncoder(h.orders).Encode(o); err != nil {
+		return fmt.Errorf("a process of the load test ended: %w", err)
+	}
+	var a answer
+	if err := h.answers.Decode(&a); err != nil {
+		return fmt.Errorf("a process of the load test ended: %w", err)
+	}
+	if a.Error != "" {
+		return errors.New(a.Error)
+	}
+	h.part = a.Part
+	return nil
+}
+
+// end waits for a helper that has its orders closed: it ends then.
+func (h *helper) end() {
+	h.orders.Close()
+	_ = h.cmd.Wait()
+}
+
+// HelperCommand is what the load test starts itself as; nobody else has a use for it.
+type HelperCommand struct{}
+
+// Run takes the steps that come in at standard input, until that ends.
+func (c *HelperCommand) Run(ctx context.Context, out *output) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in := json.NewDecoder(os.Stdin)
+	var j job
+	if err := in.Decode(&j); err != nil {
+		return err
+	}
+	r, err := j.begin()
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	orders := make(chan order)
+	go func() { // Its end is the program's, if not the input's.
+		defer cancel()
+		for {
+			var o order
+			if in.Decode(&o) != nil {
+				close(orders)
+				return
+			}
+			orders <- o
+		}
+	}()
+	for o := range orders {
+		var a answer
+		if err := steps[o.Step](r, ctx, o.At); err != nil {
+			a.Error = err.Error()
+		}
+		if o.Step == stepCollect {
+			a.Part = r.part()
+		}
+		if err := json.NewEncoder(out.stdout).Encode(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin makes the helper's run.
+func (j *job) begin() (*run, error) {
+	raiseLimits(j.Load.Loops)
+	memory, e, err := inherit(j.Size, j.Count)
+	if err != nil {
+		return nil, err
+	}
+	var targets []*target
+	for _, raw := range j.Targets {
+		t, err := parseTarget(raw, j.Load.Rooms, j.Load.Insecure)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	b := newBoard(j.Load, j.Load.Rooms*len(targets), j.Count, memory)
+	r, err := newRun(j.Load, targets, &seat{index: j.Index, count: j.Count, ears: e}, b, j.Tag)
+	if err != nil {
+		return nil, err
+	}
+	r.ahead = clockOffset(r.kernel) - j.Offset
+	return r, nil
+}
+
+// clockOffset is how far the loops' clock, which begins with the process, is behind the system's. The two are read one
+// after the other, so of several readings the one that was interrupted least is right.
+func clockOffset(k reactor.Kernel) time.Duration {
+	least := time.Duration(1<<63 - 1)
+	var offset time.Duration
+	for range 100 {
+		before := k.Now()
+		wall := time.Now().UnixNano()
+		if after := k.Now(); after-before < least {
+			least = after - before
+			offset = time.Duration(wall) - before - least/2
+		}
+	}
+	return offset
+}
