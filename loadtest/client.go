@@ -34,6 +34,7 @@ type client struct {
 	returning bool // a guest that is away
 	wasJoined bool // upgraded, whatever became of it
 	armed     bool // registered for Writable too, because a write was refused
+	deflates  bool // agreed on permessage-deflate
 	ending    bool // an event told of the stream's end, which no other will
 	ledger    ledger
 
@@ -132,6 +133,8 @@ func (c *client) consume(p []byte) bool {
 // stays in the processor's cache.
 func (c *client) decode(p []byte) bool {
 	d := &c.w.decoder
+	c.w.wire += uint64(len(p))
+	d.Deflate = c.deflates
 	if c.partial != nil {
 		d = c.partial
 	}

@@ -21,13 +21,16 @@ type Sides struct {
 	JSON   string   `name:"json" help:"Write all rounds of all sides to this file." placeholder:"FILE" group:"Report" type:"path"`
 	HTML   string   `name:"html" help:"Write the comparison to this file as a page with plots." placeholder:"FILE" group:"Report" type:"path"`
 	Quiet  bool     `help:"Print the table alone." short:"q" group:"Report"`
+
+	calm bool // measure the first server without the load's crowd, too
 }
 
 // CompareCommand compares servers under one load.
 type CompareCommand struct {
 	Load
 	Sides
-	At []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
+	Calm bool  `help:"Measure the first server once more without the stalled, slow and coming and going clients of the load: what those cost the others." group:"Comparison"`
+	At   []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
 }
 
 // ConnectCommand compares what accepting and upgrading costs servers.
@@ -49,6 +52,7 @@ var loadFigures = []figure{
 	{"deliveries/s", func(r *Result) float64 { return r.DeliveriesPerSecond }},
 	{"latency p50 µs", func(r *Result) float64 { return r.Latency.P50 }},
 	{"latency p99 µs", func(r *Result) float64 { return r.Latency.P99 }},
+	{"bytes/delivery", func(r *Result) float64 { return r.BytesPerDelivery }},
 	{"resident MB", func(r *Result) float64 { return float64(r.Server.RSS) / 1e6 }},
 	{"messages/write", func(r *Result) float64 { return r.Server.Said["deliveries"] / r.Server.Said["writes"] }},
 	{"own CPU µs/delivery", func(r *Result) float64 { return r.Client.CPUPerDelivery }},
@@ -68,6 +72,7 @@ func (c *CompareCommand) Run(ctx context.Context, out *output) error {
 	if err := c.Load.prepare(); err != nil {
 		return usageError{err}
 	}
+	c.Sides.calm = c.Calm
 	return c.Sides.report(ctx, &c.Load, loadFigures, out)
 }
 
@@ -112,7 +117,8 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 		return nil, usageError{errors.New("--rounds must be at least 1")}
 	}
 	commands := slices.Clone(s.Spawn)
-	sides = make([]side, 0, len(commands)+1)
+	loads := slices.Repeat([]*Load{load}, len(commands)+1)
+	sides = make([]side, 0, len(commands)+2)
 	for i, command := range commands {
 		sides = append(sides, side{Name: string(rune('A'+i)) + "  " + command})
 	}
@@ -120,12 +126,17 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 		commands = append(commands, commands[0])
 		sides = append(sides, side{Name: "A' " + commands[0] + "   (noise: A against itself)"})
 	}
+	if s.calm {
+		loads = append(loads[:len(commands)], load.calm())
+		commands = append(commands, commands[0])
+		sides = append(sides, side{Name: "A- " + commands[0] + "   (calm: A without the crowd)"})
+	}
 	for round := range s.Rounds {
 		for i := range commands {
 			if round%2 == 1 {
 				i = len(commands) - 1 - i
 			}
-			res, err := loadOnce(ctx, load, []string{s.URL}, []string{commands[i]}, nil, &progress{})
+			res, err := loadOnce(ctx, loads[i], []string{s.URL}, []string{commands[i]}, nil, &progress{})
 			if err != nil {
 				return nil, err
 			}

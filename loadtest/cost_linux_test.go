@@ -208,14 +208,21 @@ func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
 func TestComparisonPrintsMediansAndRatios(t *testing.T) {
 	floor := selfCommand(t, "floor --listen 127.0.0.1:$PORT")
 	for _, test := range []struct {
-		args []string
-		want []string
+		args  []string
+		want  []string
+		sides []string
 	}{
 		{
 			[]string{"compare", "--clients=20", "--messages=20", "--warmup=1", "--settle=0s"},
 			[]string{"server CPU µs/delivery", "deliveries/s", "latency p99 µs", "resident MB"},
+			[]string{"A", "B", "A'"},
 		},
-		{[]string{"connect", "--connections=50"}, []string{"server CPU µs/connection", "connections/s"}},
+		{
+			[]string{"compare", "--clients=20", "--stalled=5", "--calm", "--messages=20", "--warmup=1", "--settle=0s"},
+			[]string{"deliveries/s", "bytes/delivery"},
+			[]string{"A", "B", "A'", "A-"},
+		},
+		{[]string{"connect", "--connections=50"}, []string{"server CPU µs/connection", "connections/s"}, []string{"A", "B", "A'"}},
 	} {
 		var said strings.Builder
 		args := append(test.args, "--rounds=2", "--quiet", "--spawn", floor, "--spawn", floor)
@@ -224,11 +231,11 @@ func TestComparisonPrintsMediansAndRatios(t *testing.T) {
 		}
 		for _, name := range test.want {
 			_, rest, found := strings.Cut(said.String(), "\n"+name)
-			lines := strings.SplitN(rest, "\n", 5)
-			if !found || len(lines) < 5 {
+			lines := strings.Split(rest, "\n")
+			if !found || len(lines) < 1+len(test.sides) {
 				t.Fatalf("%q is missing:\n%s", name, said.String())
 			}
-			for i, side := range []string{"A", "B", "A'"} {
+			for i, side := range test.sides {
 				f := strings.Fields(lines[1+i])
 				if len(f) != 6 || f[0] != side || side == "A" && f[2] != "1.000" {
 					t.Errorf("%s: line of %s is %q", name, side, lines[1+i])

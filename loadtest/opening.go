@@ -85,7 +85,8 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 		o.head, o.seen = slices.Clone(p), len(p)
 		return nil
 	}
-	if _, err := wsproto.CheckServerHandshake(p[:end], o.key, false); err != nil {
+	var err error
+	if c.deflates, err = wsproto.CheckServerHandshake(p[:end], o.key, c.w.run.cfg.Compress); err != nil {
 		c.end(faultConnect, err.Error())
 		return nil
 	}

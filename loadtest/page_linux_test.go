@@ -200,7 +200,7 @@ func TestComparisonIsAPageToo(t *testing.T) {
 	}{
 		{
 			[]string{"compare", "--clients=20", "--messages=20"},
-			[]string{"server CPU µs/delivery", "deliveries/s", "latency p50 µs", "latency p99 µs", "resident MB", "own CPU µs/delivery"},
+			[]string{"server CPU µs/delivery", "deliveries/s", "latency p50 µs", "latency p99 µs", "bytes/delivery", "resident MB", "own CPU µs/delivery"},
 			[]string{"No server failed its clients", "2 rounds", "A'", "1.000 to 1.000"},
 		},
 		{

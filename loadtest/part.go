@@ -18,6 +18,7 @@ type part struct {
 	Points     []point
 	// Orders are, by room, the different orders in which clients saw its messages. Those that missed one cannot be compared.
 	Orders map[int]map[uint64]bool
+	Wire   uint64 // bytes of frames that came, in the measured phase
 	Loops  int
 	Spent  time.Duration // of processor time, in the measured phase
 }
@@ -37,6 +38,7 @@ func (r *run) part() *part {
 		p.Skew.merge(w.skew)
 		p.Faults.merge(&w.faults)
 		p.Timeouts += w.timeouts
+		p.Wire += w.wire
 		p.Lost += w.lost()
 		p.Crowd.add(&w.crowd)
 		if w.stormAt > 0 {
@@ -99,6 +101,7 @@ func (p *part) add(o *part) {
 	p.WarmupLost += o.WarmupLost
 	p.Backlog += o.Backlog
 	p.Timeouts += o.Timeouts
+	p.Wire += o.Wire
 	p.Crowd.add(&o.Crowd)
 	p.Latency.merge(o.Latency)
 	p.Skew.merge(o.Skew)

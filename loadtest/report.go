@@ -41,6 +41,7 @@ type Result struct {
 	Reach      float64 `json:"reach"`       // Delivered ÷ Expected
 
 	DeliveriesPerSecond float64   `json:"deliveries_per_second"`
+	BytesPerDelivery    float64   `json:"bytes_per_delivery"` // on the wire, frame headers and whatever else came included
 	Latency             Quantiles `json:"latency_us"`
 	Skew                Quantiles `json:"skew_us"`
 
@@ -105,6 +106,7 @@ func newResult(cfg *Load, targets []*target, all *part, p *phases) *Result {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
 	}
 	res.DeliveriesPerSecond = round(float64(res.Delivered)/max(p.seconds, 1e-9), 1)
+	res.BytesPerDelivery = round(float64(all.Wire)/float64(max(1, res.Delivered)), 1)
 	res.Client.CPUPerDelivery = perDelivery(all.Spent, res.Delivered)
 	res.Client.Busy = round(all.Spent.Seconds()/max(p.seconds, 1e-9)/float64(all.Loops), 3)
 	res.Client.Saturated = res.Client.Busy > busyMax
@@ -199,7 +201,7 @@ func (res *Result) rows() (rows []row) {
 	add := func(name, format string, args ...any) { rows = append(rows, row{name, fmt.Sprintf(format, args...)}) }
 	add("clients", "%d joined, %d failed, %.0f a second", res.Clients-res.Connect.Failed, res.Connect.Failed, res.Connect.PerSecond)
 	add("messages", "%d of %s bytes in %.3f s", res.Messages, res.Sizes, res.Seconds)
-	add("deliveries", "%d of %d, %.0f a second", res.Delivered, res.Expected, res.DeliveriesPerSecond)
+	add("deliveries", "%d of %d, %.0f a second, %.0f bytes each", res.Delivered, res.Expected, res.DeliveriesPerSecond, res.BytesPerDelivery)
 	add("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Latency.words()...)
 	add("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Skew.words()...)
 	add("faults", "%d lost, %d duplicated, %d reordered, %d corrupted, %d foreign, %d closed, %d violations",

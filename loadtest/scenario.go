@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/reactor"
+	"sluice/wsproto"
 )
 
 // Load is what is asked of a server, whichever it is.
@@ -35,6 +36,7 @@ type Load struct {
 	Contains    bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
 	NoEcho      bool     `help:"The server does not send a message back to its sender." group:"Server"`
 
+	Compress bool `help:"Offer permessage-deflate, and inflate what comes compressed. Our own messages are sent as they are." group:"Server"`
 	Insecure bool `help:"Take any certificate of a wss:// server." group:"Server"`
 
 	Processes      int           `help:"Processes of the load test. 0 means as many as the clients' descriptors need." default:"0" placeholder:"N" group:"Tool"`
@@ -46,6 +48,13 @@ type Load struct {
 	Drain          time.Duration `help:"Open loop: how long to wait for the rest when the last message was sent." default:"30s" group:"Tool"`
 
 	Sample bool `kong:"-"` // the report shows the run over time
+}
+
+// calm is the load without its crowd: what the readers would have by themselves.
+func (c Load) calm() *Load {
+	c.Clients = c.crowdSizes()[reader]
+	c.Stalled, c.Slow, c.Churn, c.Storm = 0, Slow{}, 0, 0
+	return &c
 }
 
 // maxWindow keeps the room for messages on their way, which all publishers and loops have, small.
@@ -129,6 +138,9 @@ func (c *Load) headerLines() []string {
 	lines := append([]string(nil), c.Header...)
 	if c.Origin != "" {
 		lines = append(lines, "Origin: "+c.Origin)
+	}
+	if c.Compress {
+		lines = append(lines, wsproto.DeflateOffer)
 	}
 	if len(c.Subprotocol) > 0 {
 		lines = append(lines, "Sec-WebSocket-Protocol: "+strings.Join(c.Subprotocol, ", "))

@@ -18,6 +18,7 @@ import (
 type badServer struct {
 	http     *httptest.Server
 	secure   bool                                       // speaks TLS
+	compress bool                                       // agrees on permessage-deflate
 	refuse   func(request int) bool                     // answers 503 instead of upgrading
 	greeting string                                     // sent to whoever comes
 	mangle   func(conn, message int, p []byte) [][]byte // what conn gets instead of p; nil: p
@@ -62,7 +63,7 @@ func (s *badServer) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no", http.StatusServiceUnavailable)
 		return
 	}
-	c, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+	c, err := (&websocket.Upgrader{EnableCompression: s.compress}).Upgrade(w, r, nil)
 	if err != nil {
 		s.mu.Unlock()
 		return

@@ -251,3 +251,32 @@ func TestUnreachableServerIsSaidSo(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A server of another library compresses what it sends; one that was not asked to does not.
+func TestCompressedMessagesAreInflatedAndCheckedLikeOthers(t *testing.T) {
+	s := &badServer{compress: true}
+	url := startServer(t, s)
+	bytesEach := func(compress bool) float64 {
+		cfg := testLoad()
+		cfg.Compress, cfg.Size = compress, fixedSize(1000)
+		res := loadServer(t, cfg, url)
+		if res.faulty() || res.Reach != 1 {
+			t.Errorf("compress %v: reach %v, faults %+v", compress, res.Reach, faultsOf(res))
+		}
+		return res.BytesPerDelivery
+	}
+	if plain, compressed := bytesEach(false), bytesEach(true); plain < 1000 || plain > 1100 || compressed > 400 {
+		t.Errorf("%v bytes a delivery plain, %v compressed", plain, compressed)
+	}
+}
+
+func TestCalmLoadIsItsReadersAlone(t *testing.T) {
+	load := Load{Clients: 1000, Publishers: 2, Stalled: 100, Slow: Slow{N: 50, Rate: 1000}, Storm: 10, Messages: 7}
+	calm := load.calm()
+	if want := (&Load{Clients: 750, Publishers: 2, Messages: 7}); calm.Clients != want.Clients || calm.crowdSizes() != want.crowdSizes() || calm.Messages != 7 {
+		t.Errorf("calm is %+v", calm)
+	}
+	if load.Stalled != 100 {
+		t.Error("the load itself has changed")
+	}
+}

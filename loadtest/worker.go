@@ -48,6 +48,7 @@ type worker struct {
 	taken    histogram // of the one before, for the sampler; empty
 	skew     histogram
 	warm     []uint32 // by lane: numbers below belong to the warm-up
+	wire     uint64   // bytes of frames that came
 	timeouts int      // messages that some receiver did not get in time
 	faults   faults
 }
@@ -200,7 +201,7 @@ func (w *worker) openMore(now time.Duration) (sleep time.Duration) {
 func (w *worker) reset() {
 	w.latency.reset()
 	w.skew.reset()
-	w.timeouts = 0
+	w.timeouts, w.wire = 0, 0
 	for i, l := range w.run.lanes {
 		w.warm[i] = l.sent.Load()
 	}
