@@ -34,9 +34,17 @@ func (s *Server) Drain(ctx context.Context) error {
 		l.Close() // The loops have descriptors of their own; with this one open the kernel would go on queueing behind them.
 	}
 	spreadMax := s.cfg.DrainTimeout / 2
+	started := make(chan struct{}, len(s.workers))
 	for _, w := range s.workers {
-		if err := post(ctx, w.loop, func(*reactor.Loop) { w.startDrain(spreadMax) }); err != nil {
+		if err := post(ctx, w.loop, func(*reactor.Loop) { w.startDrain(spreadMax); started <- struct{}{} }); err != nil {
 			return err
+		}
+	}
+	for range s.workers { // Until then whoever is in an accept queue is not among those to wait for.
+		select {
+		case <-started:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	err := s.http.Shutdown(ctx)
