@@ -69,11 +69,14 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 	if ev.Timeout() {
 		c.onTimer()
 	}
+	if ev.Error() && c.state != dead {
+		c.read(true) // First: a reset leaves what was said before it, and writing would find the peer gone.
+	}
 	if ev.Writable() && c.state != dead {
 		c.writable()
 	}
-	if ev.Readable() && c.state != dead {
-		c.read(ev.Error())
+	if ev.Readable() && !ev.Error() && c.state != dead {
+		c.read(false)
 	}
 }
 
