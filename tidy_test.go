@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 
 // spawners are the files of the product that may start goroutines: everything else runs on a loop, or on net/http's.
 var spawners = []string{
+	"cmd/gateway/logwriter.go",
 	"cmd/gateway/main.go", // draining, while a second signal is waited for
 	"cmd/gateway/server.go",
 }

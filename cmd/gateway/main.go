@@ -42,6 +42,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		Config
 		Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
 	}
+	// Whoever reads the log may go away (gateway 2>&1 | head -1); that must not end everybody's connections.
+	signal.Ignore(syscall.SIGPIPE)
 	exited := -1
 	parser := kong.Must(&cli,
 		kong.Name("gateway"),
@@ -64,11 +66,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "gateway: %v\nTry gateway --help.\n", err)
 		return exitUsage
 	}
-	log := newLogger(&cli.Config, stderr)
+	out := newLogWriter(stderr)
+	defer out.Close()
+	log := newLogger(&cli.Config, out)
 	for _, name := range unknownVariables(parser.Model, os.Environ()) {
 		log.Warn("no flag goes by this environment variable", "name", name)
 	}
-	return serve(&cli.Config, log)
+	return serve(&cli.Config, log, out)
 }
 
 // helpWithDefault shows the default behind a flag's help. The variable's name is left out: the description tells the rule.
@@ -110,7 +114,7 @@ func newLogger(cfg *Config, w io.Writer) *slog.Logger {
 }
 
 // serve runs the gateway until a signal, and returns the exit status.
-func serve(cfg *Config, log *slog.Logger) int {
+func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	raiseProcs(cfg.Loops)
 	fitDescriptors(cfg, log)
 	signals := make(chan os.Signal, 2)
@@ -134,7 +138,7 @@ func serve(cfg *Config, log *slog.Logger) int {
 	select {
 	case got := <-signals:
 		log.Info("draining", "signal", got.String(), "connections", s.Open(), "timeout", cfg.DrainTimeout)
-		return stop(s, log, signals)
+		return stop(s, log, out, signals)
 	case err := <-s.Failed():
 		log.Error("cannot go on", "error", err)
 		s.Close()
@@ -143,7 +147,7 @@ func serve(cfg *Config, log *slog.Logger) int {
 }
 
 // stop drains and closes. A second signal cuts it short.
-func stop(s *Server, log *slog.Logger, signals <-chan os.Signal) int {
+func stop(s *Server, log *slog.Logger, out *logWriter, signals <-chan os.Signal) int {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	drained := make(chan error, 1)
@@ -162,7 +166,7 @@ func stop(s *Server, log *slog.Logger, signals <-chan os.Signal) int {
 	s.Close()
 	sum := s.Final()
 	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
-		"refused_writes", sum.Refused, "accepted", sum.Accepted, "ticks", sum.Loop.Ticks)
+		"refused_writes", sum.Refused, "accepted", sum.Accepted, "ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
 	return status
 }
 
