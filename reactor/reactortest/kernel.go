@@ -1,16 +1,3 @@
-// Package reactortest has a kernel that misbehaves on demand: the real one, with a script of faults and a clock that a test
-// moves. Whatever takes a reactor.Kernel takes it. Sockets, pollers and bytes stay real; what is scripted is the answer
-// that a call gets.
-//
-// # Refusals and edges
-//
-// A script refuses what the real socket would have taken. Somebody edge-triggered then waits for an edge that the real
-// kernel has no reason to send. Rearming helps by itself, because it looks at the readiness anew; but a source that is
-// armed already, or reads on "until EAGAIN", makes no call. So whenever a script answers EAGAIN or cuts a read or write
-// short, the Kernel registers the descriptor once more with what it was registered for last, in place of the event that
-// a full buffer's draining, or bytes' arrival, would have brought. If the source was not armed for the direction, nothing
-// comes of it; if it rearms in the same turn, both fold into one event; at worst an event is spurious, which a hint may
-// be. Oneshot registrations are left alone: that would revive one that has fired, and whoever uses them rearms anyway.
 package reactortest
 
 import (
