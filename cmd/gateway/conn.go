@@ -81,14 +81,17 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 }
 
 // read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
-// holds its sender by TCP's own means, unless the event says that there is an error to fetch.
+// holds its sender by TCP's own means; if the event says that the sender is gone, so is the connection.
 func (c *conn) read(failed bool) {
 	c.fill(failed)
 	c.answer()
 }
 
 func (c *conn) fill(failed bool) {
-	if !failed && (c.mustPause() || !c.unstash()) {
+	if c.mustPause() || !c.unstash() {
+		if failed && c.isPaused {
+			c.die(closedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
+		}
 		return
 	}
 	for budget := c.w.cfg.ReadBudget; budget > 0; {
