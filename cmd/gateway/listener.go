@@ -157,7 +157,8 @@ func (l *listener) rest(err error) {
 
 func (l *listener) rearm(in reactor.Interest) {
 	if err := l.w.loop.Rearm(l.token, in); err != nil {
-		l.w.log.Error("cannot rearm the listener", "error", err)
+		l.w.log.Error("cannot rearm the listener, trying again shortly", "error", err)
+		l.w.loop.SetTimer(l.token, acceptRetry) // Or it would stay deaf.
 	}
 }
 
