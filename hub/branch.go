@@ -173,6 +173,10 @@ func (b *branch) flush(m *Member, end int64) int64 {
 func (b *branch) goRound(p *pace) {
 	r := &b.round
 	if r.places == 0 {
+		if b.len() == 0 { // The last one left when it was served just now, and its track closed behind it.
+			b.isDue = false
+			return
+		}
 		b.begin()
 	}
 	end := b.track.end.Load() // Later than the mark was cleared, so nothing published before it is missed.
