@@ -35,6 +35,8 @@ type worker struct {
 	deflatedHeader []byte
 	assembly       assembly
 
+	random *rand.Rand // for jitter; a simulation seeds it
+
 	stats Stats
 }
 
@@ -51,6 +53,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		assembly: assembly{limit: int(s.cfg.AssemblyMemory) / s.cfg.Loops, conns: map[*conn]struct{}{}},
 	}
 	w.decoder = w.newDecoder()
+	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
 	return w, nil
 }
@@ -58,7 +61,9 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 func (w *worker) newDecoder() wsproto.Decoder { return wsproto.Decoder{Limit: int(w.cfg.MaxMessage)} }
 
 // jitter is a random part of the ping interval.
-func (w *worker) jitter() time.Duration { return rand.N(max(1, w.cfg.PingInterval/2)) }
+func (w *worker) jitter() time.Duration {
+	return time.Duration(w.random.Int64N(int64(max(1, w.cfg.PingInterval/2))))
+}
 
 // adopt makes connections of freshly accepted descriptors.
 func (w *worker) adopt(fds []int) {
