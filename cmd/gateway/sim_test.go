@@ -1,0 +1,96 @@
+//go:build linux
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 2,000, or 200 with -race")
+	simFrom  = flag.Uint64("sim.from", 1, "the first of them")
+	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to run, with the trace of its last calls if -v is given")
+)
+
+const (
+	simSeedsDefault = 2000
+	simSeedsRace    = 200
+)
+
+// TestSimulation runs whole gateways on a simulated kernel; package reactortest tells what that promises.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		w, err := simulate(*simSeed)
+		t.Logf("seed %d: %+v", *simSeed, w.plan)
+		if w.story == "" {
+			w.story = w.kernel.Trace()
+		}
+		t.Logf("the last calls:\n%s", w.story)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	n := *simSeeds
+	if n == 0 {
+		n = simSeedsDefault
+		if raceEnabled {
+			n = simSeedsRace
+			t.Logf("%d seeds, because the race detector is slow; %d without it", simSeedsRace, simSeedsDefault)
+		}
+	}
+	begin := time.Now()
+	var total Stats
+	quiet, inflated, missed := 0, 0, uint64(0)
+	for i := range n {
+		seed := *simFrom + uint64(i)
+		w, err := simulate(seed)
+		if err != nil {
+			t.Fatalf("seed %d (%d of %d): %v\n%s\nreplay: go test ./cmd/gateway -run 'TestSimulation$' -v -sim.seed %d",
+				seed, i+1, n, err, lastLines(w), seed)
+		}
+		sum := w.server.Final()
+		total.add(&sum)
+		quiet += w.quiet
+		inflated += w.inflated
+		for _, l := range w.loops {
+			missed += l.w.fan.Stats().Missed
+		}
+	}
+	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d stale events, %d missed by policy, %d inflated, %d quiet looks",
+		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused,
+		total.Loop.StaleEvents, missed, inflated, quiet)
+	for r, count := range total.Closed {
+		t.Logf("closed as %v: %d", closeReason(r), count)
+	}
+}
+
+// lastLines is the end of the trace that led to a failure.
+func lastLines(w *world) string {
+	const most = 60
+	if w == nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(w.story), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}
+
+func TestSameSeedIsTheSameRun(t *testing.T) {
+	for seed := range uint64(10) {
+		var digests [2]string
+		for i := range digests {
+			w, err := simulate(seed + 1)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed+1, err)
+			}
+			digests[i] = fmt.Sprintf("%x after %d steps at %v", w.kernel.Digest(), w.steps, w.kernel.Now())
+		}
+		if digests[0] != digests[1] {
+			t.Errorf("seed %d: %s, then %s", seed+1, digests[0], digests[1])
+		}
+	}
+}
