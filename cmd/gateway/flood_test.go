@@ -69,6 +69,7 @@ func upgradeRaw(addr, path string) (net.Conn, error) {
 // floodOutcome is what one flood showed.
 type floodOutcome struct {
 	took    time.Duration
+	sent    time.Duration // until the sender's kernel had taken everything
 	heldMax int64
 	stats   Stats
 }
@@ -95,6 +96,7 @@ func flood(t *testing.T, loops, readers, stalled, messages int) floodOutcome {
 	}
 	sender := conns[0]
 
+	var out floodOutcome
 	var progress atomic.Int64
 	failed := make(chan error, readers+1)
 	var done sync.WaitGroup
@@ -121,10 +123,10 @@ func flood(t *testing.T, loops, readers, stalled, messages int) floodOutcome {
 				batch = batch[:0]
 			}
 		}
+		out.sent = time.Since(start)
 	})
 	finished := make(chan struct{})
 	go func() { done.Wait(); close(finished) }()
-	var out floodOutcome
 	bound := int64(cfg.RoomBacklog+cfg.PublishWindow) + 256<<10
 	for isOver := false; !isOver; {
 		select {
@@ -176,8 +178,9 @@ func TestFloodHurtsNoReaderAndHoldsItsSender(t *testing.T) {
 						t.Errorf("%d clients were closed: %v", n, closeReason(r))
 					}
 				}
-				if out.stats.Paused == 0 {
-					t.Error("the sender never had to wait")
+				// Its kernel and ours take some 10 MB ahead of what is read.
+				if messages*floodMessage > 30_000_000 && out.sent < out.took/2 {
+					t.Errorf("the sender had sent all after %v of %v: it did not have to wait", out.sent, out.took)
 				}
 			}
 		})
