@@ -67,6 +67,8 @@ func (r *Room) dropOldest(by *Fanout) {
 	defer r.mu.Unlock()
 	if t := r.log.oldestTrack(); t != nil { // It may have dropped them itself meanwhile.
 		r.log.dropOldest(t)
+		r.brim.Store(r.log.held)
+		r.noteHeld()
 	}
 	r.hub.backlog.set(r, r.log.spendable())
 	for _, b := range r.branches {

@@ -51,6 +51,7 @@ type round struct {
 	swept  int64    // lowest position of a waiting member met, at most end
 	crowd  int
 	late   int
+	again  bool             // a member was refused in a segment that is dropped: the next round deals with it
 	pins   map[frameID]*pin // copies of frames that overtaken members are in the middle of
 }
 
@@ -123,8 +124,8 @@ type pace struct {
 }
 
 // isOver notes a visit that wrote so many bytes, and reports whether the time is over.
-func (p *pace) isOver(wrote int64) bool {
-	if p.work += 1 + int(wrote/bytesPerVisit); p.work >= clockEvery {
+func (p *pace) isOver(wrote int) bool {
+	if p.work += 1 + wrote/bytesPerVisit; p.work >= clockEvery {
 		p.work, p.now = 0, p.clock()
 	}
 	return p.now >= p.deadline
@@ -155,18 +156,8 @@ func (b *branch) serveReady(p *pace) {
 		}
 		m.isReady = false
 		m.catchUp()
-		p.isOver(b.flush(m, end))
+		p.isOver(m.sink.Flush(end))
 	}
-}
-
-// flush lets m write and returns how many bytes it took.
-func (b *branch) flush(m *Member, end int64) int64 {
-	from := m.cursor.position()
-	m.sink.Flush(end)
-	if m.branch != b {
-		return 0
-	}
-	return m.cursor.position() - from
 }
 
 // goRound goes on with the round, or begins one.
@@ -186,7 +177,7 @@ func (b *branch) goRound(p *pace) {
 		}
 		m := b.members[r.at]
 		r.at++
-		var wrote int64
+		var wrote int
 		if m != nil {
 			wrote = b.visit(m, end, p.now)
 		}
@@ -202,7 +193,7 @@ func (b *branch) begin() {
 }
 
 // visit offers m what it has not sent, unless the kernel refused it, and counts how it stands. It returns how many bytes went out.
-func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int64) {
+func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int) {
 	// pending comes first in any case: it moves a cursor off a segment that it has finished with, which may be dropped.
 	hasMore := len(m.cursor.pending()) > 0
 	switch {
@@ -211,7 +202,7 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int64) {
 	case m.isBlocked:
 		m.Judge(now)
 	case hasMore:
-		wrote = b.flush(m, end)
+		wrote = m.sink.Flush(end)
 	}
 	// Who finds its peer gone has left.
 	if m.branch != b || m.isStalled(now) {
@@ -219,14 +210,33 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int64) {
 	}
 	b.round.crowd++
 	at := m.cursor.position()
-	if end-at > b.room.hub.limits.Window {
+	if end-at > b.room.hub.limits.Window || b.isInDanger(&m.cursor) {
 		b.round.late++
 	}
-	if !m.isBlocked {
+	switch {
+	case !m.isBlocked:
 		b.round.swept = min(b.round.swept, at)
+	case m.cursor.seg.base < b.round.oldest.base:
+		b.round.again = true // It was waiting until just now, so it has not been overtaken.
 	}
 	return wrote
 }
+
+// isInDanger reports whether what is retained behind a member, of all tracks, is more than half of what the log may come to hold.
+// Tracks drop together, by number, and frame ends count too: in a thin track, or with tiny frames, that may be far fewer bytes than
+// half of the backlog, or than the publish window. A thin track's segments reach further back than the others'; so in number, too, the
+// member may not be in the older half of what every track retains.
+func (b *branch) isInDanger(c *cursor) bool {
+	r, end, next := b.room, b.track.end.Load(), b.room.next.Load()
+	bytes := share(end-c.position(), end-b.track.oldest.Load().base)
+	frames := share(int64(next-c.seq()), int64(next-r.oldest.Load()))
+	if r.uses.Load()&(r.uses.Load()-1) == 0 { // One track: its bytes say all.
+		frames = 0
+	}
+	return max(bytes, frames)*float64(r.held.Load()) > float64(r.brim.Load())/2
+}
+
+func share(part, whole int64) float64 { return float64(part) / float64(max(1, whole)) }
 
 func (b *branch) finish() (done bool) {
 	r := b.round
@@ -237,9 +247,12 @@ func (b *branch) finish() (done bool) {
 	} else {
 		b.resumeWaiters()
 	}
+	if b.len() == 0 {
+		return true // The last one left in this round, and its track may be closed.
+	}
 	// Not r.end: a mark that came in the middle of the round was taken then, and only those visited later were brought to
-	// what it stood for.
-	return r.swept >= b.track.end.Load()
+	// what it stood for; likewise what was dropped meanwhile.
+	return r.swept >= b.track.end.Load() && r.oldest == b.track.oldest.Load() && !r.again
 }
 
 // resumeWaiters tells the waiting publishers that the room has room again.

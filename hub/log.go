@@ -64,6 +64,16 @@ func (l *log) append(m *Message, now time.Duration, own *[numTracks]*segment) (s
 	return l.next - 1, hasMoved
 }
 
+// oldest is the lowest number that every open track retains.
+func (l *log) oldest() (first uint64) {
+	for i := range l.tracks {
+		if t := &l.tracks[i]; t.isOpen() {
+			first = max(first, t.oldest.Load().first)
+		}
+	}
+	return first
+}
+
 // drop lets go of the oldest segments beyond the backlog.
 func (l *log) drop() {
 	for t := l.oldestTrack(); t != nil && l.held-t.oldest.Load().size() >= l.backlog; t = l.oldestTrack() {
@@ -73,16 +83,17 @@ func (l *log) drop() {
 
 func (l *log) dropOldest(t *track) { l.held -= t.dropOldest() }
 
-// oldestTrack is the one whose oldest segment has the lowest number, so that the tracks drop together: nil when there is
-// none with more than its tail.
+// oldestTrack is the one whose oldest segment ends at the lowest number, so that the tracks drop together and none drops what
+// another still has: nil when there is none with more than its tail.
 func (l *log) oldestTrack() (oldest *track) {
+	var lowest uint64
 	for i := range l.tracks {
 		t := &l.tracks[i]
 		if !t.isOpen() || t.oldest.Load() == t.tail {
 			continue
 		}
-		if oldest == nil || t.oldest.Load().first < oldest.oldest.Load().first {
-			oldest = t
+		if next := t.oldest.Load().next.Load().first; oldest == nil || next < lowest {
+			oldest, lowest = t, next
 		}
 	}
 	return oldest

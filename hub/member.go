@@ -12,8 +12,9 @@ const (
 
 // A Sink is the client behind a Member. Its methods are called on the member's loop, and may make the member leave.
 type Sink interface {
-	// Flush writes Pending until the member's Position is upto, a write is refused, or the turn's budget is spent.
-	Flush(upto int64)
+	// Flush writes Pending until the member's Position is upto, a write is refused, or the turn's budget is spent. It returns
+	// how many bytes it wrote, of whatever.
+	Flush(upto int64) (wrote int)
 	// Overtaken says that the log has dropped what the member still had to send. rest is what is left of the frame that is
 	// partly sent; it goes out before anything else. A member that has left its room is to be closed then (Disconnect), one
 	// that is still in it goes on from where the room's policy has put it.
@@ -163,7 +164,7 @@ func (m *Member) Took() time.Duration { return m.took }
 // its room is quiet.
 func (m *Member) Judge(now time.Duration) {
 	switch {
-	case !m.isBlocked || m.End()-m.Position() <= m.branch.room.hub.limits.Backlog/2:
+	case !m.isBlocked || m.End()-m.Position() <= m.branch.room.hub.limits.Backlog/2 && !m.branch.isInDanger(&m.cursor):
 		m.beyond = 0
 	case m.beyond == 0:
 		m.beyond = max(now, 1)
@@ -180,15 +181,15 @@ func (m *Member) SlowAt() (time.Duration, bool) {
 }
 
 func (m *Member) unblock() {
-	m.isBlocked, m.beyond = false, 0
-	if m.isSlow {
-		m.isSlow = false
-		m.branch.fan.stats.Recovered++
-		m.sink.Lagging(false)
-	}
+	wasSlow := m.isSlow
+	m.isBlocked, m.isSlow, m.beyond = false, false, 0
 	m.branch.blocked.Add(-1)
 	if m.branch.room.IsFull() {
 		m.branch.fan.call(m.branch) // It may be the one the brake waited for: count anew at the end of this tick.
+	}
+	if wasSlow {
+		m.branch.fan.stats.Recovered++
+		m.sink.Lagging(false)
 	}
 }
 

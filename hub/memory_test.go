@@ -18,10 +18,13 @@ func liveHeap() int64 {
 // quietSink is a client that takes everything and keeps nothing.
 type quietSink struct{ Member }
 
-func (s *quietSink) Flush(upto int64) {
+func (s *quietSink) Flush(upto int64) (wrote int) {
 	for s.Position() < upto {
-		s.Sent(len(s.Pending()), 0)
+		n := len(s.Pending())
+		s.Sent(n, 0)
+		wrote += n
 	}
+	return wrote
 }
 func (s *quietSink) Overtaken(Rest) {}
 func (s *quietSink) Lagging(bool)   {}

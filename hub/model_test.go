@@ -37,7 +37,6 @@ type listener struct {
 	read    int    // bytes of got that were parsed
 	seen    int    // calls of Overtaken that were looked at
 	mayJump bool   // overtaken under Latest: the frame that comes next is whichever is the newest when it goes on
-
 }
 
 const (

@@ -21,6 +21,10 @@ type Room struct {
 	isWarm   bool // on some fanout's list of rooms whose memory to reclaim
 
 	isFull atomic.Bool   // the brake: publishers wait. Written under mu, read without.
+	held   atomic.Int64  // log.held, likewise
+	next   atomic.Uint64 // log.next, likewise
+	oldest atomic.Uint64 // lowest number that every open track retains, likewise
+	brim   atomic.Int64  // what the log may come to hold before it drops, likewise: the backlog, or less if all rooms had too much
 	uses   atomic.Uint32 // a bit for each open track. Written under mu, read without.
 
 	// Guarded by the hub's backlog.
@@ -31,6 +35,7 @@ type Room struct {
 func newRoom(h *Hub, name string) *Room {
 	r := &Room{hub: h, name: name, policy: h.policyOf(name)}
 	r.log.init(h.limits.Backlog)
+	r.brim.Store(h.limits.Backlog)
 	return r
 }
 
@@ -104,6 +109,7 @@ func (r *Room) publish(by *Fanout, now time.Duration, m *Message, own *[numTrack
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	seq, hasMoved := r.log.append(m, now, own)
+	r.next.Store(r.log.next)
 	for _, b := range r.branches {
 		b.mark(by)
 	}
@@ -112,11 +118,21 @@ func (r *Room) publish(by *Fanout, now time.Duration, m *Message, own *[numTrack
 	}
 	if hasMoved {
 		isOver = r.hub.backlog.set(r, r.log.spendable())
+		r.noteHeld()
 	}
 	for t := range spares {
 		spares[t] = r.log.tracks[t].wantsSpare(r.log.largest)
 	}
 	return seq, spares, isOver
+}
+
+// noteHeld publishes what the log holds after it gained or lost a segment. The caller holds the lock.
+func (r *Room) noteHeld() {
+	r.held.Store(r.log.held)
+	r.oldest.Store(r.log.oldest())
+	if r.log.held > r.brim.Load() {
+		r.brim.Store(min(r.log.held, r.log.backlog))
+	}
 }
 
 // keepSpares leaves the next segments ready for whoever fills the present ones.
@@ -265,6 +281,8 @@ func (r *Room) cool(next uint64, by *Fanout) (done bool, now uint64) {
 		return false, now
 	}
 	r.log.rest()
+	r.held.Store(0)
+	r.brim.Store(r.log.backlog)
 	r.hub.backlog.set(r, 0)
 	r.isWarm = false
 	for _, b := range r.branches {

@@ -24,7 +24,13 @@ type client struct {
 	leavesAt int // leaves when it has so many bytes
 }
 
-func (c *client) Flush(upto int64) {
+func (c *client) Flush(upto int64) (wrote int) {
+	before := len(c.got)
+	c.flush(upto)
+	return len(c.got) - before
+}
+
+func (c *client) flush(upto int64) {
 	if !c.sendRest() {
 		return
 	}

@@ -19,7 +19,7 @@ type outbox struct {
 }
 
 // Flush implements hub.Sink.
-func (c *conn) Flush(upto int64) { c.writeUpTo(upto) }
+func (c *conn) Flush(upto int64) (wrote int) { return c.writeUpTo(upto) }
 
 // writable goes on after a refused write. What waits for the room's bytes is left to the sweeps, which take rooms in turns: a
 // thousand members that become writable at once must not hold up everybody else.
@@ -41,31 +41,43 @@ func (c *conn) write() {
 }
 
 // writeUpTo sends the outbox and the log up to the given position, in as few writes as there are contiguous stretches. It
-// stops when the kernel refuses, which arms Writable, or the turn's budget is spent: its room's sweeps then come to it again.
-func (c *conn) writeUpTo(upto int64) {
+// stops when the kernel refuses, which arms Writable, or the turn's budget is spent: its room's sweeps then come to it again. It
+// returns how many bytes went out.
+func (c *conn) writeUpTo(upto int64) (wrote int) {
 	if c.state == ending && c.member.IsIn() {
 		upto = min(upto, c.end.at)
 	}
 	for budget := c.w.cfg.WriteBudget; ; {
-		if c.out != nil && c.member.RestOfFrame() == 0 && !c.writeOut() {
-			return
+		if c.out != nil && c.member.RestOfFrame() == 0 {
+			n, ok := c.writeOut(budget - wrote)
+			if wrote += n; !ok {
+				return wrote
+			}
 		}
 		if !c.member.IsIn() || c.member.Position() >= upto {
 			break
 		}
-		if budget <= 0 {
-			if c.member.IsBlocked() {
-				c.member.Ready()
-			}
-			return
+		if wrote >= budget {
+			c.comeAgain()
+			return wrote
 		}
-		n, ok := c.writeLog(min(budget, int(upto-c.member.Position())))
-		if !ok {
-			return
+		n, ok := c.writeLog(min(budget-wrote, int(upto-c.member.Position())))
+		if wrote += n; !ok {
+			return wrote
 		}
-		budget -= n
 	}
 	c.caughtUp()
+	return wrote
+}
+
+// comeAgain has a connection whose turn's budget is spent visited again. A member that is not blocked is its room's sweep's anyway.
+func (c *conn) comeAgain() {
+	switch {
+	case !c.member.IsIn():
+		c.w.loop.Requeue(c.token, reactor.Writable)
+	case c.member.IsBlocked():
+		c.member.Ready()
+	}
 }
 
 // writeLog makes one write of at most limit bytes from the cursor. False means that it is not to be continued.
@@ -92,8 +104,9 @@ func (c *conn) writeLog(limit int) (n int, ok bool) {
 	return n, true
 }
 
-// writeOut sends the outbox and reports whether it is empty now.
-func (c *conn) writeOut() bool {
+// writeOut sends the outbox, at most limit bytes of it, which is much only where a rest is in it. It returns how many went out and
+// whether it is empty now.
+func (c *conn) writeOut(limit int) (wrote int, isEmpty bool) {
 	o := c.out
 	for {
 		next := o.rest.Bytes()
@@ -103,7 +116,14 @@ func (c *conn) writeOut() bool {
 		}
 		if len(next) == 0 {
 			c.out = nil
-			return true
+			return wrote, true
+		}
+		if wrote >= limit && isRest {
+			c.comeAgain()
+			return wrote, false
+		}
+		if isRest {
+			next = next[:min(len(next), limit-wrote)]
 		}
 		n, err := c.t.Write(int(c.fd), next)
 		if err != nil {
@@ -111,8 +131,9 @@ func (c *conn) writeOut() bool {
 				continue
 			}
 			c.refused(err)
-			return false
+			return wrote, false
 		}
+		wrote += n
 		c.heard = c.w.loop.Now()
 		c.member.Moved(c.heard)
 		if isRest {
