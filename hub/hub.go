@@ -19,6 +19,8 @@ type Limits struct {
 	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it the member of the loop at hand
 	// that has been stuck for longest is given up.
 	Pinned int64
+	// Rooms is how many there may be at a time. Zero is no limit.
+	Rooms int
 }
 
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A Hub is safe for
@@ -36,8 +38,8 @@ type Hub struct {
 // New returns a hub without rooms. policyOf tells the policy of a room that is made; it is called from any goroutine and must
 // not call the hub.
 func New(l Limits, policyOf func(room string) Policy) (*Hub, error) {
-	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 {
-		return nil, fmt.Errorf("hub: limits must be positive: %+v", l)
+	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Rooms < 0 {
+		return nil, fmt.Errorf("hub: limits must be positive, that of rooms may be zero: %+v", l)
 	}
 	h := &Hub{limits: l, policyOf: policyOf, rooms: map[string]*Room{}}
 	h.backlog.limit = l.Total
@@ -59,14 +61,19 @@ func (h *Hub) Room(name string) (*Room, bool) {
 	return r, ok
 }
 
+// roomOrNew returns the room of that name, which it makes if need be, or nil if that would be one too many.
 func (h *Hub) roomOrNew(name string) *Room {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, ok := h.rooms[name]
-	if !ok {
-		r = newRoom(h, name)
-		h.rooms[name] = r
+	if ok {
+		return r
 	}
+	if h.limits.Rooms > 0 && len(h.rooms) >= h.limits.Rooms {
+		return nil
+	}
+	r = newRoom(h, name)
+	h.rooms[name] = r
 	return r
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -660,6 +661,62 @@ func TestJoinsRacingWithPublishesMissNothing(t *testing.T) {
 	loops.Wait()
 	if n := h.Rooms(); n != 0 {
 		t.Errorf("%d rooms are left", n)
+	}
+}
+
+// Many loops make and leave rooms at once. There are never more than the limit, and never fewer than could be.
+func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
+	const most, loops, each = 5, 4, 200
+	l := wide
+	l.Rooms = most
+	h, err := New(l, func(string) Policy { return Disconnect })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused atomic.Int64
+	var wg sync.WaitGroup
+	for loop := range loops {
+		f := h.NewFanout(func() {})
+		wg.Go(func() {
+			var now time.Duration
+			for i := range each {
+				var in []*client
+				for k := range 3 {
+					c := &client{now: &now, room: -1}
+					if !f.Join(fmt.Sprintf("%d.%d.%d", loop, i, k), Plain, &c.Member, c) {
+						refused.Add(1)
+						if c.IsIn() {
+							t.Error("refused, and in a room")
+						}
+						continue
+					}
+					in = append(in, c)
+				}
+				if n := h.Rooms(); n > most {
+					t.Errorf("%d rooms, more than %d", n, most)
+				}
+				for _, c := range in {
+					c.Leave()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if refused.Load() == 0 {
+		t.Error("no join was refused: the limit was not met")
+	}
+	if n := h.Rooms(); n != 0 {
+		t.Errorf("%d rooms are left", n)
+	}
+	f, now := h.NewFanout(func() {}), time.Duration(0)
+	for i := range most + 2 {
+		c := &client{now: &now, room: -1}
+		if ok := f.Join(fmt.Sprint(i), Plain, &c.Member, c); ok != (i < most) {
+			t.Errorf("room %d: %v", i, ok)
+		}
+	}
+	if c := (&client{now: &now, room: -1}); !f.Join("0", Plain, &c.Member, c) {
+		t.Error("a room that exists cannot be joined at the limit")
 	}
 }
 

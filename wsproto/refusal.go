@@ -32,6 +32,9 @@ const (
 	ReasonNotFound    // 404: nothing lives at this path
 	ReasonTimeout     // 408: head not complete in time
 	ReasonUnavailable // 503: at a limit, or draining
+	ReasonAddress     // 503: too many connections from one address
+	ReasonConnectRate // 503: too many new connections a second
+	ReasonRooms       // 503: would make one room too many
 
 	NumReasons
 )
@@ -51,6 +54,7 @@ type Refusal struct {
 const (
 	allowGet       = "Allow: GET\r\n"
 	upgradeVersion = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+	retryLater     = "Retry-After: 5\r\n"
 )
 
 var refusals = [NumReasons]Refusal{
@@ -77,7 +81,10 @@ var refusals = [NumReasons]Refusal{
 	ReasonOrigin:        {Status: 403, name: "origin", Text: "Pages of this origin may not connect."},
 	ReasonNotFound:      {Status: 404, name: "not_found", Text: "Nothing here."},
 	ReasonTimeout:       {Status: 408, name: "timeout", Text: "The request took too long."},
-	ReasonUnavailable:   {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: "Retry-After: 5\r\n"},
+	ReasonUnavailable:   {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},
+	ReasonAddress:       {Status: 503, name: "address", Text: "There are too many connections from your address.", Header: retryLater},
+	ReasonConnectRate:   {Status: 503, name: "connect_rate", Text: "Too many clients connect at the moment.", Header: retryLater},
+	ReasonRooms:         {Status: 503, name: "rooms", Text: "There can be no further room at the moment.", Header: retryLater},
 }
 
 // refusedHead answers HEAD, whose response must not have a body (RFC 9110 §9.3.2).
@@ -92,6 +99,14 @@ func init() {
 
 // Refuse returns the refusal for a reason. It is shared: not to be changed.
 func Refuse(reason Reason) *Refusal { return &refusals[reason] }
+
+// RetryAfter returns the refusal with another time to stay away for: clients that are refused together should not come back
+// together.
+func (r *Refusal) RetryAfter(seconds int) *Refusal {
+	other := *r
+	other.Header = "Retry-After: " + strconv.Itoa(seconds) + "\r\n"
+	return &other
+}
 
 // RefuseHead returns the refusal for a head that has MaxHeadBytes bytes and no end: 414 when it is still in its first
 // line, else 431.

@@ -24,6 +24,7 @@ type Config struct {
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
 	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
+	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	AssemblyMemory     Size `help:"What all unfinished messages may take together. Beyond it the largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
@@ -87,6 +88,9 @@ func (c *Config) prepare() error {
 	if c.MaxHTTPConnections < 1 {
 		refuse("--max-http-connections %d: must be at least 1", c.MaxHTTPConnections)
 	}
+	if c.MaxRooms < 0 {
+		refuse("--max-rooms %d: must be at least 1, or 0 for no limit", c.MaxRooms)
+	}
 	if c.MaxMessage < 1 || c.MaxMessage > 1<<30 {
 		refuse("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
 	}
@@ -138,7 +142,7 @@ func (c *Config) prepare() error {
 func (c *Config) limits() hub.Limits {
 	return hub.Limits{
 		Backlog: int64(c.RoomBacklog), Window: int64(c.PublishWindow),
-		Total: int64(c.BacklogMemory), Pinned: int64(c.PinnedMemory),
+		Total: int64(c.BacklogMemory), Pinned: int64(c.PinnedMemory), Rooms: c.MaxRooms,
 	}
 }
 

@@ -77,13 +77,15 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 		return wsproto.Refuse(wsproto.ReasonOrigin)
 	}
 	deflate = deflate && c.w.cfg.deflates(room)
-	c.state = open
-	c.w.stats.Upgrades++
 	track := hub.Plain
 	if deflate {
 		track = hub.Deflated
 	}
-	c.w.fan.Join(room, track, &c.member, c)
+	if !c.w.fan.Join(room, track, &c.member, c) {
+		return wsproto.Refuse(wsproto.ReasonRooms)
+	}
+	c.state = open
+	c.w.stats.Upgrades++
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "", deflate)
 	c.send(c.w.header)
 	if c.state == open {
