@@ -82,6 +82,7 @@ const (
 	ErrCloseCode                                   // §7.4: close code that may not be sent
 	ErrCloseReason                                 // §5.5.1: close reason that is not UTF-8
 	ErrInvalidDeflate                              // RFC 7692 §7.2.2: compressed data that is corrupt or cut off
+	ErrTooManyFragments                            // §10.4: message in more frames than the Decoder's limit
 
 	NumViolations
 )
@@ -108,6 +109,7 @@ var violations = [NumViolations]struct {
 	ErrCloseCode:              {CodeProtocolError, "close code not allowed"},
 	ErrCloseReason:            {CodeInvalidPayload, "close reason is not UTF-8"},
 	ErrInvalidDeflate:         {CodeInvalidPayload, "compressed data is invalid"},
+	ErrTooManyFragments:       {CodePolicyViolation, "too many fragments"},
 }
 
 // Error returns the violation in a few words, fit for the reason of a Close frame.

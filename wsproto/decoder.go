@@ -33,12 +33,16 @@ type Decoder struct {
 	// Limit is the most payload bytes a data message may have, all fragments together, on the wire as well as inflated. Zero
 	// admits only empty messages.
 	Limit int
+	// Fragments is the most frames a data message may come in. Zero is no limit.
+	Fragments int
 	// Client says whose end this is: a client's, which takes frames without a mask, or a server's, which takes masked ones.
 	Client bool
 	// Deflate says that permessage-deflate was agreed on, without context takeover: data messages may come compressed. It may
 	// change while the Decoder is Idle.
 	Deflate bool
 
+	parts      int           // frames so far of the data message under way
+	frames     uint32        // see Frames
 	failed     Violation     // what ended the stream; sticky
 	msgOp      Opcode        // of the data message under way; zero between messages
 	compressed bool          // the data message under way, or begun last
@@ -93,10 +97,17 @@ func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
 	return msg, n, nil
 }
 
+// Frames counts the frames begun so far, control frames among them. It wraps around, and starts anew with Release: what it is good
+// for is the difference that a call of Next makes.
+func (d *Decoder) Frames() uint32 { return d.frames }
+
+// Partial reports whether a message or a frame has begun and is not complete.
+func (d *Decoder) Partial() bool { return d.msgOp != 0 || d.inFrame || d.hdrLen != 0 }
+
 // Idle reports whether the stream is between messages and the Decoder holds nothing: no partial header, frame, message
 // or buffer. It is so once Next has returned without a message and nothing is half read.
 func (d *Decoder) Idle() bool {
-	return d.failed == 0 && d.msgOp == 0 && !d.inFrame && d.hdrLen == 0 && d.buf == nil && d.control == nil
+	return d.failed == 0 && !d.Partial() && d.buf == nil && d.control == nil
 }
 
 // Held returns how many bytes of buffers the Decoder holds beside itself: at most Limit for a message, and one control
@@ -112,7 +123,7 @@ func (d *Decoder) Held() int {
 // Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the connection closes.
 func (d *Decoder) Release() {
 	d.freeBuffers()
-	*d = Decoder{Limit: d.Limit, Client: d.Client, Deflate: d.Deflate}
+	*d = Decoder{Limit: d.Limit, Fragments: d.Fragments, Client: d.Client, Deflate: d.Deflate}
 }
 
 // takeHeader takes what src has of a header and, once it is whole, begins the frame.
@@ -177,6 +188,8 @@ func (d *Decoder) checkFirstByte(b byte) Violation {
 		return ErrControlFragmented
 	case op == OpContinuation && d.msgOp == 0:
 		return ErrUnexpectedContinuation
+	case op == OpContinuation && d.Fragments > 0 && d.parts >= d.Fragments:
+		return ErrTooManyFragments
 	case op.isData() && d.msgOp != 0:
 		return ErrExpectedContinuation
 	}
@@ -230,10 +243,14 @@ func (d *Decoder) beginFrame(h []byte) {
 	if !d.Client {
 		d.mask = [4]byte(h[len(h)-4:])
 	}
-	if d.op.isData() {
-		d.msgOp = d.op
+	switch {
+	case d.op.isData():
+		d.msgOp, d.parts = d.op, 1
 		d.compressed = h[0]&rsv1Bit != 0
+	case d.op == OpContinuation:
+		d.parts++
 	}
+	d.frames++
 	d.inFrame = true
 }
 

@@ -269,6 +269,48 @@ func TestF15_SumOfFragmentsIsLimited(t *testing.T) {
 	expectFrom(t, Decoder{Limit: 1005}, input, outcome{Err: ErrTooBig})
 }
 
+// A message of many tiny fragments is refused at the header of the first one over the limit. Control frames in between are none,
+// and each message is counted by itself.
+func TestF17_FragmentsAreLimitedInNumber(t *testing.T) {
+	three := stream(frame(OpText, false, "a"), frame(OpPing, true, "p"), frame(OpContinuation, false, ""), frame(OpContinuation, true, "b"))
+	d := Decoder{Limit: 1024, Fragments: 3}
+	expectFrom(t, d, stream(three, text("whole"), three), messages(OpPing, "p", OpText, "ab", OpText, "whole", OpPing, "p", OpText, "ab"))
+	four := stream(frame(OpText, false, "a"), frame(OpContinuation, false, ""), frame(OpPing, true, "p"), frame(OpContinuation, false, ""))
+	want := messages(OpPing, "p", OpText, "ab", OpPing, "p").then(ErrTooManyFragments)
+	expectFrom(t, d, stream(three, four, frame(OpContinuation, true, "")), want)
+	if code := CloseCode(ErrTooManyFragments); code != CodePolicyViolation {
+		t.Errorf("closed with %v", code)
+	}
+	d.Release()
+	if d.Fragments != 3 {
+		t.Error("Release forgets the limit")
+	}
+}
+
+func TestFramesAreCountedOnceHoweverTheyAreCut(t *testing.T) {
+	input := stream(frame(OpText, false, "a"), frame(OpPing, true, "p"), frame(OpContinuation, false, ""), frame(OpContinuation, true, "b"), text(""))
+	for size := 1; size <= len(input); size++ {
+		d, src := Decoder{Limit: 1024}, bytes.Clone(input)
+		for at := 0; at < len(src); at += size {
+			for rest := src[at:min(at+size, len(src))]; ; {
+				msg, n, err := d.Next(rest)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rest = rest[n:]; msg.Op == 0 {
+					break
+				}
+			}
+			if isEnd := at+size >= len(src); isEnd == d.Partial() && at+size != len(src)-len(text("")) {
+				t.Errorf("pieces of %d bytes: partial %t behind byte %d of %d", size, d.Partial(), at+size, len(src))
+			}
+		}
+		if d.Frames() != 5 {
+			t.Errorf("pieces of %d bytes: %d frames, want 5", size, d.Frames())
+		}
+	}
+}
+
 func TestF18_ControlBetweenFragmentsLeavesMessageIntact(t *testing.T) {
 	ping := strings.Repeat("p", 125)
 	input := stream(
@@ -467,8 +509,8 @@ func TestAssemblyStaysBelowTwiceTheLimit(t *testing.T) {
 }
 
 func TestDecoderIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Decoder{}); size > 96 {
-		t.Errorf("a Decoder has %d bytes, want at most 96", size)
+	if size := unsafe.Sizeof(Decoder{}); size > 112 {
+		t.Errorf("a Decoder has %d bytes, want at most 112", size)
 	}
 }
 
