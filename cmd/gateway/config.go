@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
 	"sluice/hub"
@@ -19,11 +18,14 @@ type Config struct {
 	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
 	Loops  int      `help:"Event loops. 0 means one per core." default:"0" placeholder:"N" group:"Listening"`
 
-	AllowOrigin []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowOrigin  []string       `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	TrustedProxy []netip.Prefix `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Repeatable." placeholder:"CIDR" group:"Admission"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
 	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
+	MaxPerAddress      int  `help:"Connections at a time from one address, of IPv6 one /64. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	AssemblyMemory     Size `help:"What all unfinished messages may take together. Beyond it the largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
@@ -88,8 +90,17 @@ func (c *Config) prepare() error {
 	if c.MaxHTTPConnections < 1 {
 		refuse("--max-http-connections %d: must be at least 1", c.MaxHTTPConnections)
 	}
-	if c.MaxRooms < 0 {
-		refuse("--max-rooms %d: must be at least 1, or 0 for no limit", c.MaxRooms)
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{
+		{"max-per-address", c.MaxPerAddress},
+		{"connect-rate", c.ConnectRate},
+		{"max-rooms", c.MaxRooms},
+	} {
+		if n.value < 0 {
+			refuse("--%s %d: must be at least 1, or 0 for no limit", n.flag, n.value)
+		}
 	}
 	if c.MaxMessage < 1 || c.MaxMessage > 1<<30 {
 		refuse("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
@@ -144,53 +155,4 @@ func (c *Config) limits() hub.Limits {
 		Backlog: int64(c.RoomBacklog), Window: int64(c.PublishWindow),
 		Total: int64(c.BacklogMemory), Pinned: int64(c.PinnedMemory), Rooms: c.MaxRooms,
 	}
-}
-
-// A Size is a number of bytes, written plainly or with a unit: 65536, 64KiB, 64K, 1MiB, 1MB.
-type Size int64
-
-var sizeUnits = []struct {
-	suffix string
-	factor int64
-}{
-	{"KiB", 1 << 10},
-	{"MiB", 1 << 20},
-	{"GiB", 1 << 30},
-	{"KB", 1e3},
-	{"MB", 1e6},
-	{"GB", 1e9},
-	{"K", 1 << 10},
-	{"M", 1 << 20},
-	{"G", 1 << 30},
-	{"B", 1},
-}
-
-// UnmarshalText parses a size; upper and lower case are the same.
-func (s *Size) UnmarshalText(text []byte) error {
-	number, factor := strings.TrimSpace(string(text)), int64(1)
-	for _, u := range sizeUnits {
-		if n := len(number) - len(u.suffix); n > 0 && strings.EqualFold(number[n:], u.suffix) {
-			number, factor = strings.TrimSpace(number[:n]), u.factor
-			break
-		}
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || n < 0 || n > math.MaxInt64/factor {
-		return fmt.Errorf("%q is not a size: write bytes as 65536, or 64KiB, 16MiB, 1GiB", text)
-	}
-	*s = Size(n * factor)
-	return nil
-}
-
-// String writes the size in the largest binary unit that divides it.
-func (s Size) String() string {
-	for _, u := range []struct {
-		suffix string
-		factor Size
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if s >= u.factor && s%u.factor == 0 {
-			return strconv.FormatInt(int64(s/u.factor), 10) + u.suffix
-		}
-	}
-	return strconv.FormatInt(int64(s), 10) + "B"
 }

@@ -175,5 +175,5 @@ func (c *conn) forget(r closeReason) {
 	}
 	c.out, c.end = nil, nil
 	c.w.stats.Closed[r]++
-	c.w.server.open.Add(-1)
+	c.w.server.leave(c.key())
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"sluice/hub"
 	"sluice/wsproto"
 )
@@ -27,28 +25,4 @@ func (w *worker) encode(m wsproto.Message, deflate bool) *hub.Message {
 		w.message.Deflated = hub.Frame{Head: w.deflatedHeader, Payload: w.deflated}
 	}
 	return &w.message
-}
-
-// What a client may have us inflate: what text and data honestly deflated come to is free, a stream that is made to be inflated is
-// not. One kilobyte can become a megabyte, which costs a millisecond or two.
-const (
-	inflateFree  = 32       // bytes for each byte that the client sends
-	inflateRate  = 4 << 20  // bytes a second beside those
-	inflateBurst = 32 << 20 // bytes beyond which the client is closed
-)
-
-// A meter is a leaky bucket of what one client had inflated.
-type meter struct {
-	level int // bytes
-	at    time.Duration
-}
-
-// read notes that the client sent n bytes.
-func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
-
-// inflate notes that n bytes were inflated at the time now, and reports whether that is within the burst.
-func (m *meter) inflate(n int, now time.Duration) bool {
-	leaked := int(min(now-m.at, time.Minute).Seconds() * inflateRate)
-	m.level, m.at = max(0, m.level-leaked)+n, now
-	return m.level <= inflateBurst
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -38,10 +39,11 @@ func (c *conn) lend(read []byte) {
 		c.die(closedGone)
 		return
 	}
-	s.open.Add(1) // forget counts it out; it is still here.
+	key := c.key()
+	s.stay(key) // forget counts it out; it is still here.
 	c.forget(closedLent)
 	c.w.stats.Lent++
-	s.handover.take(fd, append([]byte(nil), read...))
+	s.handover.take(arrival{fd, key}, append([]byte(nil), read...))
 }
 
 // A handover is the net.Listener that lent connections come from, and the handler by which those that want an upgrade
@@ -58,17 +60,17 @@ func newHandover(s *Server) *handover {
 	return &handover{server: s, conns: make(chan net.Conn, s.cfg.MaxHTTPConnections), done: make(chan struct{})}
 }
 
-// take makes a net.Conn of fd, which it owns from here on.
-func (h *handover) take(fd int, read []byte) {
-	f := os.NewFile(uintptr(fd), "lent")
+// take makes a net.Conn of a connection, which it owns from here on.
+func (h *handover) take(a arrival, read []byte) {
+	f := os.NewFile(uintptr(a.fd), "lent")
 	inner, err := net.FileConn(f) // duplicates
 	f.Close()
 	if err != nil {
 		h.server.log.Error("cannot lend a connection", "error", err)
-		h.server.returned()
+		h.server.returned(a.key)
 		return
 	}
-	h.conns <- &lentConn{Conn: inner, read: read, server: h.server}
+	h.conns <- &lentConn{Conn: inner, key: a.key, read: read, server: h.server}
 	select {
 	case <-h.done: // Nobody accepts any more, and Close may have looked before.
 		h.Close()
@@ -105,6 +107,7 @@ func (h *handover) Addr() net.Addr { return &net.UnixAddr{Name: "handover", Net:
 // A lentConn is a connection in net/http's hands. Reads begin with what the loop had read.
 type lentConn struct {
 	net.Conn
+	key    netip.Addr // whom it counts for
 	read   []byte
 	server *Server
 	once   sync.Once
@@ -120,14 +123,14 @@ func (c *lentConn) Read(p []byte) (int, error) {
 }
 
 func (c *lentConn) Close() error {
-	c.once.Do(c.server.returned)
+	c.once.Do(func() { c.server.returned(c.key) })
 	return c.Conn.Close()
 }
 
 // returned counts a lent connection out.
-func (s *Server) returned() {
+func (s *Server) returned(key netip.Addr) {
 	s.lent.Add(-1)
-	s.open.Add(-1)
+	s.leave(key)
 }
 
 // socketHandler answers requests for /ws that came to net/http on a connection it already had: the connection goes back to
@@ -151,11 +154,12 @@ func (s *Server) socketHandler(w http.ResponseWriter, r *http.Request) {
 	}
 	read := appendRequest(nil, r)
 	read = appendBuffered(read, buffered.Reader)
-	read = append(read, conn.(*lentConn).read...) // More than net/http's buffer takes may have come behind the request.
-	s.open.Add(1)                                 // conn.Close counts the lent one out.
+	lent := conn.(*lentConn)
+	read = append(read, lent.read...) // More than net/http's buffer takes may have come behind the request.
+	s.stay(lent.key)                  // conn.Close counts the lent one out.
 	worker := s.workers[s.turn.Add(1)%uint64(len(s.workers))]
-	if !worker.loop.Post(func(*reactor.Loop) { worker.takeBack(fd, read) }) {
-		s.open.Add(-1)
+	if !worker.loop.Post(func(*reactor.Loop) { worker.takeBack(arrival{fd, lent.key}, read) }) {
+		s.leave(lent.key)
 		_ = worker.kernel.Close(fd)
 	}
 }
@@ -183,14 +187,14 @@ func release(conn net.Conn) (fd int, err error) {
 	return fd, err
 }
 
-// takeBack makes a connection of a descriptor that comes from net/http, and reads what was read there.
-func (w *worker) takeBack(fd int, read []byte) {
-	c := w.newConn(fd)
+// takeBack makes a conn of a connection that comes from net/http, and reads what was read there.
+func (w *worker) takeBack(a arrival, read []byte) {
+	c := w.newConn(a)
 	if c == nil {
 		return
 	}
 	w.stats.Returned++
-	w.cfg.setOptions(w.kernel, fd) // Package net has set keep-alive times of its own.
+	w.cfg.setOptions(w.kernel, a.fd) // Package net has set keep-alive times of its own.
 	c.wasLent = true
 	w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
 	if c.consume(read) {

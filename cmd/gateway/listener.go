@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"sluice/reactor"
-	"sluice/wsproto"
 )
 
 const (
@@ -35,8 +35,8 @@ type listener struct {
 	fd    int
 	token reactor.Token
 	isTCP bool
-	next  int     // worker that gets the next connection
-	fds   [][]int // accepted this tick, by worker
+	next  int         // worker that gets the next connection
+	taken [][]arrival // accepted this tick, by worker
 }
 
 // openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The returned net.Listener
@@ -113,7 +113,7 @@ func (c *Config) setOptions(kernel reactor.Kernel, fd int) {
 }
 
 func (w *worker) newListener(fd int, isTCP bool) error {
-	l := &listener{w: w, fd: fd, isTCP: isTCP, fds: make([][]int, len(w.server.workers))}
+	l := &listener{w: w, fd: fd, isTCP: isTCP, taken: make([][]arrival, len(w.server.workers))}
 	t, err := w.loop.Register(fd, reactor.Readable, reactor.Level, l)
 	l.token = t
 	return err
@@ -162,37 +162,48 @@ func (l *listener) rearm(in reactor.Interest) {
 	}
 }
 
-// tooMany answers whoever comes while --max-connections are here.
-var tooMany = wsproto.Refuse(wsproto.ReasonUnavailable).AppendResponse(nil)
+// An arrival is a connection that was admitted and belongs to nobody yet.
+type arrival struct {
+	fd  int
+	key netip.Addr // whom it counts for, see admission
+}
 
 func (l *listener) admit(fd int) {
-	s := l.w.server
-	if s.open.Add(1) > int64(s.cfg.MaxConnections) {
-		s.open.Add(-1)
-		l.w.stats.Turned++
-		// A fresh socket takes these few bytes; if not, the close says the same less politely.
-		_, _ = l.w.kernel.Write(fd, tooMany)
-		_ = l.w.kernel.Close(fd)
+	key := l.keyOf(fd)
+	if reason := l.w.server.admit(key, l.w.kernel.Now()); reason != 0 {
+		l.turnAway(fd, reason)
 		return
 	}
 	if l.isTCP && runtime.GOOS != "linux" {
 		l.w.cfg.setOptions(l.w.kernel, fd)
 	}
-	l.fds[l.next] = append(l.fds[l.next], fd)
-	l.next = (l.next + 1) % len(l.fds)
+	l.taken[l.next] = append(l.taken[l.next], arrival{fd, key})
+	l.next = (l.next + 1) % len(l.taken)
+}
+
+// keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. Who is gone already counts for nobody.
+func (l *listener) keyOf(fd int) (key netip.Addr) {
+	a := l.w.server.admission
+	if !l.isTCP || !a.asks() {
+		return key
+	}
+	if from, err := l.w.kernel.PeerAddress(fd); err == nil && a.counts(from) {
+		key = addressKey(from)
+	}
+	return key
 }
 
 // hand gives each worker its share of what was accepted, in one task. A worker whose mailbox is full is overloaded: its
 // share stays here.
 func (l *listener) hand() {
-	for i, fds := range l.fds {
-		if len(fds) == 0 {
+	for i, taken := range l.taken {
+		if len(taken) == 0 {
 			continue
 		}
 		other := l.w.server.workers[i]
-		l.fds[i] = nil
-		if other == l.w || !other.loop.Post(func(*reactor.Loop) { other.adopt(fds) }) {
-			l.w.adopt(fds)
+		l.taken[i] = nil
+		if other == l.w || !other.loop.Post(func(*reactor.Loop) { other.adopt(taken) }) {
+			l.w.adopt(taken)
 		}
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"sluice/hub"
 	"sluice/reactor"
+	"sluice/wsproto"
 )
 
 // A Server is the gateway: listeners, loops, the hub, and net/http for what is not a WebSocket. Its methods may be called
@@ -26,6 +28,8 @@ type Server struct {
 	listeners []net.Listener // kept open for their descriptors' sake
 	handover  *handover
 	http      *http.Server
+
+	admission *admission
 
 	open   atomic.Int64  // connections that exist, lent ones included
 	lent   atomic.Int64  // those in net/http's hands
@@ -41,7 +45,7 @@ func NewServer(cfg *Config, log *slog.Logger, pages http.Handler, kernel reactor
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, hub: h, failed: make(chan error, cfg.Loops)}
+	s := &Server{cfg: cfg, log: log, hub: h, admission: newAdmission(cfg), failed: make(chan error, cfg.Loops)}
 	for range cfg.Loops {
 		w, err := s.newWorker(kernel)
 		if err != nil {
@@ -178,6 +182,31 @@ func (w *worker) snapshot() Stats {
 	one.Loop = w.loop.Stats()
 	one.Hub = w.fan.Stats()
 	return one
+}
+
+// admit counts a new connection in, or returns the reason why it may not be.
+func (s *Server) admit(key netip.Addr, now time.Duration) (reason wsproto.Reason) {
+	if s.open.Add(1) > int64(s.cfg.MaxConnections) {
+		reason = wsproto.ReasonUnavailable
+	} else {
+		reason = s.admission.enter(key, now)
+	}
+	if reason != 0 {
+		s.open.Add(-1)
+	}
+	return reason
+}
+
+// stay counts a connection in that changes hands: whoever had it counts it out.
+func (s *Server) stay(key netip.Addr) {
+	s.open.Add(1)
+	s.admission.stay(key)
+}
+
+// leave counts a connection out.
+func (s *Server) leave(key netip.Addr) {
+	s.open.Add(-1)
+	s.admission.leave(key)
 }
 
 // Open is the number of connections at this moment, lent ones included.

@@ -65,25 +65,28 @@ func (w *worker) jitter() time.Duration {
 	return time.Duration(w.random.Int64N(int64(max(1, w.cfg.PingInterval/2))))
 }
 
-// adopt makes connections of freshly accepted descriptors.
-func (w *worker) adopt(fds []int) {
-	for _, fd := range fds {
-		if c := w.newConn(fd); c != nil {
+// adopt makes conns of freshly accepted connections.
+func (w *worker) adopt(taken []arrival) {
+	for _, a := range taken {
+		if c := w.newConn(a); c != nil {
 			w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
 		}
 	}
 }
 
-// newConn watches fd. If the kernel will not, the descriptor is closed and the others go on.
-func (w *worker) newConn(fd int) *conn {
-	c := &conn{w: w, t: w.kernel, fd: int32(fd)}
-	t, err := w.loop.Register(fd, reactor.Readable, reactor.Edge, c)
+// newConn watches a new connection. If the kernel will not, the descriptor is closed and the others go on.
+func (w *worker) newConn(a arrival) *conn {
+	c := &conn{w: w, t: w.kernel, fd: int32(a.fd)}
+	t, err := w.loop.Register(a.fd, reactor.Readable, reactor.Edge, c)
 	if err != nil {
 		w.log.Error("cannot watch a connection", "error", err)
 		w.stats.RegisterFailed++
-		_ = w.kernel.Close(fd)
-		w.server.open.Add(-1)
+		_ = w.kernel.Close(a.fd)
+		w.server.leave(a.key)
 		return nil
+	}
+	if a.key.IsValid() {
+		c.meter = &meter{key: a.key}
 	}
 	c.token = t
 	w.stats.Accepted++

@@ -2,7 +2,10 @@
 
 package sys
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // pollCalls is empty: this system has neither epoll nor kqueue.
 type pollCalls interface{}
@@ -35,6 +38,9 @@ func (Real) SetOption(int, Option, int) error { return ErrUnsupported }
 
 // Option implements Calls.
 func (Real) Option(int, Option) (int, error) { return 0, ErrUnsupported }
+
+// PeerAddress implements Calls.
+func (Real) PeerAddress(int) (netip.Addr, error) { return netip.Addr{}, ErrUnsupported }
 
 // Duplicate returns ErrUnsupported.
 func Duplicate(int) (int, error) { return -1, ErrUnsupported }

@@ -43,15 +43,20 @@ func connect(t *testing.T, l int, addr unix.Sockaddr) (accepted, client int) {
 	t.Helper()
 	client = socket(t)
 	must(t, unix.Connect(client, addr))
-	var err error
+	accepted, err := acceptSoon(l)
+	must(t, err)
+	return accepted, client
+}
+
+// acceptSoon takes a connection that is on its way.
+func acceptSoon(l int) (accepted int, err error) {
 	for range 1000 {
 		if accepted, err = (Real{}).Accept(l); !errors.Is(err, syscall.EAGAIN) {
 			break
 		}
 		time.Sleep(time.Millisecond)
 	}
-	must(t, err)
-	return accepted, client
+	return accepted, err
 }
 
 func TestAcceptedSocketDoesNotBlockAndClosesOnExec(t *testing.T) {

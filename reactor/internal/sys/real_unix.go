@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -42,6 +43,21 @@ func (Real) Option(fd int, o Option) (int, error) {
 		return 0, ErrUnsupported
 	}
 	return unix.GetsockoptInt(fd, at.level, at.name)
+}
+
+// PeerAddress implements Calls.
+func (Real) PeerAddress(fd int) (netip.Addr, error) {
+	peer, err := unix.Getpeername(fd)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	switch peer := peer.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(peer.Addr), nil
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(peer.Addr).Unmap(), nil
+	}
+	return netip.Addr{}, nil
 }
 
 // place is where a system keeps an option; the zero place means that it has none.

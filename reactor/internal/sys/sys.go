@@ -7,6 +7,7 @@ package sys
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -34,6 +35,9 @@ type Calls interface {
 	SetOption(fd int, o Option, value int) error
 	// Option reads a socket option.
 	Option(fd int, o Option) (int, error)
+	// PeerAddress is getpeername(2): who is at the other end, an IPv4 address never in IPv6's form. The zero Addr is a peer
+	// without one, as those of unix sockets are. ENOTCONN says that the peer is gone.
+	PeerAddress(fd int) (netip.Addr, error)
 
 	pollCalls
 }

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"net/netip"
+	"time"
+)
+
+// What a client may have us inflate: what text and data honestly deflated come to is free, a stream that is made to be inflated is
+// not. One kilobyte can become a megabyte, which costs a millisecond or two.
+const (
+	inflateFree  = 32       // bytes for each byte that the client sends
+	inflateRate  = 4 << 20  // bytes a second beside those
+	inflateBurst = 32 << 20 // bytes beyond which the client is closed
+)
+
+// A meter is what limits have to know of one client. It exists only for a client of which one of them wants to know something.
+type meter struct {
+	key   netip.Addr // whom it counts for, see admission; zero: nobody
+	level int        // a leaky bucket of bytes that were inflated …
+	at    time.Duration
+}
+
+// key is whom the connection counts for.
+func (c *conn) key() (key netip.Addr) {
+	if c.meter != nil {
+		key = c.meter.key
+	}
+	return key
+}
+
+// read notes that the client sent n bytes.
+func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
+
+// inflate notes that n bytes were inflated at the time now, and reports whether that is within the burst.
+func (m *meter) inflate(n int, now time.Duration) bool {
+	leaked := int(min(now-m.at, time.Minute).Seconds() * inflateRate)
+	m.level, m.at = max(0, m.level-leaked)+n, now
+	return m.level <= inflateBurst
+}
