@@ -27,7 +27,13 @@ type Config struct {
 	MaxPerAddress      int  `help:"Connections at a time from one address, of IPv6 one /64. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
 	AssemblyMemory     Size `help:"What all unfinished messages may take together. Beyond it the largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+
+	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	MessageRate int  `help:"Messages a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	ByteRate    Size `help:"Bytes a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"SIZE" group:"Rates"`
 
 	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
 	RoomBacklog   Size       `help:"What a room keeps for clients that have fallen behind. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Slow clients"`
@@ -38,6 +44,7 @@ type Config struct {
 	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
 
 	HandshakeTimeout time.Duration `help:"From accepting a connection to the end of its request head." default:"10s" group:"Timeouts"`
+	AssemblyTimeout  time.Duration `help:"From the first byte of a message that comes in pieces to its last. Later is refused with 1008." default:"30s" group:"Timeouts"`
 	PingInterval     time.Duration `help:"Silence after which a client is pinged." default:"30s" group:"Timeouts"`
 	PongTimeout      time.Duration `help:"How long a pinged client may stay silent." default:"15s" group:"Timeouts"`
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
@@ -54,8 +61,11 @@ type Config struct {
 	// Budgets keep one connection's turn short; they are not flags, because nobody needs to turn them.
 	ReadBudget  int `kong:"-"`
 	WriteBudget int `kong:"-"`
+	// OverTime is how long a client may go on being over a rate. It is no flag for the same reason.
+	OverTime time.Duration `kong:"-"`
 
-	origins wsproto.OriginPolicy
+	hasRates bool // of one connection
+	origins  wsproto.OriginPolicy
 }
 
 // readBudget and writeBudget bound what one connection moves in one turn, in bytes: a fast one must not keep the others of
@@ -79,6 +89,10 @@ func (c *Config) prepare() error {
 	if c.WriteBudget == 0 {
 		c.WriteBudget = writeBudget
 	}
+	if c.OverTime == 0 {
+		c.OverTime = overTime
+	}
+	c.hasRates = c.FrameRate > 0 || c.PingRate > 0 || c.MessageRate > 0 || c.ByteRate > 0
 	var problems []error
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if c.Loops < 1 || c.Loops > 1024 {
@@ -97,10 +111,19 @@ func (c *Config) prepare() error {
 		{"max-per-address", c.MaxPerAddress},
 		{"connect-rate", c.ConnectRate},
 		{"max-rooms", c.MaxRooms},
+		{"frame-rate", c.FrameRate},
+		{"ping-rate", c.PingRate},
+		{"message-rate", c.MessageRate},
 	} {
 		if n.value < 0 {
 			refuse("--%s %d: must be at least 1, or 0 for no limit", n.flag, n.value)
 		}
+	}
+	if c.ByteRate > 0 && c.ByteRate < readBufferSize {
+		refuse("--byte-rate %v: must be at least %v, what is read at a time, or 0 for no limit", c.ByteRate, Size(readBufferSize))
+	}
+	if c.MaxFragments < 1 {
+		refuse("--max-fragments %d: must be at least 1", c.MaxFragments)
 	}
 	if c.MaxMessage < 1 || c.MaxMessage > 1<<30 {
 		refuse("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
@@ -133,6 +156,7 @@ func (c *Config) prepare() error {
 		value time.Duration
 	}{
 		{"handshake-timeout", c.HandshakeTimeout},
+		{"assembly-timeout", c.AssemblyTimeout},
 		{"ping-interval", c.PingInterval},
 		{"pong-timeout", c.PongTimeout},
 		{"stall-timeout", c.StallTimeout},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"math"
 	"syscall"
 	"time"
 
@@ -59,9 +60,11 @@ type conn struct {
 type inbound struct {
 	head    []byte // an incomplete request head
 	scanned int    // how much of head has been searched for its end
-	stash   []byte // frames read but not decoded, because the room was full; a read buffer of them at most
+	stash   []byte // frames read but not decoded, because the room was full or a rate exceeded; a read buffer of them at most
 	decoder wsproto.Decoder
-	held    int // bytes that the worker counts as this connection's share of --assembly-memory
+	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
+	began   time.Duration // when the first byte of the message under way came; zero: there is none
+	stopped time.Duration // since when it is we who do not read on; zero: we do
 }
 
 // OnEvent implements reactor.Source.
@@ -127,14 +130,16 @@ func (c *conn) consume(p []byte) bool {
 	case reading:
 		return c.readHead(p)
 	case open:
-		return c.decode(p)
+		goOn := c.decode(p)
+		return c.chargeBytes(len(p)) && goOn
 	case ending, lingering:
 		return c.discard(len(p))
 	}
 	return false
 }
 
-// decode turns bytes into messages until p is used up, the room is full, or what was inflated spends the turn's budget.
+// decode turns bytes into messages until p is used up, the room is full, the client is over a rate, or what was inflated spends the
+// turn's budget.
 func (c *conn) decode(p []byte) bool {
 	d := c.decoder()
 	for budget := c.w.cfg.ReadBudget; ; {
@@ -147,6 +152,7 @@ func (c *conn) decode(p []byte) bool {
 			c.keep(d, p)
 			return false
 		}
+		frames := d.Frames()
 		msg, n, err := d.Next(p)
 		if err != nil {
 			d.Release()
@@ -154,9 +160,16 @@ func (c *conn) decode(p []byte) bool {
 			c.close(violation(err))
 			return false
 		}
+		if !c.chargeFrames(int(d.Frames()-frames), msg.Op) {
+			d.Release()
+			return false
+		}
 		if msg.Op == 0 {
 			c.keep(d, nil)
-			return true
+			return !c.isThrottled()
+		}
+		if c.in != nil && !d.Partial() {
+			c.in.began = 0
 		}
 		p = p[n:]
 		if msg.Compressed {
@@ -193,7 +206,12 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in = &inbound{decoder: *d}
 		c.w.decoder = c.w.newDecoder()
 	}
-	c.in.stash = append([]byte(nil), stash...)
+	// There is an earlier stash only if bytes were read in spite of it, to get at an error behind them.
+	c.in.stash = append(c.in.stash[:len(c.in.stash):len(c.in.stash)], stash...)
+	if c.in.began == 0 && c.in.decoder.Partial() {
+		c.in.began = c.w.loop.Now()
+		c.setTimer() // Its deadline may be nearer than the one that stands.
+	}
 	c.w.assembly.hold(c, c.in.decoder.Held()+len(c.in.stash))
 }
 
@@ -227,18 +245,19 @@ func (c *conn) handle(m wsproto.Message) bool {
 	return c.state == open
 }
 
-// mayInflate notes that n bytes were inflated, and reports whether that is within what a client may cost.
-func (c *conn) mayInflate(n int) bool {
-	if c.meter == nil {
-		c.meter = &meter{}
+// mustPause reports whether the connection has to wait, for its room or because of a rate, before it is read on. It is asked
+// before each message, so a sender overshoots by one at most.
+func (c *conn) mustPause() bool {
+	if c.state != open || !c.isThrottled() && !c.awaitsRoom() {
+		return false
 	}
-	return c.meter.inflate(n, c.w.loop.Now())
+	c.stopReading()
+	return true
 }
 
-// mustPause reports whether the connection has to wait for its room before it is read on. It is asked before each
-// message, so a sender overshoots by one at most.
-func (c *conn) mustPause() bool {
-	if c.state != open || !c.member.Room().IsFull() {
+// awaitsRoom reports whether the room is full; Resume is called when it is no longer so.
+func (c *conn) awaitsRoom() bool {
+	if !c.member.Room().IsFull() {
 		return false
 	}
 	c.isPaused = c.member.AwaitRoom()
@@ -248,14 +267,32 @@ func (c *conn) mustPause() bool {
 	return c.isPaused
 }
 
-// Resume implements hub.Sink: the room has room again. Reading goes on in the next tick.
+// Resume implements hub.Sink: the room has room again.
 func (c *conn) Resume() {
 	c.isPaused = false
+	c.readOn()
+}
+
+// stopReading has the clock of an unfinished message stand still until readOn: it is not its sender who holds it up.
+func (c *conn) stopReading() {
+	if c.in != nil && c.in.stopped == 0 {
+		c.in.stopped = c.w.loop.Now()
+	}
+}
+
+// readOn goes on with reading in the next tick.
+func (c *conn) readOn() {
 	c.heard = c.w.loop.Now() // We did not listen meanwhile.
+	if in := c.in; in != nil && in.stopped != 0 {
+		if in.began != 0 {
+			in.began += c.heard - in.stopped
+		}
+		in.stopped = 0
+	}
 	c.w.loop.Requeue(c.token, reactor.Readable)
 }
 
-// unstash decodes what was read before the room was full, and reports whether to read on.
+// unstash decodes what was read before reading was stopped, and reports whether to read on.
 func (c *conn) unstash() bool {
 	if c.state != open || c.in == nil || len(c.in.stash) == 0 {
 		return true
@@ -283,16 +320,22 @@ func (c *conn) onTimer() {
 	}
 }
 
-// checkLife closes a client that has stopped taking bytes or answering pings, pings a silent one, and sets the timer to the
-// nearest of its deadlines. Messages do not move the timer: it looks again when it fires.
+// checkLife closes a client that has stopped taking bytes or answering pings, or does not finish a message, pings a silent one,
+// reads on where a rate allows it again, and sets the timer to the nearest of its deadlines. Messages do not move the timer: it
+// looks again when it fires.
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
 	if c.member.IsBlocked() && now-c.member.Took() >= cfg.StallTimeout {
 		c.abort(closedStalled)
 		return
 	}
+	if c.in != nil && c.in.dueBy(cfg.AssemblyTimeout) <= now {
+		c.close(closedAssemblyTimeout)
+		return
+	}
 	c.member.Judge(now)
-	if c.isPaused {
+	c.unthrottle(now)
+	if c.isPaused || c.isThrottled() {
 		c.heard = now
 	}
 	if c.heard > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
@@ -324,5 +367,19 @@ func (c *conn) setTimer() {
 	if at, ok := c.member.SlowAt(); ok {
 		due = min(due, at)
 	}
+	if c.in != nil {
+		due = min(due, c.in.dueBy(cfg.AssemblyTimeout))
+	}
+	if c.isThrottled() {
+		due = min(due, c.meter.until)
+	}
 	c.w.loop.SetTimer(c.token, max(due-now, 1))
+}
+
+// dueBy is when the message under way has to be finished, for ever if there is none or we do not read on.
+func (in *inbound) dueBy(timeout time.Duration) time.Duration {
+	if in.began == 0 || in.stopped != 0 {
+		return math.MaxInt64
+	}
+	return in.began + timeout
 }

@@ -51,7 +51,7 @@ func (c *conn) route(p []byte, n int) bool {
 	}
 	if c.state == open && len(behind) > 0 {
 		c.w.stats.EarlyBytes++
-		return c.decode(behind)
+		return c.consume(behind)
 	}
 	return c.state == open
 }

@@ -321,6 +321,8 @@ func TestHelpAndVersion(t *testing.T) {
 	for _, want := range []string{
 		"--listen", "--loops", "--allow-origin", "--max-connections", "--max-http-connections", "--max-message", "--room-backlog",
 		"--publish-window", "--handshake-timeout", "--ping-interval", "--pong-timeout", "--stall-timeout", "--close-timeout", "--drain-timeout",
+		"--max-per-address", "--trusted-proxy", "--connect-rate", "--max-rooms", "--max-fragments", "--assembly-timeout",
+		"--frame-rate", "--ping-rate", "--message-rate", "--byte-rate",
 		"--log-format", "--log-level", "SLUICE_", "16MiB", "/ws/{room}",
 	} {
 		if !strings.Contains(stdout, want) {
@@ -349,6 +351,12 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--connect-rate=often", "--connect-rate"},
 		{"--max-rooms=-1", "--max-rooms"},
 		{"--trusted-proxy=10.0.0.1", "--trusted-proxy"},
+		{"--max-fragments=0", "--max-fragments"},
+		{"--assembly-timeout=0s", "--assembly-timeout"},
+		{"--frame-rate=-1", "--frame-rate"},
+		{"--ping-rate=-1", "--ping-rate"},
+		{"--message-rate=-1", "--message-rate"},
+		{"--byte-rate=1KiB", "--byte-rate"},
 		{"--ping-interval=0s", "--ping-interval"},
 		{"--pong-timeout=-1s", "--pong-timeout"},
 		{"--stall-timeout=soon", "--stall-timeout"},

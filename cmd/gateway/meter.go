@@ -18,6 +18,20 @@ type meter struct {
 	key   netip.Addr // whom it counts for, see admission; zero: nobody
 	level int        // a leaky bucket of bytes that were inflated …
 	at    time.Duration
+
+	frames, pings, messages, bytes bucket
+
+	isThrottled bool          // not read on before …
+	until       time.Duration // … this time; when it last was so, if it is not now
+	over        time.Duration // since when it has been throttled again and again
+}
+
+// metered is the connection's meter.
+func (c *conn) metered() *meter {
+	if c.meter == nil {
+		c.meter = &meter{}
+	}
+	return c.meter
 }
 
 // key is whom the connection counts for.
@@ -30,6 +44,9 @@ func (c *conn) key() (key netip.Addr) {
 
 // read notes that the client sent n bytes.
 func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
+
+// mayInflate notes that n bytes were inflated, and reports whether that is within what a client may cost.
+func (c *conn) mayInflate(n int) bool { return c.metered().inflate(n, c.w.loop.Now()) }
 
 // inflate notes that n bytes were inflated at the time now, and reports whether that is within the burst.
 func (m *meter) inflate(n int, now time.Duration) bool {

@@ -58,7 +58,9 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	return w, nil
 }
 
-func (w *worker) newDecoder() wsproto.Decoder { return wsproto.Decoder{Limit: int(w.cfg.MaxMessage)} }
+func (w *worker) newDecoder() wsproto.Decoder {
+	return wsproto.Decoder{Limit: int(w.cfg.MaxMessage), Fragments: w.cfg.MaxFragments}
+}
 
 // jitter is a random part of the ping interval.
 func (w *worker) jitter() time.Duration {
@@ -110,6 +112,7 @@ type Stats struct {
 	DeflatedFrom   uint64 // … their bytes before …
 	DeflatedTo     uint64 // … and after
 	Paused         uint64 // times a sender was not read on, because its room was full
+	Throttled      uint64 // times a sender was not read on, because it was over a rate
 	Lent           uint64 // connections given to net/http
 	Returned       uint64 // of those, back to ask for an upgrade
 	RegisterFailed uint64
@@ -136,6 +139,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.DeflatedFrom, &o.DeflatedFrom},
 		{&s.DeflatedTo, &o.DeflatedTo},
 		{&s.Paused, &o.Paused},
+		{&s.Throttled, &o.Throttled},
 		{&s.Lent, &o.Lent},
 		{&s.Returned, &o.Returned},
 		{&s.RegisterFailed, &o.RegisterFailed},
