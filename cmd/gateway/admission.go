@@ -114,5 +114,6 @@ func (l *listener) turnAway(fd int, reason wsproto.Reason) {
 	// these few bytes; if not, the close says the same less politely.
 	_, _ = l.w.kernel.Read(fd, l.w.buf)
 	_, _ = l.w.kernel.Write(fd, turnedAway[reason][rand.IntN(retryMax)])
+	l.w.logRefusal(fd, wsproto.Refuse(reason), nil)
 	_ = l.w.kernel.Close(fd)
 }

@@ -156,8 +156,7 @@ func (c *conn) decode(p []byte) bool {
 		msg, n, err := d.Next(p)
 		if err != nil {
 			d.Release()
-			c.w.log.Debug("closing", "reason", violation(err), "error", err)
-			c.close(violation(err))
+			c.violated(err)
 			return false
 		}
 		if !c.chargeFrames(int(d.Frames()-frames), msg.Op) {
@@ -236,7 +235,7 @@ func (c *conn) handle(m wsproto.Message) bool {
 	case wsproto.OpClose:
 		code, _, err := wsproto.ParseClose(m.Payload)
 		if err != nil {
-			c.close(violation(err))
+			c.violated(err)
 			return false
 		}
 		c.closeWith(closedByPeer, code, "")
@@ -310,7 +309,7 @@ func (c *conn) onTimer() {
 			c.die(closedSilent)
 			return
 		}
-		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout))
+		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout), c.in.head)
 	case open:
 		c.checkLife()
 	case ending:

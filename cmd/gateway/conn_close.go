@@ -26,7 +26,19 @@ type farewell struct {
 }
 
 // close ends the connection for a reason of ours.
-func (c *conn) close(r closeReason) { c.closeWith(r, reasons[r].code, reasons[r].text) }
+func (c *conn) close(r closeReason) {
+	if r.isAbuse() && c.state == open {
+		c.logAbuse(r, reasons[r].text)
+	}
+	c.closeWith(r, reasons[r].code, reasons[r].text)
+}
+
+// violated ends the connection for a rule that its client broke.
+func (c *conn) violated(err error) {
+	r := violation(err)
+	c.logAbuse(r, err.Error())
+	c.closeWith(r, reasons[r].code, reasons[r].text)
+}
 
 // closeWith ends the connection in order: the client gets every message published so far, its own included, then the Close
 // frame, within --close-timeout. The second of two reasons is not heard.

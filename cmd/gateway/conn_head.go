@@ -18,7 +18,7 @@ func (c *conn) readHead(p []byte) bool {
 	n := wsproto.HeadEnd(p, from)
 	switch {
 	case n > wsproto.MaxHeadBytes || n == 0 && len(p) >= wsproto.MaxHeadBytes:
-		return c.refuse(wsproto.RefuseHead(p))
+		return c.refuse(wsproto.RefuseHead(p), p)
 	case n > 0:
 		c.dropInput()
 		return c.route(p, n)
@@ -36,18 +36,18 @@ func (c *conn) route(p []byte, n int) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
 	if refusal := r.ParseLine(head); refusal != nil {
-		return c.refuse(refusal)
+		return c.refuse(refusal, head)
 	}
 	room, isSocket := roomOf(string(r.Path))
 	if !isSocket {
 		if c.wasLent {
-			return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound)) // Or it would go back and forth.
+			return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head) // Or it would go back and forth.
 		}
 		c.lend(p)
 		return false
 	}
 	if refusal := c.upgrade(head, room); refusal != nil {
-		return c.refuse(refusal)
+		return c.refuse(refusal, head)
 	}
 	if c.state == open && len(behind) > 0 {
 		c.w.stats.EarlyBytes++
@@ -96,10 +96,10 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 }
 
 // refuse answers a request with an HTTP error and closes. What the client sends behind it is read and dropped, so that it
-// sees the answer and not a reset. It reports whether to read on.
-func (c *conn) refuse(r *wsproto.Refusal) bool {
+// sees the answer and not a reset. head is what came of the request. It reports whether to read on.
+func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.w.stats.Refusals[r.Reason]++
-	c.w.log.Debug("refused", "status", r.Status, "reason", r.Reason)
+	c.w.logRefusal(int(c.fd), r, head)
 	c.out = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
 	c.closeWith(closedRefused, 0, "")
 	return c.state != dead

@@ -122,6 +122,6 @@ func (c *conn) goAway() {
 	case open:
 		c.close(closedDrain)
 	case reading:
-		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable))
+		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), nil)
 	}
 }

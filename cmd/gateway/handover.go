@@ -29,7 +29,7 @@ func (c *conn) lend(read []byte) {
 	s := c.w.server
 	if s.lent.Add(1) > int64(s.cfg.MaxHTTPConnections) {
 		s.lent.Add(-1)
-		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable))
+		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), read)
 		return
 	}
 	fd, err := c.w.loop.Detach(c.token)

@@ -64,6 +64,15 @@ var reasons = [closeReasons]struct {
 
 func (r closeReason) String() string { return reasons[r].label }
 
+// isAbuse reports whether it was the client's fault, and no accident.
+func (r closeReason) isAbuse() bool {
+	switch reasons[r].code {
+	case wsproto.CodeProtocolError, wsproto.CodeInvalidPayload, wsproto.CodePolicyViolation, wsproto.CodeMessageTooBig:
+		return true
+	}
+	return false
+}
+
 // violation tells the reason for a decoder's error.
 func violation(err error) closeReason {
 	switch wsproto.CloseCode(err) {

@@ -30,6 +30,7 @@ type Server struct {
 	http      *http.Server
 
 	admission *admission
+	samples   samples
 
 	open   atomic.Int64  // connections that exist, lent ones included
 	lent   atomic.Int64  // those in net/http's hands

@@ -81,7 +81,9 @@ func (w *worker) newConn(a arrival) *conn {
 	c := &conn{w: w, t: w.kernel, fd: int32(a.fd)}
 	t, err := w.loop.Register(a.fd, reactor.Readable, reactor.Edge, c)
 	if err != nil {
-		w.log.Error("cannot watch a connection", "error", err)
+		if skipped, ok := w.server.samples.unwatched.take(w.kernel.Now()); ok {
+			w.log.Error("cannot watch a connection", "error", err, "and_more", skipped)
+		}
 		w.stats.RegisterFailed++
 		_ = w.kernel.Close(a.fd)
 		w.server.leave(a.key)
