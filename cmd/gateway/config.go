@@ -45,7 +45,7 @@ type Config struct {
 
 	HandshakeTimeout time.Duration `help:"From accepting a connection to the end of its request head." default:"10s" group:"Timeouts"`
 	AssemblyTimeout  time.Duration `help:"From the first byte of a message that comes in pieces to its last. Later is refused with 1008." default:"30s" group:"Timeouts"`
-	PingInterval     time.Duration `help:"Silence after which a client is pinged." default:"30s" group:"Timeouts"`
+	PingInterval     time.Duration `help:"Silence after which a client is pinged; up to a quarter earlier, each client at another time." default:"30s" group:"Timeouts"`
 	PongTimeout      time.Duration `help:"How long a pinged client may stay silent." default:"15s" group:"Timeouts"`
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
 	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`

@@ -179,3 +179,36 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 		t.Errorf("the next connection got %q, %v", p, err)
 	}
 }
+
+// A client says something and resets the connection at once: the kernel reports bytes, end and error together. What it said is
+// heard if the kernel still has it, and in any case the connection is gone and nobody else is harmed.
+func TestK05_LastWordsBeforeAReset(t *testing.T) {
+	const clients = 100
+	s, addr := startGateway(t, testConfig())
+	witness := join(t, addr, "/ws/r")
+	for i := range clients {
+		c := join(t, addr, "/ws/r")
+		c.send(maskedText(fmt.Sprintf("%03d", i)))
+		c.reset()
+	}
+	eventually(t, "they are gone", func() bool { return s.Open() == 1 })
+	heard := statsOf(t, s).Messages
+	t.Logf("of %d last words %d were heard", clients, heard)
+	witness.send(maskedText("end"))
+	for last, n := "", uint64(0); ; n++ {
+		f := witness.frame()
+		if string(f.Payload) == "end" {
+			if n != heard {
+				t.Errorf("%d messages came, of %d that were taken", n, heard)
+			}
+			break
+		}
+		if string(f.Payload) == last {
+			t.Errorf("%q came twice", last)
+		}
+		last = string(f.Payload)
+	}
+	if st := statsOf(t, s); st.Closed[closedGone] != clients {
+		t.Errorf("closed: %v; want %d gone", st.Closed, clients)
+	}
+}
