@@ -227,12 +227,48 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	<-stop
 }
 
-// Bytes behind an error are read although the room is full, and kept behind those that wait already.
+// Bytes before an error are read although others wait to be decoded. They are neither decoded before those nor take their place.
 func TestStashKeepsItsOrder(t *testing.T) {
-	c := &conn{w: &worker{loop: nil}, in: &inbound{stash: []byte("first ")}}
+	c := &conn{w: &worker{}, state: open, in: &inbound{stash: []byte("first ")}}
 	c.w.assembly = assembly{limit: 1 << 20, conns: map[*conn]struct{}{}}
-	c.keep(&c.in.decoder, []byte("second"))
+	if c.take([]byte("second")) {
+		t.Error("it goes on reading, and the error would be met before the stash")
+	}
 	if !bytes.Equal(c.in.stash, []byte("first second")) {
 		t.Errorf("kept %q", c.in.stash)
 	}
+}
+
+// A client whose room is full has said more than was decoded, and resets the connection. What of it is heard is heard in order and
+// whole: bytes that were read because of the error do not overtake those that waited, nor take their place.
+func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	cfg.PublishWindow = 64 << 10
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	witness := join(t, addr, "/ws/r")
+	join(t, addr, "/ws/r").narrow()
+	join(t, addr, "/ws/r").narrow()
+	c := join(t, addr, "/ws/r")
+	const size = 4 << 10
+	sent := uint64(0)
+	for statsOf(t, s).Paused == 0 {
+		c.send(masked(ws.OpBinary, true, string(message(sent, size))))
+		sent++
+	}
+	for range 10 { // Some are stashed, some wait in the kernel.
+		c.send(masked(ws.OpBinary, true, string(message(sent, size))))
+		sent++
+	}
+	c.reset()
+	time.Sleep(50 * time.Millisecond) // The gateway sees the reset while the room is full.
+	kernel.Pass(2 * time.Second)      // Now those who do not read are stalled, and count no longer.
+	eventually(t, "it is gone", func() bool { return statsOf(t, s).Closed[closedGone] == 1 })
+	heard := statsOf(t, s).Messages
+	witness.expectMessages(0, int(heard), size)
+	t.Logf("of %d messages %d were heard", sent, heard)
+	witness.send(maskedText("the end"))
+	witness.expectFrame(ws.OpText, "the end")
 }

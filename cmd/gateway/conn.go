@@ -130,12 +130,22 @@ func (c *conn) consume(p []byte) bool {
 	case reading:
 		return c.readHead(p)
 	case open:
-		goOn := c.decode(p)
-		return c.chargeBytes(len(p)) && goOn
+		return c.take(p)
 	case ending, lingering:
 		return c.discard(len(p))
 	}
 	return false
+}
+
+// take decodes p and charges the client for it.
+func (c *conn) take(p []byte) bool {
+	if c.in != nil && len(c.in.stash) > 0 {
+		// It was read in spite of the stash, to get at an error behind it. Its turn comes after the stash's, and the error's then.
+		c.keep(&c.in.decoder, append(c.in.stash, p...))
+		return false
+	}
+	goOn := c.decode(p)
+	return c.chargeBytes(len(p)) && goOn
 }
 
 // decode turns bytes into messages until p is used up, the room is full, the client is over a rate, or what was inflated spends the
@@ -205,8 +215,7 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in = &inbound{decoder: *d}
 		c.w.decoder = c.w.newDecoder()
 	}
-	// There is an earlier stash only if bytes were read in spite of it, to get at an error behind them.
-	c.in.stash = append(c.in.stash[:len(c.in.stash):len(c.in.stash)], stash...)
+	c.in.stash = append([]byte(nil), stash...)
 	if c.in.began == 0 && c.in.decoder.Partial() {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
