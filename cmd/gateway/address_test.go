@@ -233,12 +233,12 @@ func TestBucketHoldsOneSecondsWorth(t *testing.T) {
 	}
 }
 
-// FAULTS.md has 10,000 clients in a second and a minute for all of them: here it is 500, with an admission of 200 a second, and
+// FAULTS.md has 10,000 clients in a second and a minute for all of them: here it is 500, with an admission of 100 a second, and
 // they wait a tenth of what they are told.
 func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	const clients = 500
 	cfg := testConfig()
-	cfg.ConnectRate = 200
+	cfg.ConnectRate = 100
 	s, addr := startGatewayOn(t, cfg, newFarKernel("203.0.113.5"))
 	var refused atomic.Int64
 	var told [retryMax + 1]atomic.Int64

@@ -77,15 +77,15 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 // The deadline is one of each message, and of one that comes in pieces: who sends many, each in time, meets none.
 func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 	cfg := testConfig()
-	cfg.AssemblyTimeout = 400 * time.Millisecond
+	cfg.AssemblyTimeout = time.Second
 	s, addr := startGateway(t, cfg)
 	c := join(t, addr, "/ws/r")
 	for start := time.Now(); time.Since(start) < 3*cfg.AssemblyTimeout; {
 		// The end of one message and the beginning of the next come together: something is always unfinished.
 		c.send(masked(ws.OpText, false, "be"))
-		time.Sleep(cfg.AssemblyTimeout / 10)
+		time.Sleep(cfg.AssemblyTimeout / 20)
 		c.send(masked(ws.OpContinuation, true, "gun"), masked(ws.OpText, false, "a"), masked(ws.OpPing, true, "p"))
-		time.Sleep(cfg.AssemblyTimeout / 10)
+		time.Sleep(cfg.AssemblyTimeout / 20)
 		c.send(masked(ws.OpContinuation, true, "gain"))
 		c.expectFrame(ws.OpPong, "p")
 		c.expectFrame(ws.OpText, "begun")

@@ -189,7 +189,7 @@ func (c *crowd) expectPromptAt(every time.Duration) {
 		start := time.Now()
 		c.publish(1)
 		c.hearAll()
-		if time.Since(start) > 100*time.Millisecond {
+		if time.Since(start) > 250*time.Millisecond {
 			late++
 		}
 	}
@@ -245,7 +245,7 @@ func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 // A client that sends in bursts, each over the rate for a moment, but less than the rate in the long run, may do so for ever.
 func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 	cfg := testConfig()
-	cfg.OverTime = time.Second
+	cfg.OverTime = 3 * time.Second // Less than all of it takes.
 	cfg.MessageRate = 50
 	s, addr := startGateway(t, cfg)
 	c := join(t, addr, "/ws/r")
@@ -264,7 +264,7 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 // A client that is not read on cannot be heard to answer a ping. It is not dead for that.
 func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 	cfg := testConfig()
-	cfg.PingInterval, cfg.PongTimeout = 150*time.Millisecond, 150*time.Millisecond
+	cfg.PingInterval, cfg.PongTimeout = 150*time.Millisecond, 500*time.Millisecond // Together less than it is held each time.
 	cfg.MessageRate = 1
 	s, addr := startGateway(t, cfg)
 	c := dial(t, addr, "/ws/r")
