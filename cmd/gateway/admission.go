@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
@@ -113,7 +112,7 @@ func (l *listener) turnAway(fd int, reason wsproto.Reason) {
 	// Closing with the request unread would reset the connection, and the reset can overtake the answer. A fresh socket takes
 	// these few bytes; if not, the close says the same less politely.
 	_, _ = l.w.kernel.Read(fd, l.w.buf)
-	_, _ = l.w.kernel.Write(fd, turnedAway[reason][rand.IntN(retryMax)])
+	_, _ = l.w.kernel.Write(fd, turnedAway[reason][l.w.random.IntN(retryMax)])
 	l.w.logRefusal(fd, wsproto.Refuse(reason), nil)
 	_ = l.w.kernel.Close(fd)
 }

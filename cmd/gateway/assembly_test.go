@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -225,18 +224,6 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	}
 	flooder.Close()
 	<-stop
-}
-
-// Bytes before an error are read although others wait to be decoded. They are neither decoded before those nor take their place.
-func TestStashKeepsItsOrder(t *testing.T) {
-	c := &conn{w: &worker{}, state: open, in: &inbound{stash: []byte("first ")}}
-	c.w.assembly = assembly{limit: 1 << 20, conns: map[*conn]struct{}{}}
-	if c.take([]byte("second")) {
-		t.Error("it goes on reading, and the error would be met before the stash")
-	}
-	if !bytes.Equal(c.in.stash, []byte("first second")) {
-		t.Errorf("kept %q", c.in.stash)
-	}
 }
 
 // A client whose room is full has said more than was decoded, and resets the connection. What of it is heard is heard in order and

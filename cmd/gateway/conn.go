@@ -130,22 +130,12 @@ func (c *conn) consume(p []byte) bool {
 	case reading:
 		return c.readHead(p)
 	case open:
-		return c.take(p)
+		goOn := c.decode(p)
+		return c.chargeBytes(len(p)) && goOn
 	case ending, lingering:
 		return c.discard(len(p))
 	}
 	return false
-}
-
-// take decodes p and charges the client for it.
-func (c *conn) take(p []byte) bool {
-	if c.in != nil && len(c.in.stash) > 0 {
-		// It was read in spite of the stash, to get at an error behind it. Its turn comes after the stash's, and the error's then.
-		c.keep(&c.in.decoder, append(c.in.stash, p...))
-		return false
-	}
-	goOn := c.decode(p)
-	return c.chargeBytes(len(p)) && goOn
 }
 
 // decode turns bytes into messages until p is used up, the room is full, the client is over a rate, or what was inflated spends the
@@ -290,13 +280,14 @@ func (c *conn) stopReading() {
 
 // readOn goes on with reading in the next tick.
 func (c *conn) readOn() {
-	c.heard = c.w.loop.Now() // We did not listen meanwhile.
+	now := c.w.loop.Now()
 	if in := c.in; in != nil && in.stopped != 0 {
 		if in.began != 0 {
-			in.began += c.heard - in.stopped
+			in.began += now - in.stopped
 		}
 		in.stopped = 0
 	}
+	c.heard = now // We did not listen meanwhile.
 	c.w.loop.Requeue(c.token, reactor.Readable)
 }
 

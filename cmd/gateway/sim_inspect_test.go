@@ -190,6 +190,8 @@ func (w *world) isJust(l *simLoop, v *connView, r closeReason) bool {
 		return since(wrote) >= w.plan.stall
 	case closedNoPong:
 		return since(read) >= w.plan.pong && !v.isPaused
+	case closedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
+		return now+w.longest >= w.plan.config().AssemblyTimeout
 	case closedDrain:
 		return w.isDraining
 	case closedRefused:

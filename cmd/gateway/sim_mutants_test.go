@@ -79,7 +79,7 @@ var mutants = []mutant{
 		"cmd/gateway/conn.go", "// We did not listen meanwhile.\n\tc.w.loop.Requeue(c.token, reactor.Readable)\n", "// We did not listen meanwhile.\n",
 	}}},
 	{"waiting sender timed out", 1000, []edit{{
-		"cmd/gateway/conn.go", "\tif c.isPaused {\n\t\tc.heard = now\n\t}\n", "",
+		"cmd/gateway/conn.go", "\tif c.isPaused || c.isThrottled() {\n\t\tc.heard = now\n\t}\n", "",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
 		"cmd/gateway/conn.go", "if c.mustPause() || !c.unstash() {", "if !failed && (c.mustPause() || !c.unstash()) {",
@@ -88,7 +88,7 @@ var mutants = []mutant{
 		"cmd/gateway/listener.go", "if ev.Timeout() {", "if false && ev.Timeout() {",
 	}}},
 	{"descriptor leaks when it cannot be watched", 300, []edit{{
-		"cmd/gateway/worker.go", "\t\t_ = w.kernel.Close(fd)\n", "",
+		"cmd/gateway/worker.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",
 	}}},
 	{"round begun behind the last member's leave", 1000, []edit{{
 		"hub/branch.go", "if b.len() == 0 { // The last", "if false { // The last",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"syscall"
 	"time"
@@ -276,6 +277,12 @@ func (s *Sim) Option(fd int, o sys.Option) (int, error) {
 		return 0, err
 	}
 	return int(c.takeError()), nil
+}
+
+// PeerAddress implements reactor.Kernel. The simulation's peers have none.
+func (s *Sim) PeerAddress(fd int) (netip.Addr, error) {
+	_, err := s.socketAt("getpeername", fd)
+	return netip.Addr{}, err
 }
 
 // deadline is when a wait of msec milliseconds ends.
