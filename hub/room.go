@@ -42,6 +42,9 @@ func newRoom(h *Hub, name string) *Room {
 // Name is the room's name.
 func (r *Room) Name() string { return r.name }
 
+// Policy is what becomes of the room's members that the log overtakes.
+func (r *Room) Policy() Policy { return r.policy }
+
 // IsFull reports whether publishers have to wait: some loop's sweep, or most of those members who keep taking bytes, are
 // further behind than the publish window. A publisher that asks before each message overshoots by one at most.
 func (r *Room) IsFull() bool { return r.isFull.Load() }

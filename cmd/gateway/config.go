@@ -28,7 +28,7 @@ type Config struct {
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
-	AssemblyMemory     Size `help:"What all unfinished messages may take together. Beyond it the largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, two messages at least. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
@@ -38,7 +38,7 @@ type Config struct {
 	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
 	RoomBacklog   Size       `help:"What a room keeps for clients that have fallen behind. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Slow clients"`
 	BacklogMemory Size       `help:"What all rooms may keep together. Beyond it the largest drops its oldest first." default:"512MiB" placeholder:"SIZE" group:"Slow clients"`
-	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients in the middle of them. Beyond it whoever has been there for longest is cut." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
+	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients in the middle of them. Beyond it whoever of the loop at hand has been there for longest is cut." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
 	PublishWindow Size       `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Slow clients"`
 	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
 	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
@@ -48,6 +48,7 @@ type Config struct {
 	PingInterval     time.Duration `help:"Silence after which a client is pinged; up to a quarter earlier, each client at another time." default:"30s" group:"Timeouts"`
 	PongTimeout      time.Duration `help:"How long a pinged client may stay silent." default:"15s" group:"Timeouts"`
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
+	SkipTimeout      time.Duration `help:"The same under the policies skip and latest, which are for clients that may fall behind." default:"5m" group:"Timeouts"`
 	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
 	DrainTimeout     time.Duration `help:"On SIGTERM and SIGINT: how long clients have to go before the gateway exits." default:"10s" group:"Timeouts"`
 
@@ -81,7 +82,7 @@ const timeoutMax = 1000 * time.Hour
 // prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
 func (c *Config) prepare() error {
 	if c.Loops == 0 {
-		c.Loops = runtime.NumCPU()
+		c.Loops = runtime.GOMAXPROCS(0) // which follows a container's limit of processors
 	}
 	if c.ReadBudget == 0 {
 		c.ReadBudget = readBudget
@@ -138,8 +139,8 @@ func (c *Config) prepare() error {
 		why   string
 	}{
 		{"backlog-memory", c.BacklogMemory, c.RoomBacklog, "--room-backlog"},
-		{"pinned-memory", c.PinnedMemory, c.MaxMessage, "--max-message"},
-		{"assembly-memory", c.AssemblyMemory, 2 * c.MaxMessage * Size(c.Loops), "twice --max-message for each loop"},
+		{"pinned-memory", c.PinnedMemory, c.MaxMessage + wsproto.MaxServerHeader, "--max-message and a header"},
+		{"assembly-memory", c.AssemblyMemory, c.MaxMessage, "--max-message"},
 	} {
 		if m.value < m.least {
 			refuse("--%s %v: must be at least %s, %v", m.flag, m.value, m.why, m.least)
@@ -160,6 +161,7 @@ func (c *Config) prepare() error {
 		{"ping-interval", c.PingInterval},
 		{"pong-timeout", c.PongTimeout},
 		{"stall-timeout", c.StallTimeout},
+		{"skip-timeout", c.SkipTimeout},
 		{"close-timeout", c.CloseTimeout},
 		{"drain-timeout", c.DrainTimeout},
 	} {
@@ -173,6 +175,9 @@ func (c *Config) prepare() error {
 	}
 	return errors.Join(problems...)
 }
+
+// assemblyShare is what one loop may hold of unfinished messages.
+func (c *Config) assemblyShare() int { return int(max(c.AssemblyMemory/Size(c.Loops), 2*c.MaxMessage)) }
 
 func (c *Config) limits() hub.Limits {
 	return hub.Limits{

@@ -91,6 +91,7 @@ func (c *conn) read(failed bool) {
 }
 
 func (c *conn) fill(failed bool) {
+	c.w.inflated = 0
 	if c.mustPause() || !c.unstash() {
 		if failed && c.isPaused {
 			c.die(closedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
@@ -142,8 +143,8 @@ func (c *conn) consume(p []byte) bool {
 // turn's budget.
 func (c *conn) decode(p []byte) bool {
 	d := c.decoder()
-	for budget := c.w.cfg.ReadBudget; ; {
-		if len(p) > 0 && budget <= 0 {
+	for {
+		if c.w.inflated >= c.w.cfg.ReadBudget {
 			c.keep(d, p)
 			c.w.loop.Requeue(c.token, reactor.Readable)
 			return false
@@ -172,7 +173,7 @@ func (c *conn) decode(p []byte) bool {
 		}
 		p = p[n:]
 		if msg.Compressed {
-			budget -= len(msg.Payload)
+			c.w.inflated += len(msg.Payload)
 			if !c.mayInflate(len(msg.Payload)) {
 				d.Release()
 				c.close(closedInflation)
@@ -197,6 +198,9 @@ func (c *conn) decoder() *wsproto.Decoder {
 
 // keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to wait.
 func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
+	if !d.Partial() {
+		_, _, _ = d.Next(nil) // Gives back the buffer of the message before; nothing can come of no bytes.
+	}
 	if d.Idle() && len(stash) == 0 {
 		c.dropInput()
 		return
@@ -324,7 +328,7 @@ func (c *conn) onTimer() {
 // looks again when it fires.
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
-	if c.member.IsBlocked() && now-c.member.Took() >= cfg.StallTimeout {
+	if c.member.IsBlocked() && now-c.member.Took() >= c.stallTimeout() {
 		c.abort(closedStalled)
 		return
 	}
@@ -334,8 +338,8 @@ func (c *conn) checkLife() {
 	}
 	c.member.Judge(now)
 	c.unthrottle(now)
-	if c.isPaused || c.isThrottled() {
-		c.heard = now
+	if c.isPaused || c.isThrottled() || c.member.IsBlocked() {
+		c.heard = now // We do not listen, or a ping would only wait behind what it does not take.
 	}
 	if c.heard > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
 		c.pinged = 0
@@ -354,6 +358,14 @@ func (c *conn) checkLife() {
 	c.setTimer()
 }
 
+// stallTimeout is how long the client may take none of what waits for it.
+func (c *conn) stallTimeout() time.Duration {
+	if c.member.Room().Policy() == hub.Disconnect {
+		return c.w.cfg.StallTimeout
+	}
+	return c.w.cfg.SkipTimeout
+}
+
 // pingDue is when the client is pinged if it stays silent until then. Thousands that were sent the same message fall silent
 // together: each is pinged by a share of a quarter of the interval earlier, which its place in the loop decides.
 func (c *conn) pingDue() time.Duration {
@@ -370,7 +382,7 @@ func (c *conn) setTimer() {
 		due = c.pinged + cfg.PongTimeout
 	}
 	if c.member.IsBlocked() {
-		due = min(due, c.member.Took()+cfg.StallTimeout)
+		due = min(due, c.member.Took()+c.stallTimeout())
 	}
 	if at, ok := c.member.SlowAt(); ok {
 		due = min(due, at)

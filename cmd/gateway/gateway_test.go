@@ -35,6 +35,7 @@ func testConfig() *Config {
 		PingInterval:       30 * time.Second,
 		PongTimeout:        15 * time.Second,
 		StallTimeout:       20 * time.Second,
+		SkipTimeout:        5 * time.Minute,
 		CloseTimeout:       5 * time.Second,
 		DrainTimeout:       10 * time.Second,
 	}

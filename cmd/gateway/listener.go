@@ -24,7 +24,7 @@ const (
 	acceptRetry = 250 * time.Millisecond
 
 	keepIdle = 60 // seconds
-	// userTimeoutAfter is how much later than --stall-timeout the kernel itself gives up on a client that acknowledges nothing, a
+	// userTimeoutAfter is how much later than any stall timeout the kernel itself gives up on a client that acknowledges nothing, a
 	// closing one among them.
 	userTimeoutAfter = 10 * time.Second
 )
@@ -104,7 +104,7 @@ func (c *Config) setOptions(kernel reactor.Kernel, fd int) {
 		{reactor.KeepIdle, keepIdle},
 		{reactor.NotSentLowat, int(c.UnsentBuffer)},
 		{reactor.SendBuffer, int(c.SendBuffer)},
-		{reactor.UserTimeout, int(min((c.StallTimeout + userTimeoutAfter).Milliseconds(), math.MaxInt32))},
+		{reactor.UserTimeout, int(min((c.stallMax() + userTimeoutAfter).Milliseconds(), math.MaxInt32))},
 	} {
 		if o.value > 0 {
 			_ = kernel.SetOption(fd, o.option, o.value) // Each is an improvement; a system without one works without it.

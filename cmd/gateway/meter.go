@@ -10,7 +10,7 @@ import (
 const (
 	inflateFree  = 32       // bytes for each byte that the client sends
 	inflateRate  = 4 << 20  // bytes a second beside those
-	inflateBurst = 32 << 20 // bytes beyond which the client is closed
+	inflateBurst = 32 << 20 // bytes beyond which, and beyond two of the largest messages, the client is closed
 )
 
 // A meter is what limits have to know of one client. It exists only for a client of which one of them wants to know something.
@@ -46,11 +46,13 @@ func (c *conn) key() (key netip.Addr) {
 func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
 
 // mayInflate notes that n bytes were inflated, and reports whether that is within what a client may cost.
-func (c *conn) mayInflate(n int) bool { return c.metered().inflate(n, c.w.loop.Now()) }
+func (c *conn) mayInflate(n int) bool {
+	return c.metered().inflate(n, c.w.loop.Now()) <= inflateBurst+2*int(c.w.cfg.MaxMessage)
+}
 
-// inflate notes that n bytes were inflated at the time now, and reports whether that is within the burst.
-func (m *meter) inflate(n int, now time.Duration) bool {
+// inflate notes that n bytes were inflated at the time now, and returns the level.
+func (m *meter) inflate(n int, now time.Duration) int {
 	leaked := int(min(now-m.at, time.Minute).Seconds() * inflateRate)
 	m.level, m.at = max(0, m.level-leaked)+n, now
-	return m.level <= inflateBurst
+	return m.level
 }

@@ -1,6 +1,10 @@
 package main
 
-import "sluice/wsproto"
+import (
+	"errors"
+
+	"sluice/wsproto"
+)
 
 // A closeReason says why a connection ended. It is a fixed enumeration, so that logs, counters and Close frames agree and
 // nothing a client sends can make a new one.
@@ -12,6 +16,7 @@ const (
 	closedProtocol                           // it broke RFC 6455
 	closedTooBig                             // its message was larger than --max-message
 	closedNotUTF8                            // its text was not UTF-8
+	closedCorrupt                            // its compressed message cannot be inflated
 	closedInflation                          // what it sent was made to be inflated
 	closedSlow                               // the room dropped what it still needed
 	closedStalled                            // it took none of its bytes for --stall-timeout
@@ -43,6 +48,7 @@ var reasons = [closeReasons]struct {
 	closedProtocol:        {"protocol", wsproto.CodeProtocolError, "protocol error"},
 	closedTooBig:          {"too_big", wsproto.CodeMessageTooBig, "message too big"},
 	closedNotUTF8:         {"not_utf8", wsproto.CodeInvalidPayload, "text is not UTF-8"},
+	closedCorrupt:         {"corrupt", wsproto.CodeInvalidPayload, "cannot be inflated"},
 	closedInflation:       {"inflation", wsproto.CodePolicyViolation, "inflates too much"},
 	closedSlow:            {"slow_consumer", wsproto.CodeSlowConsumer, "slow consumer"},
 	closedStalled:         {"stalled", 0, ""},
@@ -81,6 +87,9 @@ func violation(err error) closeReason {
 	case wsproto.CodeMessageTooBig:
 		return closedTooBig
 	case wsproto.CodeInvalidPayload:
+		if errors.Is(err, wsproto.ErrInvalidDeflate) {
+			return closedCorrupt
+		}
 		return closedNotUTF8
 	}
 	return closedProtocol

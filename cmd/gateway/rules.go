@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"sluice/hub"
 )
@@ -53,6 +54,20 @@ func (c *Config) policyOf(room string) hub.Policy {
 		return r.policy
 	}
 	return c.SlowPolicy
+}
+
+// stallMax is the longest that any client may take nothing.
+func (c *Config) stallMax() time.Duration {
+	longest := c.StallTimeout
+	if c.SlowPolicy != hub.Disconnect {
+		longest = max(longest, c.SkipTimeout)
+	}
+	for _, r := range c.Room {
+		if r.hasPolicy && r.policy != hub.Disconnect {
+			longest = max(longest, c.SkipTimeout)
+		}
+	}
+	return longest
 }
 
 // deflates reports whether clients of the room are offered compression.

@@ -181,7 +181,7 @@ func (w *world) isJust(l *simLoop, v *connView, r closeReason) bool {
 		return c.bye != 0
 	case closedGone:
 		return c.isHalf || c.isClosed
-	case closedProtocol, closedTooBig, closedNotUTF8:
+	case closedProtocol, closedTooBig, closedNotUTF8, closedCorrupt:
 		return c.violation == int(reasons[r].code)
 	case closedSlow:
 		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.

@@ -42,19 +42,19 @@ var mutants = []mutant{
 		{"reactor/loop.go", "\tl.runHooks()\n\tl.closeSources()\n", "\tl.runHooks()\n\tl.closeSources()\n\tl.signal.Store(false)\n"},
 	}},
 	{"blocked member forgotten when its write budget ends", 300, []edit{{
-		"cmd/gateway/conn_write.go", "\t\t\tif c.member.IsBlocked() {\n\t\t\t\tc.member.Ready()\n\t\t\t}\n", "",
+		"cmd/gateway/conn_write.go", "\tcase c.member.IsBlocked():\n\t\tc.member.Ready()\n\t}\n", "\t}\n",
 	}}},
 	{"cursor moves by what was offered, not by what was taken", 50, []edit{{
 		"cmd/gateway/conn_write.go", "c.member.Sent(n, now)", "c.member.Sent(len(p), now)",
 	}}},
 	{"own frames are written in the middle of the log's", 100, []edit{{
-		"cmd/gateway/conn_write.go", "if c.out != nil && c.member.RestOfFrame() == 0 && !c.writeOut() {", "if c.out != nil && !c.writeOut() {",
+		"cmd/gateway/conn_write.go", "if c.out != nil && c.member.RestOfFrame() == 0 {", "if c.out != nil {",
 	}}},
 	{"a pong that has begun is replaced by a newer one", 300, []edit{{
 		"cmd/gateway/conn_write.go", "o.pongAt -= n //", "//",
 	}}},
 	{"blocked member forgotten when the log grew under its write", 1000, []edit{{
-		"cmd/gateway/conn_write.go", "\tcase c.member.IsBlocked():\n", "\tcase false:\n",
+		"cmd/gateway/conn_write.go", "\tcase c.member.IsBlocked():\n\t\t// Another", "\tcase false:\n\t\t// Another",
 	}}},
 	{"stale token taken for the slot's present owner", 1000, []edit{{
 		"reactor/slab.go", "if !c.live || c.generation != t.generation() {", "if !c.live {",
@@ -79,7 +79,7 @@ var mutants = []mutant{
 		"cmd/gateway/conn.go", "// We did not listen meanwhile.\n\tc.w.loop.Requeue(c.token, reactor.Readable)\n", "// We did not listen meanwhile.\n",
 	}}},
 	{"waiting sender timed out", 1000, []edit{{
-		"cmd/gateway/conn.go", "\tif c.isPaused || c.isThrottled() {\n\t\tc.heard = now\n\t}\n", "",
+		"cmd/gateway/conn.go", "if c.isPaused || c.isThrottled() || c.member.IsBlocked() {", "if c.isThrottled() || c.member.IsBlocked() {",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
 		"cmd/gateway/conn.go", "if c.mustPause() || !c.unstash() {", "if !failed && (c.mustPause() || !c.unstash()) {",

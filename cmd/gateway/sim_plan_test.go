@@ -139,7 +139,7 @@ func (p *plan) config() *Config {
 	cfg.MaxConnections = p.connections
 	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = Size(p.message), Size(p.backlog), Size(p.window)
 	cfg.ReadBudget, cfg.WriteBudget = p.read, p.write
-	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout = p.ping, p.pong, p.stall
+	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.ping, p.pong, p.stall, p.stall
 	cfg.CloseTimeout, cfg.HandshakeTimeout = p.shut, p.handshake
 	cfg.SlowPolicy, cfg.Compress, cfg.CompressMin = p.policy, p.compress, Size(p.compressMin)
 	return cfg

@@ -79,7 +79,7 @@ func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 			cfg := testConfig()
 			cfg.RoomBacklog = 4 << 20
 			cfg.SlowPolicy = policy
-			cfg.StallTimeout, cfg.CloseTimeout = time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
+			cfg.StallTimeout, cfg.SkipTimeout, cfg.CloseTimeout = time.Hour, time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
 			s, addr := startGateway(t, cfg)
 			spec := fmt.Sprintf("%s,%d,%d,%d", addr, *stalledClients-stalled, stalled, *stalledMessages)
 			c := startChild(t, stalledEnv, spec, "TestStalledCrowd")

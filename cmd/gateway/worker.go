@@ -31,6 +31,7 @@ type worker struct {
 	ping    []byte
 	drain   *drain // set when the gateway stops
 
+	inflated       int    // bytes, in the present turn of a connection
 	deflated       []byte // … these two, if it is deflated
 	deflatedHeader []byte
 	assembly       assembly
@@ -50,7 +51,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		fan:      s.hub.NewFanout(l.Wake),
 		buf:      make([]byte, readBufferSize),
 		ping:     wsproto.AppendFrame(nil, wsproto.OpPing, nil),
-		assembly: assembly{limit: int(s.cfg.AssemblyMemory) / s.cfg.Loops, conns: map[*conn]struct{}{}},
+		assembly: assembly{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
 	}
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
