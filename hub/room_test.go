@@ -406,7 +406,7 @@ func TestRoomEndsWithItsLastMemberAndBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestNobodyIsSkippedOrServedTwiceWhileMembersLeaveInASweep(t *testing.T) {
+func TestE13_NobodyIsSkippedOrServedTwiceWhileMembersLeaveInASweep(t *testing.T) {
 	f := newFixture(t, wide)
 	a := f.join(1, "r")
 	var all []*client

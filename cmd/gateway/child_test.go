@@ -55,13 +55,6 @@ func (c *child) await(word string) (rest string) {
 	return ""
 }
 
-func (c *child) say(line string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.in, line); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 // end tells the child to end, by the end of its input, and waits for it.
 func (c *child) end() {
 	c.once.Do(func() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 
 	"sluice/reactor/reactortest"
 )
@@ -210,5 +211,34 @@ func TestK05_LastWordsBeforeAReset(t *testing.T) {
 	}
 	if st := statsOf(t, s); st.Closed[closedGone] != clients {
 		t.Errorf("closed: %v; want %d gone", st.Closed, clients)
+	}
+}
+
+// No edge tells of what a turn's budget has left in the socket.
+func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c := join(t, addr, "/ws/r")
+	var burst []byte
+	const messages, size = 1024, 1 << 10
+	for i := range messages {
+		burst = append(burst, masked(ws.OpBinary, true, string(message(uint64(i), size)))...)
+	}
+	go c.trySend(burst)
+	c.expectMessages(0, messages, size)
+	if st := statsOf(t, s); st.Messages != messages {
+		t.Errorf("%d messages were received, of %d", st.Messages, messages)
+	}
+}
+
+// Closing a socket with unread input resets the connection, and the reset can overtake the Close frame: 60 KiB that nobody will read
+// stand behind the violation.
+func TestK08_CloseFrameIsNotLostToUnreadInput(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	for range 50 {
+		c := join(t, addr, "/ws/r")
+		c.send(frameBytes(0x83, 0x80, zeroMask), make([]byte, 60<<10))
+		c.expectClose(1002)
+		c.expectEnd()
+		c.Close()
 	}
 }

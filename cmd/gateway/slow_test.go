@@ -246,7 +246,7 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 	others.expectPrompt("after it was closed")
 }
 
-func TestOvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
+func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
 	cfg := testConfig()
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = 300 * time.Millisecond
@@ -266,7 +266,7 @@ func TestOvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
 	others.expectPrompt("after it was closed")
 }
 
-func TestStalledClientIsAborted(t *testing.T) {
+func TestK19_StalledClientIsAborted(t *testing.T) {
 	cfg := testConfig()
 	cfg.StallTimeout = time.Second
 	s, addr := startGateway(t, cfg)

@@ -85,7 +85,9 @@ func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 			c := startChild(t, stalledEnv, spec, "TestStalledCrowd")
 			c.await("ready")
 			before := measureMemory(t)
-			c.say(".")
+			if _, err := io.WriteString(c.in, "."); err != nil { // It goes on.
+				t.Fatal(err)
+			}
 			done := make(chan struct{})
 			go func() { c.await("done"); close(done) }()
 			var peak float64
