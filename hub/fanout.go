@@ -9,7 +9,7 @@ import (
 const (
 	// slice is how long the flush phase of one tick may last, turn how much of it one room may take while others wait:
 	// one room of 20,000 members, or thousands of rooms, must not hold up everybody's events.
-	slice = 2 * time.Millisecond
+	slice = time.Millisecond
 	turn  = slice / 4
 	// watchEvery is how often a full room's members are counted anew while none of them becomes even.
 	watchEvery = 10 * time.Millisecond

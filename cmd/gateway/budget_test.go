@@ -106,7 +106,7 @@ type valve struct {
 
 func (v *valve) Write(_ int, p []byte) (int, error) {
 	if v.isOpen {
-		time.Sleep(time.Millisecond) // Half of a slice.
+		time.Sleep(time.Millisecond) // A slice.
 		v.wrote.add(len(p))
 		return len(p), nil
 	}

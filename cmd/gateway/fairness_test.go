@@ -27,6 +27,7 @@ import (
 var (
 	fairnessPairs   = flag.Int("fairness-pairs", 1, "how often a quiet room beside a flood is compared with one beside another process's flood")
 	fairnessReaders = flag.Int("fairness-readers", 200, "clients that read the flood")
+	fairnessLoops   = flag.Int("fairness-loops", 2, "event loops of the gateway")
 	fairnessSeconds = flag.Int("fairness-seconds", 2, "how long each flood lasts")
 )
 
@@ -190,7 +191,9 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 	}
 	duration := time.Duration(*fairnessSeconds) * time.Second
 	measure := func(t *testing.T, isNeighbour bool) (inside, seen []time.Duration) {
-		s, addr := startGateway(t, testConfig())
+		cfg := testConfig()
+		cfg.Loops = *fairnessLoops
+		s, addr := startGateway(t, cfg)
 		q := newQuietRoom(t, s, addr, 20)
 		to := addr
 		if !isNeighbour {
