@@ -65,19 +65,15 @@ func (w *logWriter) put(to io.Writer, line []byte) {
 }
 
 // Close writes what waits, for a moment. It is called once; what is written after it goes nowhere.
+//
+// It waits without a timer: for one the runtime opens its own poller, and a program that could not open its poller is to say so.
 func (w *logWriter) Close() {
 	close(w.quit)
-	// Without a timer at first: the runtime opens its own poller for one, and a program that could not open its poller is to say so.
-	for range 100 {
+	for end := time.Now().Add(logFlushTime); time.Now().Before(end); runtime.Gosched() {
 		select {
 		case <-w.done:
 			return
 		default:
-			runtime.Gosched()
 		}
-	}
-	select {
-	case <-w.done:
-	case <-time.After(logFlushTime):
 	}
 }
