@@ -133,7 +133,9 @@ func (c *client) consume(p []byte) bool {
 // stays in the processor's cache.
 func (c *client) decode(p []byte) bool {
 	d := &c.w.decoder
-	c.w.wire += uint64(len(p))
+	if c.kind == reader { // The others' deliveries are not counted either.
+		c.w.wire += uint64(len(p))
+	}
 	d.Deflate = c.deflates
 	if c.partial != nil {
 		d = c.partial

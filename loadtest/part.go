@@ -18,7 +18,7 @@ type part struct {
 	Points     []point
 	// Orders are, by room, the different orders in which clients saw its messages. Those that missed one cannot be compared.
 	Orders map[int]map[uint64]bool
-	Wire   uint64 // bytes of frames that came, in the measured phase
+	Wire   uint64 // bytes of frames that came to readers, in the measured phase
 	Loops  int
 	Spent  time.Duration // of processor time, in the measured phase
 }

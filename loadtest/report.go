@@ -214,7 +214,7 @@ func (res *Result) rows() (rows []row) {
 		}
 	}
 	if res.Rate > 0 {
-		add("schedule", "%g messages a second, %s; %d messages behind at the end", res.Rate,
+		add("schedule", "%g messages a second, %s; behind by %d at the end", res.Rate,
 			map[bool]string{true: "sustained", false: "NOT SUSTAINED"}[res.Sustained], res.Backlog)
 	}
 	if res.Orders > 1 {

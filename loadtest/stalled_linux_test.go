@@ -46,8 +46,11 @@ func TestStalledClientsThatTheServerEndedAreToldFromOthers(t *testing.T) {
 	s := &badServer{}
 	s.before = endStalled(t, s)
 	cfg := testLoad()
-	cfg.Clients, cfg.Stalled, cfg.Messages, cfg.LossTimeout = 6, 5, 50, 20*time.Second
+	cfg.Clients, cfg.Stalled, cfg.Messages, cfg.Size, cfg.LossTimeout = 6, 5, 50, fixedSize(100), 20*time.Second
 	res := loadServer(t, cfg, startServer(t, s))
+	if each := res.BytesPerDelivery; each < 100 || each > 110 { // What the stalled ones left unread is no delivery.
+		t.Errorf("%v bytes a delivery", each)
+	}
 	if c := res.Crowd; c.StalledClosed != 3 || c.StalledOpen != 2 || res.faulty() {
 		t.Errorf("crowd %+v, faults %+v: %q", c, faultsOf(res), res.Explanations)
 	}

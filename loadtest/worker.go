@@ -48,7 +48,7 @@ type worker struct {
 	taken    histogram // of the one before, for the sampler; empty
 	skew     histogram
 	warm     []uint32 // by lane: numbers below belong to the warm-up
-	wire     uint64   // bytes of frames that came
+	wire     uint64   // bytes of frames that came to readers
 	timeouts int      // messages that some receiver did not get in time
 	faults   faults
 }
