@@ -3,15 +3,17 @@ package hub
 import (
 	"container/heap"
 	"sync"
+	"sync/atomic"
 )
 
 // A backlog keeps what all rooms retain, their tails left out, within a limit: beyond it the room that retains most drops its
 // oldest segment. Rooms report when they gain or lose a segment, not for each message. It is safe for concurrent use;
 // its lock is taken with a room's held, never the other way round.
 type backlog struct {
-	limit int64
+	drops atomic.Uint64 // segments dropped because all together were too many
 
 	mu    sync.Mutex
+	limit int64 // Limits.Total, or less while memory is short
 	total int64
 	rooms roomHeap // those that could drop something, the largest first
 }
@@ -54,6 +56,44 @@ func (h *Hub) Retained() int64 {
 // Pinned is how many bytes of dropped frames are kept for members in the middle of them.
 func (h *Hub) Pinned() int64 { return h.pinned.Load() }
 
+// Drops is how many segments were dropped because all rooms together retained too much.
+func (h *Hub) Drops() uint64 { return h.backlog.drops.Load() }
+
+// Tighten lowers what all rooms together may retain to so many bytes, or back to Limits.Total if that is less. What is beyond it is
+// dropped at once. It may be called from any goroutine that is no loop's.
+func (h *Hub) Tighten(total int64) {
+	h.backlog.mu.Lock()
+	h.backlog.limit = min(total, h.limits.Total)
+	h.backlog.mu.Unlock()
+	by := new(Fanout)
+	h.fit(by)
+	by.wakeOwed()
+}
+
+// KeepLean has rooms retain only what some member has yet to get, from their next sweep on, until it is called again with false. It
+// is not the rule because each segment dropped in a sweep is followed by another one.
+func (h *Hub) KeepLean(isOn bool) { h.isLean.Store(isOn) }
+
+// trim drops what every member has got. All tracks drop up to the same number, as always. The caller holds the lock.
+func (r *Room) trim() {
+	lowest := r.log.next
+	for _, b := range r.branches {
+		lowest = min(lowest, b.lowest)
+	}
+	was := r.log.held
+	for t := r.log.oldestTrack(); t != nil && t.oldest.Load().next.Load().first <= lowest; t = r.log.oldestTrack() {
+		r.log.dropOldest(t)
+	}
+	if r.log.held == was {
+		return
+	}
+	for _, b := range r.branches {
+		b.answered = max(b.answered, b.track.oldest.Load().base) // Nobody stands before it.
+	}
+	r.noteHeld()
+	r.hub.backlog.set(r, r.log.spendable())
+}
+
 // fit drops from the largest rooms until all together retain no more than they may.
 func (h *Hub) fit(by *Fanout) {
 	for r, ok := h.backlog.largest(); ok; r, ok = h.backlog.largest() {
@@ -67,6 +107,7 @@ func (r *Room) dropOldest(by *Fanout) {
 	defer r.mu.Unlock()
 	if t := r.log.oldestTrack(); t != nil { // It may have dropped them itself meanwhile.
 		r.log.dropOldest(t)
+		r.hub.backlog.drops.Add(1)
 		r.brim.Store(r.log.held)
 		r.noteHeld()
 	}

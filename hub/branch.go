@@ -34,10 +34,11 @@ type branch struct {
 	round    round
 
 	// Guarded by the room's lock, reported at the end of each round.
-	swept      int64 // every member that is not blocked has been offered all bytes before this position
-	answered   int64 // base of the oldest segment that every blocked member has been held against
-	crowd      int   // members that were even, waiting or moving
-	late       int   // those of them beyond the publish window
+	swept      int64  // every member that is not blocked has been offered all bytes before this position
+	lowest     uint64 // every member has got all frames before this number
+	answered   int64  // base of the oldest segment that every blocked member has been held against
+	crowd      int    // members that were even, waiting or moving
+	late       int    // those of them beyond the publish window
 	hasWaiters bool
 }
 
@@ -49,6 +50,7 @@ type round struct {
 	end    int64    // the track's end when the round began
 	oldest *segment // the oldest one retained then
 	swept  int64    // lowest position of a waiting member met, at most end
+	lowest uint64   // lowest number that a member met has yet to get, at most the one to come when the round began
 	crowd  int
 	late   int
 	again  bool             // a member was refused in a segment that is dropped: the next round deals with it
@@ -189,7 +191,9 @@ func (b *branch) goRound(p *pace) {
 func (b *branch) begin() {
 	b.compact()
 	end := b.track.end.Load()
-	b.round = round{places: len(b.members), end: end, swept: end, oldest: b.track.oldest.Load()}
+	// Who joins from here on, in a place that the round may not come to, begins at this number or a later one.
+	next := b.room.next.Load()
+	b.round = round{places: len(b.members), end: end, swept: end, lowest: next, oldest: b.track.oldest.Load()}
 }
 
 // visit offers m what it has not sent, unless the kernel refused it, and counts how it stands. It returns how many bytes went out.
@@ -205,7 +209,11 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int) {
 		wrote = m.sink.Flush(end)
 	}
 	// Who finds its peer gone has left.
-	if m.branch != b || m.isStalled(now) {
+	if m.branch != b {
+		return wrote
+	}
+	b.round.lowest = min(b.round.lowest, m.cursor.seq())
+	if m.isStalled(now) {
 		return wrote
 	}
 	b.round.crowd++

@@ -75,17 +75,16 @@ func (h *Hub) NewFanout(wake func()) *Fanout {
 }
 
 // Join makes m a member of the named room, which is made if need be, and a reader of one of its tracks. The first frame m
-// gets is the first one published after Join. m must not be in a room. False means that the room does not exist and would be
-// one more than Limits.Rooms.
-func (f *Fanout) Join(name string, t Track, m *Member, sink Sink) bool {
+// gets is the first one published after Join. m must not be in a room. The errors are ErrTooManyRooms and ErrNoNewRooms.
+func (f *Fanout) Join(name string, t Track, m *Member, sink Sink) error {
 	m.sink = sink
 	for {
-		r := f.hub.roomOrNew(name)
-		if r == nil {
-			return false
+		r, err := f.hub.roomOrNew(name)
+		if err != nil {
+			return err
 		}
 		if r.join(f, t, m) {
-			return true
+			return nil
 		}
 	}
 }

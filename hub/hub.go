@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -30,10 +31,18 @@ type Hub struct {
 	policyOf func(room string) Policy
 	backlog  backlog
 	pinned   atomic.Int64
+	isLean   atomic.Bool
 
-	mu    sync.Mutex
-	rooms map[string]*Room
+	mu       sync.Mutex
+	rooms    map[string]*Room // Names are clients' choice: the runtime hashes each map's keys with a seed of its own.
+	isClosed bool             // no rooms are made
 }
+
+// Errors of Join. In either case the room does not exist.
+var (
+	ErrTooManyRooms = errors.New("hub: it would be one room more than there may be")
+	ErrNoNewRooms   = errors.New("hub: no rooms are made at the moment")
+)
 
 // New returns a hub without rooms. policyOf tells the policy of a room that is made; it is called from any goroutine and must
 // not call the hub.
@@ -44,6 +53,13 @@ func New(l Limits, policyOf func(room string) Policy) (*Hub, error) {
 	h := &Hub{limits: l, policyOf: policyOf, rooms: map[string]*Room{}}
 	h.backlog.limit = l.Total
 	return h, nil
+}
+
+// RefuseRooms has Join make no rooms until it is called again with false. Rooms that exist are joined as ever.
+func (h *Hub) RefuseRooms(isOn bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.isClosed = isOn
 }
 
 // Rooms is the number of rooms at this moment.
@@ -61,20 +77,22 @@ func (h *Hub) Room(name string) (*Room, bool) {
 	return r, ok
 }
 
-// roomOrNew returns the room of that name, which it makes if need be, or nil if that would be one too many.
-func (h *Hub) roomOrNew(name string) *Room {
+// roomOrNew returns the room of that name, which it makes if need be and if there may be another.
+func (h *Hub) roomOrNew(name string) (*Room, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, ok := h.rooms[name]
-	if ok {
-		return r
-	}
-	if h.limits.Rooms > 0 && len(h.rooms) >= h.limits.Rooms {
-		return nil
+	switch {
+	case ok:
+		return r, nil
+	case h.isClosed:
+		return nil, ErrNoNewRooms
+	case h.limits.Rooms > 0 && len(h.rooms) >= h.limits.Rooms:
+		return nil, ErrTooManyRooms
 	}
 	r = newRoom(h, name)
 	h.rooms[name] = r
-	return r
+	return r, nil
 }
 
 // forget removes a closed room from the directory. Another of the same name may have taken its place.

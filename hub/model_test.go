@@ -16,9 +16,11 @@ type model struct {
 	*fixture
 	t      *rapid.T
 	policy Policy
+	limits Limits
 	rooms  map[string]*story
 	all    []*listener
 	missed uint64 // messages that members had to skip
+	total  int64  // what all rooms may retain at present
 }
 
 // A story is what was published in a room since it was made.
@@ -39,17 +41,13 @@ type listener struct {
 	mayJump bool   // overtaken under Latest: the frame that comes next is whichever is the newest when it goes on
 }
 
-const (
-	modelBacklog = 4 << 10
-	modelWindow  = 1 << 10
-	modelTotal   = 6 << 10
-	modelPinned  = 700
-	frameHead    = 8 // 4 bytes of length, 4 of number
-)
+var tiny = Limits{Backlog: 4 << 10, Window: 1 << 10, Total: 6 << 10, Pinned: 700}
 
-func newModel(t *rapid.T, policy Policy) *model {
-	m := &model{t: t, policy: policy, rooms: map[string]*story{}}
-	m.fixture = newFixture(t, Limits{Backlog: modelBacklog, Window: modelWindow, Total: modelTotal, Pinned: modelPinned})
+const frameHead = 8 // 4 bytes of length, 4 of number
+
+func newModel(t *rapid.T, policy Policy, l Limits) *model {
+	m := &model{t: t, policy: policy, limits: l, rooms: map[string]*story{}, total: l.Total}
+	m.fixture = newFixture(t, l)
 	m.fixture.policy = policy
 	m.now = time.Minute
 	for range rapid.SampledFrom([]int{0, 0, 40}).Draw(t, "good members") { // Enough for a round to end in its middle.
@@ -189,8 +187,8 @@ func (m *model) check() {
 	for p := range pins {
 		pinned += int64(len(p.frame))
 	}
-	if pinned != m.hub.Pinned() || pinned > modelPinned {
-		m.t.Fatalf("%d bytes are pinned, %d by the hub's count, the limit is %d", pinned, m.hub.Pinned(), modelPinned)
+	if pinned != m.hub.Pinned() || pinned > m.limits.Pinned {
+		m.t.Fatalf("%d bytes are pinned, %d by the hub's count, the limit is %d", pinned, m.hub.Pinned(), m.limits.Pinned)
 	}
 	var sum Stats
 	for _, f := range m.fans {
@@ -206,8 +204,8 @@ func (m *model) check() {
 	for _, s := range m.rooms {
 		spendable += m.checkMemory(s.room)
 	}
-	if total := m.hub.Retained(); total != spendable || total > modelTotal {
-		m.t.Fatalf("rooms retain %d bytes, %d by the hub's count, the limit is %d", spendable, total, modelTotal)
+	if total := m.hub.Retained(); total != spendable || total > m.total {
+		m.t.Fatalf("rooms retain %d bytes, %d by the hub's count, the limit is %d", spendable, total, m.total)
 	}
 }
 
@@ -239,7 +237,7 @@ func (m *model) checkMemory(r *Room) (spendable int64) {
 		m.t.Fatalf("the room counts %d bytes and holds %d", r.log.held, held)
 	}
 	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for, and both tails.
-	if bound := int64(modelBacklog + modelWindow + 4*int(numTracks)*r.log.largest); reachable > bound {
+	if bound := m.limits.Backlog + m.limits.Window + int64(4*int(numTracks)*r.log.largest); reachable > bound {
 		m.t.Fatalf("%d bytes are reachable, more than %d", reachable, bound)
 	}
 	return spendable
@@ -303,6 +301,12 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"wait": func(t *rapid.T) {
 			m.now += rapid.SampledFrom([]time.Duration{time.Millisecond, 400 * time.Millisecond, 3 * time.Second}).Draw(t, "time")
 		},
+		"memory": func(t *rapid.T) {
+			total := rapid.SampledFrom([]int64{0, m.limits.Total / 6, m.limits.Total / 2, 1 << 50}).Draw(t, "total")
+			m.total = min(total, m.limits.Total)
+			m.hub.Tighten(total)
+			m.hub.KeepLean(rapid.Bool().Draw(t, "lean"))
+		},
 		"": func(*rapid.T) { m.check() },
 	}
 }
@@ -356,10 +360,33 @@ func TestRoomAgainstANaiveModel(t *testing.T) {
 	for policy := range numPolicies {
 		t.Run(policy.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				m := newModel(t, policy)
+				m := newModel(t, policy, tiny)
 				t.Repeat(m.actions())
 				m.heal()
 			})
 		})
 	}
+}
+
+// Rooms without bounds that keep lean: what they let go of, nobody had yet to get.
+func TestLeanRoomsOvertakeNobody(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t, Disconnect, limits(1<<40, 1<<40))
+		m.hub.KeepLean(true)
+		actions := m.actions()
+		delete(actions, "memory")
+		actions[""] = func(*rapid.T) {
+			for _, s := range m.rooms {
+				s.room.log.largest = segmentMin // Or there would be too few segments to let go of.
+			}
+			m.check()
+			for _, l := range m.all {
+				if l.overrun > 0 {
+					m.t.Fatalf("a member that waited for message %d was overtaken", l.next)
+				}
+			}
+		}
+		t.Repeat(actions)
+		m.heal()
+	})
 }

@@ -184,7 +184,7 @@ func (r *Room) join(f *Fanout, id Track, m *Member) bool {
 	r.uses.Store(r.uses.Load() | 1<<id)
 	b := r.branchOf(f, t)
 	if b == nil {
-		b = &branch{room: r, track: t, fan: f, swept: t.end.Load(), answered: t.oldest.Load().base}
+		b = &branch{room: r, track: t, fan: f, swept: t.end.Load(), lowest: r.log.next, answered: t.oldest.Load().base}
 		r.branches = append(r.branches, b)
 	}
 	r.members++
@@ -239,6 +239,10 @@ func (r *Room) report(b *branch, done *round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.swept, b.answered, b.crowd, b.late = done.swept, done.oldest.base, done.crowd, done.late
+	b.lowest = done.lowest
+	if r.hub.isLean.Load() {
+		r.trim()
+	}
 	r.release(b.fan)
 	if !r.isWarm && r.log.held > 0 {
 		r.isWarm = true

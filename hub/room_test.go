@@ -683,7 +683,7 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 				var in []*client
 				for k := range 3 {
 					c := &client{now: &now, room: -1}
-					if !f.Join(fmt.Sprintf("%d.%d.%d", loop, i, k), Plain, &c.Member, c) {
+					if f.Join(fmt.Sprintf("%d.%d.%d", loop, i, k), Plain, &c.Member, c) != nil {
 						refused.Add(1)
 						if c.IsIn() {
 							t.Error("refused, and in a room")
@@ -711,11 +711,15 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	f, now := h.NewFanout(func() {}), time.Duration(0)
 	for i := range most + 2 {
 		c := &client{now: &now, room: -1}
-		if ok := f.Join(fmt.Sprint(i), Plain, &c.Member, c); ok != (i < most) {
-			t.Errorf("room %d: %v", i, ok)
+		var want error
+		if i >= most {
+			want = ErrTooManyRooms
+		}
+		if err := f.Join(fmt.Sprint(i), Plain, &c.Member, c); err != want {
+			t.Errorf("room %d: %v, want %v", i, err, want)
 		}
 	}
-	if c := (&client{now: &now, room: -1}); !f.Join("0", Plain, &c.Member, c) {
+	if c := (&client{now: &now, room: -1}); f.Join("0", Plain, &c.Member, c) != nil {
 		t.Error("a room that exists cannot be joined at the limit")
 	}
 }

@@ -81,7 +81,7 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	if deflate {
 		track = hub.Deflated
 	}
-	if !c.w.fan.Join(room, track, &c.member, c) {
+	if err := c.w.fan.Join(room, track, &c.member, c); err != nil {
 		return wsproto.Refuse(wsproto.ReasonRooms)
 	}
 	c.state = open

@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// grow publishes so many frames of 100 bytes, with a sweep behind each.
+func (f *fixture) grow(by *client, frames int) {
+	for i := range frames {
+		by.say(nil, numbered(i))
+		f.now += time.Millisecond
+		f.flush()
+	}
+}
+
+// Lowered, the limit of all rooms is met at once and by the largest room; given back, it is what it was.
+func TestTightenedLimitIsMetByTheLargestRoomAtOnce(t *testing.T) {
+	f := newFixture(t, limits(256<<10, 256<<10))
+	f.policy = Skip
+	a, b := f.join(0, "large"), f.join(0, "small")
+	slow, other := f.join(1, "large"), f.join(1, "small")
+	slow.room, other.room = 10, 10
+	f.grow(a, 1000)
+	f.grow(b, 400)
+	if n := f.hub.Drops(); n != 0 {
+		t.Fatalf("%d segments were dropped before there was a reason", n)
+	}
+	f.woke = [2]int{}
+	f.hub.Tighten(80 << 10)
+	if n := f.hub.Retained(); n > 80<<10 || n < 40<<10 {
+		t.Errorf("all rooms retain %d bytes of %d", n, 80<<10)
+	}
+	if f.hub.Drops() == 0 || f.woke[1] != 1 {
+		t.Error("nothing was dropped, or the loop of those it overtook was not woken")
+	}
+	if f.flush(); slow.overrun == 0 || other.overrun != 0 {
+		t.Errorf("overtaken %d times in the large room, %d in the small one; want some and none", slow.overrun, other.overrun)
+	}
+	drops := f.hub.Drops()
+	f.hub.Tighten(1 << 40)
+	f.grow(a, 1000)
+	if n := f.hub.Retained(); f.hub.Drops() != drops || n < 100<<10 || n > wide.Total {
+		t.Errorf("all rooms retain %d bytes and dropped %d segments after the limit was given back", n, f.hub.Drops()-drops)
+	}
+}
+
+// With nothing left to retain, whoever is even or merely waiting still gets everything.
+func TestTightenedToNothingOvertakesNobodyWhoReads(t *testing.T) {
+	f := newFixture(t, limits(256<<10, 64<<10))
+	a, reader, slow := f.join(0, "r"), f.join(1, "r"), f.join(1, "r")
+	slow.room = 10
+	f.grow(a, 500)
+	f.hub.Tighten(0)
+	f.grow(a, 1500)
+	if f.hub.Retained() != 0 {
+		t.Errorf("%d bytes are retained of none", f.hub.Retained())
+	}
+	if slow.IsIn() || reader.overrun+a.overrun > 0 || len(reader.got) != 200_000 || len(a.got) != 200_000 {
+		t.Errorf("the slow one is in %v; the readers were overtaken %d times and got %d and %d bytes of %d",
+			slow.IsIn(), reader.overrun+a.overrun, len(reader.got), len(a.got), 200_000)
+	}
+}
+
+// A busy room keeps its backlog for nobody, until it is to keep lean: then only what some member has yet to get, on any track.
+func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
+	f := newFixture(t, limits(256<<10, 256<<10))
+	a, other := f.join(0, "r"), f.join(1, "r")
+	deflated := f.joinTrack(1, "r", Deflated)
+	f.grow(a, 1000)
+	if n := f.hub.Retained(); n < 100<<10 {
+		t.Fatalf("%d bytes are retained: the room kept nothing to let go of", n)
+	}
+	f.hub.KeepLean(true)
+	f.grow(a, 1)
+	if n := f.hub.Retained(); n != 0 {
+		t.Errorf("%d bytes are retained for nobody", n)
+	}
+	deflated.room = 10 // In the middle of the next frame.
+	f.grow(a, 600)
+	if n := a.Room().Stats().Held; n < 2*60_000 {
+		t.Errorf("the tracks hold %d bytes, and somebody has yet to get 60,000 of one", n)
+	}
+	if f.hub.Drops() != 0 || a.overrun+other.overrun+deflated.overrun != 0 {
+		t.Error("somebody was overtaken by what nobody needed")
+	}
+	deflated.open(-1)
+	f.grow(a, 1)
+	if n := f.hub.Retained(); n != 0 || len(deflated.got) != len(other.got) {
+		t.Errorf("%d bytes are retained, and the slow one has %d bytes of %d", n, len(deflated.got), len(other.got))
+	}
+	f.hub.KeepLean(false)
+	if f.grow(a, 500); f.hub.Retained() == 0 {
+		t.Error("the room still keeps lean")
+	}
+}
+
+// A loop that has not come to its members lately must not make publishers wait, because of what another loop let go of.
+func TestLeanRoomDoesNotMakePublishersWait(t *testing.T) {
+	f := newFixture(t, limits(256<<10, 256<<10))
+	a := f.join(0, "r")
+	f.join(1, "r")
+	f.grow(a, 1000)
+	f.hub.KeepLean(true)
+	for i := range 2 {
+		a.say(nil, numbered(i))
+		f.fans[0].Flush(func() time.Duration { return f.now })
+	}
+	if n := f.hub.Retained(); n != 0 || a.Room().IsFull() {
+		t.Errorf("%d bytes are retained, and publishers wait: %v", n, a.Room().IsFull())
+	}
+}
+
+func TestRefusedRoomsAreThoseThatDoNotExist(t *testing.T) {
+	l := wide
+	l.Rooms = 2
+	f := newFixture(t, l)
+	f.join(0, "here")
+	join := func(room string) error {
+		c := &client{now: &f.now, room: -1}
+		return f.fans[1].Join(room, Plain, &c.Member, c)
+	}
+	f.hub.RefuseRooms(true)
+	if err := join("new"); !errors.Is(err, ErrNoNewRooms) || f.hub.Rooms() != 1 {
+		t.Errorf("a new room: %v, and there are %d", err, f.hub.Rooms())
+	}
+	if err := join("here"); err != nil {
+		t.Errorf("one that exists: %v", err)
+	}
+	f.hub.RefuseRooms(false)
+	if err := join("new"); err != nil {
+		t.Error(err)
+	}
+	if err := join("one more"); !errors.Is(err, ErrTooManyRooms) {
+		t.Errorf("got %v", err)
+	}
+}
