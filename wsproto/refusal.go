@@ -32,9 +32,11 @@ const (
 	ReasonNotFound    // 404: nothing lives at this path
 	ReasonTimeout     // 408: head not complete in time
 	ReasonUnavailable // 503: at a limit, or draining
+	ReasonMemory      // 503: memory is too short for another connection
 	ReasonAddress     // 503: too many connections from one address
 	ReasonConnectRate // 503: too many new connections a second
 	ReasonRooms       // 503: would make one room too many
+	ReasonRoomMemory  // 503: memory is too short for another room
 
 	NumReasons
 )
@@ -82,9 +84,11 @@ var refusals = [NumReasons]Refusal{
 	ReasonNotFound:      {Status: 404, name: "not_found", Text: "Nothing here."},
 	ReasonTimeout:       {Status: 408, name: "timeout", Text: "The request took too long."},
 	ReasonUnavailable:   {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},
+	ReasonMemory:        {Status: 503, name: "memory", Text: "The server is short of memory and takes no more connections now.", Header: retryLater},
 	ReasonAddress:       {Status: 503, name: "address", Text: "There are too many connections from your address.", Header: retryLater},
 	ReasonConnectRate:   {Status: 503, name: "connect_rate", Text: "Too many clients connect at the moment.", Header: retryLater},
 	ReasonRooms:         {Status: 503, name: "rooms", Text: "There can be no further room at the moment.", Header: retryLater},
+	ReasonRoomMemory:    {Status: 503, name: "room_memory", Text: "The server is short of memory: there can be no further room at the moment.", Header: retryLater},
 }
 
 // refusedHead answers HEAD, whose response must not have a body (RFC 9110 §9.3.2).

@@ -95,7 +95,9 @@ const retryMax = 8
 // turnedAway are the answers to those who are not admitted.
 var turnedAway = func() map[wsproto.Reason][retryMax][]byte {
 	all := map[wsproto.Reason][retryMax][]byte{}
-	for _, reason := range []wsproto.Reason{wsproto.ReasonUnavailable, wsproto.ReasonAddress, wsproto.ReasonConnectRate} {
+	for _, reason := range []wsproto.Reason{
+		wsproto.ReasonUnavailable, wsproto.ReasonMemory, wsproto.ReasonAddress, wsproto.ReasonConnectRate,
+	} {
 		var answers [retryMax][]byte
 		for i := range answers {
 			answers[i] = wsproto.Refuse(reason).RetryAfter(i + 1).AppendResponse(nil)

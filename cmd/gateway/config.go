@@ -65,6 +65,7 @@ type Config struct {
 	// OverTime is how long a client may go on being over a rate. It is no flag for the same reason.
 	OverTime time.Duration `kong:"-"`
 
+	memory   memorySource
 	hasRates bool // of one connection
 	origins  wsproto.OriginPolicy
 }
@@ -92,6 +93,9 @@ func (c *Config) prepare() error {
 	}
 	if c.OverTime == 0 {
 		c.OverTime = overTime
+	}
+	if c.memory.read == nil {
+		c.memory = runtimeMemory()
 	}
 	c.hasRates = c.FrameRate > 0 || c.PingRate > 0 || c.MessageRate > 0 || c.ByteRate > 0
 	var problems []error

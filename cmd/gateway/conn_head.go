@@ -81,7 +81,11 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	if deflate {
 		track = hub.Deflated
 	}
-	if err := c.w.fan.Join(room, track, &c.member, c); err != nil {
+	switch err := c.w.fan.Join(room, track, &c.member, c); err {
+	case nil:
+	case hub.ErrNoNewRooms:
+		return wsproto.Refuse(wsproto.ReasonRoomMemory)
+	default:
 		return wsproto.Refuse(wsproto.ReasonRooms)
 	}
 	c.state = open

@@ -24,7 +24,11 @@ import (
 const description = `Sluice is a WebSocket fan-out gateway: what one client sends, every client of its room receives.
 
 Clients connect to /ws, the room "lobby", or to /ws/{room}. The same port serves a page to try it with, at /. Every flag
-can be given in the environment too, as SLUICE_ and its name in capitals: SLUICE_MAX_MESSAGE=64KiB. Flags win.`
+can be given in the environment too, as SLUICE_ and its name in capitals: SLUICE_MAX_MESSAGE=64KiB. Flags win.
+
+GOMEMLIMIT=1536MiB, of Go's runtime and in the environment alone, bounds memory as a whole: before it is reached new rooms
+are refused, then new connections, and then the slowest clients are overtaken. Three quarters of what there is are a good
+value.`
 
 // Exit statuses.
 const (
@@ -177,6 +181,9 @@ func announce(s *Server, log *slog.Logger) {
 		if i == 0 && addr.Network() == "tcp" {
 			log.Info("open the demo page", "url", pageURL(addr))
 		}
+	}
+	if limit := s.cfg.memory.limit; s.cfg.memory.isLimited() {
+		log.Info("memory is limited by GOMEMLIMIT", "bytes", limit)
 	}
 	for _, addr := range s.Addrs() {
 		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {

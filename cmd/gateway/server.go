@@ -30,6 +30,7 @@ type Server struct {
 	http      *http.Server
 
 	admission *admission
+	pressure  *pressure
 	samples   samples
 
 	open   atomic.Int64  // connections that exist, lent ones included
@@ -37,6 +38,8 @@ type Server struct {
 	turn   atomic.Uint64 // which loop the next returning connection goes to
 	loops  sync.WaitGroup
 	failed chan error // the first loop that could not go on
+
+	stopWatching context.CancelFunc
 }
 
 // NewServer makes a gateway that does not listen yet. pages answers what is not a WebSocket. kernel is nil for the
@@ -46,7 +49,10 @@ func NewServer(cfg *Config, log *slog.Logger, pages http.Handler, kernel reactor
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, hub: h, admission: newAdmission(cfg), failed: make(chan error, cfg.Loops)}
+	s := &Server{
+		cfg: cfg, log: log, hub: h, admission: newAdmission(cfg), pressure: newPressure(cfg, h, log),
+		failed: make(chan error, cfg.Loops), stopWatching: func() {},
+	}
 	for range cfg.Loops {
 		w, err := s.newWorker(kernel)
 		if err != nil {
@@ -109,7 +115,7 @@ func (s *Server) Addrs() []net.Addr {
 	return all
 }
 
-// Start runs the loops and net/http on goroutines of their own.
+// Start runs the loops, net/http and, if memory is limited, the watch over it on goroutines of their own.
 func (s *Server) Start() {
 	for _, w := range s.workers {
 		s.loops.Go(func() {
@@ -123,6 +129,11 @@ func (s *Server) Start() {
 			s.failed <- err
 		}
 	})
+	if s.cfg.memory.isLimited() {
+		ctx, cancel := context.WithCancel(context.Background())
+		s.stopWatching = cancel
+		s.loops.Go(func() { s.pressure.watch(ctx) })
+	}
 }
 
 // Failed yields the error of a loop that could not go on: the gateway is of no use then.
@@ -135,6 +146,7 @@ func (s *Server) Close() {
 	}
 	s.http.Close()
 	s.handover.Close()
+	s.stopWatching()
 	s.loops.Wait()
 	s.release()
 }
@@ -187,9 +199,12 @@ func (w *worker) snapshot() Stats {
 
 // admit counts a new connection in, or returns the reason why it may not be.
 func (s *Server) admit(key netip.Addr, now time.Duration) (reason wsproto.Reason) {
-	if s.open.Add(1) > int64(s.cfg.MaxConnections) {
+	switch {
+	case s.open.Add(1) > int64(s.cfg.MaxConnections):
 		reason = wsproto.ReasonUnavailable
-	} else {
+	case s.pressure.step() >= stepConnections:
+		reason = wsproto.ReasonMemory
+	default:
 		reason = s.admission.enter(key, now)
 	}
 	if reason != 0 {
