@@ -31,6 +31,14 @@ var spawners = []string{
 	"cmd/gateway/server.go",
 }
 
+// clockReaders are the files of the product that may ask what time it is. What they get out of it are times that have passed: by the
+// monotonic reading, which nobody sets.
+var clockReaders = []string{
+	"cmd/gateway/logwriter.go", // for a moment, at the end; without a timer
+	"reactor/internal/sys/real_stub.go",
+	"reactor/internal/sys/real_unix.go",
+}
+
 type source struct {
 	path string // with slashes, from the root
 	file *ast.File
@@ -121,13 +129,73 @@ func TestGoroutinesStartAndClocksAreReadWhereTheyMay(t *testing.T) {
 				}
 				switch pkg.Name + "." + n.Sel.Name {
 				case "time.Now", "time.Since", "time.AfterFunc", "time.NewTimer", "time.Sleep":
-					t.Errorf("%s: %s.%s; loops have a clock and a wheel", s.at(n), pkg.Name, n.Sel.Name)
+					if !slices.Contains(clockReaders, s.path) {
+						t.Errorf("%s: %s.%s; loops have a clock and a wheel", s.at(n), pkg.Name, n.Sel.Name)
+					}
 				case "fmt.Print", "fmt.Println", "fmt.Printf", "log.Print", "log.Println", "log.Printf":
 					t.Errorf("%s: a stray print", s.at(n))
 				}
 			}
 			return true
 		})
+	}
+}
+
+// A clock that is set must not end or keep anything. So nobody goes by it: who asks for the time is named above and keeps its
+// monotonic reading, which these methods of time.Time would give up or look past (package time, "Monotonic Clocks"); nobody else has a
+// time.Time at all; and no other way to the wall clock is taken. TestE07_WallClockLeapsAndNothingHappens sets the clock.
+func TestE07_NobodyGoesByTheWallClock(t *testing.T) {
+	wall := map[string]bool{}
+	for _, name := range strings.Fields(`Unix UnixMilli UnixMicro UnixNano Round Truncate UTC Local In AddDate Date Clock Year Month Day YearDay
+		Weekday ISOWeek Hour Minute Second Nanosecond Format AppendFormat String GoString MarshalText MarshalJSON MarshalBinary AppendText
+		AppendBinary GobEncode`) {
+		wall[name] = true
+	}
+	isZero := func(n ast.Node) bool { // time.Time{}, which takes a deadline away
+		lit, ok := n.(*ast.CompositeLit)
+		return ok && len(lit.Elts) == 0
+	}
+	read := map[string]bool{}
+	for _, s := range sources(t) {
+		isProduct := !s.isTest() && s.dir() != "reactor/reactortest" && s.dir() != "." && !strings.HasPrefix(s.path, "loadtest/") && !strings.HasPrefix(s.path, "internal/")
+		if !isProduct {
+			continue
+		}
+		mayRead := slices.Contains(clockReaders, s.path)
+		var zero ast.Node
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if isZero(n) {
+				zero = n.(*ast.CompositeLit).Type
+			}
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := sel.X.(*ast.Ident)
+			isPackage := ok && pkg.Obj == nil
+			if mayRead && wall[sel.Sel.Name] && !(isPackage && pkg.Name == "time") {
+				t.Errorf("%s: %s gives up the monotonic reading", s.at(sel), sel.Sel.Name)
+			}
+			if !isPackage || sel == zero {
+				return true
+			}
+			switch pkg.Name + "." + sel.Sel.Name {
+			case "time.Now", "time.Since", "time.Until", "time.Time":
+				if read[s.path] = true; !mayRead {
+					t.Errorf("%s: %s.%s", s.at(sel), pkg.Name, sel.Sel.Name)
+				}
+			case "time.Unix", "time.UnixMilli", "time.UnixMicro", "time.Date", "time.Parse", "time.ParseInLocation", "http.TimeFormat", "http.ParseTime",
+				"unix.ClockGettime", "unix.Gettimeofday", "unix.Time", "unix.TimerfdCreate", "unix.CLOCK_REALTIME",
+				"syscall.Gettimeofday", "syscall.Time":
+				t.Errorf("%s: %s.%s", s.at(sel), pkg.Name, sel.Sel.Name)
+			}
+			return true
+		})
+	}
+	for _, path := range clockReaders {
+		if !read[path] {
+			t.Errorf("%s does not ask for the time: it need not be named", path)
+		}
 	}
 }
 
