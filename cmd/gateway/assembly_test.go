@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -76,46 +77,52 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 // The deadline is one of each message, and of one that comes in pieces: who sends many, each in time, meets none.
 func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 	cfg := testConfig()
-	cfg.AssemblyTimeout = time.Second
-	s, addr := startGateway(t, cfg)
+	cfg.AssemblyTimeout = 10 * time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
 	c := join(t, addr, "/ws/r")
-	for start := time.Now(); time.Since(start) < 3*cfg.AssemblyTimeout; {
+	c.send(masked(ws.OpText, false, "0"))
+	for i := range 8 {
+		eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		kernel.Pass(cfg.AssemblyTimeout * 2 / 5)
 		// The end of one message and the beginning of the next come together: something is always unfinished.
-		c.send(masked(ws.OpText, false, "be"))
-		time.Sleep(cfg.AssemblyTimeout / 20)
-		c.send(masked(ws.OpContinuation, true, "gun"), masked(ws.OpText, false, "a"), masked(ws.OpPing, true, "p"))
-		time.Sleep(cfg.AssemblyTimeout / 20)
-		c.send(masked(ws.OpContinuation, true, "gain"))
-		c.expectFrame(ws.OpPong, "p")
-		c.expectFrame(ws.OpText, "begun")
-		c.expectFrame(ws.OpText, "again")
+		c.send(masked(ws.OpContinuation, true, "!"), masked(ws.OpText, false, fmt.Sprint(i+1)), masked(ws.OpPing, true, "p"))
+		expectBoth(c, fmt.Sprint(i, "!"), "p")
 	}
+	c.send(masked(ws.OpContinuation, true, "!"))
+	c.expectFrame(ws.OpText, "8!")
 	// Pings in between do not begin it anew, and half of a header is a beginning too.
 	for _, begun := range [][]byte{masked(ws.OpText, false, "never"), {0x81}, {0x89, 0x80 | 5, 1, 2}} {
 		c := join(t, addr, "/ws/r")
 		c.send(begun)
-		if begun[0] == 0x01 {
-			stop := make(chan struct{})
-			go func() {
-				defer close(stop)
-				for range 1000 {
-					if _, err := c.Write(masked(ws.OpPing, true, "p")); err != nil {
-						return
-					}
-					time.Sleep(cfg.AssemblyTimeout / 20)
-				}
-			}()
-			code, _ := closeCode(c)
-			if code != 1008 {
-				t.Errorf("closed with %d", code)
+		eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		for range 3 {
+			kernel.Pass(cfg.AssemblyTimeout * 3 / 10)
+			if begun[0] == 0x01 {
+				c.send(masked(ws.OpPing, true, "p"))
+				c.expectFrame(ws.OpPong, "p")
 			}
-			c.Close()
-			<-stop
-			continue
 		}
+		if n := unfinished(t, s); n != 1 {
+			t.Error("closed early")
+		}
+		kernel.Pass(cfg.AssemblyTimeout * 2 / 10)
 		c.expectClose(1008)
+		c.Close()
 	}
 	expectClosed(t, s, closedAssemblyTimeout, 3)
+}
+
+// unfinished is how many clients are in the middle of a message.
+func unfinished(t *testing.T, s *Server) (n int) {
+	t.Helper()
+	s.each(t, func(c *conn) {
+		if c.in != nil && c.in.began > 0 {
+			n++
+		}
+	})
+	return n
 }
 
 // The whole process stands still for longer than any deadline, as under SIGSTOP: nobody is closed for what we did not hear.
@@ -161,11 +168,7 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 		t.Fatalf("somebody was closed: %v", st.Closed)
 	}
 	c.send(masked(ws.OpText, false, "never"))
-	eventually(t, "it is unfinished", func() bool {
-		began := false
-		s.each(t, func(c *conn) { began = began || c.in != nil && c.in.began > 0 })
-		return began
-	})
+	eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 	kernel.Pass(cfg.AssemblyTimeout + time.Second)
 	if code, _ := closeCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -142,9 +141,7 @@ func playDeflate(t *testing.T, groups []autobahnGroup, cases []autobahnCase) {
 	for _, ac := range cases {
 		t.Run(ac.number, func(t *testing.T) {
 			c := connect(t, addr)
-			if err := c.SetDeadline(time.Now().Add(autobahnWait)); err != nil {
-				t.Fatal(err)
-			}
+			c.wait = autobahnWait
 			ac.play(c)
 		})
 	}

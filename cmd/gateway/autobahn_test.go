@@ -34,7 +34,7 @@ type autobahnGroup struct {
 	cases  int
 }
 
-// autobahnWait bounds one case: it is the suite's own patience with most of its performance cases.
+// autobahnWait bounds each read and each send of a case: it is the suite's own patience with most of its performance cases.
 const autobahnWait = 100 * time.Second
 
 // playAutobahn runs the cases of one section, each in a room of its own.
@@ -45,9 +45,7 @@ func playAutobahn(t *testing.T, cfg *Config, groups []autobahnGroup, cases []aut
 	for _, ac := range cases {
 		t.Run(ac.number, func(t *testing.T) {
 			c := join(t, addr, "/ws/autobahn-"+ac.number)
-			if err := c.SetDeadline(time.Now().Add(autobahnWait)); err != nil {
-				t.Fatal(err)
-			}
+			c.wait = autobahnWait
 			ac.play(c)
 		})
 	}
@@ -152,13 +150,7 @@ func closes(code ws.StatusCode, sent sending, want ...said) func(*rawClient) {
 // expectSilence fails if the gateway says anything in this time, or ends the connection.
 func (c *rawClient) expectSilence(wait time.Duration) {
 	c.t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		c.t.Fatal(err)
-	}
-	if p, err := c.in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if p, err := c.peek(wait); !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.t.Fatalf("got %q, %v; want nothing yet", p, err)
-	}
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		c.t.Fatal(err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A gateway that is told to end has connections in its accept queue, here because it stands still. Each of them is answered, with
@@ -13,7 +12,7 @@ func TestK23_QueuedConnectionsAreToldThatTheGatewayEnds(t *testing.T) {
 	t.Parallel()
 	statuses := map[int]int{}
 	for range 10 {
-		p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
+		p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m", "--close-timeout=1m"))
 		stopProcess(t, p.pid())
 		var queued []*rawClient
 		for range 100 {
@@ -26,7 +25,7 @@ func TestK23_QueuedConnectionsAreToldThatTheGatewayEnds(t *testing.T) {
 		for _, c := range queued {
 			statuses[c.expectFarewell()]++
 		}
-		p.expectExit(exitOK, 10*time.Second)
+		p.expectExit(exitOK)
 	}
 	t.Logf("answered with %v", statuses)
 }

@@ -66,9 +66,7 @@ func TestReaderProcess(t *testing.T) {
 	if err := c.SetReadBuffer(512 << 10); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetDeadline(time.Now().Add(2 * patience)); err != nil {
-		t.Fatal(err)
-	}
+	c.wait = 2 * patience
 	fmt.Println("joined")
 	got, err := readMessages(c.in, messages, size)
 	fmt.Printf("read %d: %v\n", got, err)

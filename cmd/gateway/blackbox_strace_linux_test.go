@@ -155,21 +155,15 @@ func TestK11_ReasonlessRefusalsLoseNothing(t *testing.T) {
 func (c *rawClient) pokeUntilAnswered(speaker *rawClient) {
 	c.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-			c.t.Fatal(err)
-		}
-		_, err := c.in.Peek(1)
+		_, err := c.peek(20 * time.Millisecond)
 		if err == nil {
-			break
+			return
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			c.t.Fatal(err)
 		}
 		speaker.send(maskedPong("poke"))
 		c.send(maskedPong("poke"))
-	}
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		c.t.Fatal(err)
 	}
 }
 

@@ -96,7 +96,7 @@ func ticker(i int) []byte {
 func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 	const messages = 400
 	s, addr := startGateway(t, testConfig())
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 	coder := func(mode websocket.CompressionMode) *websocket.Conn {
 		c, r, err := websocket.Dial(ctx, "ws://"+addr+"/ws/r", &websocket.DialOptions{CompressionMode: mode, CompressionThreshold: 1})
@@ -132,7 +132,7 @@ func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	g.SetReadDeadline(time.Now().Add(3 * patience))
+	g.SetReadDeadline(time.Now().Add(10 * patience))
 	judge("gorilla", func() ([]byte, error) { _, p, err := g.ReadMessage(); return p, err })
 
 	for i := range messages {

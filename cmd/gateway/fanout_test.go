@@ -101,7 +101,7 @@ func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
 	cfg := testConfig()
 	cfg.RoomBacklog = 128 << 20 // More than is sent: a reader that a busy machine holds up is not to be overtaken.
 	s, addr := startGateway(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 
 	total := publishers * len(repertoire('a', int(cfg.MaxMessage)))
@@ -194,7 +194,7 @@ func dialGorilla(t testing.TB, addr, path string) *gorilla.Conn {
 func TestConcurrentPublishersAreSeenInOneOrder(t *testing.T) {
 	const publishers, each = 6, 2000
 	_, addr := startGateway(t, testConfig())
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 	got := make([][]string, publishers)
 	conns := make([]*websocket.Conn, publishers)

@@ -20,7 +20,7 @@ import (
 func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 	t.Helper()
 	s, addr := startGatewayOn(t, testConfig(), kernel)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 	var clients []*websocket.Conn
 	for range 3 {
@@ -136,7 +136,7 @@ func TestK14_AcceptingRestsWhileDescriptorsAreOut(t *testing.T) {
 		pending = append(pending, c)
 	}
 	start, before := time.Now(), kernel.Count(reactortest.Accept)
-	for end := start.Add(5 * time.Second); s.Open() < len(pending) && time.Now().Before(end); {
+	for end := start.Add(patience); s.Open() < len(pending) && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if n := s.Open(); n != len(pending) {
@@ -163,7 +163,7 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	if n, err := c.Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes from a connection nobody watches", n)
 	} else if e, ok := err.(net.Error); ok && e.Timeout() {
@@ -171,7 +171,7 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 	}
 	eventually(t, "a count of no connections", func() bool { return s.Open() == 0 })
 	a := dial(t, addr, "/ws")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := a.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
 		t.Fatal(err)

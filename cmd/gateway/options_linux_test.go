@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -10,7 +11,9 @@ import (
 
 // Options are set once, on the listener. What counts is that a connection has them.
 func TestAcceptedConnectionsCarryTheOptions(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
+	cfg := testConfig()
+	cfg.StallTimeout = 20 * time.Second
+	s, addr := startGateway(t, cfg)
 	join(t, addr, "/ws")
 	join(t, addr, "/ws") // one for each loop
 	lent := connect(t, addr)

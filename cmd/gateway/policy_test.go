@@ -67,7 +67,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 		t.Run(policy.String(), func(t *testing.T) {
 			cfg := testConfig()
 			cfg.RoomBacklog = 4 << 20
-			cfg.CloseTimeout = patience
+			cfg.CloseTimeout = time.Hour
 			cfg.Room = rules(t, "skip.*=skip", "latest.*=latest")
 			s, addr := startGateway(t, cfg)
 			path := fmt.Sprintf("/ws/%v.1", policy)

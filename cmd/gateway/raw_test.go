@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,10 +57,27 @@ type rawClient struct {
 	*net.TCPConn
 	t        testing.TB
 	in       *bufio.Reader
-	deflates bool // agreed on compression: RSV1 is allowed
+	wait     time.Duration // for each read and each send, not for all of them: a long test on a slow machine is no error
+	peeks    time.Duration // if not zero, for the reads of a peek
+	deflates bool          // agreed on compression: RSV1 is allowed
 }
 
-// connect opens a TCP connection; every read and write on it fails after patience.
+// Read implements io.Reader, and fails when nothing has come for as long as the client waits.
+func (c *rawClient) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(cmp.Or(c.peeks, c.wait))); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.Read(p)
+}
+
+// peek waits at most so long for something to read.
+func (c *rawClient) peek(wait time.Duration) ([]byte, error) {
+	c.peeks = wait
+	defer func() { c.peeks = 0 }()
+	return c.in.Peek(1)
+}
+
+// connect opens a TCP connection; every read and every send on it fails after patience.
 func connect(t testing.TB, addr string) *rawClient {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, patience)
@@ -67,10 +85,9 @@ func connect(t testing.TB, addr string) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return &rawClient{TCPConn: conn.(*net.TCPConn), t: t, in: bufio.NewReader(conn)}
+	c := &rawClient{TCPConn: conn.(*net.TCPConn), t: t, wait: patience}
+	c.in = bufio.NewReader(c)
+	return c
 }
 
 // join opens a WebSocket and sends what follows the request in the same segment.
@@ -95,9 +112,13 @@ func (c *rawClient) narrow() *rawClient {
 // send writes the parts in one write, which on loopback is one segment unless it is large.
 func (c *rawClient) send(parts ...[]byte) {
 	c.t.Helper()
+	if err := c.SetWriteDeadline(time.Now().Add(c.wait)); err != nil {
+		c.t.Fatalf("send: %v", err)
+	}
 	if _, err := c.Write(bytes.Join(parts, nil)); err != nil {
 		c.t.Fatalf("send: %v", err)
 	}
+	_ = c.SetWriteDeadline(time.Time{})
 }
 
 // trySend is send to a gateway that may have closed already.

@@ -221,8 +221,8 @@ func (s *Server) stay(key netip.Addr) {
 
 // leave counts a connection out.
 func (s *Server) leave(key netip.Addr) {
-	s.open.Add(-1)
 	s.admission.leave(key)
+	s.open.Add(-1) // Last: whoever sees that there is one connection less finds its address's place free.
 }
 
 // Open is the number of connections at this moment, lent ones included.

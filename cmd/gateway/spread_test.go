@@ -25,7 +25,7 @@ func expectSpread(t *testing.T, messages int) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	cfg := testConfig()
-	cfg.PongTimeout = time.Hour // Nobody answers.
+	cfg.PingInterval, cfg.PongTimeout = 30*time.Second, time.Hour // Nobody answers.
 	s, addr := startGatewayOn(t, cfg, kernel)
 	var all []*rawClient
 	for range clients {
