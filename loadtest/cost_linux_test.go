@@ -213,12 +213,12 @@ func TestComparisonPrintsMediansAndRatios(t *testing.T) {
 		sides []string
 	}{
 		{
-			[]string{"compare", "--clients=20", "--messages=20", "--warmup=1", "--settle=0s"},
+			[]string{"compare", "--clients=20", "--messages=20", "--warmup=1", "--settle=0s", "--loss-timeout=20s"},
 			[]string{"server CPU µs/delivery", "deliveries/s", "latency p99 µs", "resident MB"},
 			[]string{"A", "B", "A'"},
 		},
 		{
-			[]string{"compare", "--clients=20", "--stalled=5", "--calm", "--messages=20", "--warmup=1", "--settle=0s"},
+			[]string{"compare", "--clients=20", "--stalled=5", "--calm", "--messages=20", "--warmup=1", "--settle=0s", "--loss-timeout=20s"},
 			[]string{"deliveries/s", "bytes/delivery"},
 			[]string{"A", "B", "A'", "A-"},
 		},
@@ -248,7 +248,7 @@ func TestComparisonPrintsMediansAndRatios(t *testing.T) {
 func TestPresetsFillInWhatIsNotGiven(t *testing.T) {
 	var said strings.Builder
 	report := filepath.Join(t.TempDir(), "report.json")
-	args := []string{"--preset=stalled", "--clients=30", "--stalled=4", "--messages=20", "--json", report, "--spawn", selfCommand(t, "floor --listen 127.0.0.1:$PORT")}
+	args := []string{"--preset=stalled", "--clients=30", "--stalled=4", "--messages=20", "--loss-timeout=20s", "--json", report, "--spawn", selfCommand(t, "floor --listen 127.0.0.1:$PORT")}
 	if status := runMain(t.Context(), args, &said, &said); status != exitOK {
 		t.Fatalf("exit status %d\n%s", status, said.String())
 	}

@@ -32,12 +32,11 @@ func startFloor(t *testing.T) (addr string) {
 			t.Error(err)
 		}
 	})
-	for range 500 {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
 			return addr
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("the floor does not listen")
 	return ""

@@ -44,7 +44,7 @@ func evaluate[T any](t *testing.T, tab context.Context, script string) T {
 func TestPageShowsTheRunInABrowser(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report.html")
 	args := []string{
-		"--clients=50", "--rate=50", "--duration=1s", "--stalled=3", "--settle=0s", "--loss-timeout=10s", "--fail-if=max<0", "--html", path,
+		"--clients=50", "--rate=50", "--duration=1s", "--stalled=3", "--settle=0s", "--loss-timeout=20s", "--fail-if=max<0", "--html", path,
 		"--spawn", selfCommand(t, "floor --listen 127.0.0.1:$PORT") + " # <script>alert('&')</script>",
 	}
 	var said strings.Builder

@@ -59,7 +59,7 @@ func TestSecureServerIsHeldToTheSame(t *testing.T) {
 
 func TestUnknownCertificateIsRefusedUnlessInsecure(t *testing.T) {
 	url := startSecure(t, &badServer{})
-	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--connect-timeout=5s", url}
+	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--connect-timeout=20s", "--loss-timeout=20s", url}
 	for _, test := range []struct {
 		args   []string
 		status int

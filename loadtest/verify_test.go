@@ -156,18 +156,18 @@ func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
 // With one message at a time nothing behind the lost one can tell of the loss: only the clock does.
 func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 	cfg := testLoad()
-	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, time.Second
+	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, 3*time.Second
 	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
-		if conn == 7 && message%20 == 10 {
+		if conn == 7 && message%30 == 10 {
 			return [][]byte{}
 		}
 		return nil
 	}}))
-	if got, want := faultsOf(res), (seenFaults{lost: 3}); got != want {
+	if got, want := faultsOf(res), (seenFaults{lost: 2}); got != want {
 		t.Errorf("counted %+v, want %+v", got, want)
 	}
-	if res.Timeouts != 3 || res.Messages != 60 {
-		t.Errorf("%d timeouts, %d messages sent, want 3 and 60", res.Timeouts, res.Messages)
+	if res.Timeouts != 2 || res.Messages != 60 {
+		t.Errorf("%d timeouts, %d messages sent, want 2 and 60", res.Timeouts, res.Messages)
 	}
 }
 
@@ -180,25 +180,32 @@ func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
 		}
 		return nil
 	}}))
-	if res.Messages != 50+maxGiveUps || res.Lost != 20*maxGiveUps {
+	// One that came, but came late, may be the first to be given up.
+	if n := res.Messages - 50; n > maxGiveUps || n < maxGiveUps-1 || res.Lost != uint64(20*n) {
 		t.Errorf("%d sent, %d lost; want %d and %d", res.Messages, res.Lost, 50+maxGiveUps, 20*maxGiveUps)
 	}
 }
 
 func TestSlowClientShowsInSkewAndLatency(t *testing.T) {
 	const pause = 80 * time.Millisecond
-	cfg := testLoad()
-	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 10, 5*time.Second
-	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
-		if conn == 19 { // The last to be served: the others are not held up.
-			time.Sleep(pause)
+	inOneRun(t, func() error {
+		cfg := testLoad()
+		cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 10, 10*time.Second
+		res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+			if conn == 19 { // The last to be served: the others are not held up.
+				time.Sleep(pause)
+			}
+			return nil
+		}}))
+		low, high := float64(pause.Microseconds()), float64(2*pause.Microseconds())
+		if res.Latency.Max < low {
+			t.Errorf("latency %+v; want one client %v behind", res.Latency, pause)
+		}
+		if res.Skew.P50 < low || res.Skew.P50 > high || res.Latency.P50 > low/2 {
+			return fmt.Errorf("skew %+v, latency %+v; want one client %v behind", res.Skew, res.Latency, pause)
 		}
 		return nil
-	}}))
-	low, high := float64(pause.Microseconds()), float64(2*pause.Microseconds())
-	if res.Skew.P50 < low || res.Skew.P50 > high || res.Latency.Max < low || res.Latency.P50 > low/2 {
-		t.Errorf("skew %+v, latency %+v; want one client %v behind", res.Skew, res.Latency, pause)
-	}
+	})
 }
 
 func TestPayloadRoundTrip(t *testing.T) {
