@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -27,7 +28,11 @@ func checked(m *testing.M) int {
 	if code != 0 {
 		return code
 	}
-	if err := goleak.Find(); err != nil {
+	err := goleak.Find()
+	for end := time.Now().Add(lost); err != nil && time.Now().Before(end); { // It waits for half a second each time.
+		err = goleak.Find()
+	}
+	if err != nil {
 		fmt.Println("goroutines are left:", err)
 		return 1
 	}

@@ -14,7 +14,7 @@ import (
 var wakes = flag.Int("wakes", 300_000, "how many wakes the stress makes")
 
 // lost is how long a wait lasts before the test calls its wake lost.
-const lost = 10 * time.Second
+const lost = 20 * time.Second
 
 // A signal may end any one wait, and the Go runtime sends itself some; rounding down would end them all.
 func testWaitIsNeverEarly(t *testing.T, p poller) {

@@ -58,7 +58,7 @@ func dial(t testing.TB, addr unix.Sockaddr) int {
 
 func accept(t testing.TB, l int) int {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(lost); ; time.Sleep(time.Millisecond) {
 		fd, err := sys.Real{}.Accept(l)
 		if err == nil {
 			own(t, fd)
@@ -132,7 +132,7 @@ func write(t testing.TB, fd int, s string) {
 // readSome reads once, waiting for bytes that are still on their way through the loopback.
 func readSome(fd int) (int, error) {
 	var buf [4096]byte
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(lost); ; time.Sleep(time.Millisecond) {
 		n, err := sys.Real{}.Read(fd, buf[:])
 		if !errors.Is(err, syscall.EAGAIN) || time.Now().After(deadline) {
 			return n, err
@@ -182,7 +182,7 @@ func reregister(t testing.TB, p poller, fd int, token Token, in Interest, m Mode
 // expect waits for one event of token that says at least want, and allows no other before it.
 func expect(t testing.TB, p poller, token Token, want ready) Event {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(lost); time.Now().Before(deadline); {
 		events, err := p.Wait(make([]Event, 0, 8), time.Until(deadline))
 		must(t, err)
 		if len(events) == 0 {
@@ -201,7 +201,7 @@ func expect(t testing.TB, p poller, token Token, want ready) Event {
 func expectAll(t testing.TB, p poller, token Token, want ready) Event {
 	t.Helper()
 	sum := Event{Token: token}
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(lost); time.Now().Before(deadline); {
 		events, err := p.Wait(make([]Event, 0, 8), time.Until(deadline))
 		must(t, err)
 		for _, ev := range events {

@@ -39,11 +39,11 @@ func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 }
 
 // evaluate runs an expression in the page.
-func evaluate[T any](v tab, expression string) T {
+func evaluate[T any](v tab, expression string, how ...chromedp.EvaluateOption) T {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, how...))
 	if err != nil {
 		v.t.Fatalf("%s: %v", expression, err)
 	}
@@ -268,7 +268,8 @@ func TestPageDoesNotPullAReaderDown(t *testing.T) {
 	v.hears("line 29")
 	evaluate[int](v, `document.getElementById("log").scrollTop = 0`)
 	v.until(`document.getElementById("log").scrollTop === 0`)
-	time.Sleep(100 * time.Millisecond) // the scroll event comes with the next frame
+	// The scroll event comes with the next frame, before what that frame calls.
+	evaluate[bool](v, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`, chromedp.EvalAwaitPromise)
 	r.publish("lobby", websocket.MessageText, []byte("news"))
 	v.until(`!document.getElementById("newer").hidden`)
 	if top := evaluate[float64](v, `document.getElementById("log").scrollTop`); top != 0 {

@@ -1,9 +1,24 @@
 package wsproto
 
 import (
+	"fmt"
+	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails the package if its tests leave goroutines behind.
+func TestMain(m *testing.M) {
+	status := m.Run()
+	err := goleak.Find()
+	for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); { // It waits for half a second each time.
+		err = goleak.Find()
+	}
+	if status == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}

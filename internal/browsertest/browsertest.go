@@ -41,6 +41,7 @@ func Start(t testing.TB) context.Context {
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]"),
 		chromedp.Flag("log-level", "3"),
 		chromedp.CombinedOutput(output),
+		chromedp.WSURLReadTimeout(time.Minute), // Starting takes long on a busy machine.
 	)
 	// Not t.Context(): that ends before cleanups run, and would kill the browser instead of closing it.
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)

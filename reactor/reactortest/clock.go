@@ -8,7 +8,7 @@ import (
 const (
 	// passStep is well below the two seconds beyond which a loop takes an overlong wait for a pause of the process.
 	passStep = time.Second
-	patience = 10 * time.Second // of real time
+	patience = 20 * time.Second // of real time
 )
 
 // waitHook is told the timeout of a wait that begins; negative is none.
@@ -40,7 +40,7 @@ func (k *Kernel) Advance(d time.Duration) {
 
 // Pass moves a stopped clock on as time passes: in steps, each of which every loop on this kernel has lived through, and
 // gone to wait again, before the next. It is for loops that run on goroutines of their own, and panics when one of them
-// stays busy for ten seconds of real time.
+// stays busy for twenty seconds of real time.
 func (k *Kernel) Pass(d time.Duration) {
 	for d > 0 {
 		step := min(d, passStep)
