@@ -280,7 +280,9 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 	}
 	for i := range 5 {
 		if i > 1 { // It overshoots by one.
-			kernel.Pass(1100 * time.Millisecond)
+			for range 22 { // In steps that are shorter than the ping interval.
+				kernel.Pass(50 * time.Millisecond)
+			}
 		}
 		c.expectFrame(ws.OpText, fmt.Sprint(i))
 	}
