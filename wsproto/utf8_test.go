@@ -63,3 +63,52 @@ func TestValidatorFailsAtTheFirstHopelessByte(t *testing.T) {
 		}
 	}
 }
+
+// FuzzUTF8 cuts arbitrary bytes into pieces, whose lengths are those in cuts over and over, and holds the validator to the standard
+// library: what is valid in the end, and which byte is the first that nothing behind it can mend.
+func FuzzUTF8(f *testing.F) {
+	for _, s := range append([]string{"", "ascii", "κόσμε", "€𐍈\u07FF\u0800\uD7FF\uE000\U00010000\U0010FFFF", "\xe2\x82", "\xf0\x9f\x98", "\uFEFF\uFFFE\x00"}, invalidTexts...) {
+		f.Add([]byte(s), []byte{})
+		f.Add([]byte(s), []byte{1})
+		f.Add([]byte("behind sixteen b"+s+"before some more"), []byte{0, 17, 1, 2})
+	}
+	f.Fuzz(func(t *testing.T, input, cuts []byte) {
+		hopeless := firstHopeless(input)
+		var u utf8Validator
+		for at, i := 0, 0; at < len(input); i++ {
+			n := len(input) - at
+			if len(cuts) > 0 {
+				n = min(n, int(cuts[i%len(cuts)])+i/len(cuts)) // Longer in each turn, or pieces of nothing would never end.
+			}
+			isValid, want := u.valid(input[at:at+n]), hopeless < 0 || hopeless >= at+n
+			if isValid != want {
+				t.Fatalf("%q at %d: %t; %q is hopeless from %d on", input[at:at+n], at, isValid, input, hopeless)
+			}
+			if !isValid {
+				return
+			}
+			at += n
+		}
+		if u.complete() != utf8.Valid(input) {
+			t.Errorf("%q is complete: %t", input, u.complete())
+		}
+	})
+}
+
+// firstHopeless is the index of the first byte that nothing behind it can make valid, or -1, as the standard library has it.
+func firstHopeless(p []byte) int {
+	for at := 0; at < len(p); {
+		r, size := utf8.DecodeRune(p[at:])
+		if r != utf8.RuneError || size != 1 {
+			at += size
+			continue
+		}
+		for n := 1; at+n <= len(p); n++ {
+			if utf8.FullRune(p[at : at+n]) { // It counts what cannot become a rune as a whole one, one that is cut off not.
+				return at + n - 1
+			}
+		}
+		return -1
+	}
+	return -1
+}
