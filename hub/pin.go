@@ -8,15 +8,15 @@ type pin struct {
 	fan     *Fanout
 	place   *list.Element // among the fanout's pins, oldest first
 	frame   []byte
-	holders map[*Member]struct{}
+	holders list.List // of *Member, in the order they came
 }
 
 // A Rest is what is left of a frame that a member was in the middle of when its room dropped it. No other byte may go out
 // before it. The zero Rest is empty. It belongs to the member's loop.
 type Rest struct {
-	left []byte
-	pin  *pin
-	m    *Member
+	left  []byte
+	pin   *pin
+	place *list.Element // among the pin's holders
 }
 
 // Bytes is what has not been sent yet. It is shared and must not be changed.
@@ -35,8 +35,8 @@ func (r *Rest) Release() {
 	if p == nil {
 		return
 	}
-	delete(p.holders, r.m)
-	if len(p.holders) == 0 {
+	p.holders.Remove(r.place)
+	if p.holders.Len() == 0 {
 		p.drop()
 	}
 	*r = Rest{}
@@ -58,12 +58,11 @@ func (b *branch) restFor(m *Member) Rest {
 		}
 		b.round.pins[id] = p
 	}
-	p.holders[m] = struct{}{}
-	return Rest{left: p.frame[len(p.frame)-n:], pin: p, m: m}
+	return Rest{left: p.frame[len(p.frame)-n:], pin: p, place: p.holders.PushBack(m)}
 }
 
 func (f *Fanout) pin(frame []byte) *pin {
-	p := &pin{fan: f, frame: append([]byte(nil), frame...), holders: map[*Member]struct{}{}}
+	p := &pin{fan: f, frame: append([]byte(nil), frame...)}
 	p.place = f.pins.PushBack(p)
 	f.hub.pinned.Add(int64(len(p.frame)))
 	return p
@@ -83,7 +82,9 @@ func (p *pin) drop() {
 func (f *Fanout) fitPins() {
 	for f.hub.pinned.Load() > f.hub.limits.Pinned && f.pins.Len() > 0 {
 		p := f.pins.Front().Value.(*pin)
-		for m := range p.holders {
+		for e := p.holders.Front(); e != nil; {
+			m := e.Value.(*Member)
+			e = e.Next() // Before Abort, which takes the element out.
 			f.stats.Unpinned++
 			m.sink.Abort()
 		}

@@ -22,10 +22,11 @@ func (a *assembly) hold(c *conn, n int) {
 	}
 }
 
-// largest is the connection that holds most. There is one: their sum is beyond the limit.
+// largest is the connection that holds most, of several the one with the lowest token: a map's order is another each time, and the same
+// input is to have the same outcome. There is one: their sum is beyond the limit.
 func (a *assembly) largest() (most *conn) {
 	for c := range a.conns {
-		if most == nil || c.in.held > most.in.held {
+		if most == nil || c.in.held > most.in.held || c.in.held == most.in.held && c.token < most.token {
 			most = c
 		}
 	}

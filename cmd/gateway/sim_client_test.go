@@ -59,6 +59,7 @@ type simClient struct {
 	isClosed  bool
 
 	offers bool // permessage-deflate
+	intake intake
 
 	in         []byte
 	isUpgraded bool
@@ -97,6 +98,9 @@ func (w *world) makeClients() {
 		c.seen, c.floor = make([]int, w.plan.clients), make([]int, w.plan.clients)
 		for i := range c.seen {
 			c.seen[i] = -1
+		}
+		for what, rate := range w.plan.limits.rates {
+			c.intake.pails[what] = newPail(rate)
 		}
 		w.clients = append(w.clients, c)
 	}

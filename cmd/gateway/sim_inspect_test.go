@@ -20,6 +20,10 @@ type connView struct {
 	position int64
 	isPaused bool
 	isKnown  bool // its reason has been judged
+
+	held     int   // bytes of its unfinished input …
+	hadStash bool  // … of which some wait to be decoded
+	pin      *byte // the end of the dropped frame that it is in
 }
 
 // inspect looks at a loop that is about to wait, with eyes that the product does not have.
@@ -39,12 +43,13 @@ func (w *world) inspect(l *simLoop) {
 			w.inspectConn(l, c, uint64(t))
 		}
 	}
-	w.inspectGone(l)
+	w.judgeMemory(l, w.inspectGone(l))
+	w.rememberAll(l)
 	w.inspectRooms()
 	if err := w.kernel.Err(); err != nil {
 		w.fail("%w", err)
 	}
-	l.hasRun, l.reported = true, l.w.stats.Closed
+	l.hasRun, l.reported, l.overtakenBefore = true, l.w.stats.Closed, l.overtaken()
 }
 
 // newGoroutines is how many there are that were not there at the start. The runtime's own that runs finalizers counts while it
@@ -76,7 +81,10 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	if c.end != nil && !v.isKnown {
 		w.judgeReason(l, v, c.end.reason)
 	}
-	v.isPaused = c.isPaused
+	if c.state == open {
+		w.inspectLimits(l, v)
+	}
+	v.isPaused = c.isPaused || c.isThrottled()
 	if c.member.IsIn() {
 		v.room, v.track, v.position = c.member.Room(), c.member.Track(), c.member.Position()
 		if lag := c.member.End() - v.position; lag > w.lagMax() {
@@ -118,9 +126,8 @@ func (w *world) inspectRooms() {
 	}
 }
 
-// inspectGone judges those who vanished in the last tick, if it is clear who vanished for what.
-func (w *world) inspectGone(l *simLoop) {
-	var gone []*connView
+// inspectGone judges those who vanished in the last tick, if it is clear who vanished for what, and returns them.
+func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 	for _, v := range l.views {
 		if v.c.state == dead {
 			gone = append(gone, v)
@@ -135,18 +142,19 @@ func (w *world) inspectGone(l *simLoop) {
 		}
 	}
 	if len(gone) != len(why) {
-		return // Some came and went in the same tick.
+		return gone // Some came and went in the same tick.
 	}
 	for i, v := range gone {
-		if v.isKnown {
-			continue
-		}
-		if len(gone) == 1 {
+		isClear := why[0] == why[len(why)-1] // They are in order.
+		switch {
+		case v.isKnown && (why[i] != closedPinned || !isClear): // One that is closing may be cut for another reason.
+		case isClear:
 			w.judgeReason(l, v, why[i])
-		} else if v.client != nil {
+		case v.client != nil:
 			v.client.reason, v.client.hasReason, v.client.isVague = why[i], true, true // One of them had it.
 		}
 	}
+	return gone
 }
 
 // judgeReason says whether the gateway had the reason it gives.
@@ -190,6 +198,17 @@ func (w *world) isJust(l *simLoop, v *connView, r closeReason) bool {
 		return since(wrote) >= w.plan.stall
 	case closedNoPong:
 		return since(read) >= w.plan.pong && !v.isPaused
+	case closedFrameRate:
+		return w.isOver(l, c, simFrames)
+	case closedPingRate:
+		return w.isOver(l, c, simPings)
+	case closedMessageRate:
+		return w.isOver(l, c, simMessages)
+	case closedByteRate:
+		return w.isOver(l, c, simBytes)
+	case closedAssembly, closedPinned: // Who else was there is looked at when all are known.
+		l.blamed = append(l.blamed, v)
+		return true
 	case closedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
 		return now+w.longest >= w.plan.config().AssemblyTimeout
 	case closedDrain:
@@ -222,13 +241,13 @@ func (w *world) inspectQuiet() {
 	for _, l := range w.loops {
 		for _, v := range l.views {
 			if !l.hasEnded && v.c.state != dead {
-				w.inspectQuietConn(v)
+				w.inspectQuietConn(l, v)
 			}
 		}
 	}
 }
 
-func (w *world) inspectQuietConn(v *connView) {
+func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	c := v.c
 	readable, writable := w.kernel.Condition(int(c.fd))
 	if writable && w.owesBytes(c) {
@@ -237,7 +256,10 @@ func (w *world) inspectQuietConn(v *connView) {
 	if c.isPaused && c.member.IsIn() && !c.member.Room().IsFull() {
 		w.fail("connection %d is not read on, although its room is not full", v.link)
 	}
-	if c.isPaused || c.state == ending {
+	if c.isThrottled() && c.state == open && w.isOwed(l, v) {
+		w.fail("connection %d is not read on, although its rates allow it", v.link)
+	}
+	if c.isPaused || c.isThrottled() || c.state == ending {
 		return // A closing connection is read when it has said all.
 	}
 	if readable {

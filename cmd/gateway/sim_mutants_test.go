@@ -99,6 +99,27 @@ var mutants = []mutant{
 	{"dead connection keeps its place in the room", 50, []edit{{
 		"cmd/gateway/conn_close.go", "\tc.state = dead\n\tc.member.Leave()\n", "\tc.state = dead\n",
 	}}},
+	{"rate never refilled", 300, []edit{{
+		"cmd/gateway/conn_rate.go", "m.frames.take(frames, int64(cfg.FrameRate), now)", "m.frames.take(frames, int64(cfg.FrameRate), 0)",
+	}}},
+	{"rate with a burst of two seconds", 100, []edit{{
+		"cmd/gateway/bucket.go", "return time.Duration(*b) - now - time.Second", "return time.Duration(*b) - now - 2*time.Second",
+	}}},
+	{"throttled sender not read on when its rate allows it", 300, []edit{{
+		"cmd/gateway/conn_rate.go", "\tc.stopReading()\n\tc.setTimer()\n", "\tc.stopReading()\n",
+	}}},
+	{"unfinished input not given back", 50, []edit{{
+		"cmd/gateway/assembly.go", "a.held += n - c.in.held", "a.held += max(0, n-c.in.held)",
+	}}},
+	{"closed for unfinished input is not who holds most", 300, []edit{{
+		"cmd/gateway/assembly.go", "c.in.held > most.in.held ||", "c.in.held < most.in.held ||",
+	}}},
+	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
+		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",
+	}}},
+	{"dropped frame kept behind its last client", 300, []edit{{
+		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",
+	}}},
 }
 
 // mutantsByDefault are made in any run of the package's tests; all of them take a minute or two.

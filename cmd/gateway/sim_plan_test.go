@@ -43,6 +43,8 @@ type plan struct {
 	policy      hub.Policy
 	compress    bool
 	compressMin int
+
+	limits simLimits
 }
 
 func newPlan(r *rand.Rand) plan {
@@ -142,5 +144,6 @@ func (p *plan) config() *Config {
 	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.ping, p.pong, p.stall, p.stall
 	cfg.CloseTimeout, cfg.HandshakeTimeout = p.shut, p.handshake
 	cfg.SlowPolicy, cfg.Compress, cfg.CompressMin = p.policy, p.compress, Size(p.compressMin)
+	p.limits.set(cfg)
 	return cfg
 }

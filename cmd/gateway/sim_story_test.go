@@ -165,6 +165,7 @@ func (w *world) farewell() {
 		return ""
 	})
 	w.settleAccounts()
+	w.settleMemory()
 	w.checkOrders()
 }
 

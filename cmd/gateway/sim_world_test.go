@@ -31,7 +31,8 @@ type world struct {
 	calls      int // since it runs
 	clients    []*simClient
 	views      map[*conn]*connView
-	buf        [2048]byte // what a client reads
+	pins       map[*byte]int // step at which each copy of a dropped frame was first seen
+	buf        [2048]byte    // what a client reads
 	steps      int
 	isHealing  bool
 	isDraining bool
@@ -59,10 +60,12 @@ type simLoop struct {
 	hasEnded bool
 	err      error
 
-	views    []*connView
-	reported [closeReasons]uint64 // how many it had closed at the last look
-	hasRun   bool
-	began    time.Duration // when its present tick began
+	views           []*connView
+	blamed          []*connView          // closed for want of memory in the tick that is looked at
+	reported        [closeReasons]uint64 // how many it had closed at the last look
+	overtakenBefore uint64               // at the last look
+	hasRun          bool
+	began           time.Duration // when its present tick began
 
 	pausedAt, pausedFor time.Duration // the pause of the whole process that it noticed
 }
@@ -80,15 +83,16 @@ func (w *world) fail(format string, args ...any) {
 func newWorld(seed uint64) (*world, error) {
 	w := &world{
 		seed: seed, random: rand.New(rand.NewPCG(seed, 1)), kernel: reactortest.NewSim(seed),
-		views: map[*conn]*connView{},
+		views: map[*conn]*connView{}, pins: map[*byte]int{},
 	}
 	w.plan = newPlan(w.random)
+	w.plan.drawLimits(rand.New(rand.NewPCG(seed, limitsStream)))
 	cfg := w.plan.config()
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
 	var err error
-	w.server, err = NewServer(cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})), http.NotFoundHandler(), w.kernel)
+	w.server, err = NewServer(cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})), http.NotFoundHandler(), ear{w.kernel, w})
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +177,7 @@ func (w *world) run(l *simLoop) {
 		w.fail("a loop ended: %w", l.err)
 	}
 	w.inspect(l)
+	w.inspectBounds()
 	w.judge()
 }
 
