@@ -41,13 +41,16 @@ func deflatedParts(payload []byte, size int) (all []byte) {
 
 func cutOff(p []byte) []byte { return p[:len(p)-1] }
 
-// What a client may send without being closed, and what ends it: whatever it is, a connection holds at most twice the largest message
-// and 16 KiB for it. Nothing is published, so that all that is held is the connections'. Live heap over 200 connections.
-func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector's memory would be measured")
-	}
-	const clients, most = 200, 64 << 10
+// A hostileInput is something a client may send without being closed at once, or what ends it.
+type hostileInput struct {
+	name     string
+	upgrade  bool // it is sent behind the upgrade
+	deflates bool // … that agreed on compression
+	sent     []byte
+}
+
+// hostileInputs are made for a gateway whose largest message is most.
+func hostileInputs(most int) []hostileInput {
 	whole := strings.Repeat("m", most)
 	noise := make([]byte, most)
 	for i, x := 0, uint32(1); i < len(noise); i++ {
@@ -56,12 +59,7 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 	}
 	bomb := deflated(string(make([]byte, 64*most)))
 	packed := deflated(string(noise))
-	for _, tc := range []struct {
-		name     string
-		upgrade  bool
-		deflates bool
-		sent     []byte
-	}{
+	return []hostileInput{
 		{"nothing", false, false, nil},
 		{"head_without_end", false, false, []byte("GET /ws HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("h", 8000))},
 		{"head_too_long", false, false, []byte("GET /ws HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("h", 64<<10))},
@@ -89,7 +87,17 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 		{"bomb_but_its_end", true, true, cutOff(maskedDeflated(ws.OpBinary, bomb))},
 		{"incompressible_but_its_end", true, true, cutOff(deflatedParts(packed[:most], 1000))},
 		{"bombs_of_the_largest_size_but_not_text", true, true, maskedDeflated(ws.OpText, deflated("\xff"+whole))},
-	} {
+	}
+}
+
+// Whatever a client sends, a connection holds at most twice the largest message and 16 KiB for it. Nothing is published, so that all
+// that is held is the connections'. Live heap over 200 connections.
+func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's memory would be measured")
+	}
+	const clients, most = 200, 64 << 10
+	for _, tc := range hostileInputs(most) {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := testConfig()
 			cfg.MaxMessage = most
