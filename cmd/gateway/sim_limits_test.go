@@ -35,7 +35,7 @@ func (p *plan) drawLimits(r *rand.Rand) {
 		l.rates[simMessages] = between(4, 20)
 	}
 	l.over = time.Duration(between(200, 2000)) * time.Millisecond
-	if isIn() { // The least rate of bytes is more than most clients of most plans send.
+	if isIn() && p.clients < 15 { // The least rate of bytes is more than most clients of most plans send.
 		l.rates[simBytes] = readBufferSize
 		p.message, p.quota = 1024, max(p.quota, 40)
 		p.backlog = max(p.backlog, 2*p.message)
@@ -45,7 +45,7 @@ func (p *plan) drawLimits(r *rand.Rand) {
 		if p.loops = 1; r.IntN(2) == 0 {
 			p.message = min(p.message, 64+r.IntN(200))
 		} else {
-			p.clients = max(p.clients, 30)
+			p.clients, p.quota = max(p.clients, 30), min(p.quota, 8) // Who hears whom grows with the square.
 		}
 		l.assembly = p.message
 	}

@@ -78,7 +78,7 @@ var mutants = []mutant{
 	{"resumed sender not read on", 100, []edit{{
 		"cmd/gateway/conn.go", "// We did not listen meanwhile.\n\tc.w.loop.Requeue(c.token, reactor.Readable)\n", "// We did not listen meanwhile.\n",
 	}}},
-	{"waiting sender timed out", 1000, []edit{{
+	{"waiting sender timed out", 2000, []edit{{
 		"cmd/gateway/conn.go", "if c.isPaused || c.isThrottled() || c.member.IsBlocked() {", "if c.isThrottled() || c.member.IsBlocked() {",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
@@ -111,7 +111,7 @@ var mutants = []mutant{
 	{"unfinished input not given back", 50, []edit{{
 		"cmd/gateway/assembly.go", "a.held += n - c.in.held", "a.held += max(0, n-c.in.held)",
 	}}},
-	{"closed for unfinished input is not who holds most", 300, []edit{{
+	{"closed for unfinished input is not who holds most", 1000, []edit{{
 		"cmd/gateway/assembly.go", "c.in.held > most.in.held ||", "c.in.held < most.in.held ||",
 	}}},
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{

@@ -61,8 +61,8 @@ func TestSimulation(t *testing.T) {
 			missed += l.w.fan.Stats().Missed
 		}
 	}
-	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d stale events, %d missed by policy, %d inflated, %d quiet looks",
-		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused,
+	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d throttled, %d stale events, %d missed by policy, %d inflated, %d quiet looks",
+		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused, total.Throttled,
 		total.Loop.StaleEvents, missed, inflated, quiet)
 	for r, count := range total.Closed {
 		t.Logf("closed as %v: %d", closeReason(r), count)
