@@ -7,8 +7,8 @@ import (
 )
 
 func TestEventTellsEachReadinessByItself(t *testing.T) {
-	for i, is := range []func(Event) bool{Event.Readable, Event.Writable, Event.Hangup, Event.Error, Event.Timeout} {
-		for bit := range 5 {
+	for i, is := range []func(Event) bool{Event.Readable, Event.Writable, Event.Hangup, Event.Error, Event.Timeout, Event.Again} {
+		for bit := range 6 {
 			if got := is(Event{ready: 1 << bit}); got != (bit == i) {
 				t.Errorf("predicate %d of bit %d is %v", i, bit, got)
 			}
@@ -21,6 +21,7 @@ func TestEventStringNamesTokenAndReadiness(t *testing.T) {
 		"3.7":                           {Token: makeToken(3, 7)},
 		"3.7 readable hangup":           {Token: makeToken(3, 7), ready: readyRead | readyHangup},
 		"0.1 writable error timeout":    {Token: makeToken(0, 1), ready: readyWrite | readyError | readyTimeout},
+		"0.2 readable again":            {Token: makeToken(0, 2), ready: readyRead | readyAgain},
 		"4294967294.4294967295 timeout": {Token: makeToken(math.MaxUint32-1, math.MaxUint32), ready: readyTimeout},
 	} {
 		if got := ev.String(); got != want {

@@ -15,6 +15,9 @@ const (
 	wheelSlots = 2048 // 41 s a turn: longer than the ping interval
 	// timersPerTick bounds the timer phase, so that thousands of timeouts due at once do not hold up the others' events.
 	timersPerTick = 1024
+	// visitsTime bounds the phase of those who asked for another turn, all together, for the same reason: they are the ones who have
+	// most to do.
+	visitsTime = time.Millisecond
 	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole process (SIGSTOP, a
 	// suspended machine): the loop's clock then leaves it out, and nobody is timed out for what we did not hear.
 	pauseMin = 2 * time.Second
@@ -202,26 +205,47 @@ func (l *Loop) deliver(ev Event) {
 		l.stats.StaleEvents++
 		return
 	}
+	if e.again&readyRead != 0 && !ev.Error() {
+		// It stands in line with something to read. New bytes do not get it there any sooner.
+		e.again |= ev.ready & (readyRead | readyHangup)
+		if ev.ready &^= readyRead | readyHangup; ev.ready == 0 {
+			return
+		}
+	}
 	l.stats.Events++
 	e.source.OnEvent(l, ev)
 }
 
-// visitRequeued visits those whose budget ended before the kernel said EAGAIN, as many as there may be events in a tick. Who asks
-// again is visited in a later one, after the others' events.
+// visitRequeued visits those whose budget ended before the kernel said EAGAIN, as many as there may be events in a tick and as there
+// is time for, one at least. Who asks again is visited in a later tick, after the others' events and behind who stands in line.
 func (l *Loop) visitRequeued() {
 	n := min(len(l.requeued), cap(l.events))
+	if n == 0 {
+		return
+	}
 	l.visiting = append(l.visiting[:0], l.requeued[:n]...)
 	l.requeued = append(l.requeued[:0], l.requeued[n:]...)
-	for _, t := range l.visiting {
-		e, ok := l.sources.Get(t)
-		if !ok || e.isClosed {
-			continue
+	until := l.kernel.Now() + visitsTime
+	for i, t := range l.visiting {
+		l.visit(t)
+		if i+1 < n && l.kernel.Now() >= until {
+			line := append(l.visiting, l.requeued...)
+			line = line[:copy(line, line[i+1:])]
+			l.visiting, l.requeued = l.requeued, line // Who was not visited stays in front.
+			return
 		}
-		ev := Event{Token: t, ready: e.again}
-		e.again = 0
-		l.stats.Events++
-		e.source.OnEvent(l, ev)
 	}
+}
+
+func (l *Loop) visit(t Token) {
+	e, ok := l.sources.Get(t)
+	if !ok || e.isClosed {
+		return
+	}
+	ev := Event{Token: t, ready: e.again | readyAgain}
+	e.again = 0
+	l.stats.Events++
+	e.source.OnEvent(l, ev)
 }
 
 func (l *Loop) runMailbox() {
@@ -311,8 +335,8 @@ func (l *Loop) Rearm(t Token, in Interest) error {
 	return l.poller.Reregister(int(e.fd), t, in, e.mode)
 }
 
-// Requeue makes the loop visit t in the next tick as though the kernel had reported in: its budget ended before EAGAIN,
-// so no new edge will come.
+// Requeue puts t in line to be visited in a later tick as though the kernel had reported in: its budget ended before EAGAIN, so no new
+// edge will come. Who stands in line is not told of new bytes before its turn.
 func (l *Loop) Requeue(t Token, in Interest) {
 	e, ok := l.live(t)
 	if !ok {

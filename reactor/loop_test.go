@@ -208,8 +208,68 @@ func TestRequeueMergesInterests(t *testing.T) {
 	l.Requeue(token, Writable)
 	step(t, l)
 	step(t, l)
-	if want := (Event{Token: token, ready: readyRead | readyWrite}); !slices.Equal(got, seen{want}) {
+	if want := (Event{Token: token, ready: readyRead | readyWrite | readyAgain}); !slices.Equal(got, seen{want}) {
 		t.Errorf("%v, want %v alone", got, want)
+	}
+}
+
+// Who is in line to read does not get ahead of it by having more to read. To write, or to fail, it need not wait.
+func TestNewBytesDoNotShortenTheLine(t *testing.T) {
+	l, _ := newLoop(t, Options{EventsMax: 1})
+	var order []string
+	var got seen
+	fd, peer := socketPair(t)
+	first := quiet(t, l, sourceFunc(func(*Loop, Event) { order = append(order, "first") }))
+	second := attach(t, l, fd, Readable|Writable, Edge, sourceFunc(func(l *Loop, ev Event) {
+		order = append(order, "second")
+		got.OnEvent(l, ev)
+	}))
+	step(t, l) // It can be written to.
+	got, order = nil, nil
+	l.Requeue(first, Readable)
+	l.Requeue(second, Readable)
+	write(t, peer, "x")
+	step(t, l)
+	if want := []string{"first"}; !slices.Equal(order[len(order)-1:], want) {
+		t.Errorf("%q, want the first in line last", order)
+	}
+	for _, ev := range got {
+		if ev.Readable() {
+			t.Errorf("%v before its turn", ev)
+		}
+	}
+	step(t, l)
+	if last := got[len(got)-1]; order[len(order)-1] != "second" || !last.Readable() {
+		t.Errorf("%q, the last of which is told %v", order, last)
+	}
+	n := len(got)
+	for range 2 {
+		step(t, l)
+	}
+	if len(got) != n {
+		t.Errorf("it was told again: %v", got[n:])
+	}
+}
+
+// Each visit takes 400 µs, so three fill a tick's time. The others keep their places, before those who ask again.
+func TestVisitsEndWhenTheirTimeIsOver(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	var order []int
+	var tokens []Token
+	for i := range 5 {
+		tokens = append(tokens, quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
+			order = append(order, i)
+			k.Advance(400 * time.Microsecond)
+			l.Requeue(ev.Token, Readable)
+		})))
+		l.Requeue(tokens[i], Readable)
+	}
+	for tick, want := range [][]int{{0, 1, 2}, {3, 4, 0}, {1, 2, 3}, {4, 0, 1}, {2, 3, 4}} {
+		order = order[:0:0]
+		step(t, l)
+		if !slices.Equal(order, want) {
+			t.Errorf("tick %d visited %v, want %v", tick, order, want)
+		}
 	}
 }
 

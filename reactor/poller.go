@@ -53,6 +53,7 @@ const (
 	readyHangup
 	readyError
 	readyTimeout
+	readyAgain
 )
 
 // Readable says that a read will not block: there are bytes, the end of the stream, or an error to fetch.
@@ -71,10 +72,13 @@ func (e Event) Error() bool { return e.ready&readyError != 0 }
 // Timeout says that the source's timer fired. Only a Loop makes such events.
 func (e Event) Timeout() bool { return e.ready&readyTimeout != 0 }
 
+// Again says that this is the visit that the source asked for with Requeue. Only a Loop makes such events.
+func (e Event) Again() bool { return e.ready&readyAgain != 0 }
+
 // String names the token and what is ready, for logs and tests.
 func (e Event) String() string {
 	words := []string{e.Token.String()}
-	for i, word := range []string{"readable", "writable", "hangup", "error", "timeout"} {
+	for i, word := range []string{"readable", "writable", "hangup", "error", "timeout", "again"} {
 		if e.ready&(1<<i) != 0 {
 			words = append(words, word)
 		}

@@ -64,6 +64,8 @@ type Config struct {
 	WriteBudget int `kong:"-"`
 	// OverTime is how long a client may go on being over a rate. It is no flag for the same reason.
 	OverTime time.Duration `kong:"-"`
+	// CostlyTurn is how long a client's turn may take before its next one has to stand in line, see conn.read. It is no flag either.
+	CostlyTurn time.Duration `kong:"-"`
 
 	memory   memorySource
 	hasRates bool // of one connection
@@ -93,6 +95,9 @@ func (c *Config) prepare() error {
 	}
 	if c.OverTime == 0 {
 		c.OverTime = overTime
+	}
+	if c.CostlyTurn == 0 {
+		c.CostlyTurn = costlyTurn
 	}
 	if c.memory.read == nil {
 		c.memory = runtimeMemory()

@@ -79,16 +79,35 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 		c.writable()
 	}
 	if ev.Readable() && !ev.Error() && c.state != dead {
+		if c.isCostly() && !ev.Again() {
+			c.w.loop.Requeue(c.token, reactor.Readable)
+			return
+		}
 		c.read(false)
 	}
 }
 
+// costlyTurn is well beyond what reading and publishing a budget of ordinary messages takes.
+const costlyTurn = 250 * time.Microsecond
+
 // read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
 // holds its sender by TCP's own means; if the event says that the sender is gone, so is the connection.
+//
+// A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a hundred times as much. Who takes
+// long stands in line from then on, where all together have a millisecond of each tick, until a turn is short again. So a hundred
+// such clients wait for each other, and nobody waits for a hundred of them.
 func (c *conn) read(failed bool) {
+	began := c.w.loop.Elapsed()
 	c.fill(failed)
 	c.answer()
+	if took := c.w.loop.Elapsed() - began; took >= c.w.cfg.CostlyTurn {
+		c.metered().isCostly = true
+	} else if c.meter != nil {
+		c.meter.isCostly = false
+	}
 }
+
+func (c *conn) isCostly() bool { return c.meter != nil && c.meter.isCostly }
 
 func (c *conn) fill(failed bool) {
 	c.w.inflated = 0

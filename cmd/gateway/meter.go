@@ -21,6 +21,8 @@ type meter struct {
 
 	frames, pings, messages, bytes bucket
 
+	isCostly bool // its last turn took long
+
 	isThrottled bool          // not read on before …
 	until       time.Duration // … this time; when it last was so, if it is not now
 	over        time.Duration // since when it has been throttled again and again

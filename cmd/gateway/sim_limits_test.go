@@ -13,6 +13,7 @@ type simLimits struct {
 	rates                     [simRates]int // a second
 	over                      time.Duration // how long a client may go on being held to a rate
 	assembly, pinned, backlog int           // bytes
+	isCostly                  bool          // every turn is one that took long
 }
 
 // limitsStream keeps what they draw apart from all else, so that a plan without them is what it would be if there were none.
@@ -55,6 +56,7 @@ func (p *plan) drawLimits(r *rand.Rand) {
 	if isIn() {
 		l.backlog = p.backlog + r.IntN(p.backlog)
 	}
+	l.isCostly = isIn()
 }
 
 // simHeaderMax is the longest header of a server's frame.
@@ -63,6 +65,9 @@ const simHeaderMax = 10
 func (l *simLimits) set(cfg *Config) {
 	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.rates[simFrames], l.rates[simPings], l.rates[simMessages], Size(l.rates[simBytes])
 	cfg.OverTime = l.over
+	if l.isCostly {
+		cfg.CostlyTurn = -1
+	}
 	for _, m := range []struct {
 		size *Size
 		tiny int
