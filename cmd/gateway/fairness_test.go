@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,6 +191,7 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		t.Skip("figures of the race detector's build say nothing; the flood tests run under it")
 	}
 	duration := time.Duration(*fairnessSeconds) * time.Second
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + *fairnessLoops)) // As main has it.
 	measure := func(t *testing.T, isNeighbour bool) (inside, seen []time.Duration) {
 		cfg := testConfig()
 		cfg.Loops = *fairnessLoops
