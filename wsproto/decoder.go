@@ -28,7 +28,7 @@ type Message struct {
 //
 // It holds bytes only for what came in pieces: up to 13 of a header in itself, a control payload in a block of 125, and a
 // message in a buffer that grows with what has arrived, never with what was announced. A compressed message is assembled as it
-// came and inflated when it is whole, and its inflated bytes are held while they are valid.
+// came and inflated when it is whole, in slices if that is wanted, and its inflated bytes are held while they are valid.
 type Decoder struct {
 	// Limit is the most payload bytes a data message may have, all fragments together, on the wire as well as inflated. Zero
 	// admits only empty messages.
@@ -40,9 +40,12 @@ type Decoder struct {
 	// Deflate says that permessage-deflate was agreed on, without context takeover: data messages may come compressed. It may
 	// change while the Decoder is Idle.
 	Deflate bool
+	// Slice is how much of a message one call of Next inflates, about, in what Inflated counts. Zero is no limit.
+	Slice int
 
-	parts      int           // frames so far of the data message under way
+	parts      uint32        // frames so far of the data message under way
 	frames     uint32        // see Frames
+	inflated   uint32        // see Inflated
 	failed     Violation     // what ended the stream; sticky
 	msgOp      Opcode        // of the data message under way; zero between messages
 	compressed bool          // the data message under way, or begun last
@@ -57,6 +60,7 @@ type Decoder struct {
 	off        int                      // … and how many of them were taken
 	buf        []byte                   // the data message under way, or returned last
 	control    *[MaxControlPayload]byte // the control payload under way, or returned last
+	inflater   *inflater                // of the data message under way, if it is whole but not inflated
 }
 
 // minBuffer is where assembly begins: a client that announces much and sends little holds this little.
@@ -69,14 +73,17 @@ var (
 )
 
 // Next takes bytes from src and returns at most one message; n is how many it took. Call it again with the rest until it
-// returns no message (Op zero) and no error: then src is exhausted. err is a Violation; it comes at the first byte that breaks
-// a rule, after every message before it was returned, and for every call from then on.
+// returns no message (Op zero) and no error: then src is exhausted, unless the Decoder is Inflating. err is a Violation; it comes at
+// the first byte that breaks a rule, after every message before it was returned, and for every call from then on.
 //
 // A payload that lies whole in src is unmasked there and returned without a copy, so src must be writable; bytes behind n
 // are not touched. Payload is valid until the next call of Next or Release, or until src is overwritten.
 func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
 	d.recycle()
-	for d.failed == 0 {
+	if d.inflater != nil {
+		msg = d.inflate()
+	}
+	for d.failed == 0 && msg.Op == 0 && d.inflater == nil {
 		if !d.inFrame {
 			n += d.takeHeader(src[n:])
 			if !d.inFrame {
@@ -86,7 +93,7 @@ func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
 		var taken int
 		msg, taken = d.takePayload(src[n:])
 		n += taken
-		if msg.Op != 0 || d.inFrame {
+		if d.inFrame {
 			break
 		}
 	}
@@ -101,8 +108,16 @@ func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
 // for is the difference that a call of Next makes.
 func (d *Decoder) Frames() uint32 { return d.frames }
 
+// Inflated counts the work of inflating so far, in the bytes that came of it and what blocks count for beside those: nothing may come of
+// a block. It wraps around and starts anew as Frames does.
+func (d *Decoder) Inflated() uint32 { return d.inflated }
+
 // Partial reports whether a message or a frame has begun and is not complete.
 func (d *Decoder) Partial() bool { return d.msgOp != 0 || d.inFrame || d.hdrLen != 0 }
+
+// Inflating reports whether a message has come whole and is inflated in slices. Then Next takes no bytes before the call that returns
+// that message: call it again, with the same bytes. How long this takes is up to the caller, not to the peer.
+func (d *Decoder) Inflating() bool { return d.inflater != nil }
 
 // Idle reports whether the stream is between messages and the Decoder holds nothing: no partial header, frame, message
 // or buffer. It is so once Next has returned without a message and nothing is half read.
@@ -111,11 +126,14 @@ func (d *Decoder) Idle() bool {
 }
 
 // Held returns how many bytes of buffers the Decoder holds beside itself: at most Limit for a message, and one control
-// payload.
+// payload. While it is Inflating they are as many again for what came of the message, once that is more than any inflater has room for.
 func (d *Decoder) Held() int {
 	held := cap(d.buf)
 	if d.control != nil {
 		held += len(d.control)
+	}
+	if d.inflater != nil && d.inflater.size > inflatedFirst {
+		held += d.inflater.size
 	}
 	return held
 }
@@ -123,7 +141,7 @@ func (d *Decoder) Held() int {
 // Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the connection closes.
 func (d *Decoder) Release() {
 	d.freeBuffers()
-	*d = Decoder{Limit: d.Limit, Fragments: d.Fragments, Client: d.Client, Deflate: d.Deflate}
+	*d = Decoder{Limit: d.Limit, Fragments: d.Fragments, Client: d.Client, Deflate: d.Deflate, Slice: d.Slice}
 }
 
 // takeHeader takes what src has of a header and, once it is whole, begins the frame.
@@ -188,7 +206,7 @@ func (d *Decoder) checkFirstByte(b byte) Violation {
 		return ErrControlFragmented
 	case op == OpContinuation && d.msgOp == 0:
 		return ErrUnexpectedContinuation
-	case op == OpContinuation && d.Fragments > 0 && d.parts >= d.Fragments:
+	case op == OpContinuation && d.Fragments > 0 && int(d.parts) >= d.Fragments:
 		return ErrTooManyFragments
 	case op.isData() && d.msgOp != 0:
 		return ErrExpectedContinuation
@@ -320,20 +338,46 @@ func (d *Decoder) takeCompressed(part []byte, done bool) Message {
 		d.store(part)
 		part = d.buf
 	}
+	d.inflater = inflaters.Get().(*inflater)
+	d.inflater.start(part, d.Limit)
+	msg := d.inflate()
+	if d.failed == 0 && d.inflater != nil && len(d.buf) == 0 { // The bytes lie in src, which is not ours for longer than this call.
+		d.store(part)
+		d.inflater.source.payload = d.buf
+	}
+	return msg
+}
+
+// inflate does a slice of a message's inflating and returns the message if that was the last one.
+func (d *Decoder) inflate() Message {
 	var text *utf8Validator
 	if d.msgOp == OpText {
 		text = &d.text
 	}
-	f := inflaters.Get().(*inflater)
-	defer f.end()
-	if d.failed = f.inflate(part, d.Limit, text); d.failed != 0 {
+	work := d.Slice
+	if work == 0 {
+		work = math.MaxInt
+	}
+	f := d.inflater
+	whole, v := f.run(work, text)
+	d.failed = v
+	d.inflated += uint32(work - f.source.work)
+	if v != 0 || !whole {
 		return Message{}
 	}
 	messageBuffers.Put(d.buf) // The compressed bytes go before the others come.
 	d.buf = append(newMessageBuffer(len(f.out), d.Limit), f.out...)
+	d.endInflater()
 	msg := Message{Op: d.msgOp, Compressed: true, Payload: d.buf}
 	d.msgOp = 0
 	return msg
+}
+
+func (d *Decoder) endInflater() {
+	if d.inflater != nil {
+		d.inflater.end()
+		d.inflater = nil
+	}
 }
 
 // store appends part to the buffer. A full one is exchanged for the next power of two, cut at Limit, so that old and new
@@ -371,5 +415,6 @@ func (d *Decoder) recycle() {
 
 func (d *Decoder) freeBuffers() {
 	d.msgOp, d.inFrame = 0, false
+	d.endInflater()
 	d.recycle()
 }

@@ -66,12 +66,25 @@ func decode(t testing.TB, d *Decoder, input []byte, cut func() int) outcome {
 				}
 				return got.then(err)
 			}
-			if held := d.Held(); held > d.Limit+MaxControlPayload {
-				t.Fatalf("holds %d bytes with limit %d", held, d.Limit)
+			most := d.Limit + MaxControlPayload
+			if d.Inflating() {
+				most += max(inflatedFirst, d.Limit+1)
+			}
+			if held := d.Held(); held > most {
+				t.Fatalf("holds %d bytes with limit %d, inflating: %t", held, d.Limit, d.Inflating())
+			}
+			if d.Inflating() {
+				if m.Op != 0 || d.Slice == 0 || d.Idle() || !d.Partial() {
+					t.Fatalf("inflating: message %d, slice %d, idle %t, partial %t", m.Op, d.Slice, d.Idle(), d.Partial())
+				}
+				clear(chunk[:n]) // What was taken is not ours to keep.
 			}
 			chunk = chunk[n:]
-			if m.Op == 0 {
+			if m.Op == 0 && !d.Inflating() {
 				break
+			}
+			if m.Op == 0 {
+				continue
 			}
 			got.add(m)
 		}
@@ -84,11 +97,12 @@ func decode(t testing.TB, d *Decoder, input []byte, cut func() int) outcome {
 
 func byBytes() int { return 1 }
 
-// everyCut decodes input whole, byte by byte and at random splits, and returns the one outcome all must have.
+// everyCut decodes input whole, byte by byte, at random splits and inflated in slices, and returns the one outcome all must have.
 func everyCut(t testing.TB, d Decoder, input []byte) outcome {
 	t.Helper()
-	run := func(name string, cut func() int) (outcome, bool) {
+	run := func(name string, slice int, cut func() int) (outcome, bool) {
 		c := d
+		c.Slice = slice
 		got := decode(t, &c, input, cut)
 		idle := c.Idle()
 		c.Release()
@@ -97,10 +111,10 @@ func everyCut(t testing.TB, d Decoder, input []byte) outcome {
 		}
 		return got, idle
 	}
-	want, wantIdle := run("whole", func() int { return len(input) })
-	check := func(name string, cut func() int) {
+	want, wantIdle := run("whole", 0, func() int { return len(input) })
+	check := func(name string, slice int, cut func() int) {
 		t.Helper()
-		got, idle := run(name, cut)
+		got, idle := run(name, slice, cut)
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
 			t.Errorf("%s differs from whole (-whole +%s):\n%.2000s", name, name, diff)
 		}
@@ -108,11 +122,15 @@ func everyCut(t testing.TB, d Decoder, input []byte) outcome {
 			t.Errorf("%s: idle %t, whole %t", name, idle, wantIdle)
 		}
 	}
-	check("byte by byte", byBytes)
+	check("byte by byte", 0, byBytes)
+	if d.Deflate {
+		check("in the smallest slices", 1, func() int { return len(input) })
+	}
 	for seed := range uint64(8) {
 		rng := rand.New(rand.NewPCG(seed, uint64(len(input))))
 		spread := 1 + rng.IntN(max(2, len(input)/2))
-		check(fmt.Sprintf("seed %d", seed), func() int { return 1 + rng.IntN(spread) })
+		slice := int(seed%2) * (1 + rng.IntN(3000))
+		check(fmt.Sprintf("seed %d, slices of %d", seed, slice), slice, func() int { return 1 + rng.IntN(spread) })
 	}
 	return want
 }
@@ -509,8 +527,8 @@ func TestAssemblyStaysBelowTwiceTheLimit(t *testing.T) {
 }
 
 func TestDecoderIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Decoder{}); size > 112 {
-		t.Errorf("a Decoder has %d bytes, want at most 112", size)
+	if size := unsafe.Sizeof(Decoder{}); size > 128 {
+		t.Errorf("a Decoder has %d bytes, want at most 128", size)
 	}
 }
 

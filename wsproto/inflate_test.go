@@ -32,6 +32,16 @@ func deflateStd(t testing.TB, level int, payload []byte) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte(deflateTail))
 }
 
+// inflateAll has f inflate payload in one go.
+func inflateAll(f *inflater, payload []byte, limit int) Violation {
+	f.start(payload, limit)
+	whole, v := f.run(math.MaxInt, nil)
+	if whole != (v == 0) {
+		panic("wsproto: stopped before the end")
+	}
+	return v
+}
+
 var levels = []int{flate.NoCompression, flate.HuffmanOnly, flate.BestSpeed, flate.DefaultCompression, flate.BestCompression}
 
 // compressed marks frame as the first of a compressed message.
@@ -196,7 +206,7 @@ func TestZ01_BombStopsAtTheLimit(t *testing.T) {
 			t.Errorf("limit %d: error %v, %d bytes allocated", limit, err, cost)
 		}
 		f := inflaters.New().(*inflater)
-		if v := f.inflate(bomb, limit, nil); v != ErrTooBig || len(f.out) != limit+1 {
+		if v := inflateAll(f, bomb, limit); v != ErrTooBig || len(f.out) <= limit || len(f.out) > limit+1 {
 			t.Errorf("limit %d: %v after %d bytes of output", limit, v, len(f.out))
 		}
 		if f.source.at > 1+limit/500+1<<10 {
@@ -309,15 +319,91 @@ func TestZ14_InflaterIsAsNewAfterAnError(t *testing.T) {
 		"bad header":  fromHex("fc ff ff ff ff ff ff ff ff ff ff ff ff ff"),
 		"stored half": fromHex("00 ff 00 00 ff 48 65 6c 6c 6f"),
 	} {
-		if v := f.inflate([]byte(bad), 100_000, nil); v == 0 {
+		if v := inflateAll(f, []byte(bad), 100_000); v == 0 {
 			t.Errorf("%s: no violation", name)
 		}
 		// A distance that reaches before the start would show what another client sent.
-		if v := f.inflate([]byte(fromHex("02 02 00 00")), 100_000, nil); v != ErrInvalidDeflate || len(f.out) != 0 {
+		if v := inflateAll(f, []byte(fromHex("02 02 00 00")), 100_000); v != ErrInvalidDeflate || len(f.out) != 0 {
 			t.Errorf("after %s: reference to the message before: %v, %q", name, v, f.out)
 		}
-		if v := f.inflate(good, 100_000, nil); v != 0 || !bytes.Equal(f.out, jsonOf(20_000)) {
+		if v := inflateAll(f, good, 100_000); v != 0 || !bytes.Equal(f.out, jsonOf(20_000)) {
 			t.Errorf("after %s: %v, %d bytes", name, v, len(f.out))
+		}
+	}
+}
+
+// Blocks that hold nothing cost time, too: a slice ends after so many bytes of them.
+func TestSliceBoundsBlocksOfNothing(t *testing.T) {
+	const size, work = 1 << 20, 10_000
+	// A block of dynamic codes, with a code for its end alone, and that end: see the header in TestZ14_NoCodesAreLeftFromTheMessageBefore.
+	codes := packBits(strings.Repeat("001 00000 00000 0111 000 000 100"+strings.Repeat(" 000", 14)+" 100 1 1111111 1 1101011 0 0 0", 8))
+	for name, c := range map[string]struct {
+		repeated string
+		most     int // bytes in a slice; those that are not read as bits count when they come out
+	}{
+		"codes and nothing":      {codes, work / byteWork},
+		"final blocks":           {"\x03\x00", work / byteWork},
+		"empty stored blocks":    {"\x00" + deflateTail, 5 * work / byteWork},
+		"one byte a final block": {packBits("110 01110000 0000000"), work / byteWork},
+	} {
+		f := inflaters.New().(*inflater)
+		f.start([]byte(strings.Repeat(c.repeated, size/len(c.repeated))+"\x00"), size)
+		count := 0
+		for whole := false; !whole; count++ {
+			at := f.source.at
+			var v Violation
+			if whole, v = f.run(work, nil); v != 0 || f.source.at-at > c.most+len(deflateTail) {
+				t.Fatalf("%s: %v, a slice took %d bytes, more than %d", name, v, f.source.at-at, c.most)
+			}
+		}
+		if f.source.at < len(f.source.payload) || count < size/(c.most+4) {
+			t.Errorf("%s: ended at %d of %d after %d slices", name, f.source.at, len(f.source.payload), count)
+		}
+		f.end()
+	}
+}
+
+// Encoders do for want of a better way what the others do not: flush at each byte, or take the fixed codes for what they are longest for.
+func TestPoorlyDeflatedDataIsInflated(t *testing.T) {
+	const size = 1 << 20
+	noise := make([]byte, size)
+	rng := rand.NewChaCha8([32]byte{})
+	_, _ = rng.Read(noise)
+	var flushed bytes.Buffer
+	w, err := flate.NewWriter(&flushed, flate.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range noise[:size/8] {
+		if _, err := w.Write(noise[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var fixed strings.Builder
+	fixed.WriteString("010")
+	var long []byte
+	for _, b := range noise[:size/8] {
+		long = append(long, 144+b%112)
+		fmt.Fprintf(&fixed, "%09b", 0b110010000+int(b)%112)
+	}
+	type input struct {
+		payload []byte
+		want    []byte
+	}
+	inputs := map[string]input{
+		"flushed at each byte": {bytes.TrimSuffix(flushed.Bytes(), []byte(deflateTail)), noise[:size/8]},
+		"fixed codes":          {[]byte(packBits(fixed.String() + "0000000 000")), long},
+	}
+	for _, level := range levels {
+		inputs[fmt.Sprint("level ", level)] = input{deflateStd(t, level, noise), noise}
+	}
+	for name, in := range inputs {
+		f := inflaters.New().(*inflater)
+		if v := inflateAll(f, in.payload, size); v != 0 || !bytes.Equal(f.out, in.want) {
+			t.Errorf("%s: %v after %d of %d bytes, of which came %d", name, v, f.source.at, len(in.payload), len(f.out))
 		}
 	}
 }
@@ -341,11 +427,11 @@ func TestZ14_NoCodesAreLeftFromTheMessageBefore(t *testing.T) {
 	f := inflaters.New().(*inflater)
 	for _, before := range [][]byte{jsonOf(50_000), bytes.Repeat([]byte("secret"), 1000)} {
 		for _, level := range levels {
-			if v := f.inflate(deflateStd(t, level, before), 100_000, nil); v != 0 {
+			if v := inflateAll(f, deflateStd(t, level, before), 100_000); v != 0 {
 				t.Fatal(v)
 			}
 			for _, codes := range []string{"\x00\x00\x00\x00", "\x5A\xA5\x5A\xA5\x5A\xA5", "\xFF\xFF\xFF\xFF"} {
-				if v := f.inflate([]byte(empty+codes), 100_000, nil); v != ErrInvalidDeflate || len(f.out) != 0 {
+				if v := inflateAll(f, []byte(empty+codes), 100_000); v != ErrInvalidDeflate || len(f.out) != 0 {
 					t.Errorf("level %d: %v, decoded %q", level, v, f.out)
 				}
 			}
@@ -415,6 +501,23 @@ func TestReleaseInsideACompressedMessage(t *testing.T) {
 	}
 }
 
+func TestReleaseWhileInflating(t *testing.T) {
+	want := jsonOf(50_000)
+	d := deflateDecoder(60_000)
+	d.Slice = 20_000
+	src := compressed(text(string(deflateStd(t, flate.BestSpeed, want))))
+	m, n, err := d.Next(src)
+	if m.Op != 0 || n != len(src) || err != nil || !d.Inflating() || !d.Partial() || d.Held() < len(src)-maxHeader {
+		t.Fatalf("message %d, took %d, error %v, inflating %t, held %d", m.Op, n, err, d.Inflating(), d.Held())
+	}
+	if d.Release(); d.Inflating() || !d.Idle() || d.Held() != 0 || d.Slice != 20_000 {
+		t.Errorf("after Release: %+v", d)
+	}
+	if m, _, err := d.Next(text("new")); string(m.Payload) != "new" || err != nil {
+		t.Errorf("got %q, %v", m.Payload, err)
+	}
+}
+
 // A limit that is meant as none must not be allocated.
 func TestHugeLimitIsNotAllocated(t *testing.T) {
 	input := compressed(frame(OpBinary, true, string(deflatedZeros(t, 20))))
@@ -476,8 +579,9 @@ func modelInflate(payload []byte, limit int) (out []byte, valid bool) {
 		out = append(out, part...)
 		rest := in.Len() - len(deflateTail) - len(end)
 		switch {
-		case len(out) > limit:
-			return out, true
+		case len(out) > limit: // But not if that is what the tail was taken for.
+			alone, _ := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(payload)), int64(limit+1)))
+			return out, len(out)-len(part)+len(alone) > limit
 		case err != nil:
 			return out, false
 		case rest == 0:

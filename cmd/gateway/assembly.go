@@ -22,6 +22,13 @@ func (a *assembly) hold(c *conn, n int) {
 	}
 }
 
+// release gives back what all of them hold, when the loop has ended.
+func (a *assembly) release() {
+	for c := range a.conns {
+		c.dropInput()
+	}
+}
+
 // largest is the connection that holds most, of several the one with the lowest token: a map's order is another each time, and the same
 // input is to have the same outcome. There is one: their sum is beyond the limit.
 func (a *assembly) largest() (most *conn) {

@@ -28,7 +28,7 @@ type Config struct {
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
-	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, two messages at least. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages at least. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
@@ -66,6 +66,8 @@ type Config struct {
 	OverTime time.Duration `kong:"-"`
 	// CostlyTurn is how long a client's turn may take before its next one has to stand in line, see conn.read. It is no flag either.
 	CostlyTurn time.Duration `kong:"-"`
+	// InflaterSize is what a message that is being inflated counts for in --assembly-memory, beside its bytes.
+	InflaterSize Size `kong:"-"`
 
 	memory   memorySource
 	hasRates bool // of one connection
@@ -98,6 +100,9 @@ func (c *Config) prepare() error {
 	}
 	if c.CostlyTurn == 0 {
 		c.CostlyTurn = costlyTurn
+	}
+	if c.InflaterSize == 0 {
+		c.InflaterSize = inflaterSize
 	}
 	if c.memory.read == nil {
 		c.memory = runtimeMemory()
@@ -185,8 +190,11 @@ func (c *Config) prepare() error {
 	return errors.Join(problems...)
 }
 
-// assemblyShare is what one loop may hold of unfinished messages.
-func (c *Config) assemblyShare() int { return int(max(c.AssemblyMemory/Size(c.Loops), 2*c.MaxMessage)) }
+// assemblyShare is what one loop may hold of unfinished messages. One is always within it, that is whole and inflated but for its end, with
+// what was read behind it.
+func (c *Config) assemblyShare() int {
+	return int(max(c.AssemblyMemory/Size(c.Loops), 3*c.MaxMessage+c.InflaterSize))
+}
 
 func (c *Config) limits() hub.Limits {
 	return hub.Limits{

@@ -60,7 +60,7 @@ type conn struct {
 type inbound struct {
 	head    []byte // an incomplete request head
 	scanned int    // how much of head has been searched for its end
-	stash   []byte // frames read but not decoded, because the room was full or a rate exceeded; a read buffer of them at most
+	stash   []byte // frames read but not decoded, because the room was full, a rate exceeded or a turn over; a read buffer of them at most
 	decoder wsproto.Decoder
 	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
 	began   time.Duration // when the first byte of the message under way came; zero: there is none
@@ -159,21 +159,20 @@ func (c *conn) consume(p []byte) bool {
 }
 
 // decode turns bytes into messages until p is used up, the room is full, the client is over a rate, or what was inflated spends the
-// turn's budget.
+// turn's budget, be it a slice of one message.
 func (c *conn) decode(p []byte) bool {
 	d := c.decoder()
 	for {
 		if c.w.inflated >= c.w.cfg.ReadBudget {
-			c.keep(d, p)
-			c.w.loop.Requeue(c.token, reactor.Readable)
-			return false
+			return c.decodeLater(d, p)
 		}
 		if len(p) > 0 && c.mustPause() {
 			c.keep(d, p)
 			return false
 		}
-		frames := d.Frames()
+		frames, inflated := d.Frames(), d.Inflated()
 		msg, n, err := d.Next(p)
+		c.w.inflated += int(d.Inflated() - inflated)
 		if err != nil {
 			d.Release()
 			c.violated(err)
@@ -182,6 +181,9 @@ func (c *conn) decode(p []byte) bool {
 		if !c.chargeFrames(int(d.Frames()-frames), msg.Op) {
 			d.Release()
 			return false
+		}
+		if d.Inflating() {
+			return c.decodeLater(d, p[n:])
 		}
 		if msg.Op == 0 {
 			c.keep(d, nil)
@@ -192,7 +194,6 @@ func (c *conn) decode(p []byte) bool {
 		}
 		p = p[n:]
 		if msg.Compressed {
-			c.w.inflated += len(msg.Payload)
 			if !c.mayInflate(len(msg.Payload)) {
 				d.Release()
 				c.close(closedInflation)
@@ -205,6 +206,17 @@ func (c *conn) decode(p []byte) bool {
 		}
 	}
 }
+
+// decodeLater ends the turn; the next one begins with rest. It returns that the connection is not to be read on.
+func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
+	c.keep(d, rest)
+	c.heard = c.w.loop.Now() // We do not listen meanwhile.
+	c.w.loop.Requeue(c.token, reactor.Readable)
+	return false
+}
+
+// isInflating reports whether a message is whole and inflated in slices.
+func (c *conn) isInflating() bool { return c.in != nil && c.in.decoder.Inflating() }
 
 // decoder is the connection's own if it holds a part of a message, and the worker's otherwise.
 func (c *conn) decoder() *wsproto.Decoder {
@@ -233,7 +245,19 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
 	}
-	c.w.assembly.hold(c, c.in.decoder.Held()+len(c.in.stash))
+	c.w.assembly.hold(c, c.in.size(c.w.cfg))
+}
+
+// inflaterSize is a window, code tables and the stack that they are used on.
+const inflaterSize = 64 << 10
+
+// size is what it takes, in bytes.
+func (in *inbound) size(cfg *Config) int {
+	n := in.decoder.Held() + len(in.stash)
+	if in.decoder.Inflating() {
+		n += int(cfg.InflaterSize)
+	}
+	return n
 }
 
 // dropInput forgets what was read and could not be finished with.
@@ -267,9 +291,9 @@ func (c *conn) handle(m wsproto.Message) bool {
 }
 
 // mustPause reports whether the connection has to wait, for its room or because of a rate, before it is read on. It is asked
-// before each message, so a sender overshoots by one at most.
+// before each message, so a sender overshoots by one at most. A message that is being inflated is past that.
 func (c *conn) mustPause() bool {
-	if c.state != open || !c.isThrottled() && !c.awaitsRoom() {
+	if c.state != open || c.isInflating() || !c.isThrottled() && !c.awaitsRoom() {
 		return false
 	}
 	c.stopReading()
@@ -314,9 +338,9 @@ func (c *conn) readOn() {
 	c.w.loop.Requeue(c.token, reactor.Readable)
 }
 
-// unstash decodes what was read before reading was stopped, and reports whether to read on.
+// unstash goes on with what was read before reading was stopped, and reports whether to read on.
 func (c *conn) unstash() bool {
-	if c.state != open || c.in == nil || len(c.in.stash) == 0 {
+	if c.state != open || c.in == nil || len(c.in.stash) == 0 && !c.isInflating() {
 		return true
 	}
 	stash := c.in.stash // Decoded where it lies; what is left becomes a new one.
@@ -415,9 +439,9 @@ func (c *conn) setTimer() {
 	c.w.loop.SetTimer(c.token, max(due-now, 1))
 }
 
-// dueBy is when the message under way has to be finished, for ever if there is none or we do not read on.
+// dueBy is when the message under way has to be finished, for ever if there is none or it is we who do not read on, or inflate it.
 func (in *inbound) dueBy(timeout time.Duration) time.Duration {
-	if in.began == 0 || in.stopped != 0 {
+	if in.began == 0 || in.stopped != 0 || in.decoder.Inflating() {
 		return math.MaxInt64
 	}
 	return in.began + timeout

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"sluice/hub"
 	"sluice/internal/browsertest"
+	"sluice/wsproto"
 )
 
 const offerDeflate = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
@@ -337,6 +339,41 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 	}
 	c.Close()
 	expectClosed(t, s, closedInflation, 1)
+}
+
+// A message that takes many turns to be inflated keeps its place before what came behind it, and the clock for messages that come in pieces
+// does not run against its sender.
+func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
+	cfg := testConfig()
+	cfg.ReadBudget = 100
+	s, addr := startGateway(t, cfg)
+	c := joinDeflated(t, addr, "/ws/r")
+	want := strings.Repeat("κόσμε ", 20_000)
+	cut := deflated(want)
+	c.send(frameBytes(maskedDeflated(ws.OpText, []byte(cut)), maskedText("behind it"), deflatedParts([]byte(cut), 7), maskedText("the end")))
+	for _, want := range []string{want, "behind it", want, "the end"} {
+		if got := inflated(t, c.frame()); got != want {
+			t.Fatalf("got %d bytes, %.20q, want %d, %.20q", len(got), got, len(want), want)
+		}
+	}
+	c.Close()
+	expectClosed(t, s, closedGone, 1)
+	s.each(t, func(c *conn) { t.Errorf("connection %d is left", c.fd) })
+
+	in := inbound{began: 1, decoder: wsproto.Decoder{Limit: 1000, Deflate: true, Slice: 1}}
+	defer in.decoder.Release()
+	whole := maskedDeflated(ws.OpText, []byte(deflated(strings.Repeat("x", 1000))))
+	for at := range whole {
+		if due := in.dueBy(time.Second); due != time.Second+1 {
+			t.Fatalf("due at %v before its last byte came", due)
+		}
+		if _, _, err := in.decoder.Next(whole[at : at+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if due := in.dueBy(time.Second); !in.decoder.Inflating() || due != math.MaxInt64 {
+		t.Errorf("due at %v while it is inflated (%t)", due, in.decoder.Inflating())
+	}
 }
 
 // Nobody keeps a window: a client that asks for context takeover costs what any other does.

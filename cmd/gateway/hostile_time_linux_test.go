@@ -162,8 +162,6 @@ func crowdOf(name string, size int, act func(*rawClient)) play {
 	}}
 }
 
-const blocksWithCodes = "blocks_of_nothing_with_codes"
-
 // costlyInputs take more work than most of those in hostileInputs: nothing in them is wrong.
 func costlyInputs(most int) []hostileInput {
 	zeros := maskedDeflated(ws.OpBinary, deflated(string(make([]byte, most))))
@@ -181,40 +179,13 @@ func costlyInputs(most int) []hostileInput {
 		{"largest_messages_of_zeros", true, true, bytes.Repeat(zeros, 30)},
 		{"messages_to_inflate_and_deflate", true, true, bytes.Repeat(maskedDeflated(ws.OpText, deflated(json.String())), 30)},
 		{"blocks_of_nothing_stored", true, true, maskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, most/5-1), 0))},
-		{blocksWithCodes, true, true, maskedDeflated(ws.OpBinary, emptyBlocks(most-100))},
+		{"blocks_of_nothing_with_codes", true, true, maskedDeflated(ws.OpBinary, emptyBlocks(most))},
+		{"final_blocks_of_nothing", true, true, maskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{3, 0}, most/2-1), 0))},
+		{"blocks_with_the_costliest_codes", true, true, maskedDeflated(ws.OpBinary, costlyBlocks(most))},
+		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(maskedDeflated(ws.OpBinary, costlyBlocks(120)), most/120)},
 		{"largest_head", false, false, upgradeHead("/ws/head", "X: "+strings.Repeat("h", 7900))},
 		{"most_headers", false, false, upgradeHead("/ws/headers", strings.Split(strings.Repeat("A: b\r\n", 50)+"A: b", "\r\n")...)},
 	}
-}
-
-// emptyBlocks are as many deflate blocks as fit in size bytes that each declare codes of their own (RFC 1951 §3.2.7) and then end.
-func emptyBlocks(size int) (p []byte) {
-	n := 0
-	put := func(value uint, bits int) {
-		for i := range bits {
-			if n%8 == 0 {
-				p = append(p, 0)
-			}
-			p[len(p)-1] |= byte(value>>i&1) << (n % 8)
-			n++
-		}
-	}
-	for len(p) < size {
-		put(0b100, 3) // not the last one; dynamic codes
-		put(0, 10)    // 257 codes for literals, one for distances
-		put(18-4, 4)  // lengths of code lengths, in an order of their own: one bit for 18, which repeats zero, and one for 1
-		for i := range 18 {
-			put(map[int]uint{2: 1, 17: 1}[i], 3)
-		}
-		put(1, 1)
-		put(138-11, 7)
-		put(1, 1)
-		put(118-11, 7) // 256 literals that do not occur,
-		put(0, 2)      // the end, one distance,
-		put(0, 1)      // and the end.
-	}
-	put(0, 3) // an empty stored block begins, whose lengths the message leaves out
-	return p
 }
 
 // costlyPlays are those of costlyInputs, and crowds that do the same at once.
@@ -251,11 +222,6 @@ func costlyPlays(most int) (all []play) {
 	)
 }
 
-// knownToTakeLonger are plays that a tick is known to be longer for, with the reason.
-var knownToTakeLonger = map[string]string{
-	blocksWithCodes: "a message is inflated in one go, and blocks that declare codes and hold nothing cost some 2 µs for each 19 bytes",
-}
-
 // While hostile clients send whatever they like, all at once, to the only loop, a message between two others is not delayed by more
 // than 20 ms of the loop's time: of the work that it does from the moment when the message is sent to that in which it is delivered.
 // No tick is longer than that either, which is what a message would wait for that came at its beginning.
@@ -271,12 +237,7 @@ func TestNoInputDelaysAnothersMessage(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			delay, tick, said := p.perform(t)
 			t.Logf("%d messages, longest delay %v of loop time, longest tick %v", said, delay, tick)
-			switch reason, isKnown := knownToTakeLonger[p.name]; {
-			case isKnown && max(delay, tick) > bound:
-				t.Skipf("more than %v, as is known: %s", bound, reason)
-			case isKnown && !raceEnabled:
-				t.Errorf("not more than %v: it need not be excused any longer", bound)
-			case max(delay, tick) > bound:
+			if max(delay, tick) > bound {
 				t.Errorf("more than %v", bound)
 			}
 		})

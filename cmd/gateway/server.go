@@ -122,6 +122,7 @@ func (s *Server) Start() {
 			if err := w.loop.Run(); err != nil {
 				s.failed <- err
 			}
+			w.assembly.release() // Inflating ends with the goroutine that it began on.
 		})
 	}
 	s.loops.Go(func() {

@@ -22,7 +22,7 @@ type connView struct {
 	isKnown  bool // its reason has been judged
 
 	held     int   // bytes of its unfinished input …
-	hadStash bool  // … of which some wait to be decoded
+	hadStash bool  // … of which some wait to be decoded, or inflated
 	pin      *byte // the end of the dropped frame that it is in
 }
 
@@ -56,10 +56,25 @@ func (w *world) inspect(l *simLoop) {
 // does, so they are counted again before they are believed.
 func (w *world) newGoroutines() (n int) {
 	for range 1000 {
-		if n = runtime.NumGoroutine() - w.goroutines; n <= 0 {
+		if n = runtime.NumGoroutine() - w.goroutines; n > 0 {
+			n -= w.inflating() // Each may have a coroutine.
+		}
+		if n <= 0 {
 			return 0
 		}
 		time.Sleep(time.Millisecond)
+	}
+	return n
+}
+
+// inflating is how many connections are in the midst of inflating a message.
+func (w *world) inflating() (n int) {
+	for _, l := range w.loops {
+		for _, source := range l.w.loop.Sources {
+			if c, ok := source.(*conn); ok && c.isInflating() {
+				n++
+			}
+		}
 	}
 	return n
 }

@@ -42,7 +42,7 @@ func (p *plan) drawLimits(r *rand.Rand) {
 		p.backlog = max(p.backlog, 2*p.message)
 		l.over /= 4
 	}
-	if isIn() { // A loop has room for two messages at least, so it takes many connections, or small messages, to exceed it.
+	if isIn() { // A loop has room for three messages at least, so it takes many connections, or small messages, to exceed it.
 		if p.loops = 1; r.IntN(2) == 0 {
 			p.message = min(p.message, 64+r.IntN(200))
 		} else {
@@ -65,6 +65,7 @@ const simHeaderMax = 10
 func (l *simLimits) set(cfg *Config) {
 	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.rates[simFrames], l.rates[simPings], l.rates[simMessages], Size(l.rates[simBytes])
 	cfg.OverTime = l.over
+	cfg.InflaterSize = 1
 	if l.isCostly {
 		cfg.CostlyTurn = -1
 	}
@@ -111,7 +112,7 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	c, waiting := v.c, 0
 	if c.in != nil {
 		waiting = len(c.in.stash)
-		if holds := c.in.decoder.Held() + waiting; holds != c.in.held {
+		if holds := c.in.size(w.server.cfg); holds != c.in.held {
 			w.fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.held)
 		}
 	}
@@ -163,7 +164,8 @@ func (w *world) isOver(l *simLoop, c *simClient, what simRate) bool {
 }
 
 // inputMax is what a connection may hold of unfinished input: a message, a control frame, and one read that waits to be decoded.
-func (w *world) inputMax() int { return w.plan.message + 125 + w.plan.read }
+// An inflater counts for one byte.
+func (w *world) inputMax() int { return w.plan.message + 125 + w.plan.read + 1 }
 
 // mostHeld is the most that a connection may have held of unfinished input since its loop's last tick.
 func (w *world) mostHeld(v *connView) int {
@@ -192,7 +194,7 @@ func (v *connView) hasMoved(l *simLoop) bool {
 func (v *connView) remember(w *world) {
 	v.held, v.hadStash = 0, false
 	if in := v.c.in; in != nil {
-		v.held, v.hadStash = in.held, len(in.stash) > 0
+		v.held, v.hadStash = in.held, len(in.stash) > 0 || in.decoder.Inflating()
 	}
 	if v.client != nil {
 		v.client.intake.looked()

@@ -31,7 +31,7 @@ type worker struct {
 	ping    []byte
 	drain   *drain // set when the gateway stops
 
-	inflated       int    // bytes, in the present turn of a connection
+	inflated       int    // work of inflating in the present turn of a connection, in bytes
 	deflated       []byte // … these two, if it is deflated
 	deflatedHeader []byte
 	assembly       assembly
@@ -60,7 +60,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 }
 
 func (w *worker) newDecoder() wsproto.Decoder {
-	return wsproto.Decoder{Limit: int(w.cfg.MaxMessage), Fragments: w.cfg.MaxFragments}
+	return wsproto.Decoder{Limit: int(w.cfg.MaxMessage), Fragments: w.cfg.MaxFragments, Slice: w.cfg.ReadBudget}
 }
 
 // jitter is a random part of the ping interval.
