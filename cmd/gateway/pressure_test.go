@@ -160,7 +160,9 @@ func TestRuntimeMemoryIsWhatLives(t *testing.T) {
 	const size = 64 << 20
 	source := runtimeMemory()
 	at := func() liveMemory {
-		runtime.GC()
+		for range 3 { // What rests in a pool survives one, and what earlier tests left may have finalizers.
+			runtime.GC()
+		}
 		return source.read()
 	}
 	before := at()
@@ -169,7 +171,7 @@ func TestRuntimeMemoryIsWhatLives(t *testing.T) {
 	}
 	held := make([]byte, size)
 	with := at()
-	if grew := with.bytes - before.bytes; grew < size-1<<20 || grew > size+8<<20 || with.cycles <= before.cycles {
+	if grew := with.bytes - before.bytes; grew < size-8<<20 || grew > size+8<<20 || with.cycles <= before.cycles {
 		t.Errorf("%d bytes more count as %d, after %d collections more", size, grew, with.cycles-before.cycles)
 	}
 	runtime.KeepAlive(held)
