@@ -46,6 +46,13 @@ func (k *backlog) largest() (*Room, bool) {
 	return k.rooms[0], true
 }
 
+// spare is how many bytes all rooms together may retain beside what they do.
+func (k *backlog) spare() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.limit - k.total
+}
+
 // Retained is how many bytes all rooms retain for members that have fallen behind, each room's newest segment left out.
 func (h *Hub) Retained() int64 {
 	h.backlog.mu.Lock()
@@ -90,8 +97,11 @@ func (r *Room) trim() {
 	for _, b := range r.branches {
 		b.answered = max(b.answered, b.track.oldest.Load().base) // Nobody stands before it.
 	}
-	r.noteHeld()
 	r.hub.backlog.set(r, r.log.spendable())
+	if r.hub.backlog.spare() >= r.log.backlog-r.log.held { // What had it drop before its own limit is over.
+		r.brim.Store(r.log.backlog)
+	}
+	r.noteHeld()
 }
 
 // fit drops from the largest rooms until all together retain no more than they may.

@@ -136,3 +136,27 @@ func TestRefusedRoomsAreThoseThatDoNotExist(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A room that had to drop more than its own limit asks for counts what is behind against all it may hold again, once it may: lean as it
+// is, it would not hold so much by itself.
+func TestLeanRoomMayHoldAllOfItsBacklogAgain(t *testing.T) {
+	f := newFixture(t, limits(256<<10, 64<<10))
+	f.policy = Skip
+	publisher := f.join(0, "r")
+	f.hub.KeepLean(true)
+	slow := f.join(1, "r")
+	slow.room = 10
+	f.grow(publisher, 400)
+	f.hub.Tighten(0)
+	f.flush()
+	r, _ := f.hub.Room("r")
+	if n := r.brim.Load(); n >= r.log.backlog {
+		t.Fatalf("it may hold %d bytes with no memory", n)
+	}
+	f.hub.Tighten(1 << 40)
+	slow.Leave()
+	f.grow(publisher, 5000)
+	if n := r.brim.Load(); n != r.log.backlog {
+		t.Errorf("it may hold %d bytes again, want %d", n, r.log.backlog)
+	}
+}

@@ -238,7 +238,8 @@ func (r *Room) branchOf(f *Fanout, t *track) *branch {
 func (r *Room) report(b *branch, done *round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.swept, b.answered, b.crowd, b.late = done.swept, done.oldest.base, done.crowd, done.late
+	b.swept, b.crowd, b.late = done.swept, done.crowd, done.late
+	b.answered = max(b.answered, done.oldest.base) // More may have been trimmed meanwhile.
 	b.lowest = done.lowest
 	if r.hub.isLean.Load() {
 		r.trim()

@@ -15,8 +15,8 @@ const (
 	wheelSlots = 2048 // 41 s a turn: longer than the ping interval
 	// timersPerTick bounds the timer phase, so that thousands of timeouts due at once do not hold up the others' events.
 	timersPerTick = 1024
-	// visitsTime bounds the phase of those who asked for another turn, all together, for the same reason: they are the ones who have
-	// most to do.
+	// visitsTime bounds how long those who asked for another turn have in a tick, all of a line together, for the same reason: they
+	// are the ones who have most to do.
 	visitsTime = time.Millisecond
 	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole process (SIGSTOP, a
 	// suspended machine): the loop's clock then leaves it out, and nobody is timed out for what we did not hear.
@@ -50,8 +50,8 @@ type Loop struct {
 
 	sources  *Slab[entry]
 	events   []Event
-	requeued []Token // visited next tick, although the kernel will not say so
-	visiting []Token
+	requeued line // visited in a later tick, although the kernel will not say so
+	deferred line // likewise, behind those
 	closing  []Token
 	wheel    *Wheel
 	expired  []Token
@@ -141,7 +141,8 @@ func (l *Loop) Tick() error {
 	}
 	l.stats.Ticks++
 	l.dispatch()
-	l.visitRequeued()
+	l.visitLine(&l.requeued)
+	l.visitLine(&l.deferred)
 	l.runMailbox()
 	l.runTimers()
 	l.runHooks()
@@ -169,7 +170,7 @@ func (l *Loop) wait() error {
 
 // timeout is how long the next wait may last: zero with work left, negative without bound.
 func (l *Loop) timeout() time.Duration {
-	if len(l.requeued) > 0 || len(l.expired) > 0 {
+	if len(l.requeued.waiting) > 0 || len(l.deferred.waiting) > 0 || len(l.expired) > 0 {
 		return 0
 	}
 	timeout := l.hooksMax
@@ -216,22 +217,28 @@ func (l *Loop) deliver(ev Event) {
 	e.source.OnEvent(l, ev)
 }
 
-// visitRequeued visits those whose budget ended before the kernel said EAGAIN, as many as there may be events in a tick and as there
+// A line is of those who asked for another turn, the first of them in front.
+type line struct {
+	waiting  []Token
+	visiting []Token // kept for its array
+}
+
+// visitLine visits those whose budget ended before the kernel said EAGAIN, as many as there may be events in a tick and as there
 // is time for, one at least. Who asks again is visited in a later tick, after the others' events and behind who stands in line.
-func (l *Loop) visitRequeued() {
-	n := min(len(l.requeued), cap(l.events))
+func (l *Loop) visitLine(q *line) {
+	n := min(len(q.waiting), cap(l.events))
 	if n == 0 {
 		return
 	}
-	l.visiting = append(l.visiting[:0], l.requeued[:n]...)
-	l.requeued = append(l.requeued[:0], l.requeued[n:]...)
+	q.visiting = append(q.visiting[:0], q.waiting[:n]...)
+	q.waiting = append(q.waiting[:0], q.waiting[n:]...)
 	until := l.kernel.Now() + visitsTime
-	for i, t := range l.visiting {
+	for i, t := range q.visiting {
 		l.visit(t)
 		if i+1 < n && l.kernel.Now() >= until {
-			line := append(l.visiting, l.requeued...)
-			line = line[:copy(line, line[i+1:])]
-			l.visiting, l.requeued = l.requeued, line // Who was not visited stays in front.
+			left := append(q.visiting, q.waiting...)
+			left = left[:copy(left, left[i+1:])]
+			q.visiting, q.waiting = q.waiting, left // Who was not visited stays in front.
 			return
 		}
 	}
@@ -337,13 +344,19 @@ func (l *Loop) Rearm(t Token, in Interest) error {
 
 // Requeue puts t in line to be visited in a later tick as though the kernel had reported in: its budget ended before EAGAIN, so no new
 // edge will come. Who stands in line is not told of new bytes before its turn.
-func (l *Loop) Requeue(t Token, in Interest) {
+func (l *Loop) Requeue(t Token, in Interest) { l.queue(&l.requeued, t, in) }
+
+// Defer is Requeue for those whose turns take long: in a line of their own, so that they wait for each other and nobody else for them.
+func (l *Loop) Defer(t Token, in Interest) { l.queue(&l.deferred, t, in) }
+
+// queue puts t in line, unless it stands in one already.
+func (l *Loop) queue(q *line, t Token, in Interest) {
 	e, ok := l.live(t)
 	if !ok {
 		return
 	}
 	if e.again == 0 {
-		l.requeued = append(l.requeued, t)
+		q.waiting = append(q.waiting, t)
 	}
 	if in&Readable != 0 {
 		e.again |= readyRead

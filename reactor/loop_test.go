@@ -273,6 +273,31 @@ func TestVisitsEndWhenTheirTimeIsOver(t *testing.T) {
 	}
 }
 
+// Who is deferred waits for the others who are, and nobody else does: each line has its own time.
+func TestDeferredSourcesHoldUpNobodyElse(t *testing.T) {
+	l, k := newLoop(t, Options{})
+	var order []string
+	for _, name := range []string{"slow 1", "slow 2", "slow 3"} {
+		l.Defer(quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
+			order = append(order, name)
+			k.Advance(2 * visitsTime)
+			l.Defer(ev.Token, Readable)
+		})), Readable)
+	}
+	quick := quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
+		order = append(order, "quick")
+		l.Requeue(ev.Token, Readable)
+	}))
+	l.Requeue(quick, Readable)
+	l.Defer(quick, Writable) // It keeps its place.
+	for range 4 {
+		step(t, l)
+	}
+	if want := []string{"quick", "slow 1", "quick", "slow 2", "quick", "slow 3", "quick", "slow 1"}; !slices.Equal(order, want) {
+		t.Errorf("%q, want %q", order, want)
+	}
+}
+
 func TestRequeuedSourceThatClosesIsNotVisited(t *testing.T) {
 	l, _ := newLoop(t, Options{})
 	var got seen

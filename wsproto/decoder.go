@@ -115,8 +115,8 @@ func (d *Decoder) Inflated() uint32 { return d.inflated }
 // Partial reports whether a message or a frame has begun and is not complete.
 func (d *Decoder) Partial() bool { return d.msgOp != 0 || d.inFrame || d.hdrLen != 0 }
 
-// Inflating reports whether a message has come whole and is inflated in slices. Then Next takes no bytes before the call that returns
-// that message: call it again, with the same bytes. How long this takes is up to the caller, not to the peer.
+// Inflating reports whether a message has come whole and is inflated in slices. Then Next takes no bytes before that message was
+// returned: call it again, with the same bytes. How long this takes is up to the caller, not to the peer.
 func (d *Decoder) Inflating() bool { return d.inflater != nil }
 
 // Idle reports whether the stream is between messages and the Decoder holds nothing: no partial header, frame, message

@@ -17,7 +17,7 @@ import (
 //
 // A message is inflated in slices of work. Between two of the library's Reads that is a matter of returning; but a Read hands out a
 // window of 32 KiB, and reads whatever it takes to fill that: a payload of blocks that declare codes, 30 µs for each 50 bytes, and
-// of which little comes or nothing. So a payload that is more than a slice of work to read is inflated in a coroutine, which
+// of which little comes or nothing. So a payload that is more to read than what is left of a slice is inflated in a coroutine, which
 // stops where it wants the next byte. It ends with the message.
 type inflater struct {
 	source deflateSource
@@ -74,7 +74,7 @@ func (f *inflater) run(work int, text *utf8Validator) (whole bool, v Violation) 
 	for s.work = work; s.work > 0; {
 		n, err, isPaused := f.read()
 		if isPaused {
-			break
+			return false, 0
 		}
 		part := f.out[len(f.out) : len(f.out)+n]
 		f.out = f.out[:len(f.out)+n]
@@ -95,7 +95,17 @@ func (f *inflater) run(work int, text *utf8Validator) (whole bool, v Violation) 
 			return true, 0
 		}
 	}
+	if f.resume == nil {
+		f.keepCounted()
+	}
 	return false, 0
+}
+
+// keepCounted has out be no larger than what is counted for a message that waits: what it was given may be what a larger one needed.
+func (f *inflater) keepCounted() {
+	if cap(f.out) > f.size {
+		f.out = append(make([]byte, 0, f.size), f.out...)
+	}
 }
 
 // read reads from the stream into what is free of out. It pauses when the slice is over; the next read then goes on.
@@ -106,6 +116,8 @@ func (f *inflater) read() (n int, err error, isPaused bool) {
 			n, err = f.stream.Read(f.into)
 			return n, err, false
 		}
+		f.keepCounted()
+		f.into = f.room()
 		f.resume, f.stop = iter.Pull(f.reads)
 	}
 	f.hasRead = false

@@ -269,7 +269,7 @@ func TestZ05_CorruptDataIsInvalid(t *testing.T) {
 	}
 }
 
-// What follows a final block is decided in inflate's comment: further blocks are read, and what is no block is an error.
+// What follows a final block is decided in run's comment: further blocks are read, and what is no block is an error.
 func TestZ05_BytesAfterAFinalBlock(t *testing.T) {
 	const final = "f3 48 cd c9 c9 07 00" // Hello
 	for rest, want := range map[string]string{
@@ -609,5 +609,30 @@ func BenchmarkNextCompressed(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What an earlier message had a pooled inflater grow to is not held, uncounted, by one that waits for its next turn.
+func TestWaitingInflaterHoldsWhatIsCounted(t *testing.T) {
+	f := inflaters.New().(*inflater)
+	if v := inflateAll(f, deflateStd(t, flate.BestSpeed, make([]byte, 1<<20)), 1<<20); v != 0 || cap(f.out) < 1<<20 {
+		t.Fatalf("%v, room for %d bytes", v, cap(f.out))
+	}
+	for name, payload := range map[string][]byte{
+		"long":  deflateStd(t, flate.NoCompression, jsonOf(100_000)),
+		"bomb":  deflateStd(t, flate.BestSpeed, make([]byte, 1<<19)),
+		"codes": []byte(strings.Repeat(packBits("110 01110000 0000000"), 20_000) + "\x00"),
+	} {
+		f.start(payload, 1<<20)
+		for whole := false; !whole; {
+			var v Violation
+			if whole, v = f.run(10_000, nil); v != 0 || !whole && cap(f.out) > f.size {
+				t.Fatalf("%s: %v, room for %d bytes, %d are counted", name, v, cap(f.out), f.size)
+			}
+		}
+		if f.stop != nil {
+			f.stop()
+			f.resume, f.stop = nil, nil
+		}
 	}
 }

@@ -64,8 +64,10 @@ type Config struct {
 	WriteBudget int `kong:"-"`
 	// OverTime is how long a client may go on being over a rate. It is no flag for the same reason.
 	OverTime time.Duration `kong:"-"`
-	// CostlyTurn is how long a client's turn may take before its next one has to stand in line, see conn.read. It is no flag either.
+	// CostlyTurn is how long a client's turn may take before its next one has to stand in line, and CostlyWork what there must have been
+	// to do in it, see conn.read. They are no flags either.
 	CostlyTurn time.Duration `kong:"-"`
+	CostlyWork int           `kong:"-"`
 	// InflaterSize is what a message that is being inflated counts for in --assembly-memory, beside its bytes.
 	InflaterSize Size `kong:"-"`
 
@@ -100,6 +102,9 @@ func (c *Config) prepare() error {
 	}
 	if c.CostlyTurn == 0 {
 		c.CostlyTurn = costlyTurn
+	}
+	if c.CostlyWork == 0 {
+		c.CostlyWork = costlyWork
 	}
 	if c.InflaterSize == 0 {
 		c.InflaterSize = inflaterSize

@@ -45,7 +45,7 @@ type conn struct {
 	in     *inbound // input that waits for more, or for the room
 	out    *outbox  // bytes of its own that wait for the kernel
 	end    *farewell
-	meter  *meter        // what it inflated lately; nil before it sent anything compressed
+	meter  *meter        // what limits want to know of it; nil: nothing
 	heard  time.Duration // when it last showed life: sent bytes, or took some
 	pinged time.Duration // when it was pinged and has not been heard since; zero: never
 	fd     int32
@@ -79,38 +79,44 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 		c.writable()
 	}
 	if ev.Readable() && !ev.Error() && c.state != dead {
-		if c.isCostly() && !ev.Again() {
-			c.w.loop.Requeue(c.token, reactor.Readable)
-			return
+		switch {
+		case ev.Again():
+			c.listen()
+			c.read(false)
+		case c.isCostly():
+			c.again()
+		default:
+			c.read(false)
 		}
-		c.read(false)
 	}
 }
-
-// costlyTurn is well beyond what reading and publishing a budget of ordinary messages takes.
-const costlyTurn = 250 * time.Microsecond
 
 // read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
 // holds its sender by TCP's own means; if the event says that the sender is gone, so is the connection.
 //
 // A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a hundred times as much. Who takes
-// long stands in line from then on, where all together have a millisecond of each tick, until a turn is short again. So a hundred
-// such clients wait for each other, and nobody waits for a hundred of them.
+// long stands in a line of its own from then on, see isCostly.
 func (c *conn) read(failed bool) {
 	began := c.w.loop.Elapsed()
 	c.fill(failed)
 	c.answer()
-	if took := c.w.loop.Elapsed() - began; took >= c.w.cfg.CostlyTurn {
-		c.metered().isCostly = true
-	} else if c.meter != nil {
-		c.meter.isCostly = false
+	if took := c.w.loop.Elapsed() - began; c.state == open && (c.meter != nil || took >= c.w.cfg.CostlyTurn) {
+		c.noteCost(took)
 	}
 }
 
-func (c *conn) isCostly() bool { return c.meter != nil && c.meter.isCostly }
+// again puts the connection in line for another turn, without an event. Until then it is we who do not read on.
+func (c *conn) again() {
+	c.stopReading()
+	if c.isCostly() {
+		c.w.loop.Defer(c.token, reactor.Readable)
+	} else {
+		c.w.loop.Requeue(c.token, reactor.Readable)
+	}
+}
 
 func (c *conn) fill(failed bool) {
-	c.w.inflated = 0
+	c.w.inflated, c.w.frames = 0, 0
 	if c.mustPause() || !c.unstash() {
 		if failed && c.isPaused {
 			c.die(closedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
@@ -141,7 +147,7 @@ func (c *conn) fill(failed bool) {
 		}
 		budget -= n
 	}
-	c.w.loop.Requeue(c.token, reactor.Readable)
+	c.again()
 }
 
 // consume handles p according to the connection's state, and reports whether to read on.
@@ -173,6 +179,7 @@ func (c *conn) decode(p []byte) bool {
 		frames, inflated := d.Frames(), d.Inflated()
 		msg, n, err := d.Next(p)
 		c.w.inflated += int(d.Inflated() - inflated)
+		c.w.frames += int(d.Frames() - frames)
 		if err != nil {
 			d.Release()
 			c.violated(err)
@@ -210,8 +217,7 @@ func (c *conn) decode(p []byte) bool {
 // decodeLater ends the turn; the next one begins with rest. It returns that the connection is not to be read on.
 func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
 	c.keep(d, rest)
-	c.heard = c.w.loop.Now() // We do not listen meanwhile.
-	c.w.loop.Requeue(c.token, reactor.Readable)
+	c.again()
 	return false
 }
 
@@ -318,15 +324,21 @@ func (c *conn) Resume() {
 	c.readOn()
 }
 
-// stopReading has the clock of an unfinished message stand still until readOn: it is not its sender who holds it up.
+// stopReading has the clock of an unfinished message stand still until listen: it is not its sender who holds it up.
 func (c *conn) stopReading() {
 	if c.in != nil && c.in.stopped == 0 {
 		c.in.stopped = c.w.loop.Now()
 	}
 }
 
-// readOn goes on with reading in the next tick.
+// readOn goes on with reading, in its turn.
 func (c *conn) readOn() {
+	c.listen()
+	c.again()
+}
+
+// listen has the clocks go on that stood still while we did not read on.
+func (c *conn) listen() {
 	now := c.w.loop.Now()
 	if in := c.in; in != nil && in.stopped != 0 {
 		if in.began != 0 {
@@ -335,7 +347,6 @@ func (c *conn) readOn() {
 		in.stopped = 0
 	}
 	c.heard = now // We did not listen meanwhile.
-	c.w.loop.Requeue(c.token, reactor.Readable)
 }
 
 // unstash goes on with what was read before reading was stopped, and reports whether to read on.

@@ -168,6 +168,8 @@ func (p *pressure) next() step {
 		p.calm = 0
 	} else if p.calm++; p.calm < calmLooks {
 		to = is
+	} else {
+		p.calm = 0
 	}
 	for to < stepCursors && used >= p.share(steps[to+1].from) {
 		to++

@@ -95,6 +95,12 @@ func TestStepsOfPressureAreTakenInOrderAndTakenBack(t *testing.T) {
 		{649, calmLooks, stepNone, 6},
 		{1000, 1, stepCursors, 7}, // All of them at once,
 		{0, calmLooks, stepNone, 8},
+		{900, 1, stepCursors, 9}, // Down one at a time, each after as many looks.
+		{849, calmLooks, stepConnections, 10},
+		{799, calmLooks - 1, stepConnections, 10},
+		{799, 1, stepRooms, 11},
+		{749, calmLooks - 1, stepRooms, 11},
+		{749, 1, stepLean, 12},
 	} {
 		m.others.Store(stage.used)
 		for range stage.looks {
@@ -105,9 +111,9 @@ func TestStepsOfPressureAreTakenInOrderAndTakenBack(t *testing.T) {
 				i, stage.used, got, lines, stage.want, stage.lines, strings.Join(log.lines(""), ""))
 		}
 	}
-	for i, want := range []string{"rooms", "connections", "slowest", "connections", "rooms", "again", "slowest", "again"} {
+	for i, want := range []string{"rooms", "connections", "slowest", "connections", "rooms", "again", "slowest", "again", "slowest", "connections", "rooms", "again"} {
 		line := log.lines("memory")[i]
-		if isUp := i < 3 || i == 6; !strings.Contains(line, want) || strings.Contains(line, "WARN") != isUp {
+		if isUp := i < 3 || i == 6 || i == 8; !strings.Contains(line, want) || strings.Contains(line, "WARN") != isUp {
 			t.Errorf("line %d does not tell of %q: %s", i, want, line)
 		}
 	}

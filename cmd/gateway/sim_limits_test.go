@@ -67,7 +67,7 @@ func (l *simLimits) set(cfg *Config) {
 	cfg.OverTime = l.over
 	cfg.InflaterSize = 1
 	if l.isCostly {
-		cfg.CostlyTurn = -1
+		cfg.CostlyTurn, cfg.CostlyWork = -1, -1
 	}
 	for _, m := range []struct {
 		size *Size

@@ -32,6 +32,7 @@ type worker struct {
 	drain   *drain // set when the gateway stops
 
 	inflated       int    // work of inflating in the present turn of a connection, in bytes
+	frames         int    // … that began in it
 	deflated       []byte // … these two, if it is deflated
 	deflatedHeader []byte
 	assembly       assembly
