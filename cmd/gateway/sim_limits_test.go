@@ -107,6 +107,15 @@ func (w *world) inspectBounds() {
 // simRounding is by how much of a token two ways of counting may differ.
 const simRounding = 0.001
 
+// rounding is simRounding, and more for a client whose messages are inflated in slices: they are counted here when they have come,
+// and charged when they are whole, some ticks later.
+func (c *simClient) rounding(p *pail) float64 {
+	if c.deflates {
+		return simRounding + p.rate*throttleSlack.Seconds()
+	}
+	return simRounding
+}
+
 // inspectLimits looks at an open connection whose loop has ended a tick: what it holds, and whether it keeps to its rates.
 func (w *world) inspectLimits(l *simLoop, v *connView) {
 	c, waiting := v.c, 0
@@ -123,7 +132,7 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	i.decoded(waiting, l.w.loop.Now())
 	// A message and a read may overshoot: whose it was is held to its rate from there on.
 	for what, may := range [simRates]float64{simMessages: 1, simBytes: float64(w.plan.read)} {
-		if p := &i.pails[what]; p.rate > 0 && p.owes(p.at) > may+simRounding {
+		if p := &i.pails[what]; p.rate > 0 && p.owes(p.at) > may+v.client.rounding(p) {
 			w.fail("connection %d goes on, although it has taken %.2f more than its rate %d allows", v.link, p.owes(p.at), what)
 		}
 	}
@@ -147,7 +156,7 @@ func (w *world) isOver(l *simLoop, c *simClient, what simRate) bool {
 	now := l.w.loop.Now()
 	c.intake.decoded(0, now)
 	p := &c.intake.pails[what]
-	if p.rate == 0 || p.owes(p.at) <= -simRounding {
+	if p.rate == 0 || p.owes(p.at) <= -c.rounding(p) {
 		return false
 	}
 	if what == simFrames || what == simPings {
