@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"hash/maphash"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -164,7 +165,11 @@ func TestE10_EachHubHashesInItsOwnWay(t *testing.T) {
 			seed uintptr
 		})(unsafe.Pointer(&rooms))
 		if head.used != uint64(n+1) {
-			t.Skip("left out: this version of Go lays maps out in another way")
+			const why = "this version of Go lays maps out in another way"
+			if os.Getenv("SLUICE_CI") == "1" {
+				t.Fatal(why)
+			}
+			t.Skip("left out: " + why)
 		}
 		seen[head.seed] = true
 	}
