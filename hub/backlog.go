@@ -85,7 +85,7 @@ func (h *Hub) KeepLean(isOn bool) { h.isLean.Store(isOn) }
 func (r *Room) trim() {
 	lowest := r.log.next
 	for _, b := range r.branches {
-		lowest = min(lowest, b.lowest)
+		lowest = min(lowest, b.told.lowest)
 	}
 	was := r.log.held
 	for t := r.log.oldestTrack(); t != nil && t.oldest.Load().next.Load().first <= lowest; t = r.log.oldestTrack() {

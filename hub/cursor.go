@@ -6,11 +6,22 @@ import (
 )
 
 // A cursor is where one client stands in a track. It belongs to the client's loop.
+//
+// One without a segment is adrift: it stands nowhere, so that it keeps nothing alive. Its off and frame together are the number of the
+// first frame that the client has yet to get or to miss.
 type cursor struct {
-	seg   *segment // nil: nowhere
-	off   uint32   // offset in seg of the next byte to send
-	frame uint32   // index in seg of the frame that byte belongs to
+	seg   *segment
+	off   uint32 // offset in seg of the next byte to send
+	frame uint32 // index in seg of the frame that byte belongs to
 }
+
+// adriftBefore returns a cursor that is adrift before the frame with this number.
+func adriftBefore(seq uint64) cursor { return cursor{off: uint32(seq), frame: uint32(seq >> 32)} }
+
+func (c *cursor) isAdrift() bool { return c.seg == nil }
+
+// atOldest returns a cursor before the first frame retained. Any loop whose member reads the track may ask.
+func (t *track) atOldest() cursor { return cursor{seg: t.oldest.Load()} }
 
 // atEnd returns a cursor behind the last frame. The caller holds the room's lock.
 func (t *track) atEnd() cursor {
@@ -28,8 +39,8 @@ func (t *track) atNewest() cursor {
 	return c
 }
 
-// pending returns the contiguous bytes between the cursor and the track's tail, or up to the end of the cursor's segment;
-// empty means even with the tail. The bytes never change.
+// pending returns the contiguous bytes between the cursor, which is not adrift, and the track's tail, or up to the end of the cursor's
+// segment; empty means even with the tail. The bytes never change.
 func (c *cursor) pending() []byte {
 	for {
 		_, bytes := c.seg.load()
@@ -63,9 +74,9 @@ func (c *cursor) advance(n int) (frames int) {
 	return int(c.frame - was)
 }
 
-// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames.
+// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames and adrift.
 func (c *cursor) restOfFrame() int {
-	if c.seg == nil || c.off == c.frameStart() {
+	if c.isAdrift() || c.off == c.frameStart() {
 		return 0
 	}
 	return int(c.seg.ends[c.frame] - c.off)
@@ -82,7 +93,12 @@ func (c *cursor) frameStart() uint32 {
 func (c *cursor) position() int64 { return c.seg.base + int64(c.off) }
 
 // seq is the number of the frame that the next byte belongs to.
-func (c *cursor) seq() uint64 { return c.seg.first + uint64(c.frame) }
+func (c *cursor) seq() uint64 {
+	if c.isAdrift() {
+		return uint64(c.frame)<<32 | uint64(c.off)
+	}
+	return c.seg.first + uint64(c.frame)
+}
 
 // stamp is about when the frame that the next byte belongs to was published: when the first of its group was. The cursor is
 // not even.

@@ -116,11 +116,16 @@ func TestSlowIsSaidBeforeAnythingIsCut(t *testing.T) {
 			f.joinTrack(0, "r", Deflated)
 		}
 		slow.room = 10
+		due := f.now
 		for n := 0; slow.overrun == 0 && n < 8<<20; n += test.frame {
 			a.say(nil, make([]byte, test.frame))
 			if n%(1<<10) < test.frame {
 				f.now += 100 * time.Millisecond
 				f.flush()
+			}
+			if f.now >= due && slow.overrun == 0 { // A client's timer.
+				slow.Judge(f.now)
+				due, _ = slow.SlowAt(f.now)
 			}
 		}
 		if len(slow.slow) == 0 || !slow.slow[0] || slow.overrun == 0 {

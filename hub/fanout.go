@@ -11,7 +11,8 @@ const (
 	// one room of 20,000 members, or thousands of rooms, must not hold up everybody's events.
 	slice = time.Millisecond
 	turn  = slice / 4
-	// watchEvery is how often a full room's members are counted anew while none of them becomes even.
+	// watchEvery is how often a full room's members are counted anew while none of them becomes even, and for how long rounds may
+	// leave the blocked ones out.
 	watchEvery = 10 * time.Millisecond
 	// coolEvery is how often a fanout looks for quiet rooms, to give back their memory.
 	coolEvery = time.Second

@@ -17,7 +17,7 @@ type Sink interface {
 	Flush(upto int64) (wrote int)
 	// Overtaken says that the log has dropped what the member still had to send. rest is what is left of the frame that is
 	// partly sent; it goes out before anything else. A member that has left its room is to be closed then (Disconnect), one
-	// that is still in it goes on from where the room's policy has put it.
+	// that is still in it goes on behind that with Land.
 	Overtaken(rest Rest)
 	// Lagging says that the member has become slow, and that it is even again.
 	Lagging(isSlow bool)
@@ -32,7 +32,8 @@ type Sink interface {
 //
 // A member is even (at the log's tail), waiting (behind, because its loop has not come to it yet), or blocked (the kernel
 // refused its bytes, and it has not been even since). A blocked member that took bytes within the last second is moving,
-// otherwise it is stalled.
+// otherwise it is stalled. One that the log has overtaken, and whose client has not come to what follows, is adrift as well: it stands
+// nowhere in the log until it lands.
 type Member struct {
 	branch    *branch
 	cursor    cursor
@@ -43,9 +44,7 @@ type Member struct {
 	isBlocked bool
 	isWaiting bool // among the branch's waiting publishers
 	isSlow    bool // beyond for slowAfter, and not even since
-	// isSkipping: overtaken under Latest, and its client has not taken bytes since
-	isSkipping bool
-	isReady    bool // among the branch's ready members
+	isReady   bool // among the branch's ready members
 }
 
 // IsIn reports whether m is in a room.
@@ -73,11 +72,14 @@ func (m *Member) Leave() {
 	if m.branch == nil {
 		return
 	}
-	m.isSlow, m.isSkipping, m.isReady = false, false, false // It goes, it does not recover.
+	b := m.branch
+	if m.cursor.isAdrift() {
+		b.land(m, b.track.atOldest()) // What the log dropped while it waited was missed.
+	}
+	m.isSlow, m.isReady = false, false // It goes, it does not recover.
 	if m.isBlocked {
 		m.unblock()
 	}
-	b := m.branch
 	if m.isWaiting {
 		b.dropWaiter(m)
 	}
@@ -85,15 +87,27 @@ func (m *Member) Leave() {
 	m.branch, m.cursor = nil, cursor{}
 }
 
-// Pending is what m has to send next: contiguous bytes of whole frames but for where m itself stopped. Empty means even.
+// Pending is what m, which is not adrift, has to send next: contiguous bytes of whole frames but for where m itself stopped. Empty
+// means even.
 func (m *Member) Pending() []byte { return m.cursor.pending() }
 
 // RestOfFrame is how many bytes are left of a frame that is partly sent; zero between frames, the only place where other
 // bytes may go out.
 func (m *Member) RestOfFrame() int { return m.cursor.restOfFrame() }
 
-// Position is m's place in its track of the room's stream, in bytes.
-func (m *Member) Position() int64 { return m.cursor.position() }
+// Position is m's place in its track of the room's stream, in bytes. Adrift it is that of the oldest frame retained.
+func (m *Member) Position() int64 {
+	c := m.standing()
+	return c.position()
+}
+
+// standing is m's cursor, or where it would be if m, which is adrift, landed under Skip.
+func (m *Member) standing() cursor {
+	if m.cursor.isAdrift() {
+		return m.branch.track.atOldest()
+	}
+	return m.cursor
+}
 
 // End is the position behind the last message published in m's room, in m's track.
 func (m *Member) End() int64 { return m.branch.track.end.Load() }
@@ -110,11 +124,12 @@ type Lag struct {
 
 // Lag returns how far m is behind at the time now, in constant time.
 func (m *Member) Lag(now time.Duration) Lag {
-	pending := len(m.cursor.pending()) // Moves the cursor off a finished segment.
+	c := m.standing()
+	pending := len(c.pending()) // Moves it off a finished segment.
 	s := m.branch.room.Stats()
-	lag := Lag{Messages: s.Next - m.cursor.seq(), Bytes: s.End[m.Track()] - m.cursor.position()}
+	lag := Lag{Messages: s.Next - c.seq(), Bytes: s.End[m.Track()] - c.position()}
 	if pending > 0 {
-		lag.Age = max(0, now-m.cursor.stamp()) // The publisher's loop may count its pauses a little differently.
+		lag.Age = max(0, now-c.stamp()) // The publisher's loop may count its pauses a little differently.
 	}
 	return lag
 }
@@ -139,7 +154,8 @@ func (m *Member) Refused(now time.Duration) {
 	if !m.isBlocked {
 		m.isBlocked = true
 		m.took = now
-		m.branch.blocked.Add(1)
+		m.branch.hold(m)
+		m.branch.free.Add(-1)
 		m.branch.fan.stats.Blocked++
 	}
 }
@@ -160,11 +176,11 @@ func (m *Member) IsBlocked() bool { return m.isBlocked }
 // Took is when m was refused, or last took bytes while blocked.
 func (m *Member) Took() time.Duration { return m.took }
 
-// Judge looks whether m has become slow. The hub does so in each sweep; m's client calls it when SlowAt has come, in case
-// its room is quiet.
+// Judge looks whether m has become slow. The hub does so whenever a round takes the blocked members in; m's client calls it when
+// SlowAt has come, in case no round does.
 func (m *Member) Judge(now time.Duration) {
 	switch {
-	case !m.isBlocked || m.End()-m.Position() <= m.branch.room.hub.limits.Backlog/2 && !m.branch.isInDanger(&m.cursor):
+	case !m.isBeyond():
 		m.beyond = 0
 	case m.beyond == 0:
 		m.beyond = max(now, 1)
@@ -175,17 +191,30 @@ func (m *Member) Judge(now time.Duration) {
 	}
 }
 
-// SlowAt is when m becomes slow unless it catches up; false: it is not about to.
-func (m *Member) SlowAt() (time.Duration, bool) {
-	return m.beyond + slowAfter, m.beyond > 0 && !m.isSlow
+// isBeyond reports whether m is blocked and further behind than half of the backlog.
+func (m *Member) isBeyond() bool {
+	b := m.branch
+	return m.isBlocked && (m.cursor.isAdrift() || m.End()-m.Position() > b.room.hub.limits.Backlog/2 || b.isInDanger(&m.cursor))
+}
+
+// SlowAt is when m, which is blocked, may become slow at the earliest, as things stand at the time now; false: it is slow, or not blocked.
+func (m *Member) SlowAt(now time.Duration) (time.Duration, bool) {
+	since := now
+	if m.beyond > 0 {
+		since = m.beyond
+	}
+	return since + slowAfter, m.isBlocked && !m.isSlow
 }
 
 func (m *Member) unblock() {
 	wasSlow := m.isSlow
 	m.isBlocked, m.isSlow, m.beyond = false, false, 0
-	m.branch.blocked.Add(-1)
-	if m.branch.room.IsFull() {
-		m.branch.fan.call(m.branch) // It may be the one the brake waited for: count anew at the end of this tick.
+	m.branch.aside.hasChanged = true
+	m.branch.note(m)
+	// It may be the one the brake waited for: count anew at the end of this tick. Or it was blocked like all others, and what was
+	// published before it counted as free was no reason to call its branch.
+	if m.branch.free.Add(1) == 1 || m.branch.room.IsFull() {
+		m.branch.fan.call(m.branch)
 	}
 	if wasSlow {
 		m.branch.fan.stats.Recovered++

@@ -32,13 +32,12 @@ type story struct {
 // A listener is a member and what its client must see next.
 type listener struct {
 	*client
-	m       *model
-	story   *story
-	track   Track
-	next    uint64 // number of the frame that must come next
-	read    int    // bytes of got that were parsed
-	seen    int    // calls of Overtaken that were looked at
-	mayJump bool   // overtaken under Latest: the frame that comes next is whichever is the newest when it goes on
+	m     *model
+	story *story
+	track Track
+	next  uint64 // number of the frame that must come next; adrift: of the first one missed
+	read  int    // bytes of got that were parsed
+	seen  int    // calls of Overtaken that were looked at
 }
 
 var tiny = Limits{Backlog: 4 << 10, Window: 1 << 10, Total: 6 << 10, Pinned: 700}
@@ -125,14 +124,9 @@ func (l *listener) parse() {
 		}
 		p = p[:binary.BigEndian.Uint32(p)]
 		seq := uint64(binary.BigEndian.Uint32(p[4:]))
-		if l.mayJump && seq > l.next {
-			l.m.missed += seq - l.next
-			l.next = seq
-		}
 		if seq != l.next {
 			t.Fatalf("message %d came in place of %d", seq, l.next)
 		}
-		l.mayJump = false
 		if want := l.story.frames[seq-1][l.track]; !bytes.Equal(p, want) {
 			t.Fatalf("message %d came with other bytes in track %d", seq, l.track)
 		}
@@ -141,7 +135,7 @@ func (l *listener) parse() {
 	}
 }
 
-// jump follows a member that was overtaken to where its policy says that it goes on.
+// jump follows a member that was overtaken out of the log.
 func (l *listener) jump() {
 	t := l.m.t
 	isInFrame := len(l.got) > l.read
@@ -165,13 +159,43 @@ func (l *listener) jump() {
 			t.Fatal("the rest of a frame does not make it whole")
 		}
 	}
-	to := l.cursor.seq()
-	if to < l.next {
-		t.Fatalf("overtaken before message %d and moved to %d", l.next, to)
+	if !l.cursor.isAdrift() || l.cursor.seq() != l.next {
+		t.Fatalf("overtaken before message %d: adrift %v before %d", l.next, l.cursor.isAdrift(), l.cursor.seq())
 	}
-	l.m.missed += to - l.next
-	l.next = to
-	l.mayJump = l.m.policy == Latest
+}
+
+// miss follows a member that is adrift back into the log, where it goes on with the message of that number, if it does.
+func (l *listener) miss(upTo uint64) {
+	if upTo < l.next {
+		l.m.t.Fatalf("overtaken before message %d, and %d is still there", l.next, upTo)
+	}
+	l.m.missed += upTo - l.next
+	l.next = upTo
+}
+
+// oldest is the number of the first message that the listener's track retains.
+func (l *listener) oldest() uint64 { return l.branch.track.oldest.Load().first }
+
+// open lets n more bytes through. Where that ends a drift, the policy says what comes next.
+func (l *listener) open(n int) {
+	l.look()
+	if l.IsIn() && l.cursor.isAdrift() {
+		if l.m.policy == Skip {
+			l.miss(l.oldest())
+		} else {
+			l.miss(uint64(len(l.story.frames)))
+		}
+	}
+	l.client.open(n)
+}
+
+// leave leaves the room.
+func (l *listener) leave() {
+	if l.look(); l.IsIn() && l.cursor.isAdrift() {
+		l.miss(l.oldest())
+	}
+	l.rest.Release()
+	l.Leave()
 }
 
 // check holds the hub to its bounds.
@@ -195,8 +219,7 @@ func (m *model) check() {
 		sum.Add(&f.stats)
 	}
 	missed := sum.Missed
-	// Who is given up as soon as it was overtaken, or goes before the newest message is whole, has not told the model.
-	isExact := m.policy != Latest && sum.Unpinned == 0
+	isExact := sum.Unpinned == 0 // Who is given up as soon as it was overtaken has not told the model.
 	if missed < m.missed || isExact && missed != m.missed {
 		m.t.Fatalf("%d messages were skipped, %d by the hub's count", m.missed, missed)
 	}
@@ -225,7 +248,7 @@ func (m *model) checkMemory(r *Room) (spendable int64) {
 			}
 		}
 		for _, l := range m.all {
-			if l.IsIn() && l.branch.track == t && l.cursor.seg.base < first.base {
+			if l.IsIn() && l.branch.track == t && !l.cursor.isAdrift() && l.cursor.seg.base < first.base {
 				first = l.cursor.seg
 			}
 		}
@@ -282,9 +305,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		},
 		"leave": func(t *rapid.T) {
 			if l := m.pick(); l != nil {
-				l.look()
-				l.rest.Release()
-				l.Leave()
+				l.leave()
 			}
 		},
 		"stall": func(t *rapid.T) {
@@ -292,9 +313,14 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				l.room = rapid.IntRange(0, 600).Draw(t, "bytes")
 			}
 		},
+		"own frame": func(t *rapid.T) { // is refused, whatever becomes of the room's
+			if l := m.pick(); l != nil && !l.IsBlocked() {
+				l.room = 0
+				l.Refused(m.now)
+			}
+		},
 		"open": func(t *rapid.T) {
 			if l := m.pick(); l != nil && l.IsBlocked() {
-				l.look()
 				l.open(rapid.SampledFrom([]int{-1, 1, 10, 300, 2000}).Draw(t, "bytes"))
 			}
 		},
@@ -314,6 +340,18 @@ func (m *model) actions() map[string]func(*rapid.T) {
 // heal lets every client take whatever waits for it: all of them must come to the end of their rooms.
 func (m *model) heal() {
 	m.check()
+	m.flush()
+	m.now += movingFor
+	for range 2 { // What is watched comes to its turn.
+		m.now += watchEvery
+		m.flush()
+	}
+	m.check()
+	for name, s := range m.rooms {
+		if s.room.IsFull() && s.room.Stats().Members > 0 {
+			m.t.Fatalf("publishers wait in room %s, in which nobody moves", name)
+		}
+	}
 	for _, l := range m.all {
 		l.room = -1
 	}

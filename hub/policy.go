@@ -1,6 +1,9 @@
 package hub
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Policy says what becomes of a member that the log has overtaken: one whose client is so slow that the room no longer
 // retains what it has to send next.
@@ -9,10 +12,9 @@ type Policy uint8
 const (
 	// Disconnect makes it leave: it gets the rest of the frame that is partly sent, and is told why.
 	Disconnect Policy = iota
-	// Skip moves it to the oldest frame retained: it misses as little as possible.
+	// Skip moves it to the oldest frame retained when its client takes bytes again: it misses as little as possible.
 	Skip
-	// Latest moves it to the newest frame as soon as its client takes bytes again: for streams of which each message
-	// replaces those before it.
+	// Latest moves it to the newest frame then: for streams of which each message replaces those before it.
 	Latest
 	numPolicies
 )
@@ -34,43 +36,34 @@ func (p *Policy) UnmarshalText(text []byte) error {
 }
 
 // overtake deals with a blocked member that stands before the oldest segment retained. What is left of the frame that it is in
-// the middle of is copied, and the segment is let go.
-func (b *branch) overtake(m *Member) {
+// the middle of is copied, and the segment is let go. Where the policy keeps it, it is adrift until its client has taken that
+// rest: nothing that is dropped meanwhile costs anything for it.
+func (b *branch) overtake(m *Member, now time.Duration) {
 	f, policy := b.fan, b.room.policy
 	f.stats.Overtaken[policy]++
 	rest := b.restFor(m)
 	if policy == Disconnect {
 		m.Leave()
 	} else {
-		m.skipTo(cursor{seg: b.round.oldest})
-		m.isSkipping = policy == Latest
+		b.setAdrift(m)
+		m.Judge(now)
 	}
 	m.sink.Overtaken(rest)
 	f.fitPins()
 }
 
-// skipTo moves m to a frame further on, and counts what it misses by that.
-func (m *Member) skipTo(to cursor) {
-	next := m.cursor.seq()
-	if m.cursor.restOfFrame() > 0 {
-		next++ // It gets the whole of the frame it is in.
-	}
-	m.branch.fan.stats.Missed += to.seq() - next
-	m.cursor = to
-}
-
-// catchUp is called when m's client takes bytes again, before anything more of the room is sent: if m was overtaken under
-// the policy Latest, the newest frame is what goes next.
-func (m *Member) catchUp() {
-	if !m.isSkipping || m.cursor.restOfFrame() > 0 {
+// Land puts m back into the log if it is adrift, where its room's policy says. Its client calls it before it asks for Pending, once
+// the Rest has been sent and the kernel takes more.
+func (m *Member) Land() {
+	if m.branch == nil || !m.cursor.isAdrift() {
 		return
 	}
-	m.isSkipping = false
-	r := m.branch.room
-	r.mu.Lock()
-	newest := m.branch.track.atNewest()
-	r.mu.Unlock()
-	if newest.seq() > m.cursor.seq() {
-		m.skipTo(newest)
+	b := m.branch
+	to := b.track.atOldest()
+	if b.room.policy == Latest {
+		b.room.mu.Lock()
+		to = b.track.atNewest()
+		b.room.mu.Unlock()
 	}
+	b.land(m, to)
 }

@@ -27,8 +27,8 @@ func numbered(i int) []byte { return fmt.Appendf(nil, "%099d\n", i) }
 
 func TestSkipGoesOnAtTheOldestFrameRetained(t *testing.T) {
 	f, a, slow := flooded(t, Skip, 130)
-	if slow.overrun < 2 || !slow.IsIn() || !slow.IsBlocked() {
-		t.Fatalf("overtaken %d times, in its room %v, blocked %v; want several times, and both", slow.overrun, slow.IsIn(), slow.IsBlocked())
+	if slow.overrun != 1 || !slow.IsIn() || !slow.IsBlocked() {
+		t.Fatalf("overtaken %d times, in its room %v, blocked %v; want once, and both", slow.overrun, slow.IsIn(), slow.IsBlocked())
 	}
 	slow.open(-1)
 	f.flush()
@@ -105,12 +105,12 @@ func TestSlowMemberIsNoticedBeforeAnythingIsCutAndSoIsItsRecovery(t *testing.T) 
 	say(100) // 10 KB: less than half of the backlog
 	f.now += 2 * slowAfter
 	say(1)
-	if at, ok := slow.SlowAt(); ok {
-		t.Errorf("about to be slow at %v with a tenth of the backlog", at)
+	if at, ok := slow.SlowAt(f.now); !ok || at != f.now+slowAfter {
+		t.Errorf("slow at %v, %v, with a tenth of the backlog; want not before %v", at, ok, f.now+slowAfter)
 	}
 	say(600)
 	began := f.now
-	if at, ok := slow.SlowAt(); !ok || at != began+slowAfter {
+	if at, ok := slow.SlowAt(f.now); !ok || at != began+slowAfter {
 		t.Errorf("slow at %v, %v; want %v", at, ok, began+slowAfter)
 	}
 	f.now += slowAfter - 1

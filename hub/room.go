@@ -71,7 +71,7 @@ func (r *Room) Stats() RoomStats {
 	return s
 }
 
-// Publish appends one message and marks every loop that has members. It returns the message's number. by is the caller's own
+// Publish appends one message and marks every loop that has members who can take it. It returns the message's number. by is the caller's own
 // fanout, whose next Flush wakes the other loops; nil, for callers outside of all loops, wakes them at once. now is the
 // caller's clock, for telling the age of what waits. Publish does not ask IsFull: callers do, before they take a message from
 // its sender.
@@ -113,11 +113,14 @@ func (r *Room) publish(by *Fanout, now time.Duration, m *Message, own *[numTrack
 	defer r.mu.Unlock()
 	seq, hasMoved := r.log.append(m, now, own)
 	r.next.Store(r.log.next)
-	for _, b := range r.branches {
-		b.mark(by)
-	}
-	if !r.isFull.Load() && r.mustWait() {
+	hasFilled := !r.isFull.Load() && r.mustWait()
+	if hasFilled {
 		r.isFull.Store(true)
+	}
+	for _, b := range r.branches {
+		if hasMoved || hasFilled || b.minds() {
+			b.mark(by)
+		}
 	}
 	if hasMoved {
 		isOver = r.hub.backlog.set(r, r.log.spendable())
@@ -159,14 +162,14 @@ func (r *Room) keepSpares(sizes *spareSizes) {
 // whose turn has not come are our own debt, and for the majority of those that are even, waiting, or blocked but moving.
 // Members that have stopped reading count on neither side. The caller holds the lock.
 func (r *Room) mustWait() bool {
-	crowd, late := 0, 0
+	var crowd, late int32
 	for _, b := range r.branches {
 		end, oldest := b.track.end.Load(), b.track.oldest.Load().base
 		if end-b.swept > r.hub.limits.Window || oldest-b.answered > 2*int64(r.log.largest) {
 			return true
 		}
-		crowd += b.crowd
-		late += b.late
+		crowd += b.told.crowd
+		late += b.told.late
 	}
 	return 2*late > crowd
 }
@@ -184,7 +187,7 @@ func (r *Room) join(f *Fanout, id Track, m *Member) bool {
 	r.uses.Store(r.uses.Load() | 1<<id)
 	b := r.branchOf(f, t)
 	if b == nil {
-		b = &branch{room: r, track: t, fan: f, swept: t.end.Load(), lowest: r.log.next, answered: t.oldest.Load().base}
+		b = &branch{room: r, track: t, fan: f, swept: t.end.Load(), told: tally{lowest: r.log.next}, answered: t.oldest.Load().base}
 		r.branches = append(r.branches, b)
 	}
 	r.members++
@@ -238,9 +241,11 @@ func (r *Room) branchOf(f *Fanout, t *track) *branch {
 func (r *Room) report(b *branch, done *round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.swept, b.crowd, b.late = done.swept, done.crowd, done.late
+	b.swept, b.told = done.swept, done.tally
 	b.answered = max(b.answered, done.oldest.base) // More may have been trimmed meanwhile.
-	b.lowest = done.lowest
+	if b.aside.adrift > 0 && r.policy == Skip {
+		b.told.lowest = min(b.told.lowest, done.oldest.first) // They go on there.
+	}
 	if r.hub.isLean.Load() {
 		r.trim()
 	}
@@ -300,10 +305,12 @@ func (r *Room) cool(next uint64, by *Fanout) (done bool, now uint64) {
 }
 
 func (r *Room) isEven() bool {
+	free := 0
 	for _, b := range r.branches {
-		if b.swept != b.track.end.Load() || b.blocked.Load() > 0 {
+		if b.swept != b.track.end.Load() {
 			return false
 		}
+		free += int(b.free.Load())
 	}
-	return true
+	return free == r.members
 }

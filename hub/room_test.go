@@ -35,6 +35,7 @@ func (c *client) flush(upto int64) {
 	if !c.sendRest() {
 		return
 	}
+	c.Land()
 	if c.IsBlocked() && c.Position() == upto {
 		c.Sent(0, *c.now)
 	}

@@ -438,7 +438,7 @@ func (c *conn) setTimer() {
 	if c.member.IsBlocked() {
 		due = min(due, c.member.Took()+c.stallTimeout())
 	}
-	if at, ok := c.member.SlowAt(); ok {
+	if at, ok := c.member.SlowAt(now); ok {
 		due = min(due, at)
 	}
 	if c.in != nil {

@@ -106,6 +106,7 @@ func (c *conn) sayFarewell() {
 func (c *conn) Overtaken(rest hub.Rest) {
 	if c.state == open && c.member.IsIn() {
 		c.owe(rest)
+		c.setTimer() // It may have begun to count as slow.
 		return
 	}
 	c.member.Leave()

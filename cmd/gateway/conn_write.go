@@ -54,7 +54,7 @@ func (c *conn) writeUpTo(upto int64) (wrote int) {
 				return wrote
 			}
 		}
-		if !c.member.IsIn() || c.member.Position() >= upto {
+		if c.member.Land(); !c.member.IsIn() || c.member.Position() >= upto {
 			break
 		}
 		if wrote >= budget {

@@ -67,7 +67,7 @@ var mutants = []mutant{
 		"hub/fanout.go", "\t\tb.isMarked.Store(false)\n", "",
 	}}},
 	{"round vouches only for the end it began with", 1000, []edit{{
-		"hub/branch.go", "return r.swept >= b.track.end.Load()", "return r.swept >= r.end",
+		"hub/sweep.go", "return r.swept >= b.track.end.Load()", "return r.swept >= r.end",
 	}}},
 	{"rest of an overtaken frame is short of a byte", 300, []edit{{
 		"hub/pin.go", "left: p.frame[len(p.frame)-n:]", "left: p.frame[len(p.frame)-n+1:]",
@@ -91,10 +91,15 @@ var mutants = []mutant{
 		"cmd/gateway/worker.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",
 	}}},
 	{"round begun behind the last member's leave", 1000, []edit{{
-		"hub/branch.go", "if b.len() == 0 { // The last", "if false { // The last",
+		"hub/sweep.go", "if b.len() == 0 { // The last", "if false { // The last",
+	}}},
+	{"client that was overtaken goes on before the rest of its frame", 300, []edit{{
+		"cmd/gateway/conn_write.go", "if c.member.Land(); !c.member.IsIn()", "if !c.member.IsIn()",
+	}, {
+		"cmd/gateway/conn_write.go", "\t\tif c.out != nil && c.member.RestOfFrame() == 0 {\n\t\t\tn, ok", "\t\tc.member.Land()\n\t\tif c.out != nil && c.member.RestOfFrame() == 0 && len(c.out.rest.Bytes()) == 0 {\n\t\t\tn, ok",
 	}}},
 	{"ready members not served", 50, []edit{{
-		"hub/branch.go", "\t}\n\tb.serveReady(&p)\n\treturn !b.isDue && b.ready.len() == 0\n", "\t}\n\treturn !b.isDue\n",
+		"hub/sweep.go", "\t}\n\tb.serveReady(&p)\n\treturn !b.isDue && b.ready.len() == 0\n", "\t}\n\treturn !b.isDue\n",
 	}}},
 	{"dead connection keeps its place in the room", 50, []edit{{
 		"cmd/gateway/conn_close.go", "\tc.state = dead\n\tc.member.Leave()\n", "\tc.state = dead\n",

@@ -1,0 +1,263 @@
+package hub
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+// stalled is a room in whose second loop nobody but clients that never read are, and what has become of it when they have been so for a
+// while.
+func stalled(t *testing.T, policy Policy, l Limits) (f *fixture, a *client, asleep []*client) {
+	f = newFixture(t, l)
+	f.policy = policy
+	a = f.join(0, "r")
+	for range 100 {
+		c := f.join(1, "r")
+		c.room = 10
+		asleep = append(asleep, c)
+	}
+	a.say(nil, numbered(0))
+	f.flush()
+	f.now += movingFor
+	f.flush()
+	return f, a, asleep
+}
+
+// A loop whose members cannot take a message is not woken for it, but for what it has to answer for.
+func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
+	f, a, asleep := stalled(t, Skip, limits(64<<10, 64<<10))
+	f.woke = [2]int{}
+	for i := range 5000 {
+		a.say(nil, numbered(i))
+		f.flush()
+	}
+	segments := 5000 * 100 / int(a.Room().log.largest)
+	if n := f.woke[1]; n > 4*segments {
+		t.Errorf("it was woken %d times for 5,000 messages in %d segments", n, segments)
+	}
+	f.now += slowAfter
+	for _, c := range asleep {
+		if c.overrun != 1 {
+			t.Fatalf("a member was overtaken %d times, want once until it takes bytes again", c.overrun)
+		}
+		if c.Judge(f.now); len(c.slow) != 1 { // As its client does, whom no round comes to.
+			t.Fatal("a member that was overtaken ten seconds ago is not slow")
+		}
+	}
+	if a.Room().IsFull() || len(a.got) != 5001*100 {
+		t.Errorf("the publisher waits (%v), or has %d bytes", a.Room().IsFull(), len(a.got))
+	}
+	f.woke = [2]int{}
+	for _, c := range asleep {
+		c.open(-1)
+	}
+	a.say(nil, numbered(1))
+	f.flush()
+	for _, c := range asleep {
+		if c.IsBlocked() || !bytes.HasSuffix(a.got, c.got[100:]) {
+			t.Fatalf("blocked %v, and the last of its %d bytes are not the room's", c.IsBlocked(), len(c.got))
+		}
+	}
+	if f.woke[1] != 1 {
+		t.Errorf("the loop was woken %d times for a message to members that read again", f.woke[1])
+	}
+}
+
+// Nobody waits there, so a publisher need not wait for that loop either, however small the window.
+func TestLoopThatCannotDeliverDoesNotFillTheRoom(t *testing.T) {
+	f, a, _ := stalled(t, Skip, limits(1<<20, 1000))
+	for i := range 1000 {
+		if a.say(nil, numbered(i)); a.Room().IsFull() {
+			t.Fatalf("the room is full after %d messages", i+1)
+		}
+		f.flush()
+	}
+}
+
+// What was published while all of a loop's members were blocked was no reason to visit them; they became even by themselves.
+func TestQuietRoomWhoseMembersBecameEvenByThemselvesGivesItsMemoryBack(t *testing.T) {
+	f, a, asleep := stalled(t, Disconnect, wide)
+	for i := range 100 {
+		a.say(nil, numbered(i))
+		f.flush()
+	}
+	for _, c := range asleep {
+		c.open(-1)
+	}
+	for range 3 {
+		f.now += coolEvery
+		f.flush()
+	}
+	if n := a.Room().Stats().Held; n != 0 {
+		t.Errorf("the quiet room keeps %d bytes", n)
+	}
+}
+
+// Another room has this one drop what its blocked members need, a moment after they were looked at.
+func TestDropBehindALookOvertakesAtOnce(t *testing.T) {
+	l := limits(1<<20, 1<<20)
+	l.Total = 100 << 10
+	f, a, asleep := stalled(t, Skip, l)
+	reader := f.join(1, "r")
+	for i := range 700 {
+		a.say(nil, numbered(i))
+		f.now += time.Millisecond
+		f.flush()
+	}
+	b := f.join(0, "other")
+	for i := range 700 {
+		b.say(nil, numbered(i))
+		f.flush()
+	}
+	if n := f.hub.Drops(); n == 0 {
+		t.Fatal("nothing was dropped")
+	}
+	for _, c := range asleep {
+		if c.overrun != 1 {
+			t.Fatalf("overtaken %d times", c.overrun)
+		}
+	}
+	if reader.overrun > 0 || len(reader.got) != 700*100 {
+		t.Errorf("who reads was overtaken %d times and has %d bytes", reader.overrun, len(reader.got))
+	}
+}
+
+// A member is waiting in a segment that is dropped, in the middle of a round that has not come to it, when the kernel refuses a frame
+// of its own. The round does not visit it any more, and nothing else is published.
+func TestMemberRefusedAheadOfARoundIsDealtWith(t *testing.T) {
+	l := limits(1<<20, 1<<20)
+	l.Total = 100 << 10
+	f := newFixture(t, l)
+	a := f.join(0, "quiet")
+	for range 100 {
+		f.join(1, "quiet")
+	}
+	last, b := f.join(1, "quiet"), f.join(0, "busy")
+	for i := range 700 {
+		a.say(nil, numbered(i))
+	}
+	for i := range 700 {
+		b.say(nil, numbered(i))
+	}
+	f.fans[1].Flush(func() time.Duration { f.now += 900 * time.Microsecond; return f.now })
+	if r := last.branch.round; r.at == 0 || r.at == r.places || r.withBlocked && len(last.got) > 0 {
+		t.Fatalf("the round is at %d of %d: not its middle", r.at, r.places)
+	}
+	last.room = 0
+	last.Refused(f.now)
+	if f.pass(); last.dropped() || last.overrun != 1 {
+		t.Errorf("overtaken %d times, in a dropped segment %v", last.overrun, last.dropped())
+	}
+}
+
+// The same in a room that keeps lean: what such a member has yet to get is not let go of, although the round does not come to it.
+func TestLeanRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
+	f := newFixture(t, wide)
+	f.now = time.Minute
+	f.hub.KeepLean(true)
+	a := f.join(0, "r")
+	for range 100 {
+		f.join(1, "r")
+	}
+	last := f.join(1, "r")
+	last.budget = 100
+	for i := range 300 {
+		a.say(nil, numbered(i))
+	}
+	f.fans[0].Flush(func() time.Duration { return f.now })
+	looks := 0
+	f.fans[1].Flush(func() time.Duration { // Time is up in the middle of the second round.
+		if looks++; looks > 55 {
+			return f.now + slice
+		}
+		return f.now
+	})
+	if r := last.branch.round; r.at == 0 || r.at == r.places || r.withBlocked || len(last.got) != 100 {
+		t.Fatalf("the round is at %d of %d, with those blocked: %v; the last has %d bytes", r.at, r.places, r.withBlocked, len(last.got))
+	}
+	last.room, last.budget = 0, 0
+	last.Refused(f.now)
+	f.pass()
+	a.say(nil, numbered(0))
+	if f.pass(); last.overrun > 0 {
+		t.Error("it was overtaken by what only it needed")
+	}
+	last.open(-1)
+	f.flush()
+	if !bytes.Equal(last.got, a.got) {
+		t.Errorf("it has %d of %d bytes", len(last.got), len(a.got))
+	}
+}
+
+// A burst overtakes a member before any round has seen it behind: it has been slow from then on.
+func TestMemberOvertakenByABurstIsSlowTenSecondsLater(t *testing.T) {
+	f := newFixture(t, limits(32<<10, 1<<20))
+	f.policy = Skip
+	a, slow := f.join(0, "r"), f.join(1, "r")
+	slow.room = 10
+	f.grow(a, 1)
+	for i := range 1000 {
+		a.say(nil, numbered(i))
+	}
+	f.flush()
+	f.now += slowAfter
+	if slow.Judge(f.now); slow.overrun != 1 || len(slow.slow) != 1 {
+		t.Errorf("overtaken %d times, told %v", slow.overrun, slow.slow)
+	}
+}
+
+// Clients that are adrift go on at the oldest message kept: a room that keeps lean keeps it for them, but not for those who go on at
+// the newest.
+func TestLeanRoomKeepsWhatThoseAdriftGoOnWith(t *testing.T) {
+	for policy, want := range map[Policy]bool{Skip: true, Latest: false} {
+		f, a, asleep := stalled(t, policy, limits(64<<10, 64<<10))
+		f.grow(a, 2000)
+		if asleep[0].overrun == 0 {
+			t.Fatal("they were not overtaken")
+		}
+		f.hub.KeepLean(true)
+		f.grow(a, 1)
+		if keeps := f.hub.Retained() > 32<<10; keeps != want {
+			t.Errorf("%v: the room retains %d bytes", policy, f.hub.Retained())
+		}
+	}
+}
+
+// What the brake goes by is exact again in the first round behind a change.
+func TestCountsFollowWhoIsBlocked(t *testing.T) {
+	f := newFixture(t, limits(1<<20, 10_000))
+	var all []*client
+	for range 10 {
+		all = append(all, f.join(1, "r"))
+	}
+	expect := func(what string, crowd, late int32) {
+		t.Helper()
+		all[0].say(nil, numbered(0))
+		f.flush()
+		if told := all[0].branch.told; told.crowd != crowd || told.late != late {
+			t.Errorf("%s: a crowd of %d, %d of them late; want %d and %d", what, told.crowd, told.late, crowd, late)
+		}
+	}
+	expect("all read", 10, 0)
+	for _, c := range all[6:] {
+		c.room = 0
+	}
+	expect("four are refused", 10, 0)
+	for range 120 {
+		all[0].say(nil, numbered(0))
+		f.flush()
+	}
+	expect("they are late", 10, 4)
+	all[6].open(-1)
+	expect("one becomes even", 10, 3)
+	all[7].Leave()
+	expect("one leaves", 9, 2)
+	f.now += movingFor
+	expect("two are stalled", 7, 0)
+	all[1].Refused(f.now) // a frame of its own
+	expect("one more is refused", 7, 0)
+	all[8].open(50)
+	f.now += watchEvery
+	expect("one of the stalled takes some", 8, 1)
+}
