@@ -2,7 +2,8 @@ package main
 
 // An assembly counts what the connections of one loop hold of input that is not finished: messages of which parts have come, and
 // what a full room keeps from being decoded. Each loop has its share of --assembly-memory, so that nobody waits for another
-// loop's answer; connections are spread evenly. Beyond the share the largest is closed, one read late at most.
+// loop's answer; connections are spread evenly. Beyond the share the largest is closed, one read late at most. One connection alone is
+// never beyond it, see Config.assemblyShare.
 type assembly struct {
 	limit int // bytes
 	held  int

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
+	"sluice/wsproto"
 )
 
 // each calls look for every connection, on its loop.
@@ -261,4 +264,123 @@ func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
 	t.Logf("of %d messages %d were heard", sent, heard)
 	witness.send(maskedText("the end"))
 	witness.expectFrame(ws.OpText, "the end")
+}
+
+// letters are n characters of a text that deflates by a quarter and no further: codes of six bits.
+func letters(n int) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	random := rand.New(rand.NewPCG(1, 2))
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = alphabet[random.IntN(len(alphabet))]
+	}
+	return string(p)
+}
+
+// A client is alone, its messages are far smaller than what is read at a time, and it has to wait with a read of them undecoded:
+// it has done nothing wrong, and a loop's least share of --assembly-memory has room for that.
+func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
+	for name, tc := range map[string]struct {
+		most     int // --max-message
+		inflater Size
+		deflates bool
+	}{
+		"for_a_rate":              {most: 100, inflater: 1}, // A whole inflater would hide what is missing.
+		"while_one_is_inflated":   {most: 5600, deflates: true},
+		"of_the_read_buffer_size": {most: readBufferSize, deflates: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Loops, cfg.MessageRate, cfg.OverTime, cfg.InflaterSize = 1, 1, time.Hour, tc.inflater
+			cfg.MaxMessage, cfg.AssemblyMemory = Size(tc.most), Size(tc.most)
+			kernel := reactortest.New()
+			kernel.StopClock()
+			s, addr := startGatewayOn(t, cfg, kernel)
+			c := joinDeflated(t, addr, "/ws/r")
+			c.send(maskedText("one"), maskedText("two"), maskedText("three"))
+			c.expectFrame(ws.OpText, "one")
+			c.expectFrame(ws.OpText, "two")
+			eventually(t, "it is not read", func() bool { return statsOf(t, s).Throttled > 0 })
+			large := letters(tc.most)
+			first := maskedText(large)
+			if tc.deflates {
+				first = maskedDeflated(ws.OpText, deflated(large))
+			}
+			c.send(first, bytes.Repeat(maskedText("small"), readBufferSize/11)) // More than one read, which finds all of it there.
+			kernel.Pass(2 * time.Second)
+			c.expectFrame(ws.OpText, "three")
+			if got := inflated(t, c.frame()); got != large {
+				t.Fatalf("got %d bytes, %.20q, want the large message", len(got), got)
+			}
+			s.each(t, func(c *conn) {
+				if c.state != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(maskedText("small")) {
+					t.Errorf("it does not wait with all of a read but its first message: state %d", c.state)
+				}
+			})
+			for range 3 {
+				kernel.Pass(2 * time.Second) // One a second, and timers are a little late.
+				c.expectFrame(ws.OpText, "small")
+			}
+		})
+	}
+}
+
+// What a connection may hold is written down as a sum. Here it holds the most that it can be made to: a message but for its last
+// byte, and a ping but for its; and a message that is inflated, at each of its slices.
+func TestNoConnectionHoldsMoreThanItsSum(t *testing.T) {
+	for _, inflater := range []Size{1, inflaterSize} {
+		for _, most := range []int{1, 100, 300, 5600, 8 << 10, 20_000, 1 << 20} {
+			cfg := testConfig()
+			cfg.MaxMessage, cfg.InflaterSize, cfg.AssemblyMemory = Size(most), inflater, Size(most)
+			if err := cfg.prepare(); err != nil {
+				t.Fatal(err)
+			}
+			held, bound := max(heldInPieces(t, cfg), heldInSlices(t, cfg)), int(cfg.inputMax())
+			t.Logf("--max-message %d, an inflater counts for %d: %d bytes are held, of at most %d", most, inflater, held, bound)
+			if share := cfg.assemblyShare(); held > bound || share < bound+most {
+				t.Errorf("--max-message %d: a connection holds %d, at most %d by its sum; a loop's share is %d", most, held, bound, share)
+			}
+		}
+	}
+}
+
+// heldInPieces is what a connection holds of a message and a ping that lack their ends, with a read that waits.
+func heldInPieces(t *testing.T, cfg *Config) int {
+	t.Helper()
+	in := inbound{decoder: wsproto.Decoder{Limit: int(cfg.MaxMessage)}, stash: make([]byte, cfg.readMax())}
+	defer in.decoder.Release()
+	ping := masked(ws.OpPing, true, strings.Repeat("p", wsproto.MaxControlPayload))
+	for _, part := range [][]byte{masked(ws.OpText, false, letters(int(cfg.MaxMessage)-1)), cutOff(ping)} {
+		if _, n, err := in.decoder.Next(part); n != len(part) || err != nil {
+			t.Fatalf("took %d of %d bytes: %v", n, len(part), err)
+		}
+	}
+	return in.size(cfg)
+}
+
+// heldInSlices is what a connection holds at most between slices of a message that is inflated, with a read that waits; zero if there
+// is no such message.
+func heldInSlices(t *testing.T, cfg *Config) (most int) {
+	t.Helper()
+	text := letters(int(cfg.MaxMessage))
+	payload := deflated(text)
+	if len(payload) > len(text) {
+		return 0
+	}
+	in := inbound{
+		decoder: wsproto.Decoder{Limit: len(text), Deflate: true, Slice: cfg.ReadBudget},
+		stash:   make([]byte, cfg.readMax()),
+	}
+	defer in.decoder.Release()
+	for src := maskedDeflated(ws.OpText, payload); ; {
+		m, n, err := in.decoder.Next(src)
+		if err != nil || m.Op != 0 {
+			if string(m.Payload) != text {
+				t.Errorf("of %d bytes %d were inflated: %v", len(text), len(m.Payload), err)
+			}
+			return most
+		}
+		src = src[n:]
+		most = max(most, in.size(cfg))
+	}
 }

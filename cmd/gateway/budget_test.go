@@ -212,7 +212,7 @@ func TestMemoryLimitsThatCannotHoldAMessageAreRefused(t *testing.T) {
 	if err := many.prepare(); err != nil {
 		t.Error(err)
 	}
-	if n := many.assemblyShare(); n != 3*int(many.MaxMessage)+int(many.InflaterSize) {
-		t.Errorf("a loop's share is %d", n)
+	if n, want := many.assemblyShare(), 3*int(many.MaxMessage)+inflaterSize+readBufferSize+wsproto.MaxControlPayload+1; n != want {
+		t.Errorf("a loop's share is %d, want %d", n, want)
 	}
 }

@@ -28,7 +28,7 @@ type Config struct {
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
-	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages at least. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
@@ -195,10 +195,19 @@ func (c *Config) prepare() error {
 	return errors.Join(problems...)
 }
 
-// assemblyShare is what one loop may hold of unfinished messages. One is always within it, that is whole and inflated but for its end, with
-// what was read behind it.
+// readMax is the most that one read takes, in bytes.
+func (c *Config) readMax() int { return min(readBufferSize, c.ReadBudget) }
+
+// inputMax is the most that one connection holds of input that is not finished, in bytes: a message as it came, as much again for what
+// came of it and the byte that would be one too many, an inflater, a control frame's payload, and a read that waits undecoded behind it.
+func (c *Config) inputMax() Size {
+	return 2*c.MaxMessage + 1 + c.InflaterSize + wsproto.MaxControlPayload + Size(c.readMax())
+}
+
+// assemblyShare is what one loop may hold of unfinished messages, in bytes. However little --assembly-memory is, whoever is alone is
+// within it, or a client might be closed that did nothing but wait; and others have room for a message beside it.
 func (c *Config) assemblyShare() int {
-	return int(max(c.AssemblyMemory/Size(c.Loops), 3*c.MaxMessage+c.InflaterSize))
+	return int(max(c.AssemblyMemory/Size(c.Loops), c.inputMax()+c.MaxMessage))
 }
 
 func (c *Config) limits() hub.Limits {
