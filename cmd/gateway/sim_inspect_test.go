@@ -49,7 +49,7 @@ func (w *world) inspect(l *simLoop) {
 	if err := w.kernel.Err(); err != nil {
 		w.fail("%w", err)
 	}
-	l.hasRun, l.reported, l.overtakenBefore = true, l.w.stats.Closed, l.overtaken()
+	l.hasRun, l.reported, l.overtakenBefore, l.stoppedBefore = true, l.w.stats.Closed, l.overtaken(), l.stopped()
 }
 
 // newGoroutines is how many there are that were not there at the start. The runtime's own that runs finalizers counts while it

@@ -42,11 +42,15 @@ func (p *plan) drawLimits(r *rand.Rand) {
 		p.backlog = max(p.backlog, 2*p.message)
 		l.over /= 4
 	}
-	if isIn() { // A loop has room for three messages at least, so it takes many connections, or small messages, to exceed it.
-		if p.loops = 1; r.IntN(2) == 0 {
+	if isIn() { // A loop has room for what one connection may hold and a message beside it: it takes several connections to exceed that.
+		switch p.loops = 1; r.IntN(3) {
+		case 0:
 			p.message = min(p.message, 64+r.IntN(200))
-		} else {
+		case 1:
 			p.clients, p.quota = max(p.clients, 30), min(p.quota, 8) // Who hears whom grows with the square.
+		default: // Who has to wait holds a read of many messages, and is often the only one who holds anything.
+			p.message, p.read, p.quota = 64+r.IntN(64), 400+r.IntN(200), max(p.quota, 40)
+			p.buffers[2], p.buffers[3] = 2048, 2048
 		}
 		l.assembly = p.message
 	}
@@ -176,19 +180,23 @@ func (w *world) isOver(l *simLoop, c *simClient, what simRate) bool {
 // An inflater counts for one byte.
 func (w *world) inputMax() int { return w.plan.message + 125 + w.plan.read + 1 }
 
-// mostHeld is the most that a connection may have held of unfinished input since its loop's last tick.
-func (w *world) mostHeld(v *connView) int {
+// mostHeld is the most that a connection of a loop may have held of unfinished input since the loop's last tick.
+func (w *world) mostHeld(l *simLoop, v *connView) int {
 	c := v.client
 	if c == nil || v.hadStash {
 		return w.inputMax()
 	}
 	const control, smallest = 125, 256
 	most := min(w.plan.message, max(smallest, 2*c.intake.most)) + control // A buffer is a power of two.
-	if v.c.isPaused || v.c.isThrottled() || c.deflates {
-		most += c.intake.fresh // It may wait to be decoded.
+	if l.stopped() > l.stoppedBefore || c.deflates {
+		// One read may have waited to be decoded. Whether it did the connection no longer tells: its room may have let it go on since.
+		most += min(c.intake.fresh, w.plan.read)
 	}
 	return most
 }
+
+// stopped is how often the loop has not read a connection on so far, for its room or because of a rate.
+func (l *simLoop) stopped() uint64 { return l.w.stats.Paused + l.w.stats.Throttled }
 
 // hasMoved says whether a connection's unfinished input may have changed since its loop's last tick.
 func (v *connView) hasMoved(l *simLoop) bool {
@@ -249,27 +257,31 @@ func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	l.blamed = l.blamed[:0]
 }
 
-// judgeLargest checks that unfinished input may have been too much together, and that nobody else held more than v.
+// judgeLargest checks that unfinished input may have been too much together, that others than v had a part in that, and that nobody
+// else held more than v.
 func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
 	most := v.held
 	if v.hasMoved(l) {
-		most = w.mostHeld(v)
+		most = w.mostHeld(l, v)
 	}
-	sum := most
+	others := 0
 	for _, other := range append(slices.Clone(gone), l.views...) {
 		switch {
 		case other == v:
 		case other.hasMoved(l):
-			sum += w.inputMax()
+			others += w.mostHeld(l, other)
 		default:
-			sum += other.held
+			others += other.held
 			if other.held > most && other.c.state == open {
 				w.fail("connection %d was closed as the largest with at most %d bytes of unfinished input, but connection %d holds %d", v.link, most, other.link, other.held)
 			}
 		}
 	}
-	if limit := w.server.cfg.assemblyShare(); most == 0 || sum <= limit {
-		w.fail("connection %d, with at most %d bytes of unfinished input, was closed for it, but there were at most %d in all; the limit is %d", v.link, most, sum, limit)
+	if limit := w.server.cfg.assemblyShare(); most == 0 || most+others <= limit {
+		w.fail("connection %d, with at most %d bytes of unfinished input, was closed for it, but all others had at most %d; the limit is %d", v.link, most, others, limit)
+	}
+	if others <= w.plan.message {
+		w.fail("connection %d was closed for %d bytes of unfinished input at most, but all others had no more than one message, at most %d", v.link, most, others)
 	}
 }
 

@@ -119,6 +119,9 @@ var mutants = []mutant{
 	{"closed for unfinished input is not who holds most", 1000, []edit{{
 		"cmd/gateway/assembly.go", "c.in.held > most.in.held ||", "c.in.held < most.in.held ||",
 	}}},
+	{"a loop's least share has no room for what was read", 1000, []edit{{
+		"cmd/gateway/config.go", " + Size(c.readMax())\n", "\n",
+	}}},
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
 		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",
 	}}},

@@ -45,7 +45,7 @@ func TestSimulation(t *testing.T) {
 	}
 	begin := time.Now()
 	var total Stats
-	quiet, inflated, missed := 0, 0, uint64(0)
+	quiet, inflated, missed, crowded := 0, 0, uint64(0), 0
 	for i := range n {
 		seed := *simFrom + uint64(i)
 		w, err := simulate(seed)
@@ -55,15 +55,21 @@ func TestSimulation(t *testing.T) {
 		}
 		sum := w.server.Final()
 		total.add(&sum)
+		if sum.Closed[closedAssembly] > 0 {
+			crowded++
+		}
 		quiet += w.quiet
 		inflated += w.inflated
 		for _, l := range w.loops {
 			missed += l.w.fan.Stats().Missed
 		}
 	}
-	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d throttled, %d stale events, %d missed by policy, %d inflated, %d quiet looks",
+	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d throttled, %d stale events, %d missed by policy, %d inflated, %d quiet looks; %d seeds had more unfinished input than a loop's share",
 		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused, total.Throttled,
-		total.Loop.StaleEvents, missed, inflated, quiet)
+		total.Loop.StaleEvents, missed, inflated, quiet, crowded)
+	if n >= simSeedsRace && crowded == 0 {
+		t.Error("no seed says anything about the bound of unfinished input")
+	}
 	for r, count := range total.Closed {
 		t.Logf("closed as %v: %d", closeReason(r), count)
 	}

@@ -63,7 +63,8 @@ type simLoop struct {
 	views           []*connView
 	blamed          []*connView          // closed for want of memory in the tick that is looked at
 	reported        [closeReasons]uint64 // how many it had closed at the last look
-	overtakenBefore uint64               // at the last look
+	overtakenBefore uint64               // at the last look …
+	stoppedBefore   uint64               // … and how often connections were not read on
 	hasRun          bool
 	began           time.Duration // when its present tick began
 
