@@ -43,7 +43,9 @@ func (w *world) inspect(l *simLoop) {
 			w.inspectConn(l, c, uint64(t))
 		}
 	}
-	w.judgeMemory(l, w.inspectGone(l))
+	gone := w.inspectGone(l)
+	w.judgeMemory(l, gone)
+	w.notePins(l, gone)
 	w.rememberAll(l)
 	w.inspectRooms()
 	if err := w.kernel.Err(); err != nil {

@@ -305,9 +305,26 @@ func (w *world) judgeOldest(l *simLoop, v *connView) {
 	if v.pin != nil {
 		pins[v.pin] = true
 	}
-	if most := (len(pins) + overtaken) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
+	if most := (len(pins) + overtaken + l.elsewhere) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
 		w.fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, w.server.cfg.PinnedMemory)
 	}
+}
+
+// notePins tells the loops that are in the middle of a tick how many copies of dropped frames the tick that l has ended may have made
+// or given up: when they cut somebody those may have been there. gone are l's connections that ended in it.
+func (w *world) notePins(l *simLoop, gone []*connView) {
+	n := int(l.overtaken() - l.overtakenBefore)
+	for _, v := range append(gone, l.views...) {
+		if v.pin != nil && v.pin != v.c.pinnedFrame() {
+			n++
+		}
+	}
+	for _, other := range w.loops {
+		if other != l && !other.isAsleep {
+			other.elsewhere += n
+		}
+	}
+	l.elsewhere = 0
 }
 
 // overtaken is how many members of the loop the logs have overtaken so far.

@@ -65,6 +65,7 @@ type simLoop struct {
 	reported        [closeReasons]uint64 // how many it had closed at the last look
 	overtakenBefore uint64               // at the last look …
 	stoppedBefore   uint64               // … and how often connections were not read on
+	elsewhere       int                  // copies of dropped frames that other loops may have had within its present tick, and gave up
 	hasRun          bool
 	began           time.Duration // when its present tick began
 
