@@ -251,7 +251,7 @@ func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 		if v.client.reason == closedAssembly {
 			w.judgeLargest(l, v, gone)
 		} else {
-			w.judgeOldest(l, v)
+			w.judgeOldest(l, v, gone)
 		}
 	}
 	l.blamed = l.blamed[:0]
@@ -287,7 +287,11 @@ func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
 
 // judgeOldest checks that what is kept of dropped frames may have been too much, and that of the loop's nobody has been in one for
 // longer than v, nor is still in the same.
-func (w *world) judgeOldest(l *simLoop, v *connView) {
+func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
+	pin := v.pin
+	if pin == nil { // Overtaken just now, in a round that began before maybe: then it shares the copy of those it is with.
+		pin = w.oldestGivenUp(append(slices.Clone(gone), l.views...))
+	}
 	pins := map[*byte]bool{}
 	overtaken := 0
 	for _, other := range w.loops {
@@ -296,7 +300,7 @@ func (w *world) judgeOldest(l *simLoop, v *connView) {
 			if o.pin != nil {
 				pins[o.pin] = true
 			}
-			isLater := v.pin != nil && o.pin != v.pin && w.pins[o.pin] >= w.pins[v.pin]
+			isLater := pin != nil && o.pin != pin && w.pins[o.pin] >= w.pins[pin]
 			if other == l && o.pin != nil && o.pin == o.c.pinnedFrame() && !isLater {
 				w.fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
 			}
@@ -308,6 +312,16 @@ func (w *world) judgeOldest(l *simLoop, v *connView) {
 	if most := (len(pins) + overtaken + l.elsewhere) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
 		w.fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, w.server.cfg.PinnedMemory)
 	}
+}
+
+// oldestGivenUp is the oldest of the dropped frames that some of these connections were in at the last look, and are in no longer.
+func (w *world) oldestGivenUp(views []*connView) (pin *byte) {
+	for _, v := range views {
+		if v.pin != nil && v.pin != v.c.pinnedFrame() && (pin == nil || w.pins[v.pin] < w.pins[pin]) {
+			pin = v.pin
+		}
+	}
+	return pin
 }
 
 // notePins tells the loops that are in the middle of a tick how many copies of dropped frames the tick that l has ended may have made
