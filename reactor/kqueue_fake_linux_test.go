@@ -72,7 +72,12 @@ func (k *fakeKqueue) Close(fd int) error {
 	return k.Real.Close(fd)
 }
 
-// Write is to the wake pipe; the real one of this system takes sockets alone.
+// Read and Write are of the wake pipe; the real ones of this system take sockets alone.
+func (k *fakeKqueue) Read(fd int, p []byte) (int, error) {
+	n, err := unix.Read(fd, p)
+	return max(n, 0), err
+}
+
 func (k *fakeKqueue) Write(fd int, p []byte) (int, error) {
 	n, err := unix.Write(fd, p)
 	return max(n, 0), err

@@ -109,7 +109,7 @@ func TestK14_InjectedShortages(t *testing.T) {
 
 func TestInjectedInterruptions(t *testing.T) {
 	t.Parallel()
-	for _, calls := range []string{"?epoll_wait,epoll_pwait", "sendto", "read", "accept4"} {
+	for _, calls := range []string{"?epoll_wait,epoll_pwait", "sendto", "recvfrom", "accept4"} {
 		t.Run(calls, func(t *testing.T) { losesNothing(t, calls, "EINTR", 2) })
 	}
 }
@@ -131,7 +131,7 @@ func losesNothing(t *testing.T, calls, errno string, nth int) {
 // Whatever is stuck for that moves on with the next word of its client, whole and in order.
 func TestK11_ReasonlessRefusalsLoseNothing(t *testing.T) {
 	t.Parallel()
-	for _, call := range []string{"read", "sendto"} {
+	for _, call := range []string{"recvfrom", "sendto"} {
 		t.Run(call, func(t *testing.T) {
 			p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
 			var clients []*rawClient
