@@ -30,6 +30,7 @@ var (
 	fairnessReaders = flag.Int("fairness-readers", 200, "clients that read the flood")
 	fairnessLoops   = flag.Int("fairness-loops", 2, "event loops of the gateway")
 	fairnessSeconds = flag.Int("fairness-seconds", 2, "how long each flood lasts")
+	fairnessNice    = flag.Int("fairness-nice", 0, "the niceness of the flood's clients: with 19 they leave the gateway its processors, as clients on other machines do")
 )
 
 // A stopwatch is a connection's transport that tells when it read and wrote.
@@ -145,14 +146,12 @@ func TestFairnessGateway(t *testing.T) {
 
 // TestFairnessFlood is of use only as a child: a room of readers and one sender that does not wait.
 func TestFairnessFlood(t *testing.T) {
-	addr, readers, _ := strings.Cut(os.Getenv(floodEnv), ",")
-	if addr == "" {
+	var addr string
+	var n, niceness int
+	if k, _ := fmt.Sscan(strings.ReplaceAll(os.Getenv(floodEnv), ",", " "), &addr, &n, &niceness); k != 3 {
 		return
 	}
-	n, err := strconv.Atoi(readers)
-	if err != nil {
-		t.Fatal(err)
-	}
+	beNice(t, niceness)
 	var conns []net.Conn
 	for range n {
 		c, err := upgradeRaw(addr, "/ws/flood")
@@ -183,6 +182,23 @@ func TestFairnessFlood(t *testing.T) {
 	}
 }
 
+// beNice sets the niceness of all threads there are, from which those to come have it.
+func beNice(t *testing.T, niceness int) {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		if err == nil {
+			err = unix.Setpriority(unix.PRIO_PROCESS, id, niceness)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // While a neighbour room is flooded, a message of a quiet room is written to its last member soon, and its clients see about what
 // they see when the flood goes through another process of the same machine. How soon is a figure, printed; a test can only tell it
 // from being starved.
@@ -201,7 +217,7 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		if !isNeighbour {
 			to = startChild(t, gatewayEnv, "1", "TestFairnessGateway").await("ready")
 		}
-		flood := startChild(t, floodEnv, fmt.Sprintf("%s,%d", to, *fairnessReaders), "TestFairnessFlood")
+		flood := startChild(t, floodEnv, fmt.Sprintf("%s,%d,%d", to, *fairnessReaders, *fairnessNice), "TestFairnessFlood")
 		flood.await("ready")
 		seen = q.talk(t, duration)
 		flood.end()
