@@ -4,9 +4,9 @@ import "time"
 
 // An aside is what a branch knows of its blocked members. They stand aside: a message is not worth a look at thousands of clients
 // that have stopped reading, so a round visits them only if it finds that something may have changed for them. What it counts
-// otherwise is how they stood when a round last did.
+// otherwise is how they stood when a round last did, or were refused since.
 type aside struct {
-	adrift     int32         // those that stand nowhere in the log, whom no round visits
+	adrift     int32         // those that stand nowhere in the log
 	hasChanged bool          // one of them was refused, landed or became even since
 	at         time.Duration // when a round last took them in
 	end        int64         // the track's end then
@@ -14,12 +14,13 @@ type aside struct {
 	tally
 }
 
-// isStale reports whether a round that begins now has to take the blocked members in: which they are has changed, the log has
-// dropped what they may need or grown by a share of the publish window, or they have not been looked at for a while.
+// isStale reports whether a round that begins now has to take the blocked members in: which they are has changed, publishers wait
+// for them, the log has dropped what they may need or grown by a share of the publish window, or they have not been looked at for
+// a while.
 func (b *branch) isStale(now time.Duration) bool {
 	a := &b.aside
-	return a.hasChanged || b.track.oldest.Load().base != a.oldest || b.track.end.Load()-a.end >= b.room.hub.limits.Window/4 ||
-		now-a.at >= watchEvery || now < a.at
+	return a.hasChanged || b.room.IsFull() || b.track.oldest.Load().base != a.oldest ||
+		b.track.end.Load()-a.end >= b.room.hub.limits.Window/4 || now-a.at >= watchEvery || now < a.at
 }
 
 // hold notes that m, which is blocked, stands in the log, however far the running round is.
@@ -28,7 +29,7 @@ func (b *branch) hold(m *Member) {
 	b.aside.lowest = min(b.aside.lowest, m.cursor.seq())
 	b.note(m)
 	if m.cursor.seg.base < b.track.oldest.Load().base {
-		b.round.again = true // It was waiting until just now: between rounds nobody is.
+		b.round.again = true // A running round may have passed it. Without one the drop's mark brings the next.
 	}
 }
 

@@ -48,6 +48,11 @@ func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
 	if a.Room().IsFull() || len(a.got) != 5001*100 {
 		t.Errorf("the publisher waits (%v), or has %d bytes", a.Room().IsFull(), len(a.got))
 	}
+	a.say(nil, make([]byte, 50_000)) // A segment, and so a look.
+	f.flush()
+	if b := asleep[0].branch; int(b.nextPlace(0, true)) < len(b.members) {
+		t.Error("rounds still visit members that are adrift and do not move")
+	}
 	f.woke = [2]int{}
 	for _, c := range asleep {
 		c.open(-1)
@@ -260,4 +265,154 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	all[8].open(50)
 	f.now += watchEvery
 	expect("one of the stalled takes some", 8, 1)
+}
+
+// One that joins is free, but the message that called nobody because all others were blocked is still to be vouched for.
+func TestRoomThatWasJoinedWhileAllWereBlockedGivesItsMemoryBack(t *testing.T) {
+	f, a, asleep := stalled(t, Disconnect, wide)
+	a.say(nil, numbered(1))
+	f.flush()
+	f.join(1, "r")
+	f.flush()
+	for _, c := range asleep {
+		c.open(-1)
+	}
+	for range 3 {
+		f.now += coolEvery
+		f.flush()
+	}
+	if n := a.Room().Stats().Held; n != 0 {
+		t.Errorf("the quiet room keeps %d bytes", n)
+	}
+}
+
+// The only branch that was to sweep what was published ends before it does.
+func TestRoomWhosePublisherLeavesAtOnceGivesItsMemoryBack(t *testing.T) {
+	f := newFixture(t, wide)
+	a := f.join(0, "r")
+	a.say(nil, numbered(0))
+	stays := f.join(1, "r")
+	a.Leave()
+	for range 3 {
+		f.flush()
+		f.now += coolEvery
+	}
+	if n := stays.Room().Stats().Held; n != 0 {
+		t.Errorf("the quiet room keeps %d bytes", n)
+	}
+}
+
+// Those who join a full room count for the brake at once, on whichever loop.
+func TestWhoJoinsAFullRoomCounts(t *testing.T) {
+	f := newFixture(t, limits(1<<20, 1000))
+	a, slow := f.join(0, "r"), f.join(0, "r")
+	third := f.join(0, "r")
+	slow.room, third.room = 0, 0
+	for !a.Room().IsFull() {
+		a.say(nil, numbered(0))
+		f.flush()
+	}
+	for range 3 {
+		f.join(1, "r")
+	}
+	if f.flush(); a.Room().IsFull() {
+		t.Error("the room waits for two of six")
+	}
+}
+
+// Most of a room are in the middle of a large frame that the log has dropped, and take it slowly but steadily: they are late, and
+// the publisher waits for them as for anybody else who moves.
+func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) {
+	f := newFixture(t, limits(1<<20, 100_000))
+	f.policy = Skip
+	f.now = time.Minute
+	var all []*client
+	for range 8 {
+		all = append(all, f.join(0, "r"))
+	}
+	a, many := all[0], all[3:]
+	for _, c := range many {
+		c.room = 1000
+	}
+	a.say(nil, make([]byte, 500_000))
+	f.flush()
+	f.now += movingFor
+	for range 30 {
+		a.say(nil, make([]byte, 50_000))
+		f.flush()
+	}
+	if many[0].overrun != 1 || a.Room().IsFull() {
+		t.Fatalf("overtaken %d times, full: %v", many[0].overrun, a.Room().IsFull())
+	}
+	published := 0
+	for range 100 {
+		if !a.Room().IsFull() {
+			published++
+			a.say(nil, make([]byte, 50_000))
+		}
+		for _, c := range many {
+			c.open(1000)
+		}
+		f.now += 20 * time.Millisecond
+		f.flush()
+	}
+	if published > 10 {
+		t.Errorf("it published %d times in 100 moments in which most of the room were late", published)
+	}
+}
+
+// Under Latest a member lands before what its branch has told of: until its next round another loop must not have the room let go of it.
+func TestLeanRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
+	f, a, asleep := stalled(t, Latest, wide)
+	f.hub.KeepLean(true)
+	large := make([]byte, segmentMax) // each in a segment of its own
+	for range 12 {
+		a.say(nil, large)
+		f.flush()
+	}
+	m := asleep[0]
+	if m.overrun != 1 {
+		t.Fatalf("overtaken %d times", m.overrun)
+	}
+	m.open(len(m.rest.Bytes()) + 10)
+	if m.RestOfFrame() != segmentMax-10 {
+		t.Fatalf("it is not in the middle of the newest: %d bytes of that are left", m.RestOfFrame())
+	}
+	a.say(nil, large)
+	for range 2 {
+		f.fans[0].Flush(func() time.Duration { return f.now })
+	}
+	if f.flush(); m.overrun != 1 {
+		t.Errorf("overtaken %d times, by what only it needed", m.overrun)
+	}
+}
+
+// A full room's count has a look at those it waits for, whenever the last one was.
+func TestEachCountOfAFullRoomLooksAtThoseItWaitsFor(t *testing.T) {
+	f := newFixture(t, limits(1<<20, 10_000))
+	f.now = time.Minute
+	a, slow, other := f.join(0, "r"), f.join(0, "r"), f.join(0, "r")
+	slow.room, other.room = 0, 0
+	for !a.Room().IsFull() {
+		a.say(nil, numbered(0))
+		f.flush()
+	}
+	f.now += watchEvery
+	looks := 0
+	f.fans[0].Flush(func() time.Duration { // The sweep begins a little later than the count.
+		if looks++; looks == 2 {
+			f.now += time.Microsecond
+		}
+		return f.now
+	})
+	slow.open(5000) // It moves, and is not late any more: nobody says so before the next count.
+	other.open(5000)
+	if !a.Room().IsFull() {
+		t.Fatal("the room is open before its count")
+	}
+	f.now += watchEvery - time.Microsecond
+	f.fans[0].Flush(func() time.Duration { return f.now })
+	if a.Room().IsFull() {
+		t.Error("the count has not looked at those who are not late any more")
+	}
 }

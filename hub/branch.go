@@ -31,14 +31,14 @@ type branch struct {
 	// Guarded by the room's lock, reported at the end of each round.
 	swept      int64 // every member that is not blocked has been offered all bytes before this position
 	answered   int64 // base of the oldest segment that every blocked member has been held against
-	told       tally // of all members; none has yet to get a frame before the lowest
+	told       tally // of all members: each has got all frames before told.lowest
 	hasWaiters bool
 }
 
 // A block is what rounds have to know of 64 places before they look at a member: a bit for each.
 type block struct {
 	free uint64 // its member is not blocked
-	held uint64 // its member stands in the log, and is not adrift
+	all  uint64 // a round that takes the blocked members in visits its member: any but those adrift that do not move
 }
 
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
@@ -65,17 +65,21 @@ func (b *branch) addPlace(m *Member) {
 	b.note(m)
 }
 
-// note says how m stands, to rounds that have not come to it.
+// note says to rounds that have not come to m whether it is blocked, and that it may be visited.
 func (b *branch) note(m *Member) {
 	k, bit := &b.blocks[m.place/64], uint64(1)<<(m.place%64)
 	k.free &^= bit
-	k.held &^= bit
+	k.all |= bit
 	if !m.isBlocked {
 		k.free |= bit
 	}
-	if !m.cursor.isAdrift() {
-		k.held |= bit
-	}
+}
+
+// pass says to rounds that m need not be visited.
+func (b *branch) pass(m *Member) {
+	k, bit := &b.blocks[m.place/64], uint64(1)<<(m.place%64)
+	k.free &^= bit
+	k.all &^= bit
 }
 
 // nextPlace is the first place from at on that a round has to visit, the blocked members' included or not; one behind them all says
@@ -85,7 +89,7 @@ func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
 	for i := at / 64; int(i) < len(b.blocks); i++ {
 		set := b.blocks[i].free
 		if withBlocked {
-			set = b.blocks[i].held
+			set = b.blocks[i].all
 		}
 		if set &= from; set != 0 {
 			return 64*i + int32(bits.TrailingZeros64(set))
@@ -99,9 +103,7 @@ func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
 func (b *branch) remove(m *Member) {
 	b.free.Add(-1)
 	b.members[m.place] = nil
-	k, bit := &b.blocks[m.place/64], uint64(1)<<(m.place%64)
-	k.free &^= bit
-	k.held &^= bit
+	b.pass(m)
 	b.holes = append(b.holes, m.place)
 }
 

@@ -122,7 +122,7 @@ type Lag struct {
 	Age      time.Duration // of the oldest message it has to send, or of one up to stampEvery-1 before it; zero when even
 }
 
-// Lag returns how far m is behind at the time now, in constant time.
+// Lag returns how far m is behind at the time now, in constant time. Adrift it is behind all that is retained.
 func (m *Member) Lag(now time.Duration) Lag {
 	c := m.standing()
 	pending := len(c.pending()) // Moves it off a finished segment.
@@ -147,7 +147,12 @@ func (m *Member) Sent(n int, now time.Duration) (messages int) {
 }
 
 // Moved says that m's client took bytes that are not the room's.
-func (m *Member) Moved(now time.Duration) { m.took = now }
+func (m *Member) Moved(now time.Duration) {
+	m.took = now
+	if m.branch != nil {
+		m.branch.note(m) // Adrift, it counts again.
+	}
+}
 
 // Refused says that the kernel did not take all of what it was given: m is blocked until it is even again.
 func (m *Member) Refused(now time.Duration) {
@@ -197,7 +202,7 @@ func (m *Member) isBeyond() bool {
 	return m.isBlocked && (m.cursor.isAdrift() || m.End()-m.Position() > b.room.hub.limits.Backlog/2 || b.isInDanger(&m.cursor))
 }
 
-// SlowAt is when m, which is blocked, may become slow at the earliest, as things stand at the time now; false: it is slow, or not blocked.
+// SlowAt is when m may become slow at the earliest, as things stand at the time now; false: it is slow already, or not blocked.
 func (m *Member) SlowAt(now time.Duration) (time.Duration, bool) {
 	since := now
 	if m.beyond > 0 {

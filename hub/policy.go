@@ -63,6 +63,7 @@ func (m *Member) Land() {
 	if b.room.policy == Latest {
 		b.room.mu.Lock()
 		to = b.track.atNewest()
+		b.told.lowest = min(b.told.lowest, to.seq()) // A lean room may drop it before the next round ends.
 		b.room.mu.Unlock()
 	}
 	b.land(m, to)

@@ -194,6 +194,10 @@ func (r *Room) join(f *Fanout, id Track, m *Member) bool {
 	m.branch = b
 	m.cursor = t.atEnd()
 	b.add(m)
+	// What was published while all others there were blocked was no reason to call b. A full room counts m in.
+	if b.swept < t.end.Load() || r.isFull.Load() {
+		f.call(b)
+	}
 	return true
 }
 
@@ -226,6 +230,9 @@ func (r *Room) leave(m *Member) {
 		return
 	}
 	r.release(b.fan)
+	if !r.isWarm && r.log.held > 0 {
+		r.branches[0].mark(b.fan) // Its next round is the one that has the memory given back: b's never ended.
+	}
 }
 
 func (r *Room) branchOf(f *Fanout, t *track) *branch {

@@ -118,6 +118,10 @@ func (b *branch) begin(now time.Duration) {
 
 // visit offers m what it has not sent, unless the kernel refused it, and counts how it stands. It returns how many bytes went out.
 func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int) {
+	if m.cursor.isAdrift() {
+		b.countAdrift(m, now)
+		return 0
+	}
 	// pending comes first in any case: it moves a cursor off a segment that it has finished with, which may be dropped.
 	hasMore := len(m.cursor.pending()) > 0
 	switch {
@@ -128,11 +132,24 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) (wrote int) {
 	case hasMore:
 		wrote = m.sink.Flush(end)
 	}
-	// Who finds its peer gone has left.
-	if m.branch == b && !m.cursor.isAdrift() {
+	switch {
+	case m.branch != b: // It found its peer gone, or was made to leave.
+	case m.cursor.isAdrift():
+		b.countAdrift(m, now)
+	default:
 		b.count(m, now)
 	}
 	return wrote
+}
+
+// countAdrift counts m as late while it takes the rest of its frame. Once it is stalled no round need visit it.
+func (b *branch) countAdrift(m *Member, now time.Duration) {
+	if m.isStalled(now) {
+		b.pass(m)
+		return
+	}
+	b.aside.crowd++
+	b.aside.late++
 }
 
 // count adds m to the tally of those that stand like it.

@@ -106,7 +106,6 @@ func (c *conn) sayFarewell() {
 func (c *conn) Overtaken(rest hub.Rest) {
 	if c.state == open && c.member.IsIn() {
 		c.owe(rest)
-		c.setTimer() // It may have begun to count as slow.
 		return
 	}
 	c.member.Leave()
@@ -129,8 +128,7 @@ func (c *conn) Overtaken(rest hub.Rest) {
 	c.write()
 }
 
-// owe puts rest in front of all that waits. An outbox that holds one already has nothing new to take: between the two of them
-// nothing of the log was sent.
+// owe puts rest in front of all that waits. There is none there yet: until it is sent nothing of the log is, and so nobody overtaken.
 func (c *conn) owe(rest hub.Rest) {
 	if len(rest.Bytes()) == 0 {
 		return

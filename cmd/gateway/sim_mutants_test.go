@@ -73,7 +73,7 @@ var mutants = []mutant{
 		"hub/pin.go", "left: p.frame[len(p.frame)-n:]", "left: p.frame[len(p.frame)-n+1:]",
 	}}},
 	{"brake not lifted by a finished round", 50, []edit{{
-		"hub/room.go", "\tr.release(b.fan)\n\tif !r.isWarm", "\tif !r.isWarm",
+		"hub/room.go", "\t\tr.trim()\n\t}\n\tr.release(b.fan)\n", "\t\tr.trim()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
 		"cmd/gateway/conn.go", "\tc.listen()\n\tc.again()\n", "\tc.listen()\n",
