@@ -30,7 +30,7 @@ var (
 	fairnessReaders = flag.Int("fairness-readers", 200, "clients that read the flood")
 	fairnessLoops   = flag.Int("fairness-loops", 2, "event loops of the gateway")
 	fairnessSeconds = flag.Int("fairness-seconds", 2, "how long each flood lasts")
-	fairnessNice    = flag.Int("fairness-nice", 0, "the niceness of the flood's clients: with 19 they leave the gateway its processors, as clients on other machines do")
+	fairnessAway    = flag.Bool("fairness-away", false, "the flood's clients take only what the gateway leaves of the processors, as though they were on another machine")
 )
 
 // A stopwatch is a connection's transport that tells when it read and wrote.
@@ -147,11 +147,14 @@ func TestFairnessGateway(t *testing.T) {
 // TestFairnessFlood is of use only as a child: a room of readers and one sender that does not wait.
 func TestFairnessFlood(t *testing.T) {
 	var addr string
-	var n, niceness int
-	if k, _ := fmt.Sscan(strings.ReplaceAll(os.Getenv(floodEnv), ",", " "), &addr, &n, &niceness); k != 3 {
+	var n int
+	var isAway bool
+	if k, _ := fmt.Sscan(strings.ReplaceAll(os.Getenv(floodEnv), ",", " "), &addr, &n, &isAway); k != 3 {
 		return
 	}
-	beNice(t, niceness)
+	if isAway {
+		giveWay(t)
+	}
 	var conns []net.Conn
 	for range n {
 		c, err := upgradeRaw(addr, "/ws/flood")
@@ -182,8 +185,9 @@ func TestFairnessFlood(t *testing.T) {
 	}
 }
 
-// beNice sets the niceness of all threads there are, from which those to come have it.
-func beNice(t *testing.T, niceness int) {
+// giveWay puts all threads there are, from which those to come have it, under the policy SCHED_IDLE of sched(7).
+func giveWay(t *testing.T) {
+	const schedIdle = 5
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +195,7 @@ func beNice(t *testing.T, niceness int) {
 	for _, thread := range threads {
 		id, err := strconv.Atoi(thread.Name())
 		if err == nil {
-			err = unix.Setpriority(unix.PRIO_PROCESS, id, niceness)
+			err = unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: schedIdle}, 0)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -217,7 +221,7 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		if !isNeighbour {
 			to = startChild(t, gatewayEnv, "1", "TestFairnessGateway").await("ready")
 		}
-		flood := startChild(t, floodEnv, fmt.Sprintf("%s,%d,%d", to, *fairnessReaders, *fairnessNice), "TestFairnessFlood")
+		flood := startChild(t, floodEnv, fmt.Sprintf("%s,%d,%v", to, *fairnessReaders, *fairnessAway), "TestFairnessFlood")
 		flood.await("ready")
 		seen = q.talk(t, duration)
 		flood.end()
