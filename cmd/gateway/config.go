@@ -16,7 +16,7 @@ import (
 // behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message). Flags win over the environment.
 type Config struct {
 	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
-	Loops  int      `help:"Event loops. 0 means one per core." default:"0" placeholder:"N" group:"Listening"`
+	Loops  int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
 	AllowOrigin  []string       `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
 	TrustedProxy []netip.Prefix `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Repeatable." placeholder:"CIDR" group:"Admission"`
