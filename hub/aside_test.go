@@ -90,11 +90,7 @@ func TestQuietRoomWhoseMembersBecameEvenByThemselvesGivesItsMemoryBack(t *testin
 	for _, c := range asleep {
 		c.open(-1)
 	}
-	for range 3 {
-		f.now += coolEvery
-		f.flush()
-	}
-	if n := a.Room().Stats().Held; n != 0 {
+	if n := f.quiet(a.Room()); n != 0 {
 		t.Errorf("the quiet room keeps %d bytes", n)
 	}
 }
@@ -277,11 +273,7 @@ func TestRoomThatWasJoinedWhileAllWereBlockedGivesItsMemoryBack(t *testing.T) {
 	for _, c := range asleep {
 		c.open(-1)
 	}
-	for range 3 {
-		f.now += coolEvery
-		f.flush()
-	}
-	if n := a.Room().Stats().Held; n != 0 {
+	if n := f.quiet(a.Room()); n != 0 {
 		t.Errorf("the quiet room keeps %d bytes", n)
 	}
 }
@@ -293,11 +285,8 @@ func TestRoomWhosePublisherLeavesAtOnceGivesItsMemoryBack(t *testing.T) {
 	a.say(nil, numbered(0))
 	stays := f.join(1, "r")
 	a.Leave()
-	for range 3 {
-		f.flush()
-		f.now += coolEvery
-	}
-	if n := stays.Room().Stats().Held; n != 0 {
+	f.flush()
+	if n := f.quiet(stays.Room()); n != 0 {
 		t.Errorf("the quiet room keeps %d bytes", n)
 	}
 }

@@ -172,6 +172,16 @@ func (f *fixture) flush() {
 	f.Fatal("the loops never come to rest")
 }
 
+// quiet lets some time pass in which nothing is published, and returns what the room still holds.
+func (f *fixture) quiet(r *Room) int64 {
+	f.Helper()
+	for range 3 {
+		f.now += coolEvery
+		f.flush()
+	}
+	return r.Stats().Held
+}
+
 // limits are those of a hub whose rooms share nothing that matters.
 func limits(backlog, window int64) Limits {
 	return Limits{Backlog: backlog, Window: window, Total: 1 << 40, Pinned: 1 << 40}
@@ -494,21 +504,14 @@ func TestQuietRoomGivesItsMemoryBack(t *testing.T) {
 		a.say(nil, make([]byte, 1000))
 	}
 	f.flush()
-	quiet := func() int64 {
-		for range 3 {
-			f.now += coolEvery
-			f.flush()
-		}
-		return a.Room().Stats().Held
-	}
-	if held := quiet(); held < 100_000 {
+	if held := f.quiet(a.Room()); held < 100_000 {
 		t.Fatalf("the room keeps %d bytes although a member still needs 100,000", held)
 	}
 	slow.open(-1)
 	if len(slow.got) != 100_000 {
 		t.Fatalf("the slow member got %d bytes", len(slow.got))
 	}
-	if held := quiet(); held != 0 {
+	if held := f.quiet(a.Room()); held != 0 {
 		t.Errorf("the quiet room keeps %d bytes", held)
 	}
 	for _, c := range []*client{a, slow} {

@@ -1,0 +1,54 @@
+package hub
+
+// checkBranches holds what branches know of their members to the members.
+func (m *model) checkBranches() {
+	for _, s := range m.rooms {
+		members := 0
+		for _, b := range s.room.branches {
+			members += b.len()
+			m.checkBranch(b)
+		}
+		if !s.room.isClosed && members != s.room.members {
+			m.t.Fatalf("the room counts %d members and has %d", s.room.members, members)
+		}
+	}
+}
+
+func (m *model) checkBranch(b *branch) {
+	isCalled := b.isMarked.Load() || b.isDue && b.isQueued
+	free, adrift := 0, 0
+	for i, l := range b.members {
+		bit := uint64(1) << (i % 64)
+		isFree, isVisited := b.blocks[i/64].free&bit != 0, b.blocks[i/64].all&bit != 0
+		switch {
+		case l == nil:
+			if isFree || isVisited {
+				m.t.Fatalf("rounds visit place %d, where nobody is", i)
+			}
+			continue
+		case int(l.place) != i, isFree == l.isBlocked, !isVisited && !(l.cursor.isAdrift() && l.isStalled(m.now)):
+			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, adrift %v", i, isFree, isVisited, l.place, l.isBlocked, l.cursor.isAdrift())
+		case l.cursor.isAdrift():
+			adrift++
+			continue
+		case !l.isBlocked:
+			free++
+		}
+		if b.told.lowest > l.cursor.seq() {
+			m.t.Fatalf("a branch told that all have what is before message %d, and one waits for %d", b.told.lowest, l.cursor.seq())
+		}
+		c := l.cursor
+		if isBehind := len(c.pending()) > 0; isBehind && !l.isBlocked && !isCalled {
+			m.t.Fatal("a member waits in a branch that nobody calls")
+		}
+		if l.isBlocked && c.seg.base < b.track.oldest.Load().base && !isCalled {
+			m.t.Fatal("a blocked member stands in a dropped segment, and nobody calls its branch")
+		}
+	}
+	if int(b.free.Load()) != free || int(b.aside.adrift) != adrift {
+		m.t.Fatalf("a branch counts %d free and %d adrift, and has %d and %d", b.free.Load(), b.aside.adrift, free, adrift)
+	}
+	if unseen := b.track.end.Load() - b.swept; !isCalled && unseen > 0 && (free > 0 || unseen >= m.limits.Window/4) {
+		m.t.Fatalf("%d bytes were published since the last round, %d members are free, and nobody calls their branch", unseen, free)
+	}
+}
