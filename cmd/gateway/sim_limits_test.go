@@ -152,7 +152,12 @@ func (w *world) isOwed(l *simLoop, v *connView) bool {
 		return false
 	}
 	at, pails := l.w.loop.Elapsed()-throttleSlack, &v.client.intake.pails
-	return pails[simMessages].owes(at) <= 0 && pails[simBytes].owes(at) <= 0
+	for _, what := range []simRate{simMessages, simBytes} {
+		if p := &pails[what]; p.rate > 0 && p.owes(at) > -v.client.rounding(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // isOver says whether a client was over a rate when it was closed for that. What was read may have been decoded up to any byte.
