@@ -172,7 +172,7 @@ func TestRoomRules(t *testing.T) {
 func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
-	cfg.InflaterSize = 1         // There is room for three messages and an inflater at least.
+	cfg.InflaterSize = 1         // There is room for three messages, a read and an inflater at least.
 	cfg.AssemblyMemory = 3 << 20 // Buffers are powers of two: 1 MiB, four times 512 KiB, and a little.
 	s, addr := startGateway(t, cfg)
 	begin := func(n int) *rawClient {

@@ -79,7 +79,7 @@ var mutants = []mutant{
 		"cmd/gateway/conn.go", "\tc.listen()\n\tc.again()\n", "\tc.listen()\n",
 	}}},
 	{"waiting sender timed out", 2000, []edit{{
-		"cmd/gateway/conn.go", "if c.isPaused || c.isThrottled() || c.member.IsBlocked() {", "if c.isThrottled() || c.member.IsBlocked() {",
+		"cmd/gateway/conn_life.go", "if c.isPaused || c.isThrottled() || c.member.IsBlocked() {", "if c.isThrottled() || c.member.IsBlocked() {",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
 		"cmd/gateway/conn.go", "if c.mustPause() || !c.unstash() {", "if !failed && (c.mustPause() || !c.unstash()) {",
