@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -14,9 +15,11 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
+	"sluice/gateway"
 	"sluice/reactor"
 	"sluice/web"
 )
@@ -64,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err == nil {
-		err = cli.Config.prepare()
+		err = cli.Config.check()
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "gateway: %v\nTry gateway --help.\n", err)
@@ -119,70 +122,79 @@ func newLogger(cfg *Config, w io.Writer) *slog.Logger {
 
 // serve runs the gateway until a signal, and returns the exit status.
 func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
-	raiseProcs(cfg.Loops)
-	fitDescriptors(cfg, log)
+	opts := cfg.options().Defaults() // Loops among them, before there are more processors than cores.
+	opts.Pages = web.New(web.Options{Version: version()})
+	raiseProcs(opts.Loops)
+	fitDescriptors(&opts, log)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
 
-	s, err := NewServer(cfg, log, web.New(web.Options{Version: version()}), nil)
+	s, err := gateway.New(opts, log)
 	if err != nil {
 		log.Error("cannot start", "error", err)
 		return exitFailed
 	}
+	defer s.Close()
 	for _, address := range cfg.Listen {
 		if err := s.Listen(address); err != nil {
 			log.Error("cannot start", "error", err)
-			s.release()
 			return exitFailed
 		}
 	}
-	announce(s, log)
-	s.Start()
+	announce(s, &opts, log)
+	ctx, cut := context.WithCancel(context.Background())
+	defer cut()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
 	select {
 	case got := <-signals:
-		log.Info("draining", "signal", got.String(), "connections", s.Open(), "timeout", cfg.DrainTimeout)
-		return stop(s, log, out, signals)
-	case err := <-s.Failed():
+		log.Info("draining", "signal", got.String(), "connections", s.Open(), "timeout", opts.DrainTimeout)
+	case err := <-ended:
 		log.Error("cannot go on", "error", err)
-		s.Close()
 		return exitFailed
 	}
+	status := drain(s, opts.DrainTimeout, log, signals)
+	cut()
+	<-ended
+	logTotals(s, log, out)
+	return status
 }
 
-// stop drains and closes. A second signal cuts it short.
-func stop(s *Server, log *slog.Logger, out *logWriter, signals <-chan os.Signal) int {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+// drain lets the connections end in order. A second signal cuts it short.
+func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <-chan os.Signal) (status int) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(ctx) }()
-	status := exitOK
 	select {
 	case err := <-drained:
 		if err != nil {
 			log.Warn("cutting the connections that are left", "connections", s.Open(), "error", err)
 		}
+		return exitOK
 	case got := <-signals:
 		log.Warn("stopping at once", "signal", got.String(), "connections", s.Open())
-		status = exitCut
+		return exitCut
 	}
-	cancel()
-	s.Close()
-	sum := s.Final()
+}
+
+// logTotals says what was done, when all is over.
+func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
+	sum, _ := s.Stats(context.Background()) // It waits for nobody any more, so it cannot fail.
 	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
 		"refused_writes", sum.Refused, "accepted", sum.Accepted, "ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
-	return status
 }
 
 // announce says what a person who just started the gateway wants to know.
-func announce(s *Server, log *slog.Logger) {
+func announce(s *gateway.Server, opts *gateway.Options, log *slog.Logger) {
 	for i, addr := range s.Addrs() {
-		log.Info("listening", "address", addr.String(), "loops", len(s.workers), "max_connections", s.cfg.MaxConnections)
+		log.Info("listening", "address", addr.String(), "loops", opts.Loops, "max_connections", opts.MaxConnections)
 		if i == 0 && addr.Network() == "tcp" {
 			log.Info("open the demo page", "url", pageURL(addr))
 		}
 	}
-	if limit := s.cfg.memory.limit; s.cfg.memory.isLimited() {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 { // Negative: only asks.
 		log.Info("memory is limited by GOMEMLIMIT", "bytes", limit)
 	}
 	for _, addr := range s.Addrs() {
@@ -210,22 +222,22 @@ func raiseProcs(loops int) {
 	}
 }
 
-// spareDescriptors are kept for what is not a connection: listeners, pollers, logs, lent connections in both hands.
+// spareDescriptors are kept for what is not a connection: listeners, pollers, logs.
 const spareDescriptors = 64
 
 // fitDescriptors lowers --max-connections to what the descriptor limit allows.
-func fitDescriptors(cfg *Config, log *slog.Logger) {
+func fitDescriptors(opts *gateway.Options, log *slog.Logger) {
 	limit, err := reactor.DescriptorLimit()
 	if err != nil {
 		log.Warn("cannot read the descriptor limit", "error", err)
 		return
 	}
-	spare := spareDescriptors + cfg.MaxHTTPConnections
+	spare := spareDescriptors + opts.MaxHTTPConnections
 	room := max(1, int(min(limit, 1<<30))-spare)
-	if cfg.MaxConnections > room {
-		log.Info("lowering --max-connections to what the descriptor limit allows", "from", cfg.MaxConnections, "to", room,
+	if opts.MaxConnections > room {
+		log.Info("lowering --max-connections to what the descriptor limit allows", "from", opts.MaxConnections, "to", room,
 			"descriptors", limit, "hint", "raise it with ulimit -n or LimitNOFILE")
-		cfg.MaxConnections = room
+		opts.MaxConnections = room
 	}
 }
 

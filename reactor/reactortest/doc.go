@@ -45,7 +45,7 @@
 // TestCalibration holds Sim, with its faults off, to the answers that the real kernel gives to the same sequences of calls.
 // The simulation of whole gateways is in cmd/gateway (TestSimulation):
 //
-//	go test ./cmd/gateway -run TestSimulation                     # the default number of seeds
-//	go test ./cmd/gateway -run TestSimulation -sim.seeds 20000
-//	go test ./cmd/gateway -run TestSimulation -sim.seed 1234 -v   # one of them, with the trace of its last calls
+//	go test ./gateway -run TestSimulation                     # the default number of seeds
+//	go test ./gateway -run TestSimulation -sim.seeds 20000
+//	go test ./gateway -run TestSimulation -sim.seed 1234 -v   # one of them, with the trace of its last calls
 package reactortest

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"sluice/gateway"
+	"sluice/hub"
+)
+
+// A Config is the command line: every field is a flag, and an environment variable of the same name in
+// capitals behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message). Flags win over the environment. The
+// library's Options have the same fields, but there zero is a default: options translates.
+type Config struct {
+	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
+	Loops  int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
+
+	AllowOrigin  []string       `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	TrustedProxy []netip.Prefix `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Repeatable." placeholder:"CIDR" group:"Admission"`
+
+	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
+	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
+	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
+	MaxPerAddress      int  `help:"Connections at a time from one address, of IPv6 one /64. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+
+	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	MessageRate int  `help:"Messages a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	ByteRate    Size `help:"Bytes a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"SIZE" group:"Rates"`
+
+	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
+	RoomBacklog   Size       `help:"What a room keeps for clients that have fallen behind. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Slow clients"`
+	BacklogMemory Size       `help:"What all rooms may keep together. Beyond it the largest drops its oldest first." default:"512MiB" placeholder:"SIZE" group:"Slow clients"`
+	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients in the middle of them. Beyond it whoever of the loop at hand has been there for longest is cut." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
+	PublishWindow Size       `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Slow clients"`
+	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
+	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
+
+	HandshakeTimeout time.Duration `help:"From accepting a connection to the end of its request head." default:"10s" group:"Timeouts"`
+	AssemblyTimeout  time.Duration `help:"From the first byte of a message that comes in pieces to its last. Later is refused with 1008." default:"30s" group:"Timeouts"`
+	PingInterval     time.Duration `help:"Silence after which a client is pinged; up to a quarter earlier, each client at another time." default:"30s" group:"Timeouts"`
+	PongTimeout      time.Duration `help:"How long a pinged client may stay silent." default:"15s" group:"Timeouts"`
+	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
+	SkipTimeout      time.Duration `help:"The same under the policies skip and latest, which are for clients that may fall behind." default:"5m" group:"Timeouts"`
+	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
+	DrainTimeout     time.Duration `help:"On SIGTERM and SIGINT: how long clients have to go before the gateway exits." default:"10s" group:"Timeouts"`
+
+	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=latest' or 'logs.*=skip,plain': another slow policy, or plain for no compression. * stands for anything; of several that match the first one counts. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
+	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
+	CompressMin Size               `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
+
+	LogFormat string `help:"text or json." enum:"text,json" default:"text" group:"Logging"`
+	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
+}
+
+// options makes the library's options of the flags. What is zero on the command line is negative there,
+// where zero would be the default: none where there may be none, refused where there may not.
+func (c *Config) options() gateway.Options {
+	return gateway.Options{
+		Loops:              c.Loops, // Zero means the same in both.
+		AllowOrigin:        c.AllowOrigin,
+		TrustedProxy:       c.TrustedProxy,
+		MaxConnections:     given(c.MaxConnections),
+		MaxHTTPConnections: given(c.MaxHTTPConnections),
+		MaxMessage:         int64(given(c.MaxMessage)),
+		MaxPerAddress:      c.MaxPerAddress,
+		ConnectRate:        c.ConnectRate,
+		MaxRooms:           c.MaxRooms,
+		MaxFragments:       given(c.MaxFragments),
+		AssemblyMemory:     int64(given(c.AssemblyMemory)),
+		FrameRate:          c.FrameRate,
+		PingRate:           c.PingRate,
+		MessageRate:        c.MessageRate,
+		ByteRate:           int64(c.ByteRate),
+		SlowPolicy:         c.SlowPolicy,
+		RoomBacklog:        int64(given(c.RoomBacklog)),
+		BacklogMemory:      int64(given(c.BacklogMemory)),
+		PinnedMemory:       int64(given(c.PinnedMemory)),
+		PublishWindow:      int64(given(c.PublishWindow)),
+		UnsentBuffer:       int64(given(c.UnsentBuffer)),
+		SendBuffer:         int64(given(c.SendBuffer)),
+		HandshakeTimeout:   given(c.HandshakeTimeout),
+		AssemblyTimeout:    given(c.AssemblyTimeout),
+		PingInterval:       given(c.PingInterval),
+		PongTimeout:        given(c.PongTimeout),
+		StallTimeout:       given(c.StallTimeout),
+		SkipTimeout:        given(c.SkipTimeout),
+		CloseTimeout:       given(c.CloseTimeout),
+		DrainTimeout:       given(c.DrainTimeout),
+		Rooms:              c.Room,
+		NoCompression:      !c.Compress,
+		CompressMin:        int64(given(c.CompressMin)),
+	}
+}
+
+func given[T int | Size | time.Duration](value T) T {
+	if value == 0 {
+		return -1
+	}
+	return value
+}
+
+// A complaint is what the command line's user reads about a field that the library refused, or about a
+// value that only the command line refuses.
+type complaint struct {
+	field string // of gateway.Options; empty: the text itself says whether anything is wrong
+	text  func(c *Config) string
+}
+
+// complaints are in the order in which they are made.
+var complaints = []complaint{
+	{"Loops", func(c *Config) string {
+		return fmt.Sprintf("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)
+	}},
+	{"MaxConnections", atLeastOne("max-connections", func(c *Config) int { return c.MaxConnections })},
+	{"MaxHTTPConnections", atLeastOne("max-http-connections", func(c *Config) int { return c.MaxHTTPConnections })},
+	{"", notNegative("max-per-address", func(c *Config) int { return c.MaxPerAddress })},
+	{"", notNegative("connect-rate", func(c *Config) int { return c.ConnectRate })},
+	{"", notNegative("max-rooms", func(c *Config) int { return c.MaxRooms })},
+	{"", notNegative("frame-rate", func(c *Config) int { return c.FrameRate })},
+	{"", notNegative("ping-rate", func(c *Config) int { return c.PingRate })},
+	{"", notNegative("message-rate", func(c *Config) int { return c.MessageRate })},
+	{"ByteRate", func(c *Config) string {
+		return fmt.Sprintf("--byte-rate %v: must be at least 16KiB, what is read at a time, or 0 for no limit", c.ByteRate)
+	}},
+	{"MaxFragments", atLeastOne("max-fragments", func(c *Config) int { return c.MaxFragments })},
+	{"MaxMessage", func(c *Config) string {
+		return fmt.Sprintf("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
+	}},
+	{"RoomBacklog", func(c *Config) string {
+		return fmt.Sprintf("--room-backlog %v: must exceed --max-message %v, or the largest message could never be delivered",
+			c.RoomBacklog, c.MaxMessage)
+	}},
+	{"BacklogMemory", func(c *Config) string {
+		return fmt.Sprintf("--backlog-memory %v: must be at least --room-backlog, %v", c.BacklogMemory, c.RoomBacklog)
+	}},
+	{"PinnedMemory", func(c *Config) string {
+		return fmt.Sprintf("--pinned-memory %v: must be at least --max-message and a header, %v",
+			c.PinnedMemory, c.MaxMessage+gateway.MessageHeaderMax)
+	}},
+	{"AssemblyMemory", func(c *Config) string {
+		return fmt.Sprintf("--assembly-memory %v: must be at least --max-message, %v", c.AssemblyMemory, c.MaxMessage)
+	}},
+	{"UnsentBuffer", tooMuchBuffer},
+	{"SendBuffer", tooMuchBuffer},
+	{"PublishWindow", func(c *Config) string {
+		return fmt.Sprintf("--publish-window %v: must be 1 byte to --room-backlog %v", c.PublishWindow, c.RoomBacklog)
+	}},
+	{"HandshakeTimeout", reasonable("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout })},
+	{"AssemblyTimeout", reasonable("assembly-timeout", func(c *Config) time.Duration { return c.AssemblyTimeout })},
+	{"PingInterval", reasonable("ping-interval", func(c *Config) time.Duration { return c.PingInterval })},
+	{"PongTimeout", reasonable("pong-timeout", func(c *Config) time.Duration { return c.PongTimeout })},
+	{"StallTimeout", reasonable("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout })},
+	{"SkipTimeout", reasonable("skip-timeout", func(c *Config) time.Duration { return c.SkipTimeout })},
+	{"CloseTimeout", reasonable("close-timeout", func(c *Config) time.Duration { return c.CloseTimeout })},
+	{"DrainTimeout", reasonable("drain-timeout", func(c *Config) time.Duration { return c.DrainTimeout })},
+}
+
+func atLeastOne(flag string, value func(*Config) int) func(*Config) string {
+	return func(c *Config) string { return fmt.Sprintf("--%s %d: must be at least 1", flag, value(c)) }
+}
+
+// notNegative complains of a number below zero, which is "none" in the library and a slip on a command
+// line.
+func notNegative(flag string, value func(*Config) int) func(*Config) string {
+	return func(c *Config) string {
+		if value(c) >= 0 {
+			return ""
+		}
+		return fmt.Sprintf("--%s %d: must be at least 1, or 0 for no limit", flag, value(c))
+	}
+}
+
+func tooMuchBuffer(c *Config) string {
+	return fmt.Sprintf("--unsent-buffer %v, --send-buffer %v: must be less than 1GiB", c.UnsentBuffer, c.SendBuffer)
+}
+
+func reasonable(flag string, value func(*Config) time.Duration) func(*Config) string {
+	return func(c *Config) string { return fmt.Sprintf("--%s %v: must be 1ms to 1000h0m0s", flag, value(c)) }
+}
+
+// check refuses flags that cannot work, each in the words of the command line.
+func (c *Config) check() error {
+	refused := map[string]error{}
+	for _, err := range unjoin(c.options().Validate()) {
+		var one *gateway.OptionError
+		if !errors.As(err, &one) {
+			return err
+		}
+		refused[one.Field] = one
+	}
+	var problems []error
+	said := map[string]bool{"": true}
+	for _, one := range complaints {
+		if one.field != "" && refused[one.field] == nil {
+			continue
+		}
+		delete(refused, one.field)
+		if text := one.text(c); !said[text] {
+			said[text] = true
+			problems = append(problems, errors.New(text))
+		}
+	}
+	for field, err := range refused {
+		if field == "AllowOrigin" {
+			err = fmt.Errorf("--allow-origin: %w", errors.Unwrap(err))
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// unjoin lists what errors.Join has joined.
+func unjoin(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return many.Unwrap()
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
+}

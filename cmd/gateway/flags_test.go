@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/gateway"
+)
+
+// parse returns what a command line of these arguments comes to.
+func parse(t *testing.T, args ...string) *Config {
+	t.Helper()
+	var cfg Config
+	parser, err := kong.New(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return &cfg
+}
+
+// What --help says and what the library does without options are the same.
+func TestFlagsAndOptionsHaveTheSameDefaults(t *testing.T) {
+	flags, zero := reflect.ValueOf(parse(t).options().Defaults()), reflect.ValueOf(gateway.Options{}.Defaults())
+	for _, f := range reflect.VisibleFields(flags.Type()) {
+		of, oz := flags.FieldByIndex(f.Index), zero.FieldByIndex(f.Index)
+		if n, ok := of.Interface().(int64); ok && n < 0 && oz.Int() == 0 { // None, where none is the default.
+			continue
+		}
+		if of.Kind() == reflect.Slice && of.Len() == 0 && oz.Len() == 0 {
+			continue
+		}
+		if !reflect.DeepEqual(of.Interface(), oz.Interface()) {
+			t.Errorf("%s is %v by the flags and %v by the options", f.Name, of, oz)
+		}
+	}
+}
+
+// Every field that a flag sets arrives in the options: a flag that is forgotten there would do nothing.
+func TestEveryFlagArrivesInTheOptions(t *testing.T) {
+	plain := parse(t).options()
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		switch f.Name {
+		case "Listen", "LogFormat", "LogLevel": // The program's own.
+			continue
+		}
+		cfg := parse(t)
+		v := reflect.ValueOf(cfg).Elem().FieldByIndex(f.Index)
+		switch v.Kind() {
+		case reflect.Bool:
+			v.SetBool(!v.Bool())
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		case reflect.Uint8:
+			v.SetUint(v.Uint() + 1)
+		default:
+			v.SetInt(v.Int() + 1)
+		}
+		if reflect.DeepEqual(cfg.options(), plain) {
+			t.Errorf("%s changes nothing in the options", f.Name)
+		}
+	}
+}
+
+// Whatever the library refuses is said in the words of the command line, which knows no field by its name in Go.
+func TestEveryRefusedFieldIsSaidAsAFlag(t *testing.T) {
+	named := map[string]bool{}
+	for _, one := range complaints {
+		named[one.field] = true
+	}
+	bad := gateway.Options{}
+	v := reflect.ValueOf(&bad).Elem()
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if field := v.FieldByIndex(f.Index); field.CanInt() {
+			field.SetInt(-1) // None or refused.
+		}
+	}
+	refused := map[string]bool{}
+	collect := func(o gateway.Options) {
+		for _, err := range unjoin(o.Validate()) {
+			var one *gateway.OptionError
+			if !errors.As(err, &one) {
+				t.Fatalf("%v names no field", err)
+			}
+			refused[one.Field] = true
+		}
+	}
+	collect(bad)
+	collect(gateway.Options{ByteRate: 1, UnsentBuffer: 1 << 40, SendBuffer: 1 << 40, BacklogMemory: 1, PinnedMemory: 1, AssemblyMemory: 1})
+	if len(refused) < 15 {
+		t.Fatalf("only %v were refused", slices.Sorted(maps.Keys(refused)))
+	}
+	for field := range refused {
+		if !named[field] {
+			t.Errorf("%s has no words of its own", field)
+		}
+	}
+}
+
+// A limit that is added is to be added to the README's command line for the open internet and to SECURITY.md.
+func TestHardenedExampleHasEveryLimit(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```sh\ngateway (--listen .*?)```").FindSubmatch(readme)
+	if m == nil {
+		t.Fatal("README.md has no such example")
+	}
+	line := strings.ReplaceAll(string(m[1]), "\\\n", " ")
+	security, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		group := f.Tag.Get("group")
+		if group != "Limits" && group != "Rates" {
+			continue
+		}
+		flag := "--" + f.Tag.Get("name")
+		if flag == "--" {
+			flag = "--" + strings.ToLower(regexp.MustCompile("([a-z])([A-Z])").ReplaceAllString(f.Name, "$1-$2"))
+		}
+		if !strings.Contains(line, flag+" ") || !strings.Contains(string(security), "`"+flag+"`") {
+			t.Errorf("%s is missing in the example or in SECURITY.md", flag)
+		}
+	}
+}

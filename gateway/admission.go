@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"sluice/wsproto"
+)
+
+// An admission decides who may connect, for all listeners together: how many from one address, and how many a second. It knows the
+// addresses of connections that exist, and no others, so --max-connections bounds it.
+type admission struct {
+	perAddress int   // connections; zero: any number
+	rate       int64 // a second; zero: any number
+	proxies    []netip.Prefix
+
+	mu     sync.Mutex
+	conns  map[netip.Addr]int // by what addressKey returns
+	bucket bucket             // of new connections
+}
+
+func newAdmission(cfg *config) *admission {
+	return &admission{perAddress: cfg.MaxPerAddress, rate: int64(cfg.ConnectRate), proxies: cfg.TrustedProxy, conns: map[netip.Addr]int{}}
+}
+
+// asks reports whether it matters where a connection comes from.
+func (a *admission) asks() bool { return a.perAddress > 0 || a.rate > 0 }
+
+// counts reports whether connections from the address are counted at all. This machine and trusted proxies connect for many others.
+func (a *admission) counts(from netip.Addr) bool {
+	if !from.IsValid() || from.IsLoopback() {
+		return false
+	}
+	for _, p := range a.proxies {
+		if p.Contains(from.WithZone("")) {
+			return false
+		}
+	}
+	return true
+}
+
+// addressKey is whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one. Whoever has one address of a /64 has
+// all of them (RFC 4291 §2.5.1).
+func addressKey(from netip.Addr) netip.Addr {
+	if from.Is4() {
+		return from
+	}
+	p, _ := from.Prefix(64) // Fails for no length that an IPv6 address has.
+	return p.Addr()
+}
+
+// enter counts a connection of key in, or returns the reason why it may not be. The zero key is nobody in particular, and may
+// always enter.
+func (a *admission) enter(key netip.Addr, now time.Duration) wsproto.Reason {
+	if !key.IsValid() {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.perAddress > 0 && a.conns[key] >= a.perAddress {
+		return wsproto.ReasonAddress
+	}
+	if a.rate > 0 && !a.bucket.tryTake(a.rate, now) {
+		return wsproto.ReasonConnectRate
+	}
+	a.conns[key]++
+	return 0
+}
+
+// stay counts a connection of key in that is here already and changes hands.
+func (a *admission) stay(key netip.Addr) {
+	if key.IsValid() {
+		a.mu.Lock()
+		a.conns[key]++
+		a.mu.Unlock()
+	}
+}
+
+func (a *admission) leave(key netip.Addr) {
+	if !key.IsValid() {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.conns[key]--; a.conns[key] == 0 {
+		delete(a.conns, key)
+	}
+}
+
+// retryMax bounds, in seconds, for how long whoever is turned away is asked to stay away. Each is told another time, so that
+// those who were turned away together do not come back together.
+const retryMax = 8
+
+// turnedAway are the answers to those who are not admitted.
+var turnedAway = func() map[wsproto.Reason][retryMax][]byte {
+	all := map[wsproto.Reason][retryMax][]byte{}
+	for _, reason := range []wsproto.Reason{
+		wsproto.ReasonUnavailable, wsproto.ReasonMemory, wsproto.ReasonAddress, wsproto.ReasonConnectRate,
+	} {
+		var answers [retryMax][]byte
+		for i := range answers {
+			answers[i] = wsproto.Refuse(reason).RetryAfter(i + 1).AppendResponse(nil)
+		}
+		all[reason] = answers
+	}
+	return all
+}()
+
+// turnAway refuses a connection that was accepted and has no conn.
+func (l *listener) turnAway(fd int, reason wsproto.Reason) {
+	l.w.stats.Turned++
+	l.w.stats.Refusals[reason]++
+	// Closing with the request unread would reset the connection, and the reset can overtake the answer. A fresh socket takes
+	// these few bytes; if not, the close says the same less politely.
+	_, _ = l.w.kernel.Read(fd, l.w.buf)
+	_, _ = l.w.kernel.Write(fd, turnedAway[reason][l.w.random.IntN(retryMax)])
+	l.w.logRefusal(fd, wsproto.Refuse(reason), nil)
+	_ = l.w.kernel.Close(fd)
+}

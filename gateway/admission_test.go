@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+)
+
+func TestPlainRequestForASocketGetsALineOfHelp(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	c.send(requestHead("GET /ws HTTP/1.1", "Host: sluice.test"))
+	r, body := c.response()
+	if r.StatusCode != http.StatusUpgradeRequired || !strings.Contains(body, "WebSocket") || strings.Count(body, "\n") != 1 {
+		t.Errorf("%s %q", r.Status, body)
+	}
+	if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Sec-WebSocket-Version") != "13" {
+		t.Errorf("426 with %v", r.Header)
+	}
+}
+
+func TestUnknownPathsAreNotFound(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	for _, path := range []string{"/nothing", "/wsx", "/WS", "/ws.html", "/metrics", "/debug/pprof/"} {
+		c := connect(t, addr)
+		c.send(upgradeHead(path)) // The path decides, not a header.
+		if r, _ := c.response(); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s", path, r.Status)
+		}
+		c.Close()
+	}
+	if s.hub.Rooms() != 0 {
+		t.Errorf("%d rooms were made", s.hub.Rooms())
+	}
+}
+
+func TestOriginRules(t *testing.T) {
+	const ok, no = http.StatusSwitchingProtocols, http.StatusForbidden
+	for _, tc := range []struct {
+		name   string
+		allow  []string
+		host   string
+		origin []string
+		status int
+	}{
+		{"none", nil, "sluice.test", nil, ok},
+		{"same", nil, "sluice.test", []string{"http://sluice.test"}, ok},
+		{"same_behind_TLS_proxy", nil, "sluice.test", []string{"https://sluice.test"}, ok},
+		{"same_with_port", nil, "sluice.test:8080", []string{"http://sluice.test:8080"}, ok},
+		{"case", nil, "Sluice.Test", []string{"http://sluice.test"}, ok},
+		{"other_port", nil, "sluice.test:8080", []string{"http://sluice.test:8081"}, no},
+		{"other_host", nil, "sluice.test", []string{"http://evil.test"}, no},
+		{"suffix", nil, "sluice.test", []string{"http://sluice.test.evil"}, no},
+		{"prefix", nil, "sluice.test", []string{"http://evilsluice.test"}, no},
+		{"A02_null", nil, "sluice.test", []string{"null"}, no},
+		{"garbage", nil, "sluice.test", []string{"http://sluice.test/path"}, no},
+		{"twice", nil, "sluice.test", []string{"http://sluice.test", "http://evil.test"}, http.StatusBadRequest},
+		{"listed", []string{"https://good.test"}, "sluice.test", []string{"https://good.test"}, ok},
+		{"listed_other_scheme", []string{"https://good.test"}, "sluice.test", []string{"http://good.test"}, no},
+		{"listed_null_no", []string{"https://good.test"}, "sluice.test", []string{"null"}, no},
+		{"listed_still_same", []string{"https://good.test"}, "sluice.test", []string{"http://sluice.test"}, ok},
+		{"any", []string{"*"}, "sluice.test", []string{"https://whoever.test"}, ok},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.AllowOrigin = tc.allow
+			_, addr := startGateway(t, cfg)
+			head := strings.Replace(string(upgradeHead("/ws")), "Host: sluice.test", "Host: "+tc.host, 1)
+			for _, o := range tc.origin {
+				head = strings.Replace(head, "Upgrade: websocket\r\n", "Upgrade: websocket\r\nOrigin: "+o+"\r\n", 1)
+			}
+			c := connect(t, addr)
+			c.send([]byte(head))
+			if r, body := c.response(); r.StatusCode != tc.status {
+				t.Errorf("%s %q, want %d", r.Status, body, tc.status)
+			}
+		})
+	}
+}
+
+func TestRefusalsReflectNoInput(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	const marker = "XyZZy<script>"
+	for _, head := range [][]byte{
+		upgradeHead("/ws/" + marker), upgradeHead("/ws", "Origin: http://"+marker), upgradeHead("/ws", marker), upgradeHead("/" + marker),
+		requestHead(marker+" /ws HTTP/1.1", "Host: a"), requestHead("GET /ws "+marker, "Host: a"),
+	} {
+		c := connect(t, addr)
+		c.send(head)
+		r, body := c.response()
+		if r.StatusCode < 400 || strings.Contains(body, "XyZZy") || headersContain(r.Header, "XyZZy") {
+			t.Errorf("%q was answered with %s %v %q", head, r.Status, r.Header, body)
+		}
+		c.Close()
+	}
+}
+
+func headersContain(h http.Header, s string) bool {
+	for _, values := range textproto.MIMEHeader(h) {
+		if strings.Contains(strings.Join(values, "\n"), s) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestConnectionsOverTheLimitGet503(t *testing.T) {
+	cfg := testConfig()
+	cfg.MaxConnections = 3
+	s, addr := startGateway(t, cfg)
+	var in []*rawClient
+	for range cfg.MaxConnections {
+		in = append(in, join(t, addr, "/ws"))
+	}
+	over := connect(t, addr)
+	r, _ := over.response()
+	if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+		t.Errorf("got %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
+	}
+	over.expectEnd()
+	if st := statsOf(t, s); st.Turned != 1 {
+		t.Errorf("%d turned away, want 1", st.Turned)
+	}
+	in[0].send(maskedText("we go on"))
+	in[1].expectFrame(ws.OpText, "we go on")
+	in[2].Close()
+	eventually(t, "there is room again", func() bool { return s.Open() == 2 })
+	join(t, addr, "/ws")
+}
+
+func TestIndependentClientHearsWhyItWasRefused(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, r, err := websocket.Dial(ctx, "ws://"+addr+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://evil.test"}}})
+	if err == nil || r == nil || r.StatusCode != http.StatusForbidden {
+		t.Errorf("got %v, %v; want 403", r, err)
+	}
+	if errors.Is(err, net.ErrClosed) {
+		t.Error("the connection was closed before the answer was read")
+	}
+}

@@ -1,0 +1,386 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/reactor"
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
+)
+
+// each calls look for every connection, on its loop.
+func (s *Server) each(t testing.TB, look func(c *conn)) {
+	t.Helper()
+	for _, w := range s.workers {
+		done := make(chan struct{})
+		err := post(t.Context(), w.loop, func(l *reactor.Loop) {
+			defer close(done)
+			for _, source := range l.Sources {
+				if c, ok := source.(*conn); ok {
+					look(c)
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+}
+
+// FAULTS.md has thirty seconds: here it is one. Two hundred clients send messages that never end, a byte at a time, of which no
+// limit on sizes hears.
+func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
+	const clients = 200
+	cfg := testConfig()
+	cfg.MaxMessage = 64 << 10
+	cfg.AssemblyTimeout = time.Second
+	s, addr := startGateway(t, cfg)
+	witness := join(t, addr, "/ws/r")
+	var all []*rawClient
+	for range clients {
+		all = append(all, join(t, addr, "/ws/r"))
+	}
+	before := liveHeap()
+	start := time.Now()
+	for _, c := range all {
+		c.send(masked(ws.OpText, false, "a"))
+	}
+	part, grew := masked(ws.OpContinuation, false, "b"), int64(0)
+	for s.Open() > 1 && time.Since(start) < patience {
+		for _, c := range all {
+			c.trySend(part)
+		}
+		grew = max(grew, liveHeap()-before)
+	}
+	for _, c := range all {
+		c.expectClose(1008)
+		c.Close()
+	}
+	if took := time.Since(start); took < cfg.AssemblyTimeout {
+		t.Errorf("they were closed after %v already", took)
+	}
+	expectClosed(t, s, closedAssemblyTimeout, clients)
+	t.Logf("live heap grew by %d bytes for each", grew/clients)
+	if grew/clients > 2*int64(cfg.MaxMessage) {
+		t.Errorf("live heap grew by %d bytes for each", grew/clients)
+	}
+	witness.send(maskedText("nothing of them was published"))
+	witness.expectFrame(ws.OpText, "nothing of them was published")
+}
+
+// The deadline is one of each message, and of one that comes in pieces: who sends many, each in time, meets none.
+func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
+	cfg := testConfig()
+	cfg.AssemblyTimeout = 10 * time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c := join(t, addr, "/ws/r")
+	c.send(masked(ws.OpText, false, "0"))
+	for i := range 8 {
+		eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		kernel.Pass(cfg.AssemblyTimeout * 2 / 5)
+		// The end of one message and the beginning of the next come together: something is always unfinished.
+		c.send(masked(ws.OpContinuation, true, "!"), masked(ws.OpText, false, fmt.Sprint(i+1)), masked(ws.OpPing, true, "p"))
+		expectBoth(c, fmt.Sprint(i, "!"), "p")
+	}
+	c.send(masked(ws.OpContinuation, true, "!"))
+	c.expectFrame(ws.OpText, "8!")
+	// Pings in between do not begin it anew, and half of a header is a beginning too.
+	for _, begun := range [][]byte{masked(ws.OpText, false, "never"), {0x81}, {0x89, 0x80 | 5, 1, 2}} {
+		c := join(t, addr, "/ws/r")
+		c.send(begun)
+		eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		for range 3 {
+			kernel.Pass(cfg.AssemblyTimeout * 3 / 10)
+			if begun[0] == 0x01 {
+				c.send(masked(ws.OpPing, true, "p"))
+				c.expectFrame(ws.OpPong, "p")
+			}
+		}
+		if n := unfinished(t, s); n != 1 {
+			t.Error("closed early")
+		}
+		kernel.Pass(cfg.AssemblyTimeout * 2 / 10)
+		c.expectClose(1008)
+		c.Close()
+	}
+	expectClosed(t, s, closedAssemblyTimeout, 3)
+}
+
+// unfinished is how many clients are in the middle of a message.
+func unfinished(t *testing.T, s *Server) (n int) {
+	t.Helper()
+	s.each(t, func(c *conn) {
+		if c.in != nil && c.in.began > 0 {
+			n++
+		}
+	})
+	return n
+}
+
+// The whole process stands still for longer than any deadline, as under SIGSTOP: nobody is closed for what we did not hear.
+func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	cfg.AssemblyTimeout = 5 * time.Second
+	cfg.MessageRate = 1
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c, held := join(t, addr, "/ws/r"), join(t, addr, "/ws/r")
+	c.send(masked(ws.OpText, false, "be"))
+	held.send(maskedText("one"), maskedText("two"), maskedText("three"))
+	held.expectFrame(ws.OpText, "one")
+	held.expectFrame(ws.OpText, "two")
+	eventually(t, "one is unfinished, the other held", func() bool {
+		n := 0
+		s.each(t, func(c *conn) {
+			if c.isThrottled() || c.in != nil && c.in.began > 0 {
+				n++
+			}
+		})
+		return n == 2
+	})
+	kernel.Advance(10 * time.Second)
+	eventually(t, "the loop has noticed", func() bool { return statsOf(t, s).Loop.Pauses == 1 })
+	c.send(masked(ws.OpContinuation, true, "gun"))
+	c.expectFrame(ws.OpText, "one")
+	c.expectFrame(ws.OpText, "two")
+	kernel.Pass(2 * time.Second)
+	held.send(maskedText("four"))
+	kernel.Pass(2 * time.Second)
+	want := map[string]bool{"begun": true, "three": true, "four": true}
+	for range 3 {
+		f := held.frame()
+		if !want[string(f.Payload)] {
+			t.Fatalf("got %s", describe(f))
+		}
+		delete(want, string(f.Payload))
+	}
+	if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+		t.Fatalf("somebody was closed: %v", st.Closed)
+	}
+	c.send(masked(ws.OpText, false, "never"))
+	eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+	kernel.Pass(cfg.AssemblyTimeout + time.Second)
+	if code, _ := closeCode(c); code != 1008 {
+		t.Errorf("closed with %d", code)
+	}
+	c.Close()
+	expectClosed(t, s, closedAssemblyTimeout, 1)
+}
+
+// A message whose room is full cannot be finished by its sender: it does not count as its delay.
+func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	cfg.AssemblyTimeout = 300 * time.Millisecond
+	cfg.PublishWindow = 64 << 10
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c := join(t, addr, "/ws/r")
+	// Two who do not read are the majority. As long as they count as moving, which is for a second, the room is full.
+	join(t, addr, "/ws/r").narrow()
+	join(t, addr, "/ws/r").narrow()
+	c.send(masked(ws.OpText, false, "be"))
+	var isFull atomic.Bool
+	stop := make(chan struct{})
+	flooder := join(t, addr, "/ws/r").narrow()
+	go func() {
+		defer close(stop)
+		p := masked(ws.OpBinary, true, strings.Repeat("f", 60<<10))
+		for !isFull.Load() {
+			if _, err := flooder.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, "the room is full", func() bool { return statsOf(t, s).Paused > 0 })
+	isFull.Store(true)
+	c.send(masked(ws.OpContinuation, true, "gun"))
+	eventually(t, "its end waits", func() bool {
+		waits := false
+		s.each(t, func(c *conn) { waits = waits || c.in != nil && c.in.began > 0 && c.in.stopped > 0 })
+		return waits
+	})
+	kernel.Advance(2 * cfg.AssemblyTimeout)
+	time.Sleep(20 * time.Millisecond)
+	if st := statsOf(t, s); st.Closed[closedAssemblyTimeout] != 0 {
+		t.Error("it was closed, although it is its room that is late")
+	}
+	kernel.Pass(2 * time.Second) // Now they are stalled, and count no longer.
+	for {
+		if f := c.frame(); f.Header.OpCode == ws.OpText {
+			if string(f.Payload) != "begun" {
+				t.Errorf("got %s", describe(f))
+			}
+			break
+		}
+	}
+	flooder.Close()
+	<-stop
+}
+
+// A client whose room is full has said more than was decoded, and resets the connection. What of it is heard is heard in order and
+// whole: bytes that were read because of the error do not overtake those that waited, nor take their place.
+func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	cfg.PublishWindow = 64 << 10
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	witness := join(t, addr, "/ws/r")
+	join(t, addr, "/ws/r").narrow()
+	join(t, addr, "/ws/r").narrow()
+	c := join(t, addr, "/ws/r")
+	const size = 4 << 10
+	sent := uint64(0)
+	for statsOf(t, s).Paused == 0 {
+		c.send(masked(ws.OpBinary, true, string(message(sent, size))))
+		sent++
+	}
+	for range 10 { // Some are stashed, some wait in the kernel.
+		c.send(masked(ws.OpBinary, true, string(message(sent, size))))
+		sent++
+	}
+	c.reset()
+	time.Sleep(50 * time.Millisecond) // The gateway sees the reset while the room is full.
+	kernel.Pass(2 * time.Second)      // Now those who do not read are stalled, and count no longer.
+	eventually(t, "it is gone", func() bool { return statsOf(t, s).Closed[closedGone] == 1 })
+	heard := statsOf(t, s).Messages
+	witness.expectMessages(0, int(heard), size)
+	t.Logf("of %d messages %d were heard", sent, heard)
+	witness.send(maskedText("the end"))
+	witness.expectFrame(ws.OpText, "the end")
+}
+
+// letters are n characters of a text that deflates by a quarter and no further: codes of six bits.
+func letters(n int) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	random := rand.New(rand.NewPCG(1, 2))
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = alphabet[random.IntN(len(alphabet))]
+	}
+	return string(p)
+}
+
+// A client is alone, its messages are far smaller than what is read at a time, and it has to wait with a read of them undecoded:
+// it has done nothing wrong, and a loop's least share of --assembly-memory has room for that.
+func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
+	for name, tc := range map[string]struct {
+		most     int // --max-message
+		inflater int64
+		deflates bool
+	}{
+		"for_a_rate":              {most: 100, inflater: 1}, // A whole inflater would hide what is missing.
+		"while_one_is_inflated":   {most: 5600, deflates: true},
+		"of_the_read_buffer_size": {most: readBufferSize, deflates: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Loops, cfg.MessageRate, cfg.overTime, cfg.inflaterSize = 1, 1, time.Hour, tc.inflater
+			cfg.MaxMessage, cfg.AssemblyMemory = int64(tc.most), int64(tc.most)
+			kernel := reactortest.New()
+			kernel.StopClock()
+			s, addr := startGatewayOn(t, cfg, kernel)
+			c := joinDeflated(t, addr, "/ws/r")
+			c.send(maskedText("one"), maskedText("two"), maskedText("three"))
+			c.expectFrame(ws.OpText, "one")
+			c.expectFrame(ws.OpText, "two")
+			eventually(t, "it is not read", func() bool { return statsOf(t, s).Throttled > 0 })
+			large := letters(tc.most)
+			first := maskedText(large)
+			if tc.deflates {
+				first = maskedDeflated(ws.OpText, deflated(large))
+			}
+			c.send(first, bytes.Repeat(maskedText("small"), readBufferSize/11)) // More than one read, which finds all of it there.
+			kernel.Pass(2 * time.Second)
+			c.expectFrame(ws.OpText, "three")
+			if got := inflated(t, c.frame()); got != large {
+				t.Fatalf("got %d bytes, %.20q, want the large message", len(got), got)
+			}
+			s.each(t, func(c *conn) {
+				if c.state != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(maskedText("small")) {
+					t.Errorf("it does not wait with all of a read but its first message: state %d", c.state)
+				}
+			})
+			for range 3 {
+				kernel.Pass(2 * time.Second) // One a second, and timers are a little late.
+				c.expectFrame(ws.OpText, "small")
+			}
+		})
+	}
+}
+
+// What a connection may hold is written down as a sum. Here it holds the most that it can be made to: a message but for its last
+// byte, and a ping but for its; and a message that is inflated, at each of its slices.
+func TestNoConnectionHoldsMoreThanItsSum(t *testing.T) {
+	for _, inflater := range []int64{1, inflaterSize} {
+		for _, most := range []int{1, 100, 300, 5600, 8 << 10, 20_000, 1 << 20} {
+			cfg := testConfig()
+			cfg.MaxMessage, cfg.inflaterSize, cfg.AssemblyMemory = int64(most), inflater, int64(most)
+			if err := cfg.prepare(); err != nil {
+				t.Fatal(err)
+			}
+			held, bound := max(heldInPieces(t, cfg), heldInSlices(t, cfg)), int(cfg.inputMax())
+			t.Logf("--max-message %d, an inflater counts for %d: %d bytes are held, of at most %d", most, inflater, held, bound)
+			if share := cfg.assemblyShare(); held > bound || share < bound+most {
+				t.Errorf("--max-message %d: a connection holds %d, at most %d by its sum; a loop's share is %d", most, held, bound, share)
+			}
+		}
+	}
+}
+
+// heldInPieces is what a connection holds of a message and a ping that lack their ends, with a read that waits.
+func heldInPieces(t *testing.T, cfg *config) int {
+	t.Helper()
+	in := inbound{decoder: wsproto.Decoder{Limit: int(cfg.MaxMessage)}, stash: make([]byte, cfg.readMax())}
+	defer in.decoder.Release()
+	ping := masked(ws.OpPing, true, strings.Repeat("p", wsproto.MaxControlPayload))
+	for _, part := range [][]byte{masked(ws.OpText, false, letters(int(cfg.MaxMessage)-1)), cutOff(ping)} {
+		if _, n, err := in.decoder.Next(part); n != len(part) || err != nil {
+			t.Fatalf("took %d of %d bytes: %v", n, len(part), err)
+		}
+	}
+	return in.size(cfg)
+}
+
+// heldInSlices is what a connection holds at most between slices of a message that is inflated, with a read that waits; zero if there
+// is no such message.
+func heldInSlices(t *testing.T, cfg *config) (most int) {
+	t.Helper()
+	text := letters(int(cfg.MaxMessage))
+	payload := deflated(text)
+	if len(payload) > len(text) {
+		return 0
+	}
+	in := inbound{
+		decoder: wsproto.Decoder{Limit: len(text), Deflate: true, Slice: cfg.readBudget},
+		stash:   make([]byte, cfg.readMax()),
+	}
+	defer in.decoder.Release()
+	for src := maskedDeflated(ws.OpText, payload); ; {
+		m, n, err := in.decoder.Next(src)
+		if err != nil || m.Op != 0 {
+			if string(m.Payload) != text {
+				t.Errorf("of %d bytes %d were inflated: %v", len(text), len(m.Payload), err)
+			}
+			return most
+		}
+		src = src[n:]
+		most = max(most, in.size(cfg))
+	}
+}

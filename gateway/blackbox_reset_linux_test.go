@@ -1,0 +1,175 @@
+package gateway
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+var faultsFull = flag.Bool("faults-full", false, "the tests of real faults with the numbers of the fault table, which are a fifth of it otherwise")
+
+// loseAFifth gathers a room and has every fifth of its members reset while messages go out, one half of those in the middle of a
+// message that they do not take. The others, which it returns, have everything that was said.
+func loseAFifth(t *testing.T, addr string) (clients int, others *crowd) {
+	t.Helper()
+	const size, rounds = 1 << 10, 10
+	clients = 200
+	if *faultsFull {
+		clients = 1000
+	}
+	leavers := clients / 5
+	t.Logf("%d of %d clients reset", leavers, clients)
+	others = gather(t, addr, "/ws/stage", clients-leavers, size)
+	var doomed []*rawClient
+	for i := range leavers {
+		c := join(t, addr, "/ws/stage")
+		if i%2 == 0 {
+			c.narrow()
+		}
+		doomed = append(doomed, c)
+	}
+	for range rounds {
+		others.publish(40)
+		for _, c := range doomed[:leavers/rounds] {
+			c.reset()
+		}
+		doomed = doomed[leavers/rounds:]
+	}
+	others.publish(40)
+	others.hearAll()
+	return clients, others
+}
+
+// The table has 200 of 1,000, which is what -faults-full does; 40 of 200 otherwise.
+func TestK04_AFifthOfTheRoomResets(t *testing.T) {
+	t.Parallel()
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.descriptors())
+	clients, others := loseAFifth(t, p.addr)
+	p.expectDescriptors(before + clients - clients/5)
+	others.publish(40)
+	others.hearAll()
+}
+
+// The same seen from inside, where members and reasons can be counted.
+func TestK04_ResetMembersAreForgotten(t *testing.T) {
+	t.Parallel()
+	s, addr := startGateway(t, testConfig())
+	clients, others := loseAFifth(t, addr)
+	rest := clients - clients/5
+	eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
+	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != rest {
+		t.Errorf("members are not the %d that are left", rest)
+	}
+	expectClosed(t, s, closedGone, uint64(clients/5))
+	others.publish(40)
+	others.hearAll()
+}
+
+// Data, then a reset, while the gateway stands still: it learns of both in one event (IN, RDHUP, ERR and HUP), from sockets that it
+// has yet to accept too. Data may be handled or dropped, but only whole.
+func TestK05_DataAndResetInOneEvent(t *testing.T) {
+	t.Parallel()
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.descriptors())
+	witness := join(t, p.addr, "/ws")
+	frame := maskedText("half")
+	sent := []struct {
+		name   string
+		isLate bool // connects while the gateway stands still
+		bytes  []byte
+	}{
+		{"a message", false, maskedText("whole")},
+		{"half a message", false, frame[:len(frame)-2]},
+		{"half a header", false, frame[:1]},
+		{"a violation", false, frameBytes(0x83, 0x80, zeroMask)},
+		{"a ping", false, maskedPing("p")},
+		{"a close", false, maskedClose(1000, "")},
+		{"many messages", false, []byte(strings.Repeat(string(maskedText("one of many")), 5_000))},
+		{"an upgrade", true, upgradeHead("/ws")},
+		{"an upgrade and a message", true, append(upgradeHead("/ws"), maskedText("early")...)},
+		{"half an upgrade", true, upgradeHead("/ws")[:20]},
+		{"a page", true, plainGet("/")},
+		{"nothing", true, nil},
+	}
+	const each = 3
+	var early []*rawClient
+	for range len(sent) * each {
+		early = append(early, join(t, p.addr, "/ws"))
+	}
+	stopProcess(t, p.pid())
+	for i, c := range early {
+		s := sent[i%len(sent)]
+		if s.isLate {
+			c.Close()
+			c = connect(t, p.addr)
+		}
+		c.trySend(s.bytes)
+		c.reset()
+	}
+	continueProcess(t, p.pid())
+	p.expectDescriptors(before + 1)
+
+	witness.send(maskedText("end"))
+	heard := map[string]int{}
+	for heard["end"] == 0 {
+		f := witness.frame()
+		if f.Header.OpCode != ws.OpText || !f.Header.Fin {
+			t.Fatalf("got %s", describe(f))
+		}
+		heard[string(f.Payload)]++
+	}
+	t.Logf("heard of those who were reset: %v", heard)
+	most := map[string]int{"whole": each, "early": each, "one of many": each * 5_000, "end": 1}
+	for message, n := range heard {
+		if n > most[message] {
+			t.Errorf("%q came %d times, was sent %d times", message, n, most[message])
+		}
+	}
+}
+
+// Somebody with the right to do so kills a connection from outside: ss -K, which makes the kernel abort it.
+func TestK25_ConnectionKilledFromOutside(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("ss"); err != nil {
+		leaveOut(t, "there is no ss (iproute2)")
+	}
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.descriptors())
+	others := gather(t, p.addr, "/ws/stage", 3, 1<<10)
+	victims := []*rawClient{join(t, p.addr, "/ws/stage"), join(t, p.addr, "/ws/stage").narrow()}
+	p.expectDescriptors(before + 5)
+	others.publish(20)
+	for _, c := range victims {
+		killSocket(t, c)
+	}
+	others.publish(20)
+	others.hearAll()
+	p.expectDescriptors(before + 3)
+	for _, c := range victims {
+		if _, err := c.rest(); err == nil {
+			t.Error("its stream ended in order, want a reset")
+		}
+	}
+}
+
+// killSocket has the kernel abort the gateway's end of a client's connection.
+func killSocket(t *testing.T, c *rawClient) {
+	t.Helper()
+	_, server, _ := net.SplitHostPort(c.RemoteAddr().String())
+	_, client, _ := net.SplitHostPort(c.LocalAddr().String())
+	filter := fmt.Sprintf("sport = :%s and dport = :%s", server, client)
+	out, err := exec.Command("ss", "-t", "-K", "-n", "-H", filter).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ss -K: %v: %s", err, out)
+	}
+	// Without the right, or in a kernel without INET_DIAG_DESTROY, ss says nothing of it and lists no socket.
+	if !strings.Contains(string(out), ":"+client) {
+		leaveOut(t, "ss -K kills no socket here: it wants root and a kernel with INET_DIAG_DESTROY: %q", out)
+	}
+}

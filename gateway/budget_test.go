@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// swap gives the loop's one open connection another transport, made from its own.
+func swap(t *testing.T, w *worker, turn func(*conn) transport) {
+	t.Helper()
+	n := make(chan int)
+	if err := post(t.Context(), w.loop, func(l *reactor.Loop) {
+		found := 0
+		for _, source := range l.Sources {
+			if c, ok := source.(*conn); ok && c.state == open {
+				c.t = turn(c)
+				found++
+			}
+		}
+		n <- found
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if found := <-n; found != 1 {
+		t.Fatalf("%d connections are open, want 1", found)
+	}
+}
+
+// mostPerTick counts something by the loop's ticks.
+type mostPerTick struct {
+	w             *worker
+	tick          uint64
+	inTick, total int
+	most          int
+}
+
+func (m *mostPerTick) add(n int) {
+	if now := m.w.loop.Stats().Ticks; now != m.tick {
+		m.tick, m.inTick = now, 0
+	}
+	m.inTick += n
+	m.total += n
+	m.most = max(m.most, m.inTick)
+}
+
+// ask reads a counter on its loop.
+func (m *mostPerTick) ask(t *testing.T) (most, total int) {
+	t.Helper()
+	answer := make(chan [2]int)
+	if err := post(t.Context(), m.w.loop, func(*reactor.Loop) { answer <- [2]int{m.most, m.total} }); err != nil {
+		t.Fatal(err)
+	}
+	both := <-answer
+	return both[0], both[1]
+}
+
+// frameByFrame hands out one frame a read, as a client has it that sends each message when the last one is dealt with.
+type frameByFrame struct {
+	transport
+	size  int
+	reads *mostPerTick
+}
+
+func (f *frameByFrame) Read(fd int, p []byte) (int, error) {
+	n, err := f.transport.Read(fd, p[:min(len(p), f.size)])
+	if n > 0 {
+		f.reads.add(1)
+	}
+	return n, err
+}
+
+// A turn is over when it has inflated as much as it might have read, however few bytes that were, and in however many reads.
+func TestTurnEndsWhenItHasInflatedItsBudget(t *testing.T) {
+	const messages = 60
+	cfg := testConfig()
+	cfg.Loops = 1
+	s, addr := startGateway(t, cfg)
+	c := joinDeflated(t, addr, "/ws/r")
+	frame := maskedDeflated(ws.OpBinary, deflated(string(make([]byte, 256<<10))))
+	reads := &mostPerTick{w: s.workers[0]}
+	swap(t, s.workers[0], func(c *conn) transport { return &frameByFrame{c.t, len(frame), reads} })
+	for range messages {
+		c.send(frame)
+	}
+	eventually(t, "all are heard", func() bool { return statsOf(t, s).Messages == messages })
+	// A tick may have two turns of a connection: its event's, and as one of those visited again.
+	if most, total := reads.ask(t); most > 2 || total != messages {
+		t.Errorf("%d messages of 256 KiB were inflated in one tick, of %d in all", most, total)
+	}
+}
+
+// A valve takes 100 bytes, then nothing until it is opened, then all it is given, in its time.
+type valve struct {
+	transport
+	left   int
+	isOpen bool
+	wrote  *mostPerTick
+}
+
+func (v *valve) Write(_ int, p []byte) (int, error) {
+	if v.isOpen {
+		time.Sleep(time.Millisecond) // A slice.
+		v.wrote.add(len(p))
+		return len(p), nil
+	}
+	if v.left == 0 {
+		return 0, syscall.EAGAIN
+	}
+	n := min(v.left, len(p))
+	v.left -= n
+	return n, nil
+}
+
+// What is left of a dropped frame may be a whole message. It goes out in turns like everything else.
+func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
+	const size = 8 << 20
+	cfg := testConfig()
+	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 9<<20, 9<<20
+	s, addr := startGateway(t, cfg)
+	w := s.workers[0]
+	join(t, addr, "/ws/r")
+	var v *valve
+	var slow *conn
+	swap(t, w, func(c *conn) transport {
+		slow, v = c, &valve{transport: c.t, left: 100, wrote: &mostPerTick{w: w}}
+		return v
+	})
+	a := join(t, addr, "/ws/r")
+	for range 3 {
+		a.send(masked(ws.OpBinary, true, string(make([]byte, size))))
+		a.frame()
+	}
+	eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overtaken[hub.Skip] > 0 })
+	if err := post(t.Context(), w.loop, func(*reactor.Loop) { v.isOpen = true; slow.writable() }); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is taken", func() bool { _, total := v.wrote.ask(t); return total >= size })
+	if most, _ := v.wrote.ask(t); most > 5*writeBudget {
+		t.Errorf("%d KiB went out in one tick", most>>10)
+	}
+}
+
+func TestClientMayInflateAsMuchAsItPaysFor(t *testing.T) {
+	w := &worker{cfg: &config{Options: Options{MaxMessage: 64 << 20}}}
+	loop, err := reactor.NewLoop(reactor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Release()
+	w.loop = loop
+	for _, test := range []struct {
+		sent, inflated int
+		want           bool
+	}{{20 << 20, 40 << 20, true}, {1 << 10, 150 << 20, true}, {1 << 10, 200 << 20, false}} {
+		c := &conn{w: w}
+		c.metered().read(test.sent)
+		if got := c.mayInflate(test.inflated); got != test.want {
+			t.Errorf("%d bytes that come to %d: allowed %v", test.sent, test.inflated, got)
+		}
+	}
+}
+
+// A sender that waits for its room holds what it has yet to publish, not what it has published.
+func TestWaitingSenderDoesNotHoldThePublishedMessage(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops, cfg.PublishWindow = 1, 1000
+	s, addr := startGateway(t, cfg)
+	c := join(t, addr, "/ws/r")
+	large := masked(ws.OpBinary, true, string(make([]byte, 600_000)))
+	c.send(append(large, maskedText("x")...))
+	w, held := s.workers[0], make(chan int)
+	for range 200 {
+		if err := post(t.Context(), w.loop, func(*reactor.Loop) {
+			if w.stats.Messages == 1 {
+				held <- w.assembly.held
+			} else {
+				held <- 0
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-held; n > readBufferSize {
+			t.Fatalf("%d bytes are held behind a message that is published", n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.expectFrame(ws.OpBinary, string(make([]byte, 600_000)))
+	c.expectFrame(ws.OpText, "x")
+}
+
+func TestMemoryLimitsThatCannotHoldAMessageAreRefused(t *testing.T) {
+	for name, turn := range map[string]func(*config){
+		"pinned":   func(c *config) { c.PinnedMemory = c.MaxMessage + wsproto.MaxServerHeader - 1 },
+		"assembly": func(c *config) { c.AssemblyMemory = c.MaxMessage - 1 },
+		"backlog":  func(c *config) { c.BacklogMemory = c.RoomBacklog - 1 },
+	} {
+		cfg := testConfig()
+		turn(cfg)
+		if err := cfg.prepare(); err == nil {
+			t.Errorf("too little %s memory is taken", name)
+		}
+	}
+	many := testConfig()
+	many.Loops = 192 // A large machine starts with the defaults, too.
+	if err := many.prepare(); err != nil {
+		t.Error(err)
+	}
+	if n, want := many.assemblyShare(), 3*int(many.MaxMessage)+inflaterSize+readBufferSize+wsproto.MaxControlPayload+1; n != want {
+		t.Errorf("a loop's share is %d, want %d", n, want)
+	}
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"math"
+	"time"
+
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+// onTimer looks at the deadline of the present state.
+func (c *conn) onTimer() {
+	switch c.state {
+	case reading:
+		if c.in == nil { // Not one byte: there is nobody to explain it to.
+			c.die(closedSilent)
+			return
+		}
+		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout), c.in.head)
+	case open:
+		c.checkLife()
+	case ending:
+		c.abort(closedCloseTimeout)
+	case lingering:
+		c.die(c.end.reason)
+	}
+}
+
+// checkLife closes a client that has stopped taking bytes or answering pings, or does not finish a message, pings a silent one,
+// reads on where a rate allows it again, and sets the timer to the nearest of its deadlines. Messages do not move the timer: it
+// looks again when it fires.
+func (c *conn) checkLife() {
+	now, cfg := c.w.loop.Now(), c.w.cfg
+	if c.member.IsBlocked() && now-c.member.Took() >= c.stallTimeout() {
+		c.abort(closedStalled)
+		return
+	}
+	if c.in != nil && c.in.dueBy(cfg.AssemblyTimeout) <= now {
+		c.close(closedAssemblyTimeout)
+		return
+	}
+	c.member.Judge(now)
+	c.unthrottle(now)
+	if c.isPaused || c.isThrottled() || c.member.IsBlocked() {
+		c.heard = now // We do not listen, or a ping would only wait behind what it does not take.
+	}
+	if c.heard > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
+		c.pinged = 0
+	}
+	switch {
+	case c.pinged != 0 && now-c.pinged >= cfg.PongTimeout:
+		c.close(closedNoPong)
+		return
+	case c.pinged == 0 && now >= c.pingDue():
+		c.pinged = now
+		c.send(c.w.ping)
+		if c.state != open {
+			return
+		}
+	}
+	c.setTimer()
+}
+
+// stallTimeout is how long the client may take none of what waits for it.
+func (c *conn) stallTimeout() time.Duration {
+	if c.member.Room().Policy() == hub.Disconnect {
+		return c.w.cfg.StallTimeout
+	}
+	return c.w.cfg.SkipTimeout
+}
+
+// pingDue is when the client is pinged if it stays silent until then. Thousands that were sent the same message fall silent
+// together: each is pinged by a share of a quarter of the interval earlier, which its place in the loop decides.
+func (c *conn) pingDue() time.Duration {
+	const golden = 2654435769 // 2^32 divided by the golden ratio: multiples of it, cut to 32 bits, lie evenly
+	interval := c.w.cfg.PingInterval
+	share := uint32(c.token) * golden >> 16
+	return c.heard + interval - time.Duration(share)*(interval/4>>16)
+}
+
+func (c *conn) setTimer() {
+	now, cfg := c.w.loop.Now(), c.w.cfg
+	due := c.pingDue()
+	if c.pinged != 0 {
+		due = c.pinged + cfg.PongTimeout
+	}
+	if c.member.IsBlocked() {
+		due = min(due, c.member.Took()+c.stallTimeout())
+	}
+	if at, ok := c.member.SlowAt(now); ok {
+		due = min(due, at)
+	}
+	if c.in != nil {
+		due = min(due, c.in.dueBy(cfg.AssemblyTimeout))
+	}
+	if c.isThrottled() {
+		due = min(due, c.meter.until)
+	}
+	c.w.loop.SetTimer(c.token, max(due-now, 1))
+}
+
+// dueBy is when the message under way has to be finished, for ever if there is none or it is we who do not read on, or inflate it.
+func (in *inbound) dueBy(timeout time.Duration) time.Duration {
+	if in.began == 0 || in.stopped != 0 || in.decoder.Inflating() {
+		return math.MaxInt64
+	}
+	return in.began + timeout
+}

@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"time"
+
+	"sluice/wsproto"
+)
+
+const (
+	// overTime is how long a client may go on sending more than a rate allows. It is held to the rate meanwhile.
+	overTime = 10 * time.Second
+	// overGap is how long a client has to keep to its rates for the time above to begin anew: who waits to be read again is
+	// throttled again at once.
+	overGap = time.Second
+)
+
+// isThrottled reports whether the connection is not read on because its client was over a rate.
+func (c *conn) isThrottled() bool { return c.meter != nil && c.meter.isThrottled }
+
+// chargeFrames notes that frames began and what they have come to, zero for nothing yet, and reports whether to go on. Frames and
+// pings over their rate are abuse and end the connection: each costs us work, and nobody needs so many. Messages only have to wait.
+func (c *conn) chargeFrames(frames int, op wsproto.Opcode) bool {
+	cfg := c.w.cfg
+	if !cfg.hasRates {
+		return true
+	}
+	m, now := c.metered(), c.w.loop.Now()
+	if cfg.FrameRate > 0 && m.frames.take(frames, int64(cfg.FrameRate), now) > 0 {
+		c.close(closedFrameRate)
+		return false
+	}
+	switch op {
+	case wsproto.OpPing:
+		if cfg.PingRate > 0 && m.pings.take(1, int64(cfg.PingRate), now) > 0 {
+			c.close(closedPingRate)
+		}
+	case wsproto.OpText, wsproto.OpBinary:
+		if cfg.MessageRate > 0 {
+			c.throttle(m.messages.take(1, int64(cfg.MessageRate), now), closedMessageRate)
+		}
+	}
+	return c.state == open
+}
+
+// chargeBytes notes that n bytes were read and decoded, and reports whether to go on.
+func (c *conn) chargeBytes(n int) bool {
+	rate := int64(c.w.cfg.ByteRate)
+	if rate == 0 || c.state != open {
+		return true
+	}
+	c.throttle(c.metered().bytes.take(n, rate, c.w.loop.Now()), closedByteRate)
+	return c.state == open && !c.isThrottled()
+}
+
+// throttle keeps the connection from being read for as long as its bucket lacks something, which holds its sender by TCP's own
+// means. Sending to the client goes on. One that has been throttled over and over for overTime is closed with r.
+func (c *conn) throttle(lacks time.Duration, r closeReason) {
+	if lacks <= 0 {
+		return
+	}
+	m, now := c.meter, c.w.loop.Now()
+	if now-m.until > overGap {
+		m.over = now
+	}
+	if now-m.over >= c.w.cfg.overTime {
+		c.close(r)
+		return
+	}
+	c.w.stats.Throttled++
+	m.isThrottled, m.until = true, max(m.until, now+lacks)
+	c.stopReading()
+	c.setTimer()
+}
+
+// unthrottle reads on if the time for it has come.
+func (c *conn) unthrottle(now time.Duration) {
+	if c.isThrottled() && now >= c.meter.until {
+		c.meter.isThrottled = false
+		c.readOn()
+	}
+}

@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+
+	"sluice/reactor/reactortest"
+)
+
+// talk lets one client send messages of many sizes into a room of three and checks that each of them gets every message
+// whole and in order, on a kernel that misbehaves.
+func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
+	t.Helper()
+	s, addr := startGatewayOn(t, testConfig(), kernel)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
+	defer cancel()
+	var clients []*websocket.Conn
+	for range 3 {
+		clients = append(clients, dial(t, addr, "/ws/faults"))
+	}
+	var sent [][]byte
+	for i := range 60 {
+		sent = append(sent, bytes.Repeat([]byte{byte('a' + i%26)}, i*i%700))
+	}
+	sent = append(sent, bytes.Repeat([]byte("x"), 3000))
+	failed := make(chan error, 1)
+	go func() {
+		for _, p := range sent {
+			if err := clients[0].Write(ctx, websocket.MessageBinary, p); err != nil {
+				failed <- err
+				return
+			}
+		}
+		failed <- nil
+	}()
+	for i, want := range sent {
+		for n, c := range clients {
+			if _, got, err := c.Read(ctx); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("client %d, message %d: %d bytes of %d, or they differ: %v", n, i, len(got), len(want), err)
+			}
+		}
+	}
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	// A ping is answered in the middle of it all, by a reading client.
+	reading := clients[1].CloseRead(ctx)
+	if err := clients[1].Ping(reading); err != nil {
+		t.Errorf("ping: %v", err)
+	}
+	stats, err := s.Stats(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stats
+}
+
+// Writes of every length from one byte on, each followed by a refusal: together they end at every offset of the stream.
+func TestK10_WritesEndAtEveryOffset(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 5, 7, 64, 65, 66, 67, 1000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			kernel := reactortest.New()
+			kernel.Limit(reactortest.Write, reactortest.CutEvery(n))
+			if stats := talk(t, kernel); stats.Refused == 0 {
+				t.Error("no write was refused: the script did not run")
+			}
+		})
+	}
+}
+
+func TestF14_ReadsEndAtEveryOffset(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 7, 13} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			kernel := reactortest.New()
+			kernel.Limit(reactortest.Read, reactortest.CutEvery(n))
+			talk(t, kernel)
+		})
+	}
+}
+
+// The very first write of a connection is refused, and so is each first try of a later one.
+func TestK11_FirstWriteEverIsRefused(t *testing.T) {
+	kernel := reactortest.New()
+	refused := map[int]int64{} // by descriptor: the offset that was refused last
+	kernel.Limit(reactortest.Write, func(fd int, off int64, want int) int {
+		if last, ok := refused[fd]; ok && last == off {
+			return want
+		}
+		refused[fd] = off
+		return 0
+	})
+	if stats := talk(t, kernel); stats.Refused == 0 {
+		t.Error("no write was refused: the script did not run")
+	}
+}
+
+func TestInterruptedCallsAreMadeAgain(t *testing.T) {
+	kernel := reactortest.New()
+	for range 50 {
+		kernel.Fail(reactortest.Write, reactortest.AnyFD, syscall.EINTR, nil)
+		kernel.Fail(reactortest.Read, reactortest.AnyFD, syscall.EINTR, nil)
+		kernel.Fail(reactortest.Wait, reactortest.AnyFD, syscall.EINTR, nil)
+	}
+	talk(t, kernel)
+}
+
+func TestK13_ErrorsOfOneConnectionDoNotStopTheListener(t *testing.T) {
+	kernel := reactortest.New()
+	kernel.Fail(reactortest.Accept, reactortest.AnyFD, syscall.ECONNABORTED, syscall.EPROTO, syscall.EPERM, syscall.ENETDOWN)
+	if stats := talk(t, kernel); stats.AcceptFailed != 4 {
+		t.Errorf("%d failures counted, want 4", stats.AcceptFailed)
+	}
+}
+
+// Out of descriptors with connections pending: accepting rests, without spinning, and goes on by itself when there are some
+// again, although no new connection comes.
+func TestK14_AcceptingRestsWhileDescriptorsAreOut(t *testing.T) {
+	kernel := reactortest.New()
+	s, addr := startGatewayOn(t, testConfig(), kernel)
+	kernel.Fail(reactortest.Accept, reactortest.AnyFD, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM)
+	var pending []net.Conn
+	for range 3 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		pending = append(pending, c)
+	}
+	start, before := time.Now(), kernel.Count(reactortest.Accept)
+	for end := start.Add(patience); s.Open() < len(pending) && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := s.Open(); n != len(pending) {
+		t.Fatalf("%d of %d pending connections were taken", n, len(pending))
+	}
+	if calls := kernel.Count(reactortest.Accept) - before; calls > 20 {
+		t.Errorf("accept was called %d times: it spins", calls)
+	}
+	stats, err := s.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats.AcceptPaused != 3 {
+		t.Errorf("accepting rested %d times, want 3, one for each failure", stats.AcceptPaused)
+	}
+}
+
+func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
+	kernel := reactortest.New()
+	s, addr := startGatewayOn(t, testConfig(), kernel)
+	kernel.Fail(reactortest.Register, reactortest.AnyFD, syscall.ENOSPC)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(patience))
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes from a connection nobody watches", n)
+	} else if e, ok := err.(net.Error); ok && e.Timeout() {
+		t.Error("the connection was not closed")
+	}
+	eventually(t, "a count of no connections", func() bool { return s.Open() == 0 })
+	a := dial(t, addr, "/ws")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := a.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
+		t.Fatal(err)
+	}
+	if _, p, err := a.Read(ctx); err != nil || string(p) != "still here" {
+		t.Errorf("the next connection got %q, %v", p, err)
+	}
+}
+
+// A client says something and resets the connection at once: the kernel reports bytes, end and error together. What it said is
+// heard if the kernel still has it, and in any case the connection is gone and nobody else is harmed.
+func TestK05_LastWordsBeforeAReset(t *testing.T) {
+	const clients = 100
+	s, addr := startGateway(t, testConfig())
+	witness := join(t, addr, "/ws/r")
+	for i := range clients {
+		c := join(t, addr, "/ws/r")
+		c.send(maskedText(fmt.Sprintf("%03d", i)))
+		c.reset()
+	}
+	eventually(t, "they are gone", func() bool { return s.Open() == 1 })
+	heard := statsOf(t, s).Messages
+	t.Logf("of %d last words %d were heard", clients, heard)
+	witness.send(maskedText("end"))
+	for last, n := "", uint64(0); ; n++ {
+		f := witness.frame()
+		if string(f.Payload) == "end" {
+			if n != heard {
+				t.Errorf("%d messages came, of %d that were taken", n, heard)
+			}
+			break
+		}
+		if string(f.Payload) == last {
+			t.Errorf("%q came twice", last)
+		}
+		last = string(f.Payload)
+	}
+	if st := statsOf(t, s); st.Closed[closedGone] != clients {
+		t.Errorf("closed: %v; want %d gone", st.Closed, clients)
+	}
+}
+
+// No edge tells of what a turn's budget has left in the socket.
+func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c := join(t, addr, "/ws/r")
+	var burst []byte
+	const messages, size = 1024, 1 << 10
+	for i := range messages {
+		burst = append(burst, masked(ws.OpBinary, true, string(message(uint64(i), size)))...)
+	}
+	go c.trySend(burst)
+	c.expectMessages(0, messages, size)
+	if st := statsOf(t, s); st.Messages != messages {
+		t.Errorf("%d messages were received, of %d", st.Messages, messages)
+	}
+}
+
+// Closing a socket with unread input resets the connection, and the reset can overtake the Close frame: 60 KiB that nobody will read
+// stand behind the violation.
+func TestK08_CloseFrameIsNotLostToUnreadInput(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	for range 50 {
+		c := join(t, addr, "/ws/r")
+		c.send(frameBytes(0x83, 0x80, zeroMask), make([]byte, 60<<10))
+		c.expectClose(1002)
+		c.expectEnd()
+		c.Close()
+	}
+}

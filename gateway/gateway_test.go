@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"sluice/reactor"
+	"sluice/web"
+)
+
+// testConfig is the default configuration with two loops, but without pings and hurry, which a test that takes long on a busy machine
+// does not expect.
+func testConfig() *config {
+	return &config{Options: Options{
+		Pages:              web.New(web.Options{}),
+		Loops:              2,
+		MaxConnections:     15_000,
+		MaxHTTPConnections: 256,
+		MaxMessage:         1 << 20,
+		MaxFragments:       131072,
+		RoomBacklog:        16 << 20,
+		BacklogMemory:      512 << 20,
+		PinnedMemory:       64 << 20,
+		AssemblyMemory:     256 << 20,
+		PublishWindow:      1 << 20,
+		UnsentBuffer:       64 << 10,
+		CompressMin:        256,
+		HandshakeTimeout:   time.Minute,
+		AssemblyTimeout:    30 * time.Second,
+		PingInterval:       time.Hour,
+		PongTimeout:        15 * time.Second,
+		StallTimeout:       time.Minute,
+		SkipTimeout:        5 * time.Minute,
+		CloseTimeout:       5 * time.Second,
+		DrainTimeout:       10 * time.Second,
+	}}
+}
+
+// testWriter sends what the gateway logs to the test.
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(string(p))
+	return len(p), nil
+}
+
+// raised gives the tests' own goroutines processors beside the loops, as main does.
+var raised = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
+	}
+})
+
+// startGateway runs a gateway on a loopback port until the test ends, and returns it with its host:port.
+func startGateway(t testing.TB, cfg *config) (*Server, string) {
+	t.Helper()
+	return startGatewayOn(t, cfg, nil)
+}
+
+// startGatewayOn is startGateway on a scripted kernel.
+func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, string) {
+	t.Helper()
+	raised()
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	s, err := newServer(cfg, log, kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(s.Close)
+	return s, s.Addrs()[0].(*net.TCPAddr).String()
+}
+
+// dial opens a WebSocket with an independent client.
+func dial(t testing.TB, addr, path string) *websocket.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://"+addr+path, &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadLimit(-1)
+	t.Cleanup(func() { c.CloseNow() })
+	return c
+}
+
+func TestTwoClientsTalk(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	a, b := dial(t, addr, "/ws"), dial(t, addr, "/ws/lobby")
+	other := dial(t, addr, "/ws/other")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := a.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*websocket.Conn{a, b} {
+		kind, p, err := c.Read(ctx)
+		if err != nil || kind != websocket.MessageText || string(p) != "hello" {
+			t.Fatalf("got %v %q, %v", kind, p, err)
+		}
+	}
+	if err := other.Write(ctx, websocket.MessageBinary, []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	if kind, p, err := other.Read(ctx); err != nil || kind != websocket.MessageBinary || string(p) != "mine" {
+		t.Fatalf("the other room got %v %q, %v; it must get its own message alone", kind, p, err)
+	}
+}

@@ -1,0 +1,449 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
+)
+
+// H10 to H16, H20 to H23, H26 and H29 are tables in package wsproto, where the head is judged; one test below
+// sends them through a socket all the same.
+
+func TestH01_MinimalUpgradeIsAnsweredWith101(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	c.send(upgradeHead("/ws"))
+	r, _ := c.response()
+	if r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Accept") != sampleAccept ||
+		!strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
+		t.Fatalf("got %s %v", r.Status, r.Header)
+	}
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"} {
+		if r.Header.Get(name) != "" {
+			t.Errorf("101 with %s: %s", name, r.Header.Get(name))
+		}
+	}
+	c.send(maskedText("first"))
+	c.expectFrame(ws.OpText, "first") // Nothing of a body stands before it.
+}
+
+func TestH01_HeadMayComeByteByByte(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	for _, b := range append(upgradeHead("/ws"), maskedText("hello")...) {
+		c.send([]byte{b})
+	}
+	c.expectUpgrade()
+	c.expectFrame(ws.OpText, "hello")
+}
+
+func TestH02_FrameBehindHandshakeIsHandledOnce(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c := join(t, addr, "/ws", maskedText("early"))
+	c.expectFrame(ws.OpText, "early")
+	c.send(maskedText("later"))
+	c.expectFrame(ws.OpText, "later")
+	if st := statsOf(t, s); st.EarlyBytes != 1 || st.Messages != 2 {
+		t.Errorf("EarlyBytes %d, Messages %d; want 1, 2", st.EarlyBytes, st.Messages)
+	}
+}
+
+func TestH02_FrameBehindHandshakeMayBeSplitAnywhere(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	whole := append(upgradeHead("/ws"), maskedText("early")...)
+	for cut := len(whole) - 12; cut < len(whole); cut++ {
+		c := connect(t, addr)
+		c.send(whole[:cut])
+		time.Sleep(2 * time.Millisecond) // so that the gateway sees the first part alone, mostly
+		c.send(whole[cut:])
+		c.expectUpgrade()
+		c.expectFrame(ws.OpText, "early")
+		c.Close()
+	}
+}
+
+func TestH04_HugeHeaderIsRefusedAndNotRead(t *testing.T) {
+	const size = 20 << 20
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	filler := bytes.Repeat([]byte("a"), 64<<10)
+	before := liveHeap()
+	c.send([]byte("GET /ws HTTP/1.1\r\nHost: sluice.test\r\nX-Filler: "))
+	sent := 0
+	for sent < size {
+		n, err := c.Write(filler)
+		if sent += n; err != nil {
+			break // closed on us, as it should be
+		}
+	}
+	if grown := liveHeap() - before; grown > 256<<10 {
+		t.Errorf("live heap grew by %d bytes", grown)
+	}
+	if sent == size {
+		t.Error("the gateway took all of the header")
+	}
+	c.expectRefusal(http.StatusRequestHeaderFieldsTooLarge)
+}
+
+func TestH05_TooManyHeadersAreRefused(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	for _, tc := range []struct{ count, status int }{
+		{wsproto.MaxHeaders - 5, http.StatusSwitchingProtocols}, // five are in every handshake
+		{wsproto.MaxHeaders - 4, http.StatusRequestHeaderFieldsTooLarge},
+		{100_000, http.StatusRequestHeaderFieldsTooLarge},
+	} {
+		c := connect(t, addr)
+		head := upgradeHead("/ws")
+		c.trySend(append(append(head[:len(head)-2:len(head)-2], strings.Repeat("a: b\r\n", tc.count)...), "\r\n"...))
+		if r, _ := c.response(); r.StatusCode != tc.status {
+			t.Errorf("%d headers of 5 bytes: %s, want %d", tc.count, r.Status, tc.status)
+		}
+	}
+}
+
+// As FAULTS.md has it, a byte comes every two seconds and there are ten to go, on a clock that stands while the test has work to do.
+func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
+	const dribblers, pause = 500, 2 * time.Second
+	cfg := testConfig()
+	cfg.HandshakeTimeout = 10 * time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	all := make([]*rawClient, dribblers)
+	for i := range all {
+		all[i] = connect(t, addr)
+	}
+	head, served := upgradeHead("/ws"), 0
+	for ; s.Open() > 0 && served < 10; served++ {
+		for _, c := range all {
+			c.trySend(head[served : served+1])
+		}
+		dial(t, addr, "/ws").CloseNow()
+		kernel.Pass(pause)
+	}
+	// All are cut after five pauses, and forgotten after one more.
+	if served < 5 || served > 7 {
+		t.Errorf("%d new clients were served, one every %v, while dribblers were there", served, pause)
+	}
+	for _, c := range all {
+		// A byte that came after the close made the kernel reset the connection, which may have eaten the answer.
+		if p, _ := c.rest(); len(p) > 0 && !bytes.HasPrefix(p, []byte("HTTP/1.1 408 ")) {
+			t.Fatalf("answered with %q", p)
+		}
+	}
+	if st := statsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
+		t.Errorf("%d timeouts counted, want %d", st.Refusals[wsproto.ReasonTimeout], dribblers)
+	}
+}
+
+// FAULTS.md has 5,000 clients and the default timeout: here both are a tenth or less.
+func TestH08_SilentClientsAreClosedAtTheDeadline(t *testing.T) {
+	const silent = 500
+	cfg := testConfig()
+	cfg.HandshakeTimeout = 400 * time.Millisecond
+	s, addr := startGateway(t, cfg)
+	start := time.Now()
+	all := make([]*rawClient, silent)
+	for i := range all {
+		all[i] = connect(t, addr)
+	}
+	for _, c := range all {
+		c.expectEnd()
+	}
+	if took := time.Since(start); took < cfg.HandshakeTimeout {
+		t.Errorf("closed after %v already", took)
+	}
+	expectClosed(t, s, closedSilent, silent)
+	if s.Open() != 0 {
+		t.Errorf("%d connections are open", s.Open())
+	}
+}
+
+func TestRefusedHandshakes(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	good := string(upgradeHead("/ws"))
+	without := func(old string) string { return strings.Replace(good, old, "", 1) }
+	replace := func(old, with string) string { return strings.Replace(good, old, with, 1) }
+	for _, tc := range []struct {
+		name, head string
+		status     int
+	}{
+		{"H10_two_keys", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Key: "+sampleKey+"\r\n"), 400},
+		{"H10_two_versions", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"), 400},
+		{"H11_key_not_base64", replace(sampleKey, "not base64 at all, no !!"), 400},
+		{"H11_key_of_15_bytes", replace(sampleKey, "AAAAAAAAAAAAAAAAAAAA"), 400},
+		{"H13_folded_header", replace("Upgrade: websocket\r\n", "Upgrade:\r\n websocket\r\n"), 400},
+		{"H14_bare_LF", strings.ReplaceAll(good, "\r\n", "\n"), 400},
+		{"H16_content_length", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nContent-Length: 5\r\n") + "hello", 400},
+		{"H16_transfer_encoding", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n", 400},
+		{"H20_h2c", "GET /ws HTTP/1.1\r\nHost: sluice.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n", 426},
+		{"H22_connection_without_upgrade", replace("Connection: Upgrade", "Connection: keep-alive"), 400},
+		{"H23_HTTP_1.0", replace("HTTP/1.1", "HTTP/1.0"), 505},
+		{"H23_HTTP_2.0", replace("HTTP/1.1", "HTTP/2.0"), 505},
+		{"H23_HTTP_1.1x", replace("HTTP/1.1", "HTTP/1.1x"), 400},
+		{"H25_POST", replace("GET", "POST"), 405},
+		{"H25_OPTIONS", replace("GET", "OPTIONS"), 405},
+		{"H25_PUT", replace("GET", "PUT"), 405},
+		{"H26_version_12", replace("Version: 13", "Version: 12"), 426},
+		{"H26_version_list", replace("Version: 13", "Version: 13, 8"), 426},
+		{"H26_no_version", without("Sec-WebSocket-Version: 13\r\n"), 400},
+		{"plain_GET", "GET /ws HTTP/1.1\r\nHost: sluice.test\r\n\r\n", 426},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := connect(t, addr)
+			c.send([]byte(tc.head))
+			r := c.expectRefusal(tc.status)
+			if tc.status == 405 && r.Header.Get("Allow") != "GET" {
+				t.Errorf("405 with Allow: %q", r.Header.Get("Allow"))
+			}
+			if tc.status == 426 && r.Header.Get("Sec-WebSocket-Version") != "13" {
+				t.Errorf("426 with Sec-WebSocket-Version: %q", r.Header.Get("Sec-WebSocket-Version"))
+			}
+		})
+	}
+}
+
+func TestH25_HEADIsRefusedWithoutABody(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	c.send(bytes.Replace(upgradeHead("/ws"), []byte("GET"), []byte("HEAD"), 1))
+	r, _ := c.responseTo(http.MethodHead)
+	if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET" {
+		t.Errorf("got %s, Allow %q", r.Status, r.Header.Get("Allow"))
+	}
+	c.expectEnd()
+}
+
+// CONNECT names a host, not a path, so it is net/http's to refuse. What counts is that it opens no tunnel.
+func TestH25_CONNECTIsRefused(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	c.send(requestHead("CONNECT sluice.test:80 HTTP/1.1", "Host: sluice.test:80"))
+	if r, _ := c.responseTo(http.MethodConnect); r.StatusCode < 400 || r.StatusCode > 499 {
+		t.Errorf("CONNECT was answered %s", r.Status)
+	}
+}
+
+func TestH23_HTTP19MayUpgrade(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	c.send(bytes.Replace(upgradeHead("/ws"), []byte("HTTP/1.1"), []byte("HTTP/1.9"), 1))
+	c.expectUpgrade()
+}
+
+func TestH29_SubprotocolListOfNothing(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	for _, tc := range []struct{ size, status int }{{7000, http.StatusSwitchingProtocols}, {32 << 10, http.StatusRequestHeaderFieldsTooLarge}} {
+		c := connect(t, addr)
+		c.send(upgradeHead("/ws", "Sec-WebSocket-Protocol: a"+strings.Repeat(" ,", tc.size/2)+"zz"))
+		r, _ := c.response()
+		if r.StatusCode != tc.status || r.Header.Get("Sec-WebSocket-Protocol") != "" {
+			t.Errorf("%d bytes: %s with protocol %q, want %d without", tc.size, r.Status, r.Header.Get("Sec-WebSocket-Protocol"), tc.status)
+		}
+	}
+}
+
+func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c := connect(t, addr)
+	c.send(upgradeHead("/ws", "Origin: https://evil.test"), requestHead("GET /livez HTTP/1.1", "Host: sluice.test"))
+	r := c.expectRefusal(http.StatusForbidden) // One response, then the end.
+	if r.Header.Get("Upgrade") != "" || r.Header.Get("Sec-WebSocket-Accept") != "" {
+		t.Errorf("403 with %v", r.Header)
+	}
+	if st := statsOf(t, s); st.Lent != 0 {
+		t.Error("the pipelined request went to net/http")
+	}
+}
+
+func TestH28_TargetIsDecodedOnce(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	witness := map[string]*rawClient{}
+	for _, room := range []string{"lobby", "room1", "a.b"} {
+		witness[room] = join(t, addr, "/ws/"+room)
+	}
+	rooms := s.hub.Rooms()
+	for _, tc := range []struct{ name, target, room string }{
+		{"plain", "/ws/room1", "room1"},
+		{"absolute_form", "http://sluice.test/ws/room1", "room1"},
+		{"absolute_form_ws", "ws://sluice.test/ws/room1", "room1"},
+		{"encoded_letter", "/ws/r%6fom1", "room1"},
+		{"encoded_dot", "/ws/a%2eb", "a.b"},
+		{"encoded_route", "/%77s/room1", "room1"},
+		{"encoded_slash", "/ws%2Froom1", "room1"},
+		{"query_is_not_the_room", "/ws/room1?room=other", "room1"},
+		{"5000_query_params", "/ws/room1?" + strings.Repeat("&", 4000), "room1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := join(t, addr, tc.target, maskedText(tc.name))
+			c.expectFrame(ws.OpText, tc.name)
+			witness[tc.room].expectFrame(ws.OpText, tc.name)
+			c.Close()
+		})
+	}
+	for _, tc := range []struct {
+		name, target string
+		status       int
+	}{
+		{"NUL", "/ws/a%00b", 400},
+		{"double_encoded", "/ws/r%256fom1", 400}, // decodes once, to r%6fom1, which is no room name
+		{"overlong_UTF8", "/ws/%c0%ae", 400},
+		{"broken_escape", "/ws/%4", 400},
+		{"not_hex", "/ws/%zz", 400},
+		{"dot_segments", "/ws/%2e%2e", 400},
+		{"up_and_out", "/ws/../livez", 400},
+		{"slash_in_name", "/ws/a/b", 400},
+		{"raw_non_ASCII", "/ws/caf\xc3\xa9", 400},
+		{"space", "/ws/a b", 400},
+		{"target_of_5000_params", "/ws/room1?" + strings.Repeat("a=b&", 5000), 431},
+		{"target_over_the_limit", "/ws/room1?" + strings.Repeat("a", wsproto.MaxTargetBytes), 414},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := connect(t, addr)
+			c.send(upgradeHead(tc.target))
+			r, _ := c.response()
+			is414 := tc.status == 431 && r.StatusCode == 414 // The whole head is over its limit, and so is the first line.
+			if r.StatusCode != tc.status && !is414 {
+				t.Errorf("%s, want %d", r.Status, tc.status)
+			}
+			c.expectEnd()
+		})
+	}
+	t.Run("double_slash", func(t *testing.T) {
+		c := connect(t, addr)
+		c.send(upgradeHead("//ws"))
+		if r, _ := c.response(); r.StatusCode == http.StatusSwitchingProtocols {
+			t.Error("//ws was taken for /ws")
+		}
+	})
+	if s.hub.Rooms() != rooms {
+		t.Errorf("%d rooms, had %d", s.hub.Rooms(), rooms)
+	}
+}
+
+func TestH31_ResetBeforeThe101FreesTheConnection(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	const clients = 200
+	for i := range clients {
+		c := connect(t, addr)
+		c.send(upgradeHead(fmt.Sprintf("/ws/room%d", i%3)))
+		c.reset()
+	}
+	eventually(t, "all accepted and gone", func() bool { return statsOf(t, s).Accepted == clients && s.Open() == 0 })
+	if s.hub.Rooms() != 0 {
+		t.Errorf("%d rooms are left", s.hub.Rooms())
+	}
+	if st := statsOf(t, s); st.Closed[closedGone] != clients {
+		t.Errorf("%d counted as gone, want %d", st.Closed[closedGone], clients)
+	}
+}
+
+// FAULTS.md has 1,000 clients: here 200, or 50 with the race detector.
+func TestH32_NoFrameComesBeforeThe101(t *testing.T) {
+	clients := 200
+	if raceEnabled {
+		clients = 50
+	}
+	_, addr := startGateway(t, testConfig())
+	stop := flooders(t, addr, "/ws/busy", 2)
+	defer stop()
+	for range clients {
+		c := connect(t, addr)
+		c.send(upgradeHead("/ws/busy"))
+		c.expectUpgrade()
+		for range 3 {
+			c.expectFrame(ws.OpText, "flood")
+		}
+		c.reset()
+	}
+}
+
+// flooders send as fast as the gateway takes it, and read what comes back, until stopped.
+func flooders(t *testing.T, addr, path string, n int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range n {
+		c := dial(t, addr, path)
+		wg.Go(func() {
+			for c.Write(ctx, websocket.MessageText, []byte("flood")) == nil {
+			}
+		})
+		wg.Go(func() {
+			for {
+				if _, _, err := c.Read(ctx); err != nil {
+					if ctx.Err() == nil {
+						t.Errorf("flooder: %v", err)
+					}
+					return
+				}
+			}
+		})
+	}
+	return func() { cancel(); wg.Wait() }
+}
+
+func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	for _, name := range []string{
+		"", strings.Repeat("a", 129), strings.Repeat("a", 300), "a%01b", "%0d%0a", "%7f", "%ff%fe", "%c3%28", "*", ">", "a*", "%3e",
+		".", "..", "a%20b", "caf%c3%a9", "%f0%9f%98%80", "a,b", "a%2fb", "%25",
+	} {
+		c := connect(t, addr)
+		c.send(upgradeHead("/ws/" + name))
+		if r, _ := c.response(); r.StatusCode != http.StatusBadRequest {
+			t.Errorf("room %q: %s, want 400", name, r.Status)
+		}
+		c.Close()
+	}
+	if n := s.hub.Rooms(); n != 0 {
+		t.Errorf("%d rooms were made", n)
+	}
+	for _, name := range []string{"a", strings.Repeat("a", 128), "A-z_0.9:~", "...", "-"} {
+		c := join(t, addr, "/ws/"+name, maskedText("hello"))
+		c.expectFrame(ws.OpText, "hello")
+	}
+	if n := s.hub.Rooms(); n != 5 {
+		t.Errorf("%d rooms, want 5", n)
+	}
+}
+
+func TestH34_RoomsGoWithTheirLastMember(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	a, b := join(t, addr, "/ws/short"), join(t, addr, "/ws/short")
+	a.Close()
+	b.Close()
+	eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
+}
+
+func TestH35_ManyCookiesAreNoMatter(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	for _, tc := range []struct{ cookies, status int }{{1800, http.StatusSwitchingProtocols}, {10_000, http.StatusRequestHeaderFieldsTooLarge}} {
+		c := connect(t, addr)
+		c.trySend(upgradeHead("/ws", "Cookie: "+strings.Repeat("a=b;", tc.cookies)))
+		if r, _ := c.response(); r.StatusCode != tc.status {
+			t.Errorf("%d cookies: %s, want %d", tc.cookies, r.Status, tc.status)
+		}
+	}
+}
+
+// liveHeap is what the heap holds after a collection, in bytes.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // The first moves what sync.Pools hold aside, the second frees it.
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

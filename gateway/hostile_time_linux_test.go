@@ -1,0 +1,299 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+
+	"sluice/reactor"
+	"sluice/reactor/reactortest"
+)
+
+// delayMax is how much of the loop's time any input may cost somebody else's message. With the race detector, which makes inflating
+// forty times slower, it only tells a loop that works from one that is stuck.
+func delayMax() time.Duration {
+	if raceEnabled {
+		return time.Second
+	}
+	return 20 * time.Millisecond
+}
+
+// A loopClock is the processor time that a loop has used. Other processes and threads do not move it, however busy the machine is.
+type loopClock int32
+
+// clockOf ties a loop to its thread for good and returns that thread's clock.
+func clockOf(t *testing.T, l *reactor.Loop) loopClock {
+	t.Helper()
+	tid := make(chan int, 1)
+	if err := post(t.Context(), l, func(*reactor.Loop) {
+		runtime.LockOSThread()
+		tid <- unix.Gettid()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	// clock_getcpuclockid(3) makes the same of a process: the low bits say a thread's (4), and as the scheduler counts (2).
+	return loopClock(^int32(<-tid)<<3 | 6)
+}
+
+func (k loopClock) now() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(k), &ts); err != nil {
+		panic(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// A pair are two well-behaved clients of which one talks to the other.
+type pair struct {
+	speaker, hearer *rawClient
+	clock           loopClock
+	delivered       atomic.Int64 // when, on the loop's clock, the last message was written to the hearer
+	tick            atomic.Int64 // the loop's longest tick
+}
+
+func newPair(t *testing.T, s *Server, addr string) *pair {
+	w := s.workers[0]
+	p := &pair{speaker: join(t, addr, "/ws/pair"), hearer: join(t, addr, "/ws/pair"), clock: clockOf(t, w.loop)}
+	done := make(chan struct{})
+	port := p.hearer.LocalAddr().String()
+	if err := post(t.Context(), w.loop, func(l *reactor.Loop) {
+		defer close(done)
+		ended := p.clock.now()
+		l.BeforeSleep(func(*reactor.Loop) time.Duration {
+			now := p.clock.now()
+			p.tick.Store(max(p.tick.Load(), int64(now-ended)))
+			ended = now
+			return -1
+		})
+		for _, source := range l.Sources {
+			if c, ok := source.(*conn); ok && c.state == open && peerOf(c) == port {
+				c.t = &stopwatch{c.t, func(time.Time) {}, func(time.Time) { p.delivered.Store(int64(p.clock.now())) }}
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	return p
+}
+
+// peerOf is the address at the other end of a connection over IPv4.
+func peerOf(c *conn) string {
+	peer, err := unix.Getpeername(int(c.fd))
+	if err != nil {
+		return ""
+	}
+	four, ok := peer.(*unix.SockaddrInet4)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d.%d.%d:%d", four.Addr[0], four.Addr[1], four.Addr[2], four.Addr[3], four.Port)
+}
+
+// say sends one message and returns how much the loop worked from then until it was delivered.
+func (p *pair) say() time.Duration {
+	p.delivered.Store(0)
+	begin := p.clock.now()
+	p.speaker.send(maskedText("tick"))
+	for _, c := range []*rawClient{p.speaker, p.hearer} {
+		c.SetDeadline(time.Now().Add(patience))
+		c.expectFrame(ws.OpText, "tick")
+	}
+	for p.delivered.Load() == 0 { // It was heard before the loop could note it.
+		runtime.Gosched()
+	}
+	return time.Duration(p.delivered.Load()) - begin
+}
+
+// A play is something that hostile clients do at once. make prepares it and returns what each of them does.
+type play struct {
+	name string
+	make func(t *testing.T, addr string) (acts []func())
+}
+
+// playOf has a few clients send the input, each in a room of its own. Of what is inflated in one tick there is a bound for each of them,
+// and none for all together.
+func playOf(in hostileInput) play {
+	few := 4
+	if raceEnabled {
+		few = 1
+	}
+	return play{in.name, func(t *testing.T, addr string) (acts []func()) {
+		for i := range few {
+			room := fmt.Sprint("/ws/", i)
+			c := connect(t, addr)
+			switch {
+			case in.deflates:
+				c.Close()
+				c = joinDeflated(t, addr, room)
+			case in.upgrade:
+				c.send(upgradeHead(room))
+				c.expectUpgrade()
+			}
+			acts = append(acts, func() {
+				c.SetWriteDeadline(time.Now().Add(playTime)) // Its own failure would show in Write's.
+				c.trySend(in.sent)
+			})
+		}
+		return acts
+	}}
+}
+
+// playTime is how long a hostile client may go on if the gateway does not read on.
+const playTime = 3 * time.Second
+
+// crowdOf has so many members of one room do something.
+func crowdOf(name string, size int, act func(*rawClient)) play {
+	return play{name, func(t *testing.T, addr string) (acts []func()) {
+		for range size {
+			c := join(t, addr, "/ws/crowd")
+			acts = append(acts, func() { act(c) })
+		}
+		return acts
+	}}
+}
+
+// costlyInputs take more work than most of those in hostileInputs: nothing in them is wrong.
+func costlyInputs(most int) []hostileInput {
+	zeros := maskedDeflated(ws.OpBinary, deflated(string(make([]byte, most))))
+	text := strings.Repeat("κόσμε ", most/11)
+	var json strings.Builder
+	for i := 0; json.Len() < compressMax-100; i++ {
+		fmt.Fprintf(&json, `{"id":%d,"user":"user-%d","text":"message number %d"},`, i, i*7919%1000, i*i)
+	}
+	fragments := frameBytes(masked(ws.OpText, false, "f"), bytes.Repeat(masked(ws.OpContinuation, false, "f"), 52), masked(ws.OpContinuation, true, "f"))
+	return []hostileInput{
+		{"messages_of_54_fragments", true, false, bytes.Repeat(fragments, 2000)},
+		{"messages_of_a_byte", true, false, bytes.Repeat(maskedText("x"), 100_000)},
+		{"empty_pings", true, false, bytes.Repeat(masked(ws.OpPing, true, ""), 100_000)},
+		{"largest_texts", true, false, bytes.Repeat(maskedText(text), 10)},
+		{"largest_messages_of_zeros", true, true, bytes.Repeat(zeros, 30)},
+		{"messages_to_inflate_and_deflate", true, true, bytes.Repeat(maskedDeflated(ws.OpText, deflated(json.String())), 30)},
+		{"blocks_of_nothing_stored", true, true, maskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, most/5-1), 0))},
+		{"blocks_of_nothing_with_codes", true, true, maskedDeflated(ws.OpBinary, emptyBlocks(most))},
+		{"final_blocks_of_nothing", true, true, maskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{3, 0}, most/2-1), 0))},
+		{"blocks_with_the_costliest_codes", true, true, maskedDeflated(ws.OpBinary, costlyBlocks(most))},
+		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(maskedDeflated(ws.OpBinary, costlyBlocks(120)), most/120)},
+		{"largest_head", false, false, upgradeHead("/ws/head", "X: "+strings.Repeat("h", 7900))},
+		{"most_headers", false, false, upgradeHead("/ws/headers", strings.Split(strings.Repeat("A: b\r\n", 50)+"A: b", "\r\n")...)},
+	}
+}
+
+// costlyPlays are those of costlyInputs, and crowds that do the same at once.
+func costlyPlays(most int) (all []play) {
+	for _, in := range costlyInputs(most) {
+		all = append(all, playOf(in))
+	}
+	const many = 300
+	return append(all,
+		crowdOf("leaving_at_once", many, func(c *rawClient) { c.trySend(maskedClose(1000, "bye")) }),
+		crowdOf("reset_at_once", many, func(c *rawClient) {
+			_ = c.SetLinger(0) // Where it fails they end by FIN.
+			c.Close()
+		}),
+		crowdOf("talking_at_once", many, func(c *rawClient) { c.trySend(maskedText("x")) }),
+		play{"joining_at_once", func(t *testing.T, addr string) (acts []func()) {
+			for range many {
+				c := connect(t, addr)
+				acts = append(acts, func() { c.trySend(upgradeHead("/ws/crowd")) })
+			}
+			return acts
+		}},
+		play{"coming_and_going", func(_ *testing.T, addr string) (acts []func()) {
+			for range many {
+				acts = append(acts, func() {
+					if c, err := net.Dial("tcp", addr); err == nil {
+						_, _ = c.Write(upgradeHead("/ws/crowd"))
+						c.Close()
+					}
+				})
+			}
+			return acts
+		}},
+	)
+}
+
+// While hostile clients send whatever they like, all at once, to the only loop, a message between two others is not delayed by more
+// than 20 ms of the loop's time: of the work that it does from the moment when the message is sent to that in which it is delivered.
+// No tick is longer than that either, which is what a message would wait for that came at its beginning.
+func TestNoInputDelaysAnothersMessage(t *testing.T) {
+	var plays []play
+	most := int(testConfig().MaxMessage)
+	for _, in := range hostileInputs(most) {
+		plays = append(plays, playOf(in))
+	}
+	bound := delayMax()
+	t.Logf("the bound is %v (race detector: %v)", bound, raceEnabled)
+	for _, p := range append(plays, costlyPlays(most)...) {
+		t.Run(p.name, func(t *testing.T) {
+			delay, tick, said := p.perform(t)
+			t.Logf("%d messages, longest delay %v of loop time, longest tick %v", said, delay, tick)
+			if max(delay, tick) > bound {
+				t.Errorf("more than %v", bound)
+			}
+		})
+	}
+}
+
+// A loop that is held for longer is seen, in a delay as well as in a tick.
+func TestHeldLoopIsADelay(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	s, addr := startGateway(t, cfg)
+	two := newPair(t, s, addr)
+	held := 2 * delayMax()
+	isHeld := make(chan struct{})
+	if err := post(t.Context(), s.workers[0].loop, func(*reactor.Loop) {
+		close(isHeld)
+		for end := two.clock.now() + held; two.clock.now() < end; {
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-isHeld
+	delay := two.say() // It may begin late, but hardly behind the first half of it.
+	tick := time.Duration(two.tick.Load())
+	t.Logf("held for %v: delay %v, longest tick %v", held, delay, tick)
+	if delay < held/8 || tick < held {
+		t.Error("that was not seen")
+	}
+}
+
+// perform plays p once while a pair of clients talks, one message after the other. It returns the longest delay of a message, and the
+// longest tick: a message that had come at its beginning would have waited for so long.
+func (p *play) perform(t *testing.T) (delay, tick time.Duration, said int) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	kernel := &countingKernel{Kernel: reactortest.New()}
+	s, addr := startGatewayOn(t, cfg, kernel)
+	acts := p.make(t, addr)
+	two := newPair(t, s, addr)
+	var playing sync.WaitGroup
+	defer playing.Wait()
+	var left atomic.Int64
+	const before, behind = 10, 20
+	for read, quiet := int64(0), 0; said < before || left.Load() > 0 || quiet < behind; said++ {
+		if said == before {
+			left.Store(int64(len(acts)))
+			for _, act := range acts {
+				playing.Go(func() { defer left.Add(-1); act() })
+			}
+		}
+		delay = max(delay, two.say())
+		n := kernel.read.Load()
+		if quiet++; n-read > 100 { // more than the two say
+			quiet = 0
+		}
+		read = n
+	}
+	return delay, time.Duration(two.tick.Load()), said
+}

@@ -1,0 +1,447 @@
+//go:build unix
+
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+)
+
+// program builds the gateway once and returns the path of its binary.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sluice-test-")
+	if err != nil {
+		return "", err
+	}
+	builtDir = dir
+	path := filepath.Join(dir, "gateway")
+	if out, err := exec.Command("go", "build", "-o", path, "../cmd/gateway").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, path, args...)
+	for _, entry := range os.Environ() { // The tests' own surroundings must not configure it.
+		if !strings.HasPrefix(entry, "SLUICE_") {
+			cmd.Env = append(cmd.Env, entry)
+		}
+	}
+	return cmd
+}
+
+// outcome runs a command that ends by itself.
+func outcome(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// A process is a gateway that runs on its own.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	addr string // the first it listens on
+
+	mu    sync.Mutex
+	log   []string
+	ended chan struct{}
+}
+
+// launch starts a gateway and waits until it listens.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: cmd, ended: make(chan struct{})}
+	go p.collect(pipe)
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.ended })
+	p.addr = p.expectLog(`listening"?.*"?address"?[=:]"?([^" ]+)`)
+	return p
+}
+
+// collect reads the log to its end, and then the exit status.
+func (p *process) collect(r io.Reader) {
+	defer close(p.ended)
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		p.mu.Lock()
+		p.log = append(p.log, lines.Text())
+		p.mu.Unlock()
+	}
+	_ = p.cmd.Wait() // The status is asked for where it is wanted.
+}
+
+func (p *process) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.log, "\n")
+}
+
+// expectLog waits for a line and returns the expression's first group.
+func (p *process) expectLog(expression string) string {
+	p.t.Helper()
+	re := regexp.MustCompile(expression)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if m := re.FindStringSubmatch(p.logged()); m != nil {
+			return m[len(m)-1]
+		}
+	}
+	p.t.Fatalf("nothing logged like %s:\n%s", expression, p.logged())
+	return ""
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) expectExit(status int) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Fatalf("still running after %v:\n%s", patience, p.logged())
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != status {
+		p.t.Errorf("exit status %d, want %d:\n%s", got, status, p.logged())
+	}
+}
+
+func TestD01_IdleGatewayEndsAtOnceOnASignal(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		p := launch(t, command(t, "--listen=127.0.0.1:0", "--drain-timeout=1m", "--close-timeout=1m"))
+		p.signal(s)
+		p.expectExit(0) // Long before anything would time out.
+	}
+}
+
+func TestD01_ClientsGetClose1001(t *testing.T) {
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m"))
+	polite := dial(t, p.addr, "/ws")
+	var quiet []*rawClient // They take the Close frame and say nothing.
+	for range 50 {
+		quiet = append(quiet, join(t, p.addr, "/ws"))
+	}
+	silent, page := connect(t, p.addr), connect(t, p.addr)
+	page.send(plainGet("/livez"))
+	page.response()
+	p.signal(syscall.SIGTERM)
+	if _, _, err := polite.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("read ended with %v, want close 1001", err)
+	}
+	for _, c := range quiet {
+		c.expectClose(1001)
+	}
+	silent.rest()
+	page.expectEnd()
+	p.expectExit(0)
+}
+
+// Whoever comes while the gateway drains must be refused, not left waiting in a queue that nobody serves.
+func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
+	stuck, _ := stick(t, p.addr) // keeps the drain going
+	p.signal(syscall.SIGTERM)
+	p.expectLog("draining")
+	eventually(t, "connections are refused", func() bool {
+		c, err := net.DialTimeout("tcp", p.addr, patience)
+		if err == nil {
+			c.Close() // It was in time for the accept queue.
+		} else if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	select {
+	case <-p.ended:
+		t.Error("refused only because the gateway has ended")
+	default:
+	}
+	stuck.reset()
+	p.expectExit(0)
+}
+
+// D04: clients that take nothing do not hold the gateway beyond its time.
+func TestD04_ClientsThatDoNotReadAreCut(t *testing.T) {
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--close-timeout=1s", "--drain-timeout=1m"))
+	stuck, _ := stick(t, p.addr)
+	p.signal(syscall.SIGTERM)
+	p.expectExit(0)
+	if _, err := stuck.rest(); errors.Is(err, errTimeout) {
+		t.Error("the connection was not ended")
+	}
+}
+
+func TestD03_SecondSignalStopsAtOnce(t *testing.T) {
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
+	stuck, _ := stick(t, p.addr)
+	p.signal(syscall.SIGTERM)
+	p.expectLog("draining")
+	p.signal(syscall.SIGINT)
+	p.expectExit(3)
+	if _, err := stuck.rest(); errors.Is(err, errTimeout) {
+		t.Error("the connection was not ended")
+	}
+}
+
+func TestK22_PortInUseIsOneClearLine(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	status, stdout, stderr := outcome(t, command(t, "--listen="+l.Addr().String(), "--max-connections=10"))
+	if status != 1 || stdout != "" {
+		t.Errorf("status %d, stdout %q; want 1 and nothing", status, stdout)
+	}
+	if strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, l.Addr().String()) || !strings.Contains(stderr, "address already in use") {
+		t.Errorf("said %q, want one line with the address and the reason", stderr)
+	}
+}
+
+func TestSecondAddressInUseEndsTheFirstToo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	path := filepath.Join(t.TempDir(), "socket")
+	if status, _, stderr := outcome(t, command(t, "--listen=unix:"+path, "--listen="+l.Addr().String())); status != 1 {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket file is left behind: %v", err)
+	}
+}
+
+func TestUnixSocketIsServed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	p := launch(t, command(t, "--listen=unix:"+path))
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	r, err := client.Get("http://sluice.test/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		t.Error(r.Status)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://sluice.test/ws", &websocket.DialOptions{HTTPClient: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	if err := c.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	expectText(t, c, "hello")
+	p.signal(syscall.SIGTERM)
+	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("read ended with %v, want close 1001", err)
+	}
+	p.expectExit(0)
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket file is left behind: %v", err)
+	}
+}
+
+func TestLocalhostIsBothFamilies(t *testing.T) {
+	p := launch(t, command(t, "--listen=localhost:0"))
+	_, port, err := net.SplitHostPort(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := []string{"127.0.0.1"}
+	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		l.Close()
+		hosts = append(hosts, "::1")
+	} else {
+		t.Logf("this machine has no IPv6: %v", err)
+	}
+	for _, host := range hosts {
+		c := join(t, net.JoinHostPort(host, port), "/ws", maskedText(host))
+		c.expectFrame(ws.OpText, host)
+		c.Close()
+	}
+	if strings.Contains(p.logged(), "all interfaces") {
+		t.Error("warns of all interfaces")
+	}
+}
+
+func TestAllInterfacesAreWarnedOf(t *testing.T) {
+	p := launch(t, command(t, "--listen=:0"))
+	p.expectLog("level=WARN .*all interfaces without authentication")
+	p.expectLog(`open the demo page" url=(http://localhost:\d+/)`)
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	status, stdout, stderr := outcome(t, command(t, "--help"))
+	if status != 0 || stderr != "" {
+		t.Errorf("--help: status %d, stderr %q", status, stderr)
+	}
+	for _, want := range []string{
+		"--listen", "--loops", "--allow-origin", "--max-connections", "--max-http-connections", "--max-message", "--room-backlog",
+		"--publish-window", "--handshake-timeout", "--ping-interval", "--pong-timeout", "--stall-timeout", "--close-timeout", "--drain-timeout",
+		"--max-per-address", "--trusted-proxy", "--connect-rate", "--max-rooms", "--max-fragments", "--assembly-timeout",
+		"--frame-rate", "--ping-rate", "--message-rate", "--byte-rate",
+		"--log-format", "--log-level", "SLUICE_", "16MiB", "/ws/{room}",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("--help does not mention %s", want)
+		}
+	}
+	status, stdout, stderr = outcome(t, command(t, "--version"))
+	if status != 0 || stderr != "" || strings.Count(stdout, "\n") != 1 || !strings.Contains(stdout, "go1.") {
+		t.Errorf("--version: status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+}
+
+func TestBadFlagsAreNamed(t *testing.T) {
+	for _, tc := range []struct{ arg, names string }{
+		{"--max-message=lots", "--max-message"},
+		{"--max-message=0", "--max-message"},
+		{"--max-message=2GiB", "--max-message"},
+		{"--room-backlog=1MiB", "--room-backlog"},
+		{"--publish-window=0", "--publish-window"},
+		{"--publish-window=1GiB", "--publish-window"},
+		{"--loops=-1", "--loops"},
+		{"--loops=many", "--loops"},
+		{"--max-connections=0", "--max-connections"},
+		{"--max-http-connections=0", "--max-http-connections"},
+		{"--max-per-address=-1", "--max-per-address"},
+		{"--connect-rate=often", "--connect-rate"},
+		{"--max-rooms=-1", "--max-rooms"},
+		{"--trusted-proxy=10.0.0.1", "--trusted-proxy"},
+		{"--max-fragments=0", "--max-fragments"},
+		{"--assembly-timeout=0s", "--assembly-timeout"},
+		{"--frame-rate=-1", "--frame-rate"},
+		{"--ping-rate=-1", "--ping-rate"},
+		{"--message-rate=-1", "--message-rate"},
+		{"--byte-rate=1KiB", "--byte-rate"},
+		{"--ping-interval=0s", "--ping-interval"},
+		{"--pong-timeout=-1s", "--pong-timeout"},
+		{"--stall-timeout=soon", "--stall-timeout"},
+		{"--allow-origin=example.com/path", "--allow-origin"},
+		{"--log-format=xml", "--log-format"},
+		{"--log-level=loud", "--log-level"},
+		{"--max-mesage=1", "--max-message"}, // did you mean
+		{"serve", "serve"},
+	} {
+		status, stdout, stderr := outcome(t, command(t, tc.arg))
+		if status != 2 || stdout != "" || !strings.Contains(stderr, tc.names) {
+			t.Errorf("%s: status %d, stdout %q, stderr %q; want 2 and a line that names %s", tc.arg, status, stdout, stderr, tc.names)
+		}
+	}
+}
+
+func TestEnvironmentConfigures(t *testing.T) {
+	cmd := command(t)
+	cmd.Env = append(cmd.Env, "SLUICE_LISTEN=127.0.0.1:0", "SLUICE_MAX_MESSAGE=1KiB", "SLUICE_ALLOW_ORIGIN=https://good.test")
+	p := launch(t, cmd)
+	c := join(t, p.addr, "/ws")
+	c.send(masked(ws.OpText, true, strings.Repeat("a", 1025)))
+	c.expectClose(1009)
+	allowed := connect(t, p.addr)
+	allowed.send(upgradeHead("/ws", "Origin: https://good.test"))
+	allowed.expectUpgrade()
+
+	cmd = command(t, "--listen=127.0.0.1:0", "--max-message=2KiB")
+	cmd.Env = append(cmd.Env, "SLUICE_MAX_MESSAGE=1KiB")
+	p = launch(t, cmd)
+	text := strings.Repeat("a", 2048)
+	c = join(t, p.addr, "/ws", maskedText(text))
+	c.expectFrame(ws.OpText, text) // The flag wins.
+
+	cmd = command(t, "--listen=127.0.0.1:0")
+	cmd.Env = append(cmd.Env, "SLUICE_MAX_MESSAGE=lots")
+	if status, _, stderr := outcome(t, cmd); status != 2 || !strings.Contains(stderr, "MAX_MESSAGE") && !strings.Contains(stderr, "max-message") {
+		t.Errorf("bad variable: status %d, %q", status, stderr)
+	}
+}
+
+func TestLogIsJSONIfAsked(t *testing.T) {
+	p := launch(t, command(t, "--listen=127.0.0.1:0", "--log-format=json"))
+	p.signal(syscall.SIGTERM)
+	p.expectExit(0)
+	for _, line := range strings.Split(p.logged(), "\n") {
+		var entry struct{ Time, Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+func TestE16_MaxConnectionsFitTheDescriptorLimit(t *testing.T) {
+	cmd := command(t, "--listen=127.0.0.1:0", "--max-http-connections=16")
+	// ulimit lowers the hard limit too, which the gateway cannot raise again.
+	cmd.Args = append([]string{"sh", "-c", `ulimit -n 200 && exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+	var err error
+	if cmd.Path, err = exec.LookPath("sh"); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, cmd)
+	p.expectLog(`lowering --max-connections.* to=(\d+) descriptors=200`)
+	var in []*rawClient
+	for {
+		c := connect(t, p.addr)
+		c.trySend(upgradeHead("/ws"))
+		r, _ := c.response()
+		if r.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+		if in = append(in, c); len(in) > 200 {
+			t.Fatal("more connections than descriptors")
+		}
+	}
+	if want := p.expectLog(` to=(\d+) descriptors`); fmt.Sprint(len(in)) != want {
+		t.Errorf("%d were let in, want %s", len(in), want)
+	}
+	in[0].send(maskedText("all is well"))
+	in[len(in)-1].expectFrame(ws.OpText, "all is well")
+}

@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"sluice/reactor"
+)
+
+const (
+	// acceptsPerTick bounds the connections taken in one tick, so that a storm of them leaves time for those that are here.
+	// The listener is level-triggered: what is left is reported again.
+	acceptsPerTick = 64
+	// acceptRetry is how long accepting rests when descriptors or memory have run out. Interest is dropped meanwhile, or the
+	// listener would be reported at every wait; an edge-triggered one would never be reported again.
+	acceptRetry = 250 * time.Millisecond
+
+	keepIdle = 60 // seconds
+	// userTimeoutAfter is how much later than any stall timeout the kernel itself gives up on a client that acknowledges nothing, a
+	// closing one among them.
+	userTimeoutAfter = 10 * time.Second
+)
+
+// A listener accepts connections on one loop and spreads them evenly over all.
+type listener struct {
+	w     *worker
+	fd    int
+	token reactor.Token
+	isTCP bool
+	next  int         // worker that gets the next connection
+	taken [][]arrival // accepted this tick, by worker
+}
+
+// openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The returned net.Listener
+// must stay open as long as its descriptor is used, and removes the socket file of a unix address when closed.
+func openListener(address string) ([]net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		l, err := net.Listen("unix", path)
+		return []net.Listener{l}, err
+	}
+	l, err := listenTCP(address)
+	if err != nil {
+		return nil, err
+	}
+	all := []net.Listener{l}
+	// net.Listen takes one family for a name; a browser may try the other one first.
+	if host, _, _ := net.SplitHostPort(address); host == "localhost" {
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		for _, other := range []string{"127.0.0.1", "::1"} {
+			if second, err := listenTCP(net.JoinHostPort(other, port)); err == nil {
+				all = append(all, second)
+			}
+		}
+	}
+	return all, nil
+}
+
+// listenTCP listens without Multipath TCP, which Go would offer by default: a connection accepted from such a listener does not
+// inherit TCP_NOTSENT_LOWAT, and the kernel then held megabytes for every client that does not read.
+func listenTCP(address string) (net.Listener, error) {
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false)
+	return plain.Listen(context.Background(), "tcp", address)
+}
+
+// descriptor duplicates the listener's descriptor for a loop, and sets the options that accepted connections inherit.
+func (c *config) descriptor(l net.Listener, kernel reactor.Kernel) (int, error) {
+	raw, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	if cerr := raw.Control(func(orig uintptr) { fd, err = reactor.Duplicate(int(orig)) }); cerr != nil {
+		return -1, cerr
+	}
+	if err != nil {
+		return -1, fmt.Errorf("duplicate the listener: %w", err)
+	}
+	if isTCP(l) {
+		c.setOptions(kernel, fd)
+	}
+	return fd, nil
+}
+
+func isTCP(l net.Listener) bool { return l.Addr().Network() == "tcp" }
+
+// setOptions sets what every TCP connection should have. On Linux accepted connections inherit it from their listener, which saves
+// five calls each; not every other system does so.
+func (c *config) setOptions(kernel reactor.Kernel, fd int) {
+	for _, o := range []struct {
+		option reactor.Option
+		value  int
+	}{
+		{reactor.NoDelay, 1}, // a message right behind another waited 44 ms for an acknowledgement
+		{reactor.KeepAlive, 1},
+		{reactor.KeepIdle, keepIdle},
+		{reactor.NotSentLowat, int(c.UnsentBuffer)},
+		{reactor.SendBuffer, int(c.SendBuffer)},
+		{reactor.UserTimeout, int(min((c.stallMax() + userTimeoutAfter).Milliseconds(), math.MaxInt32))},
+	} {
+		if o.value > 0 {
+			_ = kernel.SetOption(fd, o.option, o.value) // Each is an improvement; a system without one works without it.
+		}
+	}
+}
+
+func (w *worker) newListener(fd int, isTCP bool) error {
+	l := &listener{w: w, fd: fd, isTCP: isTCP, taken: make([][]arrival, len(w.server.workers))}
+	t, err := w.loop.Register(fd, reactor.Readable, reactor.Level, l)
+	l.token = t
+	return err
+}
+
+// OnEvent implements reactor.Source.
+func (l *listener) OnEvent(_ *reactor.Loop, ev reactor.Event) {
+	if ev.Timeout() {
+		l.rearm(reactor.Readable)
+	}
+	l.accept(acceptsPerTick)
+	l.hand()
+}
+
+// accept takes up to n connections and reports whether the queue is empty.
+func (l *listener) accept(n int) (empty bool) {
+	for range n {
+		fd, err := l.w.kernel.Accept(l.fd)
+		switch {
+		case err == nil:
+			l.admit(fd)
+		case errors.Is(err, syscall.EAGAIN):
+			return true
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+			l.rest(err)
+			return true
+		default:
+			// The error of one connection, gone before it was taken (accept(2) "Error handling"): the next may be fine.
+			l.w.stats.AcceptFailed++
+		}
+	}
+	return false
+}
+
+func (l *listener) rest(err error) {
+	l.w.stats.AcceptPaused++
+	l.w.log.Warn("cannot accept connections, trying again shortly", "error", err)
+	l.rearm(0)
+	l.w.loop.SetTimer(l.token, acceptRetry)
+}
+
+func (l *listener) rearm(in reactor.Interest) {
+	if err := l.w.loop.Rearm(l.token, in); err != nil {
+		l.w.log.Error("cannot rearm the listener, trying again shortly", "error", err)
+		l.w.loop.SetTimer(l.token, acceptRetry) // Or it would stay deaf.
+	}
+}
+
+// An arrival is a connection that was admitted and belongs to nobody yet.
+type arrival struct {
+	fd  int
+	key netip.Addr // whom it counts for, see admission
+}
+
+func (l *listener) admit(fd int) {
+	key := l.keyOf(fd)
+	if reason := l.w.server.admit(key, l.w.kernel.Now()); reason != 0 {
+		l.turnAway(fd, reason)
+		return
+	}
+	if l.isTCP && runtime.GOOS != "linux" {
+		l.w.cfg.setOptions(l.w.kernel, fd)
+	}
+	l.taken[l.next] = append(l.taken[l.next], arrival{fd, key})
+	l.next = (l.next + 1) % len(l.taken)
+}
+
+// keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. Who is gone already counts for nobody.
+func (l *listener) keyOf(fd int) (key netip.Addr) {
+	a := l.w.server.admission
+	if !l.isTCP || !a.asks() {
+		return key
+	}
+	if from, err := l.w.kernel.PeerAddress(fd); err == nil && a.counts(from) {
+		key = addressKey(from)
+	}
+	return key
+}
+
+// hand gives each worker its share of what was accepted, in one task. A worker whose mailbox is full is overloaded: its
+// share stays here.
+func (l *listener) hand() {
+	for i, taken := range l.taken {
+		if len(taken) == 0 {
+			continue
+		}
+		other := l.w.server.workers[i]
+		l.taken[i] = nil
+		if other == l.w || !other.loop.Post(func(*reactor.Loop) { other.adopt(taken) }) {
+			l.w.adopt(taken)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// A connection that is open and idle holds one of these, its slot and timer in the loop, and a place in its branch.
+func TestConnSize(t *testing.T) {
+	if size := unsafe.Sizeof(conn{}); size > 160 {
+		t.Errorf("a conn has %d bytes; what it rarely needs belongs behind a pointer", size)
+	}
+}
+
+// holdersEnv makes the test binary a process that opens connections and holds them: what they cost there must not count
+// here.
+const holdersEnv = "SLUICE_TEST_HOLD"
+
+func TestMemoryHolder(t *testing.T) {
+	spec := os.Getenv(holdersEnv)
+	if spec == "" {
+		return // Only of use as a child of the test below.
+	}
+	addr, count, _ := strings.Cut(spec, ",")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns []net.Conn
+	for range n {
+		c, err := upgradeRaw(addr, "/ws/idle")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	fmt.Println("holding")
+	_, _ = bufio.NewReader(os.Stdin).ReadByte() // until the parent goes on
+	runtime.KeepAlive(conns)
+}
+
+// hold opens n idle connections from another process; stop ends them.
+func hold(t *testing.T, addr string, n int) (stop func()) {
+	t.Helper()
+	c := startChild(t, holdersEnv, fmt.Sprintf("%s,%d", addr, n), "TestMemoryHolder")
+	c.await("holding")
+	return c.end
+}
+
+type memory struct{ live, resident float64 }
+
+func measureMemory(t *testing.T) memory {
+	t.Helper()
+	runtime.GC()
+	runtime.GC() // pools are emptied by the second
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return memory{live: float64(m.HeapAlloc + m.StackInuse), resident: residentBytes(t)}
+}
+
+func residentBytes(t *testing.T) float64 {
+	t.Helper()
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0 // Not on this system; the live heap is judged all the same.
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(pages * os.Getpagesize())
+}
+
+var (
+	idleConnections = flag.Int("idle-connections", 10_000, "how many idle connections to measure, beside 1,000 of them")
+	idleSeconds     = flag.Int("idle-seconds", 0, "how long they are left alone before they are measured")
+)
+
+// Idle connections cost at most 300 bytes of live heap and stacks each, and 450 of resident memory: the difference between
+// 10,000 and 1,000 of them, after a collection.
+func TestIdleConnectionsAreSmall(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's memory would be measured")
+	}
+	cfg := testConfig()
+	cfg.MaxConnections = 2 * *idleConnections
+	s, addr := startGateway(t, cfg)
+	at := func(n int) memory {
+		for deadline := time.Now().Add(20 * time.Second); s.Open() < n; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections of %d", s.Open(), n)
+			}
+		}
+		time.Sleep(time.Duration(*idleSeconds) * time.Second)
+		return measureMemory(t)
+	}
+	defer hold(t, addr, 1000)()
+	few := at(1000)
+	more := *idleConnections - 1000
+	defer hold(t, addr, more)()
+	many := at(*idleConnections)
+	live, resident := (many.live-few.live)/float64(more), (many.resident-few.resident)/float64(more)
+	t.Logf("an idle connection costs %.0f bytes of live heap and stacks, %.0f of resident memory", live, resident)
+	if live > 300 {
+		t.Errorf("%.0f bytes of live heap and stacks are more than 300", live)
+	}
+	if resident > 450 {
+		t.Errorf("%.0f bytes of resident memory are more than 450", resident)
+	}
+}

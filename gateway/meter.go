@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"net/netip"
+	"time"
+)
+
+// What a client may have us inflate: what text and data honestly deflated come to is free, a stream that is made to be inflated is
+// not. One kilobyte can become a megabyte, which costs a millisecond or two.
+const (
+	inflateFree  = 32       // bytes for each byte that the client sends
+	inflateRate  = 4 << 20  // bytes a second beside those
+	inflateBurst = 32 << 20 // bytes beyond which, and beyond two of the largest messages, the client is closed
+)
+
+// What a client's turns may take of its loop's time before they are costly: CostlyTurn at once, and a share in the long run.
+const (
+	costlyTurn  = 250 * time.Microsecond // well beyond what reading and publishing a budget of ordinary messages takes
+	costlyWork  = 1024                   // … and what there was to do in it, or the loop only waited for a processor
+	frameWork   = 16                     // for each frame, in the bytes that inflating counts in
+	costlyShare = 400                    // the bucket leaks as much as this part of the time
+	costlyMost  = 40 * costlyTurn        // and holds no more: it was the machine, maybe
+)
+
+// A meter is what limits have to know of one client. It exists only for a client of which one of them wants to know something, or of
+// which a turn took long.
+type meter struct {
+	key   netip.Addr // whom it counts for, see admission; zero: nobody
+	level int        // a leaky bucket of bytes that were inflated …
+	at    time.Duration
+
+	frames, pings, messages, bytes bucket
+
+	spent   time.Duration // a leaky bucket of what its turns took …
+	spentAt time.Duration
+
+	isThrottled bool          // not read on before …
+	until       time.Duration // … this time; when it last was so, if it is not now
+	over        time.Duration // since when it has been throttled again and again
+}
+
+// metered is the connection's meter.
+func (c *conn) metered() *meter {
+	if c.meter == nil {
+		c.meter = &meter{}
+	}
+	return c.meter
+}
+
+// key is whom the connection counts for.
+func (c *conn) key() (key netip.Addr) {
+	if c.meter != nil {
+		key = c.meter.key
+	}
+	return key
+}
+
+// read notes that the client sent n bytes.
+func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
+
+// mayInflate notes that n bytes were inflated, and reports whether that is within what a client may cost.
+func (c *conn) mayInflate(n int) bool {
+	return c.metered().inflate(n, c.w.loop.Now()) <= inflateBurst+2*int(c.w.cfg.MaxMessage)
+}
+
+// inflate notes that n bytes were inflated at the time now, and returns the level.
+func (m *meter) inflate(n int, now time.Duration) int {
+	leaked := int(min(now-m.at, time.Minute).Seconds() * inflateRate)
+	m.level, m.at = max(0, m.level-leaked)+n, now
+	return m.level
+}
+
+// noteCost notes what the connection's turn took, if it is to blame for that.
+func (c *conn) noteCost(took time.Duration) {
+	if c.w.inflated+frameWork*c.w.frames >= c.w.cfg.costlyWork {
+		c.metered().spend(took, c.w.loop.Now())
+	}
+}
+
+// spend notes that a turn took so long, at the time now.
+func (m *meter) spend(took, now time.Duration) {
+	m.spent, m.spentAt = min(m.spentBy(now)+took, costlyMost), now
+}
+
+// spentBy is the bucket's level at the time now.
+func (m *meter) spentBy(now time.Duration) time.Duration {
+	return max(0, m.spent-(now-m.spentAt)/costlyShare)
+}
+
+// isCostly reports whether the client's turns took so long that it has to stand in line for the next one, even if it has sent
+// something just now. All who do have a millisecond of each tick together: a hundred of them wait for each other, and nobody waits
+// for a hundred of them. A short turn in between changes nothing.
+func (c *conn) isCostly() bool {
+	return c.meter != nil && c.meter.spentBy(c.w.loop.Now()) >= c.w.cfg.costlyTurn
+}

@@ -1,0 +1,306 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/reactor/reactortest"
+)
+
+// closeCode reads until a Close frame comes, and returns its code and the frames before it.
+func closeCode(c *rawClient) (code ws.StatusCode, before []ws.Frame) {
+	c.t.Helper()
+	for {
+		f := c.frame()
+		if f.Header.OpCode == ws.OpClose {
+			code, _ = ws.ParseCloseFrameData(f.Payload)
+			return code, before
+		}
+		before = append(before, f)
+	}
+}
+
+// pour writes p again and again until the connection ends, at most n times.
+func pour(c *rawClient, p []byte, n int) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range n {
+			if _, err := c.Write(p); err != nil {
+				return
+			}
+		}
+	}()
+	return func() { c.Close(); <-done }
+}
+
+// A million messages of one byte, as fast as they go, on the only loop: their sender is closed, and another room goes on meanwhile.
+func TestF12_TooManyFramesAreClosedWith1008(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops = 1
+	cfg.FrameRate = 1000
+	s, addr := startGateway(t, cfg)
+	others := gather(t, addr, "/ws/quiet", 3, 100)
+	start := time.Now()
+	c := join(t, addr, "/ws/r")
+	stop := pour(c, bytes.Repeat(maskedText("x"), 1000), 1000)
+	others.expectPrompt("while a neighbour sends frames")
+	code, before := closeCode(c)
+	stop()
+	// The burst, and the rate for as long as it took.
+	if most := cfg.FrameRate + int(float64(cfg.FrameRate)*time.Since(start).Seconds()); code != 1008 || len(before) > most {
+		t.Errorf("closed with %d behind %d messages, want at most %d", code, len(before), most)
+	}
+	expectClosed(t, s, closedFrameRate, 1)
+}
+
+func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingRate = 200
+	s, addr := startGateway(t, cfg)
+	c := join(t, addr, "/ws")
+	var pings []byte
+	for i := range cfg.PingRate {
+		pings = append(pings, masked(ws.OpPing, true, fmt.Sprintf("%03d %s", i, strings.Repeat("p", 100)))...)
+	}
+	c.send(pings)
+	answered := 0
+	for last := ""; last[:min(3, len(last))] != fmt.Sprint(cfg.PingRate-1); answered++ {
+		f := c.frame()
+		if f.Header.OpCode != ws.OpPong || string(f.Payload) <= last {
+			t.Fatalf("after %q came %s", clip(last), describe(f))
+		}
+		last = string(f.Payload)
+	}
+	t.Logf("%d of %d pings were answered", answered, cfg.PingRate)
+	if answered == cfg.PingRate {
+		t.Error("every one of them was answered")
+	}
+	stop := pour(c, bytes.Repeat(masked(ws.OpPing, true, ""), 1000), 100)
+	if code, _ := closeCode(c); code != 1008 {
+		t.Errorf("closed with %d", code)
+	}
+	stop()
+	expectClosed(t, s, closedPingRate, 1)
+}
+
+func TestF24_UnsolicitedPongsCountAsFrames(t *testing.T) {
+	cfg := testConfig()
+	cfg.FrameRate = 2000
+	s, addr := startGateway(t, cfg)
+	c := join(t, addr, "/ws")
+	pongs := bytes.Repeat(masked(ws.OpPong, true, "nobody asked"), 1000)
+	c.send(pongs, maskedText("ignored"))
+	c.expectFrame(ws.OpText, "ignored")
+	stop := pour(c, pongs, 1000)
+	if code, _ := closeCode(c); code != 1008 {
+		t.Errorf("closed with %d", code)
+	}
+	stop()
+	expectClosed(t, s, closedFrameRate, 1)
+}
+
+// Empty fragments cost no memory and never end: neither the limit in bytes nor that in messages meets them.
+func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
+	for reason, set := range map[closeReason]func(*config){
+		closedFragments: func(c *config) { c.MaxFragments = 5000 },
+		closedFrameRate: func(c *config) { c.FrameRate = 5000 },
+	} {
+		t.Run(reason.String(), func(t *testing.T) {
+			cfg := testConfig()
+			set(cfg)
+			s, addr := startGateway(t, cfg)
+			c := join(t, addr, "/ws")
+			c.send(masked(ws.OpText, false, "a"), bytes.Repeat(masked(ws.OpContinuation, false, ""), 4998), masked(ws.OpContinuation, true, "z"))
+			c.expectFrame(ws.OpText, "az")
+			c.trySend(masked(ws.OpText, false, "a"))
+			stop := pour(c, bytes.Repeat(masked(ws.OpContinuation, false, ""), 1000), 1000)
+			c.expectClose(1008)
+			stop()
+			expectClosed(t, s, reason, 1)
+		})
+	}
+}
+
+// A client over a rate waits, and loses nothing by it: what it sends comes through at the rate, its pings are answered, and what
+// others say reaches it. Nobody else is held.
+func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		set      func(*config)
+		messages int
+		size     int
+		least    time.Duration // that it takes
+	}{
+		"messages": {func(c *config) { c.MessageRate = 100 }, 250, 100, 1400 * time.Millisecond},
+		"bytes":    {func(c *config) { c.ByteRate = 1 << 20 }, 40, 64 << 10, 1400 * time.Millisecond},
+		"both":     {func(c *config) { c.MessageRate, c.ByteRate = 200, 256<<10 }, 500, 1 << 10, 1400 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Loops = 1
+			tc.set(cfg)
+			s, addr := startGateway(t, cfg)
+			others := gather(t, addr, "/ws/quiet", 3, 100)
+			c, witness := join(t, addr, "/ws/r"), join(t, addr, "/ws/r")
+			start := time.Now()
+			var all []byte
+			for i := range tc.messages {
+				all = append(all, masked(ws.OpBinary, true, string(message(uint64(i), tc.size)))...)
+			}
+			go c.trySend(append(all, masked(ws.OpPing, true, "behind them all")...))
+			eventually(t, "it is held", func() bool { return statsOf(t, s).Throttled > 0 })
+			others.expectPromptAt(50 * time.Millisecond) // within the rates, which are theirs as well
+			expectInOrder(witness, tc.messages, tc.size, 0)
+			expectInOrder(c, tc.messages, tc.size, 1)
+			if took := time.Since(start); took < tc.least {
+				t.Errorf("it took %v, which is more than the rate", took)
+			}
+			if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+				t.Errorf("somebody was closed: %v", st.Closed)
+			}
+		})
+	}
+}
+
+// expectInOrder reads numbered messages, and pongs anywhere among them: these are the client's own and do not wait for the room.
+func expectInOrder(c *rawClient, messages, size, pongs int) {
+	c.t.Helper()
+	for seq := uint64(0); seq < uint64(messages) || pongs > 0; {
+		switch f := c.frame(); {
+		case f.Header.OpCode == ws.OpPong && pongs > 0:
+			pongs--
+		case f.Header.OpCode == ws.OpBinary && isMessage(f.Payload, seq, size):
+			seq++
+		default:
+			c.t.Fatalf("message %d is %s", seq, describe(f))
+		}
+	}
+}
+
+// expectPromptAt publishes a few messages, one each so often, and fails if the crowd hears none of them soon.
+func (c *crowd) expectPromptAt(every time.Duration) {
+	c.t.Helper()
+	late := 0
+	for range 11 {
+		time.Sleep(every)
+		start := time.Now()
+		c.publish(1)
+		c.hearAll()
+		if time.Since(start) > 250*time.Millisecond {
+			late++
+		}
+	}
+	if late == 11 {
+		c.t.Error("all messages were heard late")
+	}
+}
+
+// While a client is held it gets what others say.
+func TestThrottledClientGoesOnHearing(t *testing.T) {
+	cfg := testConfig()
+	cfg.MessageRate = 1
+	kernel := reactortest.New()
+	kernel.StopClock()
+	_, addr := startGatewayOn(t, cfg, kernel)
+	c, other := join(t, addr, "/ws/r"), join(t, addr, "/ws/r")
+	c.send(maskedText("one"), maskedText("two"), maskedText("three"), maskedText("four"))
+	c.expectFrame(ws.OpText, "one")
+	c.expectFrame(ws.OpText, "two") // It overshoots by one, and is held for a second.
+	other.send(maskedText("meanwhile"))
+	c.expectFrame(ws.OpText, "meanwhile")
+	kernel.Pass(5 * time.Second)
+	c.expectFrame(ws.OpText, "three")
+	c.expectFrame(ws.OpText, "four")
+}
+
+// FAULTS-scaled: ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
+func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
+	for reason, set := range map[closeReason]func(*config){
+		closedMessageRate: func(c *config) { c.MessageRate = 500 },
+		closedByteRate:    func(c *config) { c.ByteRate = 512 << 10 },
+	} {
+		t.Run(reason.String(), func(t *testing.T) {
+			cfg := testConfig()
+			cfg.overTime = time.Second
+			set(cfg)
+			s, addr := startGateway(t, cfg)
+			c := join(t, addr, "/ws/r")
+			start := time.Now()
+			stop := pour(c, masked(ws.OpBinary, true, string(make([]byte, 1<<10))), 100_000)
+			code, before := closeCode(c)
+			took := time.Since(start)
+			stop()
+			if code != 1008 || took < cfg.overTime {
+				t.Errorf("closed with %d after %v", code, took)
+			}
+			// The burst, and the rate for as long as it took.
+			if most := 520 + int(520*took.Seconds()); len(before) < 500 || len(before) > most {
+				t.Errorf("%d messages came through in %v, want 500 to %d", len(before), took, most)
+			}
+			expectClosed(t, s, reason, 1)
+		})
+	}
+}
+
+// A client that sends in bursts, each over the rate for a moment, but less than the rate in the long run, may do so for ever.
+func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
+	cfg := testConfig()
+	cfg.overTime = 3 * time.Second // Less than all of it takes.
+	cfg.MessageRate = 50
+	s, addr := startGateway(t, cfg)
+	c := join(t, addr, "/ws/r")
+	for range 3 {
+		c.send(bytes.Repeat(maskedText("x"), 60))
+		for range 60 {
+			c.expectFrame(ws.OpText, "x")
+		}
+		time.Sleep(1500 * time.Millisecond)
+	}
+	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [closeReasons]uint64{} {
+		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
+	}
+}
+
+// A client that is not read on cannot be heard to answer a ping. It is not dead for that.
+func TestThrottledClientIsNotTakenForDead(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 150*time.Millisecond, 500*time.Millisecond // Together less than it is held each time.
+	cfg.MessageRate = 1
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c := join(t, addr, "/ws/r")
+	for i := range 5 {
+		c.send(maskedText(fmt.Sprint(i)))
+	}
+	for i := range 5 {
+		if i > 1 { // It overshoots by one.
+			for range 22 { // In steps that are shorter than the ping interval.
+				kernel.Pass(50 * time.Millisecond)
+			}
+		}
+		c.expectFrame(ws.OpText, fmt.Sprint(i))
+	}
+	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [closeReasons]uint64{} {
+		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
+	}
+}
+
+// A reset while a client is held is noticed, and what it costs is given back.
+func TestThrottledClientMayVanish(t *testing.T) {
+	cfg := testConfig()
+	cfg.MessageRate = 1
+	s, addr := startGateway(t, cfg)
+	for range 10 {
+		c := join(t, addr, "/ws/r")
+		c.send(bytes.Repeat(maskedText("x"), 3))
+		c.expectFrame(ws.OpText, "x")
+		c.reset()
+	}
+	eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.hub.Rooms() == 0 })
+}

@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/wsproto"
+)
+
+// A journal is a log that a test reads.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// lines are those that contain the words.
+func (j *journal) lines(words string) (all []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for line := range strings.Lines(j.text.String()) {
+		if strings.Contains(line, words) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// Requests with line ends, colours for a terminal and much else in them, and clients that break rules, by the hundred: each kind
+// is one line a second, short, on one line and plain, whichever way the log is written. The clock stands still meanwhile.
+func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
+	const clients = 40
+	for format, handler := range map[string]func(io.Writer) slog.Handler{
+		"text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
+		"json": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
+	} {
+		t.Run(format, func(t *testing.T) {
+			var log journal
+			kernel := newFarKernel("203.0.113.5")
+			kernel.StopClock()
+			cfg := testConfig()
+			if err := cfg.prepare(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := newServer(cfg, slog.New(handler(&log)), kernel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Listen("127.0.0.1:0"); err != nil {
+				t.Fatal(err)
+			}
+			s.start()
+			t.Cleanup(s.Close)
+			addr := s.Addrs()[0].(*net.TCPAddr).String()
+			once := func() {
+				t.Helper()
+				for i, head := range [][]byte{
+					upgradeHead("/ws/\x1b[31mred\x07\x9b1;5m\u2028\u202e" + strings.Repeat("long", 1000)),
+					upgradeHead("/ws/room?token=hunter2", "Sec-WebSocket-Protocol: \x1b[2J", "Origin: http://evil.test\x1b[31m", "User-Agent: \r"),
+					upgradeHead("/ws/" + strings.Repeat("r", 129) + "?token=hunter2"),
+					[]byte("GET /ws\nlevel=ERROR msg=forged HTTP/1.1\r\n\r\n"),
+					[]byte("\x00\x01\xff \r\n\r\n"),
+				} {
+					c := connect(t, addr)
+					c.send(head)
+					if r, _ := c.response(); r.StatusCode < 400 {
+						t.Fatalf("request %d is answered with %s", i, r.Status)
+					}
+					c.Close()
+				}
+				for _, frames := range [][]byte{frameBytes(0x83, 0x80, zeroMask), maskedText("\xff"), maskedClose(1000, "\x1b[31m\xff")} {
+					c := join(t, addr, "/ws/"+strings.Repeat("r", 128), frames)
+					if f := c.frame(); f.Header.OpCode != ws.OpClose {
+						t.Fatalf("got %s", describe(f))
+					}
+					c.Close()
+				}
+			}
+			for range clients {
+				once()
+			}
+			st := statsOf(t, s)
+			kinds := 0
+			for reason, n := range st.Refusals {
+				if n == 0 {
+					continue
+				}
+				kinds++
+				if n%clients != 0 {
+					t.Errorf("%d counted as %v", n, wsproto.Reason(reason))
+				}
+			}
+			if kinds < 3 || len(log.lines("msg=refused"))+len(log.lines(`"msg":"refused"`)) != kinds {
+				t.Errorf("%d lines for %d kinds of refusals: %q", len(log.lines("refused")), kinds, log.lines("refused"))
+			}
+			if n := len(log.lines("closed for abuse")); n != 2 { // protocol and not_utf8
+				t.Errorf("%d lines for two kinds of abuse: %q", n, log.lines("abuse"))
+			}
+			kernel.Pass(2 * time.Second)
+			once()
+			if n := len(log.lines("closed for abuse")); n != 4 {
+				t.Errorf("%d lines for two kinds of abuse, in each of two seconds", n)
+			}
+			for _, line := range log.lines("") {
+				for _, b := range []byte(strings.TrimSuffix(line, "\n")) {
+					if b < 0x20 || b > 0x7e {
+						t.Errorf("byte %#x in %q", b, line)
+						break
+					}
+				}
+				if len(line) > 500 || strings.Contains(line, "hunter2") || strings.HasPrefix(line, "level=ERROR") {
+					t.Errorf("logged: %q", line)
+				}
+				var entry struct{ From string }
+				if format == "json" && (json.Unmarshal([]byte(line), &entry) != nil || entry.From != "203.0.113.5") {
+					t.Errorf("logged: %q", line)
+				}
+			}
+			if !strings.Contains(strings.Join(log.lines("abuse"), ""), "39") {
+				t.Errorf("no line tells of the %d that were not logged: %q", clients-1, log.lines("abuse"))
+			}
+		})
+	}
+}
+
+func TestClientTextIsClippedAndEscaped(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                            "",
+		"GET /ws/lobby":               "GET /ws/lobby",
+		"a\r\nb\tc\x00\x1b[31m":       `a\r\nb\tc\x00\x1b[31m`,
+		"\u0085\u009b\u2028\u202e":    `\u0085\u009b\u2028\u202e`,
+		"\xff\x7f":                    `\xff\x7f`,
+		`"quoted\"`:                   `\"quoted\\\"`,
+		strings.Repeat("x", 64):       strings.Repeat("x", 64),
+		strings.Repeat("x", 65):       strings.Repeat("x", 64) + "...",
+		strings.Repeat("x", 63) + "é": strings.Repeat("x", 63) + `\xc3...`,
+	} {
+		if got := clipText([]byte(in)); got != want {
+			t.Errorf("%q is logged as %q, want %q", in, got, want)
+		}
+	}
+	if got := requestText([]byte("GET /ws/r?token=secret HTTP/1.1\r\nCookie: secret\r\n")); got != "GET /ws/r" {
+		t.Errorf("logged as %q", got)
+	}
+}
+
+// A flood of refusals on two loops costs a line a second.
+func TestSamplesAreOneASecondForAllLoops(t *testing.T) {
+	var s sample
+	var wg sync.WaitGroup
+	lines, skipped := make([]int, 4), make([]uint64, 4)
+	for i := range lines {
+		wg.Go(func() {
+			for now := time.Duration(0); now < 10*time.Second; now += 100 * time.Microsecond {
+				if n, ok := s.take(now); ok {
+					lines[i]++
+					skipped[i] += n
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sum, told := 0, uint64(0)
+	for i := range lines {
+		sum += lines[i]
+		told += skipped[i]
+	}
+	if sum < 10 || sum > 11 || uint64(sum)+told+s.skipped.Load() != 400_000 {
+		t.Errorf("%d lines, which told of %d others, and %d are left", sum, told, s.skipped.Load())
+	}
+}

@@ -1,0 +1,303 @@
+//go:build linux
+
+package gateway
+
+import (
+	"runtime"
+	"slices"
+	"time"
+
+	"sluice/hub"
+)
+
+// A connView is what was known of one of the gateway's connections when its loop began its last tick.
+type connView struct {
+	c        *conn
+	link     int
+	client   *simClient
+	room     *hub.Room
+	track    hub.Track
+	position int64
+	isPaused bool
+	isKnown  bool // its reason has been judged
+
+	held     int   // bytes of its unfinished input …
+	hadStash bool  // … of which some wait to be decoded, or inflated
+	pin      *byte // the end of the dropped frame that it is in
+}
+
+// inspect looks at a loop that is about to wait, with eyes that the product does not have.
+func (w *world) inspect(l *simLoop) {
+	if !l.isAsleep && !l.hasEnded || w.err != nil {
+		return
+	}
+	if n := w.newGoroutines(); n > 0 {
+		w.fail("%d goroutines more than at the start", n)
+	}
+	if got, want := l.w.loop.Stats().StaleEvents, uint64(w.kernel.Stale(l.epfd)); got < want && l.hasRun {
+		w.fail("of %d stale events the loop noticed %d", want, got)
+	}
+	w.longest = max(w.longest, w.kernel.Now()-l.began)
+	for t, source := range l.w.loop.Sources {
+		if c, ok := source.(*conn); ok {
+			w.inspectConn(l, c, uint64(t))
+		}
+	}
+	gone := w.inspectGone(l)
+	w.judgeMemory(l, gone)
+	w.notePins(l, gone)
+	w.rememberAll(l)
+	w.inspectRooms()
+	if err := w.kernel.Err(); err != nil {
+		w.fail("%w", err)
+	}
+	l.hasRun, l.reported, l.overtakenBefore, l.stoppedBefore = true, l.w.stats.Closed, l.overtaken(), l.stopped()
+}
+
+// newGoroutines is how many there are that were not there at the start. The runtime's own that runs finalizers counts while it
+// does, so they are counted again before they are believed.
+func (w *world) newGoroutines() (n int) {
+	for range 1000 {
+		if n = runtime.NumGoroutine() - w.goroutines; n > 0 {
+			n -= w.inflating() // Each may have a coroutine.
+		}
+		if n <= 0 {
+			return 0
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return n
+}
+
+// inflating is how many connections are in the midst of inflating a message.
+func (w *world) inflating() (n int) {
+	for _, l := range w.loops {
+		for _, source := range l.w.loop.Sources {
+			if c, ok := source.(*conn); ok && c.isInflating() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
+	v := w.views[c]
+	link := w.kernel.LinkNo(int(c.fd))
+	if v == nil {
+		v = &connView{c: c, link: link, client: w.clientOf(link)}
+		w.views[c] = v
+		l.views = append(l.views, v)
+	}
+	switch {
+	case !w.kernel.IsRegistered(l.epfd, int(c.fd), uint32(token), uint32(token>>32)):
+		w.fail("descriptor %d is not registered for connection %d", c.fd, v.link)
+	case v.link != link:
+		w.fail("descriptor %d of connection %d leads to connection %d now", c.fd, v.link, link)
+	}
+	if c.end != nil && !v.isKnown {
+		w.judgeReason(l, v, c.end.reason)
+	}
+	if c.state == open {
+		w.inspectLimits(l, v)
+	}
+	v.isPaused = c.isPaused || c.isThrottled()
+	if c.member.IsIn() {
+		v.room, v.track, v.position = c.member.Room(), c.member.Track(), c.member.Position()
+		if lag := c.member.End() - v.position; lag > w.lagMax() {
+			w.fail("connection %d is %d bytes behind, the bound is %d", v.link, lag, w.lagMax())
+		}
+	}
+}
+
+func (w *world) clientOf(link int) *simClient {
+	for _, c := range w.clients {
+		if c.peer != nil && c.peer.No() == link {
+			return c
+		}
+	}
+	return nil
+}
+
+// segmentMax is what a segment of a simulated room costs at most: its bytes, and four bytes for each frame it has room for.
+func (w *world) segmentMax() int64 { return 3 * int64(max(1<<10, w.plan.message+10)) }
+
+// heldMax is what a room may hold: backlog, window and a segment of each track.
+func (w *world) heldMax() int64 {
+	return int64(w.plan.backlog) + int64(w.plan.window) + 2*w.segmentMax()
+}
+
+// lagMax is how far a member may be behind: what the room holds, what a loop may leave unanswered, and one message by which
+// each publisher may overshoot.
+func (w *world) lagMax() int64 {
+	return w.heldMax() + 2*w.segmentMax() + int64(w.plan.clients*(w.plan.message+10))
+}
+
+func (w *world) inspectRooms() {
+	for no := range w.plan.rooms {
+		if r, ok := w.server.hub.Room(simRoom(no)); ok {
+			if held := r.Stats().Held; held > w.heldMax() {
+				w.fail("room %d holds %d bytes, the bound is %d", no, held, w.heldMax())
+			}
+		}
+	}
+}
+
+// inspectGone judges those who vanished in the last tick, if it is clear who vanished for what, and returns them.
+func (w *world) inspectGone(l *simLoop) (gone []*connView) {
+	for _, v := range l.views {
+		if v.c.state == dead {
+			gone = append(gone, v)
+			delete(w.views, v.c)
+		}
+	}
+	l.views = slices.DeleteFunc(l.views, func(v *connView) bool { return v.c.state == dead })
+	var why []closeReason
+	for r, n := range l.w.stats.Closed {
+		for range n - l.reported[r] {
+			why = append(why, closeReason(r))
+		}
+	}
+	if len(gone) != len(why) {
+		return gone // Some came and went in the same tick.
+	}
+	for i, v := range gone {
+		isClear := why[0] == why[len(why)-1] // They are in order.
+		switch {
+		case v.isKnown && (why[i] != closedPinned || !isClear): // One that is closing may be cut for another reason.
+		case isClear:
+			w.judgeReason(l, v, why[i])
+		case v.client != nil:
+			v.client.reason, v.client.hasReason, v.client.isVague = why[i], true, true // One of them had it.
+		}
+	}
+	return gone
+}
+
+// judgeReason says whether the gateway had the reason it gives.
+func (w *world) judgeReason(l *simLoop, v *connView, r closeReason) {
+	v.isKnown = true
+	c := v.client
+	if c == nil {
+		return
+	}
+	c.reason, c.hasReason = r, true
+	w.kernel.Note("connection %d is ended: %v", v.link, r)
+	if c.peer.IsDoomed() || w.isJust(l, v, r) {
+		return
+	}
+	read, wrote := c.peer.Activity()
+	c.fail("the gateway ends it as %v, without reason; now %v, last read from %v, last written to %v, a tick lasted %v", r, w.kernel.Now(), read, wrote, w.longest)
+}
+
+func (w *world) isJust(l *simLoop, v *connView, r closeReason) bool {
+	c := v.client
+	now := w.kernel.Now()
+	read, wrote := c.peer.Activity()
+	since := func(t time.Duration) time.Duration {
+		passed := now - t + w.longest // Loops read the clock once a tick.
+		if t < l.pausedAt {
+			passed -= l.pausedFor
+		}
+		return passed
+	}
+	switch r {
+	case closedByPeer:
+		return c.bye != 0
+	case closedGone:
+		return c.isHalf || c.isClosed
+	case closedProtocol, closedTooBig, closedNotUTF8, closedCorrupt:
+		return c.violation == int(reasons[r].code)
+	case closedSlow:
+		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
+		return !w.plan.isLossy() && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.plan.backlog)/8-w.segmentMax())
+	case closedStalled:
+		return since(wrote) >= w.plan.stall
+	case closedNoPong:
+		return since(read) >= w.plan.pong && !v.isPaused
+	case closedFrameRate:
+		return w.isOver(l, c, simFrames)
+	case closedPingRate:
+		return w.isOver(l, c, simPings)
+	case closedMessageRate:
+		return w.isOver(l, c, simMessages)
+	case closedByteRate:
+		return w.isOver(l, c, simBytes)
+	case closedAssembly, closedPinned: // Who else was there is looked at when all are known.
+		l.blamed = append(l.blamed, v)
+		return true
+	case closedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
+		return now+w.longest >= w.plan.config().AssemblyTimeout
+	case closedDrain:
+		return w.isDraining
+	case closedRefused:
+		return c.kind == simBad || w.isDraining || now >= w.plan.handshake
+	case closedSilent:
+		return read == 0 && now >= w.plan.handshake
+	}
+	return false
+}
+
+// pollerDescriptors are what one poller opens for itself.
+const pollerDescriptors = 2
+
+// inspectQuiet looks at everybody while every loop sleeps and nothing is ready: whoever has something to do then, and could do
+// it, has been forgotten.
+func (w *world) inspectQuiet() {
+	if w.err != nil || len(w.runnable()) > 0 {
+		return
+	}
+	w.quiet++
+	watched := 0
+	for _, l := range w.loops {
+		watched += l.w.loop.Len()
+	}
+	if n := w.kernel.Open() - pollerDescriptors*len(w.loops); n != watched {
+		w.fail("%d descriptors are open and %d are watched, and every loop sleeps: in a mailbox?", n, watched)
+	}
+	for _, l := range w.loops {
+		for _, v := range l.views {
+			if !l.hasEnded && v.c.state != dead {
+				w.inspectQuietConn(l, v)
+			}
+		}
+	}
+}
+
+func (w *world) inspectQuietConn(l *simLoop, v *connView) {
+	c := v.c
+	readable, writable := w.kernel.Condition(int(c.fd))
+	if writable && w.owesBytes(c) {
+		w.fail("connection %d: bytes wait, its socket takes bytes, and every loop sleeps", v.link)
+	}
+	if c.isPaused && c.member.IsIn() && !c.member.Room().IsFull() {
+		w.fail("connection %d is not read on, although its room is not full", v.link)
+	}
+	if c.isThrottled() && c.state == open && w.isOwed(l, v) {
+		w.fail("connection %d is not read on, although its rates allow it", v.link)
+	}
+	if c.isPaused || c.isThrottled() || c.state == ending {
+		return // A closing connection is read when it has said all.
+	}
+	if readable {
+		w.fail("connection %d: input waits, and every loop sleeps", v.link)
+	}
+	if c.in != nil && len(c.in.stash) > 0 {
+		w.fail("connection %d: what was read waits to be decoded, and every loop sleeps", v.link)
+	}
+}
+
+// owesBytes says whether something waits to be written.
+func (w *world) owesBytes(c *conn) bool {
+	if c.out != nil {
+		return true
+	}
+	if !c.member.IsIn() {
+		return false
+	}
+	end := c.member.End()
+	if c.state == ending {
+		end = min(end, c.end.at)
+	}
+	return c.member.Position() < end
+}

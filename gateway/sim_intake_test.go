@@ -1,0 +1,174 @@
+//go:build linux
+
+package gateway
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/reactor/reactortest"
+)
+
+// An ear is the simulated kernel with a witness of what the gateway reads.
+type ear struct {
+	*reactortest.Sim
+	w *world
+}
+
+func (e ear) Read(fd int, p []byte) (int, error) {
+	n, err := e.Sim.Read(fd, p)
+	if c := e.w.clientOf(e.Sim.LinkNo(fd)); n > 0 && c != nil && e.w.current != nil {
+		c.intake.read(p[:n], e.w.current.w.loop.Now())
+	}
+	return n, err
+}
+
+// An intake is what the gateway has read of one client, taken apart by an independent parser, and what that leaves of the client's
+// rates. Everything a loop decodes in a tick happens at one time, the tick's.
+type intake struct {
+	in      []byte // of a frame whose header is not whole
+	body    int    // bytes of the present frame's payload that have not come
+	isData  bool   // the present frame is a message's
+	isLast  bool   // … and its last one
+	message int    // bytes of the message that is not whole
+	fresh   int    // bytes read since the last look …
+	most    int    // … and the most of message since then
+	isOpen  bool   // the request is through
+	isOver  bool   // what comes is nothing that is decoded
+	bytes   int    // read behind the request
+	marks   []mark // in what was read and not yet decoded
+	pails   [simRates]pail
+}
+
+// simRate is what a rate counts.
+type simRate uint8
+
+const (
+	simFrames simRate = iota
+	simPings
+	simMessages
+	simBytes
+	simRates
+)
+
+// A mark says that with so many bytes decoded there is one more of what a rate counts.
+type mark struct {
+	at   int
+	what simRate
+}
+
+// A pail is a token bucket in the plainest way: what it holds flows in all the time, and of that it keeps one second's worth.
+type pail struct {
+	rate  float64
+	holds float64
+	at    time.Duration
+	taken []serving // the latest
+}
+
+type serving struct {
+	n  int
+	at time.Duration
+}
+
+func newPail(rate int) pail { return pail{rate: float64(rate), holds: float64(rate)} }
+
+func (p *pail) take(n int, now time.Duration) {
+	if p.rate > 0 {
+		p.holds = min(p.rate, p.holds+p.rate*(now-p.at).Seconds()) - float64(n)
+		p.at = now
+		p.taken = append(p.taken, serving{n, now})
+	}
+}
+
+// owes is how much is missing in the pail at the time now.
+func (p *pail) owes(now time.Duration) float64 { return -(p.holds + p.rate*(now-p.at).Seconds()) }
+
+// since is how much was taken from a time on.
+func (p *pail) since(from time.Duration) (n int) {
+	for _, s := range p.taken {
+		if s.at >= from {
+			n += s.n
+		}
+	}
+	return n
+}
+
+// read notes what came of a read.
+func (i *intake) read(p []byte, now time.Duration) {
+	if i.isOver {
+		return
+	}
+	i.in = append(i.in, p...)
+	if !i.isOpen {
+		head := bytes.Index(i.in, []byte("\r\n\r\n"))
+		if head < 0 {
+			return
+		}
+		i.isOpen = true
+		i.in = i.in[head+4:]
+		p = i.in
+	}
+	i.bytes += len(p)
+	i.fresh += len(p)
+	i.pails[simBytes].take(len(p), now)
+	i.parse()
+}
+
+// parse marks what is in the bytes that were read.
+func (i *intake) parse() {
+	for !i.isOver {
+		i.skip(min(i.body, len(i.in)))
+		if i.body > 0 {
+			return
+		}
+		r := bytes.NewReader(i.in)
+		h, err := ws.ReadHeader(r)
+		if err != nil {
+			return // The header is not whole.
+		}
+		i.isOver = !h.Masked || h.OpCode.IsReserved() || h.OpCode == ws.OpClose
+		i.in = i.in[len(i.in)-r.Len():]
+		i.body, i.isData, i.isLast = int(h.Length), !h.OpCode.IsControl(), h.Fin
+		begun := i.bytes - len(i.in)
+		i.mark(begun, simFrames)
+		switch {
+		case h.OpCode == ws.OpPing:
+			i.mark(begun+i.body, simPings)
+		case i.isData && h.Fin:
+			i.mark(begun+i.body, simMessages)
+		}
+	}
+}
+
+// skip takes n bytes of the present frame's payload.
+func (i *intake) skip(n int) {
+	i.in, i.body = i.in[n:], i.body-n
+	if !i.isData {
+		return
+	}
+	i.message += n
+	i.most = max(i.most, i.message)
+	if i.body == 0 && i.isLast {
+		i.message = 0
+	}
+}
+
+func (i *intake) mark(at int, what simRate) { i.marks = append(i.marks, mark{at, what}) }
+
+// looked begins the next look.
+func (i *intake) looked() { i.fresh, i.most = 0, i.message }
+
+// decoded notes that in the tick of the time now all was decoded but the last few bytes.
+func (i *intake) decoded(waiting int, now time.Duration) {
+	kept := i.marks[:0]
+	for _, m := range i.marks {
+		if m.at <= i.bytes-waiting {
+			i.pails[m.what].take(1, now)
+		} else {
+			kept = append(kept, m)
+		}
+	}
+	i.marks = kept
+}

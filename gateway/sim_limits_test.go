@@ -1,0 +1,367 @@
+//go:build linux
+
+package gateway
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// simLimits are limits of the gateway that a plan makes tiny; zero: left alone. Two plans of three have none of them.
+type simLimits struct {
+	rates                     [simRates]int // a second
+	over                      time.Duration // how long a client may go on being held to a rate
+	assembly, pinned, backlog int           // bytes
+	isCostly                  bool          // every turn is one that took long
+}
+
+// limitsStream keeps what they draw apart from all else, so that a plan without them is what it would be if there were none.
+const limitsStream = 100
+
+func (p *plan) drawLimits(r *rand.Rand) {
+	if r.IntN(3) > 0 {
+		return
+	}
+	between := func(least, most int) int { return least + r.IntN(most-least+1) }
+	isIn := func() bool { return r.IntN(3) == 0 }
+	l := &p.limits
+	if isIn() {
+		l.rates[simFrames] = between(4, 40)
+	}
+	if isIn() {
+		l.rates[simPings] = between(1, 8)
+	}
+	if isIn() {
+		l.rates[simMessages] = between(4, 20)
+	}
+	l.over = time.Duration(between(200, 2000)) * time.Millisecond
+	if isIn() && p.clients < 15 { // The least rate of bytes is more than most clients of most plans send.
+		l.rates[simBytes] = readBufferSize
+		p.message, p.quota = 1024, max(p.quota, 40)
+		p.backlog = max(p.backlog, 2*p.message)
+		l.over /= 4
+	}
+	if isIn() { // A loop has room for what one connection may hold and a message beside it: it takes several connections to exceed that.
+		switch p.loops = 1; r.IntN(3) {
+		case 0:
+			p.message = min(p.message, 64+r.IntN(200))
+		case 1:
+			p.clients, p.quota = max(p.clients, 30), min(p.quota, 8) // Who hears whom grows with the square.
+		default: // Who has to wait holds a read of many messages, and is often the only one who holds anything.
+			p.message, p.read, p.quota = 64+r.IntN(64), 400+r.IntN(200), max(p.quota, 40)
+			p.buffers[2], p.buffers[3] = 2048, 2048
+		}
+		l.assembly = p.message
+	}
+	if isIn() {
+		l.pinned = p.message + simHeaderMax + r.IntN(p.message)
+	}
+	if isIn() {
+		l.backlog = p.backlog + r.IntN(p.backlog)
+	}
+	l.isCostly = isIn()
+}
+
+// simHeaderMax is the longest header of a server's frame.
+const simHeaderMax = 10
+
+func (l *simLimits) set(cfg *config) {
+	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.rates[simFrames], l.rates[simPings], l.rates[simMessages], int64(l.rates[simBytes])
+	cfg.overTime = l.over
+	cfg.inflaterSize = 1
+	if l.isCostly {
+		cfg.costlyTurn, cfg.costlyWork = -1, -1
+	}
+	for _, m := range []struct {
+		size *int64
+		tiny int
+	}{{&cfg.AssemblyMemory, l.assembly}, {&cfg.PinnedMemory, l.pinned}, {&cfg.BacklogMemory, l.backlog}} {
+		if m.tiny > 0 {
+			*m.size = int64(m.tiny)
+		}
+	}
+}
+
+// frameMax is the longest frame of a room.
+func (w *world) frameMax() int { return w.plan.message + simHeaderMax }
+
+// inspectBounds holds what limits bound to their bounds, whatever the loops are in the middle of.
+func (w *world) inspectBounds() {
+	cfg := w.server.cfg
+	busy := 0
+	for i, l := range w.loops {
+		most := cfg.assemblyShare()
+		if !l.isAsleep && !l.hasEnded { // Of the read at hand it may have taken what it is just giving up others for.
+			busy++
+			most += w.inputMax()
+		}
+		if held := l.w.assembly.held; held > most {
+			w.fail("the connections of loop %d hold %d bytes of unfinished input, the bound is %d", i, held, most)
+		}
+	}
+	if pinned, most := w.server.hub.Pinned(), int64(cfg.PinnedMemory)+int64(busy*w.frameMax()); pinned > most {
+		w.fail("%d bytes of dropped frames are kept, the bound is %d", pinned, most)
+	}
+	if retained := w.server.hub.Retained(); retained > int64(cfg.BacklogMemory) {
+		w.fail("all rooms retain %d bytes, the bound is %d", retained, cfg.BacklogMemory)
+	}
+}
+
+// simRounding is by how much of a token two ways of counting may differ.
+const simRounding = 0.001
+
+// rounding is simRounding, and more for a client whose messages are inflated in slices: they are counted here when they have come,
+// and charged when they are whole, some ticks later.
+func (c *simClient) rounding(p *pail) float64 {
+	if c.deflates {
+		return simRounding + p.rate*throttleSlack.Seconds()
+	}
+	return simRounding
+}
+
+// inspectLimits looks at an open connection whose loop has ended a tick: what it holds, and whether it keeps to its rates.
+func (w *world) inspectLimits(l *simLoop, v *connView) {
+	c, waiting := v.c, 0
+	if c.in != nil {
+		waiting = len(c.in.stash)
+		if holds := c.in.size(w.server.cfg); holds != c.in.held {
+			w.fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.held)
+		}
+	}
+	if v.client == nil {
+		return
+	}
+	i := &v.client.intake
+	i.decoded(waiting, l.w.loop.Now())
+	// A message and a read may overshoot: whose it was is held to its rate from there on.
+	for what, may := range [simRates]float64{simMessages: 1, simBytes: float64(w.plan.read)} {
+		if p := &i.pails[what]; p.rate > 0 && p.owes(p.at) > may+v.client.rounding(p) {
+			w.fail("connection %d goes on, although it has taken %.2f more than its rate %d allows", v.link, p.owes(p.at), what)
+		}
+	}
+}
+
+// throttleSlack is how late, on its loop's clock, a connection may be read on after its rates allow it: timers are coarse.
+const throttleSlack = 50 * time.Millisecond
+
+// isOwed says whether a connection that is not read on because of a rate should have been: nothing is missing in its client's pails
+// for a while. Its loop sleeps.
+func (w *world) isOwed(l *simLoop, v *connView) bool {
+	if v.client == nil {
+		return false
+	}
+	at, pails := l.w.loop.Elapsed()-throttleSlack, &v.client.intake.pails
+	for _, what := range []simRate{simMessages, simBytes} {
+		if p := &pails[what]; p.rate > 0 && p.owes(at) > -v.client.rounding(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// isOver says whether a client was over a rate when it was closed for that. What was read may have been decoded up to any byte.
+func (w *world) isOver(l *simLoop, c *simClient, what simRate) bool {
+	now := l.w.loop.Now()
+	c.intake.decoded(0, now)
+	p := &c.intake.pails[what]
+	if p.rate == 0 || p.owes(p.at) <= -c.rounding(p) {
+		return false
+	}
+	if what == simFrames || what == simPings {
+		return true
+	}
+	// It must have gone on with it. With two rates it was held to one for some of the time, and the other filled up meanwhile.
+	over := w.plan.limits.over
+	isAlone := w.plan.limits.rates[simMessages] == 0 || w.plan.limits.rates[simBytes] == 0
+	overshot := 2
+	if what == simBytes {
+		overshot = 2 * w.plan.read
+	}
+	return !isAlone || float64(p.since(now-over)+overshot) >= p.rate*over.Seconds()
+}
+
+// inputMax is what a connection may hold of unfinished input: a message, a control frame, and one read that waits to be decoded.
+// An inflater counts for one byte.
+func (w *world) inputMax() int { return w.plan.message + 125 + w.plan.read + 1 }
+
+// mostHeld is the most that a connection of a loop may have held of unfinished input since the loop's last tick.
+func (w *world) mostHeld(l *simLoop, v *connView) int {
+	c := v.client
+	if c == nil || v.hadStash {
+		return w.inputMax()
+	}
+	const control, smallest = 125, 256
+	most := min(w.plan.message, max(smallest, 2*c.intake.most)) + control // A buffer is a power of two.
+	if l.stopped() > l.stoppedBefore || c.deflates {
+		// One read may have waited to be decoded. Whether it did the connection no longer tells: its room may have let it go on since.
+		most += min(c.intake.fresh, w.plan.read)
+	}
+	return most
+}
+
+// stopped is how often the loop has not read a connection on so far, for its room or because of a rate.
+func (l *simLoop) stopped() uint64 { return l.w.stats.Paused + l.w.stats.Throttled }
+
+// hasMoved says whether a connection's unfinished input may have changed since its loop's last tick.
+func (v *connView) hasMoved(l *simLoop) bool {
+	if v.client == nil || v.hadStash {
+		return true
+	}
+	read, _ := v.client.peer.Activity()
+	return read >= l.began
+}
+
+// remember keeps what the next look compares with.
+func (v *connView) remember(w *world) {
+	v.held, v.hadStash = 0, false
+	if in := v.c.in; in != nil {
+		v.held, v.hadStash = in.held, len(in.stash) > 0 || in.decoder.Inflating()
+	}
+	if v.client != nil {
+		v.client.intake.looked()
+	}
+	if v.pin = v.c.pinnedFrame(); v.pin != nil {
+		if _, ok := w.pins[v.pin]; !ok {
+			w.pins[v.pin] = w.steps
+		}
+	}
+}
+
+// pinnedFrame tells the dropped frame that a connection is in by its last byte: those who are in the same one share a copy of it.
+func (c *conn) pinnedFrame() *byte {
+	if c.out == nil || len(c.out.rest.Bytes()) == 0 {
+		return nil
+	}
+	rest := c.out.rest.Bytes()
+	return &rest[len(rest)-1]
+}
+
+// rememberAll is remember for all of a loop's connections. Together they hold what the loop counts.
+func (w *world) rememberAll(l *simLoop) {
+	sum := 0
+	for _, v := range l.views {
+		v.remember(w)
+		sum += v.held
+	}
+	if counted := l.w.assembly.held; sum != counted {
+		w.fail("the connections of a loop hold %d bytes of unfinished input, and it counts %d", sum, counted)
+	}
+}
+
+// judgeMemory judges those whom a loop closed in its last tick for want of memory, now that all of its connections are known.
+// gone are those that ended in it.
+func (w *world) judgeMemory(l *simLoop, gone []*connView) {
+	for _, v := range l.blamed {
+		if v.client.reason == closedAssembly {
+			w.judgeLargest(l, v, gone)
+		} else {
+			w.judgeOldest(l, v, gone)
+		}
+	}
+	l.blamed = l.blamed[:0]
+}
+
+// judgeLargest checks that unfinished input may have been too much together, that others than v had a part in that, and that nobody
+// else held more than v.
+func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
+	most := v.held
+	if v.hasMoved(l) {
+		most = w.mostHeld(l, v)
+	}
+	others := 0
+	for _, other := range append(slices.Clone(gone), l.views...) {
+		switch {
+		case other == v:
+		case other.hasMoved(l):
+			others += w.mostHeld(l, other)
+		default:
+			others += other.held
+			if other.held > most && other.c.state == open {
+				w.fail("connection %d was closed as the largest with at most %d bytes of unfinished input, but connection %d holds %d", v.link, most, other.link, other.held)
+			}
+		}
+	}
+	if limit := w.server.cfg.assemblyShare(); most == 0 || most+others <= limit {
+		w.fail("connection %d, with at most %d bytes of unfinished input, was closed for it, but all others had at most %d; the limit is %d", v.link, most, others, limit)
+	}
+	if others <= w.plan.message {
+		w.fail("connection %d was closed for %d bytes of unfinished input at most, but all others had no more than one message, at most %d", v.link, most, others)
+	}
+}
+
+// judgeOldest checks that what is kept of dropped frames may have been too much, and that of the loop's nobody has been in one for
+// longer than v, nor is still in the same.
+func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
+	pin := v.pin
+	if pin == nil { // Overtaken just now, in a round that began before maybe: then it shares the copy of those it is with.
+		pin = w.oldestGivenUp(append(slices.Clone(gone), l.views...))
+	}
+	pins := map[*byte]bool{}
+	overtaken := 0
+	for _, other := range w.loops {
+		overtaken += int(other.overtaken() - other.overtakenBefore)
+		for _, o := range other.views {
+			if o.pin != nil {
+				pins[o.pin] = true
+			}
+			isLater := pin != nil && o.pin != pin && w.pins[o.pin] >= w.pins[pin]
+			if other == l && o.pin != nil && o.pin == o.c.pinnedFrame() && !isLater {
+				w.fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
+			}
+		}
+	}
+	if v.pin != nil {
+		pins[v.pin] = true
+	}
+	if most := (len(pins) + overtaken + l.elsewhere) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
+		w.fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, w.server.cfg.PinnedMemory)
+	}
+}
+
+// oldestGivenUp is the oldest of the dropped frames that some of these connections were in at the last look, and are in no longer.
+func (w *world) oldestGivenUp(views []*connView) (pin *byte) {
+	for _, v := range views {
+		if v.pin != nil && v.pin != v.c.pinnedFrame() && (pin == nil || w.pins[v.pin] < w.pins[pin]) {
+			pin = v.pin
+		}
+	}
+	return pin
+}
+
+// notePins tells the loops that are in the middle of a tick how many copies of dropped frames the tick that l has ended may have made
+// or given up: when they cut somebody those may have been there. gone are l's connections that ended in it.
+func (w *world) notePins(l *simLoop, gone []*connView) {
+	n := int(l.overtaken() - l.overtakenBefore)
+	for _, v := range append(gone, l.views...) {
+		if v.pin != nil && v.pin != v.c.pinnedFrame() {
+			n++
+		}
+	}
+	for _, other := range w.loops {
+		if other != l && !other.isAsleep {
+			other.elsewhere += n
+		}
+	}
+	l.elsewhere = 0
+}
+
+// overtaken is how many members of the loop the logs have overtaken so far.
+func (l *simLoop) overtaken() (n uint64) {
+	for _, of := range l.w.fan.Stats().Overtaken {
+		n += of
+	}
+	return n
+}
+
+// settleMemory checks, when nobody is left, that nothing is.
+func (w *world) settleMemory() {
+	for i, l := range w.loops {
+		if held := l.w.assembly.held; held != 0 {
+			w.fail("nobody is left, and loop %d counts %d bytes of unfinished input", i, held)
+		}
+	}
+	if pinned := w.server.hub.Pinned(); pinned != 0 {
+		w.fail("nobody is left, and %d bytes of dropped frames are kept", pinned)
+	}
+}

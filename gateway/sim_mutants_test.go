@@ -1,0 +1,233 @@
+//go:build linux
+
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var simMutants = flag.String("sim.mutants", "", "which mutants TestMutantsAreFound makes: a regular expression; without it a few, or all with SLUICE_CI=1")
+
+// A mutant is the product with a bug of a line or two. It is made beside the product, by go build's overlay, so the product has no hook
+// for it. Each edit's old text must stand in its file exactly once; when the product has moved on, mend the edit or find
+// a bug that is as bad.
+type mutant struct {
+	name  string
+	seeds int // within which TestSimulation finds it
+	edits []edit
+}
+
+type edit struct{ file, old, new string }
+
+// mutants come with the few first that are made without being asked for.
+var mutants = []mutant{
+	{"requeue forgotten when the read budget ends", 50, []edit{{
+		"gateway/conn.go", "\t\tbudget -= n\n\t}\n\tc.again()\n", "\t\tbudget -= n\n\t}\n",
+	}}},
+	{"rearm forgotten after a refusal", 50, []edit{{
+		"gateway/conn_write.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
+	}}},
+	{"wake lost: the signal is cleared behind the mailbox", 3000, []edit{
+		{"reactor/loop.go", "\tl.signal.Store(false) // before", "\t// before"},
+		{"reactor/loop.go", "\tl.runHooks()\n\tl.closeSources()\n", "\tl.runHooks()\n\tl.closeSources()\n\tl.signal.Store(false)\n"},
+	}},
+	{"blocked member forgotten when its write budget ends", 300, []edit{{
+		"gateway/conn_write.go", "\tcase c.member.IsBlocked():\n\t\tc.member.Ready()\n\t}\n", "\t}\n",
+	}}},
+	{"cursor moves by what was offered, not by what was taken", 50, []edit{{
+		"gateway/conn_write.go", "c.member.Sent(n, now)", "c.member.Sent(len(p), now)",
+	}}},
+	{"own frames are written in the middle of the log's", 100, []edit{{
+		"gateway/conn_write.go", "if c.out != nil && c.member.RestOfFrame() == 0 {", "if c.out != nil {",
+	}}},
+	{"a pong that has begun is replaced by a newer one", 300, []edit{{
+		"gateway/conn_write.go", "o.pongAt -= n //", "//",
+	}}},
+	{"blocked member forgotten when the log grew under its write", 1000, []edit{{
+		"gateway/conn_write.go", "\tcase c.member.IsBlocked():\n\t\t// Another", "\tcase false:\n\t\t// Another",
+	}}},
+	{"stale token taken for the slot's present owner", 1000, []edit{{
+		"reactor/slab.go", "if !c.live || c.generation != t.generation() {", "if !c.live {",
+	}}},
+	{"closed before it is deregistered", 50, []edit{
+		{"reactor/loop.go", "\t\t_ = l.poller.Deregister(int(e.fd))\n", ""},
+		{"reactor/loop.go", "\t\t_ = l.kernel.Close(int(e.fd)) //", "\t\t_ = l.kernel.Close(int(e.fd))\n\t\t_ = l.poller.Deregister(int(e.fd)) //"},
+	}},
+	{"mark never cleared", 50, []edit{{
+		"hub/fanout.go", "\t\tb.isMarked.Store(false)\n", "",
+	}}},
+	{"round vouches only for the end it began with", 1000, []edit{{
+		"hub/sweep.go", "return r.swept >= b.track.end.Load()", "return r.swept >= r.end",
+	}}},
+	{"rest of an overtaken frame is short of a byte", 300, []edit{{
+		"hub/pin.go", "left: p.frame[len(p.frame)-n:]", "left: p.frame[len(p.frame)-n+1:]",
+	}}},
+	{"brake not lifted by a finished round", 50, []edit{{
+		"hub/room.go", "\t\tr.trim()\n\t}\n\tr.release(b.fan)\n", "\t\tr.trim()\n\t}\n",
+	}}},
+	{"resumed sender not read on", 100, []edit{{
+		"gateway/conn.go", "\tc.listen()\n\tc.again()\n", "\tc.listen()\n",
+	}}},
+	{"waiting sender timed out", 2000, []edit{{
+		"gateway/conn_life.go", "if c.isPaused || c.isThrottled() || c.member.IsBlocked() {", "if c.isThrottled() || c.member.IsBlocked() {",
+	}}},
+	{"input decoded before what waits for the room", 3000, []edit{{
+		"gateway/conn.go", "if c.mustPause() || !c.unstash() {", "if !failed && (c.mustPause() || !c.unstash()) {",
+	}}},
+	{"listener stays deaf when descriptors are free again", 300, []edit{{
+		"gateway/listener.go", "if ev.Timeout() {", "if false && ev.Timeout() {",
+	}}},
+	{"descriptor leaks when it cannot be watched", 300, []edit{{
+		"gateway/worker.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",
+	}}},
+	{"round begun behind the last member's leave", 1000, []edit{{
+		"hub/sweep.go", "if b.len() == 0 { // The last", "if false { // The last",
+	}}},
+	{"client that was overtaken goes on before the rest of its frame", 300, []edit{{
+		"gateway/conn_write.go", "if c.member.Land(); !c.member.IsIn()", "if !c.member.IsIn()",
+	}, {
+		"gateway/conn_write.go", "\t\tif c.out != nil && c.member.RestOfFrame() == 0 {\n\t\t\tn, ok", "\t\tc.member.Land()\n\t\tif c.out != nil && c.member.RestOfFrame() == 0 && len(c.out.rest.Bytes()) == 0 {\n\t\t\tn, ok",
+	}}},
+	{"ready members not served", 50, []edit{{
+		"hub/sweep.go", "\t}\n\tb.serveReady(&p)\n\treturn !b.isDue && b.ready.len() == 0\n", "\t}\n\treturn !b.isDue\n",
+	}}},
+	{"dead connection keeps its place in the room", 50, []edit{{
+		"gateway/conn_close.go", "\tc.state = dead\n\tc.member.Leave()\n", "\tc.state = dead\n",
+	}}},
+	{"rate never refilled", 300, []edit{{
+		"gateway/conn_rate.go", "m.frames.take(frames, int64(cfg.FrameRate), now)", "m.frames.take(frames, int64(cfg.FrameRate), 0)",
+	}}},
+	{"rate with a burst of two seconds", 100, []edit{{
+		"gateway/bucket.go", "return time.Duration(*b) - now - time.Second", "return time.Duration(*b) - now - 2*time.Second",
+	}}},
+	{"throttled sender not read on when its rate allows it", 300, []edit{{
+		"gateway/conn_rate.go", "\tc.stopReading()\n\tc.setTimer()\n", "\tc.stopReading()\n",
+	}}},
+	{"unfinished input not given back", 50, []edit{{
+		"gateway/assembly.go", "a.held += n - c.in.held", "a.held += max(0, n-c.in.held)",
+	}}},
+	{"closed for unfinished input is not who holds most", 1000, []edit{{
+		"gateway/assembly.go", "c.in.held > most.in.held ||", "c.in.held < most.in.held ||",
+	}}},
+	{"a loop's least share has no room for what was read", 1000, []edit{{
+		"gateway/options.go", " + int64(c.readMax())\n", "\n",
+	}}},
+	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
+		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",
+	}}},
+	{"dropped frame kept behind its last client", 300, []edit{{
+		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",
+	}}},
+}
+
+// mutantsByDefault are made in any run of the package's tests; all of them take a minute or two.
+const mutantsByDefault = 4
+
+// TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number of seeds.
+func TestMutantsAreFound(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the mutants are the same without the race detector, and found sooner")
+	}
+	chosen := mutants
+	switch {
+	case *simMutants != "":
+		want := regexp.MustCompile(*simMutants)
+		chosen = nil
+		for _, m := range mutants {
+			if want.MatchString(m.name) {
+				chosen = append(chosen, m)
+			}
+		}
+	case os.Getenv("SLUICE_CI") != "1":
+		chosen = mutants[:mutantsByDefault]
+		t.Logf("%d of %d mutants; all with SLUICE_CI=1 or -sim.mutants .", len(chosen), len(mutants))
+	}
+	for _, m := range mutants {
+		m.mustApply(t)
+	}
+	for _, m := range chosen {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			m.mustBeFound(t)
+		})
+	}
+}
+
+// root is the module's directory, seen from this package's.
+const root = ".."
+
+// sources returns the mutated text of each file.
+func (m *mutant) sources(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, e := range m.edits {
+		text, ok := texts[e.file]
+		if !ok {
+			p, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(p)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			t.Fatalf("mutant %q no longer applies: its text stands in %s %d times, want 1:\n%s", m.name, e.file, n, e.old)
+		}
+		texts[e.file] = strings.Replace(text, e.old, e.new, 1)
+	}
+	return texts
+}
+
+// mustApply fails if the product has moved on.
+func (m *mutant) mustApply(t *testing.T) { m.sources(t) }
+
+// mustBeFound builds this package's tests with the mutant in place of the product, and runs the simulation.
+func (m *mutant) mustBeFound(t *testing.T) {
+	dir := t.TempDir()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for file, text := range m.sources(t) {
+		real, err := filepath.Abs(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[real] = copied
+	}
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(listed, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "mutant.test")
+	build, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(build, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("the mutant does not build: %v\n%s", err, out)
+	}
+	run, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(run, binary, "-test.run", "TestSimulation$", "-test.timeout", "200s", "-sim.seeds", fmt.Sprint(m.seeds)).CombinedOutput()
+	if err == nil {
+		t.Fatalf("not found within %d seeds", m.seeds)
+	}
+	found := regexp.MustCompile(`seed \d+ \(.*`).Find(out)
+	if found == nil {
+		t.Fatalf("the simulation ended without a finding: %v\n%s", err, out)
+	}
+	t.Logf("%s", found)
+}

@@ -1,0 +1,251 @@
+//go:build linux
+
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// live runs the whole story: faults, recovery, farewell.
+func (w *world) live() error {
+	defer w.end()
+	w.kernel.SetFaults(w.plan.faults)
+	for w.steps < w.plan.steps && w.err == nil {
+		w.step()
+	}
+	w.heal()
+	w.lull()
+	w.farewell()
+	w.shutDown()
+	if err := w.kernel.Err(); err != nil && w.err == nil {
+		w.err = err
+	}
+	return w.err
+}
+
+const (
+	// healRounds and healTime bound the recovery: rounds in which everybody who can gets a turn, and the time that passes.
+	healRounds = 100_000
+	healTime   = 60 * time.Second
+)
+
+// until gives everybody turns, without faults, until done says so.
+func (w *world) until(what string, done func() string) {
+	begin := w.kernel.Now()
+	for round := 0; w.err == nil; round++ {
+		if !w.round() {
+			waitsFor := done()
+			if waitsFor == "" {
+				return
+			}
+			if passed := w.kernel.Now() - begin; round > healRounds || passed > healTime {
+				w.fail("%s: after %d rounds and %v still waiting for %s", what, round, passed, waitsFor)
+				return
+			}
+			w.inspectQuiet()
+			w.passTime()
+		}
+	}
+}
+
+// round lets each loop that can go on, and each client, have a turn. It reports whether anything happened.
+func (w *world) round() (busy bool) {
+	w.steps++
+	w.kernel.Advance(20 * time.Microsecond)
+	for _, l := range w.runnable() {
+		if w.canRun(l) && w.err == nil {
+			w.run(l)
+			busy = true
+		}
+	}
+	for range len(w.clients) {
+		if !w.kernel.Step() {
+			break
+		}
+		busy = true
+	}
+	for _, c := range w.clients {
+		busy = c.act() || busy
+	}
+	return busy
+}
+
+// heal ends all faults and waits until everybody who may still be here has everything.
+func (w *world) heal() {
+	if w.err != nil {
+		return
+	}
+	w.kernel.Note("healing")
+	w.kernel.Calm()
+	w.isHealing = true
+	w.until("healing", func() string {
+		for _, c := range w.clients {
+			if waitsFor := c.waitsFor(); waitsFor != "" {
+				return fmt.Sprintf("client %d: %s", c.no, waitsFor)
+			}
+		}
+		return ""
+	})
+}
+
+// lull lets time pass in which nobody has anything to say: pings go out, rooms cool, the deaf are found out. Whoever answers stays,
+// also when the whole process stood still meanwhile.
+func (w *world) lull() {
+	if w.err != nil || w.plan.lull == 0 {
+		return
+	}
+	w.kernel.Note("a lull")
+	if w.plan.pauses {
+		w.pause(10 * time.Second)
+	}
+	end := w.kernel.Now() + w.plan.lull
+	w.until("a lull", func() string {
+		if w.kernel.Now() < end {
+			return "its end"
+		}
+		return ""
+	})
+}
+
+// pause is the whole process standing still, as under SIGSTOP, while the clock goes on.
+func (w *world) pause(d time.Duration) {
+	now := w.kernel.Now()
+	for _, l := range w.loops {
+		// A loop that was to sleep on for some time takes only the rest for a pause, and none that is hardly longer.
+		if left := l.until - now; l.isAsleep && d > left+pauseMargin {
+			l.pausedAt, l.pausedFor = now, d-left
+		}
+	}
+	w.kernel.Advance(d)
+}
+
+// pauseMargin is the excess over its timeout from which on a loop takes a wait for a pause of the whole process.
+const pauseMargin = 2 * time.Second
+
+// farewell lets everybody leave, in their several ways, or be sent away.
+func (w *world) farewell() {
+	if w.err != nil {
+		return
+	}
+	w.kernel.Note("leaving")
+	if w.plan.roughEnd {
+		w.kernel.SetFaults(w.plan.faults)
+	}
+	if w.isDraining = w.plan.drains; w.isDraining {
+		for _, l := range w.loops {
+			if !l.w.loop.Post(func(*reactorLoop) { l.w.startDrain(100 * time.Millisecond) }) {
+				w.fail("a mailbox refused")
+			}
+		}
+	}
+	for _, c := range w.clients {
+		c.leave()
+	}
+	fixed := w.fixed // Descriptors that stay.
+	if w.isDraining {
+		fixed-- // the listener's
+	}
+	w.until("leaving", func() string {
+		switch {
+		case w.server.Open() != 0:
+			return fmt.Sprintf("%d connections to end", w.server.Open())
+		case w.kernel.Open() != fixed:
+			return fmt.Sprintf("%d descriptors to close", w.kernel.Open()-fixed)
+		case w.server.hub.Rooms() != 0:
+			return fmt.Sprintf("%d rooms to go", w.server.hub.Rooms())
+		}
+		for _, c := range w.clients {
+			if !c.isClosed {
+				return fmt.Sprintf("client %d to see its end", c.no)
+			}
+		}
+		return ""
+	})
+	w.settleAccounts()
+	w.settleMemory()
+	w.checkOrders()
+}
+
+// settleAccounts holds the gateway's own figures against each other.
+func (w *world) settleAccounts() {
+	if w.err != nil {
+		return
+	}
+	sum := w.server.final()
+	closed := uint64(0)
+	for _, n := range sum.Closed {
+		closed += n
+	}
+	if closed != sum.Accepted {
+		w.fail("%d connections were accepted and %d closed", sum.Accepted, closed)
+	}
+}
+
+// shutDown stops the loops in order.
+func (w *world) shutDown() {
+	if w.err != nil {
+		return
+	}
+	w.stopLoops()
+	for round := 0; w.err == nil && len(w.runnable()) > 0; round++ {
+		for _, l := range w.runnable() {
+			w.run(l)
+		}
+		if round > 1000 {
+			w.fail("the loops do not end")
+		}
+	}
+	for i, l := range w.loops {
+		if !l.hasEnded && w.err == nil {
+			w.fail("loop %d sleeps on although it was stopped", i)
+		}
+	}
+	w.server.release()
+	if n := w.kernel.Open(); n != 0 && w.err == nil {
+		w.fail("%d descriptors are left open", n)
+	}
+}
+
+func (w *world) stopLoops() {
+	for _, l := range w.loops {
+		l.w.loop.Stop()
+	}
+}
+
+// end takes the coroutines away, whatever state they are in.
+func (w *world) end() {
+	w.kernel.OnCall(nil)
+	w.kernel.OnSleep(nil)
+	w.stopLoops()
+	for _, l := range w.loops {
+		w.current = l
+		l.stop()
+	}
+	w.current = nil
+}
+
+// panicked makes an error of a panic, with the stack.
+func panicked(p any) error {
+	buf := make([]byte, 16<<10)
+	return fmt.Errorf("panic: %v\n%s", p, buf[:runtime.Stack(buf, false)])
+}
+
+// simulate runs one seed. A panic is a finding like any other.
+func simulate(seed uint64) (w *world, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+			if w.story == "" {
+				w.story = w.kernel.Trace()
+			}
+		}
+	}()
+	w, err = newWorld(seed)
+	if err != nil {
+		return w, errors.Join(errors.New("the world could not be made"), err)
+	}
+	return w, w.live()
+}

@@ -1,0 +1,247 @@
+//go:build linux
+
+package gateway
+
+import (
+	"compress/flate"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"sluice/reactor/reactortest"
+)
+
+// A world is one whole gateway on a simulated kernel, and its clients. Loops are coroutines: one thread of control runs all,
+// and hands itself on between system calls.
+type world struct {
+	seed   uint64
+	plan   plan
+	random *rand.Rand
+	kernel *reactortest.Sim
+	server *Server
+	loops  []*simLoop
+	listen int
+
+	current    *simLoop
+	calls      int // since it runs
+	clients    []*simClient
+	views      map[*conn]*connView
+	pins       map[*byte]int // step at which each copy of a dropped frame was first seen
+	buf        [2048]byte    // what a client reads
+	steps      int
+	isHealing  bool
+	isDraining bool
+	goroutines int
+	fixed      int           // descriptors open without any connection
+	quiet      int           // times everything slept and was looked through
+	longest    time.Duration // tick of any loop
+	story      string        // the calls that led to it
+	deflater   *flate.Writer
+	inflater   io.ReadCloser
+	inflated   int
+	judgements []func() // put off until every loop has ended its tick
+	err        error    // the first thing found wrong
+}
+
+// simLoop is a loop of the gateway as a coroutine.
+type simLoop struct {
+	w        *worker
+	epfd     int
+	resume   func() (struct{}, bool)
+	stop     func()
+	yield    func(struct{}) bool
+	isAsleep bool          // in a wait, which is the start of a tick
+	until    time.Duration // when that wait ends
+	hasEnded bool
+	err      error
+
+	views           []*connView
+	blamed          []*connView          // closed for want of memory in the tick that is looked at
+	reported        [closeReasons]uint64 // how many it had closed at the last look
+	overtakenBefore uint64               // at the last look …
+	stoppedBefore   uint64               // … and how often connections were not read on
+	elsewhere       int                  // copies of dropped frames that other loops may have had within its present tick, and gave up
+	hasRun          bool
+	began           time.Duration // when its present tick began
+
+	pausedAt, pausedFor time.Duration // the pause of the whole process that it noticed
+}
+
+// fail notes what is wrong. The first is what matters.
+func (w *world) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf(format, args...)
+		w.kernel.Note("WRONG: %v", w.err)
+		w.story = w.kernel.Trace()
+	}
+}
+
+// newWorld builds the gateway that the seed says.
+func newWorld(seed uint64) (*world, error) {
+	w := &world{
+		seed: seed, random: rand.New(rand.NewPCG(seed, 1)), kernel: reactortest.NewSim(seed),
+		views: map[*conn]*connView{}, pins: map[*byte]int{},
+	}
+	w.plan = newPlan(w.random)
+	w.plan.drawLimits(rand.New(rand.NewPCG(seed, limitsStream)))
+	cfg := w.plan.config()
+	if err := cfg.prepare(); err != nil {
+		return nil, err
+	}
+	var err error
+	w.server, err = newServer(cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})), ear{w.kernel, w})
+	if err != nil {
+		return nil, err
+	}
+	if w.listen, err = w.kernel.Listen(w.plan.acceptQueue); err != nil {
+		return nil, err
+	}
+	if err := w.server.workers[w.random.IntN(len(w.server.workers))].newListener(w.listen, true); err != nil {
+		return nil, err
+	}
+	w.fixed = w.kernel.Open()
+	for i, worker := range w.server.workers {
+		worker.random = rand.New(rand.NewPCG(seed, uint64(2+i)))
+		w.loops = append(w.loops, newSimLoop(worker))
+	}
+	w.kernel.OnCall(w.preempt)
+	w.kernel.OnSleep(w.sleep)
+	w.makeClients()
+	w.goroutines = runtime.NumGoroutine()
+	return w, nil
+}
+
+// newSimLoop makes a coroutine that runs a loop to its end.
+func newSimLoop(worker *worker) *simLoop {
+	l := &simLoop{w: worker}
+	l.resume, l.stop = iter.Pull(func(yield func(struct{}) bool) {
+		l.yield = yield
+		defer func() {
+			if p := recover(); p != nil {
+				l.err = panicked(p) // Here the stack still shows where.
+			}
+		}()
+		l.err = l.w.loop.Run()
+	})
+	return l
+}
+
+// callsMax is more system calls than any loop makes before it hands over.
+const callsMax = 100_000
+
+// preempt is called around system calls, at moments when no lock is held.
+func (w *world) preempt() {
+	l := w.current
+	if l == nil {
+		return
+	}
+	if w.calls++; w.calls > callsMax {
+		panic("a loop makes calls without end")
+	}
+	if w.random.IntN(1000) < w.plan.preempt {
+		l.yield(struct{}{})
+	}
+}
+
+// sleep is called by waits: each hands over once, and one that has nothing to report until it has, or its time is up.
+func (w *world) sleep(epfd int, until time.Duration) {
+	l := w.current
+	if l == nil {
+		return
+	}
+	l.epfd, l.isAsleep, l.until = epfd, true, until
+	l.yield(struct{}{})
+	l.isAsleep = false
+}
+
+func (w *world) canRun(l *simLoop) bool {
+	return !l.hasEnded && (!l.isAsleep || w.kernel.Now() >= l.until || w.kernel.Ready(l.epfd))
+}
+
+// run lets a loop go on until it hands over.
+func (w *world) run(l *simLoop) {
+	if l.isAsleep {
+		l.began = w.kernel.Now()
+	}
+	w.current, w.calls = l, 0
+	w.kernel.SetActor(l.epfd)
+	if _, ok := l.resume(); !ok {
+		l.hasEnded = true
+	}
+	w.current = nil
+	w.kernel.SetActor(0)
+	if l.err != nil {
+		w.fail("a loop ended: %w", l.err)
+	}
+	w.inspect(l)
+	w.inspectBounds()
+	w.judge()
+}
+
+// runnable appends the loops that can go on.
+func (w *world) runnable() (some []*simLoop) {
+	for _, l := range w.loops {
+		if w.canRun(l) {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+// idle is what happens when every loop sleeps: something arrives, or a client acts, or time passes until one of them wakes.
+func (w *world) idle() {
+	w.inspectQuiet()
+	if w.random.IntN(8) > 0 && (w.kernel.Step() || w.clients[w.random.IntN(len(w.clients))].act()) {
+		return
+	}
+	w.passTime()
+}
+
+// passTime moves the clock to when the first loop wakes, and not by much at a time.
+func (w *world) passTime() {
+	next := w.kernel.Now() + 200*time.Millisecond
+	for _, l := range w.loops {
+		if l.isAsleep && !l.hasEnded {
+			next = min(next, l.until)
+		}
+	}
+	w.kernel.Advance(max(time.Millisecond, next-w.kernel.Now()))
+}
+
+// step lets one thing happen.
+func (w *world) step() {
+	w.steps++
+	p := &w.plan
+	switch n := w.random.IntN(p.loopWeight + p.wireWeight + p.clientWeight + 2); {
+	case n < p.loopWeight:
+		if some := w.runnable(); len(some) > 0 {
+			w.run(some[w.random.IntN(len(some))])
+		} else {
+			w.idle()
+		}
+	case n < p.loopWeight+p.wireWeight:
+		w.kernel.Step()
+	case n < p.loopWeight+p.wireWeight+p.clientWeight:
+		w.clients[w.random.IntN(len(w.clients))].act()
+	case n == p.loopWeight+p.wireWeight+p.clientWeight:
+		w.kernel.Advance(time.Duration(w.random.Int64N(int64(p.leap))))
+	default:
+		w.changeLuck()
+	}
+}
+
+// changeLuck makes descriptors scarce for a while, or lets the faults rest.
+func (w *world) changeLuck() {
+	f := w.plan.faults
+	if w.plan.scarce && w.random.IntN(2) == 0 {
+		f.DescriptorMax = max(w.fixed, w.kernel.Open()+w.random.IntN(2))
+	}
+	if w.random.IntN(4) == 0 {
+		f = reactortest.Faults{Late: f.Late}
+	}
+	w.kernel.SetFaults(f)
+}

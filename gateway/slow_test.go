@@ -1,0 +1,515 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+
+	"sluice/hub"
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
+)
+
+// A crowd is a publisher and listeners that read what it sends, all of them independent clients. Messages carry numbers;
+// a listener that misses one fails the test.
+type crowd struct {
+	t         *testing.T
+	ctx       context.Context
+	publisher *websocket.Conn
+	size      int
+	sent      uint64
+	heard     []atomic.Uint64 // by listener: how many messages
+}
+
+// gather makes a crowd whose messages have size bytes. The publisher is its first listener.
+func gather(t *testing.T, addr, path string, listeners, size int) *crowd {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context()) // Each message has a time of its own, see publish and hearAll.
+	c := &crowd{t: t, ctx: ctx, size: size, heard: make([]atomic.Uint64, listeners)}
+	var wg sync.WaitGroup
+	for i := range listeners {
+		conn := dial(t, addr, path)
+		if i == 0 {
+			c.publisher = conn
+		}
+		wg.Go(func() { c.listen(conn, &c.heard[i]) })
+	}
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return c
+}
+
+func (c *crowd) listen(conn *websocket.Conn, heard *atomic.Uint64) {
+	for seq := uint64(0); ; seq++ {
+		_, p, err := conn.Read(c.ctx)
+		if c.ctx.Err() != nil {
+			return
+		}
+		if err != nil || !isMessage(p, seq, c.size) {
+			c.t.Errorf("a listener waited for message %d: got %d bytes, %v", seq, len(p), err)
+			return
+		}
+		heard.Add(1)
+	}
+}
+
+// message is the one with this number: the number, then a pattern that depends on it.
+func message(seq uint64, size int) []byte {
+	p := bytes.Repeat([]byte{byte(seq)}, size)
+	binary.BigEndian.PutUint64(p, seq)
+	return p
+}
+
+func isMessage(p []byte, seq uint64, size int) bool {
+	return len(p) == size && binary.BigEndian.Uint64(p) == seq && bytes.Count(p[8:], []byte{byte(seq)}) == size-8
+}
+
+func (c *crowd) publish(messages int) {
+	c.t.Helper()
+	for range messages {
+		if err := c.say(); err != nil {
+			c.t.Fatalf("publish message %d: %v", c.sent, err)
+		}
+	}
+}
+
+// say publishes one message, on whatever goroutine.
+func (c *crowd) say() error {
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	err := c.publisher.Write(ctx, websocket.MessageBinary, message(c.sent, c.size))
+	if err == nil {
+		c.sent++
+	}
+	return err
+}
+
+// hearAll waits until every listener has everything.
+func (c *crowd) hearAll() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Microsecond) {
+		least := c.sent
+		for i := range c.heard {
+			least = min(least, c.heard[i].Load())
+		}
+		if least == c.sent {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("of %d messages a listener has %d", c.sent, least)
+		}
+	}
+}
+
+// expectPrompt publishes one message at a time and fails if the crowd does not have a quarter of them soon. Who is held up is held up
+// with every message; a machine that has much else to do holds up some, on the worst of days most.
+func (c *crowd) expectPrompt(when string) {
+	c.t.Helper()
+	var took []time.Duration
+	for range 51 {
+		start := time.Now()
+		c.publish(1)
+		c.hearAll()
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	if quarter := took[len(took)/4]; quarter > 50*time.Millisecond {
+		c.t.Errorf("%s: three in four messages took more than %v", when, quarter)
+	}
+}
+
+// expectMessages reads n messages of a crowd, from number seq on.
+func (c *rawClient) expectMessages(seq uint64, n, size int) {
+	c.t.Helper()
+	for range n {
+		f := c.frame()
+		if f.Header.OpCode != ws.OpBinary || !isMessage(f.Payload, seq, size) {
+			c.t.Fatalf("got %s, want message %d", describe(f), seq)
+		}
+		seq++
+	}
+}
+
+func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
+	for _, loops := range []int{1, 2} {
+		t.Run(fmt.Sprintf("loops=%d", loops), func(t *testing.T) {
+			const size, flood = 4 << 10, 2 << 10 // 8 MiB: half of the backlog
+			cfg := testConfig()
+			cfg.Loops = loops
+			s, addr := startGateway(t, cfg)
+			slow := join(t, addr, "/ws/stage").narrow()
+			others := gather(t, addr, "/ws/stage", 4, size)
+
+			others.publish(flood)
+			others.hearAll()
+			if st := statsOf(t, s); st.Refused == 0 {
+				t.Error("no write was refused: the reader was not slow enough for this test")
+			}
+			others.expectPrompt("with a paused reader")
+
+			half := int(others.sent) / 2
+			slow.expectMessages(0, half, size) // in many small steps, each ended by a refused write
+			others.publish(500)
+			slow.expectMessages(uint64(half), int(others.sent)-half, size)
+			others.expectPrompt("after it has caught up")
+			slow.expectMessages(others.sent-51, 51, size)
+			if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+				t.Errorf("somebody was closed: %v", st.Closed)
+			}
+		})
+	}
+}
+
+// A reader that is behind again and again must be brought up to date each time, whenever the last message came: between
+// the moment its loop looks at the room's end and the moment it has written that much, another loop may publish more.
+func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
+	const size, burst = 1 << 10, 700
+	rounds := 60
+	if raceEnabled {
+		rounds = 15
+	}
+	s, addr := startGateway(t, testConfig())
+	others := gather(t, addr, "/ws/stage", 3, size)
+	slow := join(t, addr, "/ws/stage").narrow()
+	seq := others.sent
+	for round := range rounds {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range burst {
+				if err := others.say(); err != nil {
+					t.Error(err) // Not Fatal: this is not the test's goroutine.
+					return
+				}
+			}
+		}()
+		if round%10 == 0 {
+			<-done // So that it is behind for certain: a reader may be faster than a sender that has to wait for a processor.
+		}
+		time.Sleep(time.Millisecond)
+		slow.expectMessages(seq, burst, size)
+		<-done
+		seq += burst
+	}
+	if st := statsOf(t, s); st.Refused == 0 {
+		t.Error("no write was refused: the reader was not slow enough for this test")
+	}
+}
+
+func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
+	const size = 4 << 10
+	cfg := testConfig()
+	cfg.RoomBacklog = 4 << 20
+	cfg.CloseTimeout = time.Hour // It begins to read when the others have been looked after.
+	s, addr := startGateway(t, cfg)
+	slow := join(t, addr, "/ws/stage").narrow()
+	others := gather(t, addr, "/ws/stage", 4, size)
+	room, _ := s.hub.Room("stage")
+	before := liveHeap()
+	var most int64
+	for range 10 {
+		others.publish(1 << 20 / size)
+		others.hearAll()
+		most = max(most, liveHeap()-before)
+	}
+	const segment, slack = 256 << 10, 1 << 20
+	if bound := int64(cfg.RoomBacklog+cfg.PublishWindow) + segment + slack; most > bound {
+		t.Errorf("live heap grew by %d bytes, want at most %d", most, bound)
+	}
+	if n := room.Stats().Members; n != 4 {
+		t.Fatalf("%d members, want 4: it is 10 MiB behind", n)
+	}
+	others.expectPrompt("while one is being closed")
+
+	n := uint64(0)
+	for {
+		f := slow.frame()
+		if f.Header.OpCode == ws.OpClose {
+			if code, reason := ws.ParseCloseFrameData(f.Payload); code != 4008 || reason == "" {
+				t.Errorf("closed with %d %q, want 4008", code, reason)
+			}
+			break
+		}
+		if !isMessage(f.Payload, n, size) {
+			t.Fatalf("got %s, want message %d or a Close frame", describe(f), n)
+		}
+		n++
+	}
+	slow.expectEnd()
+	if n == 0 || n == others.sent {
+		t.Errorf("it got %d messages of %d before the Close frame", n, others.sent)
+	}
+	slow.Close()
+	expectClosed(t, s, closedSlow, 1)
+	others.expectPrompt("after it was closed")
+}
+
+func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
+	cfg := testConfig()
+	cfg.RoomBacklog = 4 << 20
+	cfg.CloseTimeout = 300 * time.Millisecond
+	s, addr := startGateway(t, cfg)
+	join(t, addr, "/ws/stage").narrow()
+	others := gather(t, addr, "/ws/stage", 4, 4<<10)
+	for range 8 {
+		others.publish(256)
+		others.hearAll() // A minority that lags is not waited for, whoever it is: none of these must.
+	}
+	eventually(t, "it is gone", func() bool { return s.Open() == 4 })
+	// Whether the kernel still had room for the Close frame decides which of the two it is.
+	st := statsOf(t, s)
+	if st.Hub.Overtaken[hub.Disconnect] != 1 || st.Closed[closedSlow]+st.Closed[closedCloseTimeout] != 1 {
+		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overtaken[hub.Disconnect], st.Closed[closedSlow], st.Closed[closedCloseTimeout])
+	}
+	others.expectPrompt("after it was closed")
+}
+
+func TestK19_StalledClientIsAborted(t *testing.T) {
+	cfg := testConfig()
+	kernel := reactortest.New()
+	kernel.StopClock() // Or one of the others is taken for stalled when it has to wait for a processor.
+	s, addr := startGatewayOn(t, cfg, kernel)
+	stalled := join(t, addr, "/ws/stage").narrow()
+	others := gather(t, addr, "/ws/stage", 4, 1<<10)
+	for range 4 {
+		others.publish(1 << 10) // within the backlog: nobody is overtaken
+		others.hearAll()
+	}
+	passed := time.Duration(0)
+	for ; s.Open() == 5 && passed < 3*cfg.StallTimeout; passed += time.Second {
+		kernel.Pass(time.Second) // The kernel may take a few more bytes, from which on its time counts.
+	}
+	if passed < cfg.StallTimeout {
+		t.Errorf("somebody was closed after %v", passed)
+	}
+	expectClosed(t, s, closedStalled, 1)
+	if _, err := stalled.rest(); err == nil || errors.Is(err, errTimeout) {
+		t.Errorf("its stream ended with %v, want a reset", err)
+	}
+	others.expectPrompt("after it was cut")
+	if n := s.Open(); n != 4 {
+		t.Errorf("%d connections are open, want 4", n)
+	}
+}
+
+// One that takes some bytes now and then is slow, not stalled.
+func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
+	cfg := testConfig()
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	slow, want := stick(t, addr)
+	var all []byte
+	for _, m := range want {
+		all = append(all, ws.MustCompileFrame(ws.NewBinaryFrame([]byte(m)))...)
+	}
+	eventually(t, "it is alone", func() bool { return s.Open() == 1 })
+	look := func() (took time.Duration, isBlocked bool) {
+		s.each(t, func(c *conn) { took, isBlocked = c.member.Took(), c.member.IsBlocked() })
+		return took, isBlocked
+	}
+	start := kernel.Now()
+	for took, isBlocked := look(); len(all) > 0; {
+		if isBlocked && took == kernel.Now() { // It has taken some since the last time.
+			kernel.Pass(cfg.StallTimeout / 2)
+		}
+		step := make([]byte, min(16<<10, len(all)))
+		if _, err := io.ReadFull(slow.in, step); err != nil || !bytes.Equal(step, all[:len(step)]) {
+			t.Fatalf("%d bytes before the end: other bytes than were sent, or %v", len(all), err)
+		}
+		all = all[len(step):]
+		took, isBlocked = look()
+	}
+	if took := kernel.Now() - start; took < 2*cfg.StallTimeout {
+		t.Errorf("read all in %v: not slow enough for this test", took)
+	}
+	if n := s.Open(); n != 1 {
+		t.Errorf("%d connections are open, want 1", n)
+	}
+}
+
+// passUntilPinged lets time pass until the gateway has pinged the only client once more since a time, and returns how long ago, and the
+// time at which it did.
+func passUntilPinged(t *testing.T, s *Server, kernel *reactortest.Kernel, since time.Duration) (passed, at time.Duration) {
+	t.Helper()
+	for at = since; at == since; {
+		if passed += time.Second; passed > 2*s.cfg.PingInterval {
+			t.Fatalf("no ping in %v", passed)
+		}
+		kernel.Pass(time.Second)
+		s.each(t, func(c *conn) { at = max(at, c.pinged) })
+	}
+	return passed, at
+}
+
+func TestSilentClientIsPingedAndClosedWithoutAnAnswer(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 40*time.Second, 10*time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c := join(t, addr, "/ws")
+	// Its time begins up to a half earlier, and is up to a quarter shorter.
+	if passed, _ := passUntilPinged(t, s, kernel, 0); passed < cfg.PingInterval/4 || passed > cfg.PingInterval+time.Second {
+		t.Errorf("pinged after %v", passed)
+	}
+	c.expectFrame(ws.OpPing, "")
+	kernel.Pass(cfg.PongTimeout - 2*time.Second)
+	if n := s.Open(); n != 1 {
+		t.Error("closed early")
+	}
+	kernel.Pass(3 * time.Second)
+	c.expectClose(4009)
+	c.Close()
+	expectClosed(t, s, closedNoPong, 1)
+}
+
+func TestClientThatAnswersPingsStays(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 10*time.Second, 10*time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c := join(t, addr, "/ws")
+	for at, i := time.Duration(0), 0; i < 8; i++ {
+		_, at = passUntilPinged(t, s, kernel, at)
+		c.expectFrame(ws.OpPing, "")
+		kernel.Pass(time.Second) // What comes in the instant of the ping may be the kernel's doing.
+		c.send(masked(ws.OpPong, true, ""))
+		eventually(t, "the pong is heard", func() bool {
+			isHeard := false
+			s.each(t, func(c *conn) { isHeard = c.heard > at })
+			return isHeard
+		})
+	}
+	c.send(maskedText("still here"))
+	c.expectFrame(ws.OpText, "still here")
+	if n := s.Open(); n != 1 {
+		t.Errorf("%d connections are open, want 1", n)
+	}
+}
+
+// A listener need not say anything: what it takes from the kernel counts as life.
+func TestClientThatOnlyTakesBytesIsNotPinged(t *testing.T) {
+	cfg := testConfig()
+	cfg.PingInterval, cfg.PongTimeout = 40*time.Second, 10*time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	_, addr := startGatewayOn(t, cfg, kernel)
+	listener := join(t, addr, "/ws")
+	publisher := join(t, addr, "/ws")
+	for i := range 30 {
+		m := fmt.Sprint(i)
+		publisher.send(maskedText(m))
+		listener.expectFrame(ws.OpText, m)
+		publisher.expectFrame(ws.OpText, m)
+		kernel.Pass(cfg.PingInterval / 10)
+	}
+}
+
+// stick stops a client's stream in the middle of a large frame, and returns the messages that the room was sent.
+func stick(t *testing.T, addr string) (c *rawClient, sent []string) {
+	t.Helper()
+	c = join(t, addr, "/ws/stage").narrow()
+	publisher := join(t, addr, "/ws/stage")
+	for i := range 3 {
+		m := strings.Repeat(fmt.Sprint(i), 900<<10)
+		sent = append(sent, m)
+		publisher.send(masked(ws.OpBinary, true, m))
+		publisher.expectFrame(ws.OpBinary, m)
+	}
+	publisher.Close()
+	return c, sent
+}
+
+func TestF33_PongsWaitForTheFramesEnd(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c, want := stick(t, addr)
+	eventually(t, "a write was refused", func() bool { return statsOf(t, s).Refused > 0 })
+	const pings = 50
+	for i := range pings {
+		c.send(masked(ws.OpPing, true, fmt.Sprint(i)))
+	}
+	c.send(maskedText("end"))
+	want = append(want, "end")
+	eventually(t, "the pings are read", func() bool { return statsOf(t, s).Messages == 4 })
+	var got, pongs []string
+	for len(got) < len(want) || len(pongs) == 0 {
+		f := c.frame()
+		if !f.Header.Fin {
+			t.Fatalf("got %s", describe(f))
+		}
+		if f.Header.OpCode == ws.OpPong {
+			pongs = append(pongs, string(f.Payload))
+		} else {
+			got = append(got, string(f.Payload))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Error("the messages are not what was sent")
+	}
+	if len(pongs) != 1 || pongs[0] != fmt.Sprint(pings-1) {
+		t.Errorf("pongs %q, want the newest alone", pongs)
+	}
+}
+
+func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
+	s, addr := startGateway(t, testConfig())
+	c, want := stick(t, addr)
+	eventually(t, "a write was refused", func() bool { return statsOf(t, s).Refused > 0 })
+	c.send(maskedText("mine"), frameBytes(0x83, 0x80, zeroMask))
+	for _, m := range append(want, "mine") {
+		if f := c.frame(); string(f.Payload) != m {
+			t.Fatalf("got %s, want %q", describe(f), clip(m))
+		}
+	}
+	c.expectClose(1002)
+}
+
+// A pong is cut by a short write and then the room overtakes its client: what is left of the pong goes before the Close.
+func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
+	kernel := reactortest.New()
+	var isShut atomic.Bool
+	var victim, until atomic.Int64 // the first descriptor written to, and the offset at which it takes no more
+	kernel.Limit(reactortest.Write, func(fd int, off int64, want int) int {
+		victim.CompareAndSwap(0, int64(fd))
+		if int64(fd) != victim.Load() || !isShut.Load() {
+			return want
+		}
+		until.CompareAndSwap(0, off+5)
+		return int(min(int64(want), max(0, until.Load()-off)))
+	})
+	cfg := testConfig()
+	cfg.RoomBacklog = 2 << 20
+	cfg.CloseTimeout = time.Hour
+	s, addr := startGatewayOn(t, cfg, kernel)
+	slow := join(t, addr, "/ws/r")
+	readers := []*rawClient{join(t, addr, "/ws/r"), join(t, addr, "/ws/r"), join(t, addr, "/ws/r")}
+	isShut.Store(true)
+	slow.send(masked(ws.OpPing, true, "0123456789"))
+	eventually(t, "a refused write", func() bool { return statsOf(t, s).Refused > 0 })
+	m := strings.Repeat("m", 100<<10)
+	for i := 0; i < 60 && statsOf(t, s).Hub.Overtaken[hub.Disconnect] == 0; i++ {
+		readers[0].send(masked(ws.OpBinary, true, m))
+		for _, r := range readers {
+			r.expectFrame(ws.OpBinary, m)
+		}
+	}
+	if statsOf(t, s).Hub.Overtaken[hub.Disconnect] != 1 {
+		t.Fatal("not overtaken")
+	}
+	isShut.Store(false)
+	slow.expectFrame(ws.OpPong, "0123456789")
+	slow.expectClose(ws.StatusCode(wsproto.CodeSlowConsumer))
+}

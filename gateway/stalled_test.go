@@ -1,0 +1,123 @@
+//go:build linux
+
+package gateway
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+var (
+	stalledClients  = flag.Int("stalled-clients", 300, "clients of the test of stalled ones")
+	stalledMessages = flag.Int("stalled-messages", 9000, "messages of 1 KiB that they are sent")
+)
+
+const stalledEnv = "SLUICE_TEST_STALLED"
+
+// TestStalledCrowd is of use only as a child: clients of which some never read, and one that sends with eight messages in flight.
+func TestStalledCrowd(t *testing.T) {
+	var addr string
+	var readers, stalled, messages int
+	spec := strings.ReplaceAll(os.Getenv(stalledEnv), ",", " ")
+	if n, _ := fmt.Sscan(spec, &addr, &readers, &stalled, &messages); n != 4 {
+		return
+	}
+	var conns []net.Conn
+	for range readers + stalled {
+		c, err := upgradeRaw(addr, "/ws/stage")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	fmt.Println("ready", addr)
+	in := bufio.NewReader(os.Stdin)
+	if _, err := in.ReadByte(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range conns[1:readers] {
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+	}
+	frame := wsproto.AppendMaskedFrame(nil, wsproto.OpBinary, true, [4]byte{1, 2, 3, 4}, make([]byte, floodMessage))
+	echo := make([]byte, 4+floodMessage)
+	for i := range messages {
+		if _, err := conns[0].Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if i >= 8 {
+			if _, err := io.ReadFull(conns[0], echo); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fmt.Println("done")
+	_, _ = in.ReadByte()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// A tenth of a room, or all of it but one, never reads while it is sent several backlogs. Under every policy the gateway's memory
+// grows by one backlog and next to nothing for each of them; under skip and latest they are all still there.
+func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's memory would be measured")
+	}
+	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
+		t.Run(policy.String()+" a tenth", func(t *testing.T) { stallMany(t, policy, *stalledClients/10) })
+		t.Run(policy.String()+" all but one", func(t *testing.T) { stallMany(t, policy, *stalledClients-1) })
+	}
+}
+
+func stallMany(t *testing.T, policy hub.Policy, stalled int) {
+	cfg := testConfig()
+	cfg.RoomBacklog = 4 << 20
+	cfg.SlowPolicy = policy
+	cfg.StallTimeout, cfg.SkipTimeout, cfg.CloseTimeout = time.Hour, time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
+	s, addr := startGateway(t, cfg)
+	spec := fmt.Sprintf("%s,%d,%d,%d", addr, *stalledClients-stalled, stalled, *stalledMessages)
+	c := startChild(t, stalledEnv, spec, "TestStalledCrowd")
+	c.await("ready")
+	before := measureMemory(t)
+	if _, err := io.WriteString(c.in, "."); err != nil { // It goes on.
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { c.await("done"); close(done) }()
+	var peak float64
+	for isOver := false; !isOver; {
+		select {
+		case <-done:
+			isOver = true
+		case <-time.After(20 * time.Millisecond):
+		}
+		peak = max(peak, residentBytes(t)-before.resident)
+	}
+	grew := measureMemory(t).live - before.live
+	bound := float64(cfg.RoomBacklog) + 256<<10 + 4<<10*float64(stalled)
+	st := statsOf(t, s)
+	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overtaken, %d messages missed",
+		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overtaken[policy], st.Hub.Missed)
+	if grew > bound {
+		t.Errorf("live heap grew by %.0f bytes, more than %.0f", grew, bound)
+	}
+	if peak > 2.5*bound+8<<20 {
+		t.Errorf("resident memory grew by %.0f bytes, more than %.0f", peak, 2.5*bound+8<<20)
+	}
+	if n := st.Hub.Overtaken[policy]; n < uint64(stalled) {
+		t.Errorf("%d times overtaken, want each of %d at least once", n, stalled)
+	}
+	if n := s.Open(); policy != hub.Disconnect && n != *stalledClients {
+		t.Errorf("%d connections are open, want all %d", n, *stalledClients)
+	}
+}

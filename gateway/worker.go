@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// readBufferSize is what one read takes at most. One buffer serves all connections of a loop; a connection whose room is full in
+// the middle of it keeps what is left.
+const readBufferSize = 16 << 10
+
+// spareSources are the sources of a loop that are not connections: listeners.
+const spareSources = 64
+
+// A worker is one loop and what its connections share. Everything in it belongs to the loop, but for server and log.
+type worker struct {
+	server *Server
+	cfg    *config
+	log    *slog.Logger
+	kernel reactor.Kernel
+	loop   *reactor.Loop
+	fan    *hub.Fanout
+
+	buf     []byte          // what was read last
+	header  []byte          // a frame header or a control frame being made
+	message hub.Message     // the message being published, in …
+	request wsproto.Request // the head being judged
+	decoder wsproto.Decoder // for connections that hold no part of a message
+	ping    []byte
+	drain   *drain // set when the gateway stops
+
+	inflated       int    // work of inflating in the present turn of a connection, in bytes
+	frames         int    // … that began in it
+	deflated       []byte // … these two, if it is deflated
+	deflatedHeader []byte
+	assembly       assembly
+
+	random *rand.Rand // for jitter; a simulation seeds it
+
+	stats Stats
+}
+
+func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
+	l, err := reactor.NewLoop(reactor.Options{Kernel: kernel, SourcesMax: s.cfg.MaxConnections + spareSources})
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
+		fan:      s.hub.NewFanout(l.Wake),
+		buf:      make([]byte, readBufferSize),
+		ping:     wsproto.AppendFrame(nil, wsproto.OpPing, nil),
+		assembly: assembly{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
+	}
+	w.decoder = w.newDecoder()
+	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
+	return w, nil
+}
+
+func (w *worker) newDecoder() wsproto.Decoder {
+	return wsproto.Decoder{Limit: int(w.cfg.MaxMessage), Fragments: w.cfg.MaxFragments, Slice: w.cfg.readBudget}
+}
+
+// jitter is a random part of the ping interval.
+func (w *worker) jitter() time.Duration {
+	return time.Duration(w.random.Int64N(int64(max(1, w.cfg.PingInterval/2))))
+}
+
+// adopt makes conns of freshly accepted connections.
+func (w *worker) adopt(taken []arrival) {
+	for _, a := range taken {
+		if c := w.newConn(a); c != nil {
+			w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
+		}
+	}
+}
+
+// newConn watches a new connection. If the kernel will not, the descriptor is closed and the others go on.
+func (w *worker) newConn(a arrival) *conn {
+	c := &conn{w: w, t: w.kernel, fd: int32(a.fd)}
+	t, err := w.loop.Register(a.fd, reactor.Readable, reactor.Edge, c)
+	if err != nil {
+		if skipped, ok := w.server.samples.unwatched.take(w.kernel.Now()); ok {
+			w.log.Error("cannot watch a connection", "error", err, "and_more", skipped)
+		}
+		w.stats.RegisterFailed++
+		_ = w.kernel.Close(a.fd)
+		w.server.leave(a.key)
+		return nil
+	}
+	if a.key.IsValid() {
+		c.meter = &meter{key: a.key}
+	}
+	c.token = t
+	w.stats.Accepted++
+	if w.drain != nil {
+		w.drain.tokens = append(w.drain.tokens, t)
+	}
+	return c
+}
+
+// Stats count what the connections of one loop, or of all, did since the start.
+type Stats struct {
+	Accepted       uint64
+	Upgrades       uint64
+	EarlyBytes     uint64 // handshakes with frames in the same packet
+	Messages       uint64 // data messages received
+	Deliveries     uint64 // messages handed to the kernel, once per client
+	Bytes          uint64 // of deliveries
+	Writes         uint64 // system calls that did it
+	Refused        uint64 // writes that the kernel did not take whole
+	Deflated       uint64 // messages that were deflated, each once for its room …
+	DeflatedFrom   uint64 // … their bytes before …
+	DeflatedTo     uint64 // … and after
+	Paused         uint64 // times a sender was not read on, because its room was full
+	Throttled      uint64 // times a sender was not read on, because it was over a rate
+	Lent           uint64 // connections given to net/http
+	Returned       uint64 // of those, back to ask for an upgrade
+	RegisterFailed uint64
+	AcceptFailed   uint64 // by errors of single connections
+	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
+	Turned         uint64 // connections refused at a limit
+	Refusals       [wsproto.NumReasons]uint64
+	Closed         [closeReasons]uint64
+	Loop           reactor.Stats
+	Hub            hub.Stats
+}
+
+func (s *Stats) add(o *Stats) {
+	for _, p := range []struct{ to, from *uint64 }{
+		{&s.Accepted, &o.Accepted},
+		{&s.Upgrades, &o.Upgrades},
+		{&s.EarlyBytes, &o.EarlyBytes},
+		{&s.Messages, &o.Messages},
+		{&s.Deliveries, &o.Deliveries},
+		{&s.Bytes, &o.Bytes},
+		{&s.Writes, &o.Writes},
+		{&s.Refused, &o.Refused},
+		{&s.Deflated, &o.Deflated},
+		{&s.DeflatedFrom, &o.DeflatedFrom},
+		{&s.DeflatedTo, &o.DeflatedTo},
+		{&s.Paused, &o.Paused},
+		{&s.Throttled, &o.Throttled},
+		{&s.Lent, &o.Lent},
+		{&s.Returned, &o.Returned},
+		{&s.RegisterFailed, &o.RegisterFailed},
+		{&s.AcceptFailed, &o.AcceptFailed},
+		{&s.AcceptPaused, &o.AcceptPaused},
+		{&s.Turned, &o.Turned},
+		{&s.Loop.Ticks, &o.Loop.Ticks},
+		{&s.Loop.Events, &o.Loop.Events},
+		{&s.Loop.StaleEvents, &o.Loop.StaleEvents},
+		{&s.Loop.Pauses, &o.Loop.Pauses},
+	} {
+		*p.to += *p.from
+	}
+	s.Hub.Add(&o.Hub)
+	for i := range o.Refusals {
+		s.Refusals[i] += o.Refusals[i]
+	}
+	for i := range o.Closed {
+		s.Closed[i] += o.Closed[i]
+	}
+}
