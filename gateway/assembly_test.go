@@ -313,8 +313,8 @@ func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
 				t.Fatalf("got %d bytes, %.20q, want the large message", len(got), got)
 			}
 			s.each(t, func(c *conn) {
-				if c.state != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(maskedText("small")) {
-					t.Errorf("it does not wait with all of a read but its first message: state %d", c.state)
+				if c.life != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(maskedText("small")) {
+					t.Errorf("it does not wait with all of a read but its first message: state %d", c.life)
 				}
 			})
 			for range 3 {

@@ -89,7 +89,7 @@ func cutAll(s *Server) {
 	for _, w := range s.workers {
 		w.loop.Post(func(l *reactor.Loop) {
 			for _, source := range l.Sources {
-				if c, ok := source.(*conn); ok && c.state == open {
+				if c, ok := source.(*conn); ok && c.life == open {
 					c.abort(closedGone)
 				}
 			}

@@ -19,8 +19,9 @@ func swap(t *testing.T, w *worker, turn func(*conn) transport) {
 	if err := post(t.Context(), w.loop, func(l *reactor.Loop) {
 		found := 0
 		for _, source := range l.Sources {
-			if c, ok := source.(*conn); ok && c.state == open {
-				c.t = turn(c)
+			if c, ok := source.(*conn); ok && c.life == open {
+				swapped := turn(c)
+				c.other = &swapped
 				found++
 			}
 		}
@@ -85,7 +86,7 @@ func TestTurnEndsWhenItHasInflatedItsBudget(t *testing.T) {
 	c := joinDeflated(t, addr, "/ws/r")
 	frame := maskedDeflated(ws.OpBinary, deflated(string(make([]byte, 256<<10))))
 	reads := &mostPerTick{w: s.workers[0]}
-	swap(t, s.workers[0], func(c *conn) transport { return &frameByFrame{c.t, len(frame), reads} })
+	swap(t, s.workers[0], func(c *conn) transport { return &frameByFrame{c.transport(), len(frame), reads} })
 	for range messages {
 		c.send(frame)
 	}
@@ -129,7 +130,7 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 	var v *valve
 	var slow *conn
 	swap(t, w, func(c *conn) transport {
-		slow, v = c, &valve{transport: c.t, left: 100, wrote: &mostPerTick{w: w}}
+		slow, v = c, &valve{transport: c.transport(), left: 100, wrote: &mostPerTick{w: w}}
 		return v
 	})
 	a := join(t, addr, "/ws/r")
@@ -137,7 +138,7 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 		a.send(masked(ws.OpBinary, true, string(make([]byte, size))))
 		a.frame()
 	}
-	eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overtaken[hub.Skip] > 0 })
+	eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	if err := post(t.Context(), w.loop, func(*reactor.Loop) { v.isOpen = true; slow.writable() }); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,7 @@ func TestClientMayInflateAsMuchAsItPaysFor(t *testing.T) {
 	}{{20 << 20, 40 << 20, true}, {1 << 10, 150 << 20, true}, {1 << 10, 200 << 20, false}} {
 		c := &conn{w: w}
 		c.metered().read(test.sent)
-		if got := c.mayInflate(test.inflated); got != test.want {
+		if got := c.chargeInflated(test.inflated); got != test.want {
 			t.Errorf("%d bytes that come to %d: allowed %v", test.sent, test.inflated, got)
 		}
 	}

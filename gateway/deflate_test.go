@@ -19,7 +19,6 @@ import (
 	"github.com/gobwas/ws"
 	gorilla "github.com/gorilla/websocket"
 
-	"sluice/hub"
 	"sluice/internal/browsertest"
 	"sluice/wsproto"
 )
@@ -393,7 +392,7 @@ func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 			t.Fatalf("got %q", clip(got))
 		}
 	}
-	if r, ok := s.hub.Room("r"); !ok || r.Uses(hub.Plain) {
+	if r, ok := s.hub.Room("r"); !ok || r.Stats().End[encodingPlain] != 0 {
 		t.Error("a room without plain clients keeps a plain track")
 	}
 }

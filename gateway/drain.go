@@ -118,7 +118,7 @@ func (w *worker) drainSome() time.Duration {
 
 // goAway closes a connection because the gateway stops.
 func (c *conn) goAway() {
-	switch c.state {
+	switch c.life {
 	case open:
 		c.close(closedDrain)
 	case reading:

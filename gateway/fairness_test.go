@@ -92,12 +92,13 @@ func newQuietRoom(t *testing.T, s *Server, addr string, members int) *quietRoom 
 		if !w.loop.Post(func(l *reactor.Loop) {
 			defer close(done)
 			for _, source := range l.Sources {
-				if c, ok := source.(*conn); ok && c.state == open {
-					watch := &stopwatch{c.t, func(time.Time) {}, func(at time.Time) { q.lap.wrote(at, members) }}
+				if c, ok := source.(*conn); ok && c.life == open {
+					watch := &stopwatch{c.transport(), func(time.Time) {}, func(at time.Time) { q.lap.wrote(at, members) }}
 					if peer, err := unix.Getpeername(int(c.fd)); err == nil && peer.(*unix.SockaddrInet4).Port == publisher {
 						watch.read = q.lap.read
 					}
-					c.t = watch
+					var watched transport = watch
+					c.other = &watched
 				}
 			}
 		}) {
@@ -271,7 +272,7 @@ func TestKernelHoldsLittleForAClientThatDoesNotRead(t *testing.T) {
 			defer close(done)
 			for _, source := range l.Sources {
 				c, ok := source.(*conn)
-				if !ok || !c.member.IsBlocked() {
+				if !ok || !c.reader.IsBlocked() {
 					continue
 				}
 				n, err := unix.IoctlGetInt(int(c.fd), unix.SIOCOUTQ)

@@ -41,7 +41,7 @@ func testConfig() *config {
 		SkipTimeout:        5 * time.Minute,
 		CloseTimeout:       5 * time.Second,
 		DrainTimeout:       10 * time.Second,
-	}}
+	}, tuning: tuning{panics: true}}
 }
 
 // testWriter sends what the gateway logs to the test.

@@ -75,8 +75,9 @@ func newPair(t *testing.T, s *Server, addr string) *pair {
 			return -1
 		})
 		for _, source := range l.Sources {
-			if c, ok := source.(*conn); ok && c.state == open && peerOf(c) == port {
-				c.t = &stopwatch{c.t, func(time.Time) {}, func(time.Time) { p.delivered.Store(int64(p.clock.now())) }}
+			if c, ok := source.(*conn); ok && c.life == open && peerOf(c) == port {
+				var watched transport = &stopwatch{c.transport(), func(time.Time) {}, func(time.Time) { p.delivered.Store(int64(p.clock.now())) }}
+				c.other = &watched
 			}
 		}
 	}); err != nil {

@@ -34,9 +34,8 @@ type meter struct {
 	spent   time.Duration // a leaky bucket of what its turns took …
 	spentAt time.Duration
 
-	isThrottled bool          // not read on before …
-	until       time.Duration // … this time; when it last was so, if it is not now
-	over        time.Duration // since when it has been throttled again and again
+	until time.Duration // when a pause for its rates ends, or ended
+	over  time.Duration // since when it has been throttled again and again
 }
 
 // metered is the connection's meter.
@@ -58,8 +57,8 @@ func (c *conn) key() (key netip.Addr) {
 // read notes that the client sent n bytes.
 func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
 
-// mayInflate notes that n bytes were inflated, and reports whether that is within what a client may cost.
-func (c *conn) mayInflate(n int) bool {
+// chargeInflated notes that n bytes were inflated, and reports whether that is within what a client may cost.
+func (c *conn) chargeInflated(n int) bool {
 	return c.metered().inflate(n, c.w.loop.Now()) <= inflateBurst+2*int(c.w.cfg.MaxMessage)
 }
 

@@ -137,6 +137,7 @@ type tuning struct {
 	overTime     time.Duration // how long a client may go on being over a rate
 	costlyTurn   time.Duration // how long a client's turn may take before its next has to stand in line …
 	costlyWork   int           // … if there was so much to do in it, see conn.read
+	panics       bool          // where an invariant does not hold, instead of going on
 	inflaterSize int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
 }
 
@@ -287,6 +288,6 @@ func (c *config) assemblyShare() int {
 func (c *config) limits() hub.Limits {
 	return hub.Limits{
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,
-		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms,
+		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
 	}
 }

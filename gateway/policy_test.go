@@ -79,7 +79,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				others.hearAll()
 				looks = append(looks, look{others.sent, statsOf(t, s).Hub.Missed})
 			}
-			eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overtaken[policy] > 0 })
+			eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overrun[policy] > 0 })
 			others.expectPrompt("while one is behind")
 
 			next, missed, wentOn := uint64(0), uint64(0), uint64(0)

@@ -189,7 +189,7 @@ func (p *pressure) take(to step) {
 	if to == is {
 		return
 	}
-	p.hub.KeepLean(to >= stepLean)
+	p.hub.SaveMemory(to >= stepLean)
 	p.hub.RefuseRooms(to >= stepRooms)
 	p.taken.Store(int32(to))
 	if max(is, to) < stepRooms {

@@ -55,7 +55,10 @@ func newScriptedPressure(t *testing.T) (*pressure, *scriptedMemory, *journal) {
 	t.Helper()
 	cfg, m, log := testConfig(), new(scriptedMemory), new(journal)
 	cfg.memory = m.source(1000)
-	h, err := hub.New(cfg.limits(), cfg.policyOf)
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	h, err := hub.New(hub.Options{Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,18 +319,18 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	reach(87, stepConnections)
 	expect("a new connection", ask(t, addr, "/ws/small"), wsproto.ReasonMemory)
 	expect("a page", ask(t, addr, "/"), wsproto.ReasonMemory)
-	if st := statsOf(t, s); s.hub.Drops() != 0 || st.Hub.Overtaken != [3]uint64{} {
-		t.Errorf("%d segments dropped, overtaken %v, before the last step", s.hub.Drops(), st.Hub.Overtaken)
+	if st := statsOf(t, s); s.hub.Drops() != 0 || st.Hub.Overrun != [3]uint64{} {
+		t.Errorf("%d segments dropped, overtaken %v, before the last step", s.hub.Drops(), st.Hub.Overrun)
 	}
 
 	memory.others.Store(91<<20 - retained)
-	eventually(t, "the slow one of the large room is overtaken", func() bool { return statsOf(t, s).Hub.Overtaken[hub.Disconnect] == 1 })
-	if st := statsOf(t, s); st.Hub.Overtaken[hub.Skip] != 0 || s.pressure.step() != stepCursors {
-		t.Errorf("step %d, overtaken %v; the small room's were not due", s.pressure.step(), st.Hub.Overtaken)
+	eventually(t, "the slow one of the large room is overtaken", func() bool { return statsOf(t, s).Hub.Overrun[hub.Disconnect] == 1 })
+	if st := statsOf(t, s); st.Hub.Overrun[hub.Skip] != 0 || s.pressure.step() != stepCursors {
+		t.Errorf("step %d, overtaken %v; the small room's were not due", s.pressure.step(), st.Hub.Overrun)
 	}
 	memory.others.Store(100 << 20)
 	eventually(t, "nothing is retained", func() bool { return s.hub.Retained() == 0 })
-	eventually(t, "the slow one of the small room is overtaken", func() bool { return statsOf(t, s).Hub.Overtaken[hub.Skip] > 0 })
+	eventually(t, "the slow one of the small room is overtaken", func() bool { return statsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	publish(large, 64)
 	publish(small, 64)
 	expectGorillaClose(t, slow, 4008)

@@ -48,7 +48,7 @@ func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
 func (c *conn) logAbuse(r closeReason, detail string) {
 	if skipped, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
 		c.w.log.Info("closed for abuse", "reason", r.String(), "detail", detail, "from", c.w.peer(int(c.fd)),
-			"room", clipText([]byte(c.member.Room().Name())), "and_more", skipped)
+			"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped)
 	}
 }
 

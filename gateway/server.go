@@ -36,6 +36,8 @@ type Server struct {
 	pressure  *pressure
 	samples   samples
 
+	invariants atomic.Uint64 // that did not hold
+
 	open   atomic.Int64  // connections that exist, lent ones included
 	lent   atomic.Int64  // those in net/http's hands
 	turn   atomic.Uint64 // which loop the next returning connection goes to
@@ -62,14 +64,16 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h, err := hub.New(cfg.limits(), cfg.policyOf)
+	s := &Server{
+		cfg: cfg, log: log, admission: newAdmission(cfg),
+		failed: make(chan error, cfg.Loops), stopWatching: func() {},
+	}
+	var err error
+	s.hub, err = hub.New(hub.Options{Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf, OnBroken: s.broken})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		cfg: cfg, log: log, hub: h, admission: newAdmission(cfg), pressure: newPressure(cfg, h, log),
-		failed: make(chan error, cfg.Loops), stopWatching: func() {},
-	}
+	s.pressure = newPressure(cfg, s.hub, log)
 	for range cfg.Loops {
 		w, err := s.newWorker(kernel)
 		if err != nil {
@@ -218,6 +222,7 @@ func (s *Server) Stats(ctx context.Context) (Stats, error) {
 			return Stats{}, ctx.Err()
 		}
 	}
+	sum.Broken = s.invariants.Load()
 	return sum, nil
 }
 
@@ -228,6 +233,7 @@ func (s *Server) final() Stats {
 		one := w.snapshot()
 		sum.add(&one)
 	}
+	sum.Broken = s.invariants.Load()
 	return sum
 }
 
@@ -235,7 +241,20 @@ func (w *worker) snapshot() Stats {
 	one := w.stats
 	one.Loop = w.loop.Stats()
 	one.Hub = w.fan.Stats()
+	one.Deliveries, one.Bytes, one.Writes = one.Hub.Deliveries, one.Hub.Bytes, one.Hub.Writes
+	one.Refused += one.Hub.Refused
+	one.Deflated, one.DeflatedFrom, one.DeflatedTo = w.encoder.deflations, w.encoder.deflatedFrom, w.encoder.deflatedTo
 	return one
+}
+
+// broken notes that an invariant of the gateway or its hub does not hold. It goes on, and says so once.
+func (s *Server) broken(what string) {
+	if s.invariants.Add(1) == 1 || s.cfg.panics {
+		s.log.Error("a fault of the gateway: please report it", "broken", what)
+	}
+	if s.cfg.panics {
+		panic("gateway: " + what)
+	}
 }
 
 // admit counts a new connection in, or returns the reason why it may not be.

@@ -16,7 +16,7 @@ type connView struct {
 	link     int
 	client   *simClient
 	room     *hub.Room
-	track    hub.Track
+	track    hub.Encoding
 	position int64
 	isPaused bool
 	isKnown  bool // its reason has been judged
@@ -98,13 +98,13 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	if c.end != nil && !v.isKnown {
 		w.judgeReason(l, v, c.end.reason)
 	}
-	if c.state == open {
+	if c.life == open {
 		w.inspectLimits(l, v)
 	}
-	v.isPaused = c.isPaused || c.isThrottled()
-	if c.member.IsIn() {
-		v.room, v.track, v.position = c.member.Room(), c.member.Track(), c.member.Position()
-		if lag := c.member.End() - v.position; lag > w.lagMax() {
+	v.isPaused = c.pauses&pauseRoom != 0 || c.isThrottled()
+	if c.reader.IsIn() {
+		v.room, v.track, v.position = c.reader.Room(), c.reader.Encoding(), c.reader.Position()
+		if lag := c.reader.End() - v.position; lag > w.lagMax() {
 			w.fail("connection %d is %d bytes behind, the bound is %d", v.link, lag, w.lagMax())
 		}
 	}
@@ -146,12 +146,12 @@ func (w *world) inspectRooms() {
 // inspectGone judges those who vanished in the last tick, if it is clear who vanished for what, and returns them.
 func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 	for _, v := range l.views {
-		if v.c.state == dead {
+		if v.c.life == dead {
 			gone = append(gone, v)
 			delete(w.views, v.c)
 		}
 	}
-	l.views = slices.DeleteFunc(l.views, func(v *connView) bool { return v.c.state == dead })
+	l.views = slices.DeleteFunc(l.views, func(v *connView) bool { return v.c.life == dead })
 	var why []closeReason
 	for r, n := range l.w.stats.Closed {
 		for range n - l.reported[r] {
@@ -257,7 +257,7 @@ func (w *world) inspectQuiet() {
 	}
 	for _, l := range w.loops {
 		for _, v := range l.views {
-			if !l.hasEnded && v.c.state != dead {
+			if !l.hasEnded && v.c.life != dead {
 				w.inspectQuietConn(l, v)
 			}
 		}
@@ -270,13 +270,13 @@ func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	if writable && w.owesBytes(c) {
 		w.fail("connection %d: bytes wait, its socket takes bytes, and every loop sleeps", v.link)
 	}
-	if c.isPaused && c.member.IsIn() && !c.member.Room().IsFull() {
+	if c.pauses&pauseRoom != 0 && c.reader.IsIn() && !c.reader.Room().IsFull() {
 		w.fail("connection %d is not read on, although its room is not full", v.link)
 	}
-	if c.isThrottled() && c.state == open && w.isOwed(l, v) {
+	if c.isThrottled() && c.life == open && w.isOwed(l, v) {
 		w.fail("connection %d is not read on, although its rates allow it", v.link)
 	}
-	if c.isPaused || c.isThrottled() || c.state == ending {
+	if c.pauses&pauseRoom != 0 || c.isThrottled() || (c.life == finishing || c.life == parting) {
 		return // A closing connection is read when it has said all.
 	}
 	if readable {
@@ -289,15 +289,11 @@ func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 
 // owesBytes says whether something waits to be written.
 func (w *world) owesBytes(c *conn) bool {
-	if c.out != nil {
+	if c.own != nil {
 		return true
 	}
-	if !c.member.IsIn() {
+	if !c.reader.IsIn() {
 		return false
 	}
-	end := c.member.End()
-	if c.state == ending {
-		end = min(end, c.end.at)
-	}
-	return c.member.Position() < end
+	return c.reader.Position() < c.reader.End()
 }

@@ -14,6 +14,7 @@ type simLimits struct {
 	over                      time.Duration // how long a client may go on being held to a rate
 	assembly, pinned, backlog int           // bytes
 	isCostly                  bool          // every turn is one that took long
+	isLate                    bool          // what the hub hands over is written later, in any order
 }
 
 // limitsStream keeps what they draw apart from all else, so that a plan without them is what it would be if there were none.
@@ -61,6 +62,7 @@ func (p *plan) drawLimits(r *rand.Rand) {
 		l.backlog = p.backlog + r.IntN(p.backlog)
 	}
 	l.isCostly = isIn()
+	l.isLate = isIn()
 }
 
 // simHeaderMax is the longest header of a server's frame.
@@ -230,10 +232,10 @@ func (v *connView) remember(w *world) {
 
 // pinnedFrame tells the dropped frame that a connection is in by its last byte: those who are in the same one share a copy of it.
 func (c *conn) pinnedFrame() *byte {
-	if c.out == nil || len(c.out.rest.Bytes()) == 0 {
+	if c.own == nil || len(c.own.rest.Bytes()) == 0 {
 		return nil
 	}
-	rest := c.out.rest.Bytes()
+	rest := c.own.rest.Bytes()
 	return &rest[len(rest)-1]
 }
 
@@ -277,7 +279,7 @@ func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
 			others += w.mostHeld(l, other)
 		default:
 			others += other.held
-			if other.held > most && other.c.state == open {
+			if other.held > most && other.c.life == open {
 				w.fail("connection %d was closed as the largest with at most %d bytes of unfinished input, but connection %d holds %d", v.link, most, other.link, other.held)
 			}
 		}
@@ -348,7 +350,7 @@ func (w *world) notePins(l *simLoop, gone []*connView) {
 
 // overtaken is how many members of the loop the logs have overtaken so far.
 func (l *simLoop) overtaken() (n uint64) {
-	for _, of := range l.w.fan.Stats().Overtaken {
+	for _, of := range l.w.fan.Stats().Overrun {
 		n += of
 	}
 	return n

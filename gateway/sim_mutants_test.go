@@ -32,29 +32,30 @@ type edit struct{ file, old, new string }
 // mutants come with the few first that are made without being asked for.
 var mutants = []mutant{
 	{"requeue forgotten when the read budget ends", 50, []edit{{
-		"gateway/conn.go", "\t\tbudget -= n\n\t}\n\tc.again()\n", "\t\tbudget -= n\n\t}\n",
+		"gateway/incoming.go", "\t\tbudget -= n\n\t}\n\tc.endTurn()\n", "\t\tbudget -= n\n\t}\n",
 	}}},
 	{"rearm forgotten after a refusal", 50, []edit{{
-		"gateway/conn_write.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
+		"gateway/outgoing.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
 	}}},
 	{"wake lost: the signal is cleared behind the mailbox", 3000, []edit{
 		{"reactor/loop.go", "\tl.signal.Store(false) // before", "\t// before"},
 		{"reactor/loop.go", "\tl.runHooks()\n\tl.closeSources()\n", "\tl.runHooks()\n\tl.closeSources()\n\tl.signal.Store(false)\n"},
 	}},
 	{"blocked member forgotten when its write budget ends", 300, []edit{{
-		"gateway/conn_write.go", "\tcase c.member.IsBlocked():\n\t\tc.member.Ready()\n\t}\n", "\t}\n",
+		"hub/delivery.go", "\tcase budget <= 0:\n\t\tm.Ready() //", "\tcase budget <= 0:\n\t\t//",
 	}}},
 	{"cursor moves by what was offered, not by what was taken", 50, []edit{{
-		"gateway/conn_write.go", "c.member.Sent(n, now)", "c.member.Sent(len(p), now)",
+		"hub/delivery.go", "m.cursor.advance(n)", "m.cursor.advance(len(d.bytes))",
 	}}},
-	{"own frames are written in the middle of the log's", 100, []edit{{
-		"gateway/conn_write.go", "if c.out != nil && c.member.RestOfFrame() == 0 {", "if c.out != nil {",
-	}}},
+	{"own frames are written in the middle of the log's", 100, []edit{
+		{"hub/member.go", " && m.cursor.restOfFrame() == 0\n", "\n"},
+		{"hub/delivery.go", "if m.hasOwn && m.cursor.restOfFrame() == 0 {", "if m.hasOwn {"},
+	}},
 	{"a pong that has begun is replaced by a newer one", 300, []edit{{
-		"gateway/conn_write.go", "o.pongAt -= n //", "//",
+		"gateway/outgoing.go", "o.pongAt -= n //", "//",
 	}}},
 	{"blocked member forgotten when the log grew under its write", 1000, []edit{{
-		"gateway/conn_write.go", "\tcase c.member.IsBlocked():\n\t\t// Another", "\tcase false:\n\t\t// Another",
+		"hub/delivery.go", "\t\t\tm.Ready()\n\t\t}\n\tcase budget", "\t\t}\n\tcase budget",
 	}}},
 	{"stale token taken for the slot's present owner", 1000, []edit{{
 		"reactor/slab.go", "if !c.live || c.generation != t.generation() {", "if !c.live {",
@@ -64,10 +65,10 @@ var mutants = []mutant{
 		{"reactor/loop.go", "\t\t_ = l.kernel.Close(int(e.fd)) //", "\t\t_ = l.kernel.Close(int(e.fd))\n\t\t_ = l.poller.Deregister(int(e.fd)) //"},
 	}},
 	{"mark never cleared", 50, []edit{{
-		"hub/fanout.go", "\t\tb.isMarked.Store(false)\n", "",
+		"hub/fanout.go", "b.marks.Swap(0)", "b.marks.Load()",
 	}}},
 	{"round vouches only for the end it began with", 1000, []edit{{
-		"hub/sweep.go", "return r.swept >= b.track.end.Load()", "return r.swept >= r.end",
+		"hub/sweep.go", "if r.sweptTo < b.track.end.Load()", "if r.sweptTo < r.end",
 	}}},
 	{"rest of an overtaken frame is short of a byte", 300, []edit{{
 		"hub/pin.go", "left: p.frame[len(p.frame)-n:]", "left: p.frame[len(p.frame)-n+1:]",
@@ -76,13 +77,13 @@ var mutants = []mutant{
 		"hub/room.go", "\t\tr.trim()\n\t}\n\tr.release(b.fan)\n", "\t\tr.trim()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
-		"gateway/conn.go", "\tc.listen()\n\tc.again()\n", "\tc.listen()\n",
+		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.endTurn()\n\t}\n", "",
 	}}},
 	{"waiting sender timed out", 2000, []edit{{
-		"gateway/conn_life.go", "if c.isPaused || c.isThrottled() || c.member.IsBlocked() {", "if c.isThrottled() || c.member.IsBlocked() {",
+		"gateway/deadlines.go", "if c.pauses&(pauseRoom|pauseRate) != 0 ||", "if c.isThrottled() ||",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
-		"gateway/conn.go", "if c.mustPause() || !c.unstash() {", "if !failed && (c.mustPause() || !c.unstash()) {",
+		"gateway/incoming.go", "if c.pausedBefore() || !c.unstash() {", "if !failed && (c.pausedBefore() || !c.unstash()) {",
 	}}},
 	{"listener stays deaf when descriptors are free again", 300, []edit{{
 		"gateway/listener.go", "if ev.Timeout() {", "if false && ev.Timeout() {",
@@ -94,24 +95,24 @@ var mutants = []mutant{
 		"hub/sweep.go", "if b.len() == 0 { // The last", "if false { // The last",
 	}}},
 	{"client that was overtaken goes on before the rest of its frame", 300, []edit{{
-		"gateway/conn_write.go", "if c.member.Land(); !c.member.IsIn()", "if !c.member.IsIn()",
+		"hub/delivery.go", "if m.hasOwn && m.cursor.restOfFrame() == 0 {", "if m.hasOwn && m.cursor.restOfFrame() == 0 && !m.cursor.isOverrun() {",
 	}, {
-		"gateway/conn_write.go", "\t\tif c.out != nil && c.member.RestOfFrame() == 0 {\n\t\t\tn, ok", "\t\tc.member.Land()\n\t\tif c.out != nil && c.member.RestOfFrame() == 0 && len(c.out.rest.Bytes()) == 0 {\n\t\t\tn, ok",
+		"hub/delivery.go", "\t\tif m.hasOwn {\n\t\t\tpending", "\t\tif false {\n\t\t\tpending",
 	}}},
 	{"ready members not served", 50, []edit{{
-		"hub/sweep.go", "\t}\n\tb.serveReady(&p)\n\treturn !b.isDue && b.ready.len() == 0\n", "\t}\n\treturn !b.isDue\n",
+		"hub/sweep.go", "\tb.serveReady(p)\n\tb.fan.sweeping = nil\n\treturn done && b.ready.len() == 0\n", "\tb.fan.sweeping = nil\n\treturn done\n",
 	}}},
 	{"dead connection keeps its place in the room", 50, []edit{{
-		"gateway/conn_close.go", "\tc.state = dead\n\tc.member.Leave()\n", "\tc.state = dead\n",
+		"gateway/closing.go", "\tc.setLife(dead)\n\tc.reader.Leave()\n", "\tc.setLife(dead)\n",
 	}}},
 	{"rate never refilled", 300, []edit{{
-		"gateway/conn_rate.go", "m.frames.take(frames, int64(cfg.FrameRate), now)", "m.frames.take(frames, int64(cfg.FrameRate), 0)",
+		"gateway/rates.go", "m.frames.take(frames, int64(cfg.FrameRate), now)", "m.frames.take(frames, int64(cfg.FrameRate), 0)",
 	}}},
 	{"rate with a burst of two seconds", 100, []edit{{
 		"gateway/bucket.go", "return time.Duration(*b) - now - time.Second", "return time.Duration(*b) - now - 2*time.Second",
 	}}},
 	{"throttled sender not read on when its rate allows it", 300, []edit{{
-		"gateway/conn_rate.go", "\tc.stopReading()\n\tc.setTimer()\n", "\tc.stopReading()\n",
+		"gateway/rates.go", "\tc.pauseReading(pauseRate)\n\tc.setTimer()\n", "\tc.pauseReading(pauseRate)\n",
 	}}},
 	{"unfinished input not given back", 50, []edit{{
 		"gateway/assembly.go", "a.held += n - c.in.held", "a.held += max(0, n-c.in.held)",
@@ -124,6 +125,15 @@ var mutants = []mutant{
 	}}},
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
 		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",
+	}}},
+	{"own frames do not wait for what the transport has", 300, []edit{{
+		"hub/member.go", "m.branch == nil || m.handed == 0 &&", "m.branch == nil ||",
+	}}},
+	{"an answer is heard for whoever left meanwhile", 300, []edit{{
+		"hub/delivery.go", "m.handed == d.handed {", "true {",
+	}}},
+	{"a round does not wait for its answers", 3000, []edit{{
+		"hub/sweep.go", "return r.open > 0 || b.endRound()", "return b.endRound()",
 	}}},
 	{"dropped frame kept behind its last client", 300, []edit{{
 		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",

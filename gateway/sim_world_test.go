@@ -106,6 +106,9 @@ func newWorld(seed uint64) (*world, error) {
 	w.fixed = w.kernel.Open()
 	for i, worker := range w.server.workers {
 		worker.random = rand.New(rand.NewPCG(seed, uint64(2+i)))
+		if w.plan.limits.isLate {
+			newLateTransport(worker, rand.New(rand.NewPCG(seed, uint64(100+i))))
+		}
 		w.loops = append(w.loops, newSimLoop(worker))
 	}
 	w.kernel.OnCall(w.preempt)

@@ -269,8 +269,8 @@ func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.
 	eventually(t, "it is gone", func() bool { return s.Open() == 4 })
 	// Whether the kernel still had room for the Close frame decides which of the two it is.
 	st := statsOf(t, s)
-	if st.Hub.Overtaken[hub.Disconnect] != 1 || st.Closed[closedSlow]+st.Closed[closedCloseTimeout] != 1 {
-		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overtaken[hub.Disconnect], st.Closed[closedSlow], st.Closed[closedCloseTimeout])
+	if st.Hub.Overrun[hub.Disconnect] != 1 || st.Closed[closedSlow]+st.Closed[closedCloseTimeout] != 1 {
+		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[closedSlow], st.Closed[closedCloseTimeout])
 	}
 	others.expectPrompt("after it was closed")
 }
@@ -316,7 +316,7 @@ func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 	}
 	eventually(t, "it is alone", func() bool { return s.Open() == 1 })
 	look := func() (took time.Duration, isBlocked bool) {
-		s.each(t, func(c *conn) { took, isBlocked = c.member.Took(), c.member.IsBlocked() })
+		s.each(t, func(c *conn) { took, isBlocked = c.reader.Took(), c.reader.IsBlocked() })
 		return took, isBlocked
 	}
 	start := kernel.Now()
@@ -500,13 +500,13 @@ func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
 	slow.send(masked(ws.OpPing, true, "0123456789"))
 	eventually(t, "a refused write", func() bool { return statsOf(t, s).Refused > 0 })
 	m := strings.Repeat("m", 100<<10)
-	for i := 0; i < 60 && statsOf(t, s).Hub.Overtaken[hub.Disconnect] == 0; i++ {
+	for i := 0; i < 60 && statsOf(t, s).Hub.Overrun[hub.Disconnect] == 0; i++ {
 		readers[0].send(masked(ws.OpBinary, true, m))
 		for _, r := range readers {
 			r.expectFrame(ws.OpBinary, m)
 		}
 	}
-	if statsOf(t, s).Hub.Overtaken[hub.Disconnect] != 1 {
+	if statsOf(t, s).Hub.Overrun[hub.Disconnect] != 1 {
 		t.Fatal("not overtaken")
 	}
 	isShut.Store(false)

@@ -107,14 +107,14 @@ func stallMany(t *testing.T, policy hub.Policy, stalled int) {
 	bound := float64(cfg.RoomBacklog) + 256<<10 + 4<<10*float64(stalled)
 	st := statsOf(t, s)
 	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overtaken, %d messages missed",
-		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overtaken[policy], st.Hub.Missed)
+		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overrun[policy], st.Hub.Missed)
 	if grew > bound {
 		t.Errorf("live heap grew by %.0f bytes, more than %.0f", grew, bound)
 	}
 	if peak > 2.5*bound+8<<20 {
 		t.Errorf("resident memory grew by %.0f bytes, more than %.0f", peak, 2.5*bound+8<<20)
 	}
-	if n := st.Hub.Overtaken[policy]; n < uint64(stalled) {
+	if n := st.Hub.Overrun[policy]; n < uint64(stalled) {
 		t.Errorf("%d times overtaken, want each of %d at least once", n, stalled)
 	}
 	if n := s.Open(); policy != hub.Disconnect && n != *stalledClients {

@@ -28,17 +28,16 @@ type worker struct {
 
 	buf     []byte          // what was read last
 	header  []byte          // a frame header or a control frame being made
-	message hub.Message     // the message being published, in …
 	request wsproto.Request // the head being judged
 	decoder wsproto.Decoder // for connections that hold no part of a message
 	ping    []byte
 	drain   *drain // set when the gateway stops
 
-	inflated       int    // work of inflating in the present turn of a connection, in bytes
-	frames         int    // … that began in it
-	deflated       []byte // … these two, if it is deflated
-	deflatedHeader []byte
-	assembly       assembly
+	inflated int // work of inflating in the present turn of a connection, in bytes
+	frames   int // … that began in it
+	encoder  encoder
+	sends    []reactor.Send // the batch being sent
+	assembly assembly
 
 	random *rand.Rand // for jitter; a simulation seeds it
 
@@ -52,11 +51,12 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	}
 	w := &worker{
 		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
-		fan:      s.hub.NewFanout(l.Wake),
+		encoder:  encoder{compressMin: int(s.cfg.CompressMin)},
 		buf:      make([]byte, readBufferSize),
 		ping:     wsproto.AppendFrame(nil, wsproto.OpPing, nil),
 		assembly: assembly{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
 	}
+	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
@@ -83,7 +83,7 @@ func (w *worker) adopt(taken []arrival) {
 
 // newConn watches a new connection. If the kernel will not, the descriptor is closed and the others go on.
 func (w *worker) newConn(a arrival) *conn {
-	c := &conn{w: w, t: w.kernel, fd: int32(a.fd)}
+	c := &conn{w: w, fd: int32(a.fd)}
 	t, err := w.loop.Register(a.fd, reactor.Readable, reactor.Edge, c)
 	if err != nil {
 		if skipped, ok := w.server.samples.unwatched.take(w.kernel.Now()); ok {
@@ -129,6 +129,7 @@ type Stats struct {
 	Refusals       [wsproto.NumReasons]uint64
 	Closed         [closeReasons]uint64
 	Loop           reactor.Stats
+	Broken         uint64 // invariants that did not hold: faults of the gateway's own
 	Hub            hub.Stats
 }
 

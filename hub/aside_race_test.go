@@ -37,7 +37,7 @@ func TestMessageThatMeetsTheLastBlockedMembersRecoveryIsDelivered(t *testing.T) 
 	}()
 	for i := range trials {
 		c.got, c.room = c.got[:0], 0
-		c.Refused(f.now)
+		c.Block(f.now)
 		room.Publish(nil, 0, msg)
 		settle()
 		c.room = -1
@@ -47,8 +47,8 @@ func TestMessageThatMeetsTheLastBlockedMembersRecoveryIsDelivered(t *testing.T) 
 		for published.Load() <= i {
 			runtime.Gosched()
 		}
-		if settle(); c.Position() != c.End() || c.IsBlocked() { // What was marked, and nothing else.
-			t.Fatalf("trial %d: at %d of %d, blocked %v, and nobody calls its branch", i, c.Position(), c.End(), c.IsBlocked())
+		if settle(); c.Position() != c.branch.track.end.Load() || c.IsBlocked() { // What was marked, and nothing else.
+			t.Fatalf("trial %d: at %d of %d, blocked %v, and nobody calls its branch", i, c.Position(), c.branch.track.end.Load(), c.IsBlocked())
 		}
 	}
 }

@@ -19,7 +19,7 @@ func stalled(t *testing.T, policy Policy, l Limits) (f *fixture, a *client, asle
 	}
 	a.say(nil, numbered(0))
 	f.flush()
-	f.now += movingFor
+	f.now += progressingFor
 	f.flush()
 	return f, a, asleep
 }
@@ -38,10 +38,10 @@ func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
 	}
 	f.now += slowAfter
 	for _, c := range asleep {
-		if c.overrun != 1 {
-			t.Fatalf("a member was overtaken %d times, want once until it takes bytes again", c.overrun)
+		if c.overruns != 1 {
+			t.Fatalf("a member was overtaken %d times, want once until it takes bytes again", c.overruns)
 		}
-		if c.Judge(f.now); len(c.slow) != 1 { // As its client does, whom no round comes to.
+		if c.JudgeLag(f.now); len(c.slow) != 1 { // As its client does, whom no round comes to.
 			t.Fatal("a member that was overtaken ten seconds ago is not slow")
 		}
 	}
@@ -115,12 +115,12 @@ func TestDropBehindALookOvertakesAtOnce(t *testing.T) {
 		t.Fatal("nothing was dropped")
 	}
 	for _, c := range asleep {
-		if c.overrun != 1 {
-			t.Fatalf("overtaken %d times", c.overrun)
+		if c.overruns != 1 {
+			t.Fatalf("overtaken %d times", c.overruns)
 		}
 	}
-	if reader.overrun > 0 || len(reader.got) != 700*100 {
-		t.Errorf("who reads was overtaken %d times and has %d bytes", reader.overrun, len(reader.got))
+	if reader.overruns > 0 || len(reader.got) != 700*100 {
+		t.Errorf("who reads was overtaken %d times and has %d bytes", reader.overruns, len(reader.got))
 	}
 }
 
@@ -146,30 +146,31 @@ func TestMemberRefusedAheadOfARoundIsDealtWith(t *testing.T) {
 		t.Fatalf("the round is at %d of %d: not its middle", r.at, r.places)
 	}
 	last.room = 0
-	last.Refused(f.now)
-	if f.pass(); last.dropped() || last.overrun != 1 {
-		t.Errorf("overtaken %d times, in a dropped segment %v", last.overrun, last.dropped())
+	last.Block(f.now)
+	if f.pass(); last.dropped() || last.overruns != 1 {
+		t.Errorf("overtaken %d times, in a dropped segment %v", last.overruns, last.dropped())
 	}
 }
 
 // The same in a room that keeps lean: what such a member has yet to get is not let go of, although the round does not come to it.
 func TestLeanRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
-	f := newFixture(t, wide)
+	l := wide
+	l.Turn = 100
+	f := newFixture(t, l)
 	f.now = time.Minute
-	f.hub.KeepLean(true)
+	f.hub.SaveMemory(true)
 	a := f.join(0, "r")
 	for range 100 {
 		f.join(1, "r")
 	}
 	last := f.join(1, "r")
-	last.budget = 100
 	for i := range 300 {
 		a.say(nil, numbered(i))
 	}
 	f.fans[0].Flush(func() time.Duration { return f.now })
 	looks := 0
 	f.fans[1].Flush(func() time.Duration { // Time is up in the middle of the second round.
-		if looks++; looks > 55 {
+		if looks++; looks > 12 {
 			return f.now + slice
 		}
 		return f.now
@@ -177,11 +178,11 @@ func TestLeanRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
 	if r := last.branch.round; r.at == 0 || r.at == r.places || r.withBlocked || len(last.got) != 100 {
 		t.Fatalf("the round is at %d of %d, with those blocked: %v; the last has %d bytes", r.at, r.places, r.withBlocked, len(last.got))
 	}
-	last.room, last.budget = 0, 0
-	last.Refused(f.now)
+	last.room = 0
+	last.Block(f.now)
 	f.pass()
 	a.say(nil, numbered(0))
-	if f.pass(); last.overrun > 0 {
+	if f.pass(); last.overruns > 0 {
 		t.Error("it was overtaken by what only it needed")
 	}
 	last.open(-1)
@@ -203,8 +204,8 @@ func TestMemberOvertakenByABurstIsSlowTenSecondsLater(t *testing.T) {
 	}
 	f.flush()
 	f.now += slowAfter
-	if slow.Judge(f.now); slow.overrun != 1 || len(slow.slow) != 1 {
-		t.Errorf("overtaken %d times, told %v", slow.overrun, slow.slow)
+	if slow.JudgeLag(f.now); slow.overruns != 1 || len(slow.slow) != 1 {
+		t.Errorf("overtaken %d times, told %v", slow.overruns, slow.slow)
 	}
 }
 
@@ -214,10 +215,10 @@ func TestLeanRoomKeepsWhatThoseAdriftGoOnWith(t *testing.T) {
 	for policy, want := range map[Policy]bool{Skip: true, Latest: false} {
 		f, a, asleep := stalled(t, policy, limits(64<<10, 64<<10))
 		f.grow(a, 2000)
-		if asleep[0].overrun == 0 {
+		if asleep[0].overruns == 0 {
 			t.Fatal("they were not overtaken")
 		}
-		f.hub.KeepLean(true)
+		f.hub.SaveMemory(true)
 		f.grow(a, 1)
 		if keeps := f.hub.Retained() > 32<<10; keeps != want {
 			t.Errorf("%v: the room retains %d bytes", policy, f.hub.Retained())
@@ -232,12 +233,12 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	for range 10 {
 		all = append(all, f.join(1, "r"))
 	}
-	expect := func(what string, crowd, late int32) {
+	expect := func(what string, active, late int32) {
 		t.Helper()
 		all[0].say(nil, numbered(0))
 		f.flush()
-		if told := all[0].branch.told; told.crowd != crowd || told.late != late {
-			t.Errorf("%s: a crowd of %d, %d of them late; want %d and %d", what, told.crowd, told.late, crowd, late)
+		if reported := all[0].branch.reported; reported.activeMembers != active || reported.lateMembers != late {
+			t.Errorf("%s: %d active, %d of them late; want %d and %d", what, reported.activeMembers, reported.lateMembers, active, late)
 		}
 	}
 	expect("all read", 10, 0)
@@ -254,9 +255,9 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	expect("one becomes even", 10, 3)
 	all[7].Leave()
 	expect("one leaves", 9, 2)
-	f.now += movingFor
+	f.now += progressingFor
 	expect("two are stalled", 7, 0)
-	all[1].Refused(f.now) // a frame of its own
+	all[1].Block(f.now) // a frame of its own
 	expect("one more is refused", 7, 0)
 	all[8].open(50)
 	f.now += watchEvery
@@ -325,13 +326,13 @@ func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) 
 	}
 	a.say(nil, make([]byte, 500_000))
 	f.flush()
-	f.now += movingFor
+	f.now += progressingFor
 	for range 30 {
 		a.say(nil, make([]byte, 50_000))
 		f.flush()
 	}
-	if many[0].overrun != 1 || a.Room().IsFull() {
-		t.Fatalf("overtaken %d times, full: %v", many[0].overrun, a.Room().IsFull())
+	if many[0].overruns != 1 || a.Room().IsFull() {
+		t.Fatalf("overtaken %d times, full: %v", many[0].overruns, a.Room().IsFull())
 	}
 	published := 0
 	for range 100 {
@@ -353,26 +354,26 @@ func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) 
 // Under Latest a member lands before what its branch has told of: until its next round another loop must not have the room let go of it.
 func TestLeanRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
 	f, a, asleep := stalled(t, Latest, wide)
-	f.hub.KeepLean(true)
+	f.hub.SaveMemory(true)
 	large := make([]byte, segmentMax) // each in a segment of its own
 	for range 12 {
 		a.say(nil, large)
 		f.flush()
 	}
 	m := asleep[0]
-	if m.overrun != 1 {
-		t.Fatalf("overtaken %d times", m.overrun)
+	if m.overruns != 1 {
+		t.Fatalf("overtaken %d times", m.overruns)
 	}
 	m.open(len(m.rest.Bytes()) + 10)
-	if m.RestOfFrame() != segmentMax-10 {
-		t.Fatalf("it is not in the middle of the newest: %d bytes of that are left", m.RestOfFrame())
+	if m.cursor.restOfFrame() != segmentMax-10 {
+		t.Fatalf("it is not in the middle of the newest: %d bytes of that are left", m.cursor.restOfFrame())
 	}
 	a.say(nil, large)
 	for range 2 {
 		f.fans[0].Flush(func() time.Duration { return f.now })
 	}
-	if f.flush(); m.overrun != 1 {
-		t.Errorf("overtaken %d times, by what only it needed", m.overrun)
+	if f.flush(); m.overruns != 1 {
+		t.Errorf("overtaken %d times, by what only it needed", m.overruns)
 	}
 }
 
@@ -387,19 +388,13 @@ func TestEachCountOfAFullRoomLooksAtThoseItWaitsFor(t *testing.T) {
 		f.flush()
 	}
 	f.now += watchEvery
-	looks := 0
-	f.fans[0].Flush(func() time.Duration { // The sweep begins a little later than the count.
-		if looks++; looks == 2 {
-			f.now += time.Microsecond
-		}
-		return f.now
-	})
+	f.fans[0].Flush(func() time.Duration { return f.now })
 	slow.open(5000) // It moves, and is not late any more: nobody says so before the next count.
 	other.open(5000)
 	if !a.Room().IsFull() {
 		t.Fatal("the room is open before its count")
 	}
-	f.now += watchEvery - time.Microsecond
+	f.now += watchEvery
 	f.fans[0].Flush(func() time.Duration { return f.now })
 	if a.Room().IsFull() {
 		t.Error("the count has not looked at those who are not late any more")

@@ -18,19 +18,19 @@ type backlog struct {
 	rooms roomHeap // those that could drop something, the largest first
 }
 
-// set notes that r could drop so many bytes, and reports whether all together are too many. The caller holds r's lock.
-func (k *backlog) set(r *Room, bytes int64) (isOver bool) {
+// set notes that r could drop n bytes, and reports whether all together are too many. The caller holds r's lock.
+func (k *backlog) set(r *Room, n int64) (isOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.total += bytes - r.spendable
+	k.total += n - r.spendable
 	was := r.spendable
-	r.spendable = bytes
+	r.spendable = n
 	switch {
-	case was == 0 && bytes > 0:
+	case was == 0 && n > 0:
 		heap.Push(&k.rooms, r)
-	case was > 0 && bytes == 0:
+	case was > 0 && n == 0:
 		heap.Remove(&k.rooms, r.heapIndex)
-	case bytes > 0:
+	case n > 0:
 		heap.Fix(&k.rooms, r.heapIndex)
 	}
 	return k.total > k.limit
@@ -66,8 +66,8 @@ func (h *Hub) Pinned() int64 { return h.pinned.Load() }
 // Drops is how many segments were dropped because all rooms together retained too much.
 func (h *Hub) Drops() uint64 { return h.backlog.drops.Load() }
 
-// Tighten lowers what all rooms together may retain to so many bytes, or back to Limits.Total if that is less. What is beyond it is
-// dropped at once. It may be called from any goroutine that is no loop's.
+// Tighten lowers what all rooms together may retain to total bytes, or raises it again, to Limits.Total at
+// most. What is beyond it is dropped at once. It may be called from any goroutine that is no loop's.
 func (h *Hub) Tighten(total int64) {
 	h.backlog.mu.Lock()
 	h.backlog.limit = min(total, h.limits.Total)
@@ -77,15 +77,16 @@ func (h *Hub) Tighten(total int64) {
 	by.wakeOwed()
 }
 
-// KeepLean has rooms retain only what some member has yet to get, from their next sweep on, until it is called again with false. It
-// is not the rule because each segment dropped in a sweep is followed by another one.
-func (h *Hub) KeepLean(isOn bool) { h.isLean.Store(isOn) }
+// SaveMemory makes rooms retain only what some member has yet to get, from their next sweep on, until it
+// is called again with false. It is not the rule because each segment dropped in a sweep is followed by
+// another one.
+func (h *Hub) SaveMemory(isOn bool) { h.isLowMemory.Store(isOn) }
 
 // trim drops what every member has got. All tracks drop up to the same number, as always. The caller holds the lock.
 func (r *Room) trim() {
 	lowest := r.log.next
 	for _, b := range r.branches {
-		lowest = min(lowest, b.told.lowest)
+		lowest = min(lowest, b.reported.lowest)
 	}
 	was := r.log.held
 	for t := r.log.oldestTrack(); t != nil && t.oldest.Load().next.Load().first <= lowest; t = r.log.oldestTrack() {
@@ -95,11 +96,11 @@ func (r *Room) trim() {
 		return
 	}
 	for _, b := range r.branches {
-		b.answered = max(b.answered, b.track.oldest.Load().base) // Nobody stands before it.
+		b.ackedTo = max(b.ackedTo, b.track.oldest.Load().base) // Nobody stands before it.
 	}
 	r.hub.backlog.set(r, r.log.spendable())
-	if r.hub.backlog.spare() >= r.log.backlog-r.log.held { // What had it drop before its own limit is over.
-		r.brim.Store(r.log.backlog)
+	if r.hub.backlog.spare() >= r.log.backlog-r.log.held { // What made it drop before its own limit is over.
+		r.capacity.Store(r.log.backlog)
 	}
 	r.noteHeld()
 }
@@ -118,12 +119,12 @@ func (r *Room) dropOldest(by *Fanout) {
 	if t := r.log.oldestTrack(); t != nil { // It may have dropped them itself meanwhile.
 		r.log.dropOldest(t)
 		r.hub.backlog.drops.Add(1)
-		r.brim.Store(r.log.held)
+		r.capacity.Store(r.log.held)
 		r.noteHeld()
 	}
 	r.hub.backlog.set(r, r.log.spendable())
 	for _, b := range r.branches {
-		b.mark(by) // Whoever stood there is overtaken, and nobody else may say so.
+		b.schedule(by, becauseSegment) // A member that stood there is overrun, and nobody else may say so.
 	}
 }
 

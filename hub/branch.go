@@ -2,6 +2,7 @@ package hub
 
 import (
 	"math/bits"
+	"strings"
 	"sync/atomic"
 )
 
@@ -11,126 +12,81 @@ type branch struct {
 	track *track
 	fan   *Fanout
 
-	isMarked   atomic.Bool  // on the fanout's list of marks
-	nextMarked *branch      // belongs to who set isMarked, then to who takes the list
-	free       atomic.Int32 // members that are not blocked
+	marks      atomic.Uint32 // reasons to visit it that other loops left; more than zero: on the fanout's list of marks
+	nextMarked *branch       // belongs to who set the first mark, then to who takes the list
+	writable   atomic.Int32  // members that are writable
 
 	// Owned by the fanout's loop.
 	members  []*Member      // a member keeps its place for life; nil is a hole
-	blocks   []block        // of 64 places each
+	bitmap   []places       // of 64 places each
 	holes    []int32        // places to reuse
-	ready    queue[*Member] // those blocked whose client takes bytes again; some may have left
-	isDue    bool           // for a round
+	ready    queue[*Member] // those that are ready; some may have left
+	due      reasons        // why a round is due; none: none is
 	isQueued bool           // on the fanout's queue of branches to sweep
 	watched  bool           // on the fanout's list of branches to count anew while the room is full
 	waiters  []*Member      // publishers that wait for the room
 	turns    int            // how often the waiters were resumed
 	round    round
-	aside    aside // the blocked members, whom not every round visits
+	blocked  blockedSet // whom not every round visits
 
 	// Guarded by the room's lock, reported at the end of each round.
-	swept      int64 // every member that is not blocked has been offered all bytes before this position
-	answered   int64 // base of the oldest segment that every blocked member has been held against
-	told       tally // of all members: each has got all frames before told.lowest
+	sweptTo    int64 // every writable member has been offered all bytes before this position
+	ackedTo    int64 // base of the oldest segment that every blocked member has been held against
+	reported   tally // of all members: each has got all frames before reported.lowest
 	hasWaiters bool
 }
 
-// A block is what rounds have to know of 64 places before they look at a member: a bit for each.
-type block struct {
-	free uint64 // its member is not blocked
-	all  uint64 // a round that takes the blocked members in visits its member: any but those adrift that do not move
+// A reason says why a branch is to be visited.
+type reason uint8
+
+const (
+	becausePublished  reason = iota // somebody there can take a message
+	becauseSegment                  // the log has gained or lost a segment
+	becauseFilled                   // the room is full now: how everybody stands matters
+	becauseRelieved                 // the room is no longer full, and publishers wait there
+	becauseJoined                   // somebody came whom no round has counted, or behind what no round has vouched for
+	becauseReady                    // a blocked member's client takes bytes again
+	becauseCaughtUp                 // a blocked member has caught up
+	becauseLeft                     // a blocked member of a full room left
+	becauseRecount                  // the room is full, and it is time to count anew
+	becauseReclaimed                // the room's memory is given back: cursors still hold it
+	becauseToReclaim                // a room's memory is to be given back, and the branch that saw to that has ended
+	becauseUnfinished               // time was up in the middle of a sweep
+	becauseBehind                   // a round has ended, and more was published meanwhile
+	becauseAnswered                 // the transport has answered for the last members of a round
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	"published", "segment", "filled", "relieved", "joined", "ready", "caught up", "left", "recount", "reclaimed",
+	"to reclaim", "unfinished", "behind", "answered",
 }
 
-func (b *branch) len() int { return len(b.members) - len(b.holes) }
+// reasons are a set of them.
+type reasons uint32
 
-// add gives m a place. A new member is even, so it does not matter whether a running round comes to its place.
-func (b *branch) add(m *Member) {
-	b.free.Add(1)
-	if n := len(b.holes); n > 0 {
-		m.place = b.holes[n-1]
-		b.holes = b.holes[:n-1]
-		b.members[m.place] = m
-		b.note(m)
+// ofTurns are reasons to sweep a branch, but not for a new round.
+const ofTurns reasons = 1<<becauseReady | 1<<becauseUnfinished | 1<<becauseAnswered
+
+func (r reasons) String() string {
+	var names []string
+	for i, name := range reasonNames {
+		if r&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// schedule is the only way to have a branch visited: by its loop's next Flush, in turns of branches. by is
+// the fanout on whose loop the caller is; another than the branch's leaves a mark, which may not be lost
+// and so needs no space anywhere, and owes that loop a wake.
+func (b *branch) schedule(by *Fanout, why reason) {
+	if by == b.fan {
+		b.take(1 << why)
 		return
 	}
-	b.addPlace(m)
-}
-
-func (b *branch) addPlace(m *Member) {
-	m.place = int32(len(b.members))
-	b.members = append(b.members, m)
-	if len(b.members) > 64*len(b.blocks) {
-		b.blocks = append(b.blocks, block{})
-	}
-	b.note(m)
-}
-
-// note says to rounds that have not come to m whether it is blocked, and that it may be visited.
-func (b *branch) note(m *Member) {
-	k, bit := &b.blocks[m.place/64], uint64(1)<<(m.place%64)
-	k.free &^= bit
-	k.all |= bit
-	if !m.isBlocked {
-		k.free |= bit
-	}
-}
-
-// pass says to rounds that m need not be visited.
-func (b *branch) pass(m *Member) {
-	k, bit := &b.blocks[m.place/64], uint64(1)<<(m.place%64)
-	k.free &^= bit
-	k.all &^= bit
-}
-
-// nextPlace is the first place from at on that a round has to visit, the blocked members' included or not; one behind them all says
-// that there is none.
-func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
-	from := ^uint64(0) << (at % 64)
-	for i := at / 64; int(i) < len(b.blocks); i++ {
-		set := b.blocks[i].free
-		if withBlocked {
-			set = b.blocks[i].all
-		}
-		if set &= from; set != 0 {
-			return 64*i + int32(bits.TrailingZeros64(set))
-		}
-		from = ^uint64(0)
-	}
-	return int32(64 * len(b.blocks))
-}
-
-// remove takes m, which is not blocked, out and leaves a hole, so that no neighbour moves to where a running sweep has been, or is yet to come.
-func (b *branch) remove(m *Member) {
-	b.free.Add(-1)
-	b.members[m.place] = nil
-	b.pass(m)
-	b.holes = append(b.holes, m.place)
-}
-
-// compact closes the holes when most places are holes. Only between rounds.
-func (b *branch) compact() {
-	if len(b.members) < 64 || len(b.holes) < len(b.members)/2 {
-		return
-	}
-	members := b.members
-	b.members, b.blocks, b.holes = make([]*Member, 0, b.len()), nil, nil
-	for _, m := range members {
-		if m != nil {
-			b.addPlace(m)
-		}
-	}
-}
-
-// minds reports whether a message that was just published, and nothing else, is a reason to call b. If all of its members are blocked
-// none of them can take it, and only now and then it changes what they count for in the brake. A member that becomes even meanwhile
-// calls b itself. The caller holds the room's lock.
-func (b *branch) minds() bool {
-	return b.free.Load() > 0 || b.track.end.Load()-b.swept >= b.room.hub.limits.Window/4
-}
-
-// mark puts b on its fanout's list, once. A mark may not be lost, so it is a flag and a link and needs no space anywhere.
-func (b *branch) mark(by *Fanout) {
-	if b.isMarked.Swap(true) {
+	if b.marks.Or(1<<why) != 0 {
 		return
 	}
 	for {
@@ -140,10 +96,115 @@ func (b *branch) mark(by *Fanout) {
 			break
 		}
 	}
-	if by == nil {
-		b.fan.wake()
-	} else if by != b.fan {
-		by.owe(b.fan)
+	by.owe(b.fan)
+}
+
+// take puts the branch on its fanout's queue, for a round unless only turns are due.
+func (b *branch) take(why reasons) {
+	b.due |= why &^ ofTurns
+	if !b.isQueued {
+		b.isQueued = true
+		b.fan.queue.push(b)
+	}
+}
+
+// isConcerned reports whether a message that was just published, and nothing else, is a reason to visit
+// b. If all of its members are blocked none of them can take it, and only now and then it changes what
+// they count for in the brake. A member that catches up meanwhile schedules b itself. The caller holds
+// the room's lock.
+func (b *branch) isConcerned() bool {
+	return b.writable.Load() > 0 || b.track.end.Load()-b.sweptTo >= b.room.hub.limits.Window/4
+}
+
+// places are what rounds have to know of 64 places before they look at a member: a bit for each.
+type places struct {
+	writable  uint64 // its member is writable
+	visitable uint64 // a round that takes the blocked members in visits its member: any but the overrun that are stalled
+}
+
+func (b *branch) len() int { return len(b.members) - len(b.holes) }
+
+// add gives m a place. A new member is at the tail, so it does not matter whether a running round comes to
+// its place.
+func (b *branch) add(m *Member) {
+	b.writable.Add(1)
+	if n := len(b.holes); n > 0 {
+		m.place = b.holes[n-1]
+		b.holes = b.holes[:n-1]
+		b.members[m.place] = m
+		b.setVisit(m)
+		return
+	}
+	b.addPlace(m)
+}
+
+func (b *branch) addPlace(m *Member) {
+	m.place = int32(len(b.members))
+	b.members = append(b.members, m)
+	if len(b.members) > 64*len(b.bitmap) {
+		b.bitmap = append(b.bitmap, places{})
+	}
+	b.setVisit(m)
+}
+
+// setVisit says to rounds that have not come to m whether it is blocked, and that it may be visited.
+func (b *branch) setVisit(m *Member) {
+	k, bit := &b.bitmap[m.place/64], uint64(1)<<(m.place%64)
+	k.writable &^= bit
+	k.visitable |= bit
+	if !m.IsBlocked() {
+		k.writable |= bit
+	}
+}
+
+// clearVisit says to rounds that m need not be visited.
+func (b *branch) clearVisit(m *Member) {
+	k, bit := &b.bitmap[m.place/64], uint64(1)<<(m.place%64)
+	k.writable &^= bit
+	k.visitable &^= bit
+}
+
+// nextPlace is the first place from at on that a round has to visit, the blocked members' included or not;
+// one behind them all says that there is none.
+func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
+	from := ^uint64(0) << (at % 64)
+	for i := at / 64; int(i) < len(b.bitmap); i++ {
+		set := b.bitmap[i].writable
+		if withBlocked {
+			set = b.bitmap[i].visitable
+		}
+		if set &= from; set != 0 {
+			return 64*i + int32(bits.TrailingZeros64(set))
+		}
+		from = ^uint64(0)
+	}
+	return int32(64 * len(b.bitmap))
+}
+
+// remove takes m out and leaves a hole, so that no neighbour moves to where a running sweep has been, or
+// is yet to come.
+func (b *branch) remove(m *Member) {
+	if m.IsBlocked() {
+		b.blocked.hasChanged = true
+	} else {
+		b.writable.Add(-1)
+	}
+	b.members[m.place] = nil
+	b.clearVisit(m)
+	b.holes = append(b.holes, m.place)
+}
+
+// compact closes the holes when most places are holes. Only between rounds.
+func (b *branch) compact() {
+	if len(b.members) < 64 || len(b.holes) < len(b.members)/2 {
+		return
+	}
+	members := b.members
+	b.members, b.bitmap, b.holes = make([]*Member, 0, b.len()), nil, nil
+	for _, m := range members {
+		if m != nil {
+			b.addPlace(m)
+		}
 	}
 }
 
@@ -162,7 +223,7 @@ func (b *branch) resumeWaiters() {
 	}
 	b.turns++ // The first may fill the room again before the others' turn: each is first at some time.
 	for i := range waiters {
-		waiters[(i+b.turns)%len(waiters)].sink.Resume()
+		waiters[(i+b.turns)%len(waiters)].client.Resume()
 	}
 }
 

@@ -7,21 +7,21 @@ import (
 
 // A cursor is where one client stands in a track. It belongs to the client's loop.
 //
-// One without a segment is adrift: it stands nowhere, so that it keeps nothing alive. Its off and frame together are the number of the
-// first frame that the client has yet to get or to miss.
+// One without a segment is overrun: it stands nowhere, so that it keeps nothing alive. Its off and frame
+// together are the number of the first frame that the client has yet to get or to miss.
 type cursor struct {
 	seg   *segment
 	off   uint32 // offset in seg of the next byte to send
 	frame uint32 // index in seg of the frame that byte belongs to
 }
 
-// adriftBefore returns a cursor that is adrift before the frame with this number.
-func adriftBefore(seq uint64) cursor { return cursor{off: uint32(seq), frame: uint32(seq >> 32)} }
+// overrunBefore returns a cursor that is overrun before the frame with this number.
+func overrunBefore(seq uint64) cursor { return cursor{off: uint32(seq), frame: uint32(seq >> 32)} }
 
-func (c *cursor) isAdrift() bool { return c.seg == nil }
+func (c *cursor) isOverrun() bool { return c.seg == nil }
 
 // atOldest returns a cursor before the first frame retained. Any loop whose member reads the track may ask.
-func (t *track) atOldest() cursor { return cursor{seg: t.oldest.Load()} }
+func (t *track) atOldest() cursor { return t.oldest.Load().start() }
 
 // atEnd returns a cursor behind the last frame. The caller holds the room's lock.
 func (t *track) atEnd() cursor {
@@ -32,16 +32,17 @@ func (t *track) atEnd() cursor {
 // atNewest returns a cursor before the last frame. The caller holds the room's lock.
 func (t *track) atNewest() cursor {
 	c := t.atEnd()
-	if c.frame > 0 {
+	if c.frame > c.seg.skipped {
 		c.frame--
 		c.off = c.frameStart()
 	}
 	return c
 }
 
-// pending returns the contiguous bytes between the cursor, which is not adrift, and the track's tail, or up to the end of the cursor's
-// segment; empty means even with the tail. The bytes never change.
-func (c *cursor) pending() []byte {
+// settle moves the cursor, which is not overrun, off segments that it has finished with, and returns the
+// contiguous bytes between it and the track's tail, or up to the end of its segment; empty means caught
+// up. The bytes never change.
+func (c *cursor) settle() (pending []byte) {
 	for {
 		_, bytes := c.seg.load()
 		if c.off < bytes {
@@ -51,16 +52,16 @@ func (c *cursor) pending() []byte {
 		if next == nil {
 			return nil
 		}
-		// The segment is complete now that next is set, but it may have grown since its length was loaded above: look
-		// again, or the frames between are skipped silently.
+		// The segment is complete now that next is set, but it may have grown since its length was loaded
+		// above: look again, or the frames between are skipped silently.
 		if _, bytes = c.seg.load(); c.off < bytes {
 			return c.seg.data[c.off:bytes]
 		}
-		*c = cursor{seg: next}
+		*c = next.start()
 	}
 }
 
-// advance moves the cursor n bytes on, within what pending returned, and reports how many frames that completed.
+// advance moves the cursor n bytes on, within what settle returned, and reports how many frames that completed.
 func (c *cursor) advance(n int) (frames int) {
 	was := c.frame
 	c.off += uint32(n)
@@ -74,32 +75,32 @@ func (c *cursor) advance(n int) (frames int) {
 	return int(c.frame - was)
 }
 
-// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames and adrift.
+// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames and overrun.
 func (c *cursor) restOfFrame() int {
-	if c.isAdrift() || c.off == c.frameStart() {
+	if c.isOverrun() || c.off == c.frameStart() {
 		return 0
 	}
 	return int(c.seg.ends[c.frame] - c.off)
 }
 
 func (c *cursor) frameStart() uint32 {
-	if c.frame == 0 {
-		return 0
+	if c.frame == c.seg.skipped {
+		return c.seg.skip
 	}
 	return c.seg.ends[c.frame-1]
 }
 
 // position is the offset of the next byte in the track.
-func (c *cursor) position() int64 { return c.seg.base + int64(c.off) }
+func (c *cursor) position() int64 { return c.seg.base + int64(c.off-c.seg.skip) }
 
 // seq is the number of the frame that the next byte belongs to.
 func (c *cursor) seq() uint64 {
-	if c.isAdrift() {
+	if c.isOverrun() {
 		return uint64(c.frame)<<32 | uint64(c.off)
 	}
-	return c.seg.first + uint64(c.frame)
+	return c.seg.first + uint64(c.frame-c.seg.skipped)
 }
 
-// stamp is about when the frame that the next byte belongs to was published: when the first of its group was. The cursor is
-// not even.
+// stamp is about when the frame that the next byte belongs to was published: when the first of its group
+// was. The cursor is not caught up.
 func (c *cursor) stamp() time.Duration { return c.seg.stamps[c.frame/stampEvery] }

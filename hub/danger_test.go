@@ -43,8 +43,8 @@ func TestDropInTheMiddleOfARoundIsNotForgotten(t *testing.T) {
 		b.say(nil, numbered(i))
 		f.fans[0].Flush(func() time.Duration { return f.now })
 	}
-	if f.pass(); slow.dropped() || slow.overrun != 1 {
-		t.Errorf("overtaken %d times, in a dropped segment %v", slow.overrun, slow.dropped())
+	if f.pass(); slow.dropped() || slow.overruns != 1 {
+		t.Errorf("overtaken %d times, in a dropped segment %v", slow.overruns, slow.dropped())
 	}
 }
 
@@ -94,7 +94,7 @@ func TestRoomWaitsForTheManyOnAThinTrack(t *testing.T) {
 			f.flush()
 		}
 		for _, c := range many {
-			if c.overrun > 0 {
+			if c.overruns > 0 {
 				t.Fatalf("4,000 bytes deflated to %d: the many were overtaken; the publisher waited %d times", size, waits)
 			}
 		}
@@ -117,19 +117,19 @@ func TestSlowIsSaidBeforeAnythingIsCut(t *testing.T) {
 		}
 		slow.room = 10
 		due := f.now
-		for n := 0; slow.overrun == 0 && n < 8<<20; n += test.frame {
+		for n := 0; slow.overruns == 0 && n < 8<<20; n += test.frame {
 			a.say(nil, make([]byte, test.frame))
 			if n%(1<<10) < test.frame {
 				f.now += 100 * time.Millisecond
 				f.flush()
 			}
-			if f.now >= due && slow.overrun == 0 { // A client's timer.
-				slow.Judge(f.now)
+			if f.now >= due && slow.overruns == 0 { // A client's timer.
+				slow.JudgeLag(f.now)
 				due, _ = slow.SlowAt(f.now)
 			}
 		}
-		if len(slow.slow) == 0 || !slow.slow[0] || slow.overrun == 0 {
-			t.Errorf("%s: told %v, overtaken %d times", name, slow.slow, slow.overrun)
+		if len(slow.slow) == 0 || !slow.slow[0] || slow.overruns == 0 {
+			t.Errorf("%s: told %v, overtaken %d times", name, slow.slow, slow.overruns)
 		}
 	}
 }

@@ -11,51 +11,68 @@ const (
 	// one room of 20,000 members, or thousands of rooms, must not hold up everybody's events.
 	slice = time.Millisecond
 	turn  = slice / 4
-	// watchEvery is how often a full room's members are counted anew while none of them becomes even, and for how long rounds may
-	// leave the blocked ones out.
+	// watchEvery is how often a full room's members are counted anew while none of them catches up, and
+	// for how long rounds may leave the blocked ones out.
 	watchEvery = 10 * time.Millisecond
-	// coolEvery is how often a fanout looks for quiet rooms, to give back their memory.
-	coolEvery = time.Second
-	// coolBatch is how many of them one Flush looks at.
-	coolBatch = 256
+	// reclaimEvery is how often a fanout looks for idle rooms, to give back their memory.
+	reclaimEvery = time.Second
+	// reclaimBatch is how many of them one Flush looks at.
+	reclaimBatch = 256
 )
 
 // A Fanout is one loop's part of the hub: the branches of rooms that have members on this loop. All methods belong to that
 // loop.
 type Fanout struct {
-	hub  *Hub
-	wake func()
+	hub       *Hub
+	wake      func()
+	transport Transport
 
 	marks atomic.Pointer[branch] // marked by anybody, a linked list
 
-	queue   queue[*branch] // to sweep, in turns
-	owed    []*Fanout      // to be woken by our next Flush: their branches were marked by us
-	watched []*branch
-	warm    []warmRoom
-	cooling int           // rooms at the front of warm that are still to be looked at
-	cooled  time.Duration // when the warm rooms were last looked through
-	counted time.Duration // when the watched branches were last counted
-	pins    list.List     // of *pin, the one that has been there for longest in front
-	stats   Stats
+	queue    queue[*branch] // to sweep, in turns
+	sweeping *branch
+	owed     []*Fanout // to be woken by our next Flush: their branches were marked by us
+	watched  []*branch
+	counted  time.Duration // when the watched branches were last counted
+	pins     list.List     // of *pin, the one that has been there for longest in front
+	stats    Stats
+
+	idle        []idleRoom
+	reclaiming  int           // rooms at the front of idle that are still to be looked at
+	reclaimedAt time.Duration // when the idle rooms were last looked through
+
+	batch        *Batch        // being filled; nil: nothing is
+	batches      queue[*Batch] // full, to be sent first
+	spareBatches []*Batch
+	ownSent      int    // bytes that clients sent of their own in turns since the clock was looked at for them
+	handings     uint32 // deliveries so far, to tell them apart
 }
 
 // Stats count what befell the members of one loop since it began.
 type Stats struct {
-	Blocked   uint64              // times the kernel refused a member's bytes
-	Slow      uint64              // times a member was further behind than half of the backlog for ten seconds
-	Recovered uint64              // times a slow member was even again
-	Overtaken [numPolicies]uint64 // times the log had dropped what a member still had to send, by what became of it
-	Missed    uint64              // messages that members did not get under Skip and Latest
-	Unpinned  uint64              // members given up because dropped frames took too much memory
+	Deliveries uint64              // messages handed to the kernel whole, once per member
+	Bytes      uint64              // of the log that the kernel took
+	Writes     uint64              // deliveries that transports answered for
+	Refused    uint64              // … that the kernel did not take whole
+	Blocked    uint64              // times a member was refused that was not blocked
+	Slow       uint64              // times a member was further behind than half of the backlog for ten seconds
+	Recovered  uint64              // times a slow member had caught up again
+	Overrun    [numPolicies]uint64 // times the log had dropped what a member still had to send, by what became of it
+	Missed     uint64              // messages that members did not get under Skip and Latest
+	Unpinned   uint64              // members given up because dropped frames took too much memory
 }
 
 // Add adds what another loop counted.
 func (s *Stats) Add(o *Stats) {
+	s.Deliveries += o.Deliveries
+	s.Bytes += o.Bytes
+	s.Writes += o.Writes
+	s.Refused += o.Refused
 	s.Blocked += o.Blocked
 	s.Slow += o.Slow
 	s.Recovered += o.Recovered
-	for i := range o.Overtaken {
-		s.Overtaken[i] += o.Overtaken[i]
+	for i := range o.Overrun {
+		s.Overrun[i] += o.Overrun[i]
 	}
 	s.Missed += o.Missed
 	s.Unpinned += o.Unpinned
@@ -64,27 +81,29 @@ func (s *Stats) Add(o *Stats) {
 // Stats returns the counters as they stand.
 func (f *Fanout) Stats() Stats { return f.stats }
 
-// A warmRoom holds memory that it can do without once it is quiet.
-type warmRoom struct {
+// An idleRoom holds memory that it can do without once nothing is published any more.
+type idleRoom struct {
 	room *Room
 	next uint64 // the number to come at the last look
 }
 
-// NewFanout adds a loop to the hub. wake makes that loop call Flush soon; it is called from other goroutines.
-func (h *Hub) NewFanout(wake func()) *Fanout {
-	return &Fanout{hub: h, wake: wake}
+// NewFanout adds a loop to the hub. wake makes that loop call Flush soon; it is called from other
+// goroutines.
+func (h *Hub) NewFanout(wake func(), t Transport) *Fanout {
+	return &Fanout{hub: h, wake: wake, transport: t}
 }
 
-// Join makes m a member of the named room, which is made if need be, and a reader of one of its tracks. The first frame m
-// gets is the first one published after Join. m must not be in a room. The errors are ErrTooManyRooms and ErrNoNewRooms.
-func (f *Fanout) Join(name string, t Track, m *Member, sink Sink) error {
-	m.sink = sink
+// Join makes m a member of the named room, which is made if need be, and a reader of one of its
+// encodings. The first frame m gets is the first one published after Join. m must not be in a room. The
+// errors are ErrTooManyRooms and ErrNoNewRooms.
+func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
+	m.client, m.owedTo = client, withoutEnd
 	for {
 		r, err := f.hub.roomOrNew(name)
 		if err != nil {
 			return err
 		}
-		if r.join(f, t, m) {
+		if r.join(f, e, m) {
 			return nil
 		}
 	}
@@ -96,38 +115,41 @@ func (f *Fanout) Join(name string, t Track, m *Member, sink Sink) error {
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
-	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.warm) == 0 {
+	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && f.batch == nil {
 		return -1
 	}
 	now := clock()
 	// The clock falls back behind these when a pause of the whole process ended within a Flush.
-	f.counted, f.cooled = min(f.counted, now), min(f.cooled, now)
+	f.counted, f.reclaimedAt = min(f.counted, now), min(f.reclaimedAt, now)
 	f.countWatched(now)
 	deadline := now + slice
-	for f.queue.len() > 0 && now < deadline {
-		b := f.dequeue()
-		until := deadline
+	p := pace{clock: clock, now: now}
+	f.sendAll(&p) // Of turns that went on when the transport answered late.
+	for f.queue.len() > 0 && p.now < deadline {
+		b := f.queue.pop()
+		b.isQueued = false
+		p.deadline = deadline
 		if f.queue.len() > 0 {
-			until = min(deadline, now+turn)
+			p.deadline = min(deadline, p.now+turn)
 		}
-		if b.len() > 0 && !b.sweep(clock, until) {
-			f.enqueue(b)
+		if b.len() > 0 && !b.sweep(&p) {
+			b.schedule(f, becauseUnfinished)
 		}
-		now = clock()
+		p.visit()
 	}
 	f.wakeOwed() // A sweep that lifts the brake marks publishers on other loops.
-	f.cool(now)
-	return f.sleep(now)
+	f.reclaim(p.now)
+	return f.sleep(p.now)
 }
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.queue.len() > 0 || f.cooling > 0 || f.marks.Load() != nil:
+	case f.queue.len() > 0 || f.reclaiming > 0 || f.marks.Load() != nil:
 		return 0
 	case len(f.watched) > 0:
 		return max(0, f.counted+watchEvery-now)
-	case len(f.warm) > 0:
-		return max(0, f.cooled+coolEvery-now)
+	case len(f.idle) > 0:
+		return max(0, f.reclaimedAt+reclaimEvery-now)
 	}
 	return -1
 }
@@ -138,29 +160,9 @@ func (f *Fanout) takeMarks() {
 	for b := f.marks.Swap(nil); b != nil; {
 		next := b.nextMarked
 		b.nextMarked = nil
-		b.isMarked.Store(false)
-		f.call(b)
+		b.take(reasons(b.marks.Swap(0)))
 		b = next
 	}
-}
-
-// call puts b on the queue for a round.
-func (f *Fanout) call(b *branch) {
-	b.isDue = true
-	f.enqueue(b)
-}
-
-func (f *Fanout) enqueue(b *branch) {
-	if !b.isQueued {
-		b.isQueued = true
-		f.queue.push(b)
-	}
-}
-
-func (f *Fanout) dequeue() *branch {
-	b := f.queue.pop()
-	b.isQueued = false
-	return b
 }
 
 // owe remembers to wake another loop, once for all that this tick published.
@@ -181,7 +183,8 @@ func (f *Fanout) wakeOwed() {
 	f.owed = f.owed[:0]
 }
 
-// watch has b counted anew from time to time: its room is full, and nothing that its members do is sure to say so.
+// watch makes b be counted anew from time to time: its room is full, and nothing that its members do is
+// sure to say so.
 func (f *Fanout) watch(b *branch) {
 	if !b.watched {
 		b.watched = true
@@ -196,26 +199,26 @@ func (f *Fanout) countWatched(now time.Duration) {
 	f.counted = now
 	for _, b := range f.watched {
 		b.watched = false
-		f.call(b) // Its sweep watches it again while the room is still full.
+		b.schedule(f, becauseRecount) // Its sweep watches it again while the room is still full.
 	}
 	f.watched = f.watched[:0]
 }
 
-// cool gives back the memory of rooms that were quiet since the last look, some at a time.
-func (f *Fanout) cool(now time.Duration) {
-	if f.cooling == 0 && now-f.cooled >= coolEvery {
-		f.cooled, f.cooling = now, len(f.warm)
+// reclaim gives back the memory of rooms that were idle since the last look, some at a time.
+func (f *Fanout) reclaim(now time.Duration) {
+	if f.reclaiming == 0 && now-f.reclaimedAt >= reclaimEvery {
+		f.reclaimedAt, f.reclaiming = now, len(f.idle)
 	}
-	n := min(f.cooling, coolBatch)
+	n := min(f.reclaiming, reclaimBatch)
 	if n == 0 {
 		return
 	}
-	f.cooling -= n
-	batch := append([]warmRoom(nil), f.warm[:n]...)
-	f.warm = append(f.warm[:0], f.warm[n:]...)
-	for _, w := range batch {
-		if done, next := w.room.cool(w.next, f); !done {
-			f.warm = append(f.warm, warmRoom{room: w.room, next: next})
+	f.reclaiming -= n
+	batch := append([]idleRoom(nil), f.idle[:n]...)
+	f.idle = append(f.idle[:0], f.idle[n:]...)
+	for _, i := range batch {
+		if done, next := i.room.reclaim(i.next, f); !done {
+			f.idle = append(f.idle, idleRoom{room: i.room, next: next})
 		}
 	}
 	f.wakeOwed()

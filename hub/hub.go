@@ -22,16 +22,21 @@ type Limits struct {
 	Pinned int64
 	// Rooms is how many there may be at a time. Zero is no limit.
 	Rooms int
+	// Turn is what one member may be handed in one turn, so that a client that takes much does not keep
+	// the others waiting.
+	Turn int
 }
 
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A Hub is safe for
 // concurrent use.
 type Hub struct {
-	limits   Limits
-	policyOf func(room string) Policy
-	backlog  backlog
-	pinned   atomic.Int64
-	isLean   atomic.Bool
+	limits      Limits
+	encodings   []EncodingInfo
+	policyOf    func(room string) Policy
+	onBroken    func(what string)
+	backlog     backlog
+	pinned      atomic.Int64
+	isLowMemory atomic.Bool
 
 	mu       sync.Mutex
 	rooms    map[string]*Room // Names are clients' choice: the runtime hashes each map's keys with a seed of its own.
@@ -44,18 +49,44 @@ var (
 	ErrNoNewRooms   = errors.New("hub: no rooms are made at the moment")
 )
 
-// New returns a hub without rooms. policyOf tells the policy of a room that is made; it is called from any goroutine and must
-// not call the hub.
-func New(l Limits, policyOf func(room string) Policy) (*Hub, error) {
-	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Rooms < 0 {
+// Options say what a hub is made of.
+type Options struct {
+	Limits    Limits
+	Encodings []EncodingInfo // at most EncodingsMax; members read one each
+	// PolicyOf tells the policy of a room that is made. It is called from any goroutine and must not call
+	// the hub. Nil: Disconnect.
+	PolicyOf func(room string) Policy
+	// OnBroken is told of an invariant that does not hold: a fault of this package, of which the hub tries
+	// to go on. It is called from any goroutine, with the room locked or not. Nil: the hub panics.
+	OnBroken func(what string)
+}
+
+// New returns a hub without rooms.
+func New(o Options) (*Hub, error) {
+	l := o.Limits
+	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Turn <= 0 || l.Rooms < 0 {
 		return nil, fmt.Errorf("hub: limits must be positive, that of rooms may be zero: %+v", l)
 	}
-	h := &Hub{limits: l, policyOf: policyOf, rooms: map[string]*Room{}}
+	if err := checkEncodings(o.Encodings); err != nil {
+		return nil, err
+	}
+	h := &Hub{limits: l, encodings: o.Encodings, policyOf: o.PolicyOf, onBroken: o.OnBroken, rooms: map[string]*Room{}}
+	if h.policyOf == nil {
+		h.policyOf = func(string) Policy { return Disconnect }
+	}
 	h.backlog.limit = l.Total
 	return h, nil
 }
 
-// RefuseRooms has Join make no rooms until it is called again with false. Rooms that exist are joined as ever.
+// broken tells that an invariant does not hold.
+func (h *Hub) broken(what string) {
+	if h.onBroken == nil {
+		panic("hub: " + what)
+	}
+	h.onBroken(what)
+}
+
+// RefuseRooms makes Join make no rooms until it is called again with false. Rooms that exist are joined as ever.
 func (h *Hub) RefuseRooms(isOn bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

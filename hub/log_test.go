@@ -15,7 +15,7 @@ var stressFrames = flag.Int("frames", 2_000_000, "frames in the log stress")
 func read(c *cursor, step int) []byte {
 	var all []byte
 	for {
-		p := c.pending()
+		p := c.settle()
 		if len(p) == 0 {
 			return all
 		}
@@ -28,18 +28,23 @@ func read(c *cursor, step int) []byte {
 // A plainLog is a log of one track.
 type plainLog struct {
 	*log
-	t *track
+	t        *track
+	isInline bool // even large frames lie among the others
 }
 
 func newLog(backlog int64) plainLog {
 	l := new(log)
 	l.init(backlog)
-	l.enter(&l.tracks[Plain])
-	return plainLog{l, &l.tracks[Plain]}
+	return plainLog{log: l, t: l.enter(Plain)}
 }
 
 func (l plainLog) append(head, payload []byte) uint64 {
-	seq, _ := l.log.append(&Message{Plain: Frame{head, payload}}, 0, new([numTracks]*segment))
+	d := draft{has: 1 << Plain}
+	d.frames[Plain] = Frame{head, payload}
+	if !l.isInline {
+		d.ownSegments(l.largeFrom(), 1<<Plain, 0)
+	}
+	seq, _ := l.log.append(&d, 0)
 	return seq
 }
 
@@ -71,7 +76,7 @@ func TestCursorKnowsFrameEdgesAtEveryOffset(t *testing.T) {
 	for _, n := range sizes {
 		l.append(nil, make([]byte, n))
 	}
-	start.pending() // leaves the empty first segment
+	start.settle() // leaves the empty first segment
 	total := 49
 	for off := 0; off <= total; off++ {
 		c := start
@@ -102,7 +107,7 @@ func TestLogHoldsNoMoreThanBacklogAndASegment(t *testing.T) {
 				l.append(nil, make([]byte, size))
 				var held int64
 				for s := l.t.oldest.Load(); s != nil; s = s.next.Load() {
-					held += s.size()
+					held += s.size
 				}
 				if held != l.held {
 					t.Fatalf("the log counts %d bytes and holds %d", l.held, held)
@@ -148,11 +153,11 @@ func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 	c := l.t.atEnd()
 	l.append(nil, []byte("one"))
 	read(&c, 100)
-	l.rest()
+	l.reclaim()
 	if l.held != 0 {
 		t.Errorf("a resting log holds %d bytes", l.held)
 	}
-	if p := c.pending(); len(p) != 0 || c.seg != l.t.tail {
+	if p := c.settle(); len(p) != 0 || c.seg != l.t.tail {
 		t.Errorf("an even cursor has %q pending or did not move off the old segment", p)
 	}
 	if seq := l.append(nil, []byte("two")); seq != 2 {
@@ -167,7 +172,7 @@ func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 // also shows that what is published is ordered before it is read.
 func TestLogReadersMissNothingWhileItGrows(t *testing.T) {
 	l := newLog(64)
-	l.largest = 64 // four frames of 16 bytes
+	l.largest, l.isInline = 64, true // four frames of 16 bytes
 	frames := *stressFrames
 	if testing.Short() {
 		frames /= 20
@@ -179,7 +184,7 @@ func TestLogReadersMissNothingWhileItGrows(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(id), 7))
 			next, offset := 0, 0
 			for next < frames {
-				p := c.pending()
+				p := c.settle()
 				if len(p) == 0 {
 					continue
 				}

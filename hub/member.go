@@ -1,25 +1,43 @@
 package hub
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
 const (
-	// movingFor is how long a member that was refused counts as moving after it last took bytes; from then on it is stalled.
-	movingFor = time.Second
-	// slowAfter is how long a blocked member may be further behind than half of the backlog before it counts as slow, which
-	// is said before anything is cut.
+	// progressingFor is how long a member that was refused counts as progressing after it last took bytes;
+	// from then on it is stalled.
+	progressingFor = time.Second
+	// slowAfter is how long a blocked member may be further behind than half of the backlog before it
+	// counts as slow, which is said before anything is cut.
 	slowAfter = 10 * time.Second
 )
 
-// A Sink is the client behind a Member. Its methods are called on the member's loop, and may make the member leave.
-type Sink interface {
-	// Flush writes Pending until the member's Position is upto, a write is refused, or the turn's budget is spent. It returns
-	// how many bytes it wrote, of whatever.
-	Flush(upto int64) (wrote int)
-	// Overtaken says that the log has dropped what the member still had to send. rest is what is left of the frame that is
-	// partly sent; it goes out before anything else. A member that has left its room is to be closed then (Disconnect), one
-	// that is still in it goes on behind that with Land.
-	Overtaken(rest Rest)
-	// Lagging says that the member has become slow, and that it is even again.
+// A Client is what stands behind a Member. The hub hands its bytes to a Transport and tells the client
+// only what it cannot know by itself: a delivery that the kernel takes calls none of these. They are
+// called on the member's loop, and each may make the member leave.
+type Client interface {
+	// SendOwn sends what the client has to send beside the room's bytes, now that it may: Member.HoldOwn
+	// has asked for that. It returns how many bytes went out, and whether that was all. What it lays aside
+	// because limit bytes have gone out it goes on with when it is called again; what the kernel refuses
+	// it tells by Member.Block.
+	SendOwn(limit int) (sent int, isAll bool)
+	// Refused says that the kernel did not take all of what it was handed. The client is to call
+	// Member.Ready when its socket takes bytes again.
+	Refused()
+	// CaughtUp says that the member is no longer blocked: nobody need know when the socket takes bytes.
+	CaughtUp()
+	// Finished says that the client has been sent all that Member.Finish left it to get.
+	Finished()
+	// Failed says that the transport could not write at all: the peer is gone.
+	Failed()
+	// Overrun says that the log has dropped what the member still had to send. rest is what is left of the
+	// frame that is partly sent; it goes out before anything else. A member that has left its room is to
+	// be closed then (Disconnect). One that is still in it goes on by itself when the rest has been sent.
+	Overrun(rest Rest)
+	// Lagging says that the member has become slow, and that it has caught up again.
 	Lagging(isSlow bool)
 	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be released.
 	Abort()
@@ -27,24 +45,70 @@ type Sink interface {
 	Resume()
 }
 
-// A Member is one client in one room: a place among its branch's members and a cursor in the room's log. It is part of
-// its client and belongs to the client's loop. The zero Member is in no room.
+// A memberState says what rounds and turns may do with a member:
 //
-// A member is even (at the log's tail), waiting (behind, because its loop has not come to it yet), or blocked (the kernel
-// refused its bytes, and it has not been even since). A blocked member that took bytes within the last second is moving,
-// otherwise it is stalled. One that the log has overtaken, and whose client has not come to what follows, is adrift as well: it stands
-// nowhere in the log until it lands.
+//	outside ──Join──▶ writable ──refused──▶ blocked ──Ready──▶ ready
+//	   ▲                 │  ▲                 │   ▲               │
+//	   ├──────Leave──────┘  └──── caught up ──┤   └── its turn ───┘
+//	   └──────────────────────────────Leave──┴───────────────────┘
+//
+//	state     the kernel            who moves it on                 its cursor
+//	outside   –                     Join                            none
+//	writable  took all it got       rounds, which hand it bytes     in the log
+//	blocked   refused some          Ready, called by its client     in the log, or overrun
+//	ready     takes bytes again     the branch's next sweep         in the log, or overrun
+//
+// Beside its state a member may be *handed*: bytes of it are with the transport, which has not answered.
+// Then it is not handed any more, not overrun, and its client's own bytes wait.
+//
+// A writable member that is not at the tail is *behind*: its branch is scheduled, always. A blocked or
+// ready one that took bytes within the last second is *progressing*, otherwise *stalled*.
+type memberState uint8
+
+const (
+	outside memberState = iota
+	writable
+	blocked
+	ready
+)
+
+// memberMoves are the transitions there are: a bit for each state that may follow.
+var memberMoves = [...]uint8{
+	outside:  1 << writable,
+	writable: 1<<blocked | 1<<outside,
+	blocked:  1<<ready | 1<<writable | 1<<outside,
+	ready:    1<<blocked | 1<<outside,
+}
+
+func (s memberState) String() string {
+	return [...]string{outside: "outside", writable: "writable", blocked: "blocked", ready: "ready"}[s]
+}
+
+// A Member is one client in one room: a place among its branch's members and a cursor in the room's log.
+// It is part of its client and belongs to the client's loop. The zero Member is in no room. Its state is
+// drawn above.
 type Member struct {
 	branch    *branch
 	cursor    cursor
-	sink      Sink
-	took      time.Duration // when it was refused or last took bytes while blocked
+	client    Client
+	owedTo    int64         // position up to which it gets messages; math.MaxInt64: without end
+	took      time.Duration // when its client last took bytes, or was first refused
 	beyond    time.Duration // since when it is further behind than half of the backlog; zero: it is not
 	place     int32         // index among the branch's members
-	isBlocked bool
+	handed    uint32        // names the delivery that is with the transport; zero: none is
+	state     memberState
+	hasOwn    bool // its client has bytes of its own for the next frame boundary
+	isMet     bool // the round under way waits for the end of its turn
 	isWaiting bool // among the branch's waiting publishers
-	isSlow    bool // beyond for slowAfter, and not even since
-	isReady   bool // among the branch's ready members
+	isSlow    bool // beyond for slowAfter, and not caught up since
+}
+
+// setState is the one place where a state changes.
+func (m *Member) setState(to memberState) {
+	if memberMoves[m.state]&(1<<to) == 0 {
+		m.branch.room.hub.broken(fmt.Sprintf("a member that is %v becomes %v", m.state, to))
+	}
+	m.state = to
 }
 
 // IsIn reports whether m is in a room.
@@ -53,137 +117,170 @@ func (m *Member) IsIn() bool { return m.branch != nil }
 // Room is the room m is in.
 func (m *Member) Room() *Room { return m.branch.room }
 
-// Publish sends a message to everybody in m's room, m included, and returns its number there. now is the loop's clock.
-func (m *Member) Publish(now time.Duration, msg *Message) uint64 {
+// Encoding is the encoding that m reads.
+func (m *Member) Encoding() Encoding { return m.branch.track.encoding }
+
+// IsBlocked reports whether m was refused and has not caught up since.
+func (m *Member) IsBlocked() bool { return m.state >= blocked }
+
+// Took is when m's client last took bytes of the room's, while it was blocked of its own too, or was
+// refused. Zero: never.
+func (m *Member) Took() time.Duration { return m.took }
+
+// Publish sends a message to everybody in m's room, m included, and returns its number there. now is the
+// loop's clock.
+func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
 	return m.branch.room.Publish(m.branch.fan, now, msg)
 }
 
-// AwaitRoom puts m among those who are told by Resume when the room is no longer full. False means that it is not full.
+// AwaitRoom puts m among those who are told by Resume when the room is no longer full. False means that
+// it is not full.
 func (m *Member) AwaitRoom() bool {
-	if m.isWaiting {
-		return true
+	if !m.isWaiting {
+		m.isWaiting = m.branch.room.await(m)
 	}
-	m.isWaiting = m.branch.room.await(m)
 	return m.isWaiting
 }
 
-// Leave ends the membership. Nothing of the room is delivered after it.
+// Leave ends the membership. Nothing of the room is delivered after it, but bytes that the transport has
+// not answered for may still be written.
 func (m *Member) Leave() {
-	if m.branch == nil {
+	b := m.branch
+	if b == nil {
 		return
 	}
-	b := m.branch
-	if m.cursor.isAdrift() {
-		b.land(m, b.track.atOldest()) // What the log dropped while it waited was missed.
-	}
-	m.isSlow, m.isReady = false, false // It goes, it does not recover.
-	if m.isBlocked {
-		m.unblock()
+	if m.cursor.isOverrun() {
+		b.rejoin(m, b.track.atOldest()) // What the log dropped while it waited was missed.
 	}
 	if m.isWaiting {
 		b.dropWaiter(m)
 	}
+	wasBlocked, wasMet := m.IsBlocked(), m.isMet
 	b.room.leave(m)
-	m.branch, m.cursor = nil, cursor{}
-}
-
-// Pending is what m, which is not adrift, has to send next: contiguous bytes of whole frames but for where m itself stopped. Empty
-// means even.
-func (m *Member) Pending() []byte { return m.cursor.pending() }
-
-// RestOfFrame is how many bytes are left of a frame that is partly sent; zero between frames, the only place where other
-// bytes may go out.
-func (m *Member) RestOfFrame() int { return m.cursor.restOfFrame() }
-
-// Position is m's place in its track of the room's stream, in bytes. Adrift it is that of the oldest frame retained.
-func (m *Member) Position() int64 {
-	c := m.standing()
-	return c.position()
-}
-
-// standing is m's cursor, or where it would be if m, which is adrift, landed under Skip.
-func (m *Member) standing() cursor {
-	if m.cursor.isAdrift() {
-		return m.branch.track.atOldest()
+	m.setState(outside)
+	*m = Member{took: m.took, client: m.client} // It may be told to Abort yet.
+	if wasMet {
+		b.closeTurn()
 	}
-	return m.cursor
+	if wasBlocked && b.len() > 0 && b.room.IsFull() {
+		b.schedule(b.fan, becauseLeft) // It may be the one the brake waited for.
+	}
 }
 
-// End is the position behind the last message published in m's room, in m's track.
-func (m *Member) End() int64 { return m.branch.track.end.Load() }
+// Finish ends m's stream with what is published now. Its client is told by Finished when it has been sent
+// that, which may be before Finish returns.
+func (m *Member) Finish() {
+	m.owedTo = m.branch.track.end.Load()
+	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
+		m.client.Finished()
+	}
+}
 
-// Track is the encoding that m reads.
-func (m *Member) Track() Track { return m.branch.room.log.idOf(m.branch.track) }
+// CanSendOwn reports whether m's client may write bytes of its own at this moment: nothing of the room's
+// is with the transport, and the last frame was sent whole. One that is in no room may always.
+func (m *Member) CanSendOwn() bool {
+	return m.branch == nil || m.handed == 0 && !m.cursor.isOverrun() && m.cursor.restOfFrame() == 0
+}
+
+// HoldOwn has m's client called by SendOwn as soon as it may send bytes of its own: at the next frame
+// boundary, before more of the room's. It is for bytes that could not be sent at once.
+func (m *Member) HoldOwn() { m.hasOwn = true }
+
+// TookOwn says that m's client, which may be blocked, took bytes that are not the room's.
+func (m *Member) TookOwn(now time.Duration) {
+	if m.IsBlocked() {
+		m.took = now
+		m.branch.setVisit(m) // Overrun, it counts again.
+	}
+}
+
+// Block says that the kernel did not take all of what it was given: m is blocked until it has caught up
+// again, and is to be told by Ready when it takes bytes.
+func (m *Member) Block(now time.Duration) {
+	if m.state != writable {
+		return
+	}
+	m.took = now
+	m.setState(blocked)
+	b := m.branch
+	b.writable.Add(-1)
+	b.fan.stats.Blocked++
+	b.enterLog(m)
+}
+
+// Ready says that m, which is blocked, may go on: its client's socket takes bytes. The loop's next Flush
+// gives it a turn.
+func (m *Member) Ready() {
+	if m.state == blocked && m.handed == 0 {
+		m.setState(ready)
+		m.branch.ready.push(m)
+		m.branch.schedule(m.branch.fan, becauseReady)
+	}
+}
+
+// unblock makes m, which is at the tail, writable again.
+func (m *Member) unblock() {
+	b, wasSlow := m.branch, m.isSlow
+	m.setState(writable)
+	m.isSlow, m.beyond = false, 0
+	b.blocked.hasChanged = true
+	b.setVisit(m)
+	// It may be the one the brake waited for: count anew at the end of this tick. Or it was blocked like
+	// all others, and what was published before it counted as writable was no reason to visit its branch.
+	if b.writable.Add(1) == 1 || b.room.IsFull() {
+		b.schedule(b.fan, becauseCaughtUp)
+	}
+	if wasSlow {
+		b.fan.stats.Recovered++
+		m.client.Lagging(false)
+	}
+	m.client.CaughtUp()
+}
+
+func (m *Member) isStalled(now time.Duration) bool {
+	return m.IsBlocked() && now-m.took >= progressingFor
+}
 
 // A Lag is how far a member is behind its room.
 type Lag struct {
 	Messages uint64        // one that is partly sent included
 	Bytes    int64         // of its track
-	Age      time.Duration // of the oldest message it has to send, or of one up to stampEvery-1 before it; zero when even
+	Age      time.Duration // of the oldest message it has to send, or of one up to stampEvery-1 before it; zero when caught up
 }
 
-// Lag returns how far m is behind at the time now, in constant time. Adrift it is behind all that is retained.
+// Lag returns how far m is behind at the time now, in constant time. Overrun it is behind all that is
+// retained.
 func (m *Member) Lag(now time.Duration) Lag {
 	c := m.standing()
-	pending := len(c.pending()) // Moves it off a finished segment.
-	s := m.branch.room.Stats()
-	lag := Lag{Messages: s.Next - c.seq(), Bytes: s.End[m.Track()] - c.position()}
-	if pending > 0 {
+	hasMore := len(c.settle()) > 0
+	lag := Lag{Messages: m.branch.room.Stats().Next - c.seq(), Bytes: m.branch.track.end.Load() - c.position()}
+	if hasMore {
 		lag.Age = max(0, now-c.stamp()) // The publisher's loop may count its pauses a little differently.
 	}
 	return lag
 }
 
-// Sent moves m on by n bytes that the kernel took, and returns how many messages that completed.
-func (m *Member) Sent(n int, now time.Duration) (messages int) {
-	messages = m.cursor.advance(n)
-	if m.isBlocked {
-		m.took = now
-		if len(m.cursor.pending()) == 0 {
-			m.unblock()
-		}
+// standing is m's cursor, or where it would be if m, which is overrun, rejoined under Skip.
+func (m *Member) standing() cursor {
+	if m.cursor.isOverrun() {
+		return m.branch.track.atOldest()
 	}
-	return messages
+	return m.cursor
 }
 
-// Moved says that m's client took bytes that are not the room's.
-func (m *Member) Moved(now time.Duration) {
-	m.took = now
-	if m.branch != nil {
-		m.branch.note(m) // Adrift, it counts again.
-	}
+// End is the position behind the last message that m is to get: of its room, or what Finish left it to get.
+func (m *Member) End() int64 { return min(m.branch.track.end.Load(), m.owedTo) }
+
+// Position is m's place in its room's stream, in bytes of its encoding. Overrun it is that of the oldest
+// frame retained.
+func (m *Member) Position() int64 {
+	c := m.standing()
+	return c.position()
 }
 
-// Refused says that the kernel did not take all of what it was given: m is blocked until it is even again.
-func (m *Member) Refused(now time.Duration) {
-	if !m.isBlocked {
-		m.isBlocked = true
-		m.took = now
-		m.branch.hold(m)
-		m.branch.free.Add(-1)
-		m.branch.fan.stats.Blocked++
-	}
-}
-
-// Ready says that m, which is blocked, may write again: its client takes bytes, or its turn's budget was spent before the
-// kernel refused. The loop's next Flush lets it, in turns of rooms.
-func (m *Member) Ready() {
-	if !m.isReady {
-		m.isReady = true
-		m.branch.ready.push(m)
-		m.branch.fan.enqueue(m.branch)
-	}
-}
-
-// IsBlocked reports whether m was refused and has not been even since.
-func (m *Member) IsBlocked() bool { return m.isBlocked }
-
-// Took is when m was refused, or last took bytes while blocked.
-func (m *Member) Took() time.Duration { return m.took }
-
-// Judge looks whether m has become slow. The hub does so whenever a round takes the blocked members in; m's client calls it when
-// SlowAt has come, in case no round does.
-func (m *Member) Judge(now time.Duration) {
+// JudgeLag looks whether m has become slow. The hub does so whenever a round takes the blocked members
+// in; m's client calls it when SlowAt has come, in case no round does.
+func (m *Member) JudgeLag(now time.Duration) {
 	switch {
 	case !m.isBeyond():
 		m.beyond = 0
@@ -192,39 +289,26 @@ func (m *Member) Judge(now time.Duration) {
 	case !m.isSlow && now-m.beyond >= slowAfter:
 		m.isSlow = true
 		m.branch.fan.stats.Slow++
-		m.sink.Lagging(true)
+		m.client.Lagging(true)
 	}
 }
 
 // isBeyond reports whether m is blocked and further behind than half of the backlog.
 func (m *Member) isBeyond() bool {
 	b := m.branch
-	return m.isBlocked && (m.cursor.isAdrift() || m.End()-m.Position() > b.room.hub.limits.Backlog/2 || b.isInDanger(&m.cursor))
+	return m.IsBlocked() && (m.cursor.isOverrun() ||
+		b.track.end.Load()-m.Position() > b.room.hub.limits.Backlog/2 || b.isNearOverrun(&m.cursor))
 }
 
-// SlowAt is when m may become slow at the earliest, as things stand at the time now; false: it is slow already, or not blocked.
+// SlowAt is when m may become slow at the earliest, as things stand at the time now; false: it is slow
+// already, or not blocked.
 func (m *Member) SlowAt(now time.Duration) (time.Duration, bool) {
 	since := now
 	if m.beyond > 0 {
 		since = m.beyond
 	}
-	return since + slowAfter, m.isBlocked && !m.isSlow
+	return since + slowAfter, m.IsBlocked() && !m.isSlow
 }
 
-func (m *Member) unblock() {
-	wasSlow := m.isSlow
-	m.isBlocked, m.isSlow, m.beyond = false, false, 0
-	m.branch.aside.hasChanged = true
-	m.branch.note(m)
-	// It may be the one the brake waited for: count anew at the end of this tick. Or it was blocked like all others, and what was
-	// published before it counted as free was no reason to call its branch.
-	if m.branch.free.Add(1) == 1 || m.branch.room.IsFull() {
-		m.branch.fan.call(m.branch)
-	}
-	if wasSlow {
-		m.branch.fan.stats.Recovered++
-		m.sink.Lagging(false)
-	}
-}
-
-func (m *Member) isStalled(now time.Duration) bool { return m.isBlocked && now-m.took >= movingFor }
+// withoutEnd is the owedTo of a member that has not been told to finish.
+const withoutEnd = math.MaxInt64

@@ -35,8 +35,8 @@ func TestTightenedLimitIsMetByTheLargestRoomAtOnce(t *testing.T) {
 	if f.hub.Drops() == 0 || f.woke[1] != 1 {
 		t.Error("nothing was dropped, or the loop of those it overtook was not woken")
 	}
-	if f.flush(); slow.overrun == 0 || other.overrun != 0 {
-		t.Errorf("overtaken %d times in the large room, %d in the small one; want some and none", slow.overrun, other.overrun)
+	if f.flush(); slow.overruns == 0 || other.overruns != 0 {
+		t.Errorf("overtaken %d times in the large room, %d in the small one; want some and none", slow.overruns, other.overruns)
 	}
 	drops := f.hub.Drops()
 	f.hub.Tighten(1 << 40)
@@ -57,9 +57,9 @@ func TestTightenedToNothingOvertakesNobodyWhoReads(t *testing.T) {
 	if f.hub.Retained() != 0 {
 		t.Errorf("%d bytes are retained of none", f.hub.Retained())
 	}
-	if slow.IsIn() || reader.overrun+a.overrun > 0 || len(reader.got) != 200_000 || len(a.got) != 200_000 {
+	if slow.IsIn() || reader.overruns+a.overruns > 0 || len(reader.got) != 200_000 || len(a.got) != 200_000 {
 		t.Errorf("the slow one is in %v; the readers were overtaken %d times and got %d and %d bytes of %d",
-			slow.IsIn(), reader.overrun+a.overrun, len(reader.got), len(a.got), 200_000)
+			slow.IsIn(), reader.overruns+a.overruns, len(reader.got), len(a.got), 200_000)
 	}
 }
 
@@ -72,7 +72,7 @@ func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	if n := f.hub.Retained(); n < 100<<10 {
 		t.Fatalf("%d bytes are retained: the room kept nothing to let go of", n)
 	}
-	f.hub.KeepLean(true)
+	f.hub.SaveMemory(true)
 	f.grow(a, 1)
 	if n := f.hub.Retained(); n != 0 {
 		t.Errorf("%d bytes are retained for nobody", n)
@@ -82,7 +82,7 @@ func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	if n := a.Room().Stats().Held; n < 2*60_000 {
 		t.Errorf("the tracks hold %d bytes, and somebody has yet to get 60,000 of one", n)
 	}
-	if f.hub.Drops() != 0 || a.overrun+other.overrun+deflated.overrun != 0 {
+	if f.hub.Drops() != 0 || a.overruns+other.overruns+deflated.overruns != 0 {
 		t.Error("somebody was overtaken by what nobody needed")
 	}
 	deflated.open(-1)
@@ -90,7 +90,7 @@ func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	if n := f.hub.Retained(); n != 0 || len(deflated.got) != len(other.got) {
 		t.Errorf("%d bytes are retained, and the slow one has %d bytes of %d", n, len(deflated.got), len(other.got))
 	}
-	f.hub.KeepLean(false)
+	f.hub.SaveMemory(false)
 	if f.grow(a, 500); f.hub.Retained() == 0 {
 		t.Error("the room still keeps lean")
 	}
@@ -102,7 +102,7 @@ func TestLeanRoomDoesNotMakePublishersWait(t *testing.T) {
 	a := f.join(0, "r")
 	f.join(1, "r")
 	f.grow(a, 1000)
-	f.hub.KeepLean(true)
+	f.hub.SaveMemory(true)
 	for i := range 2 {
 		a.say(nil, numbered(i))
 		f.fans[0].Flush(func() time.Duration { return f.now })
@@ -143,20 +143,20 @@ func TestLeanRoomMayHoldAllOfItsBacklogAgain(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 64<<10))
 	f.policy = Skip
 	publisher := f.join(0, "r")
-	f.hub.KeepLean(true)
+	f.hub.SaveMemory(true)
 	slow := f.join(1, "r")
 	slow.room = 10
 	f.grow(publisher, 400)
 	f.hub.Tighten(0)
 	f.flush()
 	r, _ := f.hub.Room("r")
-	if n := r.brim.Load(); n >= r.log.backlog {
+	if n := r.capacity.Load(); n >= r.log.backlog {
 		t.Fatalf("it may hold %d bytes with no memory", n)
 	}
 	f.hub.Tighten(1 << 40)
 	slow.Leave()
 	f.grow(publisher, 5000)
-	if n := r.brim.Load(); n != r.log.backlog {
+	if n := r.capacity.Load(); n != r.log.backlog {
 		t.Errorf("it may hold %d bytes again, want %d", n, r.log.backlog)
 	}
 }

@@ -15,21 +15,19 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// quietSink is a client that takes everything and keeps nothing.
-type quietSink struct{ Member }
+// quietClient is a client that takes everything and keeps nothing.
+type quietClient struct{ Member }
 
-func (s *quietSink) Flush(upto int64) (wrote int) {
-	for s.Position() < upto {
-		n := len(s.Pending())
-		s.Sent(n, 0)
-		wrote += n
-	}
-	return wrote
-}
-func (s *quietSink) Overtaken(Rest) {}
-func (s *quietSink) Lagging(bool)   {}
-func (s *quietSink) Resume()        {}
-func (s *quietSink) Abort()         {}
+func (*quietClient) take(p []byte) (n int)   { return len(p) }
+func (*quietClient) SendOwn(int) (int, bool) { return 0, true }
+func (*quietClient) Refused()                {}
+func (*quietClient) CaughtUp()               {}
+func (*quietClient) Finished()               {}
+func (*quietClient) Failed()                 {}
+func (*quietClient) Overrun(Rest)            {}
+func (*quietClient) Lagging(bool)            {}
+func (*quietClient) Resume()                 {}
+func (*quietClient) Abort()                  {}
 
 func TestManyQuietRoomsCostLittle(t *testing.T) {
 	const rooms, each = 100_000, 1 << 10
@@ -38,10 +36,10 @@ func TestManyQuietRoomsCostLittle(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("room-%d", i)
 	}
-	members := make([]*quietSink, rooms)
+	members := make([]*quietClient, rooms)
 	before := liveHeap()
 	for i := range members {
-		members[i] = new(quietSink)
+		members[i] = new(quietClient)
 		f.fans[i%2].Join(names[i], Plain, &members[i].Member, members[i])
 	}
 	check := func(when string) {

@@ -15,40 +15,40 @@ func (m *model) checkBranches() {
 }
 
 func (m *model) checkBranch(b *branch) {
-	isCalled := b.isMarked.Load() || b.isDue && b.isQueued
+	isCalled := b.isScheduled()
 	free, adrift := 0, 0
 	for i, l := range b.members {
 		bit := uint64(1) << (i % 64)
-		isFree, isVisited := b.blocks[i/64].free&bit != 0, b.blocks[i/64].all&bit != 0
+		isFree, isVisited := b.bitmap[i/64].writable&bit != 0, b.bitmap[i/64].visitable&bit != 0
 		switch {
 		case l == nil:
 			if isFree || isVisited {
 				m.t.Fatalf("rounds visit place %d, where nobody is", i)
 			}
 			continue
-		case int(l.place) != i, isFree == l.isBlocked, !isVisited && !(l.cursor.isAdrift() && l.isStalled(m.now)):
-			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, adrift %v", i, isFree, isVisited, l.place, l.isBlocked, l.cursor.isAdrift())
-		case l.cursor.isAdrift():
+		case int(l.place) != i, isFree == l.IsBlocked(), !isVisited && !(l.cursor.isOverrun() && l.isStalled(m.now)):
+			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, adrift %v", i, isFree, isVisited, l.place, l.IsBlocked(), l.cursor.isOverrun())
+		case l.cursor.isOverrun():
 			adrift++
 			continue
-		case !l.isBlocked:
+		case !l.IsBlocked():
 			free++
 		}
-		if b.told.lowest > l.cursor.seq() {
-			m.t.Fatalf("a branch told that all have what is before message %d, and one waits for %d", b.told.lowest, l.cursor.seq())
+		if b.reported.lowest > l.cursor.seq() {
+			m.t.Fatalf("a branch told that all have what is before message %d, and one waits for %d", b.reported.lowest, l.cursor.seq())
 		}
 		c := l.cursor
-		if isBehind := len(c.pending()) > 0; isBehind && !l.isBlocked && !isCalled {
+		if isBehind := len(c.settle()) > 0; isBehind && !l.IsBlocked() && !isCalled {
 			m.t.Fatal("a member waits in a branch that nobody calls")
 		}
-		if l.isBlocked && c.seg.base < b.track.oldest.Load().base && !isCalled {
+		if l.IsBlocked() && c.seg.base < b.track.oldest.Load().base && !isCalled {
 			m.t.Fatal("a blocked member stands in a dropped segment, and nobody calls its branch")
 		}
 	}
-	if int(b.free.Load()) != free || int(b.aside.adrift) != adrift {
-		m.t.Fatalf("a branch counts %d free and %d adrift, and has %d and %d", b.free.Load(), b.aside.adrift, free, adrift)
+	if int(b.writable.Load()) != free || int(b.blocked.overrun) != adrift {
+		m.t.Fatalf("a branch counts %d free and %d adrift, and has %d and %d", b.writable.Load(), b.blocked.overrun, free, adrift)
 	}
-	if unseen := b.track.end.Load() - b.swept; !isCalled && unseen > 0 && (free > 0 || unseen >= m.limits.Window/4) {
+	if unseen := b.track.end.Load() - b.sweptTo; !isCalled && unseen > 0 && (free > 0 || unseen >= m.limits.Window/4) {
 		m.t.Fatalf("%d bytes were published since the last round, %d members are free, and nobody calls their branch", unseen, free)
 	}
 }

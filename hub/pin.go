@@ -86,8 +86,8 @@ func (f *Fanout) fitPins() {
 			m := e.Value.(*Member)
 			e = e.Next() // Before Abort, which takes the element out.
 			f.stats.Unpinned++
-			m.sink.Abort()
+			m.client.Abort()
 		}
-		p.drop() // Its last holder's Release has done it, unless a sink kept its Rest.
+		p.drop() // Its last holder's Release has done it, unless a client kept its Rest.
 	}
 }

@@ -10,71 +10,83 @@ import (
 	"time"
 )
 
+// The encodings of these tests' hubs.
+const (
+	Plain Encoding = iota
+	Deflated
+	numTracks
+)
+
+var testEncodings = []EncodingInfo{{Name: "plain"}, {Name: "deflated", HasSubstitute: true, Substitute: Plain}}
+
+// A Message is a message whose frames were made before. Without a Deflated one the plain frame stands in.
+type Message struct{ Plain, Deflated Frame }
+
+func (m *Message) Encode(e Encoding) Frame {
+	if e == Deflated {
+		return m.Deflated
+	}
+	return m.Plain
+}
+
 // client is a member with a scripted socket: it takes as many bytes as it has room for.
 type client struct {
 	Member
 	now      *time.Duration
 	room     int // bytes its socket takes before it refuses; negative: any number
-	budget   int // bytes per turn; zero: any number
 	got      []byte
 	rest     Rest
-	overrun  int
+	overruns int
 	aborted  bool
 	slow     []bool // what Lagging said
 	resumed  int
 	leavesAt int // leaves when it has so many bytes
+	isArmed  bool
 }
 
-func (c *client) Flush(upto int64) (wrote int) {
-	before := len(c.got)
-	c.flush(upto)
-	return len(c.got) - before
+// take takes what its socket has room for.
+func (c *client) take(p []byte) (n int) {
+	n = len(p)
+	if c.room >= 0 {
+		n = min(n, c.room)
+		c.room -= n
+	}
+	c.got = append(c.got, p[:n]...)
+	if c.leavesAt > 0 && len(c.got) >= c.leavesAt {
+		c.Leave()
+	}
+	return n
 }
 
-func (c *client) flush(upto int64) {
-	if !c.sendRest() {
-		return
-	}
-	c.Land()
-	if c.IsBlocked() && c.Position() == upto {
-		c.Sent(0, *c.now)
-	}
-	for budget := c.budget; c.Position() < upto && (c.budget == 0 || budget > 0); {
-		p := c.Pending()
-		p = p[:min(int64(len(p)), upto-c.Position())]
-		if c.budget > 0 {
-			p = p[:min(len(p), budget)]
-		}
-		n := len(p)
-		if c.room >= 0 {
-			n = min(n, c.room)
-			c.room -= n
-		}
-		c.got = append(c.got, p[:n]...)
-		c.Sent(n, *c.now)
-		budget -= n
-		if c.leavesAt > 0 && len(c.got) >= c.leavesAt {
-			c.Leave()
-			return
-		}
-		if n < len(p) {
-			c.Refused(*c.now)
-			return
-		}
-	}
-	if c.IsBlocked() {
-		c.Ready()
-	}
-}
-
-func (c *client) Overtaken(rest Rest) {
-	c.overrun++
-	if len(rest.Bytes()) > 0 {
-		c.rest = rest
-	}
-}
+func (c *client) Refused()            { c.isArmed = true }
+func (c *client) CaughtUp()           { c.isArmed = false }
+func (c *client) Finished()           { c.Leave() }
+func (c *client) Failed()             { c.Leave() }
 func (c *client) Resume()             { c.resumed++ }
 func (c *client) Lagging(isSlow bool) { c.slow = append(c.slow, isSlow) }
+
+func (c *client) Overrun(rest Rest) {
+	c.overruns++
+	if len(rest.Bytes()) > 0 {
+		c.rest = rest
+		c.HoldOwn()
+	}
+}
+
+func (c *client) SendOwn(limit int) (sent int, isAll bool) {
+	rest := c.rest.Bytes()
+	rest = rest[:min(len(rest), limit)]
+	n := c.take(rest)
+	if n > 0 {
+		c.TookOwn(*c.now)
+		c.rest.Sent(n)
+	}
+	if n < len(rest) {
+		c.Block(*c.now)
+		c.isArmed = true
+	}
+	return n, len(c.rest.Bytes()) == 0
+}
 
 func (c *client) Abort() {
 	c.aborted = true
@@ -90,30 +102,65 @@ func (c *client) say(head, payload []byte) uint64 {
 // open lets n more bytes through, as a socket that turned writable does; a negative n is any number.
 func (c *client) open(n int) {
 	c.room = n
-	switch {
-	case !c.IsIn():
-		c.sendRest()
-	case c.IsBlocked():
+	if !c.IsIn() {
+		c.SendOwn(1 << 30)
+		return
+	}
+	b, p := c.branch, &pace{clock: func() time.Duration { return *c.now }, now: *c.now, deadline: 1 << 62}
+	if c.IsBlocked() {
 		c.Ready()
-		c.branch.serveReady(&pace{clock: func() time.Duration { return *c.now }, deadline: 1 << 62})
-	default:
-		c.Flush(c.End())
+		b.serveReady(p)
+		return
+	}
+	b.giveTurn(&c.Member, b.track.end.Load(), p.now)
+	b.fan.sendAll(p)
+}
+
+// isScheduled reports whether somebody has the branch visited.
+func (b *branch) isScheduled() bool {
+	return b.marks.Load() != 0 || b.due != 0 && b.isQueued || b.round.open > 0
+}
+
+// A transport answers before it returns, as a kernel does that is asked by a call for each write, or late
+// and in any order, as one does that is asked for many writes at once.
+type transport struct {
+	now    *time.Duration
+	isLate bool
+	due    []answerDue
+}
+
+type answerDue struct {
+	batch *Batch
+	i     int
+}
+
+func (t *transport) Send(k *Batch) {
+	for i := range k.Len() {
+		t.due = append(t.due, answerDue{k, i})
+	}
+	if !t.isLate {
+		t.answerAll()
 	}
 }
 
-// sendRest sends what is left of a dropped frame and reports whether that was all.
-func (c *client) sendRest() bool {
-	rest := c.rest.Bytes()
-	if c.room >= 0 {
-		rest = rest[:min(len(rest), c.room)]
-		c.room -= len(rest)
+// answer answers for one of the deliveries that are due. One whose member has left is not made any more.
+func (t *transport) answer(n int) {
+	d := t.due[n]
+	t.due = append(t.due[:n], t.due[n+1:]...)
+	taker, taken := d.batch.Client(d.i).(interface {
+		take(p []byte) int
+		IsIn() bool
+	}), 0
+	if taker.IsIn() {
+		taken = taker.take(d.batch.Bytes(d.i))
 	}
-	if len(rest) > 0 {
-		c.got = append(c.got, rest...)
-		c.Moved(*c.now)
-		c.rest.Sent(len(rest))
+	d.batch.Answer(d.i, taken, Taken, *t.now)
+}
+
+func (t *transport) answerAll() {
+	for len(t.due) > 0 {
+		t.answer(0)
 	}
-	return len(c.rest.Bytes()) == 0
 }
 
 // tb is what a fixture needs of a test, of whichever kind.
@@ -130,17 +177,20 @@ type fixture struct {
 	now    time.Duration
 	fans   [2]*Fanout
 	woke   [2]int
+
+	transport *transport
 }
 
 func newFixture(t tb, l Limits) *fixture {
 	f := &fixture{tb: t}
-	h, err := New(l, func(string) Policy { return f.policy })
+	f.transport = &transport{now: &f.now}
+	h, err := New(Options{Limits: l, Encodings: testEncodings, PolicyOf: func(string) Policy { return f.policy }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.hub = h
 	for i := range f.fans {
-		f.fans[i] = h.NewFanout(func() { f.woke[i]++ })
+		f.fans[i] = h.NewFanout(func() { f.woke[i]++ }, f.transport)
 	}
 	return f
 }
@@ -149,7 +199,7 @@ func (f *fixture) join(fan int, room string) *client {
 	return f.joinTrack(fan, room, Plain)
 }
 
-func (f *fixture) joinTrack(fan int, room string, t Track) *client {
+func (f *fixture) joinTrack(fan int, room string, t Encoding) *client {
 	c := &client{now: &f.now, room: -1}
 	f.fans[fan].Join(room, t, &c.Member, c)
 	return c
@@ -165,6 +215,10 @@ func (f *fixture) flush() {
 				idle = false
 			}
 		}
+		if len(f.transport.due) > 0 {
+			f.transport.answer(len(f.transport.due) / 2)
+			idle = false
+		}
 		if idle && woke == f.woke {
 			return
 		}
@@ -176,7 +230,7 @@ func (f *fixture) flush() {
 func (f *fixture) quiet(r *Room) int64 {
 	f.Helper()
 	for range 3 {
-		f.now += coolEvery
+		f.now += reclaimEvery
 		f.flush()
 	}
 	return r.Stats().Held
@@ -184,7 +238,7 @@ func (f *fixture) quiet(r *Room) int64 {
 
 // limits are those of a hub whose rooms share nothing that matters.
 func limits(backlog, window int64) Limits {
-	return Limits{Backlog: backlog, Window: window, Total: 1 << 40, Pinned: 1 << 40}
+	return Limits{Backlog: backlog, Window: window, Total: 1 << 40, Pinned: 1 << 40, Turn: 1 << 30}
 }
 
 var wide = limits(1<<20, 1<<20)
@@ -245,8 +299,8 @@ func TestBlockedMemberKeepsItsCursorAndResumes(t *testing.T) {
 		a.say(nil, p)
 		f.flush()
 	}
-	if !slow.IsBlocked() || string(slow.got) != "messa" || slow.RestOfFrame() != len("ge 0,") {
-		t.Fatalf("blocked %v, got %q, %d bytes left of the frame", slow.IsBlocked(), slow.got, slow.RestOfFrame())
+	if !slow.IsBlocked() || string(slow.got) != "messa" || slow.cursor.restOfFrame() != len("ge 0,") {
+		t.Fatalf("blocked %v, got %q, %d bytes left of the frame", slow.IsBlocked(), slow.got, slow.cursor.restOfFrame())
 	}
 	f.now += time.Second
 	if lag := slow.Lag(f.now); lag != (Lag{Messages: 50, Bytes: int64(len(want) - 5), Age: time.Second}) {
@@ -275,17 +329,17 @@ func TestOvertakenMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
 		*client
 		sent int
 	}{{slow, 30}, {stuck, 10}} {
-		if c.overrun != 1 || c.IsIn() || string(c.rest.Bytes()) != string(frame[c.sent:]) {
-			t.Errorf("overtaken %d times, still in %v, owed %q", c.overrun, c.IsIn(), c.rest.Bytes())
+		if c.overruns != 1 || c.IsIn() || string(c.rest.Bytes()) != string(frame[c.sent:]) {
+			t.Errorf("overtaken %d times, still in %v, owed %q", c.overruns, c.IsIn(), c.rest.Bytes())
 		}
 	}
 	if slow.rest.pin != stuck.rest.pin || f.hub.Pinned() != int64(len(frame)) {
 		t.Error("the frame both are stuck in was copied twice")
 	}
-	if between.overrun != 1 || between.rest.Bytes() != nil {
+	if between.overruns != 1 || between.rest.Bytes() != nil {
 		t.Errorf("who stood between frames is owed %q", between.rest.Bytes())
 	}
-	if len(a.got) != 1000*len(frame) || a.overrun > 0 {
+	if len(a.got) != 1000*len(frame) || a.overruns > 0 {
 		t.Errorf("the reading member got %d bytes", len(a.got))
 	}
 	if s := a.Room().Stats(); s.Members != 1 {
@@ -295,9 +349,10 @@ func TestOvertakenMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
 
 // A member that is never refused but gets only a budget per turn is our own debt: the publisher waits for it.
 func TestWaitingMemberIsNeverOvertaken(t *testing.T) {
-	f := newFixture(t, limits(32<<10, 8<<10))
+	l := limits(32<<10, 8<<10)
+	l.Turn = 100
+	f := newFixture(t, l)
 	a, patient := f.join(0, "r"), f.join(1, "r")
-	patient.budget = 100
 	frame := make([]byte, 1000)
 	published, waits := 0, 0
 	for range 20_000 {
@@ -315,8 +370,8 @@ func TestWaitingMemberIsNeverOvertaken(t *testing.T) {
 		}
 	}
 	f.flush()
-	if patient.overrun > 0 || len(patient.got) != published {
-		t.Errorf("overtaken %d times; got %d of %d bytes", patient.overrun, len(patient.got), published)
+	if patient.overruns > 0 || len(patient.got) != published {
+		t.Errorf("overtaken %d times; got %d of %d bytes", patient.overruns, len(patient.got), published)
 	}
 	if waits == 0 || published == 0 {
 		t.Errorf("%d waits, %d bytes published: want both", waits, published)
@@ -365,7 +420,7 @@ func TestRoomWaitsForTheManyNotForTheFew(t *testing.T) {
 		if !a.Room().IsFull() || !a.AwaitRoom() {
 			t.Fatal("the room does not wait for eight of nine that moved a moment ago")
 		}
-		f.now += movingFor
+		f.now += progressingFor
 		f.flush()
 		if a.Room().IsFull() || a.resumed != 1 {
 			t.Errorf("full %v, publisher resumed %d times, although nobody it waits for moves", a.Room().IsFull(), a.resumed)
@@ -549,8 +604,8 @@ func TestLargeRoomIsSweptInSlices(t *testing.T) {
 	f.flush()
 	b := a.Room().branches[0]
 	for _, m := range b.members {
-		if string(m.sink.(*client).got) != "x" {
-			t.Fatalf("a member got %q", m.sink.(*client).got)
+		if string(m.client.(*client).got) != "x" {
+			t.Fatalf("a member got %q", m.client.(*client).got)
 		}
 	}
 }
@@ -623,35 +678,35 @@ func TestEvenMemberOfARestingRoomIsNotOvertaken(t *testing.T) {
 	a.say(nil, []byte("a"))
 	f.flush()
 	for range 5 {
-		if f.now += coolEvery; !a.branch.isMarked.Load() {
+		if f.now += reclaimEvery; !a.branch.isScheduled() {
 			f.fans[0].Flush(func() time.Duration { return f.now })
 		}
 	}
-	if !a.branch.isMarked.Load() || a.cursor.seg.data == nil {
+	if !a.branch.isScheduled() || a.cursor.seg.data == nil {
 		t.Fatal("the room does not rest, or the cursor has moved already")
 	}
-	a.Refused(f.now) // a frame of its own, as a pong is
+	a.Block(f.now) // a frame of its own, as a pong is
 	f.flush()
-	if a.overrun > 0 {
+	if a.overruns > 0 {
 		t.Error("it was overtaken")
 	}
 }
 
 func TestJoinsRacingWithPublishesMissNothing(t *testing.T) {
-	h, err := New(wide, func(string) Policy { return Disconnect })
+	h, err := New(Options{Limits: wide, Encodings: testEncodings})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const each = 300
 	var loops sync.WaitGroup
 	for range 3 {
-		f := h.NewFanout(func() {})
+		var now time.Duration
+		f := h.NewFanout(func() {}, &transport{now: &now})
 		loops.Go(func() {
-			var now time.Duration
 			for i := range each {
 				c := &client{now: &now, room: -1}
 				f.Join("r", Plain, &c.Member, c)
-				if c.say(nil, []byte{byte(i)}); c.Position() == c.End() {
+				if c.say(nil, []byte{byte(i)}); c.Position() == c.branch.track.end.Load() {
 					t.Error("a member missed its own message")
 				}
 				f.Flush(func() time.Duration { now += time.Microsecond; return now })
@@ -673,12 +728,12 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	const most, loops, each = 5, 4, 200
 	l := wide
 	l.Rooms = most
-	h, err := New(l, func(string) Policy { return Disconnect })
+	h, err := New(Options{Limits: l, Encodings: testEncodings})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Some rooms stay, so that those which a loop wants at once are too many even if the loops happen to run one after the other.
-	stay, now := h.NewFanout(func() {}), time.Duration(0)
+	stay, now := h.NewFanout(func() {}, &transport{now: new(time.Duration)}), time.Duration(0)
 	var staying []*client
 	for i := range most - 2 {
 		c := &client{now: &now, room: -1}
@@ -690,7 +745,7 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	var refused atomic.Int64
 	var wg sync.WaitGroup
 	for loop := range loops {
-		f := h.NewFanout(func() {})
+		f := h.NewFanout(func() {}, &transport{now: new(time.Duration)})
 		wg.Go(func() {
 			var now time.Duration
 			for i := range each {
@@ -725,7 +780,7 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	if n := h.Rooms(); n != 0 {
 		t.Errorf("%d rooms are left", n)
 	}
-	f := h.NewFanout(func() {})
+	f := h.NewFanout(func() {}, &transport{now: new(time.Duration)})
 	for i := range most + 2 {
 		c := &client{now: &now, room: -1}
 		var want error
@@ -749,10 +804,10 @@ func TestPublishAndSweepAllocateNothingPerMessage(t *testing.T) {
 		c.got = make([]byte, 0, 1<<20)
 	}
 	a.got = make([]byte, 0, 1<<20)
-	head, payload := []byte{0x82, 64}, make([]byte, 64)
+	msg := &Message{Plain: Frame{[]byte{0x82, 64}, make([]byte, 64)}}
 	clock := func() time.Duration { return f.now }
 	allocs := testing.AllocsPerRun(2000, func() {
-		a.say(head, payload)
+		a.Publish(f.now, msg)
 		f.fans[0].Flush(clock)
 		f.fans[1].Flush(clock)
 	})

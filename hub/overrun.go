@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Policy says what becomes of a member that the log has overtaken: one whose client is so slow that the room no longer
-// retains what it has to send next.
+// A Policy says what becomes of a member that is overrun: one whose client is so slow that the room no
+// longer retains what it has to send next.
 type Policy uint8
 
 const (
@@ -35,36 +35,34 @@ func (p *Policy) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a policy: it is disconnect, skip or latest", text)
 }
 
-// overtake deals with a blocked member that stands before the oldest segment retained. What is left of the frame that it is in
-// the middle of is copied, and the segment is let go. Where the policy keeps it, it is adrift until its client has taken that
-// rest: nothing that is dropped meanwhile costs anything for it.
-func (b *branch) overtake(m *Member, now time.Duration) {
-	f, policy := b.fan, b.room.policy
-	f.stats.Overtaken[policy]++
+// overrun deals with a blocked member that stands before the oldest segment retained. What is left of the
+// frame that it is in the middle of is copied, and the segment is let go. Where the policy keeps it, it is
+// overrun until its client has taken that rest: nothing that is dropped meanwhile costs anything for it.
+func (b *branch) overrun(m *Member, now time.Duration) {
+	f, policy, client := b.fan, b.room.policy, m.client
+	f.stats.Overrun[policy]++
 	rest := b.restFor(m)
 	if policy == Disconnect {
+		m.isSlow = false // It goes, it does not recover.
 		m.Leave()
 	} else {
-		b.setAdrift(m)
-		m.Judge(now)
+		b.leaveLog(m)
+		m.JudgeLag(now)
 	}
-	m.sink.Overtaken(rest)
+	client.Overrun(rest)
 	f.fitPins()
 }
 
-// Land puts m back into the log if it is adrift, where its room's policy says. Its client calls it before it asks for Pending, once
-// the Rest has been sent and the kernel takes more.
-func (m *Member) Land() {
-	if m.branch == nil || !m.cursor.isAdrift() {
-		return
-	}
+// rejoin puts m, which is overrun, back into the log where its room's policy says, now that its Rest has
+// been sent and the kernel takes more.
+func (m *Member) rejoin() {
 	b := m.branch
 	to := b.track.atOldest()
 	if b.room.policy == Latest {
 		b.room.mu.Lock()
 		to = b.track.atNewest()
-		b.told.lowest = min(b.told.lowest, to.seq()) // A lean room may drop it before the next round ends.
+		b.reported.lowest = min(b.reported.lowest, to.seq()) // A room short of memory may drop it before the next round ends.
 		b.room.mu.Unlock()
 	}
-	b.land(m, to)
+	b.rejoin(m, to)
 }

@@ -15,7 +15,7 @@ const (
 )
 
 // isThrottled reports whether the connection is not read on because its client was over a rate.
-func (c *conn) isThrottled() bool { return c.meter != nil && c.meter.isThrottled }
+func (c *conn) isThrottled() bool { return c.pauses&pauseRate != 0 }
 
 // chargeFrames notes that frames began and what they have come to, zero for nothing yet, and reports whether to go on. Frames and
 // pings over their rate are abuse and end the connection: each costs us work, and nobody needs so many. Messages only have to wait.
@@ -39,17 +39,17 @@ func (c *conn) chargeFrames(frames int, op wsproto.Opcode) bool {
 			c.throttle(m.messages.take(1, int64(cfg.MessageRate), now), closedMessageRate)
 		}
 	}
-	return c.state == open
+	return c.life == open
 }
 
 // chargeBytes notes that n bytes were read and decoded, and reports whether to go on.
 func (c *conn) chargeBytes(n int) bool {
 	rate := int64(c.w.cfg.ByteRate)
-	if rate == 0 || c.state != open {
+	if rate == 0 || c.life != open {
 		return true
 	}
 	c.throttle(c.metered().bytes.take(n, rate, c.w.loop.Now()), closedByteRate)
-	return c.state == open && !c.isThrottled()
+	return c.life == open && !c.isThrottled()
 }
 
 // throttle keeps the connection from being read for as long as its bucket lacks something, which holds its sender by TCP's own
@@ -67,15 +67,14 @@ func (c *conn) throttle(lacks time.Duration, r closeReason) {
 		return
 	}
 	c.w.stats.Throttled++
-	m.isThrottled, m.until = true, max(m.until, now+lacks)
-	c.stopReading()
+	m.until = max(m.until, now+lacks)
+	c.pauseReading(pauseRate)
 	c.setTimer()
 }
 
 // unthrottle reads on if the time for it has come.
 func (c *conn) unthrottle(now time.Duration) {
 	if c.isThrottled() && now >= c.meter.until {
-		c.meter.isThrottled = false
-		c.readOn()
+		c.resumeReading(pauseRate)
 	}
 }

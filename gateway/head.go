@@ -49,11 +49,11 @@ func (c *conn) route(p []byte, n int) bool {
 	if refusal := c.upgrade(head, room); refusal != nil {
 		return c.refuse(refusal, head)
 	}
-	if c.state == open && len(behind) > 0 {
+	if c.life == open && len(behind) > 0 {
 		c.w.stats.EarlyBytes++
 		return c.consume(behind)
 	}
-	return c.state == open
+	return c.life == open
 }
 
 // upgrade checks the request, joins the room and answers 101. The answer is written or put in the outbox before anything
@@ -77,22 +77,22 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 		return wsproto.Refuse(wsproto.ReasonOrigin)
 	}
 	deflate = deflate && c.w.cfg.deflates(room)
-	track := hub.Plain
+	encoding := encodingPlain
 	if deflate {
-		track = hub.Deflated
+		encoding = encodingDeflated
 	}
-	switch err := c.w.fan.Join(room, track, &c.member, c); err {
+	switch err := c.w.fan.Join(room, encoding, &c.reader, c); err {
 	case nil:
 	case hub.ErrNoNewRooms:
 		return wsproto.Refuse(wsproto.ReasonRoomMemory)
 	default:
 		return wsproto.Refuse(wsproto.ReasonRooms)
 	}
-	c.state = open
+	c.setLife(open)
 	c.w.stats.Upgrades++
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "", deflate)
 	c.send(c.w.header)
-	if c.state == open {
+	if c.life == open {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
 		c.setTimer()
 	}
@@ -104,9 +104,9 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.w.stats.Refusals[r.Reason]++
 	c.w.logRefusal(int(c.fd), r, head)
-	c.out = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
+	c.own = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
 	c.closeWith(closedRefused, 0, "")
-	return c.state != dead
+	return c.life != dead
 }
 
 const lobby = "lobby"

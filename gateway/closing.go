@@ -3,7 +3,6 @@ package gateway
 import (
 	"time"
 
-	"sluice/hub"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -20,14 +19,12 @@ type farewell struct {
 	reason  closeReason
 	code    wsproto.Code // zero: no Close frame is due
 	text    string
-	at      int64 // position in the room's stream up to which the client is owed messages
-	dropped int   // bytes read and dropped
-	isLast  bool  // the outbox holds the last bytes: nothing but them is due any more
+	dropped int // bytes read and dropped
 }
 
 // close ends the connection for a reason of ours.
 func (c *conn) close(r closeReason) {
-	if r.isAbuse() && c.state == open {
+	if r.isAbuse() && c.life == open {
 		c.logAbuse(r, reasons[r].text)
 	}
 	c.closeWith(r, reasons[r].code, reasons[r].text)
@@ -43,30 +40,31 @@ func (c *conn) violated(err error) {
 // closeWith ends the connection in order: the client gets every message published so far, its own included, then the Close
 // frame, within --close-timeout. The second of two reasons is not heard.
 func (c *conn) closeWith(r closeReason, code wsproto.Code, text string) {
-	if c.state >= ending {
+	if c.life >= finishing {
 		return
 	}
-	c.state = ending
 	c.end = &farewell{reason: r, code: code, text: text}
 	c.dropInput()
-	if c.member.IsIn() {
-		c.end.at = c.member.End()
-	}
 	c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
-	if !c.isArmed {
-		c.write()
+	if !c.reader.IsIn() {
+		c.part()
+		return
+	}
+	c.setLife(finishing)
+	if c.flushOwn(); c.life == finishing {
+		c.reader.Finish()
 	}
 }
 
 // hungUp handles the end of the client's stream. Without a Close frame before it that is abnormal (1006, RFC 6455 §7.1.5):
 // the client may still be reading, so it gets what was published so far, but no more and not for long.
 func (c *conn) hungUp() {
-	switch c.state {
+	switch c.life {
 	case reading:
 		c.die(closedGone)
 	case open:
 		c.closeWith(closedGone, 0, "")
-		if c.state == ending {
+		if c.life == finishing || c.life == parting {
 			c.w.loop.SetTimer(c.token, lingerTime)
 		}
 	case lingering:
@@ -74,23 +72,37 @@ func (c *conn) hungUp() {
 	}
 }
 
-// sayFarewell is reached in the state ending when nothing waits for the kernel: first the room is left and the Close frame
-// sent, then writing is shut down.
-func (c *conn) sayFarewell() {
-	if !c.end.isLast {
-		c.end.isLast = true
-		c.member.Leave()
-		if c.end.code != 0 {
-			c.out = &outbox{bytes: wsproto.AppendClose(nil, c.end.code, c.end.text), pongAt: -1}
-		}
-		c.write()
+// part leaves the room, if it has not been left, and sends the last bytes: what is in the outbox and the
+// Close frame.
+func (c *conn) part() {
+	c.setLife(parting)
+	c.reader.Leave()
+	if c.end.code != 0 {
+		// What is in the outbox may be on its way in part. If a dropped frame's rest is, it has not begun.
+		o := c.outboxed()
+		o.bytes = wsproto.AppendClose(o.bytes, c.end.code, c.end.text)
+		o.pongAt = -1
+	}
+	c.sendLast()
+}
+
+// sendLast goes on with the last bytes. When they are out, writing is shut down.
+func (c *conn) sendLast() {
+	budget := c.w.cfg.writeBudget
+	switch sent, isAll := c.SendOwn(budget); {
+	case c.life == dead:
+		return
+	case !isAll && sent >= budget: // A long rest takes more than one turn.
+		c.w.loop.Requeue(c.token, reactor.Writable)
+		return
+	case !isAll:
 		return
 	}
-	if err := c.t.CloseWrite(int(c.fd)); err != nil {
+	if err := c.transport().CloseWrite(int(c.fd)); err != nil {
 		c.die(c.end.reason) // The peer is gone already, so there is nothing to linger for.
 		return
 	}
-	c.state = lingering
+	c.setLife(lingering)
 	c.end.dropped = 0 // What came before we had said all is not what lingering has to bear with.
 	c.w.loop.SetTimer(c.token, lingerTime)
 	// The end of its stream may have been reported already, while nothing was read.
@@ -100,57 +112,9 @@ func (c *conn) sayFarewell() {
 	}
 }
 
-// Overtaken implements hub.Sink: the log has dropped what the client still needed. It is owed the rest of the frame that is
-// partly sent. Where its room's policy keeps it, it goes on behind that; otherwise the Close frame follows, and nothing between
-// them.
-func (c *conn) Overtaken(rest hub.Rest) {
-	if c.state == open && c.member.IsIn() {
-		c.owe(rest)
-		return
-	}
-	c.member.Leave()
-	if c.state == ending {
-		// It was to get everything published before it was closed, which is gone now.
-		c.end.isLast = true
-	} else {
-		c.state = ending
-		c.end = &farewell{reason: closedSlow, code: wsproto.CodeSlowConsumer, text: reasons[closedSlow].text, isLast: true}
-		c.dropInput()
-		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
-	}
-	c.owe(rest)
-	if c.out == nil {
-		c.out = &outbox{}
-	}
-	// What is in the outbox may be on its way in part. If rest is, it has not begun.
-	c.out.bytes = wsproto.AppendClose(c.out.bytes, wsproto.CodeSlowConsumer, reasons[closedSlow].text)
-	c.out.pongAt = -1
-	c.write()
-}
-
-// owe puts rest in front of all that waits. There is none there yet: until it is sent nothing of the log is, and so nobody overtaken.
-func (c *conn) owe(rest hub.Rest) {
-	if len(rest.Bytes()) == 0 {
-		return
-	}
-	if c.out == nil {
-		c.out = &outbox{pongAt: -1}
-	}
-	c.out.rest = rest
-}
-
-// Abort implements hub.Sink: what is kept of dropped frames takes too much memory, and this client's has been for longest.
-func (c *conn) Abort() { c.abort(closedPinned) }
-
-// Lagging implements hub.Sink.
-func (c *conn) Lagging(isSlow bool) {
-	lag := c.member.Lag(c.w.loop.Now())
-	c.w.log.Debug("slow client", "slow", isSlow, "room", c.member.Room().Name(), "messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
-}
-
 // discard drops what a client sends that we no longer listen to, and reports whether to read on.
 func (c *conn) discard(n int) bool {
-	if c.end.dropped += n; c.end.dropped > lingerBytes && c.state == lingering {
+	if c.end.dropped += n; c.end.dropped > lingerBytes && c.life == lingering {
 		c.die(c.end.reason)
 		return false
 	}
@@ -166,7 +130,7 @@ func (c *conn) abort(r closeReason) {
 
 // die is where every connection ends: it leaves its room, and its descriptor closes at the end of the tick.
 func (c *conn) die(r closeReason) {
-	if c.state == dead {
+	if c.life == dead {
 		return
 	}
 	c.forget(r)
@@ -178,13 +142,13 @@ func (c *conn) forget(r closeReason) {
 	if c.end != nil && r == closedGone {
 		r = c.end.reason // It was closing for another reason already.
 	}
-	c.state = dead
-	c.member.Leave()
+	c.setLife(dead)
+	c.reader.Leave()
 	c.dropInput()
-	if c.out != nil {
-		c.out.rest.Release()
+	if c.own != nil {
+		c.own.rest.Release()
 	}
-	c.out, c.end = nil, nil
+	c.own, c.end = nil, nil
 	c.w.stats.Closed[r]++
 	c.w.server.leave(c.key())
 }

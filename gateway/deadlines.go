@@ -10,7 +10,7 @@ import (
 
 // onTimer looks at the deadline of the present state.
 func (c *conn) onTimer() {
-	switch c.state {
+	switch c.life {
 	case reading:
 		if c.in == nil { // Not one byte: there is nobody to explain it to.
 			c.die(closedSilent)
@@ -19,7 +19,7 @@ func (c *conn) onTimer() {
 		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout), c.in.head)
 	case open:
 		c.checkLife()
-	case ending:
+	case finishing, parting:
 		c.abort(closedCloseTimeout)
 	case lingering:
 		c.die(c.end.reason)
@@ -31,7 +31,7 @@ func (c *conn) onTimer() {
 // looks again when it fires.
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
-	if c.member.IsBlocked() && now-c.member.Took() >= c.stallTimeout() {
+	if c.reader.IsBlocked() && now-c.reader.Took() >= c.stallTimeout() {
 		c.abort(closedStalled)
 		return
 	}
@@ -39,12 +39,12 @@ func (c *conn) checkLife() {
 		c.close(closedAssemblyTimeout)
 		return
 	}
-	c.member.Judge(now)
+	c.reader.JudgeLag(now)
 	c.unthrottle(now)
-	if c.isPaused || c.isThrottled() || c.member.IsBlocked() {
+	if c.pauses&(pauseRoom|pauseRate) != 0 || c.reader.IsBlocked() {
 		c.heard = now // We do not listen, or a ping would only wait behind what it does not take.
 	}
-	if c.heard > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
+	if c.lastSign() > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
 		c.pinged = 0
 	}
 	switch {
@@ -54,7 +54,7 @@ func (c *conn) checkLife() {
 	case c.pinged == 0 && now >= c.pingDue():
 		c.pinged = now
 		c.send(c.w.ping)
-		if c.state != open {
+		if c.life != open {
 			return
 		}
 	}
@@ -63,10 +63,18 @@ func (c *conn) checkLife() {
 
 // stallTimeout is how long the client may take none of what waits for it.
 func (c *conn) stallTimeout() time.Duration {
-	if c.member.Room().Policy() == hub.Disconnect {
+	if c.reader.Room().Policy() == hub.Disconnect {
 		return c.w.cfg.StallTimeout
 	}
 	return c.w.cfg.SkipTimeout
+}
+
+// lastSign is when the client last sent bytes or took some.
+func (c *conn) lastSign() time.Duration {
+	if took := c.reader.Took(); took != 0 {
+		return max(c.heard, took)
+	}
+	return c.heard
 }
 
 // pingDue is when the client is pinged if it stays silent until then. Thousands that were sent the same message fall silent
@@ -75,7 +83,7 @@ func (c *conn) pingDue() time.Duration {
 	const golden = 2654435769 // 2^32 divided by the golden ratio: multiples of it, cut to 32 bits, lie evenly
 	interval := c.w.cfg.PingInterval
 	share := uint32(c.token) * golden >> 16
-	return c.heard + interval - time.Duration(share)*(interval/4>>16)
+	return c.lastSign() + interval - time.Duration(share)*(interval/4>>16)
 }
 
 func (c *conn) setTimer() {
@@ -84,10 +92,10 @@ func (c *conn) setTimer() {
 	if c.pinged != 0 {
 		due = c.pinged + cfg.PongTimeout
 	}
-	if c.member.IsBlocked() {
-		due = min(due, c.member.Took()+c.stallTimeout())
+	if c.reader.IsBlocked() {
+		due = min(due, c.reader.Took()+c.stallTimeout())
 	}
-	if at, ok := c.member.SlowAt(now); ok {
+	if at, ok := c.reader.SlowAt(now); ok {
 		due = min(due, at)
 	}
 	if c.in != nil {

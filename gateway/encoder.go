@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+// The encodings of a room's messages, as the hub knows them.
+const (
+	encodingPlain    hub.Encoding = iota // frames as they are
+	encodingDeflated                     // permessage-deflate without context, shared by all who negotiated it
+)
+
+// encodings is the list for the hub. A message that is not worth deflating, or came before the deflated
+// encoding had a reader, goes out as a plain frame there: RSV1 tells them apart (RFC 7692 §6).
+var encodings = []hub.EncodingInfo{
+	encodingPlain:    {Name: "plain"},
+	encodingDeflated: {Name: "deflated", HasSubstitute: true, Substitute: encodingPlain},
+}
+
+// compressMax bounds how long deflating one message may hold its loop: some 2 ms. A larger one goes out as
+// it is.
+const compressMax = 256 << 10
+
+// An encoder makes the frames of one message after another, in buffers of its own: those of a message stay
+// until the next one is set. It belongs to whoever publishes; it knows no loop and no room.
+type encoder struct {
+	compressMin int // bytes from which on a message is worth deflating
+
+	message        wsproto.Message
+	header         []byte
+	deflated       []byte
+	deflatedHeader []byte
+
+	deflations               uint64 // messages that were deflated …
+	deflatedFrom, deflatedTo uint64 // … and their bytes before and after
+}
+
+// of returns the encoder set to a message.
+func (e *encoder) of(m wsproto.Message) hub.Encoder {
+	e.message = m
+	return e
+}
+
+// Encode implements hub.Encoder.
+func (e *encoder) Encode(encoding hub.Encoding) hub.Frame {
+	op, payload := e.message.Op, e.message.Payload
+	if encoding == encodingPlain {
+		e.header = wsproto.AppendHeader(e.header[:0], op, true, len(payload))
+		return hub.Frame{Head: e.header, Payload: payload}
+	}
+	if len(payload) < e.compressMin || len(payload) > compressMax {
+		return hub.Frame{}
+	}
+	e.deflated = wsproto.AppendDeflated(e.deflated[:0], payload)
+	e.deflations++
+	e.deflatedFrom += uint64(len(payload))
+	e.deflatedTo += uint64(len(e.deflated))
+	if len(e.deflated) >= len(payload) {
+		return hub.Frame{}
+	}
+	e.deflatedHeader = wsproto.AppendDeflatedHeader(e.deflatedHeader[:0], op, len(e.deflated))
+	return hub.Frame{Head: e.deflatedHeader, Payload: e.deflated}
+}

@@ -1,0 +1,307 @@
+package gateway
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// A pause is a reason not to read a connection on; several may hold at a time:
+//
+//	why        begins when                                    ends when
+//	pauseRoom  its room is full before a message              the hub says that it has room: Resume
+//	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
+//	pauseTurn  it has had its turn, or is costly              the loop gives it the next
+//
+// While any holds, its sender is held by TCP and no clock runs against it: neither that of an unfinished
+// message nor that of silence.
+type pause uint8
+
+const (
+	pauseRoom pause = 1 << iota
+	pauseRate
+	pauseTurn
+)
+
+// pauseReading is the one place where a pause begins.
+func (c *conn) pauseReading(why pause) {
+	c.pauses |= why
+	c.stopClock()
+}
+
+// stopClock lets the clock of an unfinished message stand still: it is not its sender who holds it up.
+func (c *conn) stopClock() {
+	if c.in != nil && c.in.stopped == 0 {
+		c.in.stopped = c.w.loop.Now()
+	}
+}
+
+// resumeReading is the one place where a pause ends. Clocks go on. Unless it was a turn's, the connection
+// is read on in its next turn.
+func (c *conn) resumeReading(why pause) {
+	c.pauses &^= why
+	now := c.w.loop.Now()
+	if in := c.in; in != nil && in.stopped != 0 {
+		if in.began != 0 {
+			in.began += now - in.stopped
+		}
+		in.stopped = 0
+	}
+	c.heard = now // We did not listen meanwhile.
+	if why != pauseTurn {
+		c.endTurn()
+	}
+}
+
+// endTurn puts the connection in line for another turn, without an event.
+func (c *conn) endTurn() {
+	c.pauseReading(pauseTurn)
+	if c.isCostly() {
+		c.w.loop.Defer(c.token, reactor.Readable)
+	} else {
+		c.w.loop.Requeue(c.token, reactor.Readable)
+	}
+}
+
+// inbound is input that could not be finished with when it was read.
+type inbound struct {
+	head    []byte // an incomplete request head
+	scanned int    // how much of head has been searched for its end
+	stash   []byte // frames read but not decoded, because the room was full, a rate exceeded or a turn over; a read buffer of them at most
+	decoder wsproto.Decoder
+	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
+	began   time.Duration // when the first byte of the message under way came; zero: there is none
+	stopped time.Duration // since when it is we who do not read on; zero: we do
+}
+
+// read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
+// holds its sender by TCP's own means; if the event says that the sender is gone, so is the connection.
+//
+// A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a hundred times as much. Who takes
+// long stands in a line of its own from then on, see isCostly.
+func (c *conn) read(failed bool) {
+	began := c.w.loop.Elapsed()
+	c.fill(failed)
+	c.answer()
+	if took := c.w.loop.Elapsed() - began; c.life == open && (c.meter != nil || took >= c.w.cfg.costlyTurn) {
+		c.noteCost(took)
+	}
+}
+
+func (c *conn) fill(failed bool) {
+	c.w.inflated, c.w.frames = 0, 0
+	if c.pausedBefore() || !c.unstash() {
+		if failed && c.pauses&pauseRoom != 0 {
+			c.die(closedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
+		}
+		return
+	}
+	for budget := c.w.cfg.readBudget; budget > 0; {
+		n, err := c.transport().Read(int(c.fd), c.w.buf[:min(len(c.w.buf), budget)])
+		switch {
+		case err == nil && n > 0:
+		case err == nil:
+			c.hungUp()
+			return
+		case errors.Is(err, syscall.EAGAIN):
+			return
+		case errors.Is(err, syscall.EINTR):
+			continue
+		default:
+			c.die(closedGone)
+			return
+		}
+		c.heard = c.w.loop.Now()
+		if c.meter != nil {
+			c.meter.read(n)
+		}
+		if !c.consume(c.w.buf[:n]) {
+			return
+		}
+		budget -= n
+	}
+	c.endTurn()
+}
+
+// consume handles p according to the connection's state, and reports whether to read on.
+func (c *conn) consume(p []byte) bool {
+	switch c.life {
+	case reading:
+		return c.readHead(p)
+	case open:
+		goOn := c.decode(p)
+		return c.chargeBytes(len(p)) && goOn
+	case finishing, parting, lingering:
+		return c.discard(len(p))
+	}
+	return false
+}
+
+// decode turns bytes into messages until p is used up, the room is full, the client is over a rate, or what was inflated spends the
+// turn's budget, be it a slice of one message.
+func (c *conn) decode(p []byte) bool {
+	d := c.decoder()
+	for {
+		if c.w.inflated >= c.w.cfg.readBudget {
+			return c.decodeLater(d, p)
+		}
+		if len(p) > 0 && c.pausedBefore() {
+			c.keep(d, p)
+			return false
+		}
+		frames, inflated := d.Frames(), d.Inflated()
+		msg, n, err := d.Next(p)
+		c.w.inflated += int(d.Inflated() - inflated)
+		c.w.frames += int(d.Frames() - frames)
+		if err != nil {
+			d.Release()
+			c.violated(err)
+			return false
+		}
+		if !c.chargeFrames(int(d.Frames()-frames), msg.Op) {
+			d.Release()
+			return false
+		}
+		if d.Inflating() {
+			return c.decodeLater(d, p[n:])
+		}
+		if msg.Op == 0 {
+			c.keep(d, nil)
+			return !c.isThrottled()
+		}
+		if c.in != nil && !d.Partial() {
+			c.in.began = 0
+		}
+		p = p[n:]
+		if msg.Compressed {
+			if !c.chargeInflated(len(msg.Payload)) {
+				d.Release()
+				c.close(closedInflation)
+				return false
+			}
+		}
+		if !c.handle(msg) {
+			d.Release()
+			return false
+		}
+	}
+}
+
+// decodeLater ends the turn; the next one begins with rest. It returns that the connection is not to be read on.
+func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
+	c.keep(d, rest)
+	c.endTurn()
+	return false
+}
+
+// isInflating reports whether a message is whole and inflated in slices.
+func (c *conn) isInflating() bool { return c.in != nil && c.in.decoder.Inflating() }
+
+// decoder is the connection's own if it holds a part of a message, and the worker's otherwise.
+func (c *conn) decoder() *wsproto.Decoder {
+	if c.in != nil {
+		return &c.in.decoder
+	}
+	c.w.decoder.Deflate = c.reader.Encoding() == encodingDeflated
+	return &c.w.decoder
+}
+
+// keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to wait.
+func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
+	if !d.Partial() {
+		_, _, _ = d.Next(nil) // Gives back the buffer of the message before; nothing can come of no bytes.
+	}
+	if d.Idle() && len(stash) == 0 {
+		c.dropInput()
+		return
+	}
+	if c.in == nil {
+		c.in = &inbound{decoder: *d}
+		c.w.decoder = c.w.newDecoder()
+	}
+	c.in.stash = append([]byte(nil), stash...)
+	if c.pauses != 0 {
+		c.stopClock()
+	}
+	if c.in.began == 0 && c.in.decoder.Partial() {
+		c.in.began = c.w.loop.Now()
+		c.setTimer() // Its deadline may be nearer than the one that stands.
+	}
+	c.w.assembly.hold(c, c.in.size(c.w.cfg))
+}
+
+// inflaterSize is a window, code tables and the stack that they are used on.
+const inflaterSize = 64 << 10
+
+// size is what it takes, in bytes.
+func (in *inbound) size(cfg *config) int {
+	n := in.decoder.Held() + len(in.stash)
+	if in.decoder.Inflating() {
+		n += int(cfg.inflaterSize)
+	}
+	return n
+}
+
+// dropInput forgets what was read and could not be finished with.
+func (c *conn) dropInput() {
+	if c.in == nil {
+		return
+	}
+	c.w.assembly.hold(c, 0)
+	c.in.decoder.Release()
+	c.in = nil
+}
+
+// handle acts on one message and reports whether to go on.
+func (c *conn) handle(m wsproto.Message) bool {
+	switch m.Op {
+	case wsproto.OpText, wsproto.OpBinary:
+		c.w.stats.Messages++
+		c.reader.Publish(c.w.loop.Now(), c.w.encoder.of(m))
+	case wsproto.OpPing:
+		c.pong(m.Payload)
+	case wsproto.OpClose:
+		code, _, err := wsproto.ParseClose(m.Payload)
+		if err != nil {
+			c.violated(err)
+			return false
+		}
+		c.closeWith(closedByPeer, code, "")
+		return false
+	}
+	return c.life == open
+}
+
+// pausedBefore pauses reading if the connection has to wait, for its room or because of a rate, before
+// what comes next is decoded, and reports whether it does. It is asked before each message, so a sender
+// overshoots by one at most. A message that is being inflated is past that.
+func (c *conn) pausedBefore() bool {
+	switch {
+	case c.life != open || c.isInflating():
+		return false
+	case c.isThrottled():
+		c.stopClock()
+		return true
+	case !c.reader.Room().IsFull() || !c.reader.AwaitRoom():
+		return false
+	}
+	c.pauseReading(pauseRoom)
+	c.w.stats.Paused++
+	return true
+}
+
+// Resume implements hub.Client: the room has room again.
+func (c *conn) Resume() { c.resumeReading(pauseRoom) }
+
+// unstash goes on with what was read before reading was stopped, and reports whether to read on.
+func (c *conn) unstash() bool {
+	if c.life != open || c.in == nil || len(c.in.stash) == 0 && !c.isInflating() {
+		return true
+	}
+	stash := c.in.stash // Decoded where it lies; what is left becomes a new one.
+	c.in.stash = nil
+	return c.decode(stash)
+}

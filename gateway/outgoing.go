@@ -1,0 +1,251 @@
+package gateway
+
+import (
+	"errors"
+	"syscall"
+
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// What a connection writes is its reader's frames, which the hub hands to the kernel through worker.Send,
+// and bytes of its own, which go out here, between two of those frames. At most one of both is inside a
+// frame. What the hub says of the reader's bytes is heard at the end of this file.
+
+// An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the Close
+// frame. It exists only while there are such. Its bound is what one client can have due at a time: an
+// answer, a ping, pongs up to pongsMax, a Close.
+type outbox struct {
+	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
+	bytes  []byte
+	pongAt int // where in bytes a pong that has not begun stands, or -1
+}
+
+// outboxed is the outbox, made if need be.
+func (c *conn) outboxed() *outbox {
+	if c.own == nil {
+		c.own = &outbox{pongAt: -1}
+	}
+	return c.own
+}
+
+// send writes p, a whole frame of the client's own, or leaves it in the outbox.
+func (c *conn) send(p []byte) {
+	o := c.outboxed()
+	o.bytes = append(o.bytes, p...)
+	c.flushOwn()
+}
+
+// pongsMax bounds the pongs of one turn, in bytes. Each ping of a few that come together is answered; of
+// more, and of those that come while the kernel takes nothing, the newest, as RFC 6455 §5.5.3 allows.
+const pongsMax = 2 << 10
+
+// pong leaves the answer to a ping in the outbox. It is sent when all that was read has been decoded, so
+// that thousands of pings in one turn do not become thousands of writes.
+func (c *conn) pong(body []byte) {
+	o := c.outboxed()
+	switch {
+	case o.pongAt < 0:
+		o.pongAt = len(o.bytes)
+	case c.isArmed, len(o.bytes)-o.pongAt > pongsMax:
+		o.bytes = o.bytes[:o.pongAt]
+	}
+	o.bytes = wsproto.AppendFrame(o.bytes, wsproto.OpPong, body)
+}
+
+// answer sends what reading has left in the outbox.
+func (c *conn) answer() {
+	if c.life == open {
+		c.flushOwn()
+	}
+}
+
+// flushOwn sends the outbox now if the kernel takes anything and the reader is not inside a frame; at the
+// next frame's end otherwise.
+func (c *conn) flushOwn() {
+	if c.own == nil {
+		return
+	}
+	if !c.isArmed && c.reader.CanSendOwn() {
+		if _, isAll := c.SendOwn(c.w.cfg.writeBudget); isAll {
+			return
+		}
+	}
+	if c.reader.IsIn() {
+		c.reader.HoldOwn()
+	}
+}
+
+// SendOwn implements hub.Client: it sends the outbox, of a dropped frame's rest at most limit bytes.
+func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
+	o := c.own
+	for o != nil && c.life != dead {
+		next := o.rest.Bytes()
+		isRest := len(next) > 0
+		switch {
+		case !isRest:
+			next = o.bytes
+		case sent >= limit:
+			return sent, false
+		default:
+			next = next[:min(len(next), limit-sent)]
+		}
+		if len(next) == 0 {
+			c.own = nil
+			break
+		}
+		n, err := c.transport().Write(int(c.fd), next)
+		if err != nil {
+			if errors.Is(err, syscall.EINTR) {
+				continue
+			}
+			c.refused(err)
+			return sent, false
+		}
+		sent += n
+		c.heard = c.w.loop.Now()
+		c.reader.TookOwn(c.heard)
+		if isRest {
+			o.rest.Sent(n)
+			continue
+		}
+		o.pongAt -= n // Below zero: begun or sent.
+		o.bytes = o.bytes[n:]
+	}
+	return sent, true
+}
+
+// refused deals with bytes of the connection's own that the kernel did not take. EAGAIN keeps them and asks
+// to be told when there is room; anything else means that the peer is gone.
+func (c *conn) refused(err error) {
+	if !errors.Is(err, syscall.EAGAIN) {
+		c.die(closedGone)
+		return
+	}
+	c.w.stats.Refused++
+	if c.reader.IsIn() {
+		c.reader.Block(c.w.loop.Now())
+	}
+	c.arm()
+}
+
+// arm asks to be told when the socket takes bytes again.
+func (c *conn) arm() {
+	if c.isArmed {
+		return
+	}
+	c.rearm(reactor.Readable | reactor.Writable)
+	if c.life == open {
+		c.setTimer() // The stall deadline may be nearer than the one that stands.
+	}
+}
+
+func (c *conn) rearm(in reactor.Interest) {
+	if err := c.w.loop.Rearm(c.token, in); err != nil {
+		c.w.log.Error("cannot rearm", "error", err)
+		c.die(closedGone)
+		return
+	}
+	c.isArmed = in&reactor.Writable != 0
+}
+
+// writable goes on after a refused write. What a room's member has to get is left to the sweeps, its own
+// bytes too: a thousand members that become writable at once must not hold up everybody else.
+func (c *conn) writable() {
+	if c.reader.IsIn() {
+		c.reader.Ready()
+	} else if c.life == parting {
+		c.sendLast()
+	}
+}
+
+// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, and every other
+// transport is asked alone.
+func (w *worker) Send(k *hub.Batch) {
+	n, now := k.Len(), w.loop.Now()
+	plain := w.sends[:0]
+	for i := range n {
+		if c := k.Client(i).(*conn); c.life != dead && c.other == nil {
+			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: k.Bytes(i)})
+		}
+	}
+	reactor.SendBatch(w.kernel, plain)
+	sent := plain
+	for i := range n {
+		switch c := k.Client(i).(*conn); {
+		case c.other == nil && len(sent) > 0 && sent[0].FD == int(c.fd):
+			one := sent[0]
+			sent = sent[1:]
+			k.Answer(i, one.N, outcomeOf(one.Err), now)
+		case c.life == dead:
+			k.Answer(i, 0, hub.Failed, now)
+		default:
+			taken, err := c.transport().Write(int(c.fd), k.Bytes(i))
+			k.Answer(i, taken, outcomeOf(err), now)
+		}
+	}
+	clear(plain) // Or it would keep segments alive.
+}
+
+// outcomeOf tells the hub what a write's error means.
+func outcomeOf(err error) hub.Outcome {
+	switch {
+	case err == nil:
+		return hub.Taken
+	case errors.Is(err, syscall.EAGAIN):
+		return hub.Refused
+	case errors.Is(err, syscall.EINTR):
+		return hub.Deferred
+	}
+	return hub.Failed
+}
+
+// Refused implements hub.Client.
+func (c *conn) Refused() { c.arm() }
+
+// CaughtUp implements hub.Client.
+func (c *conn) CaughtUp() {
+	if c.isArmed {
+		c.rearm(reactor.Readable)
+	}
+}
+
+// Failed implements hub.Client.
+func (c *conn) Failed() { c.die(closedGone) }
+
+// Finished implements hub.Client: the client has what it was owed when the connection began to close.
+func (c *conn) Finished() { c.part() }
+
+// Overrun implements hub.Client: the log has dropped what the client still needed. It is owed the rest of
+// the frame that is partly sent. Where its room's policy keeps it, it goes on behind that; otherwise the
+// Close frame follows, and nothing between them.
+func (c *conn) Overrun(rest hub.Rest) {
+	if len(rest.Bytes()) > 0 {
+		c.outboxed().rest = rest // There is none there yet: until it is sent nothing of the log is, and so nobody overrun.
+	}
+	if c.life == open && c.reader.IsIn() {
+		if c.own != nil {
+			c.reader.HoldOwn()
+		}
+		return
+	}
+	c.reader.Leave()
+	if c.life != finishing { // Or it was to get everything published before it was closed, which is gone now.
+		c.end = &farewell{reason: closedSlow}
+		c.dropInput()
+		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
+	}
+	c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[closedSlow].text
+	c.part()
+}
+
+// Abort implements hub.Client: what is kept of dropped frames takes too much memory, and this client's has
+// been there for longest.
+func (c *conn) Abort() { c.abort(closedPinned) }
+
+// Lagging implements hub.Client.
+func (c *conn) Lagging(isSlow bool) {
+	lag := c.reader.Lag(c.w.loop.Now())
+	c.w.log.Debug("slow client", "slow", isSlow, "room", c.reader.Room().Name(), "messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
+}

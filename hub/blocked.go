@@ -1,0 +1,53 @@
+package hub
+
+import "time"
+
+// A blockedSet is what a branch knows of its blocked members. A message is not worth a look at thousands
+// of clients that have stopped reading, so a round visits them only if something may have changed for
+// them. What it counts otherwise is how they stood when a round last did, or were refused since.
+type blockedSet struct {
+	overrun    int32         // those that stand nowhere in the log
+	hasChanged bool          // one of them was refused, rejoined, caught up or left
+	at         time.Duration // when a round last took them in
+	end        int64         // the track's end then
+	oldest     int64         // base of the oldest segment retained then
+	tally
+}
+
+// needsSweep reports whether a round that begins now has to take the blocked members in: which they are
+// has changed, publishers wait for them, the log has dropped what they may need or grown by a share of
+// the publish window, or they have not been looked at for a while.
+func (b *branch) needsSweep(now time.Duration) bool {
+	s := &b.blocked
+	return s.hasChanged || b.room.IsFull() || b.track.oldest.Load().base != s.oldest ||
+		b.track.end.Load()-s.end >= b.room.hub.limits.Window/4 || now-s.at >= watchEvery || now < s.at
+}
+
+// enterLog notes that m, which is blocked, stands in the log, however far the running round is.
+func (b *branch) enterLog(m *Member) {
+	b.blocked.hasChanged = true
+	b.blocked.lowest = min(b.blocked.lowest, m.cursor.seq())
+	b.setVisit(m)
+	if m.cursor.seg.base < b.track.oldest.Load().base {
+		b.round.again = true // A running round may have passed it. Without one the drop's mark brings the next.
+	}
+}
+
+// leaveLog takes m, which is overrun, out of the log.
+func (b *branch) leaveLog(m *Member) {
+	next := m.cursor.seq() // The number of the first frame that it is not owed.
+	if m.cursor.restOfFrame() > 0 {
+		next++ // It gets the whole of the frame it is in.
+	}
+	m.cursor = overrunBefore(next)
+	b.blocked.overrun++
+	b.setVisit(m)
+}
+
+// rejoin puts m, which is overrun, back into the log, and counts what it has missed.
+func (b *branch) rejoin(m *Member, to cursor) {
+	b.fan.stats.Missed += to.seq() - m.cursor.seq()
+	m.cursor = to
+	b.blocked.overrun--
+	b.enterLog(m)
+}

@@ -1,0 +1,49 @@
+package hub
+
+// IsFull reports whether publishers have to wait: some loop's sweep, or most of those members who keep
+// taking bytes, are further behind than the publish window. A publisher that asks before each message
+// overshoots by one at most.
+func (r *Room) IsFull() bool { return r.isFull.Load() }
+
+// mustWait is the brake's rule. The room waits for the many, never for the few: for every loop's sweep,
+// because members whose turn has not come are our own debt, and for the majority of those that have
+// caught up, are behind, or are blocked but progressing. Members that have stopped reading count on
+// neither side. The caller holds the lock.
+func (r *Room) mustWait() bool {
+	var activeMembers, lateMembers int32
+	for _, b := range r.branches {
+		end, oldest := b.track.end.Load(), b.track.oldest.Load().base
+		if end-b.sweptTo > r.hub.limits.Window || oldest-b.ackedTo > 2*int64(r.log.largest) {
+			return true
+		}
+		activeMembers += b.reported.activeMembers
+		lateMembers += b.reported.lateMembers
+	}
+	return 2*lateMembers > activeMembers
+}
+
+// release lifts the brake if its reason is gone, and schedules the branches whose publishers wait. The
+// caller holds the lock.
+func (r *Room) release(by *Fanout) {
+	if !r.isFull.Load() || r.mustWait() {
+		return
+	}
+	r.isFull.Store(false)
+	for _, b := range r.branches {
+		if b.hasWaiters {
+			b.schedule(by, becauseRelieved)
+		}
+	}
+}
+
+// await puts m among its branch's waiting publishers, unless the room is not full after all.
+func (r *Room) await(m *Member) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.isFull.Load() {
+		return false
+	}
+	m.branch.hasWaiters = true
+	m.branch.waiters = append(m.branch.waiters, m)
+	return true
+}

@@ -1,0 +1,234 @@
+package hub
+
+import "time"
+
+const (
+	// batchMembers and batchBytes bound what a transport is handed at once, and so the time between two
+	// looks at the clock.
+	batchMembers = 16
+	batchBytes   = 64 << 10
+)
+
+// A Transport writes what sweeps hand it to clients' sockets. It belongs to one Fanout and is called on
+// its loop.
+type Transport interface {
+	// Send offers each delivery of the batch to its client's socket, and answers for each once by
+	// Batch.Answer: before it returns or later on the same loop, in any order. The batch is its own until
+	// it has answered for all.
+	Send(b *Batch)
+}
+
+// An Outcome says what became of a delivery beside the bytes that were taken.
+type Outcome uint8
+
+const (
+	Taken    Outcome = iota // all of it, or what the kernel had room for: fewer bytes are a refusal
+	Refused                 // the kernel takes nothing more at present
+	Deferred                // nothing was tried to the end: the member gets another turn
+	Failed                  // nothing can be written any more: the peer is gone
+)
+
+// A delivery is a contiguous stretch of a log on its way to one client, in the client's turn.
+type delivery struct {
+	member *Member
+	client Client
+	handed uint32 // the member's, when it was handed
+	bytes  []byte
+	upto   int64 // position in the track at which the turn ends
+	budget int   // bytes that the turn may take, these included
+}
+
+// A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone.
+type Batch struct {
+	fan        *Fanout
+	deliveries [batchMembers]delivery
+	n          int // deliveries
+	bytes      int // … in all
+	unanswered int
+}
+
+// Len is the number of deliveries.
+func (k *Batch) Len() int { return k.n }
+
+// Client is the client of delivery i. One that has left its room meanwhile may be closed already.
+func (k *Batch) Client(i int) Client { return k.deliveries[i].client }
+
+// Bytes is what delivery i is to write. It is shared and must not be changed.
+func (k *Batch) Bytes(i int) []byte { return k.deliveries[i].bytes }
+
+// Answer says what became of delivery i: n of its bytes were taken. now is the loop's clock. An answer for
+// a member that has left since is dropped.
+func (k *Batch) Answer(i, n int, outcome Outcome, now time.Duration) {
+	d, f := &k.deliveries[i], k.fan
+	f.stats.Writes++
+	if m := d.member; m.handed == d.handed {
+		m.handed = 0
+		f.answer(m, d, n, outcome, now)
+	}
+	*d = delivery{}
+	if k.unanswered--; k.unanswered == 0 {
+		k.n, k.bytes = 0, 0
+		f.spareBatches = append(f.spareBatches, k)
+	}
+}
+
+// answer moves m on by what the kernel took, and goes on with its turn or ends it.
+func (f *Fanout) answer(m *Member, d *delivery, n int, outcome Outcome, now time.Duration) {
+	switch outcome {
+	case Failed:
+		m.client.Failed()
+		m.endTurn(now)
+		return
+	case Deferred:
+		m.Ready() // A member that is not blocked is its branch's next round's.
+		m.endTurn(now)
+		return
+	}
+	f.stats.Deliveries += uint64(m.cursor.advance(n))
+	f.stats.Bytes += uint64(n)
+	if n > 0 {
+		m.took = now
+	}
+	if n == len(d.bytes) && outcome == Taken {
+		m.goOn(d.upto, d.budget-n, now)
+		return
+	}
+	// A short write is a refusal: asking a second time would say so.
+	f.stats.Refused++
+	m.Block(now)
+	m.client.Refused()
+	m.endTurn(now)
+}
+
+// giveTurn begins m's turn: it may write up to the position upto, and at most its budget.
+func (b *branch) giveTurn(m *Member, upto int64, now time.Duration) {
+	m.goOn(upto, b.room.hub.limits.Turn, now)
+}
+
+// goOn hands m's next bytes to the transport, or ends its turn: its client's own bytes first if it is at a
+// frame boundary, then the log's, until it has all, its budget is spent or the kernel refuses.
+func (m *Member) goOn(upto int64, budget int, now time.Duration) {
+	b := m.branch
+	if m.hasOwn && m.cursor.restOfFrame() == 0 {
+		sent, isAll := m.client.SendOwn(budget)
+		if m.branch != b { // It left.
+			return
+		}
+		budget -= sent
+		b.fan.ownSent += sent
+		if !isAll {
+			if budget <= 0 {
+				m.Ready() // It is blocked: only a frame's rest is more than a budget.
+			}
+			m.endTurn(now)
+			return
+		}
+		m.hasOwn = false
+	}
+	if m.cursor.isOverrun() {
+		m.rejoin()
+	}
+	pending := m.cursor.settle()
+	at, end := m.cursor.position(), min(upto, m.owedTo)
+	switch {
+	case at >= m.owedTo:
+		m.client.Finished()
+	case at >= end || len(pending) == 0:
+		if !m.IsBlocked() {
+			break
+		}
+		if len(pending) == 0 {
+			m.unblock()
+		} else {
+			// Another loop has published since the turn began. No round hands a blocked member anything, and
+			// no edge comes for a socket that refused nothing.
+			m.Ready()
+		}
+	case budget <= 0:
+		m.Ready() // A member that is not blocked is its branch's next round's.
+	default:
+		if m.hasOwn {
+			pending = pending[:m.cursor.restOfFrame()] // Its client's own bytes wait for this frame's end.
+		}
+		pending = pending[:min(len(pending), budget, int(end-at))]
+		b.fan.hand(m, pending, upto, budget)
+		return
+	}
+	m.endTurn(now)
+}
+
+// endTurn lets a round that has met m in its turn count it.
+func (m *Member) endTurn(now time.Duration) {
+	b := m.branch
+	if b == nil || !m.isMet {
+		return
+	}
+	m.isMet = false
+	b.meet(m, now)
+	b.closeTurn()
+}
+
+// closeTurn counts down the turns that a round waits for. With the last one it can end.
+func (b *branch) closeTurn() {
+	if b.round.open--; b.round.open == 0 && b.round.at >= b.round.places && b.fan.sweeping != b {
+		b.schedule(b.fan, becauseAnswered)
+	}
+}
+
+// hand adds a delivery to the batch that is being filled.
+func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
+	k := f.batch
+	if k == nil || k.n == batchMembers || k.n > 0 && k.bytes+len(bytes) > batchBytes {
+		if k != nil {
+			f.batches.push(k)
+		}
+		k = f.newBatch()
+		f.batch = k
+	}
+	f.handings++
+	if f.handings == 0 { // Zero is none.
+		f.handings++
+	}
+	m.handed = f.handings
+	k.deliveries[k.n] = delivery{member: m, client: m.client, handed: m.handed, bytes: bytes, upto: upto, budget: budget}
+	k.n++
+	k.bytes += len(bytes)
+}
+
+func (f *Fanout) newBatch() *Batch {
+	if n := len(f.spareBatches); n > 0 {
+		k := f.spareBatches[n-1]
+		f.spareBatches = f.spareBatches[:n-1]
+		return k
+	}
+	return &Batch{fan: f}
+}
+
+// afterVisit sends what was handed if that is a batch, and looks at the clock now and then.
+func (f *Fanout) afterVisit(p *pace) {
+	if f.ownSent >= batchBytes {
+		f.ownSent = 0
+		p.look()
+	}
+	k := f.batch
+	if f.batches.len() > 0 || k != nil && (k.n == batchMembers || k.bytes >= batchBytes) {
+		f.sendAll(p)
+	} else {
+		p.visit()
+	}
+}
+
+// sendAll sends what was handed, and what is handed while turns go on.
+func (f *Fanout) sendAll(p *pace) {
+	for f.batch != nil || f.batches.len() > 0 {
+		k := f.batch
+		if f.batches.len() > 0 {
+			k = f.batches.pop()
+		} else {
+			f.batch = nil
+		}
+		k.unanswered = k.n
+		f.transport.Send(k)
+		p.look()
+	}
+}
