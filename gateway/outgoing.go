@@ -186,6 +186,7 @@ func (w *worker) Send(k *hub.Batch) {
 		}
 	}
 	clear(plain) // Or it would keep segments alive.
+	w.sends = plain
 }
 
 // outcomeOf tells the hub what a write's error means.
