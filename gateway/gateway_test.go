@@ -44,6 +44,19 @@ func testConfig() *config {
 	}, tuning: tuning{panics: true}}
 }
 
+// isWholeSize reports, and says, whether a test of size is to run at the size that its figures are of, as it does in CI. Small it
+// holds the gateway to the same rules.
+func isWholeSize(t testing.TB) bool {
+	t.Helper()
+	isWhole := os.Getenv("SLUICE_CI") == "1"
+	if isWhole {
+		t.Log("whole size")
+	} else {
+		t.Log("small size; whole with SLUICE_CI=1")
+	}
+	return isWhole
+}
+
 // testWriter sends what the gateway logs to the test.
 type testWriter struct{ t testing.TB }
 
