@@ -155,9 +155,9 @@ func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 }
 
 func TestMessageIsDeflatedOnceForAThousandClients(t *testing.T) {
-	clients, messages := 1000, 50
-	if testing.Short() || raceEnabled {
-		clients = 100
+	clients, messages := 100, 50
+	if isWholeSize(t) && !raceEnabled {
+		clients = 1000
 	}
 	s, addr := startGateway(t, testConfig())
 	var all []*rawClient

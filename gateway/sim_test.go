@@ -11,13 +11,14 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 2,000, or 200 with -race")
+	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 500, with SLUICE_CI=1 2,000, with -race 200")
 	simFrom  = flag.Uint64("sim.from", 1, "the first of them")
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to run, with the trace of its last calls if -v is given")
 )
 
 const (
-	simSeedsDefault = 2000
+	simSeedsDefault = 500
+	simSeedsWhole   = 2000
 	simSeedsRace    = 200
 )
 
@@ -37,10 +38,12 @@ func TestSimulation(t *testing.T) {
 	}
 	n := *simSeeds
 	if n == 0 {
-		n = simSeedsDefault
-		if raceEnabled {
+		switch n = simSeedsDefault; {
+		case raceEnabled:
 			n = simSeedsRace
-			t.Logf("%d seeds, because the race detector is slow; %d without it", simSeedsRace, simSeedsDefault)
+			t.Logf("%d seeds, because the race detector is slow", n)
+		case isWholeSize(t):
+			n = simSeedsWhole
 		}
 	}
 	begin := time.Now()
@@ -86,9 +89,12 @@ func lastLines(w *world) string {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
-	last := uint64(400)
-	if raceEnabled {
+	last := uint64(150)
+	switch {
+	case raceEnabled:
 		last = 40
+	case isWholeSize(t):
+		last = 400
 	}
 	seeds, cut := 0, uint64(0)
 	for seed := uint64(1); seed <= last; seed++ {
