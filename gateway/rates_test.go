@@ -252,14 +252,19 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 	cfg := testConfig()
 	cfg.overTime = 3 * time.Second // Less than all of it takes.
 	cfg.MessageRate = 50
-	s, addr := startGateway(t, cfg)
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
 	c := join(t, addr, "/ws/r")
-	for range 3 {
+	for burst := range uint64(5) {
 		c.send(bytes.Repeat(maskedText("x"), 60))
+		eventually(t, "it is held", func() bool { return statsOf(t, s).Throttled > burst })
+		for range 8 {
+			kernel.Pass(cfg.OverTime / 16)
+		}
 		for range 60 {
 			c.expectFrame(ws.OpText, "x")
 		}
-		time.Sleep(1500 * time.Millisecond)
 	}
 	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [closeReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
