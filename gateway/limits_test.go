@@ -117,16 +117,20 @@ func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 		return took[messages/2], took[messages*99/100]
 	}
 	var medians, tails []float64
+	soonest := time.Hour // of the medians with a slow reader
 	for pair := range pairs {
 		with50, with99 := measure(pair, true)
 		without50, without99 := measure(pair, false)
+		soonest = min(soonest, with50)
 		medians = append(medians, float64(with50)/float64(without50))
 		tails = append(tails, float64(with99)/float64(without99))
 	}
 	slices.Sort(medians)
 	slices.Sort(tails)
 	t.Logf("with one slow reader of %d, messages took %.2f times as long (p50), %.2f times (p99): medians of %d pairs", readers+1, medians[pairs/2], tails[pairs/2], pairs)
-	if medians[0] > 5 { // In every pair: a machine that turns to something else may slow one half of a pair down, but not of all.
+	// In every pair: a machine that turns to something else may slow one half of a pair down, but not of all. And where all are quick
+	// a ratio says little.
+	if medians[0] > 5 && soonest > 20*time.Millisecond {
 		t.Error("a slow reader holds up the others")
 	}
 }

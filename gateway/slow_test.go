@@ -112,21 +112,26 @@ func (c *crowd) hearAll() {
 	}
 }
 
-// expectPrompt publishes one message at a time and fails if the crowd does not have a quarter of them soon. Who is held up is held up
-// with every message; a machine that has much else to do holds up some, on the worst of days most.
+// expectPrompt publishes 51 messages, one at a time, and fails if the crowd does not have a quarter of them soon. Who is held up is held
+// up with every message; a machine that has much else to do holds up some, for a while most. So those that were late do not count if
+// more, sent later, were not.
 func (c *crowd) expectPrompt(when string) {
 	c.t.Helper()
-	var took []time.Duration
-	for range 51 {
-		start := time.Now()
-		c.publish(1)
-		c.hearAll()
-		took = append(took, time.Since(start))
+	const each, soon = 51, 50 * time.Millisecond
+	var took [each]time.Duration
+	for range 5 {
+		for i := range took {
+			start := time.Now()
+			c.publish(1)
+			c.hearAll()
+			took[i] = time.Since(start)
+		}
+		slices.Sort(took[:])
+		if took[each/4] <= soon {
+			return
+		}
 	}
-	slices.Sort(took)
-	if quarter := took[len(took)/4]; quarter > 50*time.Millisecond {
-		c.t.Errorf("%s: three in four messages took more than %v", when, quarter)
-	}
+	c.t.Errorf("%s: three in four messages took more than %v, of 51, five times", when, took[each/4])
 }
 
 // expectMessages reads n messages of a crowd, from number seq on.
@@ -162,8 +167,9 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 			slow.expectMessages(0, half, size) // in many small steps, each ended by a refused write
 			others.publish(500)
 			slow.expectMessages(uint64(half), int(others.sent)-half, size)
+			caughtUp := others.sent
 			others.expectPrompt("after it has caught up")
-			slow.expectMessages(others.sent-51, 51, size)
+			slow.expectMessages(caughtUp, int(others.sent-caughtUp), size)
 			if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
