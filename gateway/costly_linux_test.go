@@ -54,7 +54,7 @@ func TestCostlyClientsStayInTheirLine(t *testing.T) {
 		allSend(masked(ws.OpPing, true, "")) // A short turn.
 		allHear()
 	}
-	if least > delayMax() {
+	if least > delayMax(t) {
 		t.Errorf("in each round a tick took %v of the loop's time or more", least)
 	}
 }
@@ -90,7 +90,7 @@ func TestLargeMessageDoesNotWaitForCostlyClients(t *testing.T) {
 	c.expectFrame(ws.OpText, text)
 	took := clock.now() - begin
 	t.Logf("the loop worked for %v until it was heard", took)
-	if most := 25 * delayMax(); took > most { // Behind the others it is 1.4 s.
+	if most := 25 * delayMax(t); took > most { // Behind the others it is 1.4 s.
 		t.Errorf("the loop worked for %v until it was heard, more than %v", took, most)
 	}
 }

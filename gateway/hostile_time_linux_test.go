@@ -2,9 +2,13 @@ package gateway
 
 import (
 	"bytes"
+	"compress/flate"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,13 +22,35 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// delayMax is how much of the loop's time any input may cost somebody else's message. With the race detector, which makes inflating
-// forty times slower, it only tells a loop that works from one that is stuck.
-func delayMax() time.Duration {
+// delayMax is how much of the loop's time any input may cost somebody else's message: 20 ms where the work of inflating costs what it
+// does on the machine that ARCHITECTURE.md has figures of, or in proportion more on a slower one. With the race detector, which makes
+// inflating forty times slower, it only tells a loop that works from one that is stuck.
+func delayMax(t *testing.T) time.Duration {
+	t.Helper()
 	if raceEnabled {
 		return time.Second
 	}
-	return 20 * time.Millisecond
+	return time.Duration(20 * slowness(t) * float64(time.Millisecond))
+}
+
+// slowness is how many times longer this machine takes at present than 30 µs for each 50 bytes of the costliest blocks; at least 1.
+func slowness(t *testing.T) float64 {
+	t.Helper()
+	const size, reference = 4000, 30 * time.Microsecond * 4000 / 50
+	costly := costlyBlocks(size)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	clock := loopClock(^int32(unix.Gettid())<<3 | 6)
+	var took []time.Duration
+	for range 5 {
+		begin := clock.now()
+		if _, err := io.Copy(io.Discard, flate.NewReader(bytes.NewReader(costly))); !errors.Is(err, io.ErrUnexpectedEOF) { // It has no end.
+			t.Fatal(err)
+		}
+		took = append(took, clock.now()-begin)
+	}
+	slices.Sort(took)
+	return max(1, float64(took[len(took)/2])/float64(reference))
 }
 
 // A loopClock is the processor time that a loop has used. Other processes and threads do not move it, however busy the machine is.
@@ -183,7 +209,7 @@ func costlyInputs(most int) []hostileInput {
 		{"blocks_of_nothing_with_codes", true, true, maskedDeflated(ws.OpBinary, emptyBlocks(most))},
 		{"final_blocks_of_nothing", true, true, maskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{3, 0}, most/2-1), 0))},
 		{"blocks_with_the_costliest_codes", true, true, maskedDeflated(ws.OpBinary, costlyBlocks(most))},
-		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(maskedDeflated(ws.OpBinary, costlyBlocks(120)), most/120)},
+		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(maskedDeflated(ws.OpBinary, costlyBlocks(120)), most/480)},
 		{"largest_head", false, false, upgradeHead("/ws/head", "X: "+strings.Repeat("h", 7900))},
 		{"most_headers", false, false, upgradeHead("/ws/headers", strings.Split(strings.Repeat("A: b\r\n", 50)+"A: b", "\r\n")...)},
 	}
@@ -232,14 +258,18 @@ func TestNoInputDelaysAnothersMessage(t *testing.T) {
 	for _, in := range hostileInputs(most) {
 		plays = append(plays, playOf(in))
 	}
-	bound := delayMax()
-	t.Logf("the bound is %v (race detector: %v)", bound, raceEnabled)
 	for _, p := range append(plays, costlyPlays(most)...) {
 		t.Run(p.name, func(t *testing.T) {
-			delay, tick, said := p.perform(t)
-			t.Logf("%d messages, longest delay %v of loop time, longest tick %v", said, delay, tick)
-			if max(delay, tick) > bound {
-				t.Errorf("more than %v", bound)
+			for tries := 1; ; tries++ { // An interrupt may fall into the time of one that is close to it: not of each.
+				bound := delayMax(t)
+				delay, tick, said := p.perform(t)
+				t.Logf("%d messages, longest delay %v of loop time, longest tick %v, of at most %v", said, delay, tick, bound)
+				if max(delay, tick) <= bound {
+					return
+				}
+				if tries == 3 {
+					t.Fatalf("more than %v, three times", bound)
+				}
 			}
 		})
 	}
@@ -251,7 +281,7 @@ func TestHeldLoopIsADelay(t *testing.T) {
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
 	two := newPair(t, s, addr)
-	held := 2 * delayMax()
+	held := 20 * delayMax(t)
 	isHeld := make(chan struct{})
 	if err := post(t.Context(), s.workers[0].loop, func(*reactor.Loop) {
 		close(isHeld)
