@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,13 +18,16 @@ import (
 // Autobahn's cases 12 and 13: permessage-deflate with different payloads and different parameters. Payloads are of the suite's
 // five kinds, but made here. The client deflates and inflates with the standard library.
 
-// autobahnDeflateCount is how many messages a case sends: 1,000 in the suite and with -autobahn-full, 10 otherwise, or 2 with the race
-// detector.
+// autobahnDeflateCount is how many messages a case sends: 1,000 in the suite and with -autobahn-full, 10 with SLUICE_CI=1, 4 otherwise,
+// or 2 with the race detector.
 func autobahnDeflateCount() int {
-	if raceEnabled {
+	switch {
+	case raceEnabled:
 		return autobahnPart(1000, 500)
+	case os.Getenv("SLUICE_CI") == "1":
+		return autobahnPart(1000, 100)
 	}
-	return autobahnPart(1000, 100)
+	return autobahnPart(1000, 250)
 }
 
 // A deflateSize is how long the messages of a case are, and the length of the fragments that they are sent in; zero: whole.
@@ -136,6 +140,7 @@ func deflateCases(prefix string, data deflateData, offer string, agreed bool) (c
 // playDeflate is playAutobahn for cases that open their own connections.
 func playDeflate(t *testing.T, groups []autobahnGroup, cases []autobahnCase) {
 	t.Helper()
+	t.Logf("%d messages in each case", autobahnDeflateCount())
 	expectAllOf(t, groups, cases)
 	_, addr := startGateway(t, testConfig())
 	for _, ac := range cases {
