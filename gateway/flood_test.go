@@ -134,7 +134,7 @@ func floodPlans(t *testing.T, readers int) []floodPlan {
 	}
 	whole := floodPlan{loops: 2, readers: cmp.Or(*floodReaders, readers), messages: 40_000_000 / floodMessage, backlog: 16 << 20, isFree: true}
 	if raceEnabled && *floodReaders == 0 {
-		whole.readers, whole.messages = readers/3, 20_000
+		whole.readers, whole.messages = readers/6, 20_000
 	}
 	return append(plans, whole)
 }
