@@ -122,7 +122,7 @@ func upgradeRaw(addr, path string) (net.Conn, error) {
 // while it waits for a processor. A free one goes as fast as the machine does.
 type floodPlan struct {
 	loops, readers, stalled, messages int
-	backlog                           Size
+	backlog                           int64
 	isFree                            bool
 }
 

@@ -260,7 +260,7 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 		c.send(bytes.Repeat(maskedText("x"), 60))
 		eventually(t, "it is held", func() bool { return statsOf(t, s).Throttled > burst })
 		for range 8 {
-			kernel.Pass(cfg.OverTime / 16)
+			kernel.Pass(cfg.overTime / 16)
 		}
 		for range 60 {
 			c.expectFrame(ws.OpText, "x")
