@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"loadtest":            {"wsproto", "reactor"},
 	"reactor":             {"reactor/internal/sys"},
 	"reactor/reactortest": {"reactor", "reactor/internal/sys"},
+	"internal/census":     {"internal/census/trace", "wsproto"},
 }
 
 // spawners are the files of the product that may start goroutines: everything else runs on a loop, or on net/http's.
