@@ -163,17 +163,17 @@ func (c *conn) writable() {
 // Send implements hub.Transport: what goes to the kernel by itself goes in one batch, and every other
 // transport is asked alone.
 func (w *worker) Send(k *hub.Batch) {
-	n, now := k.Len(), w.loop.Now()
 	plain := w.sends[:0]
-	for i := range n {
-		if c := k.Client(i).(*conn); c.life != dead && c.other == nil {
-			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: k.Bytes(i)})
+	for i := range k.Deliveries {
+		d := &k.Deliveries[i]
+		if c := d.Client.(*conn); c.life != dead && c.other == nil {
+			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: d.Bytes})
 		}
 	}
 	reactor.SendBatch(w.kernel, plain)
-	sent := plain
-	for i := range n {
-		switch c := k.Client(i).(*conn); {
+	sent, now := plain, w.loop.Now()
+	for i := range k.Deliveries {
+		switch c := k.Deliveries[i].Client.(*conn); {
 		case c.other == nil && len(sent) > 0 && sent[0].FD == int(c.fd):
 			one := sent[0]
 			sent = sent[1:]
@@ -181,7 +181,7 @@ func (w *worker) Send(k *hub.Batch) {
 		case c.life == dead:
 			k.Answer(i, 0, hub.Failed, now)
 		default:
-			taken, err := c.transport().Write(int(c.fd), k.Bytes(i))
+			taken, err := c.transport().Write(int(c.fd), k.Deliveries[i].Bytes)
 			k.Answer(i, taken, outcomeOf(err), now)
 		}
 	}

@@ -32,7 +32,7 @@ func newLateTransport(w *worker, random *rand.Rand) {
 
 // Send implements hub.Transport.
 func (t *lateTransport) Send(k *hub.Batch) {
-	for i := range k.Len() {
+	for i := range k.Deliveries {
 		t.due = append(t.due, lateDelivery{k, i})
 	}
 }
@@ -46,10 +46,10 @@ func (t *lateTransport) answerSome() time.Duration {
 		n := t.random.IntN(len(t.due))
 		d := t.due[n]
 		t.due = append(t.due[:n], t.due[n+1:]...)
-		c, taken, outcome := d.batch.Client(d.i).(*conn), 0, hub.Failed
+		c, taken, outcome := d.batch.Deliveries[d.i].Client.(*conn), 0, hub.Failed
 		if c.life != dead {
 			var err error
-			taken, err = c.transport().Write(int(c.fd), d.batch.Bytes(d.i))
+			taken, err = c.transport().Write(int(c.fd), d.batch.Deliveries[d.i].Bytes)
 			outcome = outcomeOf(err)
 		}
 		d.batch.Answer(d.i, taken, outcome, t.w.loop.Now())

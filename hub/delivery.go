@@ -28,52 +28,44 @@ const (
 	Failed                  // nothing can be written any more: the peer is gone
 )
 
-// A delivery is a contiguous stretch of a log on its way to one client, in the client's turn.
-type delivery struct {
+// A Delivery is a contiguous stretch of a log on its way to one client, in the client's turn.
+type Delivery struct {
+	Client Client // whose member may have left its room meanwhile, and who may be closed
+	Bytes  []byte // to be written. They are shared and must not be changed
+
 	member *Member
-	client Client
 	handed uint32 // the member's, when it was handed
-	bytes  []byte
-	upto   int64 // position in the track at which the turn ends
-	budget int   // bytes that the turn may take, these included
+	upto   int64  // position in the track at which the turn ends
+	budget int    // bytes that the turn may take, these included
 }
 
 // A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone.
 type Batch struct {
+	Deliveries []Delivery
+
 	fan        *Fanout
-	deliveries [batchMembers]delivery
-	n          int // deliveries
-	bytes      int // … in all
+	bytes      int // of all deliveries
 	unanswered int
 }
-
-// Len is the number of deliveries.
-func (k *Batch) Len() int { return k.n }
-
-// Client is the client of delivery i. One that has left its room meanwhile may be closed already.
-func (k *Batch) Client(i int) Client { return k.deliveries[i].client }
-
-// Bytes is what delivery i is to write. It is shared and must not be changed.
-func (k *Batch) Bytes(i int) []byte { return k.deliveries[i].bytes }
 
 // Answer says what became of delivery i: n of its bytes were taken. now is the loop's clock. An answer for
 // a member that has left since is dropped.
 func (k *Batch) Answer(i, n int, outcome Outcome, now time.Duration) {
-	d, f := &k.deliveries[i], k.fan
+	d, f := &k.Deliveries[i], k.fan
 	f.stats.Writes++
 	if m := d.member; m.handed == d.handed {
 		m.handed = 0
 		f.answer(m, d, n, outcome, now)
 	}
-	*d = delivery{}
+	*d = Delivery{}
 	if k.unanswered--; k.unanswered == 0 {
-		k.n, k.bytes = 0, 0
+		k.Deliveries, k.bytes = k.Deliveries[:0], 0
 		f.spareBatches = append(f.spareBatches, k)
 	}
 }
 
 // answer moves m on by what the kernel took, and goes on with its turn or ends it.
-func (f *Fanout) answer(m *Member, d *delivery, n int, outcome Outcome, now time.Duration) {
+func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time.Duration) {
 	switch outcome {
 	case Failed:
 		m.client.Failed()
@@ -89,7 +81,7 @@ func (f *Fanout) answer(m *Member, d *delivery, n int, outcome Outcome, now time
 	if n > 0 {
 		m.took = now
 	}
-	if n == len(d.bytes) && outcome == Taken {
+	if n == len(d.Bytes) && outcome == Taken {
 		m.goOn(d.upto, d.budget-n, now)
 		return
 	}
@@ -100,12 +92,8 @@ func (f *Fanout) answer(m *Member, d *delivery, n int, outcome Outcome, now time
 	m.endTurn(now)
 }
 
-// giveTurn begins m's turn: it may write up to the position upto, and at most its budget.
-func (b *branch) giveTurn(m *Member, upto int64, now time.Duration) {
-	m.goOn(upto, b.room.hub.limits.Turn, now)
-}
-
-// goOn hands m's next bytes to the transport, or ends its turn: its client's own bytes first if it is at a
+// goOn hands m's next bytes to the transport, or ends its turn, in which it may write up to the position
+// upto and budget bytes more: its client's own bytes first if it is at a
 // frame boundary, then the log's, until it has all, its budget is spent or the kernel refuses.
 func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 	b := m.branch
@@ -178,7 +166,7 @@ func (b *branch) closeTurn() {
 // hand adds a delivery to the batch that is being filled.
 func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
 	k := f.batch
-	if k == nil || k.n == batchMembers || k.n > 0 && k.bytes+len(bytes) > batchBytes {
+	if k == nil || len(k.Deliveries) == batchMembers || k.bytes > 0 && k.bytes+len(bytes) > batchBytes {
 		if k != nil {
 			f.batches.push(k)
 		}
@@ -190,8 +178,9 @@ func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
 		f.handings++
 	}
 	m.handed = f.handings
-	k.deliveries[k.n] = delivery{member: m, client: m.client, handed: m.handed, bytes: bytes, upto: upto, budget: budget}
-	k.n++
+	k.Deliveries = append(k.Deliveries, Delivery{
+		Client: m.client, Bytes: bytes, member: m, handed: m.handed, upto: upto, budget: budget,
+	})
 	k.bytes += len(bytes)
 }
 
@@ -201,7 +190,7 @@ func (f *Fanout) newBatch() *Batch {
 		f.spareBatches = f.spareBatches[:n-1]
 		return k
 	}
-	return &Batch{fan: f}
+	return &Batch{fan: f, Deliveries: make([]Delivery, 0, batchMembers)}
 }
 
 // afterVisit sends what was handed if that is a batch, and looks at the clock now and then.
@@ -211,7 +200,7 @@ func (f *Fanout) afterVisit(p *pace) {
 		p.look()
 	}
 	k := f.batch
-	if f.batches.len() > 0 || k != nil && (k.n == batchMembers || k.bytes >= batchBytes) {
+	if f.batches.len() > 0 || k != nil && (len(k.Deliveries) == batchMembers || k.bytes >= batchBytes) {
 		f.sendAll(p)
 	} else {
 		p.visit()
@@ -227,7 +216,7 @@ func (f *Fanout) sendAll(p *pace) {
 		} else {
 			f.batch = nil
 		}
-		k.unanswered = k.n
+		k.unanswered = len(k.Deliveries)
 		f.transport.Send(k)
 		p.look()
 	}

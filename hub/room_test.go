@@ -112,7 +112,7 @@ func (c *client) open(n int) {
 		b.serveReady(p)
 		return
 	}
-	b.giveTurn(&c.Member, b.track.end.Load(), p.now)
+	c.goOn(b.track.end.Load(), b.room.hub.limits.Turn, p.now)
 	b.fan.sendAll(p)
 }
 
@@ -135,7 +135,7 @@ type answerDue struct {
 }
 
 func (t *transport) Send(k *Batch) {
-	for i := range k.Len() {
+	for i := range k.Deliveries {
 		t.due = append(t.due, answerDue{k, i})
 	}
 	if !t.isLate {
@@ -147,12 +147,12 @@ func (t *transport) Send(k *Batch) {
 func (t *transport) answer(n int) {
 	d := t.due[n]
 	t.due = append(t.due[:n], t.due[n+1:]...)
-	taker, taken := d.batch.Client(d.i).(interface {
+	taker, taken := d.batch.Deliveries[d.i].Client.(interface {
 		take(p []byte) int
 		IsIn() bool
 	}), 0
 	if taker.IsIn() {
-		taken = taker.take(d.batch.Bytes(d.i))
+		taken = taker.take(d.batch.Deliveries[d.i].Bytes)
 	}
 	d.batch.Answer(d.i, taken, Taken, *t.now)
 }

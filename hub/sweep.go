@@ -85,7 +85,7 @@ func (b *branch) serveReady(p *pace) {
 			continue
 		}
 		m.setState(blocked)
-		b.giveTurn(m, end, p.now)
+		m.goOn(end, b.room.hub.limits.Turn, p.now)
 		b.fan.afterVisit(p)
 	}
 	b.fan.sendAll(p)
@@ -140,7 +140,7 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 		}
 		m.isMet = true
 		b.round.open++
-		b.giveTurn(m, end, now)
+		m.goOn(end, b.room.hub.limits.Turn, now)
 		return
 	}
 	m.isMet = true // Its turn began before the round came to it.
