@@ -19,7 +19,7 @@ func (a *assembly) hold(c *conn, n int) {
 	}
 	a.conns[c] = struct{}{}
 	for a.held > a.limit {
-		a.largest().close(closedAssembly)
+		a.largest().close(ClosedAssembly)
 	}
 }
 

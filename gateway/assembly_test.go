@@ -68,7 +68,7 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	if took := time.Since(start); took < cfg.AssemblyTimeout {
 		t.Errorf("they were closed after %v already", took)
 	}
-	expectClosed(t, s, closedAssemblyTimeout, clients)
+	expectClosed(t, s, ClosedAssemblyTimeout, clients)
 	t.Logf("live heap grew by %d bytes for each", grew/clients)
 	if grew/clients > 2*int64(cfg.MaxMessage) {
 		t.Errorf("live heap grew by %d bytes for each", grew/clients)
@@ -114,7 +114,7 @@ func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 		c.expectClose(1008)
 		c.Close()
 	}
-	expectClosed(t, s, closedAssemblyTimeout, 3)
+	expectClosed(t, s, ClosedAssemblyTimeout, 3)
 }
 
 // unfinished is how many clients are in the middle of a message.
@@ -167,7 +167,7 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 		}
 		delete(want, string(f.Payload))
 	}
-	if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+	if st := statsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 		t.Fatalf("somebody was closed: %v", st.Closed)
 	}
 	c.send(masked(ws.OpText, false, "never"))
@@ -177,7 +177,7 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 		t.Errorf("closed with %d", code)
 	}
 	c.Close()
-	expectClosed(t, s, closedAssemblyTimeout, 1)
+	expectClosed(t, s, ClosedAssemblyTimeout, 1)
 }
 
 // A message whose room is full cannot be finished by its sender: it does not count as its delay.
@@ -216,7 +216,7 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	})
 	kernel.Advance(2 * cfg.AssemblyTimeout)
 	time.Sleep(20 * time.Millisecond)
-	if st := statsOf(t, s); st.Closed[closedAssemblyTimeout] != 0 {
+	if st := statsOf(t, s); st.Closed[ClosedAssemblyTimeout] != 0 {
 		t.Error("it was closed, although it is its room that is late")
 	}
 	kernel.Pass(2 * time.Second) // Now they are stalled, and count no longer.
@@ -258,7 +258,7 @@ func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
 	c.reset()
 	time.Sleep(50 * time.Millisecond) // The gateway sees the reset while the room is full.
 	kernel.Pass(2 * time.Second)      // Now those who do not read are stalled, and count no longer.
-	eventually(t, "it is gone", func() bool { return statsOf(t, s).Closed[closedGone] == 1 })
+	eventually(t, "it is gone", func() bool { return statsOf(t, s).Closed[ClosedGone] == 1 })
 	heard := statsOf(t, s).Messages
 	witness.expectMessages(0, int(heard), size)
 	t.Logf("of %d messages %d were heard", sent, heard)

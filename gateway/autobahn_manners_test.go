@@ -75,7 +75,7 @@ func TestK07_HalfCloseBehindTheFirstMessage(t *testing.T) {
 	c.expectFrame(ws.OpText, "all there is")
 	c.expectEnd()
 	expectText(t, witness, "all there is")
-	expectClosed(t, s, closedGone, 1)
+	expectClosed(t, s, ClosedGone, 1)
 }
 
 func (c *rawClient) closeWrite() {
@@ -94,7 +94,7 @@ func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
 	others.publish(50)
 	c.expectMessages(0, 50, size)
 	c.closeWrite()
-	isGone := func() bool { return statsOf(t, s).Closed[closedGone] == 1 }
+	isGone := func() bool { return statsOf(t, s).Closed[ClosedGone] == 1 }
 	for end := time.Now().Add(patience); !isGone() && time.Now().Before(end); {
 		others.publish(10)
 	}

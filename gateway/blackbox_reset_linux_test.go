@@ -66,7 +66,7 @@ func TestK04_ResetMembersAreForgotten(t *testing.T) {
 	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != rest {
 		t.Errorf("members are not the %d that are left", rest)
 	}
-	expectClosed(t, s, closedGone, uint64(clients/5))
+	expectClosed(t, s, ClosedGone, uint64(clients/5))
 	others.publish(40)
 	others.hearAll()
 }

@@ -90,7 +90,7 @@ func cutAll(s *Server) {
 		w.loop.Post(func(l *reactor.Loop) {
 			for _, source := range l.Sources {
 				if c, ok := source.(*conn); ok && c.life == open {
-					c.abort(closedGone)
+					c.abort(ClosedGone)
 				}
 			}
 		})

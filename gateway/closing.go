@@ -16,14 +16,14 @@ const (
 
 // A farewell is how a connection ends.
 type farewell struct {
-	reason  closeReason
+	reason  CloseReason
 	code    wsproto.Code // zero: no Close frame is due
 	text    string
 	dropped int // bytes read and dropped
 }
 
 // close ends the connection for a reason of ours.
-func (c *conn) close(r closeReason) {
+func (c *conn) close(r CloseReason) {
 	if r.isAbuse() && c.life == open {
 		c.logAbuse(r, reasons[r].text)
 	}
@@ -39,7 +39,7 @@ func (c *conn) violated(err error) {
 
 // closeWith ends the connection in order: the client gets every message published so far, its own included, then the Close
 // frame, within --close-timeout. The second of two reasons is not heard.
-func (c *conn) closeWith(r closeReason, code wsproto.Code, text string) {
+func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 	if c.life >= finishing {
 		return
 	}
@@ -61,9 +61,9 @@ func (c *conn) closeWith(r closeReason, code wsproto.Code, text string) {
 func (c *conn) hungUp() {
 	switch c.life {
 	case reading:
-		c.die(closedGone)
+		c.die(ClosedGone)
 	case open:
-		c.closeWith(closedGone, 0, "")
+		c.closeWith(ClosedGone, 0, "")
 		if c.life == finishing || c.life == parting {
 			c.w.loop.SetTimer(c.token, lingerTime)
 		}
@@ -122,14 +122,14 @@ func (c *conn) discard(n int) bool {
 }
 
 // abort ends the connection at once and frees what the kernel holds for it: close(2) with SO_LINGER zero sends a reset.
-func (c *conn) abort(r closeReason) {
+func (c *conn) abort(r CloseReason) {
 	// Where the option fails the descriptor is closed all the same, only less abruptly.
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.AbortOnClose, 1)
 	c.die(r)
 }
 
 // die is where every connection ends: it leaves its room, and its descriptor closes at the end of the tick.
-func (c *conn) die(r closeReason) {
+func (c *conn) die(r CloseReason) {
 	if c.life == dead {
 		return
 	}
@@ -138,8 +138,8 @@ func (c *conn) die(r closeReason) {
 }
 
 // forget gives back everything but the descriptor.
-func (c *conn) forget(r closeReason) {
-	if c.end != nil && r == closedGone {
+func (c *conn) forget(r CloseReason) {
+	if c.end != nil && r == ClosedGone {
 		r = c.end.reason // It was closing for another reason already.
 	}
 	c.setLife(dead)

@@ -13,14 +13,14 @@ func (c *conn) onTimer() {
 	switch c.life {
 	case reading:
 		if c.in == nil { // Not one byte: there is nobody to explain it to.
-			c.die(closedSilent)
+			c.die(ClosedSilent)
 			return
 		}
 		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout), c.in.head)
 	case open:
 		c.checkLife()
 	case finishing, parting:
-		c.abort(closedCloseTimeout)
+		c.abort(ClosedCloseTimeout)
 	case lingering:
 		c.die(c.end.reason)
 	}
@@ -32,11 +32,11 @@ func (c *conn) onTimer() {
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
 	if c.reader.IsBlocked() && now-c.reader.Took() >= c.stallTimeout() {
-		c.abort(closedStalled)
+		c.abort(ClosedStalled)
 		return
 	}
 	if c.in != nil && c.in.dueBy(cfg.AssemblyTimeout) <= now {
-		c.close(closedAssemblyTimeout)
+		c.close(ClosedAssemblyTimeout)
 		return
 	}
 	c.reader.JudgeLag(now)
@@ -49,7 +49,7 @@ func (c *conn) checkLife() {
 	}
 	switch {
 	case c.pinged != 0 && now-c.pinged >= cfg.PongTimeout:
-		c.close(closedNoPong)
+		c.close(ClosedNoPong)
 		return
 	case c.pinged == 0 && now >= c.pingDue():
 		c.pinged = now

@@ -258,7 +258,7 @@ func TestZ01_BombIsClosedWith1009(t *testing.T) {
 	c.send(maskedDeflated(ws.OpBinary, bomb))
 	c.expectClose(1009)
 	c.Close()
-	expectClosed(t, s, closedTooBig, 1)
+	expectClosed(t, s, ClosedTooBig, 1)
 	if grew := liveHeap() - before; grew > int64(s.cfg.MaxMessage)+1<<20 {
 		t.Errorf("the heap grew by %d bytes", grew)
 	}
@@ -337,7 +337,7 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 		t.Errorf("%d messages were taken", st.Messages)
 	}
 	c.Close()
-	expectClosed(t, s, closedInflation, 1)
+	expectClosed(t, s, ClosedInflation, 1)
 }
 
 // A message that takes many turns to be inflated keeps its place before what came behind it, and the clock for messages that come in pieces
@@ -356,7 +356,7 @@ func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 		}
 	}
 	c.Close()
-	expectClosed(t, s, closedGone, 1)
+	expectClosed(t, s, ClosedGone, 1)
 	s.each(t, func(c *conn) { t.Errorf("connection %d is left", c.fd) })
 
 	in := inbound{began: 1, decoder: wsproto.Decoder{Limit: 1000, Deflate: true, Slice: 1}}

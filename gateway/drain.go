@@ -120,7 +120,7 @@ func (w *worker) drainSome() time.Duration {
 func (c *conn) goAway() {
 	switch c.life {
 	case open:
-		c.close(closedDrain)
+		c.close(ClosedDrain)
 	case reading:
 		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), nil)
 	}

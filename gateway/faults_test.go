@@ -209,7 +209,7 @@ func TestK05_LastWordsBeforeAReset(t *testing.T) {
 		}
 		last = string(f.Payload)
 	}
-	if st := statsOf(t, s); st.Closed[closedGone] != clients {
+	if st := statsOf(t, s); st.Closed[ClosedGone] != clients {
 		t.Errorf("closed: %v; want %d gone", st.Closed, clients)
 	}
 }

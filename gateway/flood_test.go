@@ -298,8 +298,8 @@ func expectNobodyClosed(t *testing.T, out floodOutcome) {
 	t.Helper()
 	for r, n := range out.stats.Closed {
 		// Those that were served elsewhere meanwhile have left.
-		if n > 0 && closeReason(r) != closedGone {
-			t.Errorf("%d clients were closed: %v", n, closeReason(r))
+		if n > 0 && CloseReason(r) != ClosedGone {
+			t.Errorf("%d clients were closed: %v", n, CloseReason(r))
 		}
 	}
 }
@@ -315,8 +315,8 @@ func TestFloodWithAStalledClientClosesThatOneAlone(t *testing.T) {
 			with := flood(t, plan)
 			for r, n := range with.stats.Closed {
 				// Whether the stalled one has been closed by now depends on --close-timeout.
-				if n > 0 && closeReason(r) != closedSlow && closeReason(r) != closedCloseTimeout && closeReason(r) != closedGone {
-					t.Errorf("%d clients were closed: %v", n, closeReason(r))
+				if n > 0 && CloseReason(r) != ClosedSlow && CloseReason(r) != ClosedCloseTimeout && CloseReason(r) != ClosedGone {
+					t.Errorf("%d clients were closed: %v", n, CloseReason(r))
 				}
 			}
 			if n := with.stats.Hub.Overrun[hub.Disconnect]; n != 1 {

@@ -110,7 +110,7 @@ func TestViolationClosesItsSenderAloneAfterWhatWasValid(t *testing.T) {
 	expectText(t, witness, "unharmed")
 	eventually(t, "the violators are gone", func() bool { return s.Open() == 2 })
 	st := statsOf(t, s)
-	if n := st.Closed[closedProtocol] + st.Closed[closedNotUTF8] + st.Closed[closedTooBig]; n != uint64(2*len(violations)) {
+	if n := st.Closed[ClosedProtocol] + st.Closed[ClosedNotUTF8] + st.Closed[ClosedTooBig]; n != uint64(2*len(violations)) {
 		t.Errorf("%d counted as violations, want %d", n, 2*len(violations))
 	}
 }
@@ -220,7 +220,7 @@ func TestF27_CloseIsEchoed(t *testing.T) {
 	}
 	empty := join(t, addr, "/ws", masked(ws.OpClose, true, ""))
 	empty.expectClose(0)
-	expectClosed(t, s, closedByPeer, uint64(len(codes)+1))
+	expectClosed(t, s, ClosedByPeer, uint64(len(codes)+1))
 }
 
 func TestF29_NothingIsHeardBehindAClose(t *testing.T) {
@@ -270,11 +270,11 @@ func TestF32_EndWithoutACloseIsAbnormal(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.expectEnd() // 1006 is never on the wire.
-	expectClosed(t, s, closedGone, 1)
+	expectClosed(t, s, ClosedGone, 1)
 
 	half := join(t, addr, "/ws", masked(ws.OpText, false, "never fini"))
 	half.Close()
-	expectClosed(t, s, closedGone, 2)
+	expectClosed(t, s, ClosedGone, 2)
 	if st := statsOf(t, s); st.Messages != 1 {
 		t.Errorf("%d messages, want 1: an unfinished one is none", st.Messages)
 	}
@@ -324,7 +324,7 @@ func TestCloseTellsItsReasonInWords(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	c := join(t, addr, "/ws", maskedText("\xff"))
 	f := c.frame()
-	if _, reason := ws.ParseCloseFrameData(f.Payload); reason != reasons[closedNotUTF8].text || len(reason) > wsproto.MaxCloseReason {
+	if _, reason := ws.ParseCloseFrameData(f.Payload); reason != reasons[ClosedNotUTF8].text || len(reason) > wsproto.MaxCloseReason {
 		t.Errorf("reason %q", reason)
 	}
 }

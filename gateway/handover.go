@@ -36,12 +36,12 @@ func (c *conn) lend(read []byte) {
 	if err != nil {
 		s.lent.Add(-1)
 		c.w.log.Error("cannot lend a connection", "error", err)
-		c.die(closedGone)
+		c.die(ClosedGone)
 		return
 	}
 	key := c.key()
 	s.stay(key) // forget counts it out; it is still here.
-	c.forget(closedLent)
+	c.forget(ClosedLent)
 	c.w.stats.Lent++
 	s.handover.take(arrival{fd, key}, append([]byte(nil), read...))
 }

@@ -165,7 +165,7 @@ func TestH08_SilentClientsAreClosedAtTheDeadline(t *testing.T) {
 	if took := time.Since(start); took < cfg.HandshakeTimeout {
 		t.Errorf("closed after %v already", took)
 	}
-	expectClosed(t, s, closedSilent, silent)
+	expectClosed(t, s, ClosedSilent, silent)
 	if s.Open() != 0 {
 		t.Errorf("%d connections are open", s.Open())
 	}
@@ -345,8 +345,8 @@ func TestH31_ResetBeforeThe101FreesTheConnection(t *testing.T) {
 	if s.hub.Rooms() != 0 {
 		t.Errorf("%d rooms are left", s.hub.Rooms())
 	}
-	if st := statsOf(t, s); st.Closed[closedGone] != clients {
-		t.Errorf("%d counted as gone, want %d", st.Closed[closedGone], clients)
+	if st := statsOf(t, s); st.Closed[ClosedGone] != clients {
+		t.Errorf("%d counted as gone, want %d", st.Closed[ClosedGone], clients)
 	}
 }
 

@@ -105,7 +105,7 @@ func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.w.stats.Refusals[r.Reason]++
 	c.w.logRefusal(int(c.fd), r, head)
 	c.own = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
-	c.closeWith(closedRefused, 0, "")
+	c.closeWith(ClosedRefused, 0, "")
 	return c.life != dead
 }
 

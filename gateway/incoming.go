@@ -95,7 +95,7 @@ func (c *conn) fill(failed bool) {
 	c.w.inflated, c.w.frames = 0, 0
 	if c.pausedBefore() || !c.unstash() {
 		if failed && c.pauses&pauseRoom != 0 {
-			c.die(closedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
+			c.die(ClosedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
 		}
 		return
 	}
@@ -111,7 +111,7 @@ func (c *conn) fill(failed bool) {
 		case errors.Is(err, syscall.EINTR):
 			continue
 		default:
-			c.die(closedGone)
+			c.die(ClosedGone)
 			return
 		}
 		c.heard = c.w.loop.Now()
@@ -179,7 +179,7 @@ func (c *conn) decode(p []byte) bool {
 		if msg.Compressed {
 			if !c.chargeInflated(len(msg.Payload)) {
 				d.Release()
-				c.close(closedInflation)
+				c.close(ClosedInflation)
 				return false
 			}
 		}
@@ -269,7 +269,7 @@ func (c *conn) handle(m wsproto.Message) bool {
 			c.violated(err)
 			return false
 		}
-		c.closeWith(closedByPeer, code, "")
+		c.closeWith(ClosedByPeer, code, "")
 		return false
 	}
 	return c.life == open

@@ -79,7 +79,7 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 	over.trySend(masked(ws.OpBinary, true, strings.Repeat("x", int(cfg.MaxMessage)+1)))
 	over.expectClose(1009)
 	over.Close()
-	expectClosed(t, s, closedTooBig, 1)
+	expectClosed(t, s, ClosedTooBig, 1)
 	crowd.publish(1)
 	crowd.hearAll()
 }

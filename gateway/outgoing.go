@@ -120,7 +120,7 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 // to be told when there is room; anything else means that the peer is gone.
 func (c *conn) refused(err error) {
 	if !errors.Is(err, syscall.EAGAIN) {
-		c.die(closedGone)
+		c.die(ClosedGone)
 		return
 	}
 	c.w.stats.Refused++
@@ -144,7 +144,7 @@ func (c *conn) arm() {
 func (c *conn) rearm(in reactor.Interest) {
 	if err := c.w.loop.Rearm(c.token, in); err != nil {
 		c.w.log.Error("cannot rearm", "error", err)
-		c.die(closedGone)
+		c.die(ClosedGone)
 		return
 	}
 	c.isArmed = in&reactor.Writable != 0
@@ -213,7 +213,7 @@ func (c *conn) CaughtUp() {
 }
 
 // Failed implements hub.Client.
-func (c *conn) Failed() { c.die(closedGone) }
+func (c *conn) Failed() { c.die(ClosedGone) }
 
 // Finished implements hub.Client: the client has what it was owed when the connection began to close.
 func (c *conn) Finished() { c.part() }
@@ -233,17 +233,17 @@ func (c *conn) Overrun(rest hub.Rest) {
 	}
 	c.reader.Leave()
 	if c.life != finishing { // Or it was to get everything published before it was closed, which is gone now.
-		c.end = &farewell{reason: closedSlow}
+		c.end = &farewell{reason: ClosedSlow}
 		c.dropInput()
 		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
 	}
-	c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[closedSlow].text
+	c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[ClosedSlow].text
 	c.part()
 }
 
 // Abort implements hub.Client: what is kept of dropped frames takes too much memory, and this client's has
 // been there for longest.
-func (c *conn) Abort() { c.abort(closedPinned) }
+func (c *conn) Abort() { c.abort(ClosedPinned) }
 
 // Lagging implements hub.Client.
 func (c *conn) Lagging(isSlow bool) {

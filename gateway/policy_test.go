@@ -112,7 +112,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 					t.Error("it was not closed")
 				}
 				slow.Close()
-				expectClosed(t, s, closedSlow, 1)
+				expectClosed(t, s, ClosedSlow, 1)
 				return
 			}
 			if missed == 0 || st.Hub.Missed != missed {
@@ -126,7 +126,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 			if least, most := (from-wentOn)*size, (to-wentOn)*size; policy == hub.Skip && (most < 3<<20 || least > 5<<20) {
 				t.Errorf("it went on %d to %d bytes before the end, of a backlog of %d", least, most, cfg.RoomBacklog)
 			}
-			if st.Closed != [closeReasons]uint64{} {
+			if st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 			others.publish(10)
@@ -188,7 +188,7 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	}
 	large.expectClose(1013)
 	large.Close()
-	expectClosed(t, s, closedAssembly, 1)
+	expectClosed(t, s, ClosedAssembly, 1)
 	for _, c := range append(small, others...) {
 		c.send(masked(0x0, true, "end"))
 	}

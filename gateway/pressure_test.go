@@ -335,7 +335,7 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	publish(small, 64)
 	expectGorillaClose(t, slow, 4008)
 	slow.Close()
-	expectClosed(t, s, closedSlow, 1)
+	expectClosed(t, s, ClosedSlow, 1)
 
 	retained = 0
 	for _, back := range []struct {
@@ -353,11 +353,11 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	}
 	expectEndOf(t, skipped, small)
 
-	var want [closeReasons]uint64
-	want[closedSlow] = 1
+	var want [NumCloseReasons]uint64
+	want[ClosedSlow] = 1
 	st := statsOf(t, s)
-	st.Closed[closedGone] = 0 // The probes.
-	st.Closed[closedRefused] = 0
+	st.Closed[ClosedGone] = 0 // The probes.
+	st.Closed[ClosedRefused] = 0
 	if st.Closed != want || st.Refusals[wsproto.ReasonRoomMemory] != 1 || st.Refusals[wsproto.ReasonMemory] != 2 || st.Turned != 2 {
 		t.Errorf("closed %v, refused %v, turned away %d", st.Closed, st.Refusals, st.Turned)
 	}

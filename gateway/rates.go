@@ -26,17 +26,17 @@ func (c *conn) chargeFrames(frames int, op wsproto.Opcode) bool {
 	}
 	m, now := c.metered(), c.w.loop.Now()
 	if cfg.FrameRate > 0 && m.frames.take(frames, int64(cfg.FrameRate), now) > 0 {
-		c.close(closedFrameRate)
+		c.close(ClosedFrameRate)
 		return false
 	}
 	switch op {
 	case wsproto.OpPing:
 		if cfg.PingRate > 0 && m.pings.take(1, int64(cfg.PingRate), now) > 0 {
-			c.close(closedPingRate)
+			c.close(ClosedPingRate)
 		}
 	case wsproto.OpText, wsproto.OpBinary:
 		if cfg.MessageRate > 0 {
-			c.throttle(m.messages.take(1, int64(cfg.MessageRate), now), closedMessageRate)
+			c.throttle(m.messages.take(1, int64(cfg.MessageRate), now), ClosedMessageRate)
 		}
 	}
 	return c.life == open
@@ -48,13 +48,13 @@ func (c *conn) chargeBytes(n int) bool {
 	if rate == 0 || c.life != open {
 		return true
 	}
-	c.throttle(c.metered().bytes.take(n, rate, c.w.loop.Now()), closedByteRate)
+	c.throttle(c.metered().bytes.take(n, rate, c.w.loop.Now()), ClosedByteRate)
 	return c.life == open && !c.isThrottled()
 }
 
 // throttle keeps the connection from being read for as long as its bucket lacks something, which holds its sender by TCP's own
 // means. Sending to the client goes on. One that has been throttled over and over for overTime is closed with r.
-func (c *conn) throttle(lacks time.Duration, r closeReason) {
+func (c *conn) throttle(lacks time.Duration, r CloseReason) {
 	if lacks <= 0 {
 		return
 	}

@@ -56,7 +56,7 @@ func TestF12_TooManyFramesAreClosedWith1008(t *testing.T) {
 	if most := cfg.FrameRate + int(float64(cfg.FrameRate)*time.Since(start).Seconds()); code != 1008 || len(before) > most {
 		t.Errorf("closed with %d behind %d messages, want at most %d", code, len(before), most)
 	}
-	expectClosed(t, s, closedFrameRate, 1)
+	expectClosed(t, s, ClosedFrameRate, 1)
 }
 
 func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
@@ -86,7 +86,7 @@ func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
 		t.Errorf("closed with %d", code)
 	}
 	stop()
-	expectClosed(t, s, closedPingRate, 1)
+	expectClosed(t, s, ClosedPingRate, 1)
 }
 
 func TestF24_UnsolicitedPongsCountAsFrames(t *testing.T) {
@@ -102,14 +102,14 @@ func TestF24_UnsolicitedPongsCountAsFrames(t *testing.T) {
 		t.Errorf("closed with %d", code)
 	}
 	stop()
-	expectClosed(t, s, closedFrameRate, 1)
+	expectClosed(t, s, ClosedFrameRate, 1)
 }
 
 // Empty fragments cost no memory and never end: neither the limit in bytes nor that in messages meets them.
 func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
-	for reason, set := range map[closeReason]func(*config){
-		closedFragments: func(c *config) { c.MaxFragments = 5000 },
-		closedFrameRate: func(c *config) { c.FrameRate = 5000 },
+	for reason, set := range map[CloseReason]func(*config){
+		ClosedFragments: func(c *config) { c.MaxFragments = 5000 },
+		ClosedFrameRate: func(c *config) { c.FrameRate = 5000 },
 	} {
 		t.Run(reason.String(), func(t *testing.T) {
 			cfg := testConfig()
@@ -160,7 +160,7 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 			if took := time.Since(start); took < tc.least {
 				t.Errorf("it took %v, which is more than the rate", took)
 			}
-			if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+			if st := statsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 		})
@@ -220,9 +220,9 @@ func TestThrottledClientGoesOnHearing(t *testing.T) {
 
 // FAULTS-scaled: ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
 func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
-	for reason, set := range map[closeReason]func(*config){
-		closedMessageRate: func(c *config) { c.MessageRate = 500 },
-		closedByteRate:    func(c *config) { c.ByteRate = 512 << 10 },
+	for reason, set := range map[CloseReason]func(*config){
+		ClosedMessageRate: func(c *config) { c.MessageRate = 500 },
+		ClosedByteRate:    func(c *config) { c.ByteRate = 512 << 10 },
 	} {
 		t.Run(reason.String(), func(t *testing.T) {
 			cfg := testConfig()
@@ -266,7 +266,7 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 			c.expectFrame(ws.OpText, "x")
 		}
 	}
-	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [closeReasons]uint64{} {
+	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
 	}
 }
@@ -291,7 +291,7 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 		}
 		c.expectFrame(ws.OpText, fmt.Sprint(i))
 	}
-	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [closeReasons]uint64{} {
+	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
 	}
 }

@@ -262,7 +262,7 @@ func statsOf(t testing.TB, s *Server) Stats {
 }
 
 // expectClosed waits until n connections have ended for a reason.
-func expectClosed(t testing.TB, s *Server, r closeReason, n uint64) {
+func expectClosed(t testing.TB, s *Server, r CloseReason, n uint64) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return statsOf(t, s).Closed[r] == n })
 }

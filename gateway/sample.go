@@ -32,7 +32,7 @@ func (s *sample) take(now time.Duration) (skipped uint64, ok bool) {
 // samples are what clients can have logged, each at most once a second.
 type samples struct {
 	refused   [wsproto.NumReasons]sample
-	closed    [closeReasons]sample
+	closed    [NumCloseReasons]sample
 	unwatched sample
 }
 
@@ -45,7 +45,7 @@ func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
 }
 
 // logAbuse says that a client was closed for what it did. detail is in words of ours.
-func (c *conn) logAbuse(r closeReason, detail string) {
+func (c *conn) logAbuse(r CloseReason, detail string) {
 	if skipped, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
 		c.w.log.Info("closed for abuse", "reason", r.String(), "detail", detail, "from", c.w.peer(int(c.fd)),
 			"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped)

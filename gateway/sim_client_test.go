@@ -71,7 +71,7 @@ type simClient struct {
 	floor      []int         // by client: how many it had sent when we were answered
 	code       int           // of the Close frame that came, or zero
 	hasReason  bool
-	reason     closeReason // why the gateway ended it
+	reason     CloseReason // why the gateway ended it
 	isVague    bool        // that is the reason of somebody who ended in the same tick
 }
 

@@ -76,8 +76,8 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 	}
 	sender.Reset()
 	ticks(3)
-	if closed := s.final().Closed; closed[closedProtocol] != 0 || closed[closedGone] != 1 {
-		t.Errorf("%d connections closed for a violation and %d as gone, want none and the sender", closed[closedProtocol], closed[closedGone])
+	if closed := s.final().Closed; closed[ClosedProtocol] != 0 || closed[ClosedGone] != 1 {
+		t.Errorf("%d connections closed for a violation and %d as gone, want none and the sender", closed[ClosedProtocol], closed[ClosedGone])
 	}
 }
 

@@ -152,10 +152,10 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 		}
 	}
 	l.views = slices.DeleteFunc(l.views, func(v *connView) bool { return v.c.life == dead })
-	var why []closeReason
+	var why []CloseReason
 	for r, n := range l.w.stats.Closed {
 		for range n - l.reported[r] {
-			why = append(why, closeReason(r))
+			why = append(why, CloseReason(r))
 		}
 	}
 	if len(gone) != len(why) {
@@ -164,7 +164,7 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 	for i, v := range gone {
 		isClear := why[0] == why[len(why)-1] // They are in order.
 		switch {
-		case v.isKnown && (why[i] != closedPinned || !isClear): // One that is closing may be cut for another reason.
+		case v.isKnown && (why[i] != ClosedPinned || !isClear): // One that is closing may be cut for another reason.
 		case isClear:
 			w.judgeReason(l, v, why[i])
 		case v.client != nil:
@@ -175,7 +175,7 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 }
 
 // judgeReason says whether the gateway had the reason it gives.
-func (w *world) judgeReason(l *simLoop, v *connView, r closeReason) {
+func (w *world) judgeReason(l *simLoop, v *connView, r CloseReason) {
 	v.isKnown = true
 	c := v.client
 	if c == nil {
@@ -190,7 +190,7 @@ func (w *world) judgeReason(l *simLoop, v *connView, r closeReason) {
 	c.fail("the gateway ends it as %v, without reason; now %v, last read from %v, last written to %v, a tick lasted %v", r, w.kernel.Now(), read, wrote, w.longest)
 }
 
-func (w *world) isJust(l *simLoop, v *connView, r closeReason) bool {
+func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	c := v.client
 	now := w.kernel.Now()
 	read, wrote := c.peer.Activity()
@@ -202,37 +202,37 @@ func (w *world) isJust(l *simLoop, v *connView, r closeReason) bool {
 		return passed
 	}
 	switch r {
-	case closedByPeer:
+	case ClosedByPeer:
 		return c.bye != 0
-	case closedGone:
+	case ClosedGone:
 		return c.isHalf || c.isClosed
-	case closedProtocol, closedTooBig, closedNotUTF8, closedCorrupt:
+	case ClosedProtocol, ClosedTooBig, ClosedNotUTF8, ClosedCorrupt:
 		return c.violation == int(reasons[r].code)
-	case closedSlow:
+	case ClosedSlow:
 		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
 		return !w.plan.isLossy() && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.plan.backlog)/8-w.segmentMax())
-	case closedStalled:
+	case ClosedStalled:
 		return since(wrote) >= w.plan.stall
-	case closedNoPong:
+	case ClosedNoPong:
 		return since(read) >= w.plan.pong && !v.isPaused
-	case closedFrameRate:
+	case ClosedFrameRate:
 		return w.isOver(l, c, simFrames)
-	case closedPingRate:
+	case ClosedPingRate:
 		return w.isOver(l, c, simPings)
-	case closedMessageRate:
+	case ClosedMessageRate:
 		return w.isOver(l, c, simMessages)
-	case closedByteRate:
+	case ClosedByteRate:
 		return w.isOver(l, c, simBytes)
-	case closedAssembly, closedPinned: // Who else was there is looked at when all are known.
+	case ClosedAssembly, ClosedPinned: // Who else was there is looked at when all are known.
 		l.blamed = append(l.blamed, v)
 		return true
-	case closedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
+	case ClosedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
 		return now+w.longest >= w.plan.config().AssemblyTimeout
-	case closedDrain:
+	case ClosedDrain:
 		return w.isDraining
-	case closedRefused:
+	case ClosedRefused:
 		return c.kind == simBad || w.isDraining || now >= w.plan.handshake
-	case closedSilent:
+	case ClosedSilent:
 		return read == 0 && now >= w.plan.handshake
 	}
 	return false

@@ -255,7 +255,7 @@ func (w *world) rememberAll(l *simLoop) {
 // gone are those that ended in it.
 func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	for _, v := range l.blamed {
-		if v.client.reason == closedAssembly {
+		if v.client.reason == ClosedAssembly {
 			w.judgeLargest(l, v, gone)
 		} else {
 			w.judgeOldest(l, v, gone)

@@ -218,7 +218,7 @@ func (c *simClient) judgeEnd(byReset bool) {
 	case c.asked == 0 || c.kind == simBad:
 	case byReset && (c.bye != 0 || c.violation != 0 || c.isHalf):
 	case !c.isUpgraded && c.mayBeTurned(): // A reset ate the answer, or the kernel did not take it.
-	case c.isVague, c.hasReason && reasons[c.reason].code == 0 && c.reason != closedByPeer:
+	case c.isVague, c.hasReason && reasons[c.reason].code == 0 && c.reason != ClosedByPeer:
 	case c.isHalf:
 	default:
 		c.fail("its connection ended (reset: %v) without a Close frame; the gateway's reason is %v (known: %v)", byReset, c.reason, c.hasReason)

@@ -58,7 +58,7 @@ func TestSimulation(t *testing.T) {
 		}
 		sum := w.server.final()
 		total.add(&sum)
-		if sum.Closed[closedAssembly] > 0 {
+		if sum.Closed[ClosedAssembly] > 0 {
 			crowded++
 		}
 		quiet += w.quiet
@@ -74,7 +74,7 @@ func TestSimulation(t *testing.T) {
 		t.Error("no seed says anything about the bound of unfinished input")
 	}
 	for r, count := range total.Closed {
-		t.Logf("closed as %v: %d", closeReason(r), count)
+		t.Logf("closed as %v: %d", CloseReason(r), count)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestSameSeedIsTheSameRun(t *testing.T) {
 	for seed := uint64(1); seed <= last; seed++ {
 		first := mustRun(t, seed)
 		stats := first.server.final()
-		givenUp := stats.Closed[closedPinned] + stats.Closed[closedAssembly]
+		givenUp := stats.Closed[ClosedPinned] + stats.Closed[ClosedAssembly]
 		if seed > 10 && givenUp < 2 { // The order in which several are given up must not be a map's.
 			continue
 		}

@@ -170,7 +170,7 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 			caughtUp := others.sent
 			others.expectPrompt("after it has caught up")
 			slow.expectMessages(caughtUp, int(others.sent-caughtUp), size)
-			if st := statsOf(t, s); st.Closed != [closeReasons]uint64{} {
+			if st := statsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 		})
@@ -257,7 +257,7 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 		t.Errorf("it got %d messages of %d before the Close frame", n, others.sent)
 	}
 	slow.Close()
-	expectClosed(t, s, closedSlow, 1)
+	expectClosed(t, s, ClosedSlow, 1)
 	others.expectPrompt("after it was closed")
 }
 
@@ -275,8 +275,8 @@ func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.
 	eventually(t, "it is gone", func() bool { return s.Open() == 4 })
 	// Whether the kernel still had room for the Close frame decides which of the two it is.
 	st := statsOf(t, s)
-	if st.Hub.Overrun[hub.Disconnect] != 1 || st.Closed[closedSlow]+st.Closed[closedCloseTimeout] != 1 {
-		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[closedSlow], st.Closed[closedCloseTimeout])
+	if st.Hub.Overrun[hub.Disconnect] != 1 || st.Closed[ClosedSlow]+st.Closed[ClosedCloseTimeout] != 1 {
+		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[ClosedSlow], st.Closed[ClosedCloseTimeout])
 	}
 	others.expectPrompt("after it was closed")
 }
@@ -299,7 +299,7 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 	if passed < cfg.StallTimeout {
 		t.Errorf("somebody was closed after %v", passed)
 	}
-	expectClosed(t, s, closedStalled, 1)
+	expectClosed(t, s, ClosedStalled, 1)
 	if _, err := stalled.rest(); err == nil || errors.Is(err, errTimeout) {
 		t.Errorf("its stream ended with %v, want a reset", err)
 	}
@@ -378,7 +378,7 @@ func TestSilentClientIsPingedAndClosedWithoutAnAnswer(t *testing.T) {
 	kernel.Pass(3 * time.Second)
 	c.expectClose(4009)
 	c.Close()
-	expectClosed(t, s, closedNoPong, 1)
+	expectClosed(t, s, ClosedNoPong, 1)
 }
 
 func TestClientThatAnswersPingsStays(t *testing.T) {

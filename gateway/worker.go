@@ -127,7 +127,7 @@ type Stats struct {
 	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
 	Turned         uint64 // connections refused at a limit
 	Refusals       [wsproto.NumReasons]uint64
-	Closed         [closeReasons]uint64
+	Closed         [NumCloseReasons]uint64
 	Loop           reactor.Stats
 	Broken         uint64 // invariants that did not hold: faults of the gateway's own
 	Hub            hub.Stats
