@@ -8,8 +8,9 @@ import (
 	"sluice/wsproto"
 )
 
-// An admission decides who may connect, for all listeners together: how many from one address, and how many a second. It knows the
-// addresses of connections that exist, and no others, so --max-connections bounds it.
+// An admission decides who may connect, for all listeners together: how many from one address, and
+// how many a second. It knows the addresses of connections that exist, and no others, so
+// --max-connections bounds it.
 type admission struct {
 	perAddress int   // connections; zero: any number
 	rate       int64 // a second; zero: any number
@@ -27,7 +28,8 @@ func newAdmission(cfg *config) *admission {
 // asks reports whether it matters where a connection comes from.
 func (a *admission) asks() bool { return a.perAddress > 0 || a.rate > 0 }
 
-// counts reports whether connections from the address are counted at all. This machine and trusted proxies connect for many others.
+// counts reports whether connections from the address are counted at all. This machine and trusted
+// proxies connect for many others.
 func (a *admission) counts(from netip.Addr) bool {
 	if !from.IsValid() || from.IsLoopback() {
 		return false
@@ -40,8 +42,8 @@ func (a *admission) counts(from netip.Addr) bool {
 	return true
 }
 
-// addressKey is whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one. Whoever has one address of a /64 has
-// all of them (RFC 4291 §2.5.1).
+// addressKey is whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one. Whoever
+// has one address of a /64 has all of them (RFC 4291 §2.5.1).
 func addressKey(from netip.Addr) netip.Addr {
 	if from.Is4() {
 		return from
@@ -50,8 +52,8 @@ func addressKey(from netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// enter counts a connection of key in, or returns the reason why it may not be. The zero key is nobody in particular, and may
-// always enter.
+// enter counts a connection of key in, or returns the reason why it may not be. The zero key is
+// nobody in particular, and may always enter.
 func (a *admission) enter(key netip.Addr, now time.Duration) wsproto.Reason {
 	if !key.IsValid() {
 		return 0
@@ -88,8 +90,8 @@ func (a *admission) leave(key netip.Addr) {
 	}
 }
 
-// retryMax bounds, in seconds, for how long whoever is turned away is asked to stay away. Each is told another time, so that
-// those who were turned away together do not come back together.
+// retryMax bounds, in seconds, for how long whoever is turned away is asked to stay away. Each is
+// told another time, so that those who were turned away together do not come back together.
 const retryMax = 8
 
 // turnedAway are the answers to those who are not admitted.
@@ -111,8 +113,8 @@ var turnedAway = func() map[wsproto.Reason][retryMax][]byte {
 func (l *listener) turnAway(fd int, reason wsproto.Reason) {
 	l.w.stats.Turned++
 	l.w.stats.Refusals[reason]++
-	// Closing with the request unread would reset the connection, and the reset can overtake the answer. A fresh socket takes
-	// these few bytes; if not, the close says the same less politely.
+	// Closing with the request unread would reset the connection, and the reset can overtake the
+	// answer. A fresh socket takes these few bytes; if not, the close says the same less politely.
 	_, _ = l.w.kernel.Read(fd, l.w.buf)
 	_, _ = l.w.kernel.Write(fd, turnedAway[reason][l.w.random.IntN(retryMax)])
 	l.w.logRefusal(fd, wsproto.Refuse(reason), nil)

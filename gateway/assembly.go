@@ -1,8 +1,9 @@
 package gateway
 
-// An assembly counts what the connections of one loop hold of input that is not finished: messages of which parts have come, and
-// what a full room keeps from being decoded. Each loop has its share of --assembly-memory, so that nobody waits for another
-// loop's answer; connections are spread evenly. Beyond the share the largest is closed, one read late at most. One connection alone is
+// An assembly counts what the connections of one loop hold of input that is not finished: messages
+// of which parts have come, and what a full room keeps from being decoded. Each loop has its share
+// of --assembly-memory, so that nobody waits for another loop's answer; connections are spread
+// evenly. Beyond the share the largest is closed, one read late at most. One connection alone is
 // never beyond it, see Config.assemblyShare.
 type assembly struct {
 	limit int // bytes
@@ -30,8 +31,9 @@ func (a *assembly) release() {
 	}
 }
 
-// largest is the connection that holds most, of several the one with the lowest token: a map's order is another each time, and the same
-// input is to have the same outcome. There is one: their sum is beyond the limit.
+// largest is the connection that holds most, of several the one with the lowest token: a map's
+// order is another each time, and the same input is to have the same outcome. There is one: their
+// sum is beyond the limit.
 func (a *assembly) largest() (most *conn) {
 	for c := range a.conns {
 		if most == nil || c.in.held > most.in.held || c.in.held == most.in.held && c.token < most.token {

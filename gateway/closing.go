@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// lingerTime and lingerBytes bound how long and how much is read and dropped after the last byte was sent. Closing with
-	// unread input would reset the connection, and the reset can overtake the Close frame.
+	// lingerTime and lingerBytes bound how long and how much is read and dropped after the last
+	// byte was sent. Closing with unread input would reset the connection, and the reset can
+	// overtake the Close frame.
 	lingerTime  = time.Second
 	lingerBytes = 64 << 10
 )
@@ -37,8 +38,8 @@ func (c *conn) violated(err error) {
 	c.closeWith(r, reasons[r].code, reasons[r].text)
 }
 
-// closeWith ends the connection in order: the client gets every message published so far, its own included, then the Close
-// frame, within --close-timeout. The second of two reasons is not heard.
+// closeWith ends the connection in order: the client gets every message published so far, its own
+// included, then the Close frame, within --close-timeout. The second of two reasons is not heard.
 func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 	if c.life >= finishing {
 		return
@@ -56,8 +57,9 @@ func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 	}
 }
 
-// hungUp handles the end of the client's stream. Without a Close frame before it that is abnormal (1006, RFC 6455 §7.1.5):
-// the client may still be reading, so it gets what was published so far, but no more and not for long.
+// hungUp handles the end of the client's stream. Without a Close frame before it that is abnormal
+// (1006, RFC 6455 §7.1.5): the client may still be reading, so it gets what was published so far,
+// but no more and not for long.
 func (c *conn) hungUp() {
 	switch c.life {
 	case reading:
@@ -72,13 +74,14 @@ func (c *conn) hungUp() {
 	}
 }
 
-// part leaves the room, if it has not been left, and sends the last bytes: what is in the outbox and the
-// Close frame.
+// part leaves the room, if it has not been left, and sends the last bytes: what is in the outbox
+// and the Close frame.
 func (c *conn) part() {
 	c.setLife(parting)
 	c.reader.Leave()
 	if c.end.code != 0 {
-		// What is in the outbox may be on its way in part. If a dropped frame's rest is, it has not begun.
+		// What is in the outbox may be on its way in part. If a dropped frame's rest is, it has not
+		// begun.
 		o := c.outboxed()
 		o.bytes = wsproto.AppendClose(o.bytes, c.end.code, c.end.text)
 		o.pongAt = -1
@@ -121,14 +124,16 @@ func (c *conn) discard(n int) bool {
 	return true
 }
 
-// abort ends the connection at once and frees what the kernel holds for it: close(2) with SO_LINGER zero sends a reset.
+// abort ends the connection at once and frees what the kernel holds for it: close(2) with SO_LINGER
+// zero sends a reset.
 func (c *conn) abort(r CloseReason) {
 	// Where the option fails the descriptor is closed all the same, only less abruptly.
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.AbortOnClose, 1)
 	c.die(r)
 }
 
-// die is where every connection ends: it leaves its room, and its descriptor closes at the end of the tick.
+// die is where every connection ends: it leaves its room, and its descriptor closes at the end of
+// the tick.
 func (c *conn) die(r CloseReason) {
 	if c.life == dead {
 		return

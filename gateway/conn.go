@@ -8,8 +8,8 @@ import (
 	"sluice/reactor"
 )
 
-// transport is what a connection's bytes go through: the kernel itself for plain TCP and unix sockets. It
-// never blocks: EAGAIN says that the rest must wait.
+// transport is what a connection's bytes go through: the kernel itself for plain TCP and unix
+// sockets. It never blocks: EAGAIN says that the rest must wait.
 type transport interface {
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
@@ -57,9 +57,9 @@ func (s lifeState) String() string {
 	return [...]string{"reading", "open", "finishing", "parting", "lingering", "dead"}[s]
 }
 
-// A conn is one client's connection, from accept to close. It belongs to its worker's loop. There are
-// many, so what a connection rarely needs lives behind a pointer and is allocated when it first does;
-// TestConnSize pins its size.
+// A conn is one client's connection, from accept to close. It belongs to its worker's loop. There
+// are many, so what a connection rarely needs lives behind a pointer and is allocated when it first
+// does; TestConnSize pins its size.
 type conn struct {
 	w     *worker
 	other *transport // nil: the kernel

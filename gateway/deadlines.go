@@ -26,9 +26,9 @@ func (c *conn) onTimer() {
 	}
 }
 
-// checkLife closes a client that has stopped taking bytes or answering pings, or does not finish a message, pings a silent one,
-// reads on where a rate allows it again, and sets the timer to the nearest of its deadlines. Messages do not move the timer: it
-// looks again when it fires.
+// checkLife closes a client that has stopped taking bytes or answering pings, or does not finish a
+// message, pings a silent one, reads on where a rate allows it again, and sets the timer to the
+// nearest of its deadlines. Messages do not move the timer: it looks again when it fires.
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
 	if c.reader.IsBlocked() && now-c.reader.Took() >= c.stallTimeout() {
@@ -77,8 +77,9 @@ func (c *conn) lastSign() time.Duration {
 	return c.heard
 }
 
-// pingDue is when the client is pinged if it stays silent until then. Thousands that were sent the same message fall silent
-// together: each is pinged by a share of a quarter of the interval earlier, which its place in the loop decides.
+// pingDue is when the client is pinged if it stays silent until then. Thousands that were sent the
+// same message fall silent together: each is pinged by a share of a quarter of the interval
+// earlier, which its place in the loop decides.
 func (c *conn) pingDue() time.Duration {
 	const golden = 2654435769 // 2^32 divided by the golden ratio: multiples of it, cut to 32 bits, lie evenly
 	interval := c.w.cfg.PingInterval
@@ -107,7 +108,8 @@ func (c *conn) setTimer() {
 	c.w.loop.SetTimer(c.token, max(due-now, 1))
 }
 
-// dueBy is when the message under way has to be finished, for ever if there is none or it is we who do not read on, or inflate it.
+// dueBy is when the message under way has to be finished, for ever if there is none or it is we who
+// do not read on, or inflate it.
 func (in *inbound) dueBy(timeout time.Duration) time.Duration {
 	if in.began == 0 || in.stopped != 0 || in.decoder.Inflating() {
 		return math.MaxInt64

@@ -11,19 +11,21 @@ const (
 	encodingDeflated                     // permessage-deflate without context, shared by all who negotiated it
 )
 
-// encodings is the list for the hub. A message that is not worth deflating, or came before the deflated
-// encoding had a reader, goes out as a plain frame there: RSV1 tells them apart (RFC 7692 §6).
+// encodings is the list for the hub. A message that is not worth deflating, or came before the
+// deflated encoding had a reader, goes out as a plain frame there: RSV1 tells them apart (RFC 7692
+// §6).
 var encodings = []hub.EncodingInfo{
 	encodingPlain:    {Name: "plain"},
 	encodingDeflated: {Name: "deflated", HasSubstitute: true, Substitute: encodingPlain},
 }
 
-// compressMax bounds how long deflating one message may hold its loop: some 2 ms. A larger one goes out as
-// it is.
+// compressMax bounds how long deflating one message may hold its loop: some 2 ms. A larger one goes
+// out as it is.
 const compressMax = 256 << 10
 
-// An encoder makes the frames of one message after another, in buffers of its own: those of a message stay
-// until the next one is set. It belongs to whoever publishes; it knows no loop and no room.
+// An encoder makes the frames of one message after another, in buffers of its own: those of a
+// message stay until the next one is set. It belongs to whoever publishes; it knows no loop and no
+// room.
 type encoder struct {
 	compressMin int // bytes from which on a message is worth deflating
 

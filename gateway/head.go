@@ -7,7 +7,8 @@ import (
 	"sluice/wsproto"
 )
 
-// readHead collects the request head, and acts on it when it is whole. Bytes behind it are the first frames.
+// readHead collects the request head, and acts on it when it is whole. Bytes behind it are the
+// first frames.
 func (c *conn) readHead(p []byte) bool {
 	from := 0
 	if c.in != nil {
@@ -30,8 +31,8 @@ func (c *conn) readHead(p []byte) bool {
 	return true
 }
 
-// route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the reactor, every other path
-// is lent to net/http with all the bytes read so far.
+// route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the
+// reactor, every other path is lent to net/http with all the bytes read so far.
 func (c *conn) route(p []byte, n int) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
@@ -56,8 +57,9 @@ func (c *conn) route(p []byte, n int) bool {
 	return c.life == open
 }
 
-// upgrade checks the request, joins the room and answers 101. The answer is written or put in the outbox before anything
-// of the room can be: rooms are swept at the end of the tick, and the outbox goes first.
+// upgrade checks the request, joins the room and answers 101. The answer is written or put in the
+// outbox before anything of the room can be: rooms are swept at the end of the tick, and the outbox
+// goes first.
 func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	r := &c.w.request
 	if refusal := r.Parse(head); refusal != nil {
@@ -99,8 +101,9 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	return nil
 }
 
-// refuse answers a request with an HTTP error and closes. What the client sends behind it is read and dropped, so that it
-// sees the answer and not a reset. head is what came of the request. It reports whether to read on.
+// refuse answers a request with an HTTP error and closes. What the client sends behind it is read
+// and dropped, so that it sees the answer and not a reset. head is what came of the request. It
+// reports whether to read on.
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.w.stats.Refusals[r.Reason]++
 	c.w.logRefusal(int(c.fd), r, head)
@@ -121,8 +124,8 @@ func roomOf(path string) (room string, isSocket bool) {
 
 const roomNameMax = 128
 
-// isRoomName holds a name to [A-Za-z0-9_.:~-]{1,128}, neither . nor .. : it stands in paths, logs and subjects of a broker
-// without being escaped.
+// isRoomName holds a name to [A-Za-z0-9_.:~-]{1,128}, neither . nor .. : it stands in paths, logs
+// and subjects of a broker without being escaped.
 func isRoomName(s string) bool {
 	if s == "" || len(s) > roomNameMax || s == "." || s == ".." {
 		return false

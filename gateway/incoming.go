@@ -16,8 +16,8 @@ import (
 //	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
 //	pauseTurn  it has had its turn, or is costly              the loop gives it the next
 //
-// While any holds, its sender is held by TCP and no clock runs against it: neither that of an unfinished
-// message nor that of silence.
+// While any holds, its sender is held by TCP and no clock runs against it: neither that of an
+// unfinished message nor that of silence.
 type pause uint8
 
 const (
@@ -32,15 +32,16 @@ func (c *conn) pauseReading(why pause) {
 	c.stopClock()
 }
 
-// stopClock lets the clock of an unfinished message stand still: it is not its sender who holds it up.
+// stopClock lets the clock of an unfinished message stand still: it is not its sender who holds it
+// up.
 func (c *conn) stopClock() {
 	if c.in != nil && c.in.stopped == 0 {
 		c.in.stopped = c.w.loop.Now()
 	}
 }
 
-// resumeReading is the one place where a pause ends. Clocks go on. Unless it was a turn's, the connection
-// is read on in its next turn.
+// resumeReading is the one place where a pause ends. Clocks go on. Unless it was a turn's, the
+// connection is read on in its next turn.
 func (c *conn) resumeReading(why pause) {
 	c.pauses &^= why
 	now := c.w.loop.Now()
@@ -77,11 +78,12 @@ type inbound struct {
 	stopped time.Duration // since when it is we who do not read on; zero: we do
 }
 
-// read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is not read on, which
-// holds its sender by TCP's own means; if the event says that the sender is gone, so is the connection.
+// read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is
+// not read on, which holds its sender by TCP's own means; if the event says that the sender is
+// gone, so is the connection.
 //
-// A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a hundred times as much. Who takes
-// long stands in a line of its own from then on, see isCostly.
+// A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a
+// hundred times as much. A client that takes long stands in a line of its own from then on, see isCostly.
 func (c *conn) read(failed bool) {
 	began := c.w.loop.Elapsed()
 	c.fill(failed)
@@ -140,10 +142,10 @@ func (c *conn) consume(p []byte) bool {
 	return false
 }
 
-// decode turns bytes into messages until p is used up, the room is full, the client is over a rate, or what was inflated spends the
-// turn's budget, be it a slice of one message.
+// decode turns bytes into messages until p is used up, the room is full, the client is over a rate,
+// or what was inflated spends the turn's budget, be it a slice of one message.
 func (c *conn) decode(p []byte) bool {
-	d := c.decoder()
+	d := c.pickDecoder()
 	for {
 		if c.w.inflated >= c.w.cfg.readBudget {
 			return c.decodeLater(d, p)
@@ -190,7 +192,8 @@ func (c *conn) decode(p []byte) bool {
 	}
 }
 
-// decodeLater ends the turn; the next one begins with rest. It returns that the connection is not to be read on.
+// decodeLater ends the turn; the next one begins with rest. It returns that the connection is not
+// to be read on.
 func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
 	c.keep(d, rest)
 	c.endTurn()
@@ -200,8 +203,8 @@ func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
 // isInflating reports whether a message is whole and inflated in slices.
 func (c *conn) isInflating() bool { return c.in != nil && c.in.decoder.Inflating() }
 
-// decoder is the connection's own if it holds a part of a message, and the worker's otherwise.
-func (c *conn) decoder() *wsproto.Decoder {
+// pickDecoder is the connection's own if it holds a part of a message, and the worker's otherwise.
+func (c *conn) pickDecoder() *wsproto.Decoder {
 	if c.in != nil {
 		return &c.in.decoder
 	}
@@ -209,7 +212,8 @@ func (c *conn) decoder() *wsproto.Decoder {
 	return &c.w.decoder
 }
 
-// keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to wait.
+// keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to
+// wait.
 func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 	if !d.Partial() {
 		_, _, _ = d.Next(nil) // Gives back the buffer of the message before; nothing can come of no bytes.
@@ -232,9 +236,6 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 	}
 	c.w.assembly.hold(c, c.in.size(c.w.cfg))
 }
-
-// inflaterSize is a window, code tables and the stack that they are used on.
-const inflaterSize = 64 << 10
 
 // size is what it takes, in bytes.
 func (in *inbound) size(cfg *config) int {
@@ -275,9 +276,9 @@ func (c *conn) handle(m wsproto.Message) bool {
 	return c.life == open
 }
 
-// pausedBefore pauses reading if the connection has to wait, for its room or because of a rate, before
-// what comes next is decoded, and reports whether it does. It is asked before each message, so a sender
-// overshoots by one at most. A message that is being inflated is past that.
+// pausedBefore pauses reading if the connection has to wait, for its room or because of a rate,
+// before what comes next is decoded, and reports whether it does. It is asked before each message,
+// so a sender overshoots by one at most. A message that is being inflated is past that.
 func (c *conn) pausedBefore() bool {
 	switch {
 	case c.life != open || c.isInflating():

@@ -16,16 +16,17 @@ import (
 )
 
 const (
-	// acceptsPerTick bounds the connections taken in one tick, so that a storm of them leaves time for those that are here.
-	// The listener is level-triggered: what is left is reported again.
+	// acceptsPerTick bounds the connections taken in one tick, so that a storm of them leaves time
+	// for those that are here. The listener is level-triggered: what is left is reported again.
 	acceptsPerTick = 64
-	// acceptRetry is how long accepting rests when descriptors or memory have run out. Interest is dropped meanwhile, or the
-	// listener would be reported at every wait; an edge-triggered one would never be reported again.
+	// acceptRetry is how long accepting rests when descriptors or memory have run out. Interest is
+	// dropped meanwhile, or the listener would be reported at every wait; an edge-triggered one
+	// would never be reported again.
 	acceptRetry = 250 * time.Millisecond
 
 	keepIdle = 60 // seconds
-	// userTimeoutAfter is how much later than any stall timeout the kernel itself gives up on a client that acknowledges nothing, a
-	// closing one among them.
+	// userTimeoutAfter is how much later than any stall timeout the kernel itself gives up on a
+	// client that acknowledges nothing, a closing one among them.
 	userTimeoutAfter = 10 * time.Second
 )
 
@@ -39,8 +40,9 @@ type listener struct {
 	taken [][]arrival // accepted this tick, by worker
 }
 
-// openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The returned net.Listener
-// must stay open as long as its descriptor is used, and removes the socket file of a unix address when closed.
+// openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The
+// returned net.Listener must stay open as long as its descriptor is used, and removes the socket
+// file of a unix address when closed.
 func openListener(address string) ([]net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		l, err := net.Listen("unix", path)
@@ -63,15 +65,17 @@ func openListener(address string) ([]net.Listener, error) {
 	return all, nil
 }
 
-// listenTCP listens without Multipath TCP, which Go would offer by default: a connection accepted from such a listener does not
-// inherit TCP_NOTSENT_LOWAT, and the kernel then held megabytes for every client that does not read.
+// listenTCP listens without Multipath TCP, which Go would offer by default: a connection accepted
+// from such a listener does not inherit TCP_NOTSENT_LOWAT, and the kernel then held megabytes for
+// every client that does not read.
 func listenTCP(address string) (net.Listener, error) {
 	var plain net.ListenConfig
 	plain.SetMultipathTCP(false)
 	return plain.Listen(context.Background(), "tcp", address)
 }
 
-// descriptor duplicates the listener's descriptor for a loop, and sets the options that accepted connections inherit.
+// descriptor duplicates the listener's descriptor for a loop, and sets the options that accepted
+// connections inherit.
 func (c *config) descriptor(l net.Listener, kernel reactor.Kernel) (int, error) {
 	raw, err := l.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -92,8 +96,8 @@ func (c *config) descriptor(l net.Listener, kernel reactor.Kernel) (int, error) 
 
 func isTCP(l net.Listener) bool { return l.Addr().Network() == "tcp" }
 
-// setOptions sets what every TCP connection should have. On Linux accepted connections inherit it from their listener, which saves
-// five calls each; not every other system does so.
+// setOptions sets what every TCP connection should have. On Linux accepted connections inherit it
+// from their listener, which saves five calls each; not every other system does so.
 func (c *config) setOptions(kernel reactor.Kernel, fd int) {
 	for _, o := range []struct {
 		option reactor.Option
@@ -141,7 +145,8 @@ func (l *listener) accept(n int) (empty bool) {
 			l.rest(err)
 			return true
 		default:
-			// The error of one connection, gone before it was taken (accept(2) "Error handling"): the next may be fine.
+			// The error of one connection, gone before it was taken (accept(2) "Error handling"):
+			// the next may be fine.
 			l.w.stats.AcceptFailed++
 		}
 	}
@@ -181,7 +186,8 @@ func (l *listener) admit(fd int) {
 	l.next = (l.next + 1) % len(l.taken)
 }
 
-// keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. Who is gone already counts for nobody.
+// keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. Who is
+// gone already counts for nobody.
 func (l *listener) keyOf(fd int) (key netip.Addr) {
 	a := l.w.server.admission
 	if !l.isTCP || !a.asks() {
@@ -193,8 +199,8 @@ func (l *listener) keyOf(fd int) (key netip.Addr) {
 	return key
 }
 
-// hand gives each worker its share of what was accepted, in one task. A worker whose mailbox is full is overloaded: its
-// share stays here.
+// hand gives each worker its share of what was accepted, in one task. A worker whose mailbox is
+// full is overloaded: its share stays here.
 func (l *listener) hand() {
 	for i, taken := range l.taken {
 		if len(taken) == 0 {

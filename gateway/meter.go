@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// What a client may have us inflate: what text and data honestly deflated come to is free, a stream that is made to be inflated is
-// not. One kilobyte can become a megabyte, which costs a millisecond or two.
+// What a client may have us inflate: what text and data honestly deflated come to is free, a stream
+// that is made to be inflated is not. One kilobyte can become a megabyte, which costs a millisecond
+// or two.
 const (
 	inflateFree  = 32       // bytes for each byte that the client sends
 	inflateRate  = 4 << 20  // bytes a second beside those
 	inflateBurst = 32 << 20 // bytes beyond which, and beyond two of the largest messages, the client is closed
 )
 
-// What a client's turns may take of its loop's time before they are costly: CostlyTurn at once, and a share in the long run.
+// What a client's turns may take of its loop's time before they are costly: costlyTurn at once, and a
+// share in the long run.
 const (
-	costlyTurn  = 250 * time.Microsecond // well beyond what reading and publishing a budget of ordinary messages takes
-	costlyWork  = 1024                   // … and what there was to do in it, or the loop only waited for a processor
-	frameWork   = 16                     // for each frame, in the bytes that inflating counts in
-	costlyShare = 400                    // the bucket leaks as much as this part of the time
-	costlyMost  = 40 * costlyTurn        // and holds no more: it was the machine, maybe
+	frameWork   = 16              // for each frame, in the bytes that inflating counts in
+	costlyShare = 400             // the bucket leaks as much as this part of the time
+	costlyMost  = 40 * costlyTurn // and holds no more: it was the machine, maybe
 )
 
-// A meter is what limits have to know of one client. It exists only for a client of which one of them wants to know something, or of
-// which a turn took long.
+// A meter is what limits have to know of one client. It exists only for a client of which one of
+// them wants to know something, or of which a turn took long.
 type meter struct {
 	key   netip.Addr // whom it counts for, see admission; zero: nobody
 	level int        // a leaky bucket of bytes that were inflated …
@@ -57,7 +57,8 @@ func (c *conn) key() (key netip.Addr) {
 // read notes that the client sent n bytes.
 func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
 
-// chargeInflated notes that n bytes were inflated, and reports whether that is within what a client may cost.
+// chargeInflated notes that n bytes were inflated, and reports whether that is within what a client
+// may cost.
 func (c *conn) chargeInflated(n int) bool {
 	return c.metered().inflate(n, c.w.loop.Now()) <= inflateBurst+2*int(c.w.cfg.MaxMessage)
 }
@@ -86,9 +87,10 @@ func (m *meter) spentBy(now time.Duration) time.Duration {
 	return max(0, m.spent-(now-m.spentAt)/costlyShare)
 }
 
-// isCostly reports whether the client's turns took so long that it has to stand in line for the next one, even if it has sent
-// something just now. All who do have a millisecond of each tick together: a hundred of them wait for each other, and nobody waits
-// for a hundred of them. A short turn in between changes nothing.
+// isCostly reports whether the client's turns took so long that it has to stand in line for the
+// next one, even if it has sent something just now. All who do have a millisecond of each tick
+// together: a hundred of them wait for each other, and nobody waits for a hundred of them. A short
+// turn in between changes nothing.
 func (c *conn) isCostly() bool {
 	return c.meter != nil && c.meter.spentBy(c.w.loop.Now()) >= c.w.cfg.costlyTurn
 }

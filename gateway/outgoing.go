@@ -9,13 +9,13 @@ import (
 	"sluice/wsproto"
 )
 
-// What a connection writes is its reader's frames, which the hub hands to the kernel through worker.Send,
-// and bytes of its own, which go out here, between two of those frames. At most one of both is inside a
-// frame. What the hub says of the reader's bytes is heard at the end of this file.
+// What a connection writes is its reader's frames, which the hub hands to the kernel through
+// worker.Send, and bytes of its own, which go out here, between two of those frames. At most one of
+// both is inside a frame. What the hub says of the reader's bytes is heard at the end of this file.
 
-// An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the Close
-// frame. It exists only while there are such. Its bound is what one client can have due at a time: an
-// answer, a ping, pongs up to pongsMax, a Close.
+// An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the
+// Close frame. It exists only while there are such. Its bound is what one client can have due at a
+// time: an answer, a ping, pongs up to pongsMax, a Close.
 type outbox struct {
 	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
 	bytes  []byte
@@ -37,12 +37,13 @@ func (c *conn) send(p []byte) {
 	c.flushOwn()
 }
 
-// pongsMax bounds the pongs of one turn, in bytes. Each ping of a few that come together is answered; of
-// more, and of those that come while the kernel takes nothing, the newest, as RFC 6455 §5.5.3 allows.
+// pongsMax bounds the pongs of one turn, in bytes. Each ping of a few that come together is
+// answered; of more, and of those that come while the kernel takes nothing, the newest, as RFC 6455
+// §5.5.3 allows.
 const pongsMax = 2 << 10
 
-// pong leaves the answer to a ping in the outbox. It is sent when all that was read has been decoded, so
-// that thousands of pings in one turn do not become thousands of writes.
+// pong leaves the answer to a ping in the outbox. It is sent when all that was read has been
+// decoded, so that thousands of pings in one turn do not become thousands of writes.
 func (c *conn) pong(body []byte) {
 	o := c.outboxed()
 	switch {
@@ -61,8 +62,8 @@ func (c *conn) answer() {
 	}
 }
 
-// flushOwn sends the outbox now if the kernel takes anything and the reader is not inside a frame; at the
-// next frame's end otherwise.
+// flushOwn sends the outbox now if the kernel takes anything and the reader is not inside a frame;
+// at the next frame's end otherwise.
 func (c *conn) flushOwn() {
 	if c.own == nil {
 		return
@@ -77,7 +78,8 @@ func (c *conn) flushOwn() {
 	}
 }
 
-// SendOwn implements hub.Client: it sends the outbox, of a dropped frame's rest at most limit bytes.
+// SendOwn implements hub.Client: it sends the outbox, of a dropped frame's rest at most limit
+// bytes.
 func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 	o := c.own
 	for o != nil && c.life != dead {
@@ -116,8 +118,8 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 	return sent, true
 }
 
-// refused deals with bytes of the connection's own that the kernel did not take. EAGAIN keeps them and asks
-// to be told when there is room; anything else means that the peer is gone.
+// refused deals with bytes of the connection's own that the kernel did not take. EAGAIN keeps them
+// and asks to be told when there is room; anything else means that the peer is gone.
 func (c *conn) refused(err error) {
 	if !errors.Is(err, syscall.EAGAIN) {
 		c.die(ClosedGone)
@@ -150,8 +152,9 @@ func (c *conn) rearm(in reactor.Interest) {
 	c.isArmed = in&reactor.Writable != 0
 }
 
-// writable goes on after a refused write. What a room's member has to get is left to the sweeps, its own
-// bytes too: a thousand members that become writable at once must not hold up everybody else.
+// writable goes on after a refused write. What a room's member has to get is left to the sweeps,
+// its own bytes too: a thousand members that become writable at once must not hold up everybody
+// else.
 func (c *conn) writable() {
 	if c.reader.IsIn() {
 		c.reader.Ready()
@@ -160,8 +163,8 @@ func (c *conn) writable() {
 	}
 }
 
-// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, and every other
-// transport is asked alone.
+// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, and every
+// other transport is asked alone.
 func (w *worker) Send(k *hub.Batch) {
 	plain := w.sends[:0]
 	for i := range k.Deliveries {
@@ -215,12 +218,13 @@ func (c *conn) CaughtUp() {
 // Failed implements hub.Client.
 func (c *conn) Failed() { c.die(ClosedGone) }
 
-// Finished implements hub.Client: the client has what it was owed when the connection began to close.
+// Finished implements hub.Client: the client has what it was owed when the connection began to
+// close.
 func (c *conn) Finished() { c.part() }
 
-// Overrun implements hub.Client: the log has dropped what the client still needed. It is owed the rest of
-// the frame that is partly sent. Where its room's policy keeps it, it goes on behind that; otherwise the
-// Close frame follows, and nothing between them.
+// Overrun implements hub.Client: the log has dropped what the client still needed. It is owed the
+// rest of the frame that is partly sent. Where its room's policy keeps it, it goes on behind that;
+// otherwise the Close frame follows, and nothing between them.
 func (c *conn) Overrun(rest hub.Rest) {
 	if len(rest.Bytes()) > 0 {
 		c.outboxed().rest = rest // There is none there yet: until it is sent nothing of the log is, and so nobody overrun.
@@ -241,8 +245,8 @@ func (c *conn) Overrun(rest hub.Rest) {
 	c.part()
 }
 
-// Abort implements hub.Client: what is kept of dropped frames takes too much memory, and this client's has
-// been there for longest.
+// Abort implements hub.Client: what is kept of dropped frames takes too much memory, and this
+// client's has been there for longest.
 func (c *conn) Abort() { c.abort(ClosedPinned) }
 
 // Lagging implements hub.Client.

@@ -14,12 +14,15 @@ import (
 )
 
 const (
-	// lookEvery is how often memory is looked at. What the backlogs take is bounded between looks too; the rest grows slowly.
+	// lookEvery is how often memory is looked at. What the backlogs take is bounded between looks
+	// too; the rest grows slowly.
 	lookEvery = 100 * time.Millisecond
-	// calmLooks is for how many looks in a row there must be less in use before a step is taken back.
+	// calmLooks is for how many looks in a row there must be less in use before a step is taken
+	// back.
 	calmLooks = 10
-	// collectAfter is after how many looks without a collection one is asked for while memory is short: without traffic the
-	// runtime makes none for two minutes, and would not see what has become free.
+	// collectAfter is after how many looks without a collection one is asked for while memory is
+	// short: without traffic the runtime makes none for two minutes, and would not see what has
+	// become free.
 	collectAfter = 30
 	// slack is how many percent of the limit lie between a step's beginning and its end.
 	slack = 5
@@ -49,11 +52,13 @@ var steps = [numSteps]struct {
 	stepCursors:     {90, "memory runs short: new rooms and connections are refused, the slowest clients overtaken"},
 }
 
-// A pressure keeps the process within the memory limit of Go's runtime (GOMEMLIMIT), which by itself only collects garbage harder as
-// memory runs short. What counts is live memory, not memory mapped: with a limit the runtime lets garbage grow up to it.
+// A pressure keeps the process within the memory limit of Go's runtime (GOMEMLIMIT), which by
+// itself only collects garbage harder as memory runs short. What counts is live memory, not memory
+// mapped: with a limit the runtime lets garbage grow up to it.
 //
-// At each collection it learns what lives beside the backlogs, and lets all backlogs together have the rest, up to the last step.
-// They report each segment, so this bound holds however fast they grow.
+// At each collection it learns what lives beside the backlogs, and lets all backlogs together have
+// the rest, up to the last step. They report each segment, so this bound holds however fast they
+// grow.
 type pressure struct {
 	source memorySource
 	hub    *hub.Hub
@@ -149,7 +154,8 @@ func (p *pressure) look() {
 // weigh takes what a collection has left apart, and tells the backlogs how much they may have.
 func (p *pressure) weigh(now liveMemory) {
 	p.cycles, p.unseen = now.cycles, 0
-	// It was at some time since the last look. The fewer bytes were the backlogs' then, the more were others': that is assumed.
+	// It was at some time since the last look. The fewer bytes were the backlogs' then, the more
+	// were others': that is assumed.
 	p.others = max(0, now.bytes-min(p.retained, p.hub.Retained()))
 	p.hub.Tighten(p.allowance())
 }

@@ -6,19 +6,16 @@ import (
 	"sluice/wsproto"
 )
 
-const (
-	// overTime is how long a client may go on sending more than a rate allows. It is held to the rate meanwhile.
-	overTime = 10 * time.Second
-	// overGap is how long a client has to keep to its rates for the time above to begin anew: who waits to be read again is
-	// throttled again at once.
-	overGap = time.Second
-)
+// overGap is how long a client has to keep to its rates for its time over them to begin anew: one that
+// waits to be read again is throttled again at once.
+const overGap = time.Second
 
 // isThrottled reports whether the connection is not read on because its client was over a rate.
 func (c *conn) isThrottled() bool { return c.pauses&pauseRate != 0 }
 
-// chargeFrames notes that frames began and what they have come to, zero for nothing yet, and reports whether to go on. Frames and
-// pings over their rate are abuse and end the connection: each costs us work, and nobody needs so many. Messages only have to wait.
+// chargeFrames notes that frames began and what they have come to, zero for nothing yet, and
+// reports whether to go on. Frames and pings over their rate are abuse and end the connection: each
+// costs us work, and nobody needs so many. Messages only have to wait.
 func (c *conn) chargeFrames(frames int, op wsproto.Opcode) bool {
 	cfg := c.w.cfg
 	if !cfg.hasRates {
@@ -52,8 +49,9 @@ func (c *conn) chargeBytes(n int) bool {
 	return c.life == open && !c.isThrottled()
 }
 
-// throttle keeps the connection from being read for as long as its bucket lacks something, which holds its sender by TCP's own
-// means. Sending to the client goes on. One that has been throttled over and over for overTime is closed with r.
+// throttle keeps the connection from being read for as long as its bucket lacks something, which
+// holds its sender by TCP's own means. Sending to the client goes on. One that has been throttled
+// over and over for overTime is closed with r.
 func (c *conn) throttle(lacks time.Duration, r CloseReason) {
 	if lacks <= 0 {
 		return

@@ -6,8 +6,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A CloseReason says why a connection ended. It is a fixed enumeration, so that logs, counters and Close frames agree and
-// nothing a client sends can make a new one.
+// A CloseReason says why a connection ended. It is a fixed enumeration, so that logs, counters and
+// Close frames agree and nothing a client sends can make a new one.
 type CloseReason uint8
 
 const (
@@ -37,7 +37,8 @@ const (
 	NumCloseReasons                          // how many there are
 )
 
-// reasons is the one table of what each means on the wire and in words. Code zero: no Close frame is due.
+// reasons is the one table of what each means on the wire and in words. Code zero: no Close frame
+// is due.
 var reasons = [NumCloseReasons]struct {
 	label string
 	code  wsproto.Code

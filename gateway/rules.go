@@ -9,8 +9,8 @@ import (
 	"sluice/hub"
 )
 
-// A RoomRule says what is different in some rooms, written PATTERN=WORD,WORD: the name of a slow policy, and "plain" for no
-// compression.
+// A RoomRule says what is different in some rooms, written PATTERN=WORD,WORD: the name of a slow
+// policy, and "plain" for no compression.
 type RoomRule struct {
 	Pattern   string // as path.Match has them; room names have no slash, so * stands for anything
 	HasPolicy bool

@@ -121,7 +121,7 @@ var mutants = []mutant{
 		"gateway/assembly.go", "c.in.held > most.in.held ||", "c.in.held < most.in.held ||",
 	}}},
 	{"a loop's least share has no room for what was read", 1000, []edit{{
-		"gateway/options.go", " + int64(c.readMax())\n", "\n",
+		"gateway/config.go", " + int64(c.readMax())\n", "\n",
 	}}},
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
 		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",

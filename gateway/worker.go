@@ -10,10 +10,6 @@ import (
 	"sluice/wsproto"
 )
 
-// readBufferSize is what one read takes at most. One buffer serves all connections of a loop; a connection whose room is full in
-// the middle of it keeps what is left.
-const readBufferSize = 16 << 10
-
 // spareSources are the sources of a loop that are not connections: listeners.
 const spareSources = 64
 

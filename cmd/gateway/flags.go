@@ -10,9 +10,10 @@ import (
 	"sluice/hub"
 )
 
-// A Config is the command line: every field is a flag, and an environment variable of the same name in
-// capitals behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message). Flags win over the environment. The
-// library's Options have the same fields, but there zero is a default: options translates.
+// A Config is the command line: every field is a flag, and an environment variable of the same name
+// in capitals behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message). Flags win over the
+// environment. The library's Options have the same fields, but there zero is a default: options
+// translates.
 type Config struct {
 	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
 	Loops  int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
@@ -59,8 +60,9 @@ type Config struct {
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
 }
 
-// options makes the library's options of the flags. What is zero on the command line is negative there,
-// where zero would be the default: none where there may be none, refused where there may not.
+// options makes the library's options of the flags. What is zero on the command line is negative
+// there, where zero would be the default: none where there may be none, refused where there may
+// not.
 func (c *Config) options() gateway.Options {
 	return gateway.Options{
 		Loops:              c.Loops, // Zero means the same in both.
@@ -106,8 +108,8 @@ func given[T int | Size | time.Duration](value T) T {
 	return value
 }
 
-// A complaint is what the command line's user reads about a field that the library refused, or about a
-// value that only the command line refuses.
+// A complaint is what the command line's user reads about a field that the library refused, or
+// about a value that only the command line refuses.
 type complaint struct {
 	field string // of gateway.Options; empty: the text itself says whether anything is wrong
 	text  func(c *Config) string
@@ -166,8 +168,8 @@ func atLeastOne(flag string, value func(*Config) int) func(*Config) string {
 	return func(c *Config) string { return fmt.Sprintf("--%s %d: must be at least 1", flag, value(c)) }
 }
 
-// notNegative complains of a number below zero, which is "none" in the library and a slip on a command
-// line.
+// notNegative complains of a number below zero, which is "none" in the library and a slip on a
+// command line.
 func notNegative(flag string, value func(*Config) int) func(*Config) string {
 	return func(c *Config) string {
 		if value(c) >= 0 {

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// logLinesMax is how many lines may wait for whoever reads the log. Beyond it lines are dropped and counted: a pipe that nobody
-	// empties must not hold a loop and all its clients.
+	// logLinesMax is how many lines may wait for whoever reads the log. Beyond it lines are dropped
+	// and counted: a pipe that nobody empties must not hold a loop and all its clients.
 	logLinesMax = 1024
 	// logFlushTime is how long the end of the program waits for the last lines to go out.
 	logFlushTime = time.Second
 )
 
-// A logWriter takes lines without ever blocking, and writes them to another writer from a goroutine of its own. It is safe for
-// concurrent use.
+// A logWriter takes lines without ever blocking, and writes them to another writer from a goroutine
+// of its own. It is safe for concurrent use.
 type logWriter struct {
 	lines   chan []byte
 	quit    chan struct{}
@@ -40,7 +40,8 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Dropped is how many lines were not written: there were too many, or writing failed (a full disk, a reader that is gone).
+// Dropped is how many lines were not written: there were too many, or writing failed (a full disk,
+// a reader that is gone).
 func (w *logWriter) Dropped() uint64 { return w.dropped.Load() }
 
 func (w *logWriter) run(to io.Writer) {
@@ -66,7 +67,8 @@ func (w *logWriter) put(to io.Writer, line []byte) {
 
 // Close writes what waits, for a moment. It is called once; what is written after it goes nowhere.
 //
-// It waits without a timer: for one the runtime opens its own poller, and a program that could not open its poller is to say so.
+// It waits without a timer: for one the runtime opens its own poller, and a program that could not
+// open its poller is to say so.
 func (w *logWriter) Close() {
 	close(w.quit)
 	for end := time.Now().Add(logFlushTime); time.Now().Before(end); runtime.Gosched() {

@@ -1,5 +1,5 @@
-// Command gateway is Sluice: what one WebSocket client sends, every client of its room receives. See README.md for what it
-// is for, and --help for its flags.
+// Command gateway is Sluice: what one WebSocket client sends, every client of its room receives.
+// See README.md for what it is for, and --help for its flags.
 package main
 
 import (
@@ -49,7 +49,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		Config
 		Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
 	}
-	// Whoever reads the log may go away (gateway 2>&1 | head -1); that must not end everybody's connections.
+	// Whoever reads the log may go away (gateway 2>&1 | head -1); that must not end everybody's
+	// connections.
 	signal.Ignore(syscall.SIGPIPE)
 	exited := -1
 	parser := kong.Must(&cli,
@@ -82,7 +83,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return serve(&cli.Config, log, out)
 }
 
-// helpWithDefault shows the default behind a flag's help. The variable's name is left out: the description tells the rule.
+// helpWithDefault shows the default behind a flag's help. The variable's name is left out: the
+// description tells the rule.
 func helpWithDefault(v *kong.Value) string {
 	if v.Default == "" || v.Default == "0" {
 		return v.Help
@@ -90,8 +92,8 @@ func helpWithDefault(v *kong.Value) string {
 	return v.Help + " Default: " + v.Default + "."
 }
 
-// unknownVariables finds the SLUICE_ variables that set nothing, as a misspelt one does. SLUICE_CI and SLUICE_TEST_… are the
-// tests' own.
+// unknownVariables finds the SLUICE_ variables that set nothing, as a misspelt one does. SLUICE_CI
+// and SLUICE_TEST_… are the tests' own.
 func unknownVariables(app *kong.Application, environ []string) []string {
 	known := map[string]bool{"SLUICE_CI": true}
 	for _, flags := range app.AllFlags(false) {
@@ -214,8 +216,9 @@ func pageURL(addr net.Addr) string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// raiseProcs gives the other goroutines, and the collector, processors beside the loops: a busy loop keeps the one it has,
-// and with no more of them than loops any other goroutine ran 18 ms late. An operator's GOMAXPROCS stands.
+// raiseProcs gives the other goroutines, and the collector, processors beside the loops: a busy
+// loop keeps the one it has, and with no more of them than loops any other goroutine ran 18 ms
+// late. An operator's GOMAXPROCS stands.
 func raiseProcs(loops int) {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops)

@@ -1,0 +1,200 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"time"
+
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+// A config is what a server runs by: Options with defaults filled in and "none" written as zero,
+// what nobody needs to turn, and what follows from both.
+type config struct {
+	Options
+	tuning
+
+	memory   memorySource
+	isFilled bool // a zero is "none" from here on
+	hasRates bool // of one connection
+	origins  wsproto.OriginPolicy
+}
+
+// A tuning holds the bounds of one turn and their like. They are no options, because nobody needs
+// to turn them but tests.
+type tuning struct {
+	readBudget   int           // bytes that one connection reads in one turn
+	writeBudget  int           // bytes that one connection writes in one turn
+	overTime     time.Duration // how long a client may go on being over a rate
+	costlyTurn   time.Duration // how long a client's turn may take before its next has to stand in line …
+	costlyWork   int           // … if there was so much to do in it, see conn.read
+	panics       bool          // where an invariant does not hold, instead of going on
+	inflaterSize int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
+}
+
+// What tuning is without a test that turns it.
+const (
+	// readBufferSize is what one read takes at most. One buffer serves all connections of a loop; a
+	// connection whose room is full in the middle of it keeps what is left.
+	readBufferSize = 16 << 10
+	// readBudget and writeBudget keep a fast connection from making the others of its loop wait for
+	// longer than it takes to copy this much.
+	readBudget  = readBufferSize
+	writeBudget = 64 << 10
+	// overTime is how long a client may go on sending more than a rate allows. It is held to the rate
+	// meanwhile.
+	overTime = 10 * time.Second
+	// costlyTurn is well beyond what reading and publishing a budget of ordinary messages takes;
+	// costlyWork is what there was to do in it, or the loop only waited for a processor.
+	costlyTurn = 250 * time.Microsecond
+	costlyWork = 1024
+	// inflaterSize is a window, code tables and the stack that they are used on.
+	inflaterSize = 64 << 10
+)
+
+// timeoutMax is longer than anybody means, and far from where sums of durations overflow.
+const timeoutMax = 1000 * time.Hour
+
+// fill writes defaults for zeros and zeros for what is "none", once.
+func (c *config) fill() {
+	if c.isFilled {
+		return
+	}
+	c.isFilled = true
+	c.Options = c.Defaults()
+	for _, n := range []*int{&c.MaxPerAddress, &c.ConnectRate, &c.MaxRooms, &c.FrameRate, &c.PingRate, &c.MessageRate} {
+		*n = max(0, *n)
+	}
+	for _, n := range []*int64{&c.ByteRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
+		*n = max(0, *n)
+	}
+
+	setDefault(&c.readBudget, readBudget)
+	setDefault(&c.writeBudget, writeBudget)
+	setDefault(&c.overTime, overTime)
+	setDefault(&c.costlyTurn, costlyTurn)
+	setDefault(&c.costlyWork, costlyWork)
+	setDefault(&c.inflaterSize, inflaterSize)
+	if c.memory.read == nil {
+		c.memory = runtimeMemory()
+	}
+}
+
+// prepare fills in defaults and what follows from them, and refuses what cannot work.
+func (c *config) prepare() error {
+	c.fill()
+	c.hasRates = c.FrameRate > 0 || c.PingRate > 0 || c.MessageRate > 0 || c.ByteRate > 0
+	var problems []error
+	refuse := func(field, format string, args ...any) {
+		problems = append(problems, &OptionError{field, fmt.Errorf(format, args...)})
+	}
+	if c.Loops < 1 || c.Loops > loopsMax {
+		refuse("Loops", "%d is not 1 to %d", c.Loops, loopsMax)
+	}
+	for _, n := range []struct {
+		field string
+		value int
+	}{
+		{"MaxConnections", c.MaxConnections},
+		{"MaxHTTPConnections", c.MaxHTTPConnections},
+		{"MaxFragments", c.MaxFragments},
+	} {
+		if n.value < 1 {
+			refuse(n.field, "%d is less than 1", n.value)
+		}
+	}
+	if c.ByteRate > 0 && c.ByteRate < readBufferSize {
+		refuse("ByteRate", "%d is less than %d, what is read at a time", c.ByteRate, readBufferSize)
+	}
+	if c.MaxMessage < 1 || c.MaxMessage > messageMax {
+		refuse("MaxMessage", "%d is not 1 to %d", c.MaxMessage, messageMax)
+	}
+	if c.RoomBacklog < c.MaxMessage+wsproto.MaxServerHeader {
+		refuse("RoomBacklog", "%d is not more than MaxMessage, %d: the largest message could never be delivered", c.RoomBacklog, c.MaxMessage)
+	}
+	for _, m := range []struct {
+		field string
+		value int64
+		least int64
+		why   string
+	}{
+		{"BacklogMemory", c.BacklogMemory, c.RoomBacklog, "RoomBacklog"},
+		{"PinnedMemory", c.PinnedMemory, c.MaxMessage + wsproto.MaxServerHeader, "MaxMessage and a header"},
+		{"AssemblyMemory", c.AssemblyMemory, c.MaxMessage, "MaxMessage"},
+	} {
+		if m.value < m.least {
+			refuse(m.field, "%d is less than %s, %d", m.value, m.why, m.least)
+		}
+	}
+	if c.UnsentBuffer > math.MaxInt32 {
+		refuse("UnsentBuffer", "%d is more than %d", c.UnsentBuffer, math.MaxInt32)
+	}
+	if c.SendBuffer > math.MaxInt32/2 {
+		refuse("SendBuffer", "%d is more than %d", c.SendBuffer, math.MaxInt32/2)
+	}
+	if c.PublishWindow < 1 || c.PublishWindow > c.RoomBacklog {
+		refuse("PublishWindow", "%d is not 1 to RoomBacklog, %d", c.PublishWindow, c.RoomBacklog)
+	}
+	for _, t := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"HandshakeTimeout", c.HandshakeTimeout},
+		{"AssemblyTimeout", c.AssemblyTimeout},
+		{"PingInterval", c.PingInterval},
+		{"PongTimeout", c.PongTimeout},
+		{"StallTimeout", c.StallTimeout},
+		{"SkipTimeout", c.SkipTimeout},
+		{"CloseTimeout", c.CloseTimeout},
+		{"DrainTimeout", c.DrainTimeout},
+	} {
+		if t.value < time.Millisecond || t.value > timeoutMax {
+			refuse(t.field, "%v is not %v to %v", t.value, time.Millisecond, timeoutMax)
+		}
+	}
+	for _, r := range c.Rooms {
+		if _, err := path.Match(r.Pattern, ""); err != nil || r.Pattern == "" {
+			refuse("Rooms", "%q is no pattern", r.Pattern)
+		}
+	}
+	var err error
+	if c.origins, err = wsproto.ParseOrigins(c.AllowOrigin); err != nil {
+		refuse("AllowOrigin", "%w", err)
+	}
+	return errors.Join(problems...)
+}
+
+// MessageHeaderMax is the most that a message takes in a room's log beside its bytes.
+const MessageHeaderMax = wsproto.MaxServerHeader
+
+const (
+	loopsMax   = 1024
+	messageMax = 1 << 30
+)
+
+// readMax is the most that one read takes, in bytes.
+func (c *config) readMax() int { return min(readBufferSize, c.readBudget) }
+
+// inputMax is the most that one connection holds of input that is not finished, in bytes: a message
+// as it came, as much again for what came of it and the byte that would be one too many, an
+// inflater, a control frame's payload, and a read that waits undecoded behind it.
+func (c *config) inputMax() int64 {
+	return 2*c.MaxMessage + 1 + c.inflaterSize + wsproto.MaxControlPayload + int64(c.readMax())
+}
+
+// assemblyShare is what one loop may hold of unfinished messages, in bytes. However little
+// AssemblyMemory is, a client that is alone is within it, or it might be closed for nothing but
+// waiting; and others have room for a message beside it.
+func (c *config) assemblyShare() int {
+	return int(max(c.AssemblyMemory/int64(c.Loops), c.inputMax()+c.MaxMessage))
+}
+
+func (c *config) limits() hub.Limits {
+	return hub.Limits{
+		Backlog: c.RoomBacklog, Window: c.PublishWindow,
+		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
+	}
+}
