@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"sluice/reactor"
@@ -26,13 +25,46 @@ type drain struct {
 	done   int
 }
 
-// Drain stops accepting, closes every WebSocket with 1001, spread over at most half of the time that ctx leaves, lets
-// ordinary requests finish, and returns when nobody is left or ctx ends. Connections that are left are then for Close to
-// cut. Whoever was in the accept queue is taken and told like the others.
+// Drain stops accepting, closes every WebSocket with 1001, spread over at most half of Options.DrainTimeout, lets ordinary
+// requests finish, and returns when nobody is left or ctx ends. Connections that are left are then for Close to cut. Whoever
+// was in the accept queue is taken and told like the others. Serve goes on until its own context ends.
+//
+// A Server that has not begun to serve has nobody to tell and is closed; for one that is closed there is nothing to do.
 func (s *Server) Drain(ctx context.Context) error {
+	if !s.stopAccepting() {
+		s.Close()
+		return nil
+	}
+	ctx, cancel := s.whileRunning(ctx)
+	defer cancel()
+	if err := s.startDrain(ctx); err != nil {
+		return err
+	}
+	err := s.http.Shutdown(ctx)
+	if cut := s.waitEmpty(ctx); cut != nil {
+		return cut
+	}
+	return err
+}
+
+// stopAccepting reports whether there is anything to drain.
+func (s *Server) stopAccepting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseMade || s.phase == phaseClosed {
+		s.enter(phaseClosed) // Serve comes too late from here on.
+		return false
+	}
+	s.enter(phaseDraining)
 	for _, l := range s.listeners {
 		l.Close() // The loops have descriptors of their own; with this one open the kernel would go on queueing behind them.
 	}
+	return true
+}
+
+// startDrain returns when all loops have begun: until then those in an accept queue are not among the connections to wait
+// for.
+func (s *Server) startDrain(ctx context.Context) error {
 	spreadMax := s.cfg.DrainTimeout / 2
 	started := make(chan struct{}, len(s.workers))
 	for _, w := range s.workers {
@@ -40,18 +72,14 @@ func (s *Server) Drain(ctx context.Context) error {
 			return err
 		}
 	}
-	for range s.workers { // Until then whoever is in an accept queue is not among those to wait for.
+	for range s.workers {
 		select {
 		case <-started:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
-	err := s.http.Shutdown(ctx)
-	if !s.waitEmpty(ctx) {
-		return errors.Join(err, ctx.Err())
-	}
-	return err
+	return nil
 }
 
 // post insists while a loop's mailbox is full.
@@ -62,13 +90,16 @@ func post(ctx context.Context, l *reactor.Loop, task func(*reactor.Loop)) error 
 		select {
 		case <-retry.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 	return nil
 }
 
 func (w *worker) startDrain(spreadMax time.Duration) {
+	if w.drain != nil {
+		return // Drain was called another time.
+	}
 	w.closeListeners()
 	d := &drain{start: w.loop.Now()}
 	for t, source := range w.loop.Sources {

@@ -20,8 +20,14 @@ import (
 // A Server is the gateway: listeners, loops, the hub, and net/http for what is not a WebSocket. Its
 // methods may be called from any goroutine.
 //
-//	New ──▶ Listen … ──▶ Serve, until its context ends or Close ──▶ Stats
-//	                       └──▶ Drain, from another goroutine
+//	         Listen …                   Drain
+//	New ──▶ made ──Serve──▶ serving ──────────▶ draining
+//	          │                │                   │
+//	          └─ Close, Drain ─┴──── Close, or ────┴──▶ closed
+//	                          the end of Serve's context
+//
+// A Server that was made has descriptors, so it is to be closed, whether it has served or not. One that
+// only takes requests from another server, by ServeHTTP, listens nowhere and serves all the same.
 type Server struct {
 	cfg     *config
 	log     *slog.Logger
@@ -42,12 +48,29 @@ type Server struct {
 	lent   atomic.Int64  // those in net/http's hands
 	turn   atomic.Uint64 // which loop the next returning connection goes to
 	loops  sync.WaitGroup
-	failed chan error // of loops that could not go on
+	failed chan error // of loops that could not go on, and of net/http
 
-	stopWatching context.CancelFunc
-	closing      sync.Once
-	isClosed     atomic.Bool // the loops have ended: what they counted may be read
+	mu      sync.Mutex              // held to change phase or listeners, and to spawn loops
+	phase   phase                   // guarded by mu
+	isOpen  atomic.Bool             // phase is phaseServing
+	life    context.Context         // ends when Close begins, with ErrClosed as its cause …
+	endLife context.CancelCauseFunc // … by this
+	closing sync.Once
+	ended   chan struct{} // closed when the loops have ended: what they counted may be read
 }
+
+// A phase is where a Server is in its life, as drawn above.
+type phase uint8
+
+const (
+	phaseMade phase = iota
+	phaseServing
+	phaseDraining
+	phaseClosed
+)
+
+// ErrClosed is what Serve and Listen return after Close, and Drain if Close cuts it short.
+var ErrClosed = errors.New("gateway: the server is closed")
 
 // New makes a gateway that does not listen yet. It takes descriptors, which Close gives back. A nil log
 // is no log. The error is that of o.Validate, or of the system.
@@ -66,7 +89,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	}
 	s := &Server{
 		cfg: cfg, log: log, admission: newAdmission(cfg),
-		failed: make(chan error, cfg.Loops), stopWatching: func() {},
+		failed: make(chan error, cfg.Loops+1), ended: make(chan struct{}),
 	}
 	var err error
 	s.hub, err = hub.New(hub.Options{Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf, OnBroken: s.broken})
@@ -74,6 +97,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		return nil, err
 	}
 	s.pressure = newPressure(cfg, s.hub, log)
+	s.life, s.endLife = context.WithCancelCause(context.Background())
 	for range cfg.Loops {
 		w, err := s.newWorker(kernel)
 		if err != nil {
@@ -109,30 +133,56 @@ func (s *Server) route(pages http.Handler) http.Handler {
 }
 
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
-// zero is one that the system chooses. All addresses are opened before Serve.
+// zero is one that the system chooses. All addresses are opened before Serve. After an error there may
+// be a part of them open, so the Server is to be closed.
 func (s *Server) Listen(address string) error {
-	opened, err := openListener(address)
-	if err != nil {
+	if err := s.listen(address); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
-	for _, l := range opened {
-		w := s.workers[len(s.listeners)%len(s.workers)]
-		s.listeners = append(s.listeners, l)
+	return nil
+}
+
+func (s *Server) listen(address string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.beMade(); err != nil {
+		return err
+	}
+	opened, err := openListener(address)
+	if err != nil {
+		return err
+	}
+	first := len(s.listeners)
+	s.listeners = append(s.listeners, opened...) // All of them, for Close, whatever becomes of one.
+	for i, l := range opened {
+		w := s.workers[(first+i)%len(s.workers)]
 		fd, err := s.cfg.descriptor(l, w.kernel)
-		if err == nil {
-			if err = w.newListener(fd, isTCP(l)); err != nil {
-				_ = w.kernel.Close(fd)
-			}
-		}
 		if err != nil {
-			return fmt.Errorf("cannot listen on %s: %w", address, err)
+			return err
+		}
+		if err := w.newListener(fd, isTCP(l)); err != nil {
+			_ = w.kernel.Close(fd)
+			return err
 		}
 	}
 	return nil
 }
 
+// beMade returns why what comes before Serve comes too late. The caller holds mu.
+func (s *Server) beMade() error {
+	switch s.phase {
+	case phaseMade:
+		return nil
+	case phaseClosed:
+		return ErrClosed
+	}
+	return errors.New("gateway: the server has begun to serve")
+}
+
 // Addrs are the addresses listened on, with the ports that were chosen.
 func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var all []net.Addr
 	for _, l := range s.listeners {
 		all = append(all, l.Addr())
@@ -140,14 +190,18 @@ func (s *Server) Addrs() []net.Addr {
 	return all
 }
 
-// Serve runs the gateway until ctx ends, which cuts the connections that are there, or until it cannot
-// go on, which is the error. It is called once. Whoever wants connections to end in order calls Drain
-// before ctx ends.
+// Serve runs the gateway until ctx ends or Close is called, which cut the connections that are there and
+// are no error, or until it cannot go on, which is one. When it returns the Server is closed. It is
+// called once: another time, and after Close, it returns an error at once. A program that wants
+// connections to end in order calls Drain before ctx ends.
 func (s *Server) Serve(ctx context.Context) error {
-	s.start()
+	if err := s.start(); err != nil {
+		return err
+	}
 	var err error
 	select {
 	case <-ctx.Done():
+	case <-s.life.Done():
 	case err = <-s.failed:
 	}
 	s.Close()
@@ -155,7 +209,12 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 // start runs the loops, net/http and, if memory is limited, the watch over it on goroutines of their own.
-func (s *Server) start() {
+func (s *Server) start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.beMade(); err != nil {
+		return err
+	}
 	for _, w := range s.workers {
 		s.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
@@ -170,26 +229,35 @@ func (s *Server) start() {
 		}
 	})
 	if s.cfg.memory.isLimited() {
-		ctx, cancel := context.WithCancel(context.Background())
-		s.stopWatching = cancel
-		s.loops.Go(func() { s.pressure.watch(ctx) })
+		s.loops.Go(func() { s.pressure.watch(s.life) })
 	}
+	s.enter(phaseServing)
+	return nil
+}
+
+// enter changes the phase. The caller holds mu.
+func (s *Server) enter(p phase) {
+	s.phase = p
+	s.isOpen.Store(p == phaseServing)
 }
 
 // Close stops at once: connections are cut. It returns when the loops have ended and all descriptors
-// are given back. It may be called more than once, and instead of Serve.
+// are given back. It may be called more than once, and before Serve or instead of it.
 func (s *Server) Close() { s.closing.Do(s.close) }
 
 func (s *Server) close() {
+	s.mu.Lock()
+	s.enter(phaseClosed)
+	s.mu.Unlock()
+	s.endLife(ErrClosed)
 	for _, w := range s.workers {
 		w.loop.Stop()
 	}
 	s.http.Close()
 	s.handover.Close()
-	s.stopWatching()
 	s.loops.Wait()
-	s.isClosed.Store(true)
 	s.release()
+	close(s.ended)
 }
 
 func (s *Server) release() {
@@ -201,32 +269,63 @@ func (s *Server) release() {
 	}
 }
 
-// Stats sums up what the loops counted. While they run it asks each of them, and waits for the answers
-// unless ctx ends first, which is the only error.
+// whileRunning returns a context that ends with ctx, or with ErrClosed as its cause when Close begins.
+func (s *Server) whileRunning(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.life, func() { cancel(ErrClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// Stats sums up what was counted since New. While the loops run it asks each of them, and waits for the
+// answers unless ctx ends first, which is the only error. Before Serve and after Close nobody is asked.
 func (s *Server) Stats(ctx context.Context) (Stats, error) {
-	if s.isClosed.Load() {
-		return s.final(), nil
+	if sum, ok := s.statsBefore(); ok {
+		return sum, nil
 	}
+	running, cancel := s.whileRunning(ctx)
+	defer cancel()
+	sum, err := s.askLoops(running)
+	if !errors.Is(err, ErrClosed) {
+		return sum, err
+	}
+	select {
+	case <-s.ended:
+		return s.final(), nil
+	case <-ctx.Done():
+		return Stats{}, ctx.Err()
+	}
+}
+
+// statsBefore returns what was counted before Serve, if it has yet to be called.
+func (s *Server) statsBefore() (sum Stats, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != phaseMade {
+		return Stats{}, false
+	}
+	return s.final(), true
+}
+
+func (s *Server) askLoops(ctx context.Context) (sum Stats, err error) {
 	answers := make(chan Stats, len(s.workers))
 	for _, w := range s.workers {
 		if err := post(ctx, w.loop, func(*reactor.Loop) { answers <- w.snapshot() }); err != nil {
 			return Stats{}, err
 		}
 	}
-	var sum Stats
 	for range s.workers {
 		select {
 		case one := <-answers:
 			sum.add(&one)
 		case <-ctx.Done():
-			return Stats{}, ctx.Err()
+			return Stats{}, context.Cause(ctx)
 		}
 	}
 	sum.Broken = s.invariants.Load()
 	return sum, nil
 }
 
-// final sums up what the loops counted, after they have ended.
+// final sums up what the loops counted, while they do not run.
 func (s *Server) final() Stats {
 	var sum Stats
 	for _, w := range s.workers {
@@ -285,19 +384,27 @@ func (s *Server) leave(key netip.Addr) {
 	s.open.Add(-1) // Last: whoever sees that there is one connection less finds its address's place free.
 }
 
-// Open is the number of connections at this moment, lent ones included.
-func (s *Server) Open() int { return int(s.open.Load()) }
+// Open is the number of connections at this moment, those that ordinary HTTP has included. After Close
+// there are none.
+func (s *Server) Open() int {
+	select {
+	case <-s.ended: // Nobody has counted out those that were cut.
+		return 0
+	default:
+		return int(s.open.Load())
+	}
+}
 
-// waitEmpty returns true when no connection is left, false when ctx ended first.
-func (s *Server) waitEmpty(ctx context.Context) bool {
+// waitEmpty returns nil when no connection is left, and why ctx ended if that was first.
+func (s *Server) waitEmpty(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for s.Open() > 0 {
+	for s.open.Load() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return false
+			return context.Cause(ctx)
 		}
 	}
-	return true
+	return nil
 }
