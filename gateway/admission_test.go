@@ -26,21 +26,6 @@ func TestPlainRequestForASocketGetsALineOfHelp(t *testing.T) {
 	}
 }
 
-func TestUnknownPathsAreNotFound(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	for _, path := range []string{"/nothing", "/wsx", "/WS", "/ws.html", "/metrics", "/debug/pprof/"} {
-		c := connect(t, addr)
-		c.send(upgradeHead(path)) // The path decides, not a header.
-		if r, _ := c.response(); r.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: %s", path, r.Status)
-		}
-		c.Close()
-	}
-	if s.hub.Rooms() != 0 {
-		t.Errorf("%d rooms were made", s.hub.Rooms())
-	}
-}
-
 func TestOriginRules(t *testing.T) {
 	const ok, no = http.StatusSwitchingProtocols, http.StatusForbidden
 	for _, tc := range []struct {

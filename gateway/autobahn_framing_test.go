@@ -13,10 +13,6 @@ const hello = "Hello, world!"
 // notUTF8 is the binary payload of the suite's small cases.
 const notUTF8 = "\x00\xff\xfe\xfd\xfc\xfb\x00\xff"
 
-func maskedBinary(s string) []byte { return masked(ws.OpBinary, true, s) }
-func maskedPing(s string) []byte   { return masked(ws.OpPing, true, s) }
-func maskedPong(s string) []byte   { return masked(ws.OpPong, true, s) }
-
 // Echoes of every length at which the header changes.
 func TestAutobahn_1(t *testing.T) {
 	var cases []autobahnCase

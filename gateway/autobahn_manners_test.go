@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -76,50 +74,6 @@ func TestK07_HalfCloseBehindTheFirstMessage(t *testing.T) {
 	c.expectEnd()
 	expectText(t, witness, "all there is")
 	expectClosed(t, s, ClosedGone, 1)
-}
-
-func (c *rawClient) closeWrite() {
-	c.t.Helper()
-	if err := c.CloseWrite(); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// A client that has closed its half gets what was said until then, whole, and is not written to for ever.
-func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
-	const size = 1 << 10
-	s, addr := startGateway(t, testConfig())
-	others := gather(t, addr, "/ws/stage", 3, size)
-	c := join(t, addr, "/ws/stage")
-	others.publish(50)
-	c.expectMessages(0, 50, size)
-	c.closeWrite()
-	isGone := func() bool { return statsOf(t, s).Closed[ClosedGone] == 1 }
-	for end := time.Now().Add(patience); !isGone() && time.Now().Before(end); {
-		others.publish(10)
-	}
-	if !isGone() {
-		t.Fatal("it is still written to")
-	}
-	others.publish(50)
-	others.hearAll()
-	seq := uint64(50)
-	for ; ; seq++ {
-		h, err := ws.ReadHeader(c.in)
-		if errors.Is(err, io.EOF) {
-			break // between two frames
-		}
-		p := make([]byte, h.Length)
-		if _, err := io.ReadFull(c.in, p); err != nil || !isMessage(p, seq, size) {
-			t.Fatalf("message %d: %d bytes, %v", seq, len(p), err)
-		}
-	}
-	if seq == others.sent {
-		t.Error("it got what was said after it was gone")
-	}
-	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != 3 {
-		t.Error("it is still a member")
-	}
 }
 
 // One that takes nothing either is not waited for as long as a client that closes in order may be.

@@ -93,15 +93,6 @@ func (s sending) to(c *rawClient) {
 	}
 }
 
-// fragments are the frames of one message.
-func fragments(op ws.OpCode, parts ...string) (frames [][]byte) {
-	for i, p := range parts {
-		frames = append(frames, masked(op, i == len(parts)-1, p))
-		op = ws.OpContinuation
-	}
-	return frames
-}
-
 // A said is one frame that the gateway is expected to send.
 type said struct {
 	op      ws.OpCode

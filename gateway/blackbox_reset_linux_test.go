@@ -13,60 +13,17 @@ import (
 
 var faultsFull = flag.Bool("faults-full", false, "the tests of real faults with the numbers of the fault table, which are a fifth of it otherwise")
 
-// loseAFifth gathers a room and has every fifth of its members reset while messages go out, one half of those in the middle of a
-// message that they do not take. The others, which it returns, have everything that was said.
-func loseAFifth(t *testing.T, addr string) (clients int, others *crowd) {
-	t.Helper()
-	const size, rounds = 1 << 10, 10
-	clients = 200
-	if *faultsFull {
-		clients = 1000
-	}
-	leavers := clients / 5
-	t.Logf("%d of %d clients reset", leavers, clients)
-	others = gather(t, addr, "/ws/stage", clients-leavers, size)
-	var doomed []*rawClient
-	for i := range leavers {
-		c := join(t, addr, "/ws/stage")
-		if i%2 == 0 {
-			c.narrow()
-		}
-		doomed = append(doomed, c)
-	}
-	for range rounds {
-		others.publish(40)
-		for _, c := range doomed[:leavers/rounds] {
-			c.reset()
-		}
-		doomed = doomed[leavers/rounds:]
-	}
-	others.publish(40)
-	others.hearAll()
-	return clients, others
-}
-
 // The table has 200 of 1,000, which is what -faults-full does; 40 of 200 otherwise.
 func TestK04_AFifthOfTheRoomResets(t *testing.T) {
 	t.Parallel()
 	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
 	before := len(p.descriptors())
-	clients, others := loseAFifth(t, p.addr)
-	p.expectDescriptors(before + clients - clients/5)
-	others.publish(40)
-	others.hearAll()
-}
-
-// The same seen from inside, where members and reasons can be counted.
-func TestK04_ResetMembersAreForgotten(t *testing.T) {
-	t.Parallel()
-	s, addr := startGateway(t, testConfig())
-	clients, others := loseAFifth(t, addr)
-	rest := clients - clients/5
-	eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
-	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != rest {
-		t.Errorf("members are not the %d that are left", rest)
+	clients := 200
+	if *faultsFull {
+		clients = 1000
 	}
-	expectClosed(t, s, ClosedGone, uint64(clients/5))
+	others := loseAFifth(t, p.addr, clients)
+	p.expectDescriptors(before + clients - clients/5)
 	others.publish(40)
 	others.hearAll()
 }

@@ -2,12 +2,8 @@ package gateway
 
 import (
 	"bytes"
-	"compress/flate"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,78 +16,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/internal/browsertest"
-	"sluice/wsproto"
 )
-
-const offerDeflate = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
-
-// deflated is p as a client sends it, by the standard library.
-func deflated(p string) []byte {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestCompression)
-	if err == nil {
-		_, err = io.WriteString(w, p)
-	}
-	if err == nil {
-		err = w.Flush()
-	}
-	if err != nil {
-		panic(err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
-}
-
-// maskedDeflated is a whole compressed message, of bytes that are deflated already.
-func maskedDeflated(op ws.OpCode, payload []byte) []byte {
-	f := ws.NewFrame(op, true, append([]byte(nil), payload...))
-	f.Header.Rsv = ws.Rsv(true, false, false)
-	return ws.MustCompileFrame(ws.MaskFrameInPlaceWith(f, [4]byte{0x37, 0xfa, 0x21, 0x3d}))
-}
-
-// inflated is the payload of a frame, by the standard library.
-func inflated(t testing.TB, f ws.Frame) string {
-	t.Helper()
-	if f.Header.Rsv == 0 {
-		return string(f.Payload)
-	}
-	tail := []byte{0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff} // what was cut off, and an end
-	p, err := io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(f.Payload), bytes.NewReader(tail))))
-	if err != nil {
-		t.Fatalf("a compressed frame of %d bytes: %v", len(f.Payload), err)
-	}
-	return string(p)
-}
-
-// joinDeflated opens a raw connection that has agreed to compression.
-func joinDeflated(t testing.TB, addr, path string) *rawClient {
-	t.Helper()
-	c := connect(t, addr)
-	c.send(upgradeHead(path, offerDeflate))
-	r, _ := c.response()
-	if got := r.Header.Get("Sec-WebSocket-Extensions"); r.StatusCode != 101 || !strings.HasPrefix(got, "permessage-deflate") {
-		t.Fatalf("answered %d with extensions %q", r.StatusCode, got)
-	}
-	c.deflates = true
-	return c
-}
-
-// ticker is a message as dashboards get them, of about 1 KiB.
-func ticker(i int) []byte {
-	type quote struct {
-		Symbol   string
-		Bid, Ask float64
-		Volume   int
-	}
-	var all []quote
-	for k := range 16 {
-		all = append(all, quote{fmt.Sprintf("SYM%02d", k), 100 + float64(i%97)/8, 101 + float64(i%89)/8, i * k})
-	}
-	p, err := json.Marshal(all)
-	if err != nil {
-		panic(err)
-	}
-	return p
-}
 
 // Clients of two libraries that compress, and plain ones, come and go while one room talks: all of them get the same messages.
 func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
@@ -185,25 +110,6 @@ func TestMessageIsDeflatedOnceForAThousandClients(t *testing.T) {
 	t.Logf("%.0f %% of the bytes went over the wire; deflated %d messages of %d bytes to %d", 100*share, st.Deflated, st.DeflatedFrom, st.DeflatedTo)
 	if share > 0.4 {
 		t.Errorf("%.0f %% of the bytes went over the wire", 100*share)
-	}
-}
-
-func TestMessageThatIsNotWorthDeflatingGoesAsItIs(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	c := joinDeflated(t, addr, "/ws/r")
-	noise := make([]byte, 4096)
-	for i, x := 0, uint32(1); i < len(noise); i++ {
-		x = x*1664525 + 1013904223
-		noise[i] = byte(x >> 24)
-	}
-	for _, m := range []string{"short", string(noise), strings.Repeat("long ", compressMax/5+1)} {
-		c.send(masked(ws.OpBinary, true, m))
-		if f := c.frame(); f.Header.Rsv != 0 || string(f.Payload) != m {
-			t.Errorf("%d bytes came as %s", len(m), describe(f))
-		}
-	}
-	if st := statsOf(t, s); st.Deflated != 1 { // the noise, in vain
-		t.Errorf("deflated %d messages, want 1", st.Deflated)
 	}
 }
 
@@ -304,96 +210,6 @@ func TestZ05_F03_BrokenStreamsAndBits(t *testing.T) {
 			k.send(c.frame)
 			k.expectClose(c.code)
 		})
-	}
-}
-
-// Legal messages whose only point is to be inflated: their sender is closed with 1008, and another room on the same loop goes
-// on meanwhile. Ten thousand of 1 KiB that become 1 MiB each would be 10 GB.
-func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
-	cfg := testConfig()
-	cfg.Loops = 1
-	s, addr := startGateway(t, cfg)
-	others := gather(t, addr, "/ws/quiet", 3, 100)
-	c := joinDeflated(t, addr, "/ws/r")
-	bomb := maskedDeflated(ws.OpBinary, deflated(string(make([]byte, 1<<20))))
-	go func() {
-		for range 10_000 {
-			if _, err := c.Write(bomb); err != nil {
-				return
-			}
-		}
-	}()
-	others.expectPrompt("while a neighbour has us inflate")
-	for {
-		f := c.frame()
-		if f.Header.OpCode == ws.OpClose {
-			if code, _ := ws.ParseCloseFrameData(f.Payload); code != 1008 {
-				t.Errorf("closed with %d", code)
-			}
-			break
-		}
-	}
-	if st := statsOf(t, s); st.Messages > others.sent+inflateBurst>>20+10 {
-		t.Errorf("%d messages were taken", st.Messages)
-	}
-	c.Close()
-	expectClosed(t, s, ClosedInflation, 1)
-}
-
-// A message that takes many turns to be inflated keeps its place before what came behind it, and the clock for messages that come in pieces
-// does not run against its sender.
-func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
-	cfg := testConfig()
-	cfg.readBudget = 100
-	s, addr := startGateway(t, cfg)
-	c := joinDeflated(t, addr, "/ws/r")
-	want := strings.Repeat("κόσμε ", 20_000)
-	cut := deflated(want)
-	c.send(frameBytes(maskedDeflated(ws.OpText, []byte(cut)), maskedText("behind it"), deflatedParts([]byte(cut), 7), maskedText("the end")))
-	for _, want := range []string{want, "behind it", want, "the end"} {
-		if got := inflated(t, c.frame()); got != want {
-			t.Fatalf("got %d bytes, %.20q, want %d, %.20q", len(got), got, len(want), want)
-		}
-	}
-	c.Close()
-	expectClosed(t, s, ClosedGone, 1)
-	s.each(t, func(c *conn) { t.Errorf("connection %d is left", c.fd) })
-
-	in := inbound{began: 1, decoder: wsproto.Decoder{Limit: 1000, Deflate: true, Slice: 1}}
-	defer in.decoder.Release()
-	whole := maskedDeflated(ws.OpText, []byte(deflated(strings.Repeat("x", 1000))))
-	for at := range whole {
-		if due := in.dueBy(time.Second); due != time.Second+1 {
-			t.Fatalf("due at %v before its last byte came", due)
-		}
-		if _, _, err := in.decoder.Next(whole[at : at+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if due := in.dueBy(time.Second); !in.decoder.Inflating() || due != math.MaxInt64 {
-		t.Errorf("due at %v while it is inflated (%t)", due, in.decoder.Inflating())
-	}
-}
-
-// Nobody keeps a window: a client that asks for context takeover costs what any other does.
-func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(upgradeHead("/ws/r", "Sec-WebSocket-Extensions: permessage-deflate"))
-	r, _ := c.response()
-	if got := r.Header.Get("Sec-WebSocket-Extensions"); !strings.Contains(got, "server_no_context_takeover") || !strings.Contains(got, "client_no_context_takeover") {
-		t.Fatalf("extensions %q", got)
-	}
-	c.deflates = true
-	// The same message twice is the same frame twice, and decodes by itself.
-	for range 2 {
-		c.send(maskedDeflated(ws.OpText, deflated(string(ticker(1)))))
-		if got := inflated(t, c.frame()); got != string(ticker(1)) {
-			t.Fatalf("got %q", clip(got))
-		}
-	}
-	if r, ok := s.hub.Room("r"); !ok || r.Stats().End[encodingPlain] != 0 {
-		t.Error("a room without plain clients keeps a plain track")
 	}
 }
 

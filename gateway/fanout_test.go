@@ -16,16 +16,6 @@ import (
 	"sluice/reactor"
 )
 
-func expectText(t testing.TB, c *websocket.Conn, want string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	kind, p, err := c.Read(ctx)
-	if err != nil || kind != websocket.MessageText || string(p) != want {
-		t.Fatalf("got %v %q, %v; want text %q", kind, clip(string(p)), err, want)
-	}
-}
-
 // A note is what a receiver remembers of a message: enough to tell any two apart.
 type note struct {
 	kind   websocket.MessageType

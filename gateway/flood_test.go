@@ -94,29 +94,6 @@ func floodReader(c net.Conn, messages int, together *pace) (err error) {
 	return nil
 }
 
-// upgradeRaw opens a connection, upgrades it, and returns it with nothing read beyond the answer.
-func upgradeRaw(addr, path string) (net.Conn, error) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := c.Write(wsproto.AppendClientHandshake(nil, addr, path, "dGhlIHNhbXBsZSBub25jZQ==")); err != nil {
-		return nil, err
-	}
-	var head []byte
-	one := make([]byte, 1)
-	for wsproto.HeadEnd(head, 0) == 0 {
-		if _, err := c.Read(one); err != nil {
-			return nil, err
-		}
-		head = append(head, one[0])
-	}
-	if string(head[:12]) != "HTTP/1.1 101" {
-		return nil, fmt.Errorf("answered %q", head)
-	}
-	return c, nil
-}
-
 // A floodPlan says who floods whom. A flood at a scripted pace has one outcome on every machine: nobody reads until the sender is
 // seen to be held; then the readers keep together; and the gateway's clock stands still, so that none of them is taken for stalled
 // while it waits for a processor. A free one goes as fast as the machine does.

@@ -11,24 +11,6 @@ import (
 	"sluice/wsproto"
 )
 
-// zeroMask behind a header leaves the payload as it is.
-var zeroMask = []byte{0, 0, 0, 0}
-
-func frameBytes(parts ...any) []byte {
-	var all []byte
-	for _, p := range parts {
-		switch p := p.(type) {
-		case int:
-			all = append(all, byte(p))
-		case string:
-			all = append(all, p...)
-		case []byte:
-			all = append(all, p...)
-		}
-	}
-	return all
-}
-
 // violations are byte strings that break a rule, and the close code that says so.
 //
 //	header byte 0: FIN 0x80, RSV1-3 0x70, opcode; byte 1: mask bit 0x80, length code
@@ -112,19 +94,6 @@ func TestViolationClosesItsSenderAloneAfterWhatWasValid(t *testing.T) {
 	st := statsOf(t, s)
 	if n := st.Closed[ClosedProtocol] + st.Closed[ClosedNotUTF8] + st.Closed[ClosedTooBig]; n != uint64(2*len(violations)) {
 		t.Errorf("%d counted as violations, want %d", n, 2*len(violations))
-	}
-}
-
-// expectBoth reads a message and a pong, in whichever order: a pong is the client's own and does not wait for the room.
-func expectBoth(c *rawClient, text, pong string) {
-	c.t.Helper()
-	got := map[ws.OpCode]string{}
-	for range 2 {
-		f := c.frame()
-		got[f.Header.OpCode] = string(f.Payload)
-	}
-	if got[ws.OpText] != text || got[ws.OpPong] != pong {
-		c.t.Fatalf("got %q, want message %q and pong %q", got, text, pong)
 	}
 }
 

@@ -2,11 +2,9 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,34 +42,6 @@ func testConfig() *config {
 	}, tuning: tuning{panics: true}}
 }
 
-// isWholeSize reports, and says, whether a test of size is to run at the size that its figures are of, as it does in CI. Small it
-// holds the gateway to the same rules.
-func isWholeSize(t testing.TB) bool {
-	t.Helper()
-	isWhole := os.Getenv("SLUICE_CI") == "1"
-	if isWhole {
-		t.Log("whole size")
-	} else {
-		t.Log("small size; whole with SLUICE_CI=1")
-	}
-	return isWhole
-}
-
-// testWriter sends what the gateway logs to the test.
-type testWriter struct{ t testing.TB }
-
-func (w testWriter) Write(p []byte) (int, error) {
-	w.t.Log(string(p))
-	return len(p), nil
-}
-
-// raised gives the tests' own goroutines processors beside the loops, as main does.
-var raised = sync.OnceFunc(func() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
-	}
-})
-
 // startGateway runs a gateway on a loopback port until the test ends, and returns it with its host:port.
 func startGateway(t testing.TB, cfg *config) (*Server, string) {
 	t.Helper()
@@ -98,20 +68,6 @@ func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, 
 	return s, s.Addrs()[0].(*net.TCPAddr).String()
 }
 
-// dial opens a WebSocket with an independent client.
-func dial(t testing.TB, addr, path string) *websocket.Conn {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c, _, err := websocket.Dial(ctx, "ws://"+addr+path, &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.SetReadLimit(-1)
-	t.Cleanup(func() { c.CloseNow() })
-	return c
-}
-
 func TestTwoClientsTalk(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	a, b := dial(t, addr, "/ws"), dial(t, addr, "/ws/lobby")
@@ -133,4 +89,10 @@ func TestTwoClientsTalk(t *testing.T) {
 	if kind, p, err := other.Read(ctx); err != nil || kind != websocket.MessageBinary || string(p) != "mine" {
 		t.Fatalf("the other room got %v %q, %v; it must get its own message alone", kind, p, err)
 	}
+}
+
+// expectClosed waits until n connections have ended for a reason.
+func expectClosed(t testing.TB, s *Server, r CloseReason, n uint64) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return statsOf(t, s).Closed[r] == n })
 }

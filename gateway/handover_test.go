@@ -13,16 +13,6 @@ import (
 	"sluice/wsproto"
 )
 
-func plainGet(path string, headers ...string) []byte {
-	return requestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test"}, headers...)...)
-}
-
-// expectGoroutines waits until there are as many goroutines as there were.
-func expectGoroutines(t *testing.T, were int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d goroutines again", were), func() bool { return runtime.NumGoroutine() <= were })
-}
-
 func TestLentConnectionComesBackForAnUpgrade(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	witness := join(t, addr, "/ws/stage")
@@ -79,63 +69,6 @@ func TestLargeMessageBehindALateUpgradeIsWhole(t *testing.T) {
 	c.expectUpgrade()
 	c.expectFrame(ws.OpText, text)
 	c.expectFrame(ws.OpText, "and another")
-}
-
-// What nginx sends to its upstream with proxy_http_version 1.1 and the usual headers for upgrades, with keepalive on.
-func TestProxyThatKeepsConnectionsUpgradesOnOneOfThem(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	forwarded := []string{"X-Real-IP: 192.0.2.7", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", "Accept-Encoding: gzip, deflate, br"}
-	c := connect(t, addr)
-	for _, path := range []string{"/", "/livez", "/"} {
-		c.send(requestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test", "Connection: "}, forwarded...)...))
-		if r, _ := c.response(); r.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s", path, r.Status)
-		}
-	}
-	c.send(requestHead("GET /ws/stage?token=a HTTP/1.1", append([]string{
-		"Upgrade: websocket", "Connection: upgrade", "Host: sluice.test", "Origin: https://sluice.test",
-		"sec-websocket-version: 13", "sec-websocket-key: " + sampleKey, "sec-websocket-extensions: permessage-deflate; client_max_window_bits",
-	}, forwarded...)...))
-	c.expectUpgrade()
-	c.send(maskedText("through"))
-	c.expectFrame(ws.OpText, "through")
-	if _, ok := s.hub.Room("stage"); !ok {
-		t.Error("the room is not the one of the path")
-	}
-}
-
-func TestUpgradeOnALentConnectionIsJudgedAlike(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		head   []byte
-		status int
-	}{
-		{"content_length", upgradeHead("/ws", "Content-Length: 5"), 400},
-		{"content_length_and_body", append(upgradeHead("/ws", "Content-Length: 5"), "hello"...), 400},
-		{"chunked", append(upgradeHead("/ws", "Transfer-Encoding: chunked"), "0\r\n\r\n"...), 400},
-		{"no_upgrade", plainGet("/ws"), 426},
-		{"origin", upgradeHead("/ws", "Origin: https://evil.test"), 403},
-		{"room_name", upgradeHead("/ws/*"), 400},
-		{"two_keys", upgradeHead("/ws", "Sec-WebSocket-Key: "+sampleKey), 400},
-		{"POST", requestHead("POST /ws HTTP/1.1", "Host: sluice.test", "Content-Length: 0"), 405},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			s, addr := startGateway(t, testConfig())
-			c := connect(t, addr)
-			c.send(plainGet("/livez"))
-			c.response()
-			c.send(tc.head, plainGet("/livez"))
-			r := c.expectRefusal(tc.status)
-			if tc.status != 426 && r.Header.Get("Upgrade") != "" {
-				t.Errorf("%s with Upgrade: %s", r.Status, r.Header.Get("Upgrade"))
-			}
-			c.Close()
-			eventually(t, "the connection is gone", func() bool { return s.Open() == 0 })
-			if s.hub.Rooms() != 0 {
-				t.Error("a room was made")
-			}
-		})
-	}
 }
 
 func TestOrdinaryRequestsOnOneConnection(t *testing.T) {
@@ -211,27 +144,6 @@ func TestHTTPConnectionsOverTheLimitGet503(t *testing.T) {
 	kept[1].send(upgradeHead("/ws"))
 	kept[1].expectUpgrade()
 	eventually(t, "a place is free", func() bool { return s.lent.Load() == 1 })
-}
-
-func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	were := runtime.NumGoroutine()
-	for i := range 100 {
-		c := connect(t, addr)
-		c.send(plainGet("/livez"))
-		c.response()
-		if i%3 == 1 {
-			c.send(upgradeHead("/ws"))
-			c.expectUpgrade()
-		}
-		if i%2 == 0 {
-			c.reset()
-		} else {
-			c.Close()
-		}
-	}
-	eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.lent.Load() == 0 })
-	expectGoroutines(t, were)
 }
 
 func TestOrdinaryClientIsServed(t *testing.T) {

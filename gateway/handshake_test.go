@@ -3,9 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +12,6 @@ import (
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
 
-	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
 
@@ -110,41 +107,6 @@ func TestH05_TooManyHeadersAreRefused(t *testing.T) {
 		if r, _ := c.response(); r.StatusCode != tc.status {
 			t.Errorf("%d headers of 5 bytes: %s, want %d", tc.count, r.Status, tc.status)
 		}
-	}
-}
-
-// As FAULTS.md has it, a byte comes every two seconds and there are ten to go, on a clock that stands while the test has work to do.
-func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
-	const dribblers, pause = 500, 2 * time.Second
-	cfg := testConfig()
-	cfg.HandshakeTimeout = 10 * time.Second
-	kernel := reactortest.New()
-	kernel.StopClock()
-	s, addr := startGatewayOn(t, cfg, kernel)
-	all := make([]*rawClient, dribblers)
-	for i := range all {
-		all[i] = connect(t, addr)
-	}
-	head, served := upgradeHead("/ws"), 0
-	for ; s.Open() > 0 && served < 10; served++ {
-		for _, c := range all {
-			c.trySend(head[served : served+1])
-		}
-		dial(t, addr, "/ws").CloseNow()
-		kernel.Pass(pause)
-	}
-	// All are cut after five pauses, and forgotten after one more.
-	if served < 5 || served > 7 {
-		t.Errorf("%d new clients were served, one every %v, while dribblers were there", served, pause)
-	}
-	for _, c := range all {
-		// A byte that came after the close made the kernel reset the connection, which may have eaten the answer.
-		if p, _ := c.rest(); len(p) > 0 && !bytes.HasPrefix(p, []byte("HTTP/1.1 408 ")) {
-			t.Fatalf("answered with %q", p)
-		}
-	}
-	if st := statsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
-		t.Errorf("%d timeouts counted, want %d", st.Refusals[wsproto.ReasonTimeout], dribblers)
 	}
 }
 
@@ -268,88 +230,6 @@ func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
 	}
 }
 
-func TestH28_TargetIsDecodedOnce(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	witness := map[string]*rawClient{}
-	for _, room := range []string{"lobby", "room1", "a.b"} {
-		witness[room] = join(t, addr, "/ws/"+room)
-	}
-	rooms := s.hub.Rooms()
-	for _, tc := range []struct{ name, target, room string }{
-		{"plain", "/ws/room1", "room1"},
-		{"absolute_form", "http://sluice.test/ws/room1", "room1"},
-		{"absolute_form_ws", "ws://sluice.test/ws/room1", "room1"},
-		{"encoded_letter", "/ws/r%6fom1", "room1"},
-		{"encoded_dot", "/ws/a%2eb", "a.b"},
-		{"encoded_route", "/%77s/room1", "room1"},
-		{"encoded_slash", "/ws%2Froom1", "room1"},
-		{"query_is_not_the_room", "/ws/room1?room=other", "room1"},
-		{"5000_query_params", "/ws/room1?" + strings.Repeat("&", 4000), "room1"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := join(t, addr, tc.target, maskedText(tc.name))
-			c.expectFrame(ws.OpText, tc.name)
-			witness[tc.room].expectFrame(ws.OpText, tc.name)
-			c.Close()
-		})
-	}
-	for _, tc := range []struct {
-		name, target string
-		status       int
-	}{
-		{"NUL", "/ws/a%00b", 400},
-		{"double_encoded", "/ws/r%256fom1", 400}, // decodes once, to r%6fom1, which is no room name
-		{"overlong_UTF8", "/ws/%c0%ae", 400},
-		{"broken_escape", "/ws/%4", 400},
-		{"not_hex", "/ws/%zz", 400},
-		{"dot_segments", "/ws/%2e%2e", 400},
-		{"up_and_out", "/ws/../livez", 400},
-		{"slash_in_name", "/ws/a/b", 400},
-		{"raw_non_ASCII", "/ws/caf\xc3\xa9", 400},
-		{"space", "/ws/a b", 400},
-		{"target_of_5000_params", "/ws/room1?" + strings.Repeat("a=b&", 5000), 431},
-		{"target_over_the_limit", "/ws/room1?" + strings.Repeat("a", wsproto.MaxTargetBytes), 414},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := connect(t, addr)
-			c.send(upgradeHead(tc.target))
-			r, _ := c.response()
-			is414 := tc.status == 431 && r.StatusCode == 414 // The whole head is over its limit, and so is the first line.
-			if r.StatusCode != tc.status && !is414 {
-				t.Errorf("%s, want %d", r.Status, tc.status)
-			}
-			c.expectEnd()
-		})
-	}
-	t.Run("double_slash", func(t *testing.T) {
-		c := connect(t, addr)
-		c.send(upgradeHead("//ws"))
-		if r, _ := c.response(); r.StatusCode == http.StatusSwitchingProtocols {
-			t.Error("//ws was taken for /ws")
-		}
-	})
-	if s.hub.Rooms() != rooms {
-		t.Errorf("%d rooms, had %d", s.hub.Rooms(), rooms)
-	}
-}
-
-func TestH31_ResetBeforeThe101FreesTheConnection(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	const clients = 200
-	for i := range clients {
-		c := connect(t, addr)
-		c.send(upgradeHead(fmt.Sprintf("/ws/room%d", i%3)))
-		c.reset()
-	}
-	eventually(t, "all accepted and gone", func() bool { return statsOf(t, s).Accepted == clients && s.Open() == 0 })
-	if s.hub.Rooms() != 0 {
-		t.Errorf("%d rooms are left", s.hub.Rooms())
-	}
-	if st := statsOf(t, s); st.Closed[ClosedGone] != clients {
-		t.Errorf("%d counted as gone, want %d", st.Closed[ClosedGone], clients)
-	}
-}
-
 // FAULTS.md has 1,000 clients: here 200, or 50 with the race detector.
 func TestH32_NoFrameComesBeforeThe101(t *testing.T) {
 	clients := 200
@@ -395,39 +275,6 @@ func flooders(t *testing.T, addr, path string, n int) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	for _, name := range []string{
-		"", strings.Repeat("a", 129), strings.Repeat("a", 300), "a%01b", "%0d%0a", "%7f", "%ff%fe", "%c3%28", "*", ">", "a*", "%3e",
-		".", "..", "a%20b", "caf%c3%a9", "%f0%9f%98%80", "a,b", "a%2fb", "%25",
-	} {
-		c := connect(t, addr)
-		c.send(upgradeHead("/ws/" + name))
-		if r, _ := c.response(); r.StatusCode != http.StatusBadRequest {
-			t.Errorf("room %q: %s, want 400", name, r.Status)
-		}
-		c.Close()
-	}
-	if n := s.hub.Rooms(); n != 0 {
-		t.Errorf("%d rooms were made", n)
-	}
-	for _, name := range []string{"a", strings.Repeat("a", 128), "A-z_0.9:~", "...", "-"} {
-		c := join(t, addr, "/ws/"+name, maskedText("hello"))
-		c.expectFrame(ws.OpText, "hello")
-	}
-	if n := s.hub.Rooms(); n != 5 {
-		t.Errorf("%d rooms, want 5", n)
-	}
-}
-
-func TestH34_RoomsGoWithTheirLastMember(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
-	a, b := join(t, addr, "/ws/short"), join(t, addr, "/ws/short")
-	a.Close()
-	b.Close()
-	eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
-}
-
 func TestH35_ManyCookiesAreNoMatter(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for _, tc := range []struct{ cookies, status int }{{1800, http.StatusSwitchingProtocols}, {10_000, http.StatusRequestHeaderFieldsTooLarge}} {
@@ -437,13 +284,4 @@ func TestH35_ManyCookiesAreNoMatter(t *testing.T) {
 			t.Errorf("%d cookies: %s, want %d", tc.cookies, r.Status, tc.status)
 		}
 	}
-}
-
-// liveHeap is what the heap holds after a collection, in bytes.
-func liveHeap() int64 {
-	runtime.GC()
-	runtime.GC() // The first moves what sync.Pools hold aside, the second frees it.
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -26,19 +26,6 @@ func (k *countingKernel) Read(fd int, p []byte) (int, error) {
 	return n, err
 }
 
-// deflatedParts is a compressed message as a client may cut it into frames.
-func deflatedParts(payload []byte, size int) (all []byte) {
-	for i := 0; i < len(payload); i += size {
-		end := min(i+size, len(payload))
-		f := ws.NewFrame(ws.OpContinuation, end == len(payload), append([]byte(nil), payload[i:end]...))
-		if i == 0 {
-			f.Header.OpCode, f.Header.Rsv = ws.OpBinary, ws.Rsv(true, false, false)
-		}
-		all = append(all, ws.MustCompileFrame(ws.MaskFrameInPlace(f))...)
-	}
-	return all
-}
-
 func cutOff(p []byte) []byte { return p[:len(p)-1] }
 
 // A hostileInput is something a client may send without being closed at once, or what ends it.

@@ -1,79 +1,14 @@
 package gateway
 
 import (
-	"fmt"
-	"net"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
 func TestMain(m *testing.M) {
-	warmUp()
-	before := openDescriptors()
-	status := m.Run()
-	removeBuilt()
-	if status == 0 && os.Getenv(holdersEnv) == "" { // A holder is there to keep descriptors open.
-		if err := leaks(before); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			status = 1
-		}
+	if os.Getenv(holdersEnv) != "" { // A holder is there to keep descriptors open.
+		os.Exit(m.Run())
 	}
-	os.Exit(status)
-}
-
-// builtDir holds the gateway's own binary, once a test has asked for it.
-var builtDir string
-
-func removeBuilt() {
-	if builtDir != "" {
-		os.RemoveAll(builtDir)
-	}
-}
-
-// warmUp has the runtime open its own poller, which it then keeps.
-func warmUp() {
-	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
-		l.Close()
-	}
-}
-
-func leaks(before map[string]string) error {
-	end := time.Now().Add(patience)
-	for err := goleak.Find(); err != nil; err = goleak.Find() { // It waits for half a second each time.
-		if time.Now().After(end) {
-			return err
-		}
-	}
-	var extra []string
-	for ; time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		extra = extra[:0]
-		for fd, target := range openDescriptors() {
-			if _, was := before[fd]; !was {
-				extra = append(extra, fd+" -> "+target)
-			}
-		}
-		if len(extra) == 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("leaked descriptors: %s", strings.Join(extra, ", "))
-}
-
-// openDescriptors lists this process's descriptors with what they lead to. Empty where there is no /proc.
-func openDescriptors() map[string]string {
-	open := map[string]string{}
-	links, _ := filepath.Glob("/proc/self/fd/*")
-	for _, link := range links {
-		// The descriptor of the directory that was being listed is gone by now.
-		if target, err := os.Readlink(link); err == nil {
-			open[filepath.Base(link)] = target
-		}
-	}
-	return open
+	os.Exit(runTests(m, removeBuilt))
 }

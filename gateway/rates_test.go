@@ -12,33 +12,6 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// closeCode reads until a Close frame comes, and returns its code and the frames before it.
-func closeCode(c *rawClient) (code ws.StatusCode, before []ws.Frame) {
-	c.t.Helper()
-	for {
-		f := c.frame()
-		if f.Header.OpCode == ws.OpClose {
-			code, _ = ws.ParseCloseFrameData(f.Payload)
-			return code, before
-		}
-		before = append(before, f)
-	}
-}
-
-// pour writes p again and again until the connection ends, at most n times.
-func pour(c *rawClient, p []byte, n int) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range n {
-			if _, err := c.Write(p); err != nil {
-				return
-			}
-		}
-	}()
-	return func() { c.Close(); <-done }
-}
-
 // A million messages of one byte, as fast as they go, on the only loop: their sender is closed, and another room goes on meanwhile.
 func TestF12_TooManyFramesAreClosedWith1008(t *testing.T) {
 	cfg := testConfig()

@@ -4,53 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 )
-
-// patience bounds every wait of a test for something that is sure to come.
-const patience = 20 * time.Second
-
-// sampleKey and sampleAccept are the pair that RFC 6455 §1.3 works out.
-const (
-	sampleKey    = "dGhlIHNhbXBsZSBub25jZQ=="
-	sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-)
-
-// upgradeHead is a minimal opening handshake for path, with further header lines.
-func upgradeHead(path string, lines ...string) []byte {
-	return requestHead("GET "+path+" HTTP/1.1", append([]string{
-		"Host: sluice.test",
-		"Upgrade: websocket",
-		"Connection: Upgrade",
-		"Sec-WebSocket-Version: 13",
-		"Sec-WebSocket-Key: " + sampleKey,
-	}, lines...)...)
-}
-
-func requestHead(line string, headers ...string) []byte {
-	return []byte(line + "\r\n" + strings.Join(append(headers, "", ""), "\r\n"))
-}
-
-// masked is a client's frame, made by an independent encoder. Its payload is left as it was.
-func masked(op ws.OpCode, fin bool, payload string) []byte {
-	return ws.MustCompileFrame(ws.MaskFrameInPlaceWith(ws.NewFrame(op, fin, []byte(payload)), [4]byte{0x37, 0xfa, 0x21, 0x3d}))
-}
-
-func maskedText(s string) []byte { return masked(ws.OpText, true, s) }
-
-func maskedClose(code ws.StatusCode, reason string) []byte {
-	return masked(ws.OpClose, true, string(ws.NewCloseFrameBody(code, reason)))
-}
 
 // A rawClient writes chosen bytes and reads what comes back with independent parsers. It has no goroutine of its own.
 type rawClient struct {
@@ -234,35 +196,9 @@ func (c *rawClient) rest() ([]byte, error) {
 	return p, err
 }
 
-func describe(f ws.Frame) string {
-	return fmt.Sprintf("opcode %#x fin %t with %d bytes %q", f.Header.OpCode, f.Header.Fin, len(f.Payload), clip(string(f.Payload)))
-}
-
-func clip(s string) string { return s[:min(len(s), 200)] }
-
-// eventually waits until is holds.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
+func (c *rawClient) closeWrite() {
+	c.t.Helper()
+	if err := c.CloseWrite(); err != nil {
+		c.t.Fatal(err)
 	}
-}
-
-func statsOf(t testing.TB, s *Server) Stats {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	st, err := s.Stats(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
-
-// expectClosed waits until n connections have ended for a reason.
-func expectClosed(t testing.TB, s *Server, r CloseReason, n uint64) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return statsOf(t, s).Closed[r] == n })
 }

@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
+)
+
+// As FAULTS.md has it, a byte comes every two seconds and there are ten to go, on a clock that stands while the test has work to do.
+func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
+	const dribblers, pause = 500, 2 * time.Second
+	cfg := testConfig()
+	cfg.HandshakeTimeout = 10 * time.Second
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	all := make([]*rawClient, dribblers)
+	for i := range all {
+		all[i] = connect(t, addr)
+	}
+	head, served := upgradeHead("/ws"), 0
+	for ; s.Open() > 0 && served < 10; served++ {
+		for _, c := range all {
+			c.trySend(head[served : served+1])
+		}
+		dial(t, addr, "/ws").CloseNow()
+		kernel.Pass(pause)
+	}
+	// All are cut after five pauses, and forgotten after one more.
+	if served < 5 || served > 7 {
+		t.Errorf("%d new clients were served, one every %v, while dribblers were there", served, pause)
+	}
+	for _, c := range all {
+		// A byte that came after the close made the kernel reset the connection, which may have eaten the answer.
+		if p, _ := c.rest(); len(p) > 0 && !bytes.HasPrefix(p, []byte("HTTP/1.1 408 ")) {
+			t.Fatalf("answered with %q", p)
+		}
+	}
+	if st := statsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
+		t.Errorf("%d timeouts counted, want %d", st.Refusals[wsproto.ReasonTimeout], dribblers)
+	}
+}

@@ -1,0 +1,32 @@
+package gateway
+
+import (
+	"context"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// dial opens a WebSocket with an independent client.
+func dial(t testing.TB, addr, path string) *websocket.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://"+addr+path, &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadLimit(-1)
+	t.Cleanup(func() { c.CloseNow() })
+	return c
+}
+
+func expectText(t testing.TB, c *websocket.Conn, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	kind, p, err := c.Read(ctx)
+	if err != nil || kind != websocket.MessageText || string(p) != want {
+		t.Fatalf("got %v %q, %v; want text %q", kind, clip(string(p)), err, want)
+	}
+}
