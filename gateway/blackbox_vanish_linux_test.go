@@ -16,7 +16,7 @@ func TestK20_PeerThatVanishesIsClosedByThePongTimeout(t *testing.T) {
 	gone := join(t, tun.addr(), "/ws", maskedText("here"))
 	gone.expectFrame(ws.OpText, "here")
 	quiet := gather(t, p.addr, "/ws", 1, 16)
-	tun.isDark.Store(true)
+	tun.goDark()
 	gone.send(maskedText("never arrives"))
 	p.expectDescriptors(before + 1)
 	quiet.publish(1)

@@ -12,7 +12,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"sluice/internal/browsertest"
-	"sluice/reactor"
 )
 
 var screenshot = flag.String("screenshot", "", "write a picture of the demo page to this file")
@@ -84,26 +83,14 @@ func (p page) isBack(notices int) {
 	p.until(fmt.Sprintf(`document.querySelectorAll("#log li.notice").length >= %d && document.body.dataset.state === "open"`, notices+1))
 }
 
-// cutAll resets every WebSocket of the gateway, as a network that breaks does.
-func cutAll(s *Server) {
-	for _, w := range s.workers {
-		w.loop.Post(func(l *reactor.Loop) {
-			for _, source := range l.Sources {
-				if c, ok := source.(*conn); ok && c.life == open {
-					c.abort(ClosedGone)
-				}
-			}
-		})
-	}
-}
-
 func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
-	s, addr := startGateway(t, testConfig())
+	_, addr := startGateway(t, testConfig())
+	network := dig(t, addr)
 	browser := browsertest.Start(t)
-	url := "http://" + addr + "/#garden"
+	url := "http://" + network.addr() + "/#garden"
 	a := openPage(t, browser, url)
 	notices := a.notices()
-	cutAll(s) // only a is there
+	network.reset() // only a is there
 	a.isBack(notices)
 	b := openPage(t, browsertest.NewTab(t, browser), url)
 
@@ -115,7 +102,7 @@ func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 	b.until(`document.querySelector("#burst-result").dataset.back === "1000"`)
 
 	before := []int{a.notices(), b.notices()}
-	cutAll(s) // both
+	network.reset() // both
 	for i, p := range []page{a, b} {
 		p.isBack(before[i])
 	}

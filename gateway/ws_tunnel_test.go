@@ -7,23 +7,26 @@ import (
 	"testing"
 )
 
-// A tunnel passes bytes between clients and a gateway until it goes dark: from then on it takes nothing from either side and says
-// nothing to it, not even that the other one has gone. So does a network whose cable is cut, but for the kernels' own acknowledgements.
+// A tunnel passes bytes between clients and a server, as a network does, until something happens to it.
 type tunnel struct {
 	listener net.Listener
 	to       string
 	isDark   atomic.Bool
 	ended    chan struct{}
 	copies   sync.WaitGroup
+
+	mu  sync.Mutex
+	cut chan struct{} // closed to cut those who are there
 }
 
-func dig(t *testing.T, to string) *tunnel {
+// dig makes a tunnel to an address. It ends with the test.
+func dig(t testing.TB, to string) *tunnel {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tun := &tunnel{listener: l, to: to, ended: make(chan struct{})}
+	tun := &tunnel{listener: l, to: to, ended: make(chan struct{}), cut: make(chan struct{})}
 	tun.copies.Go(tun.serve)
 	t.Cleanup(func() {
 		close(tun.ended)
@@ -33,6 +36,26 @@ func dig(t *testing.T, to string) *tunnel {
 	return tun
 }
 
+// goDark has the tunnel take nothing from either side and say nothing to it from now on, not even that
+// the other one has gone. So does a network whose cable is cut, but for the kernels' own acknowledgements.
+func (tun *tunnel) goDark() { tun.isDark.Store(true) }
+
+// reset resets every connection that is there, on both sides.
+func (tun *tunnel) reset() {
+	tun.mu.Lock()
+	defer tun.mu.Unlock()
+	close(tun.cut)
+	tun.cut = make(chan struct{})
+}
+
+// whenCut is closed when those who are there are cut.
+func (tun *tunnel) whenCut() chan struct{} {
+	tun.mu.Lock()
+	defer tun.mu.Unlock()
+	return tun.cut
+}
+
+// addr is where clients enter.
 func (tun *tunnel) addr() string { return tun.listener.Addr().String() }
 
 func (tun *tunnel) serve() {
@@ -46,12 +69,18 @@ func (tun *tunnel) serve() {
 			client.Close()
 			return
 		}
+		cut := tun.whenCut()
 		tun.copies.Go(func() { tun.pass(server, client) })
 		tun.copies.Go(func() { tun.pass(client, server) })
 		tun.copies.Go(func() {
-			<-tun.ended
-			client.Close()
-			server.Close()
+			select {
+			case <-tun.ended:
+			case <-cut:
+			}
+			for _, c := range []net.Conn{client, server} {
+				_ = c.(*net.TCPConn).SetLinger(0) // RST instead of FIN.
+				c.Close()
+			}
 		})
 	}
 }
@@ -60,10 +89,14 @@ func (tun *tunnel) pass(to, from net.Conn) {
 	p := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(p)
-		if err != nil || tun.isDark.Load() {
+		if tun.isDark.Load() {
 			return
 		}
-		if _, err := to.Write(p[:n]); err != nil {
+		if err == nil {
+			_, err = to.Write(p[:n])
+		}
+		if err != nil {
+			to.Close() // which ends the other direction, too
 			return
 		}
 	}
