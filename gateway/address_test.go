@@ -39,7 +39,7 @@ func newFarKernel(from string) *farKernel {
 // loopback may get the answer before it has begun to send its request, and then does not take it for one.
 func expectTurnedAway(t testing.TB, addr, path string) {
 	t.Helper()
-	d := gorilla.Dialer{HandshakeTimeout: patience}
+	d := gorilla.Dialer{HandshakeTimeout: Patience}
 	_, r, err := d.DialContext(t.Context(), "ws://"+addr+path, http.Header{})
 	if err == nil || r == nil || r.StatusCode != http.StatusServiceUnavailable {
 		t.Fatalf("got %v, %v; want 503", r, err)
@@ -55,28 +55,28 @@ func TestConnectionsFromOneAddressAreLimited(t *testing.T) {
 	cfg.MaxPerAddress = 2
 	kernel := newFarKernel("203.0.113.5")
 	s, addr := startGatewayOn(t, cfg, kernel)
-	a, b := join(t, addr, "/ws"), join(t, addr, "/ws")
+	a, b := Join(t, addr, "/ws"), Join(t, addr, "/ws")
 	expectTurnedAway(t, addr, "/ws")
-	if st := statsOf(t, s); st.Turned != 1 || st.Refusals[wsproto.ReasonAddress] != 1 {
+	if st := StatsOf(t, s); st.Turned != 1 || st.Refusals[wsproto.ReasonAddress] != 1 {
 		t.Errorf("%d turned away, %d for their address; want 1, 1", st.Turned, st.Refusals[wsproto.ReasonAddress])
 	}
 	kernel.from.Store("203.0.113.6")
-	other := join(t, addr, "/ws")
-	other.send(maskedText("who stays is not disturbed"))
-	for _, c := range []*rawClient{a, b, other} {
-		c.expectFrame(ws.OpText, "who stays is not disturbed")
+	other := Join(t, addr, "/ws")
+	other.Send(MaskedText("who stays is not disturbed"))
+	for _, c := range []*Client{a, b, other} {
+		c.ExpectFrame(ws.OpText, "who stays is not disturbed")
 	}
 	// However a connection ends, its address has a place again.
 	kernel.from.Store("203.0.113.5")
-	for name, end := range map[string]func(c *rawClient){
-		"close":     func(c *rawClient) { c.send(maskedClose(1000, "")); c.expectClose(1000); c.Close() },
-		"vanish":    func(c *rawClient) { c.Close() },
-		"reset":     func(c *rawClient) { c.reset() },
-		"violation": func(c *rawClient) { c.send(frameBytes(0x83, 0x80, zeroMask)); c.expectClose(1002); c.Close() },
+	for name, end := range map[string]func(c *Client){
+		"close":     func(c *Client) { c.Send(MaskedClose(1000, "")); c.ExpectClose(1000); c.Close() },
+		"vanish":    func(c *Client) { c.Close() },
+		"reset":     func(c *Client) { c.Reset() },
+		"violation": func(c *Client) { c.Send(FrameBytes(0x83, 0x80, ZeroMask)); c.ExpectClose(1002); c.Close() },
 	} {
 		end(b)
-		eventually(t, name+" makes room", func() bool { return s.Open() == 2 })
-		b = join(t, addr, "/ws")
+		Eventually(t, name+" makes room", func() bool { return s.Open() == 2 })
+		b = Join(t, addr, "/ws")
 		expectTurnedAway(t, addr, "/ws")
 	}
 	a.Close()
@@ -87,7 +87,7 @@ func TestConnectionsFromOneAddressAreLimited(t *testing.T) {
 
 func expectNobodyCounted(t testing.TB, s *Server) {
 	t.Helper()
-	eventually(t, "nobody is counted any more", func() bool {
+	Eventually(t, "nobody is counted any more", func() bool {
 		s.admission.mu.Lock()
 		defer s.admission.mu.Unlock()
 		return len(s.admission.conns) == 0 && s.Open() == 0
@@ -99,22 +99,22 @@ func TestLentConnectionsCountForTheirAddress(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxPerAddress = 1
 	s, addr := startGatewayOn(t, cfg, newFarKernel("2001:db8::1"))
-	c := connect(t, addr)
-	c.send(plainGet("/livez"))
-	c.response()
+	c := Connect(t, addr)
+	c.Send(PlainGet("/livez"))
+	c.Response()
 	expectTurnedAway(t, addr, "/ws")
-	c.send(upgradeHead("/ws"))
-	c.expectUpgrade()
+	c.Send(UpgradeHead("/ws"))
+	c.ExpectUpgrade()
 	expectTurnedAway(t, addr, "/ws")
-	if st := statsOf(t, s); st.Lent != 1 || st.Returned != 1 {
+	if st := StatsOf(t, s); st.Lent != 1 || st.Returned != 1 {
 		t.Errorf("%d lent, %d returned; want 1, 1", st.Lent, st.Returned)
 	}
 	c.Close()
 	expectNobodyCounted(t, s)
 
-	c = connect(t, addr)
-	c.send(plainGet("/livez"))
-	c.response()
+	c = Connect(t, addr)
+	c.Send(PlainGet("/livez"))
+	c.Response()
 	c.Close()
 	expectNobodyCounted(t, s)
 }
@@ -166,7 +166,7 @@ func TestAddressesAreAskedForOnlyIfALimitWantsThem(t *testing.T) {
 	kernel := newFarKernel("203.0.113.5")
 	_, addr := startGatewayOn(t, testConfig(), kernel)
 	for range 3 {
-		join(t, addr, "/ws").Close()
+		Join(t, addr, "/ws").Close()
 	}
 	if n := kernel.asked.Load(); n != 0 {
 		t.Errorf("asked %d times", n)
@@ -175,7 +175,7 @@ func TestAddressesAreAskedForOnlyIfALimitWantsThem(t *testing.T) {
 	cfg.MaxPerAddress, cfg.ConnectRate = 1, 1
 	_, addr = startGateway(t, cfg)
 	for range 5 {
-		join(t, addr, "/ws")
+		Join(t, addr, "/ws")
 	}
 }
 
@@ -246,8 +246,8 @@ func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	start := time.Now()
 	for i := range clients {
 		wg.Go(func() {
-			d := gorilla.Dialer{HandshakeTimeout: patience}
-			for time.Since(start) < 2*patience {
+			d := gorilla.Dialer{HandshakeTimeout: Patience}
+			for time.Since(start) < 2*Patience {
 				c, r, err := d.Dial(fmt.Sprintf("ws://%s/ws/%d", addr, i%10), http.Header{})
 				if err == nil {
 					c.Close()
@@ -271,7 +271,7 @@ func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	}
 	wg.Wait()
 	took := time.Since(start)
-	st := statsOf(t, s)
+	st := StatsOf(t, s)
 	t.Logf("%d clients were in after %v; %d refusals", clients, took, refused.Load())
 	if least := time.Duration(clients-2*cfg.ConnectRate) * time.Second / time.Duration(cfg.ConnectRate); took < least {
 		t.Errorf("all were in after %v: that is more than the rate and a burst", took)

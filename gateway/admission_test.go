@@ -15,9 +15,9 @@ import (
 
 func TestPlainRequestForASocketGetsALineOfHelp(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(requestHead("GET /ws HTTP/1.1", "Host: sluice.test"))
-	r, body := c.response()
+	c := Connect(t, addr)
+	c.Send(RequestHead("GET /ws HTTP/1.1", "Host: sluice.test"))
+	r, body := c.Response()
 	if r.StatusCode != http.StatusUpgradeRequired || !strings.Contains(body, "WebSocket") || strings.Count(body, "\n") != 1 {
 		t.Errorf("%s %q", r.Status, body)
 	}
@@ -57,13 +57,13 @@ func TestOriginRules(t *testing.T) {
 			cfg := testConfig()
 			cfg.AllowOrigin = tc.allow
 			_, addr := startGateway(t, cfg)
-			head := strings.Replace(string(upgradeHead("/ws")), "Host: sluice.test", "Host: "+tc.host, 1)
+			head := strings.Replace(string(UpgradeHead("/ws")), "Host: sluice.test", "Host: "+tc.host, 1)
 			for _, o := range tc.origin {
 				head = strings.Replace(head, "Upgrade: websocket\r\n", "Upgrade: websocket\r\nOrigin: "+o+"\r\n", 1)
 			}
-			c := connect(t, addr)
-			c.send([]byte(head))
-			if r, body := c.response(); r.StatusCode != tc.status {
+			c := Connect(t, addr)
+			c.Send([]byte(head))
+			if r, body := c.Response(); r.StatusCode != tc.status {
 				t.Errorf("%s %q, want %d", r.Status, body, tc.status)
 			}
 		})
@@ -74,12 +74,12 @@ func TestRefusalsReflectNoInput(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	const marker = "XyZZy<script>"
 	for _, head := range [][]byte{
-		upgradeHead("/ws/" + marker), upgradeHead("/ws", "Origin: http://"+marker), upgradeHead("/ws", marker), upgradeHead("/" + marker),
-		requestHead(marker+" /ws HTTP/1.1", "Host: a"), requestHead("GET /ws "+marker, "Host: a"),
+		UpgradeHead("/ws/" + marker), UpgradeHead("/ws", "Origin: http://"+marker), UpgradeHead("/ws", marker), UpgradeHead("/" + marker),
+		RequestHead(marker+" /ws HTTP/1.1", "Host: a"), RequestHead("GET /ws "+marker, "Host: a"),
 	} {
-		c := connect(t, addr)
-		c.send(head)
-		r, body := c.response()
+		c := Connect(t, addr)
+		c.Send(head)
+		r, body := c.Response()
 		if r.StatusCode < 400 || strings.Contains(body, "XyZZy") || headersContain(r.Header, "XyZZy") {
 			t.Errorf("%q was answered with %s %v %q", head, r.Status, r.Header, body)
 		}
@@ -100,29 +100,29 @@ func TestConnectionsOverTheLimitGet503(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxConnections = 3
 	s, addr := startGateway(t, cfg)
-	var in []*rawClient
+	var in []*Client
 	for range cfg.MaxConnections {
-		in = append(in, join(t, addr, "/ws"))
+		in = append(in, Join(t, addr, "/ws"))
 	}
-	over := connect(t, addr)
-	r, _ := over.response()
+	over := Connect(t, addr)
+	r, _ := over.Response()
 	if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 		t.Errorf("got %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
 	}
-	over.expectEnd()
-	if st := statsOf(t, s); st.Turned != 1 {
+	over.ExpectEnd()
+	if st := StatsOf(t, s); st.Turned != 1 {
 		t.Errorf("%d turned away, want 1", st.Turned)
 	}
-	in[0].send(maskedText("we go on"))
-	in[1].expectFrame(ws.OpText, "we go on")
+	in[0].Send(MaskedText("we go on"))
+	in[1].ExpectFrame(ws.OpText, "we go on")
 	in[2].Close()
-	eventually(t, "there is room again", func() bool { return s.Open() == 2 })
-	join(t, addr, "/ws")
+	Eventually(t, "there is room again", func() bool { return s.Open() == 2 })
+	Join(t, addr, "/ws")
 }
 
 func TestIndependentClientHearsWhyItWasRefused(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	_, r, err := websocket.Dial(ctx, "ws://"+addr+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://evil.test"}}})
 	if err == nil || r == nil || r.StatusCode != http.StatusForbidden {

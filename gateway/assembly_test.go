@@ -44,25 +44,25 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	cfg.MaxMessage = 64 << 10
 	cfg.AssemblyTimeout = time.Second
 	s, addr := startGateway(t, cfg)
-	witness := join(t, addr, "/ws/r")
-	var all []*rawClient
+	witness := Join(t, addr, "/ws/r")
+	var all []*Client
 	for range clients {
-		all = append(all, join(t, addr, "/ws/r"))
+		all = append(all, Join(t, addr, "/ws/r"))
 	}
-	before := liveHeap()
+	before := LiveHeap()
 	start := time.Now()
 	for _, c := range all {
-		c.send(masked(ws.OpText, false, "a"))
+		c.Send(Masked(ws.OpText, false, "a"))
 	}
-	part, grew := masked(ws.OpContinuation, false, "b"), int64(0)
-	for s.Open() > 1 && time.Since(start) < patience {
+	part, grew := Masked(ws.OpContinuation, false, "b"), int64(0)
+	for s.Open() > 1 && time.Since(start) < Patience {
 		for _, c := range all {
-			c.trySend(part)
+			c.TrySend(part)
 		}
-		grew = max(grew, liveHeap()-before)
+		grew = max(grew, LiveHeap()-before)
 	}
 	for _, c := range all {
-		c.expectClose(1008)
+		c.ExpectClose(1008)
 		c.Close()
 	}
 	if took := time.Since(start); took < cfg.AssemblyTimeout {
@@ -73,8 +73,8 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	if grew/clients > 2*int64(cfg.MaxMessage) {
 		t.Errorf("live heap grew by %d bytes for each", grew/clients)
 	}
-	witness.send(maskedText("nothing of them was published"))
-	witness.expectFrame(ws.OpText, "nothing of them was published")
+	witness.Send(MaskedText("nothing of them was published"))
+	witness.ExpectFrame(ws.OpText, "nothing of them was published")
 }
 
 // The deadline is one of each message, and of one that comes in pieces: who sends many, each in time, meets none.
@@ -84,34 +84,34 @@ func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := join(t, addr, "/ws/r")
-	c.send(masked(ws.OpText, false, "0"))
+	c := Join(t, addr, "/ws/r")
+	c.Send(Masked(ws.OpText, false, "0"))
 	for i := range 8 {
-		eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 		kernel.Pass(cfg.AssemblyTimeout * 2 / 5)
 		// The end of one message and the beginning of the next come together: something is always unfinished.
-		c.send(masked(ws.OpContinuation, true, "!"), masked(ws.OpText, false, fmt.Sprint(i+1)), masked(ws.OpPing, true, "p"))
-		expectBoth(c, fmt.Sprint(i, "!"), "p")
+		c.Send(Masked(ws.OpContinuation, true, "!"), Masked(ws.OpText, false, fmt.Sprint(i+1)), Masked(ws.OpPing, true, "p"))
+		ExpectBoth(c, fmt.Sprint(i, "!"), "p")
 	}
-	c.send(masked(ws.OpContinuation, true, "!"))
-	c.expectFrame(ws.OpText, "8!")
+	c.Send(Masked(ws.OpContinuation, true, "!"))
+	c.ExpectFrame(ws.OpText, "8!")
 	// Pings in between do not begin it anew, and half of a header is a beginning too.
-	for _, begun := range [][]byte{masked(ws.OpText, false, "never"), {0x81}, {0x89, 0x80 | 5, 1, 2}} {
-		c := join(t, addr, "/ws/r")
-		c.send(begun)
-		eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+	for _, begun := range [][]byte{Masked(ws.OpText, false, "never"), {0x81}, {0x89, 0x80 | 5, 1, 2}} {
+		c := Join(t, addr, "/ws/r")
+		c.Send(begun)
+		Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 		for range 3 {
 			kernel.Pass(cfg.AssemblyTimeout * 3 / 10)
 			if begun[0] == 0x01 {
-				c.send(masked(ws.OpPing, true, "p"))
-				c.expectFrame(ws.OpPong, "p")
+				c.Send(Masked(ws.OpPing, true, "p"))
+				c.ExpectFrame(ws.OpPong, "p")
 			}
 		}
 		if n := unfinished(t, s); n != 1 {
 			t.Error("closed early")
 		}
 		kernel.Pass(cfg.AssemblyTimeout * 2 / 10)
-		c.expectClose(1008)
+		c.ExpectClose(1008)
 		c.Close()
 	}
 	expectClosed(t, s, ClosedAssemblyTimeout, 3)
@@ -137,12 +137,12 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c, held := join(t, addr, "/ws/r"), join(t, addr, "/ws/r")
-	c.send(masked(ws.OpText, false, "be"))
-	held.send(maskedText("one"), maskedText("two"), maskedText("three"))
-	held.expectFrame(ws.OpText, "one")
-	held.expectFrame(ws.OpText, "two")
-	eventually(t, "one is unfinished, the other held", func() bool {
+	c, held := Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")
+	c.Send(Masked(ws.OpText, false, "be"))
+	held.Send(MaskedText("one"), MaskedText("two"), MaskedText("three"))
+	held.ExpectFrame(ws.OpText, "one")
+	held.ExpectFrame(ws.OpText, "two")
+	Eventually(t, "one is unfinished, the other held", func() bool {
 		n := 0
 		s.each(t, func(c *conn) {
 			if c.isThrottled() || c.in != nil && c.in.began > 0 {
@@ -152,28 +152,28 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 		return n == 2
 	})
 	kernel.Advance(10 * time.Second)
-	eventually(t, "the loop has noticed", func() bool { return statsOf(t, s).Loop.Pauses == 1 })
-	c.send(masked(ws.OpContinuation, true, "gun"))
-	c.expectFrame(ws.OpText, "one")
-	c.expectFrame(ws.OpText, "two")
+	Eventually(t, "the loop has noticed", func() bool { return StatsOf(t, s).Loop.Pauses == 1 })
+	c.Send(Masked(ws.OpContinuation, true, "gun"))
+	c.ExpectFrame(ws.OpText, "one")
+	c.ExpectFrame(ws.OpText, "two")
 	kernel.Pass(2 * time.Second)
-	held.send(maskedText("four"))
+	held.Send(MaskedText("four"))
 	kernel.Pass(2 * time.Second)
 	want := map[string]bool{"begun": true, "three": true, "four": true}
 	for range 3 {
-		f := held.frame()
+		f := held.Frame()
 		if !want[string(f.Payload)] {
-			t.Fatalf("got %s", describe(f))
+			t.Fatalf("got %s", Describe(f))
 		}
 		delete(want, string(f.Payload))
 	}
-	if st := statsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
+	if st := StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 		t.Fatalf("somebody was closed: %v", st.Closed)
 	}
-	c.send(masked(ws.OpText, false, "never"))
-	eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+	c.Send(Masked(ws.OpText, false, "never"))
+	Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 	kernel.Pass(cfg.AssemblyTimeout + time.Second)
-	if code, _ := closeCode(c); code != 1008 {
+	if code, _ := CloseCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)
 	}
 	c.Close()
@@ -189,41 +189,41 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := join(t, addr, "/ws/r")
+	c := Join(t, addr, "/ws/r")
 	// Two who do not read are the majority. As long as they count as moving, which is for a second, the room is full.
-	join(t, addr, "/ws/r").narrow()
-	join(t, addr, "/ws/r").narrow()
-	c.send(masked(ws.OpText, false, "be"))
+	Join(t, addr, "/ws/r").Narrow()
+	Join(t, addr, "/ws/r").Narrow()
+	c.Send(Masked(ws.OpText, false, "be"))
 	var isFull atomic.Bool
 	stop := make(chan struct{})
-	flooder := join(t, addr, "/ws/r").narrow()
+	flooder := Join(t, addr, "/ws/r").Narrow()
 	go func() {
 		defer close(stop)
-		p := masked(ws.OpBinary, true, strings.Repeat("f", 60<<10))
+		p := Masked(ws.OpBinary, true, strings.Repeat("f", 60<<10))
 		for !isFull.Load() {
 			if _, err := flooder.Write(p); err != nil {
 				return
 			}
 		}
 	}()
-	eventually(t, "the room is full", func() bool { return statsOf(t, s).Paused > 0 })
+	Eventually(t, "the room is full", func() bool { return StatsOf(t, s).Paused > 0 })
 	isFull.Store(true)
-	c.send(masked(ws.OpContinuation, true, "gun"))
-	eventually(t, "its end waits", func() bool {
+	c.Send(Masked(ws.OpContinuation, true, "gun"))
+	Eventually(t, "its end waits", func() bool {
 		waits := false
 		s.each(t, func(c *conn) { waits = waits || c.in != nil && c.in.began > 0 && c.in.stopped > 0 })
 		return waits
 	})
 	kernel.Advance(2 * cfg.AssemblyTimeout)
 	time.Sleep(20 * time.Millisecond)
-	if st := statsOf(t, s); st.Closed[ClosedAssemblyTimeout] != 0 {
+	if st := StatsOf(t, s); st.Closed[ClosedAssemblyTimeout] != 0 {
 		t.Error("it was closed, although it is its room that is late")
 	}
 	kernel.Pass(2 * time.Second) // Now they are stalled, and count no longer.
 	for {
-		if f := c.frame(); f.Header.OpCode == ws.OpText {
+		if f := c.Frame(); f.Header.OpCode == ws.OpText {
 			if string(f.Payload) != "begun" {
-				t.Errorf("got %s", describe(f))
+				t.Errorf("got %s", Describe(f))
 			}
 			break
 		}
@@ -241,29 +241,29 @@ func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	witness := join(t, addr, "/ws/r")
-	join(t, addr, "/ws/r").narrow()
-	join(t, addr, "/ws/r").narrow()
-	c := join(t, addr, "/ws/r")
+	witness := Join(t, addr, "/ws/r")
+	Join(t, addr, "/ws/r").Narrow()
+	Join(t, addr, "/ws/r").Narrow()
+	c := Join(t, addr, "/ws/r")
 	const size = 4 << 10
 	sent := uint64(0)
-	for statsOf(t, s).Paused == 0 {
-		c.send(masked(ws.OpBinary, true, string(message(sent, size))))
+	for StatsOf(t, s).Paused == 0 {
+		c.Send(Masked(ws.OpBinary, true, string(Message(sent, size))))
 		sent++
 	}
 	for range 10 { // Some are stashed, some wait in the kernel.
-		c.send(masked(ws.OpBinary, true, string(message(sent, size))))
+		c.Send(Masked(ws.OpBinary, true, string(Message(sent, size))))
 		sent++
 	}
-	c.reset()
+	c.Reset()
 	time.Sleep(50 * time.Millisecond) // The gateway sees the reset while the room is full.
 	kernel.Pass(2 * time.Second)      // Now those who do not read are stalled, and count no longer.
-	eventually(t, "it is gone", func() bool { return statsOf(t, s).Closed[ClosedGone] == 1 })
-	heard := statsOf(t, s).Messages
-	witness.expectMessages(0, int(heard), size)
+	Eventually(t, "it is gone", func() bool { return StatsOf(t, s).Closed[ClosedGone] == 1 })
+	heard := StatsOf(t, s).Messages
+	witness.ExpectMessages(0, int(heard), size)
 	t.Logf("of %d messages %d were heard", sent, heard)
-	witness.send(maskedText("the end"))
-	witness.expectFrame(ws.OpText, "the end")
+	witness.Send(MaskedText("the end"))
+	witness.ExpectFrame(ws.OpText, "the end")
 }
 
 // letters are n characters of a text that deflates by a quarter and no further: codes of six bits.
@@ -296,30 +296,30 @@ func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
 			kernel := reactortest.New()
 			kernel.StopClock()
 			s, addr := startGatewayOn(t, cfg, kernel)
-			c := joinDeflated(t, addr, "/ws/r")
-			c.send(maskedText("one"), maskedText("two"), maskedText("three"))
-			c.expectFrame(ws.OpText, "one")
-			c.expectFrame(ws.OpText, "two")
-			eventually(t, "it is not read", func() bool { return statsOf(t, s).Throttled > 0 })
+			c := JoinDeflated(t, addr, "/ws/r")
+			c.Send(MaskedText("one"), MaskedText("two"), MaskedText("three"))
+			c.ExpectFrame(ws.OpText, "one")
+			c.ExpectFrame(ws.OpText, "two")
+			Eventually(t, "it is not read", func() bool { return StatsOf(t, s).Throttled > 0 })
 			large := letters(tc.most)
-			first := maskedText(large)
+			first := MaskedText(large)
 			if tc.deflates {
-				first = maskedDeflated(ws.OpText, deflated(large))
+				first = MaskedDeflated(ws.OpText, Deflated(large))
 			}
-			c.send(first, bytes.Repeat(maskedText("small"), readBufferSize/11)) // More than one read, which finds all of it there.
+			c.Send(first, bytes.Repeat(MaskedText("small"), readBufferSize/11)) // More than one read, which finds all of it there.
 			kernel.Pass(2 * time.Second)
-			c.expectFrame(ws.OpText, "three")
-			if got := inflated(t, c.frame()); got != large {
+			c.ExpectFrame(ws.OpText, "three")
+			if got := Inflated(t, c.Frame()); got != large {
 				t.Fatalf("got %d bytes, %.20q, want the large message", len(got), got)
 			}
 			s.each(t, func(c *conn) {
-				if c.life != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(maskedText("small")) {
+				if c.life != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(MaskedText("small")) {
 					t.Errorf("it does not wait with all of a read but its first message: state %d", c.life)
 				}
 			})
 			for range 3 {
 				kernel.Pass(2 * time.Second) // One a second, and timers are a little late.
-				c.expectFrame(ws.OpText, "small")
+				c.ExpectFrame(ws.OpText, "small")
 			}
 		})
 	}
@@ -349,8 +349,8 @@ func heldInPieces(t *testing.T, cfg *config) int {
 	t.Helper()
 	in := inbound{decoder: wsproto.Decoder{Limit: int(cfg.MaxMessage)}, stash: make([]byte, cfg.readMax())}
 	defer in.decoder.Release()
-	ping := masked(ws.OpPing, true, strings.Repeat("p", wsproto.MaxControlPayload))
-	for _, part := range [][]byte{masked(ws.OpText, false, letters(int(cfg.MaxMessage)-1)), cutOff(ping)} {
+	ping := Masked(ws.OpPing, true, strings.Repeat("p", wsproto.MaxControlPayload))
+	for _, part := range [][]byte{Masked(ws.OpText, false, letters(int(cfg.MaxMessage)-1)), cutOff(ping)} {
 		if _, n, err := in.decoder.Next(part); n != len(part) || err != nil {
 			t.Fatalf("took %d of %d bytes: %v", n, len(part), err)
 		}
@@ -363,7 +363,7 @@ func heldInPieces(t *testing.T, cfg *config) int {
 func heldInSlices(t *testing.T, cfg *config) (most int) {
 	t.Helper()
 	text := letters(int(cfg.MaxMessage))
-	payload := deflated(text)
+	payload := Deflated(text)
 	if len(payload) > len(text) {
 		return 0
 	}
@@ -372,7 +372,7 @@ func heldInSlices(t *testing.T, cfg *config) (most int) {
 		stash:   make([]byte, cfg.readMax()),
 	}
 	defer in.decoder.Release()
-	for src := maskedDeflated(ws.OpText, payload); ; {
+	for src := MaskedDeflated(ws.OpText, payload); ; {
 		m, n, err := in.decoder.Next(src)
 		if err != nil || m.Op != 0 {
 			if string(m.Payload) != text {

@@ -22,7 +22,7 @@ import (
 // or 2 with the race detector.
 func autobahnDeflateCount() int {
 	switch {
-	case raceEnabled:
+	case RaceEnabled:
 		return autobahnPart(1000, 500)
 	case os.Getenv("SLUICE_CI") == "1":
 		return autobahnPart(1000, 100)
@@ -117,10 +117,10 @@ func TestAutobahn_13(t *testing.T) {
 
 func deflateCases(prefix string, data deflateData, offer string, agreed bool) (cases []autobahnCase) {
 	for i, size := range deflateSizes {
-		cases = append(cases, autobahnCase{fmt.Sprintf("%s.%d", prefix, i+1), func(c *rawClient) {
+		cases = append(cases, autobahnCase{fmt.Sprintf("%s.%d", prefix, i+1), func(c *Client) {
 			room := fmt.Sprintf("/ws/autobahn-%s.%d", prefix, i+1)
-			if got := c.openWithOffer(room, offer); got != agreed {
-				c.t.Fatalf("agreed to permessage-deflate: %t, want %t", got, agreed)
+			if got := openWithOffer(c, room, offer); got != agreed {
+				c.T.Fatalf("agreed to permessage-deflate: %t, want %t", got, agreed)
 			}
 			d := newDeflater(c)
 			for n := range autobahnDeflateCount() {
@@ -129,9 +129,9 @@ func deflateCases(prefix string, data deflateData, offer string, agreed bool) (c
 				d.expect(data.op, message, agreed)
 			}
 			if agreed && size.length >= 8<<10 && d.received*2 > d.plain && data.compresses {
-				c.t.Errorf("%d octets came for messages of %d: they were not deflated", d.received, d.plain)
+				c.T.Errorf("%d octets came for messages of %d: they were not deflated", d.received, d.plain)
 			}
-			c.closeCleanly()
+			closeCleanly(c)
 		}})
 	}
 	return cases
@@ -145,8 +145,8 @@ func playDeflate(t *testing.T, groups []autobahnGroup, cases []autobahnCase) {
 	_, addr := startGateway(t, testConfig())
 	for _, ac := range cases {
 		t.Run(ac.number, func(t *testing.T) {
-			c := connect(t, addr)
-			c.wait = autobahnWait
+			c := Connect(t, addr)
+			c.Wait = autobahnWait
 			ac.play(c)
 		})
 	}
@@ -154,12 +154,12 @@ func playDeflate(t *testing.T, groups []autobahnGroup, cases []autobahnCase) {
 
 // openWithOffer upgrades, offering extensions, and reports whether permessage-deflate was agreed on. The answer must be one that
 // the offer allows.
-func (c *rawClient) openWithOffer(path, offer string) (agreed bool) {
-	c.t.Helper()
-	c.send(upgradeHead(path, "Sec-WebSocket-Extensions: "+offer))
-	r, _ := c.response()
+func openWithOffer(c *Client, path, offer string) (agreed bool) {
+	c.T.Helper()
+	c.Send(UpgradeHead(path, "Sec-WebSocket-Extensions: "+offer))
+	r, _ := c.Response()
 	if r.StatusCode != http.StatusSwitchingProtocols {
-		c.t.Fatal(r.Status)
+		c.T.Fatal(r.Status)
 	}
 	answer := r.Header.Values("Sec-WebSocket-Extensions")
 	if len(answer) == 0 {
@@ -167,7 +167,7 @@ func (c *rawClient) openWithOffer(path, offer string) (agreed bool) {
 	}
 	name, params, _ := strings.Cut(answer[0], ";")
 	if len(answer) > 1 || strings.TrimSpace(name) != "permessage-deflate" || strings.Contains(params, ",") {
-		c.t.Fatalf("answered %q", answer)
+		c.T.Fatalf("answered %q", answer)
 	}
 	isStateless := false
 	for p := range strings.SplitSeq(params, ";") {
@@ -176,11 +176,11 @@ func (c *rawClient) openWithOffer(path, offer string) (agreed bool) {
 			isStateless = true
 		case "client_no_context_takeover", "server_max_window_bits=15", "client_max_window_bits=15":
 		default:
-			c.t.Fatalf("answered %q, of which %q was not to be expected", answer, p)
+			c.T.Fatalf("answered %q, of which %q was not to be expected", answer, p)
 		}
 	}
 	if !isStateless {
-		c.t.Fatalf("answered %q: a message must inflate by itself", answer)
+		c.T.Fatalf("answered %q: a message must inflate by itself", answer)
 	}
 	return true
 }
@@ -191,20 +191,20 @@ const deflateTail = "\x00\x00\xff\xff" + "\x01\x00\x00\xff\xff"
 
 // A deflater plays the client's end of permessage-deflate without context takeover.
 type deflater struct {
-	c               *rawClient
+	c               *Client
 	buf             bytes.Buffer
 	w               *flate.Writer
 	received, plain int // octets of payload as they came, and inflated
 }
 
-func newDeflater(c *rawClient) *deflater {
+func newDeflater(c *Client) *deflater {
 	d := &deflater{c: c}
 	d.w, _ = flate.NewWriter(&d.buf, flate.DefaultCompression) // Fails for a level that does not exist.
 	return d
 }
 
 func (d *deflater) send(op ws.OpCode, message []byte, fragment int, deflated bool) {
-	d.c.t.Helper()
+	d.c.T.Helper()
 	wire := message
 	if deflated {
 		d.buf.Reset()
@@ -226,42 +226,42 @@ func (d *deflater) send(op ws.OpCode, message []byte, fragment int, deflated boo
 		frames = append(frames, ws.MustCompileFrame(ws.MaskFrameInPlace(f))...)
 		op = ws.OpContinuation
 	}
-	d.c.send(frames)
+	d.c.Send(frames)
 }
 
 func (d *deflater) expect(op ws.OpCode, message []byte, mayDeflate bool) {
-	d.c.t.Helper()
+	d.c.T.Helper()
 	payload, isDeflated := d.receive(op, mayDeflate)
 	d.received += len(payload)
 	if isDeflated {
 		var err error
 		r := flate.NewReader(io.MultiReader(bytes.NewReader(payload), strings.NewReader(deflateTail)))
 		if payload, err = io.ReadAll(io.LimitReader(r, int64(len(message))+1)); err != nil {
-			d.c.t.Fatalf("a message of %d octets cannot be inflated: %v", len(message), err)
+			d.c.T.Fatalf("a message of %d octets cannot be inflated: %v", len(message), err)
 		}
 	}
 	d.plain += len(payload)
 	if !bytes.Equal(payload, message) {
-		d.c.t.Fatalf("%d octets came back, or others than the %d that were sent", len(payload), len(message))
+		d.c.T.Fatalf("%d octets came back, or others than the %d that were sent", len(payload), len(message))
 	}
 }
 
 // receive reads one message, in one frame or several.
 func (d *deflater) receive(op ws.OpCode, mayDeflate bool) (payload []byte, isDeflated bool) {
-	d.c.t.Helper()
+	d.c.T.Helper()
 	for {
-		h, err := ws.ReadHeader(d.c.in)
+		h, err := ws.ReadHeader(d.c.In)
 		if err != nil {
-			d.c.t.Fatalf("no frame: %v", err)
+			d.c.T.Fatalf("no frame: %v", err)
 		}
 		rsv1, rsv2, rsv3 := ws.RsvBits(h.Rsv)
 		// RSV1 belongs to a message's first frame alone (RFC 7692 §6.1).
 		if h.OpCode != op || h.Masked || rsv2 || rsv3 || rsv1 && (!mayDeflate || op == ws.OpContinuation) {
-			d.c.t.Fatalf("frame with header %+v, want opcode %#x", h, op)
+			d.c.T.Fatalf("frame with header %+v, want opcode %#x", h, op)
 		}
 		part := make([]byte, h.Length)
-		if _, err := io.ReadFull(d.c.in, part); err != nil {
-			d.c.t.Fatal(err)
+		if _, err := io.ReadFull(d.c.In, part); err != nil {
+			d.c.T.Fatal(err)
 		}
 		payload, isDeflated = append(payload, part...), isDeflated || rsv1
 		if h.Fin {

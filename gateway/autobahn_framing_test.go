@@ -18,16 +18,16 @@ func TestAutobahn_1(t *testing.T) {
 	var cases []autobahnCase
 	for i, n := range []int{0, 125, 126, 127, 128, 65535, 65536} {
 		text := strings.Repeat("*", n)
-		cases = append(cases, autobahnCase{fmt.Sprintf("1.1.%d", i+1), clean(inOne(maskedText(text)), echoText(text))})
+		cases = append(cases, autobahnCase{fmt.Sprintf("1.1.%d", i+1), clean(inOne(MaskedText(text)), echoText(text))})
 	}
 	text := strings.Repeat("*", 65536)
-	cases = append(cases, autobahnCase{"1.1.8", clean(chopped(997, maskedText(text)), echoText(text))})
+	cases = append(cases, autobahnCase{"1.1.8", clean(chopped(997, MaskedText(text)), echoText(text))})
 	for i, n := range []int{0, 125, 126, 127, 128, 65535, 65536} {
 		data := strings.Repeat("\xfe", n)
-		cases = append(cases, autobahnCase{fmt.Sprintf("1.2.%d", i+1), clean(inOne(maskedBinary(data)), echoBinary(data))})
+		cases = append(cases, autobahnCase{fmt.Sprintf("1.2.%d", i+1), clean(inOne(MaskedBinary(data)), echoBinary(data))})
 	}
 	data := strings.Repeat("\xfe", 65536)
-	cases = append(cases, autobahnCase{"1.2.8", clean(chopped(997, maskedBinary(data)), echoBinary(data))})
+	cases = append(cases, autobahnCase{"1.2.8", clean(chopped(997, MaskedBinary(data)), echoBinary(data))})
 	playAutobahn(t, testConfig(), []autobahnGroup{{"1.1", 8}, {"1.2", 8}}, cases)
 }
 
@@ -37,21 +37,21 @@ func TestAutobahn_2(t *testing.T) {
 	var pongs []said
 	for i := range 10 {
 		body := fmt.Sprintf("payload-%d", i)
-		pings, pongs = append(pings, maskedPing(body)), append(pongs, echoPong(body))
+		pings, pongs = append(pings, MaskedPing(body)), append(pongs, echoPong(body))
 	}
 	const unsolicited = "unsolicited pong payload"
 	playAutobahn(t, testConfig(), []autobahnGroup{{"2", 11}}, []autobahnCase{
-		{"2.1", clean(inOne(maskedPing("")), echoPong(""))},
-		{"2.2", clean(inOne(maskedPing(hello)), echoPong(hello))},
-		{"2.3", clean(inOne(maskedPing(notUTF8)), echoPong(notUTF8))},
-		{"2.4", clean(inOne(maskedPing(long)), echoPong(long))},
+		{"2.1", clean(inOne(MaskedPing("")), echoPong(""))},
+		{"2.2", clean(inOne(MaskedPing(hello)), echoPong(hello))},
+		{"2.3", clean(inOne(MaskedPing(notUTF8)), echoPong(notUTF8))},
+		{"2.4", clean(inOne(MaskedPing(long)), echoPong(long))},
 		// One octet more than a control frame may have: failed with 1002.
-		{"2.5", closes(1002, inOne(maskedPing(long+"\xfe")))},
-		{"2.6", clean(chopped(1, maskedPing(long)), echoPong(long))},
+		{"2.5", closes(1002, inOne(MaskedPing(long+"\xfe")))},
+		{"2.6", clean(chopped(1, MaskedPing(long)), echoPong(long))},
 		// A pong that answers nothing is answered by nothing.
-		{"2.7", closes(1000, inOne(maskedPong(""), maskedClose(1000, "")))},
-		{"2.8", closes(1000, inOne(maskedPong(unsolicited), maskedClose(1000, "")))},
-		{"2.9", clean(inOne(maskedPong(unsolicited), maskedPing("ping payload")), echoPong("ping payload"))},
+		{"2.7", closes(1000, inOne(MaskedPong(""), MaskedClose(1000, "")))},
+		{"2.8", closes(1000, inOne(MaskedPong(unsolicited), MaskedClose(1000, "")))},
+		{"2.9", clean(inOne(MaskedPong(unsolicited), MaskedPing("ping payload")), echoPong("ping payload"))},
 		// The RFC lets a peer answer the newest alone; the suite wants all ten.
 		{"2.10", clean(inOne(pings...), pongs...)},
 		{"2.11", clean(chopped(1, pings...), pongs...)},
@@ -70,9 +70,9 @@ func reserved(op ws.OpCode, rsv byte, payload string) []byte {
 func TestAutobahn_3(t *testing.T) {
 	playAutobahn(t, testConfig(), []autobahnGroup{{"3", 7}}, []autobahnCase{
 		{"3.1", closes(1002, inOne(reserved(ws.OpText, 1, hello)))},
-		{"3.2", closes(1002, inOne(maskedText(hello), reserved(ws.OpText, 2, hello), maskedPing("")), echoText(hello))},
-		{"3.3", closes(1002, byFrame(maskedText(hello), reserved(ws.OpText, 3, hello), maskedPing("")), echoText(hello))},
-		{"3.4", closes(1002, chopped(1, maskedText(hello), reserved(ws.OpText, 4, hello), maskedPing("")), echoText(hello))},
+		{"3.2", closes(1002, inOne(MaskedText(hello), reserved(ws.OpText, 2, hello), MaskedPing("")), echoText(hello))},
+		{"3.3", closes(1002, byFrame(MaskedText(hello), reserved(ws.OpText, 3, hello), MaskedPing("")), echoText(hello))},
+		{"3.4", closes(1002, chopped(1, MaskedText(hello), reserved(ws.OpText, 4, hello), MaskedPing("")), echoText(hello))},
 		{"3.5", closes(1002, inOne(reserved(ws.OpBinary, 5, notUTF8)))},
 		// The suite describes a ping and sends a binary frame. Here it is a ping, which no other case has.
 		{"3.6", closes(1002, inOne(reserved(ws.OpPing, 6, hello)))},
@@ -82,37 +82,37 @@ func TestAutobahn_3(t *testing.T) {
 
 // Reserved opcodes: failed at once with 1002, after the echo of what was valid; the ping behind it is not answered.
 func TestAutobahn_4(t *testing.T) {
-	unknown := func(op ws.OpCode, payload string) []byte { return masked(op, true, payload) }
+	unknown := func(op ws.OpCode, payload string) []byte { return Masked(op, true, payload) }
 	playAutobahn(t, testConfig(), []autobahnGroup{{"4.1", 5}, {"4.2", 5}}, []autobahnCase{
 		{"4.1.1", closes(1002, inOne(unknown(3, "")))},
 		{"4.1.2", closes(1002, inOne(unknown(4, "reserved opcode payload")))},
-		{"4.1.3", closes(1002, inOne(maskedText(hello), unknown(5, ""), maskedPing("")), echoText(hello))},
-		{"4.1.4", closes(1002, inOne(maskedText(hello), unknown(6, hello), maskedPing("")), echoText(hello))},
-		{"4.1.5", closes(1002, chopped(1, maskedText(hello), unknown(7, hello), maskedPing("")), echoText(hello))},
+		{"4.1.3", closes(1002, inOne(MaskedText(hello), unknown(5, ""), MaskedPing("")), echoText(hello))},
+		{"4.1.4", closes(1002, inOne(MaskedText(hello), unknown(6, hello), MaskedPing("")), echoText(hello))},
+		{"4.1.5", closes(1002, chopped(1, MaskedText(hello), unknown(7, hello), MaskedPing("")), echoText(hello))},
 		{"4.2.1", closes(1002, inOne(unknown(11, "")))},
 		{"4.2.2", closes(1002, inOne(unknown(12, "reserved opcode payload")))},
-		{"4.2.3", closes(1002, inOne(maskedText(hello), unknown(13, ""), maskedPing("")), echoText(hello))},
-		{"4.2.4", closes(1002, inOne(maskedText(hello), unknown(14, hello), maskedPing("")), echoText(hello))},
-		{"4.2.5", closes(1002, chopped(1, maskedText(hello), unknown(15, hello), maskedPing("")), echoText(hello))},
+		{"4.2.3", closes(1002, inOne(MaskedText(hello), unknown(13, ""), MaskedPing("")), echoText(hello))},
+		{"4.2.4", closes(1002, inOne(MaskedText(hello), unknown(14, hello), MaskedPing("")), echoText(hello))},
+		{"4.2.5", closes(1002, chopped(1, MaskedText(hello), unknown(15, hello), MaskedPing("")), echoText(hello))},
 	})
 }
 
 func TestAutobahn_5(t *testing.T) {
-	two := fragments(ws.OpText, "fragment1", "fragment2")
+	two := Fragments(ws.OpText, "fragment1", "fragment2")
 	whole := echoText("fragment1fragment2")
-	pinged := [][]byte{two[0], maskedPing("ping payload"), two[1]}
+	pinged := [][]byte{two[0], MaskedPing("ping payload"), two[1]}
 	pong := echoPong("ping payload")
 
-	last := masked(ws.OpContinuation, true, "non-continuation payload")
-	more := masked(ws.OpContinuation, false, "non-continuation payload")
+	last := Masked(ws.OpContinuation, true, "non-continuation payload")
+	more := Masked(ws.OpContinuation, false, "non-continuation payload")
 	stray := func(first []byte) [][]byte {
-		message := fragments(ws.OpText, "fragment2", "fragment3")
+		message := Fragments(ws.OpText, "fragment2", "fragment3")
 		return [][]byte{first, message[0], message[1], first, message[0], message[1]}
 	}
 	playAutobahn(t, testConfig(), []autobahnGroup{{"5", 20}}, []autobahnCase{
 		// Control frames may not be fragmented.
-		{"5.1", closes(1002, inOne(fragments(ws.OpPing, "fragment1", "fragment2")...))},
-		{"5.2", closes(1002, inOne(fragments(ws.OpPong, "fragment1", "fragment2")...))},
+		{"5.1", closes(1002, inOne(Fragments(ws.OpPing, "fragment1", "fragment2")...))},
+		{"5.2", closes(1002, inOne(Fragments(ws.OpPong, "fragment1", "fragment2")...))},
 		{"5.3", clean(inOne(two...), whole)},
 		{"5.4", clean(byFrame(two...), whole)},
 		{"5.5", clean(chopped(1, two...), whole)},
@@ -121,29 +121,29 @@ func TestAutobahn_5(t *testing.T) {
 		{"5.7", clean(byFrame(pinged...), pong, whole)},
 		{"5.8", clean(chopped(1, pinged...), pong, whole)},
 		// A continuation of nothing.
-		{"5.9", closes(1002, inOne(last, maskedText(hello)))},
-		{"5.10", closes(1002, byFrame(last, maskedText(hello)))},
-		{"5.11", closes(1002, chopped(1, last, maskedText(hello)))},
-		{"5.12", closes(1002, inOne(more, maskedText(hello)))},
-		{"5.13", closes(1002, byFrame(more, maskedText(hello)))},
-		{"5.14", closes(1002, chopped(1, more, maskedText(hello)))},
-		{"5.15", closes(1002, inOne(two[0], two[1], masked(ws.OpContinuation, false, "fragment3"), maskedText("fragment4")), whole)},
-		{"5.16", closes(1002, inOne(stray(masked(ws.OpContinuation, false, "fragment1"))...))},
-		{"5.17", closes(1002, inOne(stray(masked(ws.OpContinuation, true, "fragment1"))...))},
+		{"5.9", closes(1002, inOne(last, MaskedText(hello)))},
+		{"5.10", closes(1002, byFrame(last, MaskedText(hello)))},
+		{"5.11", closes(1002, chopped(1, last, MaskedText(hello)))},
+		{"5.12", closes(1002, inOne(more, MaskedText(hello)))},
+		{"5.13", closes(1002, byFrame(more, MaskedText(hello)))},
+		{"5.14", closes(1002, chopped(1, more, MaskedText(hello)))},
+		{"5.15", closes(1002, inOne(two[0], two[1], Masked(ws.OpContinuation, false, "fragment3"), MaskedText("fragment4")), whole)},
+		{"5.16", closes(1002, inOne(stray(Masked(ws.OpContinuation, false, "fragment1"))...))},
+		{"5.17", closes(1002, inOne(stray(Masked(ws.OpContinuation, true, "fragment1"))...))},
 		// A message inside a message.
-		{"5.18", closes(1002, inOne(masked(ws.OpText, false, "fragment1"), masked(ws.OpText, true, "fragment2")))},
+		{"5.18", closes(1002, inOne(Masked(ws.OpText, false, "fragment1"), Masked(ws.OpText, true, "fragment2")))},
 		{"5.19", pingsBetweenFragments(inOne)},
 		{"5.20", pingsBetweenFragments(byFrame)},
 	})
 }
 
 // pingsBetweenFragments expects the first pong before more of the message is sent.
-func pingsBetweenFragments(cut func(...[]byte) sending) func(*rawClient) {
-	return func(c *rawClient) {
-		five := fragments(ws.OpText, "fragment1", "fragment2", "fragment3", "fragment4", "fragment5")
-		cut(five[0], five[1], maskedPing("pongme 1!")).to(c)
-		c.expectSaid(echoPong("pongme 1!"))
-		clean(cut(five[2], five[3], maskedPing("pongme 2!"), five[4]),
+func pingsBetweenFragments(cut func(...[]byte) sending) func(*Client) {
+	return func(c *Client) {
+		five := Fragments(ws.OpText, "fragment1", "fragment2", "fragment3", "fragment4", "fragment5")
+		cut(five[0], five[1], MaskedPing("pongme 1!")).to(c)
+		expectSaid(c, echoPong("pongme 1!"))
+		clean(cut(five[2], five[3], MaskedPing("pongme 2!"), five[4]),
 			echoPong("pongme 2!"), echoText("fragment1fragment2fragment3fragment4fragment5"))(c)
 	}
 }

@@ -37,7 +37,7 @@ func TestAutobahn_9(t *testing.T) {
 	cfg.MaxMessage, cfg.RoomBacklog = 16<<20, 64<<20
 	var groups []autobahnGroup
 	var cases []autobahnCase
-	add := func(prefix string, plays ...func(*rawClient)) {
+	add := func(prefix string, plays ...func(*Client)) {
 		groups = append(groups, autobahnGroup{prefix, len(plays)})
 		for i, play := range plays {
 			cases = append(cases, autobahnCase{fmt.Sprintf("%s.%d", prefix, i+1), play})
@@ -47,22 +47,22 @@ func TestAutobahn_9(t *testing.T) {
 	parts := []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20}
 	chops := []int{64, 128, 256, 512, 1 << 10, 2 << 10}
 	trips := []int{0, 16, 64, 256, 1 << 10, 4 << 10}
-	add("9.1", each(sizes, func(n int) func(*rawClient) {
+	add("9.1", each(sizes, func(n int) func(*Client) {
 		return echoes(ws.OpText, ofPattern(textPattern, autobahnPart(n, autobahnSizePart)))
 	})...)
-	add("9.2", each(sizes, func(n int) func(*rawClient) {
+	add("9.2", each(sizes, func(n int) func(*Client) {
 		return echoes(ws.OpBinary, ofPattern(binaryPattern, autobahnPart(n, autobahnSizePart)))
 	})...)
-	add("9.3", each(parts, func(n int) func(*rawClient) { return echoesFragments(ws.OpText, "*", n) })...)
-	add("9.4", each(parts, func(n int) func(*rawClient) { return echoesFragments(ws.OpBinary, "\xfe", n) })...)
-	add("9.5", each(chops, func(n int) func(*rawClient) { return echoesChopped(ws.OpText, textPattern, n) })...)
-	add("9.6", each(chops, func(n int) func(*rawClient) { return echoesChopped(ws.OpBinary, binaryPattern, n) })...)
-	add("9.7", each(trips, func(n int) func(*rawClient) { return roundTrips(ws.OpText, strings.Repeat("*", n)) })...)
-	add("9.8", each(trips, func(n int) func(*rawClient) { return roundTrips(ws.OpBinary, strings.Repeat("\xfe", n)) })...)
+	add("9.3", each(parts, func(n int) func(*Client) { return echoesFragments(ws.OpText, "*", n) })...)
+	add("9.4", each(parts, func(n int) func(*Client) { return echoesFragments(ws.OpBinary, "\xfe", n) })...)
+	add("9.5", each(chops, func(n int) func(*Client) { return echoesChopped(ws.OpText, textPattern, n) })...)
+	add("9.6", each(chops, func(n int) func(*Client) { return echoesChopped(ws.OpBinary, binaryPattern, n) })...)
+	add("9.7", each(trips, func(n int) func(*Client) { return roundTrips(ws.OpText, strings.Repeat("*", n)) })...)
+	add("9.8", each(trips, func(n int) func(*Client) { return roundTrips(ws.OpBinary, strings.Repeat("\xfe", n)) })...)
 	playAutobahn(t, cfg, groups, cases)
 }
 
-func each(of []int, play func(n int) func(*rawClient)) (plays []func(*rawClient)) {
+func each(of []int, play func(n int) func(*Client)) (plays []func(*Client)) {
 	for _, n := range of {
 		plays = append(plays, play(n))
 	}
@@ -71,15 +71,15 @@ func each(of []int, play func(n int) func(*rawClient)) (plays []func(*rawClient)
 
 // The cases are made where they are played, so that not all of their megabytes live at once.
 
-func echoes(op ws.OpCode, payload string) func(*rawClient) {
-	return func(c *rawClient) {
-		clean(inOne(masked(op, true, payload)), said{op, payload})(c)
+func echoes(op ws.OpCode, payload string) func(*Client) {
+	return func(c *Client) {
+		clean(inOne(Masked(op, true, payload)), said{op, payload})(c)
 	}
 }
 
 // echoesFragments sends 4 MiB in fragments of n octets. The suite's sender ends with an empty one where n divides the whole.
-func echoesFragments(op ws.OpCode, octet string, n int) func(*rawClient) {
-	return func(c *rawClient) {
+func echoesFragments(op ws.OpCode, octet string, n int) func(*Client) {
+	return func(c *Client) {
 		whole := strings.Repeat(octet, autobahnPart(4<<20, autobahnSizePart))
 		clean(inOne(autoFragments(op, whole, n)...), said{op, whole})(c)
 	}
@@ -89,28 +89,28 @@ func autoFragments(op ws.OpCode, whole string, n int) [][]byte {
 	var parts []string
 	for rest := whole; ; rest = rest[n:] {
 		if n > len(rest) {
-			return fragments(op, append(parts, rest)...)
+			return Fragments(op, append(parts, rest)...)
 		}
 		parts = append(parts, rest[:n])
 	}
 }
 
-func echoesChopped(op ws.OpCode, pattern string, n int) func(*rawClient) {
-	return func(c *rawClient) {
+func echoesChopped(op ws.OpCode, pattern string, n int) func(*Client) {
+	return func(c *Client) {
 		payload := ofPattern(pattern, autobahnPart(1<<20, autobahnSizePart))
-		clean(chopped(n, masked(op, true, payload)), said{op, payload})(c)
+		clean(chopped(n, Masked(op, true, payload)), said{op, payload})(c)
 	}
 }
 
 // roundTrips sends 1,000 messages, each when the one before has come back.
-func roundTrips(op ws.OpCode, payload string) func(*rawClient) {
-	return func(c *rawClient) {
-		frame := masked(op, true, payload)
+func roundTrips(op ws.OpCode, payload string) func(*Client) {
+	return func(c *Client) {
+		frame := Masked(op, true, payload)
 		for range autobahnPart(1000, autobahnCountPart) {
-			c.send(frame)
-			c.expectFrame(op, payload)
+			c.Send(frame)
+			c.ExpectFrame(op, payload)
 		}
-		c.closeCleanly()
+		closeCleanly(c)
 	}
 }
 

@@ -25,7 +25,7 @@ var autobahnFull = flag.Bool("autobahn-full", false, "Autobahn's cases 9, 12 and
 // An autobahnCase is one case of the suite: its number, and what a client does and expects.
 type autobahnCase struct {
 	number string
-	play   func(c *rawClient)
+	play   func(c *Client)
 }
 
 // An autobahnGroup is a part of the suite and how many cases it has, so that none can be forgotten.
@@ -44,8 +44,8 @@ func playAutobahn(t *testing.T, cfg *config, groups []autobahnGroup, cases []aut
 	_, addr := startGateway(t, cfg)
 	for _, ac := range cases {
 		t.Run(ac.number, func(t *testing.T) {
-			c := join(t, addr, "/ws/autobahn-"+ac.number)
-			c.wait = autobahnWait
+			c := Join(t, addr, "/ws/autobahn-"+ac.number)
+			c.Wait = autobahnWait
 			ac.play(c)
 		})
 	}
@@ -78,17 +78,17 @@ func byFrame(frames ...[]byte) sending             { return sending{frames, -1} 
 func chopped(octets int, frames ...[]byte) sending { return sending{frames, octets} }
 
 // to writes it, to a gateway that may have seen enough before the end.
-func (s sending) to(c *rawClient) {
+func (s sending) to(c *Client) {
 	switch {
 	case s.octets < 0:
 		for _, f := range s.frames {
-			c.trySend(f)
+			c.TrySend(f)
 		}
 	case s.octets == 0:
-		c.trySend(bytes.Join(s.frames, nil))
+		c.TrySend(bytes.Join(s.frames, nil))
 	default:
 		for chop := range slices.Chunk(bytes.Join(s.frames, nil), s.octets) {
-			c.trySend(chop)
+			c.TrySend(chop)
 		}
 	}
 }
@@ -103,45 +103,45 @@ func echoText(s string) said   { return said{ws.OpText, s} }
 func echoBinary(s string) said { return said{ws.OpBinary, s} }
 func echoPong(s string) said   { return said{ws.OpPong, s} }
 
-func (c *rawClient) expectSaid(want ...said) {
-	c.t.Helper()
+func expectSaid(c *Client, want ...said) {
+	c.T.Helper()
 	for _, w := range want {
-		c.expectFrame(w.op, w.payload)
+		c.ExpectFrame(w.op, w.payload)
 	}
 }
 
 // clean is a case in which all is legal: after what is wanted, in this order and nothing else, the client closes with 1000, is
 // answered likewise, and the gateway ends the TCP connection.
-func clean(sent sending, want ...said) func(*rawClient) {
-	return func(c *rawClient) {
-		c.t.Helper()
+func clean(sent sending, want ...said) func(*Client) {
+	return func(c *Client) {
+		c.T.Helper()
 		sent.to(c)
-		c.expectSaid(want...)
-		c.closeCleanly()
+		expectSaid(c, want...)
+		closeCleanly(c)
 	}
 }
 
-func (c *rawClient) closeCleanly() {
-	c.t.Helper()
-	c.send(maskedClose(1000, ""))
-	c.expectClose(1000)
+func closeCleanly(c *Client) {
+	c.T.Helper()
+	c.Send(MaskedClose(1000, ""))
+	c.ExpectClose(1000)
 }
 
 // closes is a case at whose end the gateway sends Close with this code, because the client did something forbidden or closed;
 // zero is a Close without a body. What was valid before is answered, what comes behind is not.
-func closes(code ws.StatusCode, sent sending, want ...said) func(*rawClient) {
-	return func(c *rawClient) {
-		c.t.Helper()
+func closes(code ws.StatusCode, sent sending, want ...said) func(*Client) {
+	return func(c *Client) {
+		c.T.Helper()
 		sent.to(c)
-		c.expectSaid(want...)
-		c.expectClose(code)
+		expectSaid(c, want...)
+		c.ExpectClose(code)
 	}
 }
 
 // expectSilence fails if the gateway says anything in this time, or ends the connection.
-func (c *rawClient) expectSilence(wait time.Duration) {
-	c.t.Helper()
-	if p, err := c.peek(wait); !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.t.Fatalf("got %q, %v; want nothing yet", p, err)
+func expectSilence(c *Client, wait time.Duration) {
+	c.T.Helper()
+	if p, err := c.Peek(wait); !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.T.Fatalf("got %q, %v; want nothing yet", p, err)
 	}
 }

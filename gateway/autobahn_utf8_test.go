@@ -31,21 +31,21 @@ func TestAutobahn_6(t *testing.T) {
 	const greeting = "Hello-µ@ßöäüàá-UTF-8!!"
 	groups := []autobahnGroup{{"6.1", 3}, {"6.2", 4}, {"6.3", 2}, {"6.4", 4}}
 	cases := []autobahnCase{
-		{"6.1.1", clean(inOne(maskedText("")), echoText(""))},
-		{"6.1.2", clean(inOne(fragments(ws.OpText, "", "", "")...), echoText(""))},
-		{"6.1.3", clean(inOne(fragments(ws.OpText, "", "middle frame payload", "")...), echoText("middle frame payload"))},
+		{"6.1.1", clean(inOne(MaskedText("")), echoText(""))},
+		{"6.1.2", clean(inOne(Fragments(ws.OpText, "", "", "")...), echoText(""))},
+		{"6.1.3", clean(inOne(Fragments(ws.OpText, "", "middle frame payload", "")...), echoText("middle frame payload"))},
 		// Valid, however it is cut.
-		{"6.2.1", clean(inOne(maskedText(greeting)), echoText(greeting))},
-		{"6.2.2", clean(inOne(fragments(ws.OpText, "Hello-µ@ßöä", "üàá-UTF-8!!")...), echoText(greeting))},
-		{"6.2.3", clean(inOne(fragments(ws.OpText, octets(greeting)...)...), echoText(greeting))},
-		{"6.2.4", clean(inOne(fragments(ws.OpText, octets(kosme)...)...), echoText(kosme))},
+		{"6.2.1", clean(inOne(MaskedText(greeting)), echoText(greeting))},
+		{"6.2.2", clean(inOne(Fragments(ws.OpText, "Hello-µ@ßöä", "üàá-UTF-8!!")...), echoText(greeting))},
+		{"6.2.3", clean(inOne(Fragments(ws.OpText, octets(greeting)...)...), echoText(greeting))},
+		{"6.2.4", clean(inOne(Fragments(ws.OpText, octets(kosme)...)...), echoText(kosme))},
 		// Invalid, however it is cut: failed with 1007.
-		{"6.3.1", closes(1007, inOne(maskedText(surrogate)))},
-		{"6.3.2", closes(1007, inOne(fragments(ws.OpText, octets(surrogate)...)...))},
+		{"6.3.1", closes(1007, inOne(MaskedText(surrogate)))},
+		{"6.3.2", closes(1007, inOne(Fragments(ws.OpText, octets(surrogate)...)...))},
 		// Failed as soon as it cannot become valid any more, without the rest of the message (6.4.1, 6.4.2) or frame (6.4.3, 6.4.4). Who
 		// fails it when the message is whole is "non-strict".
-		{"6.4.1", failsFast(fragments(ws.OpText, kosme, outOfRange[11:15], outOfRange[15:])[:2]...)},
-		{"6.4.2", failsFast(fragments(ws.OpText, outOfRange[:12], outOfRange[12:13], outOfRange[13:])[:2]...)},
+		{"6.4.1", failsFast(Fragments(ws.OpText, kosme, outOfRange[11:15], outOfRange[15:])[:2]...)},
+		{"6.4.2", failsFast(Fragments(ws.OpText, outOfRange[:12], outOfRange[12:13], outOfRange[13:])[:2]...)},
 		{"6.4.3", failsFast(frameCutAfter(outOfRange, 11, 15)...)},
 		{"6.4.4", failsFast(frameCutAfter(outOfRange, 12, 13)...)},
 	}
@@ -56,9 +56,9 @@ func TestAutobahn_6(t *testing.T) {
 			t.Errorf("%s, %s: %d sequences, the suite has %d", prefix, g.name, len(g.valid)+len(g.invalid), g.cases)
 		}
 		for j, s := range g.inOrder() {
-			play := clean(inOne(maskedText(s)), echoText(s))
+			play := clean(inOne(MaskedText(s)), echoText(s))
 			if slices.Contains(g.invalid, s) {
-				play = closes(1007, inOne(maskedText(s)))
+				play = closes(1007, inOne(MaskedText(s)))
 			}
 			cases = append(cases, autobahnCase{fmt.Sprintf("%s.%d", prefix, j+1), play})
 		}
@@ -67,19 +67,19 @@ func TestAutobahn_6(t *testing.T) {
 }
 
 // failsFast sends a valid beginning, which must be waited with, and then what makes it invalid and no more.
-func failsFast(beginning ...[]byte) func(*rawClient) {
+func failsFast(beginning ...[]byte) func(*Client) {
 	valid, wrong := beginning[0], beginning[1]
-	return func(c *rawClient) {
-		c.send(valid)
-		c.expectSilence(200 * time.Millisecond)
-		c.send(wrong)
-		c.expectClose(1007)
+	return func(c *Client) {
+		c.Send(valid)
+		expectSilence(c, 200*time.Millisecond)
+		c.Send(wrong)
+		c.ExpectClose(1007)
 	}
 }
 
 // frameCutAfter returns the frame of a text up to its first m octets, and from there to its first n.
 func frameCutAfter(text string, m, n int) [][]byte {
-	frame := maskedText(text)
+	frame := MaskedText(text)
 	header := len(frame) - len(text)
 	return [][]byte{frame[:header+m], frame[header+m : header+n]}
 }
@@ -213,10 +213,10 @@ func TestAutobahn_6_FirstWrongOctet(t *testing.T) {
 			if !ok {
 				continue // Only cut short: more octets could have made it valid.
 			}
-			c := join(t, addr, "/ws")
-			frame := maskedText(s + strings.Repeat(" ", 100))
-			c.send(frame[:len(frame)-100-len(s)+at+1])
-			c.expectClose(1007)
+			c := Join(t, addr, "/ws")
+			frame := MaskedText(s + strings.Repeat(" ", 100))
+			c.Send(frame[:len(frame)-100-len(s)+at+1])
+			c.ExpectClose(1007)
 		}
 	}
 }

@@ -11,26 +11,26 @@ import (
 )
 
 // exhaustDescriptors sets a running process's RLIMIT_NOFILE so that it can open no more than it has, and returns how to set it back.
-func (p *process) exhaustDescriptors() (relieve func()) {
-	p.t.Helper()
+func exhaustDescriptors(p *Process) (relieve func()) {
+	p.T.Helper()
 	free := 0
-	for _, fd := range p.descriptors() {
+	for _, fd := range p.Descriptors() {
 		if fd != free {
 			break
 		}
 		free++
 	}
 	var was unix.Rlimit
-	if err := unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, nil, &was); err != nil {
-		p.t.Fatal(err)
+	if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, nil, &was); err != nil {
+		p.T.Fatal(err)
 	}
 	// The lowest number that is free is the one that the next descriptor would get.
-	if err := unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free), Max: was.Max}, nil); err != nil {
-		p.t.Fatal(err)
+	if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free), Max: was.Max}, nil); err != nil {
+		p.T.Fatal(err)
 	}
 	return func() {
-		if err := unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, &was, nil); err != nil {
-			p.t.Fatal(err)
+		if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, &was, nil); err != nil {
+			p.T.Fatal(err)
 		}
 	}
 }
@@ -39,30 +39,30 @@ func (p *process) exhaustDescriptors() (relieve func()) {
 // the three when others leave, although no new connection comes to wake it.
 func TestK14_NoDescriptorsForThreeThatWait(t *testing.T) {
 	t.Parallel()
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-	here := []*rawClient{join(t, p.addr, "/ws"), join(t, p.addr, "/ws"), join(t, p.addr, "/ws"), join(t, p.addr, "/ws")}
-	p.exhaustDescriptors()
-	var waiting []*rawClient
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	here := []*Client{Join(t, p.Addr, "/ws"), Join(t, p.Addr, "/ws"), Join(t, p.Addr, "/ws"), Join(t, p.Addr, "/ws")}
+	exhaustDescriptors(p)
+	var waiting []*Client
 	for range 3 {
-		c := connect(t, p.addr)
-		c.send(upgradeHead("/ws"), maskedText("at last"))
+		c := Connect(t, p.Addr)
+		c.Send(UpgradeHead("/ws"), MaskedText("at last"))
 		waiting = append(waiting, c)
 	}
-	p.expectLog("cannot accept connections")
+	p.ExpectLog("cannot accept connections")
 
 	const share = 25 // of one processor, in per cent: the table says 5, on a machine of its own
-	before := processorTicks(t, p.pid())
+	before := ProcessorTicks(t, p.PID())
 	time.Sleep(time.Second)
-	used := processorTicks(t, p.pid()) - before
+	used := ProcessorTicks(t, p.PID()) - before
 	t.Logf("%d %% of a processor while three wait", used)
 	if used > share {
 		t.Errorf("%d %% of a processor, want at most %d", used, share)
 	}
-	here[0].send(maskedText("still served"))
+	here[0].Send(MaskedText("still served"))
 	for _, c := range here {
-		c.expectFrame(ws.OpText, "still served")
+		c.ExpectFrame(ws.OpText, "still served")
 	}
-	if n := strings.Count(p.logged(), "cannot accept connections"); n > 20 {
+	if n := strings.Count(p.Logged(), "cannot accept connections"); n > 20 {
 		t.Errorf("%d lines in the log", n)
 	}
 
@@ -71,13 +71,13 @@ func TestK14_NoDescriptorsForThreeThatWait(t *testing.T) {
 	}
 	start := time.Now()
 	for _, c := range waiting {
-		c.expectUpgrade()
+		c.ExpectUpgrade()
 	}
 	t.Logf("served %v after three left", time.Since(start))
-	waiting[2].send(maskedText("end"))
-	for f := waiting[0].frame(); string(f.Payload) != "end"; f = waiting[0].frame() {
+	waiting[2].Send(MaskedText("end"))
+	for f := waiting[0].Frame(); string(f.Payload) != "end"; f = waiting[0].Frame() {
 		if string(f.Payload) != "at last" {
-			t.Fatalf("got %s", describe(f))
+			t.Fatalf("got %s", Describe(f))
 		}
 	}
 }
@@ -85,44 +85,44 @@ func TestK14_NoDescriptorsForThreeThatWait(t *testing.T) {
 // Relief from outside: the limit is raised, nobody leaves.
 func TestK14_DescriptorLimitIsRaised(t *testing.T) {
 	t.Parallel()
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=1"))
-	relieve := p.exhaustDescriptors()
-	c := connect(t, p.addr)
-	c.send(upgradeHead("/ws"), maskedText("at last"))
-	p.expectLog("cannot accept connections")
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=1"))
+	relieve := exhaustDescriptors(p)
+	c := Connect(t, p.Addr)
+	c.Send(UpgradeHead("/ws"), MaskedText("at last"))
+	p.ExpectLog("cannot accept connections")
 	relieve()
-	c.expectUpgrade()
-	c.expectFrame(ws.OpText, "at last")
+	c.ExpectUpgrade()
+	c.ExpectFrame(ws.OpText, "at last")
 }
 
 // A second instance on the same port says so in one line and ends with status 1; the first one does not notice.
 func TestK22_SecondInstanceOnTheSamePort(t *testing.T) {
 	t.Parallel()
-	first := launch(t, command(t, "--listen=127.0.0.1:0"))
-	c := join(t, first.addr, "/ws")
-	status, stdout, stderr := outcome(t, command(t, "--listen="+first.addr, "--max-connections=10"))
+	first := Launch(t, Command(t, "--listen=127.0.0.1:0"))
+	c := Join(t, first.Addr, "/ws")
+	status, stdout, stderr := Outcome(t, Command(t, "--listen="+first.Addr, "--max-connections=10"))
 	if status != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "address already in use") {
 		t.Errorf("status %d, stdout %q, stderr %q; want 1, nothing, and one line with the reason", status, stdout, stderr)
 	}
-	c.send(maskedText("unharmed"))
-	c.expectFrame(ws.OpText, "unharmed")
-	join(t, first.addr, "/ws").Close()
+	c.Send(MaskedText("unharmed"))
+	c.ExpectFrame(ws.OpText, "unharmed")
+	Join(t, first.Addr, "/ws").Close()
 }
 
 // E16 for a limit that the gateway may raise itself: the soft one is low, the hard one is not.
 func TestE16_SoftDescriptorLimitIsRaised(t *testing.T) {
 	t.Parallel()
-	cmd := command(t, "--listen=127.0.0.1:0", "--max-connections=300", "--max-http-connections=16")
-	underLimit(t, cmd, "ulimit -S -n 100")
-	p := launch(t, cmd)
-	var in []*rawClient
+	cmd := Command(t, "--listen=127.0.0.1:0", "--max-connections=300", "--max-http-connections=16")
+	UnderLimit(t, cmd, "ulimit -S -n 100")
+	p := Launch(t, cmd)
+	var in []*Client
 	for range 150 {
-		in = append(in, join(t, p.addr, "/ws"))
+		in = append(in, Join(t, p.Addr, "/ws"))
 	}
-	in[0].send(maskedText("all are in"))
-	in[149].expectFrame(ws.OpText, "all are in")
-	if strings.Contains(p.logged(), "lowering") {
-		t.Errorf("lowered --max-connections:\n%s", p.logged())
+	in[0].Send(MaskedText("all are in"))
+	in[149].ExpectFrame(ws.OpText, "all are in")
+	if strings.Contains(p.Logged(), "lowering") {
+		t.Errorf("lowered --max-connections:\n%s", p.Logged())
 	}
 }
 
@@ -130,19 +130,19 @@ func TestE16_SoftDescriptorLimitIsRaised(t *testing.T) {
 // does not fail later.
 func TestE16_HardlyAnyDescriptors(t *testing.T) {
 	t.Parallel()
-	cmd := command(t, "--listen=127.0.0.1:0")
-	underLimit(t, cmd, "ulimit -n 40")
-	p := launch(t, cmd)
-	if to := p.expectLog(`lowering --max-connections.* to=(\d+) descriptors=40`); to != "1" {
+	cmd := Command(t, "--listen=127.0.0.1:0")
+	UnderLimit(t, cmd, "ulimit -n 40")
+	p := Launch(t, cmd)
+	if to := p.ExpectLog(`lowering --max-connections.* to=(\d+) descriptors=40`); to != "1" {
 		t.Errorf("lowered to %s, want 1", to)
 	}
-	c := join(t, p.addr, "/ws", maskedText("the only one"))
-	c.expectFrame(ws.OpText, "the only one")
-	second := connect(t, p.addr)
-	second.trySend(upgradeHead("/ws"))
-	if r, _ := second.response(); r.StatusCode != http.StatusServiceUnavailable {
+	c := Join(t, p.Addr, "/ws", MaskedText("the only one"))
+	c.ExpectFrame(ws.OpText, "the only one")
+	second := Connect(t, p.Addr)
+	second.TrySend(UpgradeHead("/ws"))
+	if r, _ := second.Response(); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the second got %s", r.Status)
 	}
-	c.send(maskedText("still here"))
-	c.expectFrame(ws.OpText, "still here")
+	c.Send(MaskedText("still here"))
+	c.ExpectFrame(ws.OpText, "still here")
 }

@@ -60,7 +60,7 @@ func buildShifted(t *testing.T) (path string) {
 	original := filepath.Join(strings.TrimSpace(string(goroot)), "src", "time", "time.go")
 	source, err := os.ReadFile(original)
 	if err != nil {
-		leaveOut(t, "there is no source of package time: %v", err)
+		LeaveOut(t, "there is no source of package time: %v", err)
 	}
 	text := string(source)
 	for _, edit := range [][2]string{
@@ -68,7 +68,7 @@ func buildShifted(t *testing.T) (path string) {
 		{"sec, nsec, mono := runtimeNow()\n\tif mono == 0 {\n\t\treturn Time{uint64(nsec), sec + unixToInternal, Local}", "sec, nsec, mono := runtimeNow()\n\tsec += wallShift.Load()\n\tif mono == 0 {\n\t\treturn Time{uint64(nsec), sec + unixToInternal, Local}"},
 	} {
 		if strings.Count(text, edit[0]) != 1 {
-			leaveOut(t, "this version of Go tells the time in another way: %q", edit[0])
+			LeaveOut(t, "this version of Go tells the time in another way: %q", edit[0])
 		}
 		text = strings.Replace(text, edit[0], edit[1], 1)
 	}
@@ -96,86 +96,86 @@ func buildShifted(t *testing.T) (path string) {
 func TestE07_WallClockLeapsAndNothingHappens(t *testing.T) {
 	const handshake, size = time.Second, 64 << 10
 	path, clock := buildShifted(t), filepath.Join(t.TempDir(), "clock")
-	cmd := command(t, "--listen=127.0.0.1:0", "--loops=2", fmt.Sprintf("--handshake-timeout=%v", handshake),
+	cmd := Command(t, "--listen=127.0.0.1:0", "--loops=2", fmt.Sprintf("--handshake-timeout=%v", handshake),
 		"--assembly-timeout=20m", "--ping-interval=20m", "--pong-timeout=20m", "--stall-timeout=20m", "--skip-timeout=20m", "--message-rate=100")
 	cmd.Path, cmd.Args[0] = path, path
 	cmd.Env = append(cmd.Env, shiftEnv+"="+clock, "GOMEMLIMIT=1GiB")
-	p := launch(t, cmd)
+	p := Launch(t, cmd)
 	defer func() {
 		if t.Failed() {
-			t.Log(p.logged())
+			t.Log(p.Logged())
 		}
 	}()
 
-	page := connect(t, p.addr)
+	page := Connect(t, p.Addr)
 	dateOf(page) // It is net/http's from here on.
-	idle, unfinished := join(t, p.addr, "/ws/r"), join(t, p.addr, "/ws/r", masked(ws.OpText, false, "begun before, "))
-	talker, stalled := join(t, p.addr, "/ws/large"), join(t, p.addr, "/ws/large").narrow()
-	for _, c := range []*rawClient{page, idle, unfinished, talker, stalled} {
-		c.wait = 2 * patience
+	idle, unfinished := Join(t, p.Addr, "/ws/r"), Join(t, p.Addr, "/ws/r", Masked(ws.OpText, false, "begun before, "))
+	talker, stalled := Join(t, p.Addr, "/ws/large"), Join(t, p.Addr, "/ws/large").Narrow()
+	for _, c := range []*Client{page, idle, unfinished, talker, stalled} {
+		c.Wait = 2 * Patience
 	}
 	said := uint64(0)
 	talk := func(n int) {
 		for range n {
-			talker.send(masked(ws.OpBinary, true, string(message(said, size))))
-			if f := talker.frame(); !isMessage(f.Payload, said, size) {
-				t.Fatalf("got %s in place of message %d", describe(f), said)
+			talker.Send(Masked(ws.OpBinary, true, string(Message(said, size))))
+			if f := talker.Frame(); !IsMessage(f.Payload, said, size) {
+				t.Fatalf("got %s in place of message %d", Describe(f), said)
 			}
 			said++
 		}
 	}
 	talk(64) // 4 MiB: more than the kernel takes for one that does not read.
 	for _, shift := range []time.Duration{0, time.Hour, -24 * time.Hour} {
-		head, begun := connect(t, p.addr), time.Now()
-		head.send([]byte("GET /ws/r HTTP/1.1\r\n"))
+		head, begun := Connect(t, p.Addr), time.Now()
+		head.Send([]byte("GET /ws/r HTTP/1.1\r\n"))
 		if err := os.WriteFile(clock, fmt.Append(nil, int(shift.Seconds())), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, fmt.Sprintf("its clock is shifted by %v", shift), func() bool { return (time.Until(dateOf(page)) - shift).Abs() < time.Minute })
-		eventually(t, fmt.Sprintf("a line with the stamp of %v", shift), func() bool {
+		Eventually(t, fmt.Sprintf("its clock is shifted by %v", shift), func() bool { return (time.Until(dateOf(page)) - shift).Abs() < time.Minute })
+		Eventually(t, fmt.Sprintf("a line with the stamp of %v", shift), func() bool {
 			time.Sleep(50 * time.Millisecond)
-			if a := ask(t, p.addr, "/ws/%20"); a.status != http.StatusBadRequest {
+			if a := Ask(t, p.Addr, "/ws/%20"); a.Status != http.StatusBadRequest {
 				t.Fatalf("a bad room name: %+v", a)
 			}
-			return strings.Contains(lastLine(p.logged(), "reason=room_name"), "time="+time.Now().Add(shift).Format("2006-01-02T15:"))
+			return strings.Contains(lastLine(p.Logged(), "reason=room_name"), "time="+time.Now().Add(shift).Format("2006-01-02T15:"))
 		})
 		text := fmt.Sprintf("at %v", shift)
 		for range 5 {
-			idle.send(maskedText(text))
-			idle.expectFrame(ws.OpText, text)
-			unfinished.expectFrame(ws.OpText, text)
+			idle.Send(MaskedText(text))
+			idle.ExpectFrame(ws.OpText, text)
+			unfinished.ExpectFrame(ws.OpText, text)
 		}
 		talk(1)
-		if head.expectRefusal(http.StatusRequestTimeout); time.Since(begun) < handshake/2 {
+		if head.ExpectRefusal(http.StatusRequestTimeout); time.Since(begun) < handshake/2 {
 			t.Errorf("at %v a request head had %v, not %v", shift, time.Since(begun), handshake)
 		}
 	}
-	unfinished.send(masked(ws.OpContinuation, true, "ended after"))
-	for _, c := range []*rawClient{idle, unfinished} {
-		c.expectFrame(ws.OpText, "begun before, ended after")
+	unfinished.Send(Masked(ws.OpContinuation, true, "ended after"))
+	for _, c := range []*Client{idle, unfinished} {
+		c.ExpectFrame(ws.OpText, "begun before, ended after")
 	}
 	for seq := range said {
-		if f := stalled.frame(); !isMessage(f.Payload, seq, size) {
-			t.Fatalf("the stalled client got %s in place of message %d", describe(f), seq)
+		if f := stalled.Frame(); !IsMessage(f.Payload, seq, size) {
+			t.Fatalf("the stalled client got %s in place of message %d", Describe(f), seq)
 		}
 	}
 	page.Close()
-	p.signal(syscall.SIGTERM)
-	for _, c := range []*rawClient{idle, unfinished, talker, stalled} {
-		c.expectClose(1001)
+	p.Signal(syscall.SIGTERM)
+	for _, c := range []*Client{idle, unfinished, talker, stalled} {
+		c.ExpectClose(1001)
 		c.Close()
 	}
-	p.expectExit(0)
+	p.ExpectExit(0)
 }
 
 // dateOf asks for a page and returns its Date.
-func dateOf(page *rawClient) time.Time {
-	page.t.Helper()
-	page.send(plainGet("/livez"))
-	r, _ := page.response()
+func dateOf(page *Client) time.Time {
+	page.T.Helper()
+	page.Send(PlainGet("/livez"))
+	r, _ := page.Response()
 	date, err := http.ParseTime(r.Header.Get("Date"))
 	if r.StatusCode != http.StatusOK || err != nil {
-		page.t.Fatalf("%s, dated %q: %v", r.Status, r.Header.Get("Date"), err)
+		page.T.Fatalf("%s, dated %q: %v", r.Status, r.Header.Get("Date"), err)
 	}
 	return date
 }

@@ -12,38 +12,38 @@ func TestK23_QueuedConnectionsAreToldThatTheGatewayEnds(t *testing.T) {
 	t.Parallel()
 	statuses := map[int]int{}
 	for range 10 {
-		p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m", "--close-timeout=1m"))
-		stopProcess(t, p.pid())
-		var queued []*rawClient
+		p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m", "--close-timeout=1m"))
+		StopProcess(t, p.PID())
+		var queued []*Client
 		for range 100 {
-			c := connect(t, p.addr)
-			c.send(upgradeHead("/ws"))
+			c := Connect(t, p.Addr)
+			c.Send(UpgradeHead("/ws"))
 			queued = append(queued, c)
 		}
-		p.signal(syscall.SIGTERM)
-		continueProcess(t, p.pid())
+		p.Signal(syscall.SIGTERM)
+		ContinueProcess(t, p.PID())
 		for _, c := range queued {
-			statuses[c.expectFarewell()]++
+			statuses[expectFarewell(c)]++
 		}
-		p.expectExit(0)
+		p.ExpectExit(0)
 	}
 	t.Logf("answered with %v", statuses)
 }
 
 // expectFarewell reads a gateway's last words to a client that asked for an upgrade, and returns the status.
-func (c *rawClient) expectFarewell() (status int) {
-	c.t.Helper()
+func expectFarewell(c *Client) (status int) {
+	c.T.Helper()
 	defer c.Close()
-	r, _ := c.response()
+	r, _ := c.Response()
 	switch r.StatusCode {
 	case http.StatusSwitchingProtocols:
-		c.expectClose(1001)
+		c.ExpectClose(1001)
 	case http.StatusServiceUnavailable:
-		if _, err := c.rest(); err != nil {
-			c.t.Errorf("503, then %v", err)
+		if _, err := c.Rest(); err != nil {
+			c.T.Errorf("503, then %v", err)
 		}
 	default:
-		c.t.Errorf("got %s", r.Status)
+		c.T.Errorf("got %s", r.Status)
 	}
 	return r.StatusCode
 }

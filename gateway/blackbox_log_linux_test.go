@@ -33,13 +33,13 @@ func TestD09_GatewayServesWithoutALog(t *testing.T) {
 			t.Cleanup(func() { full.Close() })
 			cmd.Stdout, cmd.Stderr = full, full
 		}},
-		{"output_closed", func(t *testing.T, cmd *exec.Cmd) { underLimit(t, cmd, "exec >&- 2>&-") }},
-		{"input_closed_too", func(t *testing.T, cmd *exec.Cmd) { underLimit(t, cmd, "exec <&- >&- 2>&-") }},
+		{"output_closed", func(t *testing.T, cmd *exec.Cmd) { UnderLimit(t, cmd, "exec >&- 2>&-") }},
+		{"input_closed_too", func(t *testing.T, cmd *exec.Cmd) { UnderLimit(t, cmd, "exec <&- >&- 2>&-") }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "socket") // of which a name has 107 octets, unix(7): subtests have short ones
-			cmd := command(t, "--listen=unix:"+path, "--log-level=debug", "--loops=2")
+			cmd := Command(t, "--listen=unix:"+path, "--log-level=debug", "--loops=2")
 			tc.lose(t, cmd)
 			servesAndEnds(t, cmd, path)
 		})
@@ -55,7 +55,7 @@ func servesAndEnds(t *testing.T, cmd *exec.Cmd, path string) {
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }() // The status is looked at below.
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	eventually(t, "it listens", func() bool {
+	Eventually(t, "it listens", func() bool {
 		c, err := net.Dial("unix", path)
 		if err == nil {
 			c.Close()
@@ -69,7 +69,7 @@ func servesAndEnds(t *testing.T, cmd *exec.Cmd, path string) {
 		if err := talker.Write(t.Context(), websocket.MessageText, []byte("still served")); err != nil {
 			t.Fatal(err)
 		}
-		expectText(t, talker, "still served")
+		ExpectText(t, talker, "still served")
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func servesAndEnds(t *testing.T, cmd *exec.Cmd, path string) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(Patience):
 		t.Fatal("it does not end")
 	}
 	if status := cmd.ProcessState.ExitCode(); status != 0 {
@@ -110,10 +110,10 @@ func violate(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(Patience)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Write(append(upgradeHead("/ws/other"), 0xff)); err != nil {
+	if _, err := c.Write(append(UpgradeHead("/ws/other"), 0xff)); err != nil {
 		t.Fatal(err)
 	}
 	p, err := io.ReadAll(c)

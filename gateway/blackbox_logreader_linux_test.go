@@ -15,7 +15,7 @@ import (
 func TestD09_ReaderOfTheLogIsGone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "socket")
-	cmd := command(t, "--listen=unix:"+path, "--log-level=debug", "--loops=2")
+	cmd := Command(t, "--listen=unix:"+path, "--log-level=debug", "--loops=2")
 	reader, writer := pipe(t)
 	cmd.Stdout, cmd.Stderr = writer, writer
 	reader.Close()
@@ -26,7 +26,7 @@ func TestD09_ReaderOfTheLogIsGone(t *testing.T) {
 func TestD09_ReaderOfTheLogHasStopped(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "socket")
-	cmd := command(t, "--listen=unix:"+path, "--log-level=debug", "--loops=2")
+	cmd := Command(t, "--listen=unix:"+path, "--log-level=debug", "--loops=2")
 	_, writer := pipe(t)
 	if _, err := unix.FcntlInt(writer.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize()); err != nil {
 		t.Fatal(err)

@@ -13,19 +13,19 @@ import (
 )
 
 // residentPeak is the most memory that the gateway ever had resident, in bytes: VmHWM of proc_pid_status(5).
-func (p *process) residentPeak() int64 {
-	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
+func residentPeak(p *Process) int64 {
+	p.T.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if m == nil {
-		p.t.Fatalf("no VmHWM in\n%s", status)
+		p.T.Fatalf("no VmHWM in\n%s", status)
 	}
 	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	return kib << 10
 }
@@ -40,27 +40,27 @@ func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 		size  = 16 << 10 // Segments of 256 KiB have little room to spare with these.
 		mib   = 1 << 20 / size
 	)
-	cmd := command(t, "--listen=127.0.0.1:0", "--loops=2", "--room-backlog=256MiB", "--backlog-memory=1GiB", "--stall-timeout=5m", "--ping-interval=5m")
+	cmd := Command(t, "--listen=127.0.0.1:0", "--loops=2", "--room-backlog=256MiB", "--backlog-memory=1GiB", "--stall-timeout=5m", "--ping-interval=5m")
 	cmd.Env = append(cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", limit))
-	p := launch(t, cmd)
-	var flooded []*crowd
-	var stalled []*rawClient
+	p := Launch(t, cmd)
+	var flooded []*Crowd
+	var stalled []*Client
 	for i := range rooms {
 		path := fmt.Sprintf("/ws/flooded.%d", i)
-		stalled = append(stalled, join(t, p.addr, path).narrow())
-		flooded = append(flooded, gather(t, p.addr, path, 2, size))
+		stalled = append(stalled, Join(t, p.Addr, path).Narrow())
+		flooded = append(flooded, Gather(t, p.Addr, path, 2, size))
 	}
-	calm := gather(t, p.addr, "/ws/calm", 3, 100)
+	calm := Gather(t, p.Addr, "/ws/calm", 3, 100)
 	flood := func(each int) {
 		t.Helper()
 		for range each {
 			for _, c := range flooded {
-				c.publish(1)
+				c.Publish(1)
 			}
-			calm.publish(1)
+			calm.Publish(1)
 		}
 		for _, c := range append(flooded, calm) {
-			c.hearAll()
+			c.HearAll()
 		}
 	}
 
@@ -68,16 +68,16 @@ func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 	var answers []string
 	for n := 0; len(answers) == 0 || answers[len(answers)-1] != wsproto.ReasonMemory.String(); n++ {
 		if n > 80 {
-			t.Fatalf("no connection was refused; answers were %v\n%s", answers, p.logged())
+			t.Fatalf("no connection was refused; answers were %v\n%s", answers, p.Logged())
 		}
 		flood(mib / rooms)
 		time.Sleep(200 * time.Millisecond) // in which memory is looked at twice
-		switch a := ask(t, p.addr, fmt.Sprintf("/ws/new.%d", n)); {
-		case a.isIn():
+		switch a := Ask(t, p.Addr, fmt.Sprintf("/ws/new.%d", n)); {
+		case a.IsIn():
 			answers = append(answers, "in")
-		case a.isRefusal(wsproto.ReasonRoomMemory):
+		case a.IsRefusal(wsproto.ReasonRoomMemory):
 			answers = append(answers, wsproto.ReasonRoomMemory.String())
-		case a.isRefusal(wsproto.ReasonMemory):
+		case a.IsRefusal(wsproto.ReasonMemory):
 			answers = append(answers, wsproto.ReasonMemory.String())
 		default:
 			t.Fatalf("answered with %+v", a)
@@ -87,10 +87,10 @@ func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 		t.Errorf("whoever asked for new rooms was answered %v", answers)
 	}
 	flood(20 * mib)
-	p.expectLog(`the slowest clients (overtaken)`)
-	peak := p.residentPeak()
+	p.ExpectLog(`the slowest clients (overtaken)`)
+	peak := residentPeak(p)
 	t.Logf("%d MiB were published in each of %d rooms; at most %d MiB resident under a limit of %d; new rooms were answered %v",
-		flooded[0].sent/mib, rooms, peak>>20, limit>>20, answers)
+		flooded[0].Sent/mib, rooms, peak>>20, limit>>20, answers)
 	// What is not the runtime's, the program's own pages for one, is beside the limit; and the limit is a soft one.
 	if peak > limit+limit/4 {
 		t.Errorf("%d bytes were resident", peak)
@@ -99,10 +99,10 @@ func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 	for _, c := range stalled {
 		c.Close()
 	}
-	eventually(t, "new connections and rooms are taken again", func() bool { return ask(t, p.addr, "/ws/new").isIn() })
-	p.expectLog(`there is memory (again)`)
+	Eventually(t, "new connections and rooms are taken again", func() bool { return Ask(t, p.Addr, "/ws/new").IsIn() })
+	p.ExpectLog(`there is memory (again)`)
 	flood(1)
-	if again := regexp.MustCompile(`closed for abuse|panic|cannot`).FindString(p.logged()); again != "" {
-		t.Errorf("%q is in the log:\n%s", again, p.logged())
+	if again := regexp.MustCompile(`closed for abuse|panic|cannot`).FindString(p.Logged()); again != "" {
+		t.Errorf("%q is in the log:\n%s", again, p.Logged())
 	}
 }

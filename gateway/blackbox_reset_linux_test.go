@@ -16,68 +16,68 @@ var faultsFull = flag.Bool("faults-full", false, "the tests of real faults with 
 // The table has 200 of 1,000, which is what -faults-full does; 40 of 200 otherwise.
 func TestK04_AFifthOfTheRoomResets(t *testing.T) {
 	t.Parallel()
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-	before := len(p.descriptors())
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.Descriptors())
 	clients := 200
 	if *faultsFull {
 		clients = 1000
 	}
-	others := loseAFifth(t, p.addr, clients)
-	p.expectDescriptors(before + clients - clients/5)
-	others.publish(40)
-	others.hearAll()
+	others := LoseAFifth(t, p.Addr, clients)
+	p.ExpectDescriptors(before + clients - clients/5)
+	others.Publish(40)
+	others.HearAll()
 }
 
 // Data, then a reset, while the gateway stands still: it learns of both in one event (IN, RDHUP, ERR and HUP), from sockets that it
 // has yet to accept too. Data may be handled or dropped, but only whole.
 func TestK05_DataAndResetInOneEvent(t *testing.T) {
 	t.Parallel()
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-	before := len(p.descriptors())
-	witness := join(t, p.addr, "/ws")
-	frame := maskedText("half")
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.Descriptors())
+	witness := Join(t, p.Addr, "/ws")
+	frame := MaskedText("half")
 	sent := []struct {
 		name   string
 		isLate bool // connects while the gateway stands still
 		bytes  []byte
 	}{
-		{"a message", false, maskedText("whole")},
+		{"a message", false, MaskedText("whole")},
 		{"half a message", false, frame[:len(frame)-2]},
 		{"half a header", false, frame[:1]},
-		{"a violation", false, frameBytes(0x83, 0x80, zeroMask)},
-		{"a ping", false, maskedPing("p")},
-		{"a close", false, maskedClose(1000, "")},
-		{"many messages", false, []byte(strings.Repeat(string(maskedText("one of many")), 5_000))},
-		{"an upgrade", true, upgradeHead("/ws")},
-		{"an upgrade and a message", true, append(upgradeHead("/ws"), maskedText("early")...)},
-		{"half an upgrade", true, upgradeHead("/ws")[:20]},
-		{"a page", true, plainGet("/")},
+		{"a violation", false, FrameBytes(0x83, 0x80, ZeroMask)},
+		{"a ping", false, MaskedPing("p")},
+		{"a close", false, MaskedClose(1000, "")},
+		{"many messages", false, []byte(strings.Repeat(string(MaskedText("one of many")), 5_000))},
+		{"an upgrade", true, UpgradeHead("/ws")},
+		{"an upgrade and a message", true, append(UpgradeHead("/ws"), MaskedText("early")...)},
+		{"half an upgrade", true, UpgradeHead("/ws")[:20]},
+		{"a page", true, PlainGet("/")},
 		{"nothing", true, nil},
 	}
 	const each = 3
-	var early []*rawClient
+	var early []*Client
 	for range len(sent) * each {
-		early = append(early, join(t, p.addr, "/ws"))
+		early = append(early, Join(t, p.Addr, "/ws"))
 	}
-	stopProcess(t, p.pid())
+	StopProcess(t, p.PID())
 	for i, c := range early {
 		s := sent[i%len(sent)]
 		if s.isLate {
 			c.Close()
-			c = connect(t, p.addr)
+			c = Connect(t, p.Addr)
 		}
-		c.trySend(s.bytes)
-		c.reset()
+		c.TrySend(s.bytes)
+		c.Reset()
 	}
-	continueProcess(t, p.pid())
-	p.expectDescriptors(before + 1)
+	ContinueProcess(t, p.PID())
+	p.ExpectDescriptors(before + 1)
 
-	witness.send(maskedText("end"))
+	witness.Send(MaskedText("end"))
 	heard := map[string]int{}
 	for heard["end"] == 0 {
-		f := witness.frame()
+		f := witness.Frame()
 		if f.Header.OpCode != ws.OpText || !f.Header.Fin {
-			t.Fatalf("got %s", describe(f))
+			t.Fatalf("got %s", Describe(f))
 		}
 		heard[string(f.Payload)]++
 	}
@@ -94,29 +94,29 @@ func TestK05_DataAndResetInOneEvent(t *testing.T) {
 func TestK25_ConnectionKilledFromOutside(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("ss"); err != nil {
-		leaveOut(t, "there is no ss (iproute2)")
+		LeaveOut(t, "there is no ss (iproute2)")
 	}
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-	before := len(p.descriptors())
-	others := gather(t, p.addr, "/ws/stage", 3, 1<<10)
-	victims := []*rawClient{join(t, p.addr, "/ws/stage"), join(t, p.addr, "/ws/stage").narrow()}
-	p.expectDescriptors(before + 5)
-	others.publish(20)
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.Descriptors())
+	others := Gather(t, p.Addr, "/ws/stage", 3, 1<<10)
+	victims := []*Client{Join(t, p.Addr, "/ws/stage"), Join(t, p.Addr, "/ws/stage").Narrow()}
+	p.ExpectDescriptors(before + 5)
+	others.Publish(20)
 	for _, c := range victims {
 		killSocket(t, c)
 	}
-	others.publish(20)
-	others.hearAll()
-	p.expectDescriptors(before + 3)
+	others.Publish(20)
+	others.HearAll()
+	p.ExpectDescriptors(before + 3)
 	for _, c := range victims {
-		if _, err := c.rest(); err == nil {
+		if _, err := c.Rest(); err == nil {
 			t.Error("its stream ended in order, want a reset")
 		}
 	}
 }
 
 // killSocket has the kernel abort the gateway's end of a client's connection.
-func killSocket(t *testing.T, c *rawClient) {
+func killSocket(t *testing.T, c *Client) {
 	t.Helper()
 	_, server, _ := net.SplitHostPort(c.RemoteAddr().String())
 	_, client, _ := net.SplitHostPort(c.LocalAddr().String())
@@ -127,6 +127,6 @@ func killSocket(t *testing.T, c *rawClient) {
 	}
 	// Without the right, or in a kernel without INET_DIAG_DESTROY, ss says nothing of it and lists no socket.
 	if !strings.Contains(string(out), ":"+client) {
-		leaveOut(t, "ss -K kills no socket here: it wants root and a kernel with INET_DIAG_DESTROY: %q", out)
+		LeaveOut(t, "ss -K kills no socket here: it wants root and a kernel with INET_DIAG_DESTROY: %q", out)
 	}
 }

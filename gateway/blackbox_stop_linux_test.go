@@ -21,30 +21,30 @@ import (
 func TestE09_StoppedGatewayKeepsItsClients(t *testing.T) {
 	t.Parallel()
 	const size, clients = 64, 20
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2",
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2",
 		"--ping-interval=1s", "--pong-timeout=3s", "--handshake-timeout=4s", "--stall-timeout=4s"))
-	before := len(p.descriptors())
-	crowd := gather(t, p.addr, "/ws/stage", clients, size)
-	crowd.publish(20)
-	crowd.hearAll()
+	before := len(p.Descriptors())
+	crowd := Gather(t, p.Addr, "/ws/stage", clients, size)
+	crowd.Publish(20)
+	crowd.HearAll()
 	time.Sleep(1200 * time.Millisecond) // Some are pinged by now.
-	half := connect(t, p.addr)
-	head := upgradeHead("/ws/late")
-	half.send(head[:len(head)/2])
+	half := Connect(t, p.Addr)
+	head := UpgradeHead("/ws/late")
+	half.Send(head[:len(head)/2])
 
-	stopProcess(t, p.pid())
-	crowd.publish(20) // into the kernel's buffers
+	StopProcess(t, p.PID())
+	crowd.Publish(20) // into the kernel's buffers
 	time.Sleep(5 * time.Second)
-	continueProcess(t, p.pid())
+	ContinueProcess(t, p.PID())
 
-	crowd.hearAll()
-	half.send(head[len(head)/2:])
-	half.expectUpgrade()
+	crowd.HearAll()
+	half.Send(head[len(head)/2:])
+	half.ExpectUpgrade()
 	time.Sleep(1500 * time.Millisecond) // Whoever were to be timed out for the pause would be by now.
-	crowd.publish(20)
-	crowd.hearAll()
-	half.expectFrame(ws.OpPing, "") // It answers none, so its turn comes next.
-	if n := len(p.descriptors()); n < before+clients {
+	crowd.Publish(20)
+	crowd.HearAll()
+	half.ExpectFrame(ws.OpPing, "") // It answers none, so its turn comes next.
+	if n := len(p.Descriptors()); n < before+clients {
 		t.Errorf("%d descriptors, want at least %d", n, before+clients)
 	}
 }
@@ -61,14 +61,14 @@ func TestReaderProcess(t *testing.T) {
 	if _, err := fmt.Sscan(os.Getenv(readerEnv), &addr, &messages, &size); err != nil {
 		t.Fatal(err)
 	}
-	c := join(t, addr, "/ws/stage")
+	c := Join(t, addr, "/ws/stage")
 	// Narrow, but not so narrow that a kernel with segments of 64 KiB waits for a probe of the window again and again.
 	if err := c.SetReadBuffer(512 << 10); err != nil {
 		t.Fatal(err)
 	}
-	c.wait = 2 * patience
+	c.Wait = 2 * Patience
 	fmt.Println("joined")
-	got, err := readMessages(c.in, messages, size)
+	got, err := readMessages(c.In, messages, size)
 	fmt.Printf("read %d: %v\n", got, err)
 }
 
@@ -83,7 +83,7 @@ func readMessages(in io.Reader, messages, size int) (got int, err error) {
 		if _, err := io.ReadFull(in, p); err != nil {
 			return got, err
 		}
-		if h.OpCode != ws.OpBinary || !isMessage(p, uint64(got), size) {
+		if h.OpCode != ws.OpBinary || !IsMessage(p, uint64(got), size) {
 			return got, fmt.Errorf("header %+v in place of message %d", h, got)
 		}
 	}
@@ -108,7 +108,7 @@ func launchReader(t *testing.T, addr string, messages, size int) *readerProcess 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = testWriter{t}
+	cmd.Stderr = logWriter{t}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func (r *readerProcess) collect(out io.Reader) {
 func (r *readerProcess) expectSaid(expression string) (groups []string) {
 	r.t.Helper()
 	re := regexp.MustCompile(expression)
-	eventually(r.t, "the reader says "+expression, func() bool {
+	Eventually(r.t, "the reader says "+expression, func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		groups = re.FindStringSubmatch(r.said.String())
@@ -147,40 +147,40 @@ func (r *readerProcess) expectSaid(expression string) (groups []string) {
 func TestK02_StoppedClientGetsEveryByte(t *testing.T) {
 	t.Parallel()
 	const size, during, after = 4 << 10, 1 << 10, 200 // 4 MiB while it stands still: a quarter of the backlog
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-	reader := launchReader(t, p.addr, 100+during+after, size)
-	others := gather(t, p.addr, "/ws/stage", 4, size)
-	others.publish(100)
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	reader := launchReader(t, p.Addr, 100+during+after, size)
+	others := Gather(t, p.Addr, "/ws/stage", 4, size)
+	others.Publish(100)
 	stopped := time.Now()
-	stopProcess(t, reader.cmd.Process.Pid) // in the middle of the flow: it may or may not have had these
-	others.publish(during)
-	others.hearAll() // They do not wait for it.
+	StopProcess(t, reader.cmd.Process.Pid) // in the middle of the flow: it may or may not have had these
+	others.Publish(during)
+	others.HearAll() // They do not wait for it.
 	time.Sleep(time.Until(stopped.Add(3 * time.Second)))
-	continueProcess(t, reader.cmd.Process.Pid)
-	others.publish(after)
+	ContinueProcess(t, reader.cmd.Process.Pid)
+	others.Publish(after)
 	reader.expectSaid(fmt.Sprintf("read %d: <nil>", 100+during+after))
-	others.hearAll()
+	others.HearAll()
 }
 
 // One that stands still for longer than --stall-timeout is closed: 2 s here in place of the table's 60.
 func TestK02_ClientStoppedBeyondTheStallTimeoutIsClosed(t *testing.T) {
 	t.Parallel()
 	const size, messages = 4 << 10, 2 << 10
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2", "--stall-timeout=2s"))
-	before := len(p.descriptors())
-	reader := launchReader(t, p.addr, messages, size)
-	others := gather(t, p.addr, "/ws/stage", 4, size)
-	p.expectDescriptors(before + 5)
-	stopProcess(t, reader.cmd.Process.Pid)
-	others.publish(messages)
-	others.hearAll()
-	p.expectDescriptors(before + 4)
-	continueProcess(t, reader.cmd.Process.Pid)
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2", "--stall-timeout=2s"))
+	before := len(p.Descriptors())
+	reader := launchReader(t, p.Addr, messages, size)
+	others := Gather(t, p.Addr, "/ws/stage", 4, size)
+	p.ExpectDescriptors(before + 5)
+	StopProcess(t, reader.cmd.Process.Pid)
+	others.Publish(messages)
+	others.HearAll()
+	p.ExpectDescriptors(before + 4)
+	ContinueProcess(t, reader.cmd.Process.Pid)
 	if got := reader.expectSaid(`read (\d+): (.*)`); got[2] == "<nil>" {
 		t.Errorf("it got all %s messages", got[1])
 	} else {
 		t.Logf("it got %s messages of %d, then: %s", got[1], messages, got[2])
 	}
-	others.publish(100)
-	others.hearAll()
+	others.Publish(100)
+	others.HearAll()
 }

@@ -18,7 +18,7 @@ import (
 // An injector is a strace(1) that has system calls of a running gateway fail. The calls that fail are not made, so what
 // is injected is what the kernel may do: errors, but no short writes, which would claim that bytes were sent.
 type injector struct {
-	p     *process
+	p     *Process
 	cmd   *exec.Cmd
 	log   string
 	said  bytes.Buffer
@@ -27,25 +27,25 @@ type injector struct {
 
 // inject attaches to the gateway and has calls fail with an error, each thread's first and then every nth, until the test ends. The
 // test fails if no call did.
-func inject(p *process, calls, errno string, nth int) {
-	p.t.Helper()
+func inject(p *Process, calls, errno string, nth int) {
+	p.T.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		leaveOut(p.t, "there is no strace")
+		LeaveOut(p.T, "there is no strace")
 	}
-	in := &injector{p: p, log: filepath.Join(p.t.TempDir(), "strace"), ended: make(chan struct{})}
+	in := &injector{p: p, log: filepath.Join(p.T.TempDir(), "strace"), ended: make(chan struct{})}
 	in.cmd = exec.Command(strace, "-f", "-qq", "-o", in.log, "-e", "trace="+calls,
-		"-e", fmt.Sprintf("inject=%s:error=%s:when=1+%d", calls, errno, nth), "-p", fmt.Sprint(p.pid()))
+		"-e", fmt.Sprintf("inject=%s:error=%s:when=1+%d", calls, errno, nth), "-p", fmt.Sprint(p.PID()))
 	in.cmd.Stderr = &in.said
 	if err := in.cmd.Start(); err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	go func() { _ = in.cmd.Wait(); close(in.ended) }() // It ends with the gateway; how does not matter.
-	p.t.Cleanup(in.end)
-	eventually(p.t, "strace has all threads", func() bool {
+	p.T.Cleanup(in.end)
+	Eventually(p.T, "strace has all threads", func() bool {
 		select {
 		case <-in.ended:
-			leaveOut(p.t, "strace may not trace here: %s", in.said.String())
+			LeaveOut(p.T, "strace may not trace here: %s", in.said.String())
 		default:
 		}
 		return in.isAttached()
@@ -55,30 +55,30 @@ func inject(p *process, calls, errno string, nth int) {
 // end ends the gateway, and strace with it. To let go of a gateway that lives on would leave the call that is just being
 // made without an answer of either kind: ENOSYS.
 func (in *injector) end() {
-	_ = in.p.cmd.Process.Kill()
+	_ = in.p.Cmd.Process.Kill()
 	select {
 	case <-in.ended:
-	case <-time.After(patience):
+	case <-time.After(Patience):
 		_ = in.cmd.Process.Kill()
 		<-in.ended
 	}
-	if in.p.t.Skipped() || in.p.t.Failed() {
+	if in.p.T.Skipped() || in.p.T.Failed() {
 		return
 	}
 	log, err := os.ReadFile(in.log)
 	if err != nil {
-		in.p.t.Error(err)
+		in.p.T.Error(err)
 	}
 	struck := bytes.Count(log, []byte("(INJECTED)"))
 	if struck == 0 {
-		in.p.t.Errorf("no call failed: the test tested nothing: %s", in.said.String())
+		in.p.T.Errorf("no call failed: the test tested nothing: %s", in.said.String())
 	}
-	in.p.t.Logf("%d calls failed", struck)
+	in.p.T.Logf("%d calls failed", struck)
 }
 
 // isAttached reports whether every thread of the gateway is traced.
 func (in *injector) isAttached() bool {
-	statuses, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", in.p.pid()))
+	statuses, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", in.p.PID()))
 	for _, path := range statuses {
 		status, err := os.ReadFile(path)
 		if err == nil && strings.Contains(string(status), "\nTracerPid:\t0\n") {
@@ -118,13 +118,13 @@ func TestInjectedInterruptions(t *testing.T) {
 func losesNothing(t *testing.T, calls, errno string, nth int) {
 	t.Helper()
 	const size, clients, messages = 300, 6, 60
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-	before := len(p.descriptors())
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	before := len(p.Descriptors())
 	inject(p, calls, errno, nth)
-	crowd := gather(t, p.addr, "/ws/stage", clients, size)
-	crowd.publish(messages)
-	crowd.hearAll()
-	p.expectDescriptors(before + clients)
+	crowd := Gather(t, p.Addr, "/ws/stage", clients, size)
+	crowd.Publish(messages)
+	crowd.HearAll()
+	p.ExpectDescriptors(before + clients)
 }
 
 // Reads find nothing and writes are refused for no reason, which the kernel does not do: no edge need follow, for there was none to wait for.
@@ -133,18 +133,18 @@ func TestK11_ReasonlessRefusalsLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"recvfrom", "sendto"} {
 		t.Run(call, func(t *testing.T) {
-			p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-			var clients []*rawClient
+			p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+			var clients []*Client
 			for range 6 {
-				clients = append(clients, join(t, p.addr, "/ws"))
+				clients = append(clients, Join(t, p.Addr, "/ws"))
 			}
 			inject(p, call, "EAGAIN", 3)
 			for i := range 30 {
 				message := fmt.Sprintf("message %d", i)
-				clients[0].send(maskedText(message))
+				clients[0].Send(MaskedText(message))
 				for _, c := range clients {
-					c.pokeUntilAnswered(clients[0])
-					c.expectFrame(ws.OpText, message)
+					pokeUntilAnswered(c, clients[0])
+					c.ExpectFrame(ws.OpText, message)
 				}
 			}
 		})
@@ -152,18 +152,18 @@ func TestK11_ReasonlessRefusalsLoseNothing(t *testing.T) {
 }
 
 // pokeUntilAnswered has this client and the one that spoke send pongs, which are answered by nothing, until there is something to read.
-func (c *rawClient) pokeUntilAnswered(speaker *rawClient) {
-	c.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		_, err := c.peek(20 * time.Millisecond)
+func pokeUntilAnswered(c *Client, speaker *Client) {
+	c.T.Helper()
+	for end := time.Now().Add(Patience); time.Now().Before(end); {
+		_, err := c.Peek(20 * time.Millisecond)
 		if err == nil {
 			return
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			c.t.Fatal(err)
+			c.T.Fatal(err)
 		}
-		speaker.send(maskedPong("poke"))
-		c.send(maskedPong("poke"))
+		speaker.Send(MaskedPong("poke"))
+		c.Send(MaskedPong("poke"))
 	}
 }
 
@@ -173,15 +173,15 @@ func TestK16_InjectedErrorsOfWatching(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []string{"ENOSPC", "ENOMEM"} {
 		t.Run(errno, func(t *testing.T) {
-			p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2"))
-			before := len(p.descriptors())
+			p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+			before := len(p.Descriptors())
 			inject(p, "epoll_ctl", errno, 3)
-			var taken []*rawClient
+			var taken []*Client
 			const clients = 12
 			for range clients {
-				c := connect(t, p.addr)
-				c.trySend(upgradeHead("/ws"))
-				if r, err := http.ReadResponse(c.in, nil); err == nil && r.StatusCode == http.StatusSwitchingProtocols {
+				c := Connect(t, p.Addr)
+				c.TrySend(UpgradeHead("/ws"))
+				if r, err := http.ReadResponse(c.In, nil); err == nil && r.StatusCode == http.StatusSwitchingProtocols {
 					taken = append(taken, c)
 				}
 			}
@@ -189,10 +189,10 @@ func TestK16_InjectedErrorsOfWatching(t *testing.T) {
 			if len(taken) == 0 || len(taken) == clients {
 				t.Fatal("want some to be taken and some not")
 			}
-			p.expectDescriptors(before + len(taken))
-			taken[0].send(maskedText("still served"))
+			p.ExpectDescriptors(before + len(taken))
+			taken[0].Send(MaskedText("still served"))
 			for _, c := range taken {
-				c.expectFrame(ws.OpText, "still served")
+				c.ExpectFrame(ws.OpText, "still served")
 			}
 		})
 	}
@@ -203,7 +203,7 @@ func TestK22_InjectedErrorsAtTheStart(t *testing.T) {
 	t.Parallel()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		leaveOut(t, "there is no strace")
+		LeaveOut(t, "there is no strace")
 	}
 	for _, tc := range []struct{ call, errno, says string }{
 		{"bind", "EACCES", "permission denied"},
@@ -213,16 +213,16 @@ func TestK22_InjectedErrorsAtTheStart(t *testing.T) {
 		{"eventfd2", "ENFILE", "too many open files in system"},
 	} {
 		t.Run(tc.call+"_"+tc.errno, func(t *testing.T) {
-			cmd := command(t, "--listen=127.0.0.1:0", "--max-connections=10")
+			cmd := Command(t, "--listen=127.0.0.1:0", "--max-connections=10")
 			log := filepath.Join(t.TempDir(), "strace")
 			cmd.Args = append([]string{
 				"strace", "-f", "-qq", "-o", log, "-e", "trace=" + tc.call,
 				"-e", fmt.Sprintf("inject=%s:error=%s:when=1", tc.call, tc.errno), cmd.Path,
 			}, cmd.Args[1:]...)
 			cmd.Path = strace
-			status, stdout, stderr := outcome(t, cmd)
+			status, stdout, stderr := Outcome(t, cmd)
 			if struck, _ := os.ReadFile(log); !bytes.Contains(struck, []byte("(INJECTED)")) {
-				leaveOut(t, "strace may not trace here: %s", stderr)
+				LeaveOut(t, "strace may not trace here: %s", stderr)
 			}
 			if status != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, tc.says) {
 				t.Errorf("status %d, stdout %q, stderr %q; want 1, nothing, and one line with %q", status, stdout, stderr, tc.says)

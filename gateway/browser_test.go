@@ -85,12 +85,12 @@ func (p page) isBack(notices int) {
 
 func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	network := dig(t, addr)
+	network := Dig(t, addr)
 	browser := browsertest.Start(t)
-	url := "http://" + network.addr() + "/#garden"
+	url := "http://" + network.Addr() + "/#garden"
 	a := openPage(t, browser, url)
 	notices := a.notices()
-	network.reset() // only a is there
+	network.Reset() // only a is there
 	a.isBack(notices)
 	b := openPage(t, browsertest.NewTab(t, browser), url)
 
@@ -102,7 +102,7 @@ func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 	b.until(`document.querySelector("#burst-result").dataset.back === "1000"`)
 
 	before := []int{a.notices(), b.notices()}
-	network.reset() // both
+	network.Reset() // both
 	for i, p := range []page{a, b} {
 		p.isBack(before[i])
 	}

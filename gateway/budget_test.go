@@ -83,14 +83,14 @@ func TestTurnEndsWhenItHasInflatedItsBudget(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
-	c := joinDeflated(t, addr, "/ws/r")
-	frame := maskedDeflated(ws.OpBinary, deflated(string(make([]byte, 256<<10))))
+	c := JoinDeflated(t, addr, "/ws/r")
+	frame := MaskedDeflated(ws.OpBinary, Deflated(string(make([]byte, 256<<10))))
 	reads := &mostPerTick{w: s.workers[0]}
 	swap(t, s.workers[0], func(c *conn) transport { return &frameByFrame{c.transport(), len(frame), reads} })
 	for range messages {
-		c.send(frame)
+		c.Send(frame)
 	}
-	eventually(t, "all are heard", func() bool { return statsOf(t, s).Messages == messages })
+	Eventually(t, "all are heard", func() bool { return StatsOf(t, s).Messages == messages })
 	// A tick may have two turns of a connection: its event's, and as one of those visited again.
 	if most, total := reads.ask(t); most > 2 || total != messages {
 		t.Errorf("%d messages of 256 KiB were inflated in one tick, of %d in all", most, total)
@@ -126,23 +126,23 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 9<<20, 9<<20
 	s, addr := startGateway(t, cfg)
 	w := s.workers[0]
-	join(t, addr, "/ws/r")
+	Join(t, addr, "/ws/r")
 	var v *valve
 	var slow *conn
 	swap(t, w, func(c *conn) transport {
 		slow, v = c, &valve{transport: c.transport(), left: 100, wrote: &mostPerTick{w: w}}
 		return v
 	})
-	a := join(t, addr, "/ws/r")
+	a := Join(t, addr, "/ws/r")
 	for range 3 {
-		a.send(masked(ws.OpBinary, true, string(make([]byte, size))))
-		a.frame()
+		a.Send(Masked(ws.OpBinary, true, string(make([]byte, size))))
+		a.Frame()
 	}
-	eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
+	Eventually(t, "it is overtaken", func() bool { return StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	if err := post(t.Context(), w.loop, func(*reactor.Loop) { v.isOpen = true; slow.writable() }); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all is taken", func() bool { _, total := v.wrote.ask(t); return total >= size })
+	Eventually(t, "all is taken", func() bool { _, total := v.wrote.ask(t); return total >= size })
 	if most, _ := v.wrote.ask(t); most > 5*writeBudget {
 		t.Errorf("%d KiB went out in one tick", most>>10)
 	}
@@ -173,9 +173,9 @@ func TestWaitingSenderDoesNotHoldThePublishedMessage(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.PublishWindow = 1, 1000
 	s, addr := startGateway(t, cfg)
-	c := join(t, addr, "/ws/r")
-	large := masked(ws.OpBinary, true, string(make([]byte, 600_000)))
-	c.send(append(large, maskedText("x")...))
+	c := Join(t, addr, "/ws/r")
+	large := Masked(ws.OpBinary, true, string(make([]byte, 600_000)))
+	c.Send(append(large, MaskedText("x")...))
 	w, held := s.workers[0], make(chan int)
 	for range 200 {
 		if err := post(t.Context(), w.loop, func(*reactor.Loop) {
@@ -192,8 +192,8 @@ func TestWaitingSenderDoesNotHoldThePublishedMessage(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	c.expectFrame(ws.OpBinary, string(make([]byte, 600_000)))
-	c.expectFrame(ws.OpText, "x")
+	c.ExpectFrame(ws.OpBinary, string(make([]byte, 600_000)))
+	c.ExpectFrame(ws.OpText, "x")
 }
 
 func TestMemoryLimitsThatCannotHoldAMessageAreRefused(t *testing.T) {

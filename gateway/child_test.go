@@ -16,14 +16,14 @@ type child struct {
 	t     *testing.T
 	test  string
 	cmd   *exec.Cmd
-	in    io.WriteCloser
+	In    io.WriteCloser
 	out   io.Reader
 	lines *bufio.Scanner
 	once  sync.Once
 }
 
-// startChild starts one; it ends with the test, if not before.
-func startChild(t *testing.T, variable, value, test string) *child {
+// StartChild starts one; it ends with the test, if not before.
+func StartChild(t *testing.T, variable, value, test string) *child {
 	t.Helper()
 	c := &child{t: t, test: test, cmd: exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")}
 	c.cmd.Env = append(os.Environ(), variable+"="+value)
@@ -38,14 +38,14 @@ func startChild(t *testing.T, variable, value, test string) *child {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c.in, c.out, c.lines = in, out, bufio.NewScanner(out)
-	t.Cleanup(c.end)
+	c.In, c.out, c.lines = in, out, bufio.NewScanner(out)
+	t.Cleanup(c.End)
 	return c
 }
 
-// await reads the child's output up to a line that begins with this word, and returns the rest of it. Without one the test has
+// Await reads the child's output up to a line that begins with this word, and returns the rest of it. Without one the test has
 // failed.
-func (c *child) await(word string) (rest string) {
+func (c *child) Await(word string) (rest string) {
 	for c.lines.Scan() {
 		if rest, ok := strings.CutPrefix(c.lines.Text(), word); ok {
 			return strings.TrimSpace(rest)
@@ -55,10 +55,10 @@ func (c *child) await(word string) (rest string) {
 	return ""
 }
 
-// end tells the child to end, by the end of its input, and waits for it.
-func (c *child) end() {
+// End tells the child to end, by the end of its input, and waits for it.
+func (c *child) End() {
 	c.once.Do(func() {
-		c.in.Close()
+		c.In.Close()
 		_, _ = io.Copy(io.Discard, c.out)
 		if err := c.cmd.Wait(); err != nil {
 			c.t.Errorf("%s: %v", c.test, err)

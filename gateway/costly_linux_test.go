@@ -14,28 +14,28 @@ import (
 // between, and whether they wait for their answers or not.
 func TestCostlyClientsStayInTheirLine(t *testing.T) {
 	many := 24
-	if raceEnabled {
+	if RaceEnabled {
 		many = 4
 	}
 	cfg := testConfig()
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
-	costly := [][]byte{maskedDeflated(ws.OpBinary, costlyBlocks(3900)), maskedDeflated(ws.OpBinary, costlyBlocks(4090))}
-	var all []*rawClient
+	costly := [][]byte{MaskedDeflated(ws.OpBinary, costlyBlocks(3900)), MaskedDeflated(ws.OpBinary, costlyBlocks(4090))}
+	var all []*Client
 	for i := range many {
-		all = append(all, joinDeflated(t, addr, fmt.Sprint("/ws/", i)))
+		all = append(all, JoinDeflated(t, addr, fmt.Sprint("/ws/", i)))
 	}
 	two := newPair(t, s, addr)
 	allSend := func(p []byte) {
 		var sent sync.WaitGroup
 		for _, c := range all {
-			sent.Go(func() { c.trySend(p) })
+			sent.Go(func() { c.TrySend(p) })
 		}
 		sent.Wait()
 	}
 	allHear := func() {
 		for _, c := range all {
-			c.frame()
+			c.Frame()
 		}
 	}
 	least := time.Hour // On a busy machine a round may take so long that its clients are forgiven.
@@ -51,7 +51,7 @@ func TestCostlyClientsStayInTheirLine(t *testing.T) {
 		if round > 0 {
 			least = min(least, tick)
 		}
-		allSend(masked(ws.OpPing, true, "")) // A short turn.
+		allSend(Masked(ws.OpPing, true, "")) // A short turn.
 		allHear()
 	}
 	if least > delayMax(t) {
@@ -67,15 +67,15 @@ func TestLargeMessageDoesNotWaitForCostlyClients(t *testing.T) {
 	cfg.AssemblyTimeout = 2 * time.Second
 	s, addr := startGateway(t, cfg)
 	two := newPair(t, s, addr) // First: it ties the loop to a thread, which coroutines must not live through.
-	costly := maskedDeflated(ws.OpBinary, costlyBlocks(1<<19))
+	costly := MaskedDeflated(ws.OpBinary, costlyBlocks(1<<19))
 	var sent sync.WaitGroup
 	defer sent.Wait()
 	for range 12 {
-		c := joinDeflated(t, addr, "/ws/hostile")
+		c := JoinDeflated(t, addr, "/ws/hostile")
 		sent.Go(func() {
 			c.SetWriteDeadline(time.Now().Add(playTime))
 			for range 4 {
-				c.trySend(costly)
+				c.TrySend(costly)
 			}
 		})
 	}
@@ -83,11 +83,11 @@ func TestLargeMessageDoesNotWaitForCostlyClients(t *testing.T) {
 	for clock.now()-begin < 50*time.Millisecond { // They have all had a turn.
 		two.say()
 	}
-	c := join(t, addr, "/ws/quiet")
+	c := Join(t, addr, "/ws/quiet")
 	text := strings.Repeat("x", 1<<20-10)
 	begin = clock.now()
-	c.send(maskedText(text))
-	c.expectFrame(ws.OpText, text)
+	c.Send(MaskedText(text))
+	c.ExpectFrame(ws.OpText, text)
 	took := clock.now() - begin
 	t.Logf("the loop worked for %v until it was heard", took)
 	if most := 25 * delayMax(t); took > most { // Behind the others it is 1.4 s.

@@ -17,16 +17,16 @@ func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	all := make([]*rawClient, dribblers)
+	all := make([]*Client, dribblers)
 	for i := range all {
-		all[i] = connect(t, addr)
+		all[i] = Connect(t, addr)
 	}
-	head, served := upgradeHead("/ws"), 0
+	head, served := UpgradeHead("/ws"), 0
 	for ; s.Open() > 0 && served < 10; served++ {
 		for _, c := range all {
-			c.trySend(head[served : served+1])
+			c.TrySend(head[served : served+1])
 		}
-		dial(t, addr, "/ws").CloseNow()
+		Dial(t, addr, "/ws").CloseNow()
 		kernel.Pass(pause)
 	}
 	// All are cut after five pauses, and forgotten after one more.
@@ -35,11 +35,11 @@ func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 	}
 	for _, c := range all {
 		// A byte that came after the close made the kernel reset the connection, which may have eaten the answer.
-		if p, _ := c.rest(); len(p) > 0 && !bytes.HasPrefix(p, []byte("HTTP/1.1 408 ")) {
+		if p, _ := c.Rest(); len(p) > 0 && !bytes.HasPrefix(p, []byte("HTTP/1.1 408 ")) {
 			t.Fatalf("answered with %q", p)
 		}
 	}
-	if st := statsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
+	if st := StatsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
 		t.Errorf("%d timeouts counted, want %d", st.Refusals[wsproto.ReasonTimeout], dribblers)
 	}
 }

@@ -22,7 +22,7 @@ import (
 func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 	const messages = 400
 	s, addr := startGateway(t, testConfig())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*Patience)
 	defer cancel()
 	coder := func(mode websocket.CompressionMode) *websocket.Conn {
 		c, r, err := websocket.Dial(ctx, "ws://"+addr+"/ws/r", &websocket.DialOptions{CompressionMode: mode, CompressionThreshold: 1})
@@ -40,7 +40,7 @@ func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 	judge := func(name string, read func() ([]byte, error)) {
 		wg.Go(func() {
 			for i := range messages {
-				if p, err := read(); err != nil || !bytes.Equal(p, ticker(i)) {
+				if p, err := read(); err != nil || !bytes.Equal(p, Ticker(i)) {
 					t.Errorf("%s: message %d is %d bytes, %v", name, i, len(p), err)
 					return
 				}
@@ -58,55 +58,55 @@ func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	g.SetReadDeadline(time.Now().Add(10 * patience))
+	g.SetReadDeadline(time.Now().Add(10 * Patience))
 	judge("gorilla", func() ([]byte, error) { _, p, err := g.ReadMessage(); return p, err })
 
 	for i := range messages {
 		sender := []*websocket.Conn{plain, takeover, noTakeover}[i%3]
-		if err := sender.Write(ctx, websocket.MessageText, ticker(i)); err != nil {
+		if err := sender.Write(ctx, websocket.MessageText, Ticker(i)); err != nil {
 			t.Fatal(err)
 		}
 		// The next sender is on another connection: order among them is the gateway's, so wait for each.
-		eventually(t, "it is published", func() bool { return statsOf(t, s).Messages == uint64(i+1) })
+		Eventually(t, "it is published", func() bool { return StatsOf(t, s).Messages == uint64(i+1) })
 		if i%10 == 3 { // Somebody looks in, of either kind.
 			mode := []websocket.CompressionMode{websocket.CompressionDisabled, websocket.CompressionNoContextTakeover}[i/10%2]
 			coder(mode).CloseNow()
 		}
 	}
 	wg.Wait()
-	if st := statsOf(t, s); st.Deflated != messages {
+	if st := StatsOf(t, s); st.Deflated != messages {
 		t.Errorf("deflated %d times for %d messages", st.Deflated, messages)
 	}
 }
 
 func TestMessageIsDeflatedOnceForAThousandClients(t *testing.T) {
 	clients, messages := 100, 50
-	if isWholeSize(t) && !raceEnabled {
+	if IsWholeSize(t) && !RaceEnabled {
 		clients = 1000
 	}
 	s, addr := startGateway(t, testConfig())
-	var all []*rawClient
+	var all []*Client
 	for range clients {
-		all = append(all, joinDeflated(t, addr, "/ws/r"))
+		all = append(all, JoinDeflated(t, addr, "/ws/r"))
 	}
 	for i := range messages {
-		all[0].send(masked(ws.OpText, true, string(ticker(i))))
+		all[0].Send(Masked(ws.OpText, true, string(Ticker(i))))
 	}
 	wire := 0
 	for _, c := range all {
 		for i := range messages {
-			f := c.frame()
-			if got := inflated(t, f); f.Header.Rsv == 0 || got != string(ticker(i)) {
-				t.Fatalf("message %d: rsv %d, %q", i, f.Header.Rsv, clip(got))
+			f := c.Frame()
+			if got := Inflated(t, f); f.Header.Rsv == 0 || got != string(Ticker(i)) {
+				t.Fatalf("message %d: rsv %d, %q", i, f.Header.Rsv, Clip(got))
 			}
 			wire += len(f.Payload)
 		}
 	}
-	st := statsOf(t, s)
+	st := StatsOf(t, s)
 	if st.Deflated != uint64(messages) || st.Deliveries < uint64(clients*messages) {
 		t.Errorf("deflated %d times for %d messages and %d deliveries", st.Deflated, messages, st.Deliveries)
 	}
-	share := float64(wire) / float64(clients*messages*len(ticker(0)))
+	share := float64(wire) / float64(clients*messages*len(Ticker(0)))
 	t.Logf("%.0f %% of the bytes went over the wire; deflated %d messages of %d bytes to %d", 100*share, st.Deflated, st.DeflatedFrom, st.DeflatedTo)
 	if share > 0.4 {
 		t.Errorf("%.0f %% of the bytes went over the wire", 100*share)
@@ -121,13 +121,13 @@ func TestRoomThatOptsOutAndGatewayThatDoesNotOffer(t *testing.T) {
 	off.NoCompression = true
 	_, addrOff := startGateway(t, off)
 	for _, to := range []struct{ addr, path string }{{addr, "/ws/raw.1"}, {addrOff, "/ws/r"}} {
-		c := connect(t, to.addr)
-		c.send(upgradeHead(to.path, offerDeflate))
-		if r, _ := c.response(); r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Extensions") != "" {
+		c := Connect(t, to.addr)
+		c.Send(UpgradeHead(to.path, OfferDeflate))
+		if r, _ := c.Response(); r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Extensions") != "" {
 			t.Fatalf("%s: answered %d, extensions %q", to.path, r.StatusCode, r.Header.Get("Sec-WebSocket-Extensions"))
 		}
-		c.send(maskedDeflated(ws.OpText, deflated("not agreed on")))
-		c.expectClose(1002) // F02
+		c.Send(MaskedDeflated(ws.OpText, Deflated("not agreed on")))
+		c.ExpectClose(1002) // F02
 	}
 }
 
@@ -140,75 +140,75 @@ func TestZ07_Z08_Z11_OffersAtTheGateway(t *testing.T) {
 		"permessage-deflate; server_max_window_bits=8, permessage-deflate": "permessage-deflate",
 		"x-webkit-deflate-frame":                                           "",
 	} {
-		c := connect(t, addr)
-		c.send(upgradeHead("/ws/r", "Sec-WebSocket-Extensions: "+offer))
-		r, _ := c.response()
+		c := Connect(t, addr)
+		c.Send(UpgradeHead("/ws/r", "Sec-WebSocket-Extensions: "+offer))
+		r, _ := c.Response()
 		got, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Extensions"), ";")
 		if r.StatusCode != 101 || got != want {
 			t.Errorf("%s: answered %d with %q, want %q", offer, r.StatusCode, got, want)
 		}
 	}
 	for _, malformed := range []string{";;", " ,,", "permessage-deflate; =10"} {
-		c := connect(t, addr)
-		c.send(upgradeHead("/ws/r", "Sec-WebSocket-Extensions: "+malformed))
-		c.expectRefusal(400)
+		c := Connect(t, addr)
+		c.Send(UpgradeHead("/ws/r", "Sec-WebSocket-Extensions: "+malformed))
+		c.ExpectRefusal(400)
 	}
 }
 
 func TestZ01_BombIsClosedWith1009(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	other := join(t, addr, "/ws/r")
-	bomb := deflated(string(make([]byte, 64<<20)))
-	before := liveHeap()
-	c := joinDeflated(t, addr, "/ws/r")
-	c.send(maskedDeflated(ws.OpBinary, bomb))
-	c.expectClose(1009)
+	other := Join(t, addr, "/ws/r")
+	bomb := Deflated(string(make([]byte, 64<<20)))
+	before := LiveHeap()
+	c := JoinDeflated(t, addr, "/ws/r")
+	c.Send(MaskedDeflated(ws.OpBinary, bomb))
+	c.ExpectClose(1009)
 	c.Close()
 	expectClosed(t, s, ClosedTooBig, 1)
-	if grew := liveHeap() - before; grew > 2<<20 {
+	if grew := LiveHeap() - before; grew > 2<<20 {
 		t.Errorf("the heap grew by %d bytes", grew)
 	}
-	other.send(maskedText("still here"))
-	other.expectFrame(ws.OpText, "still here")
+	other.Send(MaskedText("still here"))
+	other.ExpectFrame(ws.OpText, "still here")
 }
 
 func TestZ02_LimitIsOnTheInflatedMessage(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxMessage = 1000
 	_, addr := startGateway(t, cfg)
-	c := joinDeflated(t, addr, "/ws/r")
+	c := JoinDeflated(t, addr, "/ws/r")
 	whole := strings.Repeat("x", 1000)
-	c.send(maskedDeflated(ws.OpText, deflated(whole)))
-	if got := inflated(t, c.frame()); got != whole {
+	c.Send(MaskedDeflated(ws.OpText, Deflated(whole)))
+	if got := Inflated(t, c.Frame()); got != whole {
 		t.Fatalf("got %d bytes", len(got))
 	}
 	for _, more := range []string{"x", "xx"} {
-		c := joinDeflated(t, addr, "/ws/r")
-		c.send(maskedDeflated(ws.OpText, deflated(whole+more)))
-		c.expectClose(1009)
+		c := JoinDeflated(t, addr, "/ws/r")
+		c.Send(MaskedDeflated(ws.OpText, Deflated(whole+more)))
+		c.ExpectClose(1009)
 	}
 }
 
 func TestZ05_F03_BrokenStreamsAndBits(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	good := deflated(strings.Repeat("good ", 100))
+	good := Deflated(strings.Repeat("good ", 100))
 	for name, c := range map[string]struct {
 		frame []byte
 		code  ws.StatusCode
 	}{
-		"corrupt":                 {maskedDeflated(ws.OpText, []byte{0xff, 0xff, 0xff}), 1007},
-		"truncated":               {maskedDeflated(ws.OpText, good[:len(good)/2]), 1007},
-		"not UTF-8":               {maskedDeflated(ws.OpText, deflated("\xff")), 1007},
-		"RSV1 on a ping":          {frameBytes(0xC9, 0x80, zeroMask), 1002},
-		"RSV1 on a continuation":  {append(masked(ws.OpText, false, "a"), frameBytes(0xC0, 0x80, zeroMask)...), 1002},
-		"F03: RSV2":               {frameBytes(0xA1, 0x80, zeroMask), 1002},
-		"F03: RSV3":               {frameBytes(0x91, 0x80, zeroMask), 1002},
-		"F03: RSV1 and RSV2 both": {frameBytes(0xE1, 0x80, zeroMask), 1002},
+		"corrupt":                 {MaskedDeflated(ws.OpText, []byte{0xff, 0xff, 0xff}), 1007},
+		"truncated":               {MaskedDeflated(ws.OpText, good[:len(good)/2]), 1007},
+		"not UTF-8":               {MaskedDeflated(ws.OpText, Deflated("\xff")), 1007},
+		"RSV1 on a ping":          {FrameBytes(0xC9, 0x80, ZeroMask), 1002},
+		"RSV1 on a continuation":  {append(Masked(ws.OpText, false, "a"), FrameBytes(0xC0, 0x80, ZeroMask)...), 1002},
+		"F03: RSV2":               {FrameBytes(0xA1, 0x80, ZeroMask), 1002},
+		"F03: RSV3":               {FrameBytes(0x91, 0x80, ZeroMask), 1002},
+		"F03: RSV1 and RSV2 both": {FrameBytes(0xE1, 0x80, ZeroMask), 1002},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := joinDeflated(t, addr, "/ws/r")
-			k.send(c.frame)
-			k.expectClose(c.code)
+			k := JoinDeflated(t, addr, "/ws/r")
+			k.Send(c.frame)
+			k.ExpectClose(c.code)
 		})
 	}
 }
@@ -216,13 +216,13 @@ func TestZ05_F03_BrokenStreamsAndBits(t *testing.T) {
 func TestZ14_InflaterIsCleanAfterAnError(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for range 20 {
-		bad := joinDeflated(t, addr, "/ws/bad")
-		bad.send(maskedDeflated(ws.OpText, append(deflated(string(ticker(9)))[:40], 0xff, 0xff)))
-		bad.expectClose(1007)
-		good := joinDeflated(t, addr, "/ws/good")
-		good.send(maskedDeflated(ws.OpText, deflated(string(ticker(3)))))
-		if got := inflated(t, good.frame()); got != string(ticker(3)) {
-			t.Fatalf("got %q", clip(got))
+		bad := JoinDeflated(t, addr, "/ws/bad")
+		bad.Send(MaskedDeflated(ws.OpText, append(Deflated(string(Ticker(9)))[:40], 0xff, 0xff)))
+		bad.ExpectClose(1007)
+		good := JoinDeflated(t, addr, "/ws/good")
+		good.Send(MaskedDeflated(ws.OpText, Deflated(string(Ticker(3)))))
+		if got := Inflated(t, good.Frame()); got != string(Ticker(3)) {
+			t.Fatalf("got %q", Clip(got))
 		}
 	}
 }
@@ -238,7 +238,7 @@ func TestChromiumNegotiatesCompression(t *testing.T) {
 		s.onmessage = (e) => resolve(s.extensions + "|" + e.data);
 		s.onerror = () => reject(new Error("it failed"));
 	})`, said)
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, Patience)
 	defer cancel()
 	got, err := chromedp.Run(ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -246,9 +246,9 @@ func TestChromiumNegotiatesCompression(t *testing.T) {
 	}
 	extensions, data, _ := strings.Cut(got, "|")
 	if !strings.HasPrefix(extensions, "permessage-deflate") || data != said {
-		t.Errorf("extensions %q; got back %q", extensions, clip(data))
+		t.Errorf("extensions %q; got back %q", extensions, Clip(data))
 	}
-	if st := statsOf(t, s); st.Deflated == 0 {
+	if st := StatsOf(t, s); st.Deflated == 0 {
 		t.Error("nothing was deflated for it")
 	}
 }

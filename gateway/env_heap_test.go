@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// liveHeap is what the heap holds after a collection, in bytes.
-func liveHeap() int64 {
+// LiveHeap is what the heap holds after a collection, in bytes.
+func LiveHeap() int64 {
 	runtime.GC()
 	runtime.GC() // The first moves what sync.Pools hold aside, the second frees it.
 	var m runtime.MemStats
@@ -15,9 +15,9 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// isWholeSize reports, and says, whether a test of size is to run at the size that its figures are of, as it does in CI. Small it
+// IsWholeSize reports, and says, whether a test of size is to run at the size that its figures are of, as it does in CI. Small it
 // holds the gateway to the same rules.
-func isWholeSize(t testing.TB) bool {
+func IsWholeSize(t testing.TB) bool {
 	t.Helper()
 	isWhole := os.Getenv("SLUICE_CI") == "1"
 	if isWhole {

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// runTests runs a package's tests, then what is to be done behind them, and returns the status to exit
+// Run runs a package's tests, then what is to be done behind them, and returns the status to exit
 // with: tests that leave goroutines or descriptors behind have failed.
-func runTests(m *testing.M, behind ...func()) (status int) {
+func Run(m *testing.M, behind ...func()) (status int) {
 	warmUp()
 	before := openDescriptors()
 	status = m.Run()
@@ -39,7 +39,7 @@ func warmUp() {
 }
 
 func leaks(before map[string]string) error {
-	end := time.Now().Add(patience)
+	end := time.Now().Add(Patience)
 	for err := goleak.Find(); err != nil; err = goleak.Find() { // It waits for half a second each time.
 		if time.Now().After(end) {
 			return err
@@ -73,8 +73,8 @@ func openDescriptors() map[string]string {
 	return open
 }
 
-// expectGoroutines waits until there are as many goroutines as there were.
-func expectGoroutines(t *testing.T, were int) {
+// ExpectGoroutines waits until there are as many goroutines as there were.
+func ExpectGoroutines(t *testing.T, were int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d goroutines again", were), func() bool { return runtime.NumGoroutine() <= were })
+	Eventually(t, fmt.Sprintf("%d goroutines again", were), func() bool { return runtime.NumGoroutine() <= were })
 }

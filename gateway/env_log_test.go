@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// testWriter sends what the gateway logs to the test.
-type testWriter struct{ t testing.TB }
+// logWriter sends what the gateway logs to the test.
+type logWriter struct{ t testing.TB }
 
-func (w testWriter) Write(p []byte) (int, error) {
+func (w logWriter) Write(p []byte) (int, error) {
 	w.t.Log(string(p))
 	return len(p), nil
 }
 
-// raised gives the tests' own goroutines processors beside the loops, as main does.
-var raised = sync.OnceFunc(func() {
+// RaiseProcessors gives the tests' own goroutines processors beside the loops, as main does.
+var RaiseProcessors = sync.OnceFunc(func() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
 	}

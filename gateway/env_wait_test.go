@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// patience bounds every wait of a test for something that is sure to come.
-const patience = 20 * time.Second
+// Patience bounds every wait of a test for something that is sure to come.
+const Patience = 20 * time.Second
 
-// eventually waits until is holds.
-func eventually(t testing.TB, what string, is func() bool) {
+// Eventually waits until is holds.
+func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(Patience); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", Patience, what)
 		}
 	}
 }
 
-// statsOf is what a server has counted, in whatever its Stats returns.
-func statsOf[S any](t testing.TB, s interface {
+// StatsOf is what a server has counted, in whatever its Stats returns.
+func StatsOf[S any](t testing.TB, s interface {
 	Stats(context.Context) (S, error)
 },
 ) S {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	st, err := s.Stats(ctx)
 	if err != nil {

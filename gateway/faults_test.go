@@ -20,11 +20,11 @@ import (
 func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 	t.Helper()
 	s, addr := startGatewayOn(t, testConfig(), kernel)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*Patience)
 	defer cancel()
 	var clients []*websocket.Conn
 	for range 3 {
-		clients = append(clients, dial(t, addr, "/ws/faults"))
+		clients = append(clients, Dial(t, addr, "/ws/faults"))
 	}
 	var sent [][]byte
 	for i := range 60 {
@@ -136,7 +136,7 @@ func TestK14_AcceptingRestsWhileDescriptorsAreOut(t *testing.T) {
 		pending = append(pending, c)
 	}
 	start, before := time.Now(), kernel.Count(reactortest.Accept)
-	for end := start.Add(patience); s.Open() < len(pending) && time.Now().Before(end); {
+	for end := start.Add(Patience); s.Open() < len(pending) && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if n := s.Open(); n != len(pending) {
@@ -163,15 +163,15 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(Patience))
 	if n, err := c.Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes from a connection nobody watches", n)
 	} else if e, ok := err.(net.Error); ok && e.Timeout() {
 		t.Error("the connection was not closed")
 	}
-	eventually(t, "a count of no connections", func() bool { return s.Open() == 0 })
-	a := dial(t, addr, "/ws")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	Eventually(t, "a count of no connections", func() bool { return s.Open() == 0 })
+	a := Dial(t, addr, "/ws")
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	if err := a.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
 		t.Fatal(err)
@@ -186,18 +186,18 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 func TestK05_LastWordsBeforeAReset(t *testing.T) {
 	const clients = 100
 	s, addr := startGateway(t, testConfig())
-	witness := join(t, addr, "/ws/r")
+	witness := Join(t, addr, "/ws/r")
 	for i := range clients {
-		c := join(t, addr, "/ws/r")
-		c.send(maskedText(fmt.Sprintf("%03d", i)))
-		c.reset()
+		c := Join(t, addr, "/ws/r")
+		c.Send(MaskedText(fmt.Sprintf("%03d", i)))
+		c.Reset()
 	}
-	eventually(t, "they are gone", func() bool { return s.Open() == 1 })
-	heard := statsOf(t, s).Messages
+	Eventually(t, "they are gone", func() bool { return s.Open() == 1 })
+	heard := StatsOf(t, s).Messages
 	t.Logf("of %d last words %d were heard", clients, heard)
-	witness.send(maskedText("end"))
+	witness.Send(MaskedText("end"))
 	for last, n := "", uint64(0); ; n++ {
-		f := witness.frame()
+		f := witness.Frame()
 		if string(f.Payload) == "end" {
 			if n != heard {
 				t.Errorf("%d messages came, of %d that were taken", n, heard)
@@ -209,7 +209,7 @@ func TestK05_LastWordsBeforeAReset(t *testing.T) {
 		}
 		last = string(f.Payload)
 	}
-	if st := statsOf(t, s); st.Closed[ClosedGone] != clients {
+	if st := StatsOf(t, s); st.Closed[ClosedGone] != clients {
 		t.Errorf("closed: %v; want %d gone", st.Closed, clients)
 	}
 }
@@ -217,15 +217,15 @@ func TestK05_LastWordsBeforeAReset(t *testing.T) {
 // No edge tells of what a turn's budget has left in the socket.
 func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws/r")
+	c := Join(t, addr, "/ws/r")
 	var burst []byte
 	const messages, size = 1024, 1 << 10
 	for i := range messages {
-		burst = append(burst, masked(ws.OpBinary, true, string(message(uint64(i), size)))...)
+		burst = append(burst, Masked(ws.OpBinary, true, string(Message(uint64(i), size)))...)
 	}
-	go c.trySend(burst)
-	c.expectMessages(0, messages, size)
-	if st := statsOf(t, s); st.Messages != messages {
+	go c.TrySend(burst)
+	c.ExpectMessages(0, messages, size)
+	if st := StatsOf(t, s); st.Messages != messages {
 		t.Errorf("%d messages were received, of %d", st.Messages, messages)
 	}
 }
@@ -235,10 +235,10 @@ func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
 func TestK08_CloseFrameIsNotLostToUnreadInput(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for range 50 {
-		c := join(t, addr, "/ws/r")
-		c.send(frameBytes(0x83, 0x80, zeroMask), make([]byte, 60<<10))
-		c.expectClose(1002)
-		c.expectEnd()
+		c := Join(t, addr, "/ws/r")
+		c.Send(FrameBytes(0x83, 0x80, ZeroMask), make([]byte, 60<<10))
+		c.ExpectClose(1002)
+		c.ExpectEnd()
 		c.Close()
 	}
 }

@@ -17,79 +17,79 @@ var violations = []struct {
 	sent []byte
 	code ws.StatusCode
 }{
-	{"F02_RSV1", frameBytes(0x80|0x40|0x1, 0x80, zeroMask), 1002},
-	{"F02_RSV2", frameBytes(0x80|0x20|0x1, 0x80, zeroMask), 1002},
-	{"F02_RSV3", frameBytes(0x80|0x10|0x1, 0x80, zeroMask), 1002},
-	{"F02_RSV1_on_ping", frameBytes(0x80|0x40|0x9, 0x80, zeroMask), 1002},
-	{"F02_RSV1_on_continuation", frameBytes(masked(ws.OpText, false, "a"), 0x80|0x40, 0x80, zeroMask), 1002},
-	{"F05_opcode_3", frameBytes(0x83, 0x80, zeroMask), 1002},
-	{"F05_opcode_4", frameBytes(0x84, 0x80, zeroMask), 1002},
-	{"F05_opcode_5", frameBytes(0x85, 0x80, zeroMask), 1002},
-	{"F05_opcode_6", frameBytes(0x86, 0x80, zeroMask), 1002},
-	{"F05_opcode_7", frameBytes(0x87, 0x80, zeroMask), 1002},
-	{"F05_opcode_B", frameBytes(0x8B, 0x80, zeroMask), 1002},
-	{"F05_opcode_C", frameBytes(0x8C, 0x80, zeroMask), 1002},
-	{"F05_opcode_D", frameBytes(0x8D, 0x80, zeroMask), 1002},
-	{"F05_opcode_E", frameBytes(0x8E, 0x80, zeroMask), 1002},
-	{"F05_opcode_F", frameBytes(0x8F, 0x80, zeroMask), 1002},
-	{"F06_ping_of_126_bytes", frameBytes(0x89, 0x80|126, 0, 126, zeroMask, strings.Repeat("p", 126)), 1002},
-	{"F08_length_MSB", frameBytes(0x82, 0x80|127, 0x80, 0, 0, 0, 0, 0, 0, 1, zeroMask), 1002},
-	{"F09_length_2_to_62", frameBytes(0x82, 0x80|127, 0x40, 0, 0, 0, 0, 0, 0, 0, zeroMask, "ab"), 1009},
-	{"F11_16_bit_length_of_2", frameBytes(0x82, 0x80|126, 0, 2, zeroMask, "ab"), 1002},
-	{"F11_64_bit_length_of_2", frameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0, 0, 2, zeroMask, "ab"), 1002},
-	{"F11_64_bit_length_of_65535", frameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, zeroMask), 1002},
-	{"F20_bad_byte", maskedText("ok \xff"), 1007},
-	{"F20_bad_byte_and_no_end", frameBytes(0x81, 0x80|100, zeroMask, "ok \xff"), 1007},
-	{"F20_bad_byte_in_unfinished_message", masked(ws.OpText, false, "ok \xc0"), 1007},
-	{"F20_rune_cut_short", maskedText("caf\xc3"), 1007},
-	{"F20_rune_broken_by_fragment", frameBytes(masked(ws.OpText, false, "\xe2\x82"), masked(ws.OpContinuation, true, "a")), 1007},
-	{"F20_surrogate", maskedText("\xed\xa0\x80"), 1007},
-	{"F20_overlong_slash", maskedText("\xc0\xaf"), 1007},
-	{"F20_overlong_NUL_in_4", maskedText("\xf0\x80\x80\x80"), 1007},
-	{"F20_above_10FFFF", maskedText("\xf4\x90\x80\x80"), 1007},
-	{"F26_code_5000", maskedClose(5000, ""), 1002},
-	{"F26_code_65535", maskedClose(65535, ""), 1002},
-	{"F26_code_0", maskedClose(0, ""), 1002},
-	{"F26_code_999", maskedClose(999, ""), 1002},
-	{"F26_code_1004", maskedClose(1004, ""), 1002},
-	{"F26_code_1005", maskedClose(1005, ""), 1002},
-	{"F26_code_1006", maskedClose(1006, ""), 1002},
-	{"F26_code_1015", maskedClose(1015, ""), 1002},
-	{"F26_code_2999", maskedClose(2999, ""), 1002},
-	{"F26_body_of_1_byte", masked(ws.OpClose, true, "x"), 1002},
-	{"F26_reason_not_UTF8", maskedClose(1000, "\xff"), 1007},
-	{"no_mask", frameBytes(0x81, 2, "hi"), 1002},
-	{"fragmented_ping", masked(ws.OpPing, false, "p"), 1002},
-	{"continuation_of_nothing", masked(ws.OpContinuation, true, "c"), 1002},
-	{"message_inside_a_message", frameBytes(masked(ws.OpText, false, "a"), masked(ws.OpText, true, "b")), 1002},
+	{"F02_RSV1", FrameBytes(0x80|0x40|0x1, 0x80, ZeroMask), 1002},
+	{"F02_RSV2", FrameBytes(0x80|0x20|0x1, 0x80, ZeroMask), 1002},
+	{"F02_RSV3", FrameBytes(0x80|0x10|0x1, 0x80, ZeroMask), 1002},
+	{"F02_RSV1_on_ping", FrameBytes(0x80|0x40|0x9, 0x80, ZeroMask), 1002},
+	{"F02_RSV1_on_continuation", FrameBytes(Masked(ws.OpText, false, "a"), 0x80|0x40, 0x80, ZeroMask), 1002},
+	{"F05_opcode_3", FrameBytes(0x83, 0x80, ZeroMask), 1002},
+	{"F05_opcode_4", FrameBytes(0x84, 0x80, ZeroMask), 1002},
+	{"F05_opcode_5", FrameBytes(0x85, 0x80, ZeroMask), 1002},
+	{"F05_opcode_6", FrameBytes(0x86, 0x80, ZeroMask), 1002},
+	{"F05_opcode_7", FrameBytes(0x87, 0x80, ZeroMask), 1002},
+	{"F05_opcode_B", FrameBytes(0x8B, 0x80, ZeroMask), 1002},
+	{"F05_opcode_C", FrameBytes(0x8C, 0x80, ZeroMask), 1002},
+	{"F05_opcode_D", FrameBytes(0x8D, 0x80, ZeroMask), 1002},
+	{"F05_opcode_E", FrameBytes(0x8E, 0x80, ZeroMask), 1002},
+	{"F05_opcode_F", FrameBytes(0x8F, 0x80, ZeroMask), 1002},
+	{"F06_ping_of_126_bytes", FrameBytes(0x89, 0x80|126, 0, 126, ZeroMask, strings.Repeat("p", 126)), 1002},
+	{"F08_length_MSB", FrameBytes(0x82, 0x80|127, 0x80, 0, 0, 0, 0, 0, 0, 1, ZeroMask), 1002},
+	{"F09_length_2_to_62", FrameBytes(0x82, 0x80|127, 0x40, 0, 0, 0, 0, 0, 0, 0, ZeroMask, "ab"), 1009},
+	{"F11_16_bit_length_of_2", FrameBytes(0x82, 0x80|126, 0, 2, ZeroMask, "ab"), 1002},
+	{"F11_64_bit_length_of_2", FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0, 0, 2, ZeroMask, "ab"), 1002},
+	{"F11_64_bit_length_of_65535", FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, ZeroMask), 1002},
+	{"F20_bad_byte", MaskedText("ok \xff"), 1007},
+	{"F20_bad_byte_and_no_end", FrameBytes(0x81, 0x80|100, ZeroMask, "ok \xff"), 1007},
+	{"F20_bad_byte_in_unfinished_message", Masked(ws.OpText, false, "ok \xc0"), 1007},
+	{"F20_rune_cut_short", MaskedText("caf\xc3"), 1007},
+	{"F20_rune_broken_by_fragment", FrameBytes(Masked(ws.OpText, false, "\xe2\x82"), Masked(ws.OpContinuation, true, "a")), 1007},
+	{"F20_surrogate", MaskedText("\xed\xa0\x80"), 1007},
+	{"F20_overlong_slash", MaskedText("\xc0\xaf"), 1007},
+	{"F20_overlong_NUL_in_4", MaskedText("\xf0\x80\x80\x80"), 1007},
+	{"F20_above_10FFFF", MaskedText("\xf4\x90\x80\x80"), 1007},
+	{"F26_code_5000", MaskedClose(5000, ""), 1002},
+	{"F26_code_65535", MaskedClose(65535, ""), 1002},
+	{"F26_code_0", MaskedClose(0, ""), 1002},
+	{"F26_code_999", MaskedClose(999, ""), 1002},
+	{"F26_code_1004", MaskedClose(1004, ""), 1002},
+	{"F26_code_1005", MaskedClose(1005, ""), 1002},
+	{"F26_code_1006", MaskedClose(1006, ""), 1002},
+	{"F26_code_1015", MaskedClose(1015, ""), 1002},
+	{"F26_code_2999", MaskedClose(2999, ""), 1002},
+	{"F26_body_of_1_byte", Masked(ws.OpClose, true, "x"), 1002},
+	{"F26_reason_not_UTF8", MaskedClose(1000, "\xff"), 1007},
+	{"no_mask", FrameBytes(0x81, 2, "hi"), 1002},
+	{"fragmented_ping", Masked(ws.OpPing, false, "p"), 1002},
+	{"continuation_of_nothing", Masked(ws.OpContinuation, true, "c"), 1002},
+	{"message_inside_a_message", FrameBytes(Masked(ws.OpText, false, "a"), Masked(ws.OpText, true, "b")), 1002},
 }
 
 func TestViolationClosesItsSenderAloneAfterWhatWasValid(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	witness := dial(t, addr, "/ws")
+	witness := Dial(t, addr, "/ws")
 	for _, tc := range violations {
 		t.Run(tc.name, func(t *testing.T) {
-			c := join(t, addr, "/ws")
-			c.send(maskedText("before"), masked(ws.OpPing, true, "alive"), tc.sent)
-			expectBoth(c, "before", "alive")
-			c.expectClose(tc.code)
-			expectText(t, witness, "before")
+			c := Join(t, addr, "/ws")
+			c.Send(MaskedText("before"), Masked(ws.OpPing, true, "alive"), tc.sent)
+			ExpectBoth(c, "before", "alive")
+			c.ExpectClose(tc.code)
+			ExpectText(t, witness, "before")
 		})
 		t.Run(tc.name+"/byte_by_byte", func(t *testing.T) {
-			c := join(t, addr, "/ws")
-			for _, b := range append(maskedText("before"), tc.sent...) {
-				c.trySend([]byte{b}) // The gateway may have seen enough before the last one.
+			c := Join(t, addr, "/ws")
+			for _, b := range append(MaskedText("before"), tc.sent...) {
+				c.TrySend([]byte{b}) // The gateway may have seen enough before the last one.
 			}
-			c.expectFrame(ws.OpText, "before")
-			c.expectClose(tc.code)
-			expectText(t, witness, "before")
+			c.ExpectFrame(ws.OpText, "before")
+			c.ExpectClose(tc.code)
+			ExpectText(t, witness, "before")
 		})
 	}
-	other := join(t, addr, "/ws")
-	other.send(maskedText("unharmed"))
-	expectText(t, witness, "unharmed")
-	eventually(t, "the violators are gone", func() bool { return s.Open() == 2 })
-	st := statsOf(t, s)
+	other := Join(t, addr, "/ws")
+	other.Send(MaskedText("unharmed"))
+	ExpectText(t, witness, "unharmed")
+	Eventually(t, "the violators are gone", func() bool { return s.Open() == 2 })
+	st := StatsOf(t, s)
 	if n := st.Closed[ClosedProtocol] + st.Closed[ClosedNotUTF8] + st.Closed[ClosedTooBig]; n != uint64(2*len(violations)) {
 		t.Errorf("%d counted as violations, want %d", n, 2*len(violations))
 	}
@@ -99,17 +99,17 @@ func TestViolationClosesItsSenderAloneAfterWhatWasValid(t *testing.T) {
 func TestF09_HugeLengthCostsNothing(t *testing.T) {
 	const clients = 100
 	_, addr := startGateway(t, testConfig())
-	var all []*rawClient
+	var all []*Client
 	for range clients {
-		all = append(all, join(t, addr, "/ws"))
+		all = append(all, Join(t, addr, "/ws"))
 	}
-	before := liveHeap()
+	before := LiveHeap()
 	for _, c := range all {
 		// 1 MiB is within the limit, so these are waited for. They are to cost what has come, not what was announced.
-		c.send(masked(ws.OpPing, true, ""), frameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0x10, 0, 0, zeroMask, "ab"))
-		c.expectFrame(ws.OpPong, "")
+		c.Send(Masked(ws.OpPing, true, ""), FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0x10, 0, 0, ZeroMask, "ab"))
+		c.ExpectFrame(ws.OpPong, "")
 	}
-	if each := (liveHeap() - before) / clients; each > 4<<10 {
+	if each := (LiveHeap() - before) / clients; each > 4<<10 {
 		t.Errorf("an announced message of 1 MiB costs %d bytes", each)
 	}
 }
@@ -117,111 +117,111 @@ func TestF09_HugeLengthCostsNothing(t *testing.T) {
 func TestF15_FragmentsOverTheLimitAreTooBigWhenTheSumPassesIt(t *testing.T) {
 	cfg := testConfig()
 	_, addr := startGateway(t, cfg)
-	witness := dial(t, addr, "/ws")
-	c := join(t, addr, "/ws")
+	witness := Dial(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
 	part := strings.Repeat("f", 1100)
 	fit := int(cfg.MaxMessage) / len(part)
-	c.send(masked(ws.OpText, false, part))
+	c.Send(Masked(ws.OpText, false, part))
 	for range fit - 1 {
-		c.send(masked(ws.OpContinuation, false, part))
+		c.Send(Masked(ws.OpContinuation, false, part))
 	}
-	c.send(masked(ws.OpPing, true, "still here"))
-	c.expectFrame(ws.OpPong, "still here")
+	c.Send(Masked(ws.OpPing, true, "still here"))
+	c.ExpectFrame(ws.OpPong, "still here")
 	for range 1000 - fit {
-		c.trySend(masked(ws.OpContinuation, false, part))
+		c.TrySend(Masked(ws.OpContinuation, false, part))
 	}
-	c.expectClose(1009)
-	other := join(t, addr, "/ws", maskedText("nothing before this"))
-	expectText(t, witness, "nothing before this")
+	c.ExpectClose(1009)
+	other := Join(t, addr, "/ws", MaskedText("nothing before this"))
+	ExpectText(t, witness, "nothing before this")
 	other.Close()
 }
 
 func TestF18_PingBetweenFragmentsIsAnsweredAtOnce(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws")
-	c.send(masked(ws.OpText, false, "one "), masked(ws.OpPing, true, "a"))
-	c.expectFrame(ws.OpPong, "a")
-	c.send(masked(ws.OpContinuation, false, "two "))
-	c.send(masked(ws.OpPing, true, "b"))
-	c.expectFrame(ws.OpPong, "b")
-	c.send(masked(ws.OpContinuation, true, "three"))
-	c.expectFrame(ws.OpText, "one two three")
+	c := Join(t, addr, "/ws")
+	c.Send(Masked(ws.OpText, false, "one "), Masked(ws.OpPing, true, "a"))
+	c.ExpectFrame(ws.OpPong, "a")
+	c.Send(Masked(ws.OpContinuation, false, "two "))
+	c.Send(Masked(ws.OpPing, true, "b"))
+	c.ExpectFrame(ws.OpPong, "b")
+	c.Send(Masked(ws.OpContinuation, true, "three"))
+	c.ExpectFrame(ws.OpText, "one two three")
 }
 
 func TestF20_RuneMaySpanFragments(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
 	const text = "κόσμε 🙂"
-	c.send(masked(ws.OpText, false, text[:1]))
+	c.Send(Masked(ws.OpText, false, text[:1]))
 	for i := 1; i < len(text); i++ {
-		c.send(masked(ws.OpContinuation, false, text[i:i+1]))
+		c.Send(Masked(ws.OpContinuation, false, text[i:i+1]))
 	}
-	c.send(masked(ws.OpContinuation, true, ""))
-	c.expectFrame(ws.OpText, text)
+	c.Send(Masked(ws.OpContinuation, true, ""))
+	c.ExpectFrame(ws.OpText, text)
 }
 
 func TestF23_PongCarriesThePingsBody(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
 	for _, body := range []string{"", "x", strings.Repeat("p", 125), "\x00\xff\xfe"} {
-		c.send(masked(ws.OpPing, true, body))
-		c.expectFrame(ws.OpPong, body)
+		c.Send(Masked(ws.OpPing, true, body))
+		c.ExpectFrame(ws.OpPong, body)
 	}
 }
 
 func TestF24_UnsolicitedPongsAreIgnored(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws")
-	c.send(bytes.Repeat(masked(ws.OpPong, true, "nobody asked"), 10_000))
-	c.send(maskedText("still here"))
-	c.expectFrame(ws.OpText, "still here")
+	c := Join(t, addr, "/ws")
+	c.Send(bytes.Repeat(Masked(ws.OpPong, true, "nobody asked"), 10_000))
+	c.Send(MaskedText("still here"))
+	c.ExpectFrame(ws.OpText, "still here")
 }
 
 func TestF27_CloseIsEchoed(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	codes := []ws.StatusCode{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}
 	for _, code := range codes {
-		c := join(t, addr, "/ws", maskedText("last words"), maskedClose(code, "bye"))
-		c.expectFrame(ws.OpText, "last words")
-		c.expectClose(code)
+		c := Join(t, addr, "/ws", MaskedText("last words"), MaskedClose(code, "bye"))
+		c.ExpectFrame(ws.OpText, "last words")
+		c.ExpectClose(code)
 	}
-	empty := join(t, addr, "/ws", masked(ws.OpClose, true, ""))
-	empty.expectClose(0)
+	empty := Join(t, addr, "/ws", Masked(ws.OpClose, true, ""))
+	empty.ExpectClose(0)
 	expectClosed(t, s, ClosedByPeer, uint64(len(codes)+1))
 }
 
 func TestF29_NothingIsHeardBehindAClose(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	witness := dial(t, addr, "/ws")
-	c := join(t, addr, "/ws")
-	c.send(maskedText("before"), maskedClose(1000, ""), maskedText("after"), masked(ws.OpPing, true, "p"), maskedClose(1001, ""),
-		frameBytes(0xFF, 0xFF))
-	c.expectFrame(ws.OpText, "before")
-	c.expectClose(1000)
-	late := join(t, addr, "/ws")
-	late.send(maskedText("later"))
-	expectText(t, witness, "before")
-	expectText(t, witness, "later")
+	witness := Dial(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
+	c.Send(MaskedText("before"), MaskedClose(1000, ""), MaskedText("after"), Masked(ws.OpPing, true, "p"), MaskedClose(1001, ""),
+		FrameBytes(0xFF, 0xFF))
+	c.ExpectFrame(ws.OpText, "before")
+	c.ExpectClose(1000)
+	late := Join(t, addr, "/ws")
+	late.Send(MaskedText("later"))
+	ExpectText(t, witness, "before")
+	ExpectText(t, witness, "later")
 }
 
 func TestF30_BothCloseAtOnce(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	const clients = 20
-	var all []*rawClient
+	var all []*Client
 	for range clients {
-		all = append(all, join(t, addr, "/ws"))
+		all = append(all, Join(t, addr, "/ws"))
 	}
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(t.Context()) }()
 	for _, c := range all {
-		c.trySend(maskedClose(1000, ""))
+		c.TrySend(MaskedClose(1000, ""))
 	}
 	for _, c := range all {
-		f := c.frame()
+		f := c.Frame()
 		if code, _ := ws.ParseCloseFrameData(f.Payload); f.Header.OpCode != ws.OpClose || code != 1000 && code != 1001 {
-			t.Errorf("got %s", describe(f))
+			t.Errorf("got %s", Describe(f))
 		}
-		c.expectEnd() // One Close each way, and the gateway ends the connection.
+		c.ExpectEnd() // One Close each way, and the gateway ends the connection.
 	}
 	if err := <-drained; err != nil {
 		t.Error(err)
@@ -230,19 +230,19 @@ func TestF30_BothCloseAtOnce(t *testing.T) {
 
 func TestF32_EndWithoutACloseIsAbnormal(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws")
-	c.send(maskedText("before"))
-	c.expectFrame(ws.OpText, "before")
+	c := Join(t, addr, "/ws")
+	c.Send(MaskedText("before"))
+	c.ExpectFrame(ws.OpText, "before")
 	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	c.expectEnd() // 1006 is never on the wire.
+	c.ExpectEnd() // 1006 is never on the wire.
 	expectClosed(t, s, ClosedGone, 1)
 
-	half := join(t, addr, "/ws", masked(ws.OpText, false, "never fini"))
+	half := Join(t, addr, "/ws", Masked(ws.OpText, false, "never fini"))
 	half.Close()
 	expectClosed(t, s, ClosedGone, 2)
-	if st := statsOf(t, s); st.Messages != 1 {
+	if st := StatsOf(t, s); st.Messages != 1 {
 		t.Errorf("%d messages, want 1: an unfinished one is none", st.Messages)
 	}
 }
@@ -257,19 +257,19 @@ func TestF35_LargestMessageAndOneByteMore(t *testing.T) {
 		sent []byte
 		ok   bool
 	}{
-		{"whole", masked(ws.OpBinary, true, fits), true},
-		{"whole_and_one", masked(ws.OpBinary, true, fits+"m"), false},
-		{"fragments", frameBytes(masked(ws.OpBinary, false, fits[:100_000]), masked(ws.OpContinuation, true, fits[100_000:])), true},
-		{"fragments_and_one", frameBytes(masked(ws.OpBinary, false, fits[:100_000]), masked(ws.OpContinuation, true, fits[100_000:]+"m")), false},
-		{"fragments_and_empty", frameBytes(masked(ws.OpBinary, false, fits), masked(ws.OpContinuation, true, "")), true},
+		{"whole", Masked(ws.OpBinary, true, fits), true},
+		{"whole_and_one", Masked(ws.OpBinary, true, fits+"m"), false},
+		{"fragments", FrameBytes(Masked(ws.OpBinary, false, fits[:100_000]), Masked(ws.OpContinuation, true, fits[100_000:])), true},
+		{"fragments_and_one", FrameBytes(Masked(ws.OpBinary, false, fits[:100_000]), Masked(ws.OpContinuation, true, fits[100_000:]+"m")), false},
+		{"fragments_and_empty", FrameBytes(Masked(ws.OpBinary, false, fits), Masked(ws.OpContinuation, true, "")), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := join(t, addr, "/ws")
-			c.trySend(tc.sent)
+			c := Join(t, addr, "/ws")
+			c.TrySend(tc.sent)
 			if tc.ok {
-				c.expectFrame(ws.OpBinary, fits)
+				c.ExpectFrame(ws.OpBinary, fits)
 			} else {
-				c.expectClose(1009)
+				c.ExpectClose(1009)
 			}
 		})
 	}
@@ -280,17 +280,17 @@ func TestCloseSurvivesWhatIsSentBehindIt(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for _, behind := range []int{1 << 10, 60 << 10, 200 << 10, 2 << 20} {
 		t.Run(fmt.Sprint(behind), func(t *testing.T) {
-			c := join(t, addr, "/ws")
-			c.trySend(append(frameBytes(0x83, 0x80, zeroMask), make([]byte, behind)...))
-			c.expectClose(1002)
+			c := Join(t, addr, "/ws")
+			c.TrySend(append(FrameBytes(0x83, 0x80, ZeroMask), make([]byte, behind)...))
+			c.ExpectClose(1002)
 		})
 	}
 }
 
 func TestCloseTellsItsReasonInWords(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws", maskedText("\xff"))
-	f := c.frame()
+	c := Join(t, addr, "/ws", MaskedText("\xff"))
+	f := c.Frame()
 	if _, reason := ws.ParseCloseFrameData(f.Payload); reason != "text is not UTF-8" {
 		t.Errorf("reason %q", reason)
 	}

@@ -51,11 +51,11 @@ func startGateway(t testing.TB, cfg *config) (*Server, string) {
 // startGatewayOn is startGateway on a scripted kernel.
 func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, string) {
 	t.Helper()
-	raised()
+	RaiseProcessors()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log := slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s, err := newServer(cfg, log, kernel)
 	if err != nil {
 		t.Fatal(err)
@@ -70,9 +70,9 @@ func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, 
 
 func TestTwoClientsTalk(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	a, b := dial(t, addr, "/ws"), dial(t, addr, "/ws/lobby")
-	other := dial(t, addr, "/ws/other")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	a, b := Dial(t, addr, "/ws"), Dial(t, addr, "/ws/lobby")
+	other := Dial(t, addr, "/ws/other")
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	if err := a.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		t.Fatal(err)
@@ -94,5 +94,5 @@ func TestTwoClientsTalk(t *testing.T) {
 // expectClosed waits until n connections have ended for a reason.
 func expectClosed(t testing.TB, s *Server, r CloseReason, n uint64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return statsOf(t, s).Closed[r] == n })
+	Eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return StatsOf(t, s).Closed[r] == n })
 }

@@ -20,10 +20,10 @@ import (
 
 func TestH01_MinimalUpgradeIsAnsweredWith101(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(upgradeHead("/ws"))
-	r, _ := c.response()
-	if r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Accept") != sampleAccept ||
+	c := Connect(t, addr)
+	c.Send(UpgradeHead("/ws"))
+	r, _ := c.Response()
+	if r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Accept") != SampleAccept ||
 		!strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || !strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
 		t.Fatalf("got %s %v", r.Status, r.Header)
 	}
@@ -32,41 +32,41 @@ func TestH01_MinimalUpgradeIsAnsweredWith101(t *testing.T) {
 			t.Errorf("101 with %s: %s", name, r.Header.Get(name))
 		}
 	}
-	c.send(maskedText("first"))
-	c.expectFrame(ws.OpText, "first") // Nothing of a body stands before it.
+	c.Send(MaskedText("first"))
+	c.ExpectFrame(ws.OpText, "first") // Nothing of a body stands before it.
 }
 
 func TestH01_HeadMayComeByteByByte(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	for _, b := range append(upgradeHead("/ws"), maskedText("hello")...) {
-		c.send([]byte{b})
+	c := Connect(t, addr)
+	for _, b := range append(UpgradeHead("/ws"), MaskedText("hello")...) {
+		c.Send([]byte{b})
 	}
-	c.expectUpgrade()
-	c.expectFrame(ws.OpText, "hello")
+	c.ExpectUpgrade()
+	c.ExpectFrame(ws.OpText, "hello")
 }
 
 func TestH02_FrameBehindHandshakeIsHandledOnce(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := join(t, addr, "/ws", maskedText("early"))
-	c.expectFrame(ws.OpText, "early")
-	c.send(maskedText("later"))
-	c.expectFrame(ws.OpText, "later")
-	if st := statsOf(t, s); st.EarlyBytes != 1 || st.Messages != 2 {
+	c := Join(t, addr, "/ws", MaskedText("early"))
+	c.ExpectFrame(ws.OpText, "early")
+	c.Send(MaskedText("later"))
+	c.ExpectFrame(ws.OpText, "later")
+	if st := StatsOf(t, s); st.EarlyBytes != 1 || st.Messages != 2 {
 		t.Errorf("EarlyBytes %d, Messages %d; want 1, 2", st.EarlyBytes, st.Messages)
 	}
 }
 
 func TestH02_FrameBehindHandshakeMayBeSplitAnywhere(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	whole := append(upgradeHead("/ws"), maskedText("early")...)
+	whole := append(UpgradeHead("/ws"), MaskedText("early")...)
 	for cut := len(whole) - 12; cut < len(whole); cut++ {
-		c := connect(t, addr)
-		c.send(whole[:cut])
+		c := Connect(t, addr)
+		c.Send(whole[:cut])
 		time.Sleep(2 * time.Millisecond) // so that the gateway sees the first part alone, mostly
-		c.send(whole[cut:])
-		c.expectUpgrade()
-		c.expectFrame(ws.OpText, "early")
+		c.Send(whole[cut:])
+		c.ExpectUpgrade()
+		c.ExpectFrame(ws.OpText, "early")
 		c.Close()
 	}
 }
@@ -74,10 +74,10 @@ func TestH02_FrameBehindHandshakeMayBeSplitAnywhere(t *testing.T) {
 func TestH04_HugeHeaderIsRefusedAndNotRead(t *testing.T) {
 	const size = 20 << 20
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
+	c := Connect(t, addr)
 	filler := bytes.Repeat([]byte("a"), 64<<10)
-	before := liveHeap()
-	c.send([]byte("GET /ws HTTP/1.1\r\nHost: sluice.test\r\nX-Filler: "))
+	before := LiveHeap()
+	c.Send([]byte("GET /ws HTTP/1.1\r\nHost: sluice.test\r\nX-Filler: "))
 	sent := 0
 	for sent < size {
 		n, err := c.Write(filler)
@@ -85,13 +85,13 @@ func TestH04_HugeHeaderIsRefusedAndNotRead(t *testing.T) {
 			break // closed on us, as it should be
 		}
 	}
-	if grown := liveHeap() - before; grown > 256<<10 {
+	if grown := LiveHeap() - before; grown > 256<<10 {
 		t.Errorf("live heap grew by %d bytes", grown)
 	}
 	if sent == size {
 		t.Error("the gateway took all of the header")
 	}
-	c.expectRefusal(http.StatusRequestHeaderFieldsTooLarge)
+	c.ExpectRefusal(http.StatusRequestHeaderFieldsTooLarge)
 }
 
 func TestH05_TooManyHeadersAreRefused(t *testing.T) {
@@ -101,10 +101,10 @@ func TestH05_TooManyHeadersAreRefused(t *testing.T) {
 		{wsproto.MaxHeaders - 4, http.StatusRequestHeaderFieldsTooLarge},
 		{100_000, http.StatusRequestHeaderFieldsTooLarge},
 	} {
-		c := connect(t, addr)
-		head := upgradeHead("/ws")
-		c.trySend(append(append(head[:len(head)-2:len(head)-2], strings.Repeat("a: b\r\n", tc.count)...), "\r\n"...))
-		if r, _ := c.response(); r.StatusCode != tc.status {
+		c := Connect(t, addr)
+		head := UpgradeHead("/ws")
+		c.TrySend(append(append(head[:len(head)-2:len(head)-2], strings.Repeat("a: b\r\n", tc.count)...), "\r\n"...))
+		if r, _ := c.Response(); r.StatusCode != tc.status {
 			t.Errorf("%d headers of 5 bytes: %s, want %d", tc.count, r.Status, tc.status)
 		}
 	}
@@ -117,12 +117,12 @@ func TestH08_SilentClientsAreClosedAtTheDeadline(t *testing.T) {
 	cfg.HandshakeTimeout = 400 * time.Millisecond
 	s, addr := startGateway(t, cfg)
 	start := time.Now()
-	all := make([]*rawClient, silent)
+	all := make([]*Client, silent)
 	for i := range all {
-		all[i] = connect(t, addr)
+		all[i] = Connect(t, addr)
 	}
 	for _, c := range all {
-		c.expectEnd()
+		c.ExpectEnd()
 	}
 	if took := time.Since(start); took < cfg.HandshakeTimeout {
 		t.Errorf("closed after %v already", took)
@@ -135,17 +135,17 @@ func TestH08_SilentClientsAreClosedAtTheDeadline(t *testing.T) {
 
 func TestRefusedHandshakes(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	good := string(upgradeHead("/ws"))
+	good := string(UpgradeHead("/ws"))
 	without := func(old string) string { return strings.Replace(good, old, "", 1) }
 	replace := func(old, with string) string { return strings.Replace(good, old, with, 1) }
 	for _, tc := range []struct {
 		name, head string
 		status     int
 	}{
-		{"H10_two_keys", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Key: "+sampleKey+"\r\n"), 400},
+		{"H10_two_keys", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Key: "+SampleKey+"\r\n"), 400},
 		{"H10_two_versions", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"), 400},
-		{"H11_key_not_base64", replace(sampleKey, "not base64 at all, no !!"), 400},
-		{"H11_key_of_15_bytes", replace(sampleKey, "AAAAAAAAAAAAAAAAAAAA"), 400},
+		{"H11_key_not_base64", replace(SampleKey, "not base64 at all, no !!"), 400},
+		{"H11_key_of_15_bytes", replace(SampleKey, "AAAAAAAAAAAAAAAAAAAA"), 400},
 		{"H13_folded_header", replace("Upgrade: websocket\r\n", "Upgrade:\r\n websocket\r\n"), 400},
 		{"H14_bare_LF", strings.ReplaceAll(good, "\r\n", "\n"), 400},
 		{"H16_content_length", replace("Upgrade: websocket\r\n", "Upgrade: websocket\r\nContent-Length: 5\r\n") + "hello", 400},
@@ -164,9 +164,9 @@ func TestRefusedHandshakes(t *testing.T) {
 		{"plain_GET", "GET /ws HTTP/1.1\r\nHost: sluice.test\r\n\r\n", 426},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := connect(t, addr)
-			c.send([]byte(tc.head))
-			r := c.expectRefusal(tc.status)
+			c := Connect(t, addr)
+			c.Send([]byte(tc.head))
+			r := c.ExpectRefusal(tc.status)
 			if tc.status == 405 && r.Header.Get("Allow") != "GET" {
 				t.Errorf("405 with Allow: %q", r.Header.Get("Allow"))
 			}
@@ -179,38 +179,38 @@ func TestRefusedHandshakes(t *testing.T) {
 
 func TestH25_HEADIsRefusedWithoutABody(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(bytes.Replace(upgradeHead("/ws"), []byte("GET"), []byte("HEAD"), 1))
-	r, _ := c.responseTo(http.MethodHead)
+	c := Connect(t, addr)
+	c.Send(bytes.Replace(UpgradeHead("/ws"), []byte("GET"), []byte("HEAD"), 1))
+	r, _ := c.ResponseTo(http.MethodHead)
 	if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET" {
 		t.Errorf("got %s, Allow %q", r.Status, r.Header.Get("Allow"))
 	}
-	c.expectEnd()
+	c.ExpectEnd()
 }
 
 // CONNECT names a host, not a path, so it is net/http's to refuse. What counts is that it opens no tunnel.
 func TestH25_CONNECTIsRefused(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(requestHead("CONNECT sluice.test:80 HTTP/1.1", "Host: sluice.test:80"))
-	if r, _ := c.responseTo(http.MethodConnect); r.StatusCode < 400 || r.StatusCode > 499 {
+	c := Connect(t, addr)
+	c.Send(RequestHead("CONNECT sluice.test:80 HTTP/1.1", "Host: sluice.test:80"))
+	if r, _ := c.ResponseTo(http.MethodConnect); r.StatusCode < 400 || r.StatusCode > 499 {
 		t.Errorf("CONNECT was answered %s", r.Status)
 	}
 }
 
 func TestH23_HTTP19MayUpgrade(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(bytes.Replace(upgradeHead("/ws"), []byte("HTTP/1.1"), []byte("HTTP/1.9"), 1))
-	c.expectUpgrade()
+	c := Connect(t, addr)
+	c.Send(bytes.Replace(UpgradeHead("/ws"), []byte("HTTP/1.1"), []byte("HTTP/1.9"), 1))
+	c.ExpectUpgrade()
 }
 
 func TestH29_SubprotocolListOfNothing(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for _, tc := range []struct{ size, status int }{{7000, http.StatusSwitchingProtocols}, {32 << 10, http.StatusRequestHeaderFieldsTooLarge}} {
-		c := connect(t, addr)
-		c.send(upgradeHead("/ws", "Sec-WebSocket-Protocol: a"+strings.Repeat(" ,", tc.size/2)+"zz"))
-		r, _ := c.response()
+		c := Connect(t, addr)
+		c.Send(UpgradeHead("/ws", "Sec-WebSocket-Protocol: a"+strings.Repeat(" ,", tc.size/2)+"zz"))
+		r, _ := c.Response()
 		if r.StatusCode != tc.status || r.Header.Get("Sec-WebSocket-Protocol") != "" {
 			t.Errorf("%d bytes: %s with protocol %q, want %d without", tc.size, r.Status, r.Header.Get("Sec-WebSocket-Protocol"), tc.status)
 		}
@@ -219,13 +219,13 @@ func TestH29_SubprotocolListOfNothing(t *testing.T) {
 
 func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(upgradeHead("/ws", "Origin: https://evil.test"), requestHead("GET /livez HTTP/1.1", "Host: sluice.test"))
-	r := c.expectRefusal(http.StatusForbidden) // One response, then the end.
+	c := Connect(t, addr)
+	c.Send(UpgradeHead("/ws", "Origin: https://evil.test"), RequestHead("GET /livez HTTP/1.1", "Host: sluice.test"))
+	r := c.ExpectRefusal(http.StatusForbidden) // One response, then the end.
 	if r.Header.Get("Upgrade") != "" || r.Header.Get("Sec-WebSocket-Accept") != "" {
 		t.Errorf("403 with %v", r.Header)
 	}
-	if st := statsOf(t, s); st.Lent != 0 {
+	if st := StatsOf(t, s); st.Lent != 0 {
 		t.Error("the pipelined request went to net/http")
 	}
 }
@@ -233,20 +233,20 @@ func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
 // FAULTS.md has 1,000 clients: here 200, or 50 with the race detector.
 func TestH32_NoFrameComesBeforeThe101(t *testing.T) {
 	clients := 200
-	if raceEnabled {
+	if RaceEnabled {
 		clients = 50
 	}
 	_, addr := startGateway(t, testConfig())
 	stop := flooders(t, addr, "/ws/busy", 2)
 	defer stop()
 	for range clients {
-		c := connect(t, addr)
-		c.send(upgradeHead("/ws/busy"))
-		c.expectUpgrade()
+		c := Connect(t, addr)
+		c.Send(UpgradeHead("/ws/busy"))
+		c.ExpectUpgrade()
 		for range 3 {
-			c.expectFrame(ws.OpText, "flood")
+			c.ExpectFrame(ws.OpText, "flood")
 		}
-		c.reset()
+		c.Reset()
 	}
 }
 
@@ -256,7 +256,7 @@ func flooders(t *testing.T, addr, path string, n int) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range n {
-		c := dial(t, addr, path)
+		c := Dial(t, addr, path)
 		wg.Go(func() {
 			for c.Write(ctx, websocket.MessageText, []byte("flood")) == nil {
 			}
@@ -278,9 +278,9 @@ func flooders(t *testing.T, addr, path string, n int) (stop func()) {
 func TestH35_ManyCookiesAreNoMatter(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for _, tc := range []struct{ cookies, status int }{{1800, http.StatusSwitchingProtocols}, {10_000, http.StatusRequestHeaderFieldsTooLarge}} {
-		c := connect(t, addr)
-		c.trySend(upgradeHead("/ws", "Cookie: "+strings.Repeat("a=b;", tc.cookies)))
-		if r, _ := c.response(); r.StatusCode != tc.status {
+		c := Connect(t, addr)
+		c.TrySend(UpgradeHead("/ws", "Cookie: "+strings.Repeat("a=b;", tc.cookies)))
+		if r, _ := c.Response(); r.StatusCode != tc.status {
 			t.Errorf("%d cookies: %s, want %d", tc.cookies, r.Status, tc.status)
 		}
 	}

@@ -26,19 +26,19 @@ func TestHardenedExampleServes(t *testing.T) {
 		t.Fatalf("the example listens elsewhere: %s", line)
 	}
 	line = strings.Replace(line, ":8080", ":0", 1)
-	p := launch(t, command(t, strings.Fields(line)...))
+	p := Launch(t, Command(t, strings.Fields(line)...))
 	text := strings.Repeat("t", 1000)
 	for range 5 {
-		c := join(t, p.addr, "/ws/r", maskedText(text), masked(ws.OpPing, true, "p"))
-		expectBoth(c, text, "p")
-		c.send(maskedClose(1000, ""))
-		c.expectClose(1000)
+		c := Join(t, p.Addr, "/ws/r", MaskedText(text), Masked(ws.OpPing, true, "p"))
+		ExpectBoth(c, text, "p")
+		c.Send(MaskedClose(1000, ""))
+		c.ExpectClose(1000)
 	}
-	flooder := join(t, p.addr, "/ws/s")
-	stop := pour(flooder, masked(ws.OpPing, true, ""), 1000)
-	if code, _ := closeCode(flooder); code != 1008 {
+	flooder := Join(t, p.Addr, "/ws/s")
+	stop := Pour(flooder, Masked(ws.OpPing, true, ""), 1000)
+	if code, _ := CloseCode(flooder); code != 1008 {
 		t.Errorf("a flood of pings is closed with %d", code)
 	}
 	stop()
-	p.expectLog(`closed for abuse.*reason=ping_rate`)
+	p.ExpectLog(`closed for abuse.*reason=ping_rate`)
 }

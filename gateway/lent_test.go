@@ -9,19 +9,19 @@ func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	were := runtime.NumGoroutine()
 	for i := range 100 {
-		c := connect(t, addr)
-		c.send(plainGet("/livez"))
-		c.response()
+		c := Connect(t, addr)
+		c.Send(PlainGet("/livez"))
+		c.Response()
 		if i%3 == 1 {
-			c.send(upgradeHead("/ws"))
-			c.expectUpgrade()
+			c.Send(UpgradeHead("/ws"))
+			c.ExpectUpgrade()
 		}
 		if i%2 == 0 {
-			c.reset()
+			c.Reset()
 		} else {
 			c.Close()
 		}
 	}
-	eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.lent.Load() == 0 })
-	expectGoroutines(t, were)
+	Eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.lent.Load() == 0 })
+	ExpectGoroutines(t, were)
 }

@@ -22,42 +22,42 @@ import (
 
 func TestD01_IdleGatewayEndsAtOnceOnASignal(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		p := launch(t, command(t, "--listen=127.0.0.1:0", "--drain-timeout=1m", "--close-timeout=1m"))
-		p.signal(s)
-		p.expectExit(0) // Long before anything would time out.
+		p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--drain-timeout=1m", "--close-timeout=1m"))
+		p.Signal(s)
+		p.ExpectExit(0) // Long before anything would time out.
 	}
 }
 
 func TestD01_ClientsGetClose1001(t *testing.T) {
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m"))
-	polite := dial(t, p.addr, "/ws")
-	var quiet []*rawClient // They take the Close frame and say nothing.
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m"))
+	polite := Dial(t, p.Addr, "/ws")
+	var quiet []*Client // They take the Close frame and say nothing.
 	for range 50 {
-		quiet = append(quiet, join(t, p.addr, "/ws"))
+		quiet = append(quiet, Join(t, p.Addr, "/ws"))
 	}
-	silent, page := connect(t, p.addr), connect(t, p.addr)
-	page.send(plainGet("/livez"))
-	page.response()
-	p.signal(syscall.SIGTERM)
+	silent, page := Connect(t, p.Addr), Connect(t, p.Addr)
+	page.Send(PlainGet("/livez"))
+	page.Response()
+	p.Signal(syscall.SIGTERM)
 	if _, _, err := polite.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("read ended with %v, want close 1001", err)
 	}
 	for _, c := range quiet {
-		c.expectClose(1001)
+		c.ExpectClose(1001)
 	}
-	silent.rest()
-	page.expectEnd()
-	p.expectExit(0)
+	silent.Rest()
+	page.ExpectEnd()
+	p.ExpectExit(0)
 }
 
 // Whoever comes while the gateway drains must be refused, not left waiting in a queue that nobody serves.
 func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
-	stuck, _ := stick(t, p.addr) // keeps the drain going
-	p.signal(syscall.SIGTERM)
-	p.expectLog("draining")
-	eventually(t, "connections are refused", func() bool {
-		c, err := net.DialTimeout("tcp", p.addr, patience)
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
+	stuck, _ := Stick(t, p.Addr) // keeps the drain going
+	p.Signal(syscall.SIGTERM)
+	p.ExpectLog("draining")
+	Eventually(t, "connections are refused", func() bool {
+		c, err := net.DialTimeout("tcp", p.Addr, Patience)
 		if err == nil {
 			c.Close() // It was in time for the accept queue.
 		} else if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -66,33 +66,33 @@ func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
 		return err != nil
 	})
 	select {
-	case <-p.ended:
+	case <-p.Ended:
 		t.Error("refused only because the gateway has ended")
 	default:
 	}
-	stuck.reset()
-	p.expectExit(0)
+	stuck.Reset()
+	p.ExpectExit(0)
 }
 
 // D04: clients that take nothing do not hold the gateway beyond its time.
 func TestD04_ClientsThatDoNotReadAreCut(t *testing.T) {
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--close-timeout=1s", "--drain-timeout=1m"))
-	stuck, _ := stick(t, p.addr)
-	p.signal(syscall.SIGTERM)
-	p.expectExit(0)
-	if _, err := stuck.rest(); errors.Is(err, errTimeout) {
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--close-timeout=1s", "--drain-timeout=1m"))
+	stuck, _ := Stick(t, p.Addr)
+	p.Signal(syscall.SIGTERM)
+	p.ExpectExit(0)
+	if _, err := stuck.Rest(); errors.Is(err, ErrTimeout) {
 		t.Error("the connection was not ended")
 	}
 }
 
 func TestD03_SecondSignalStopsAtOnce(t *testing.T) {
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
-	stuck, _ := stick(t, p.addr)
-	p.signal(syscall.SIGTERM)
-	p.expectLog("draining")
-	p.signal(syscall.SIGINT)
-	p.expectExit(3)
-	if _, err := stuck.rest(); errors.Is(err, errTimeout) {
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
+	stuck, _ := Stick(t, p.Addr)
+	p.Signal(syscall.SIGTERM)
+	p.ExpectLog("draining")
+	p.Signal(syscall.SIGINT)
+	p.ExpectExit(3)
+	if _, err := stuck.Rest(); errors.Is(err, ErrTimeout) {
 		t.Error("the connection was not ended")
 	}
 }
@@ -103,7 +103,7 @@ func TestK22_PortInUseIsOneClearLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	status, stdout, stderr := outcome(t, command(t, "--listen="+l.Addr().String(), "--max-connections=10"))
+	status, stdout, stderr := Outcome(t, Command(t, "--listen="+l.Addr().String(), "--max-connections=10"))
 	if status != 1 || stdout != "" {
 		t.Errorf("status %d, stdout %q; want 1 and nothing", status, stdout)
 	}
@@ -119,7 +119,7 @@ func TestSecondAddressInUseEndsTheFirstToo(t *testing.T) {
 	}
 	defer l.Close()
 	path := filepath.Join(t.TempDir(), "socket")
-	if status, _, stderr := outcome(t, command(t, "--listen=unix:"+path, "--listen="+l.Addr().String())); status != 1 {
+	if status, _, stderr := Outcome(t, Command(t, "--listen=unix:"+path, "--listen="+l.Addr().String())); status != 1 {
 		t.Errorf("status %d: %s", status, stderr)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
@@ -129,7 +129,7 @@ func TestSecondAddressInUseEndsTheFirstToo(t *testing.T) {
 
 func TestUnixSocketIsServed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	p := launch(t, command(t, "--listen=unix:"+path))
+	p := Launch(t, Command(t, "--listen=unix:"+path))
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
@@ -144,7 +144,7 @@ func TestUnixSocketIsServed(t *testing.T) {
 	if r.StatusCode != http.StatusOK {
 		t.Error(r.Status)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, "ws://sluice.test/ws", &websocket.DialOptions{HTTPClient: client})
 	if err != nil {
@@ -154,20 +154,20 @@ func TestUnixSocketIsServed(t *testing.T) {
 	if err := c.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	expectText(t, c, "hello")
-	p.signal(syscall.SIGTERM)
+	ExpectText(t, c, "hello")
+	p.Signal(syscall.SIGTERM)
 	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("read ended with %v, want close 1001", err)
 	}
-	p.expectExit(0)
+	p.ExpectExit(0)
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket file is left behind: %v", err)
 	}
 }
 
 func TestLocalhostIsBothFamilies(t *testing.T) {
-	p := launch(t, command(t, "--listen=localhost:0"))
-	_, port, err := net.SplitHostPort(p.addr)
+	p := Launch(t, Command(t, "--listen=localhost:0"))
+	_, port, err := net.SplitHostPort(p.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,23 +179,23 @@ func TestLocalhostIsBothFamilies(t *testing.T) {
 		t.Logf("this machine has no IPv6: %v", err)
 	}
 	for _, host := range hosts {
-		c := join(t, net.JoinHostPort(host, port), "/ws", maskedText(host))
-		c.expectFrame(ws.OpText, host)
+		c := Join(t, net.JoinHostPort(host, port), "/ws", MaskedText(host))
+		c.ExpectFrame(ws.OpText, host)
 		c.Close()
 	}
-	if strings.Contains(p.logged(), "all interfaces") {
+	if strings.Contains(p.Logged(), "all interfaces") {
 		t.Error("warns of all interfaces")
 	}
 }
 
 func TestAllInterfacesAreWarnedOf(t *testing.T) {
-	p := launch(t, command(t, "--listen=:0"))
-	p.expectLog("level=WARN .*all interfaces without authentication")
-	p.expectLog(`open the demo page" url=(http://localhost:\d+/)`)
+	p := Launch(t, Command(t, "--listen=:0"))
+	p.ExpectLog("level=WARN .*all interfaces without authentication")
+	p.ExpectLog(`open the demo page" url=(http://localhost:\d+/)`)
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	status, stdout, stderr := outcome(t, command(t, "--help"))
+	status, stdout, stderr := Outcome(t, Command(t, "--help"))
 	if status != 0 || stderr != "" {
 		t.Errorf("--help: status %d, stderr %q", status, stderr)
 	}
@@ -210,7 +210,7 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("--help does not mention %s", want)
 		}
 	}
-	status, stdout, stderr = outcome(t, command(t, "--version"))
+	status, stdout, stderr = Outcome(t, Command(t, "--version"))
 	if status != 0 || stderr != "" || strings.Count(stdout, "\n") != 1 || !strings.Contains(stdout, "go1.") {
 		t.Errorf("--version: status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
@@ -247,7 +247,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--max-mesage=1", "--max-message"}, // did you mean
 		{"serve", "serve"},
 	} {
-		status, stdout, stderr := outcome(t, command(t, tc.arg))
+		status, stdout, stderr := Outcome(t, Command(t, tc.arg))
 		if status != 2 || stdout != "" || !strings.Contains(stderr, tc.names) {
 			t.Errorf("%s: status %d, stdout %q, stderr %q; want 2 and a line that names %s", tc.arg, status, stdout, stderr, tc.names)
 		}
@@ -255,35 +255,35 @@ func TestBadFlagsAreNamed(t *testing.T) {
 }
 
 func TestEnvironmentConfigures(t *testing.T) {
-	cmd := command(t)
+	cmd := Command(t)
 	cmd.Env = append(cmd.Env, "SLUICE_LISTEN=127.0.0.1:0", "SLUICE_MAX_MESSAGE=1KiB", "SLUICE_ALLOW_ORIGIN=https://good.test")
-	p := launch(t, cmd)
-	c := join(t, p.addr, "/ws")
-	c.send(masked(ws.OpText, true, strings.Repeat("a", 1025)))
-	c.expectClose(1009)
-	allowed := connect(t, p.addr)
-	allowed.send(upgradeHead("/ws", "Origin: https://good.test"))
-	allowed.expectUpgrade()
+	p := Launch(t, cmd)
+	c := Join(t, p.Addr, "/ws")
+	c.Send(Masked(ws.OpText, true, strings.Repeat("a", 1025)))
+	c.ExpectClose(1009)
+	allowed := Connect(t, p.Addr)
+	allowed.Send(UpgradeHead("/ws", "Origin: https://good.test"))
+	allowed.ExpectUpgrade()
 
-	cmd = command(t, "--listen=127.0.0.1:0", "--max-message=2KiB")
+	cmd = Command(t, "--listen=127.0.0.1:0", "--max-message=2KiB")
 	cmd.Env = append(cmd.Env, "SLUICE_MAX_MESSAGE=1KiB")
-	p = launch(t, cmd)
+	p = Launch(t, cmd)
 	text := strings.Repeat("a", 2048)
-	c = join(t, p.addr, "/ws", maskedText(text))
-	c.expectFrame(ws.OpText, text) // The flag wins.
+	c = Join(t, p.Addr, "/ws", MaskedText(text))
+	c.ExpectFrame(ws.OpText, text) // The flag wins.
 
-	cmd = command(t, "--listen=127.0.0.1:0")
+	cmd = Command(t, "--listen=127.0.0.1:0")
 	cmd.Env = append(cmd.Env, "SLUICE_MAX_MESSAGE=lots")
-	if status, _, stderr := outcome(t, cmd); status != 2 || !strings.Contains(stderr, "MAX_MESSAGE") && !strings.Contains(stderr, "max-message") {
+	if status, _, stderr := Outcome(t, cmd); status != 2 || !strings.Contains(stderr, "MAX_MESSAGE") && !strings.Contains(stderr, "max-message") {
 		t.Errorf("bad variable: status %d, %q", status, stderr)
 	}
 }
 
 func TestLogIsJSONIfAsked(t *testing.T) {
-	p := launch(t, command(t, "--listen=127.0.0.1:0", "--log-format=json"))
-	p.signal(syscall.SIGTERM)
-	p.expectExit(0)
-	for _, line := range strings.Split(p.logged(), "\n") {
+	p := Launch(t, Command(t, "--listen=127.0.0.1:0", "--log-format=json"))
+	p.Signal(syscall.SIGTERM)
+	p.ExpectExit(0)
+	for _, line := range strings.Split(p.Logged(), "\n") {
 		var entry struct{ Time, Level, Msg string }
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
 			t.Errorf("%q: %v", line, err)
@@ -292,20 +292,20 @@ func TestLogIsJSONIfAsked(t *testing.T) {
 }
 
 func TestE16_MaxConnectionsFitTheDescriptorLimit(t *testing.T) {
-	cmd := command(t, "--listen=127.0.0.1:0", "--max-http-connections=16")
+	cmd := Command(t, "--listen=127.0.0.1:0", "--max-http-connections=16")
 	// ulimit lowers the hard limit too, which the gateway cannot raise again.
 	cmd.Args = append([]string{"sh", "-c", `ulimit -n 200 && exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
 	var err error
 	if cmd.Path, err = exec.LookPath("sh"); err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, cmd)
-	p.expectLog(`lowering --max-connections.* to=(\d+) descriptors=200`)
-	var in []*rawClient
+	p := Launch(t, cmd)
+	p.ExpectLog(`lowering --max-connections.* to=(\d+) descriptors=200`)
+	var in []*Client
 	for {
-		c := connect(t, p.addr)
-		c.trySend(upgradeHead("/ws"))
-		r, _ := c.response()
+		c := Connect(t, p.Addr)
+		c.TrySend(UpgradeHead("/ws"))
+		r, _ := c.Response()
 		if r.StatusCode == http.StatusServiceUnavailable {
 			break
 		}
@@ -313,9 +313,9 @@ func TestE16_MaxConnectionsFitTheDescriptorLimit(t *testing.T) {
 			t.Fatal("more connections than descriptors")
 		}
 	}
-	if want := p.expectLog(` to=(\d+) descriptors`); fmt.Sprint(len(in)) != want {
+	if want := p.ExpectLog(` to=(\d+) descriptors`); fmt.Sprint(len(in)) != want {
 		t.Errorf("%d were let in, want %s", len(in), want)
 	}
-	in[0].send(maskedText("all is well"))
-	in[len(in)-1].expectFrame(ws.OpText, "all is well")
+	in[0].Send(MaskedText("all is well"))
+	in[len(in)-1].ExpectFrame(ws.OpText, "all is well")
 }

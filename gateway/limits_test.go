@@ -21,17 +21,17 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxRooms = most
 	s, addr := startGateway(t, cfg)
-	var all []*rawClient
+	var all []*Client
 	for range clients {
-		all = append(all, connect(t, addr))
+		all = append(all, Connect(t, addr))
 	}
 	var joined, refused atomic.Int64
-	in := make([]*rawClient, clients)
+	in := make([]*Client, clients)
 	var wg sync.WaitGroup
 	for i, c := range all {
 		wg.Go(func() {
-			c.trySend(upgradeHead(fmt.Sprintf("/ws/room.%d", i)))
-			r, err := http.ReadResponse(c.in, &http.Request{Method: http.MethodGet})
+			c.TrySend(UpgradeHead(fmt.Sprintf("/ws/room.%d", i)))
+			r, err := http.ReadResponse(c.In, &http.Request{Method: http.MethodGet})
 			if err != nil {
 				t.Error(err)
 				return
@@ -51,7 +51,7 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 	if joined.Load() != most || refused.Load() != clients-most || s.hub.Rooms() != most {
 		t.Fatalf("%d joined, %d refused, %d rooms; want %d, %d, %d", joined.Load(), refused.Load(), s.hub.Rooms(), most, clients-most, most)
 	}
-	if st := statsOf(t, s); st.Refusals[wsproto.ReasonRooms] != clients-most || st.Upgrades != most {
+	if st := StatsOf(t, s); st.Refusals[wsproto.ReasonRooms] != clients-most || st.Upgrades != most {
 		t.Errorf("%d refusals and %d upgrades counted", st.Refusals[wsproto.ReasonRooms], st.Upgrades)
 	}
 	for i, c := range in {
@@ -59,8 +59,8 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 			continue
 		}
 		path := fmt.Sprintf("/ws/room.%d", i)
-		join(t, addr, path, maskedText("one that exists may be joined")).expectFrame(ws.OpText, "one that exists may be joined")
-		c.expectFrame(ws.OpText, "one that exists may be joined")
+		Join(t, addr, path, MaskedText("one that exists may be joined")).ExpectFrame(ws.OpText, "one that exists may be joined")
+		c.ExpectFrame(ws.OpText, "one that exists may be joined")
 	}
 }
 
@@ -70,18 +70,18 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 	cfg.RoomBacklog = 2 << 20 // Segments are at most a sixteenth of it.
 	cfg.PublishWindow = 64 << 10
 	s, addr := startGateway(t, cfg)
-	crowd := gather(t, addr, "/ws/r", 3, int(cfg.MaxMessage))
+	crowd := Gather(t, addr, "/ws/r", 3, int(cfg.MaxMessage))
 	for range 5 { // More than the backlog, and each more than the window.
-		crowd.publish(1)
-		crowd.hearAll() // Or one that waits for a processor is overtaken by two that do not.
+		crowd.Publish(1)
+		crowd.HearAll() // Or one that waits for a processor is overtaken by two that do not.
 	}
-	over := join(t, addr, "/ws/r")
-	over.trySend(masked(ws.OpBinary, true, strings.Repeat("x", int(cfg.MaxMessage)+1)))
-	over.expectClose(1009)
+	over := Join(t, addr, "/ws/r")
+	over.TrySend(Masked(ws.OpBinary, true, strings.Repeat("x", int(cfg.MaxMessage)+1)))
+	over.ExpectClose(1009)
 	over.Close()
 	expectClosed(t, s, ClosedTooBig, 1)
-	crowd.publish(1)
-	crowd.hearAll()
+	crowd.Publish(1)
+	crowd.HearAll()
 }
 
 // With one among many who does not read, the others get each message as soon as without. The ratio is a figure, printed; a test can
@@ -89,28 +89,28 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	const size, messages, pairs = 1 << 10, 100, 3
 	readers := 25
-	if isWholeSize(t) && !raceEnabled {
+	if IsWholeSize(t) && !RaceEnabled {
 		readers = 100
 	}
 	s, addr := startGateway(t, testConfig())
 	measure := func(pair int, isSlow bool) (p50, p99 time.Duration) {
 		path := fmt.Sprintf("/ws/%d.%t", pair, isSlow)
 		if isSlow {
-			slow := join(t, addr, path).narrow()
+			slow := Join(t, addr, path).Narrow()
 			defer slow.Close()
 		}
-		others := gather(t, addr, path, readers, size)
-		was := statsOf(t, s).Hub.Blocked
-		others.publish(1 << 10) // 1 MiB, more than the kernel holds for one that does not read: it is behind from here on.
-		others.hearAll()
-		if isSlow && statsOf(t, s).Hub.Blocked == was {
+		others := Gather(t, addr, path, readers, size)
+		was := StatsOf(t, s).Hub.Blocked
+		others.Publish(1 << 10) // 1 MiB, more than the kernel holds for one that does not read: it is behind from here on.
+		others.HearAll()
+		if isSlow && StatsOf(t, s).Hub.Blocked == was {
 			t.Error("the slow reader was not slow enough for this test")
 		}
 		var took []time.Duration
 		for range messages {
 			start := time.Now()
-			others.publish(1)
-			others.hearAll()
+			others.Publish(1)
+			others.HearAll()
 			took = append(took, time.Since(start))
 		}
 		slices.Sort(took)

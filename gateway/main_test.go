@@ -10,5 +10,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(holdersEnv) != "" { // A holder is there to keep descriptors open.
 		os.Exit(m.Run())
 	}
-	os.Exit(runTests(m, removeBuilt))
+	os.Exit(Run(m, RemoveBuilt))
 }

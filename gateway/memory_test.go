@@ -38,7 +38,7 @@ func TestMemoryHolder(t *testing.T) {
 	}
 	var conns []net.Conn
 	for range n {
-		c, err := upgradeRaw(addr, "/ws/idle")
+		c, err := UpgradeRaw(addr, "/ws/idle")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,9 +52,9 @@ func TestMemoryHolder(t *testing.T) {
 // hold opens n idle connections from another process; stop ends them.
 func hold(t *testing.T, addr string, n int) (stop func()) {
 	t.Helper()
-	c := startChild(t, holdersEnv, fmt.Sprintf("%s,%d", addr, n), "TestMemoryHolder")
-	c.await("holding")
-	return c.end
+	c := StartChild(t, holdersEnv, fmt.Sprintf("%s,%d", addr, n), "TestMemoryHolder")
+	c.Await("holding")
+	return c.End
 }
 
 type memory struct{ live, resident float64 }
@@ -90,11 +90,11 @@ var (
 // Idle connections cost at most 300 bytes of live heap and stacks each, and 450 of resident memory: the difference between
 // 10,000 and 1,000 of them, after a collection. Resident memory comes in pages and spans of them: of a few thousand it says little.
 func TestIdleConnectionsAreSmall(t *testing.T) {
-	if raceEnabled {
+	if RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
 	cfg := testConfig()
-	most, isWhole := *idleConnections, isWholeSize(t) || *idleConnections > 0
+	most, isWhole := *idleConnections, IsWholeSize(t) || *idleConnections > 0
 	if most == 0 {
 		most = 4000
 		if isWhole {

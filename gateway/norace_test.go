@@ -2,4 +2,4 @@
 
 package gateway
 
-const raceEnabled = false
+const RaceEnabled = false

@@ -14,13 +14,13 @@ func TestAcceptedConnectionsCarryTheOptions(t *testing.T) {
 	cfg := testConfig()
 	cfg.StallTimeout = 20 * time.Second
 	s, addr := startGateway(t, cfg)
-	join(t, addr, "/ws")
-	join(t, addr, "/ws") // one for each loop
-	lent := connect(t, addr)
-	lent.send(plainGet("/livez"))
-	lent.response()
-	lent.send(upgradeHead("/ws"))
-	lent.expectUpgrade()
+	Join(t, addr, "/ws")
+	Join(t, addr, "/ws") // one for each loop
+	lent := Connect(t, addr)
+	lent.Send(PlainGet("/livez"))
+	lent.Response()
+	lent.Send(UpgradeHead("/ws"))
+	lent.ExpectUpgrade()
 	want := map[int]int{
 		unix.TCP_NODELAY:       1,
 		unix.TCP_NOTSENT_LOWAT: 64 << 10,

@@ -72,19 +72,19 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 			s, addr := startGateway(t, cfg)
 			path := fmt.Sprintf("/ws/%v.1", policy)
 			slow := dialNarrow(t, addr, path)
-			others := gather(t, addr, path, 4, size)
+			others := Gather(t, addr, path, 4, size)
 			var looks []look
 			for range published / 256 {
-				others.publish(256)
-				others.hearAll()
-				looks = append(looks, look{others.sent, statsOf(t, s).Hub.Missed})
+				others.Publish(256)
+				others.HearAll()
+				looks = append(looks, look{others.Sent, StatsOf(t, s).Hub.Missed})
 			}
-			eventually(t, "it is overtaken", func() bool { return statsOf(t, s).Hub.Overrun[policy] > 0 })
-			others.expectPrompt("while one is behind")
+			Eventually(t, "it is overtaken", func() bool { return StatsOf(t, s).Hub.Overrun[policy] > 0 })
+			others.ExpectPrompt("while one is behind")
 
 			next, missed, wentOn := uint64(0), uint64(0), uint64(0)
-			for next < others.sent {
-				slow.SetReadDeadline(time.Now().Add(patience))
+			for next < others.Sent {
+				slow.SetReadDeadline(time.Now().Add(Patience))
 				_, p, err := slow.ReadMessage()
 				if policy == hub.Disconnect {
 					if closed := new(gorilla.CloseError); errors.As(err, &closed) {
@@ -97,8 +97,8 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				if err != nil {
 					t.Fatalf("after message %d: %v", next, err)
 				}
-				for !isMessage(p, next, size) {
-					if missed++; next == others.sent {
+				for !IsMessage(p, next, size) {
+					if missed++; next == others.Sent {
 						t.Fatal("got what nobody sent")
 					}
 					next++
@@ -106,9 +106,9 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				}
 				next++
 			}
-			st := statsOf(t, s)
+			st := StatsOf(t, s)
 			if policy == hub.Disconnect {
-				if next == others.sent {
+				if next == others.Sent {
 					t.Error("it was not closed")
 				}
 				slow.Close()
@@ -119,7 +119,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				t.Errorf("it missed %d messages, %d by the counter", missed, st.Hub.Missed)
 			}
 			// The kernel may take a little more after a while, so it may have gone on more than once: the last time counts.
-			from, to := lastJump(append(looks, look{others.sent, st.Hub.Missed}))
+			from, to := lastJump(append(looks, look{others.Sent, st.Hub.Missed}))
 			if policy == hub.Latest && (wentOn+1 < from || wentOn >= to) {
 				t.Errorf("it went on at message %d, when %d to %d were published", wentOn, from, to)
 			}
@@ -129,9 +129,9 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 			if st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
-			others.publish(10)
+			others.Publish(10)
 			for range 10 {
-				if _, p, err := slow.ReadMessage(); err != nil || !isMessage(p, next, size) {
+				if _, p, err := slow.ReadMessage(); err != nil || !IsMessage(p, next, size) {
 					t.Fatalf("message %d does not follow: %v", next, err)
 				}
 				next++
@@ -175,29 +175,29 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	cfg.inflaterSize = 1         // There is room for three messages, a read and an inflater at least.
 	cfg.AssemblyMemory = 3 << 20 // Buffers are powers of two: 1 MiB, four times 512 KiB, and a little.
 	s, addr := startGateway(t, cfg)
-	begin := func(n int) *rawClient {
-		c := join(t, addr, "/ws/r")
-		c.send(masked(0x2, false, string(make([]byte, n))))
+	begin := func(n int) *Client {
+		c := Join(t, addr, "/ws/r")
+		c.Send(Masked(0x2, false, string(make([]byte, n))))
 		return c
 	}
-	small := []*rawClient{begin(10_000), begin(10_000)}
+	small := []*Client{begin(10_000), begin(10_000)}
 	large := begin(900_000)
-	var others []*rawClient
+	var others []*Client
 	for range 4 {
 		others = append(others, begin(300_000))
 	}
-	large.expectClose(1013)
+	large.ExpectClose(1013)
 	large.Close()
 	expectClosed(t, s, ClosedAssembly, 1)
 	for _, c := range append(small, others...) {
-		c.send(masked(0x0, true, "end"))
+		c.Send(Masked(0x0, true, "end"))
 	}
 	for range len(small) + len(others) {
-		if f := small[0].frame(); f.Header.OpCode != 0x2 {
-			t.Fatalf("got %s", describe(f))
+		if f := small[0].Frame(); f.Header.OpCode != 0x2 {
+			t.Fatalf("got %s", Describe(f))
 		}
 	}
-	eventually(t, "nothing is held", func() bool {
+	Eventually(t, "nothing is held", func() bool {
 		held := make(chan int)
 		w := s.workers[0]
 		if err := post(t.Context(), w.loop, func(*reactor.Loop) { held <- w.assembly.held + len(w.assembly.conns) }); err != nil {

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *Process) PID() int { return p.Cmd.Process.Pid }
 
-// descriptors are the numbers of those that the gateway has open, in order.
-func (p *process) descriptors() []int {
-	p.t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
+// Descriptors are the numbers of those that the gateway has open, in order.
+func (p *Process) Descriptors() []int {
+	p.T.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID()))
 	if err != nil {
-		p.t.Fatalf("%v:\n%s", err, p.logged())
+		p.T.Fatalf("%v:\n%s", err, p.Logged())
 	}
 	var fds []int
 	for _, e := range entries {
@@ -32,10 +32,10 @@ func (p *process) descriptors() []int {
 	return fds
 }
 
-// expectDescriptors waits until the gateway has n of them.
-func (p *process) expectDescriptors(n int) {
-	p.t.Helper()
-	eventually(p.t, fmt.Sprintf("%d descriptors", n), func() bool { return len(p.descriptors()) == n })
+// ExpectDescriptors waits until the gateway has n of them.
+func (p *Process) ExpectDescriptors(n int) {
+	p.T.Helper()
+	Eventually(p.T, fmt.Sprintf("%d descriptors", n), func() bool { return len(p.Descriptors()) == n })
 }
 
 // stat returns what /proc/PID/stat tells, from field 3 (the state) on: proc_pid_stat(5).
@@ -48,8 +48,8 @@ func stat(t *testing.T, pid int) []string {
 	return strings.Fields(string(line[strings.LastIndexByte(string(line), ')')+1:]))
 }
 
-// processorTicks is how long a process has run, in ticks of a hundredth of a second.
-func processorTicks(t *testing.T, pid int) int {
+// ProcessorTicks is how long a process has run, in ticks of a hundredth of a second.
+func ProcessorTicks(t *testing.T, pid int) int {
 	t.Helper()
 	fields := stat(t, pid)
 	user, err := strconv.Atoi(fields[14-3])
@@ -60,24 +60,24 @@ func processorTicks(t *testing.T, pid int) int {
 	return user + system
 }
 
-// stopProcess stops a process with SIGSTOP and waits until it stands still; continueProcess lets it go on.
-func stopProcess(t *testing.T, pid int) {
+// StopProcess stops a process with SIGSTOP and waits until it stands still; continueProcess lets it go on.
+func StopProcess(t *testing.T, pid int) {
 	t.Helper()
 	if err := unix.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the process stands still", func() bool { return stat(t, pid)[0] == "T" })
+	Eventually(t, "the process stands still", func() bool { return stat(t, pid)[0] == "T" })
 }
 
-func continueProcess(t *testing.T, pid int) {
+func ContinueProcess(t *testing.T, pid int) {
 	t.Helper()
 	if err := unix.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// underLimit has a shell run cmd after it has set a limit.
-func underLimit(t *testing.T, cmd *exec.Cmd, limit string) {
+// UnderLimit has a shell run cmd after it has set a limit.
+func UnderLimit(t *testing.T, cmd *exec.Cmd, limit string) {
 	t.Helper()
 	shell, err := exec.LookPath("sh")
 	if err != nil {

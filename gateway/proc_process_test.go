@@ -35,21 +35,21 @@ var program = sync.OnceValues(func() (string, error) {
 // builtDir holds the gateway's own binary, once a test has asked for it.
 var builtDir string
 
-// removeBuilt removes the binary.
-func removeBuilt() {
+// RemoveBuilt removes the binary.
+func RemoveBuilt() {
 	if builtDir != "" {
 		os.RemoveAll(builtDir)
 	}
 }
 
-// command is the gateway with these flags, in surroundings that do not configure it. It ends with the test.
-func command(t *testing.T, args ...string) *exec.Cmd {
+// Command is the gateway with these flags, in surroundings that do not configure it. It ends with the test.
+func Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, args...)
 	for _, entry := range os.Environ() {
@@ -60,8 +60,8 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// outcome runs a command that ends by itself.
-func outcome(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
+// Outcome runs a command that ends by itself.
+func Outcome(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -73,19 +73,19 @@ func outcome(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// A process is a gateway that runs on its own.
-type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	addr string // the first it listens on
+// A Process is a gateway that runs on its own.
+type Process struct {
+	T    *testing.T
+	Cmd  *exec.Cmd
+	Addr string // the first it listens on
 
 	mu    sync.Mutex
 	log   []string
-	ended chan struct{}
+	Ended chan struct{}
 }
 
-// launch starts a gateway and waits until it listens.
-func launch(t *testing.T, cmd *exec.Cmd) *process {
+// Launch starts a gateway and waits until it listens.
+func Launch(t *testing.T, cmd *exec.Cmd) *Process {
 	t.Helper()
 	pipe, err := cmd.StderrPipe()
 	if err != nil {
@@ -94,58 +94,58 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: cmd, ended: make(chan struct{})}
+	p := &Process{T: t, Cmd: cmd, Ended: make(chan struct{})}
 	go p.collect(pipe)
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.ended })
-	p.addr = p.expectLog(`listening"?.*"?address"?[=:]"?([^" ]+)`)
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.Ended })
+	p.Addr = p.ExpectLog(`listening"?.*"?address"?[=:]"?([^" ]+)`)
 	return p
 }
 
 // collect reads the log to its end, and then the exit status.
-func (p *process) collect(r io.Reader) {
-	defer close(p.ended)
+func (p *Process) collect(r io.Reader) {
+	defer close(p.Ended)
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		p.mu.Lock()
 		p.log = append(p.log, lines.Text())
 		p.mu.Unlock()
 	}
-	_ = p.cmd.Wait() // The status is asked for where it is wanted.
+	_ = p.Cmd.Wait() // The status is asked for where it is wanted.
 }
 
-func (p *process) logged() string {
+func (p *Process) Logged() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Join(p.log, "\n")
 }
 
-// expectLog waits for a line and returns the expression's first group.
-func (p *process) expectLog(expression string) string {
-	p.t.Helper()
+// ExpectLog waits for a line and returns the expression's first group.
+func (p *Process) ExpectLog(expression string) string {
+	p.T.Helper()
 	re := regexp.MustCompile(expression)
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if m := re.FindStringSubmatch(p.logged()); m != nil {
+	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if m := re.FindStringSubmatch(p.Logged()); m != nil {
 			return m[len(m)-1]
 		}
 	}
-	p.t.Fatalf("nothing logged like %s:\n%s", expression, p.logged())
+	p.T.Fatalf("nothing logged like %s:\n%s", expression, p.Logged())
 	return ""
 }
 
-func (p *process) signal(s os.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
+func (p *Process) Signal(s os.Signal) {
+	p.T.Helper()
+	if err := p.Cmd.Process.Signal(s); err != nil {
+		p.T.Fatal(err)
 	}
 }
 
-func (p *process) expectExit(status int) {
-	p.t.Helper()
+func (p *Process) ExpectExit(status int) {
+	p.T.Helper()
 	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		p.t.Fatalf("still running after %v:\n%s", patience, p.logged())
+	case <-p.Ended:
+	case <-time.After(Patience):
+		p.T.Fatalf("still running after %v:\n%s", Patience, p.Logged())
 	}
-	if got := p.cmd.ProcessState.ExitCode(); got != status {
-		p.t.Errorf("exit status %d, want %d:\n%s", got, status, p.logged())
+	if got := p.Cmd.ProcessState.ExitCode(); got != status {
+		p.T.Errorf("exit status %d, want %d:\n%s", got, status, p.Logged())
 	}
 }

@@ -2,4 +2,4 @@
 
 package gateway
 
-const raceEnabled = true
+const RaceEnabled = true

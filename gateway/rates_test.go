@@ -18,12 +18,12 @@ func TestF12_TooManyFramesAreClosedWith1008(t *testing.T) {
 	cfg.Loops = 1
 	cfg.FrameRate = 1000
 	s, addr := startGateway(t, cfg)
-	others := gather(t, addr, "/ws/quiet", 3, 100)
+	others := Gather(t, addr, "/ws/quiet", 3, 100)
 	start := time.Now()
-	c := join(t, addr, "/ws/r")
-	stop := pour(c, bytes.Repeat(maskedText("x"), 1000), 1000)
-	others.expectPrompt("while a neighbour sends frames")
-	code, before := closeCode(c)
+	c := Join(t, addr, "/ws/r")
+	stop := Pour(c, bytes.Repeat(MaskedText("x"), 1000), 1000)
+	others.ExpectPrompt("while a neighbour sends frames")
+	code, before := CloseCode(c)
 	stop()
 	// The burst, and the rate for as long as it took.
 	if most := cfg.FrameRate + int(float64(cfg.FrameRate)*time.Since(start).Seconds()); code != 1008 || len(before) > most {
@@ -36,17 +36,17 @@ func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
 	cfg := testConfig()
 	cfg.PingRate = 200
 	s, addr := startGateway(t, cfg)
-	c := join(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
 	var pings []byte
 	for i := range cfg.PingRate {
-		pings = append(pings, masked(ws.OpPing, true, fmt.Sprintf("%03d %s", i, strings.Repeat("p", 100)))...)
+		pings = append(pings, Masked(ws.OpPing, true, fmt.Sprintf("%03d %s", i, strings.Repeat("p", 100)))...)
 	}
-	c.send(pings)
+	c.Send(pings)
 	answered := 0
 	for last := ""; last[:min(3, len(last))] != fmt.Sprint(cfg.PingRate-1); answered++ {
-		f := c.frame()
+		f := c.Frame()
 		if f.Header.OpCode != ws.OpPong || string(f.Payload) <= last {
-			t.Fatalf("after %q came %s", clip(last), describe(f))
+			t.Fatalf("after %q came %s", Clip(last), Describe(f))
 		}
 		last = string(f.Payload)
 	}
@@ -54,8 +54,8 @@ func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
 	if answered == cfg.PingRate {
 		t.Error("every one of them was answered")
 	}
-	stop := pour(c, bytes.Repeat(masked(ws.OpPing, true, ""), 1000), 100)
-	if code, _ := closeCode(c); code != 1008 {
+	stop := Pour(c, bytes.Repeat(Masked(ws.OpPing, true, ""), 1000), 100)
+	if code, _ := CloseCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)
 	}
 	stop()
@@ -66,12 +66,12 @@ func TestF24_UnsolicitedPongsCountAsFrames(t *testing.T) {
 	cfg := testConfig()
 	cfg.FrameRate = 2000
 	s, addr := startGateway(t, cfg)
-	c := join(t, addr, "/ws")
-	pongs := bytes.Repeat(masked(ws.OpPong, true, "nobody asked"), 1000)
-	c.send(pongs, maskedText("ignored"))
-	c.expectFrame(ws.OpText, "ignored")
-	stop := pour(c, pongs, 1000)
-	if code, _ := closeCode(c); code != 1008 {
+	c := Join(t, addr, "/ws")
+	pongs := bytes.Repeat(Masked(ws.OpPong, true, "nobody asked"), 1000)
+	c.Send(pongs, MaskedText("ignored"))
+	c.ExpectFrame(ws.OpText, "ignored")
+	stop := Pour(c, pongs, 1000)
+	if code, _ := CloseCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)
 	}
 	stop()
@@ -88,12 +88,12 @@ func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
 			cfg := testConfig()
 			set(cfg)
 			s, addr := startGateway(t, cfg)
-			c := join(t, addr, "/ws")
-			c.send(masked(ws.OpText, false, "a"), bytes.Repeat(masked(ws.OpContinuation, false, ""), 4998), masked(ws.OpContinuation, true, "z"))
-			c.expectFrame(ws.OpText, "az")
-			c.trySend(masked(ws.OpText, false, "a"))
-			stop := pour(c, bytes.Repeat(masked(ws.OpContinuation, false, ""), 1000), 1000)
-			c.expectClose(1008)
+			c := Join(t, addr, "/ws")
+			c.Send(Masked(ws.OpText, false, "a"), bytes.Repeat(Masked(ws.OpContinuation, false, ""), 4998), Masked(ws.OpContinuation, true, "z"))
+			c.ExpectFrame(ws.OpText, "az")
+			c.TrySend(Masked(ws.OpText, false, "a"))
+			stop := Pour(c, bytes.Repeat(Masked(ws.OpContinuation, false, ""), 1000), 1000)
+			c.ExpectClose(1008)
 			stop()
 			expectClosed(t, s, reason, 1)
 		})
@@ -118,22 +118,22 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 			cfg.Loops = 1
 			tc.set(cfg)
 			s, addr := startGateway(t, cfg)
-			others := gather(t, addr, "/ws/quiet", 3, 100)
-			c, witness := join(t, addr, "/ws/r"), join(t, addr, "/ws/r")
+			others := Gather(t, addr, "/ws/quiet", 3, 100)
+			c, witness := Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")
 			start := time.Now()
 			var all []byte
 			for i := range tc.messages {
-				all = append(all, masked(ws.OpBinary, true, string(message(uint64(i), tc.size)))...)
+				all = append(all, Masked(ws.OpBinary, true, string(Message(uint64(i), tc.size)))...)
 			}
-			go c.trySend(append(all, masked(ws.OpPing, true, "behind them all")...))
-			eventually(t, "it is held", func() bool { return statsOf(t, s).Throttled > 0 })
-			others.expectPromptAt(50 * time.Millisecond) // within the rates, which are theirs as well
+			go c.TrySend(append(all, Masked(ws.OpPing, true, "behind them all")...))
+			Eventually(t, "it is held", func() bool { return StatsOf(t, s).Throttled > 0 })
+			expectPromptAt(others, 50*time.Millisecond) // within the rates, which are theirs as well
 			expectInOrder(witness, tc.messages, tc.size, 0)
 			expectInOrder(c, tc.messages, tc.size, 1)
 			if took := time.Since(start); took < tc.least {
 				t.Errorf("it took %v, which is more than the rate", took)
 			}
-			if st := statsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
+			if st := StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 		})
@@ -141,35 +141,35 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 }
 
 // expectInOrder reads numbered messages, and pongs anywhere among them: these are the client's own and do not wait for the room.
-func expectInOrder(c *rawClient, messages, size, pongs int) {
-	c.t.Helper()
+func expectInOrder(c *Client, messages, size, pongs int) {
+	c.T.Helper()
 	for seq := uint64(0); seq < uint64(messages) || pongs > 0; {
-		switch f := c.frame(); {
+		switch f := c.Frame(); {
 		case f.Header.OpCode == ws.OpPong && pongs > 0:
 			pongs--
-		case f.Header.OpCode == ws.OpBinary && isMessage(f.Payload, seq, size):
+		case f.Header.OpCode == ws.OpBinary && IsMessage(f.Payload, seq, size):
 			seq++
 		default:
-			c.t.Fatalf("message %d is %s", seq, describe(f))
+			c.T.Fatalf("message %d is %s", seq, Describe(f))
 		}
 	}
 }
 
 // expectPromptAt publishes a few messages, one each so often, and fails if the crowd hears none of them soon.
-func (c *crowd) expectPromptAt(every time.Duration) {
-	c.t.Helper()
+func expectPromptAt(c *Crowd, every time.Duration) {
+	c.T.Helper()
 	late := 0
 	for range 11 {
 		time.Sleep(every)
 		start := time.Now()
-		c.publish(1)
-		c.hearAll()
+		c.Publish(1)
+		c.HearAll()
 		if time.Since(start) > 250*time.Millisecond {
 			late++
 		}
 	}
 	if late == 11 {
-		c.t.Error("all messages were heard late")
+		c.T.Error("all messages were heard late")
 	}
 }
 
@@ -180,15 +180,15 @@ func TestThrottledClientGoesOnHearing(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	_, addr := startGatewayOn(t, cfg, kernel)
-	c, other := join(t, addr, "/ws/r"), join(t, addr, "/ws/r")
-	c.send(maskedText("one"), maskedText("two"), maskedText("three"), maskedText("four"))
-	c.expectFrame(ws.OpText, "one")
-	c.expectFrame(ws.OpText, "two") // It overshoots by one, and is held for a second.
-	other.send(maskedText("meanwhile"))
-	c.expectFrame(ws.OpText, "meanwhile")
+	c, other := Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")
+	c.Send(MaskedText("one"), MaskedText("two"), MaskedText("three"), MaskedText("four"))
+	c.ExpectFrame(ws.OpText, "one")
+	c.ExpectFrame(ws.OpText, "two") // It overshoots by one, and is held for a second.
+	other.Send(MaskedText("meanwhile"))
+	c.ExpectFrame(ws.OpText, "meanwhile")
 	kernel.Pass(5 * time.Second)
-	c.expectFrame(ws.OpText, "three")
-	c.expectFrame(ws.OpText, "four")
+	c.ExpectFrame(ws.OpText, "three")
+	c.ExpectFrame(ws.OpText, "four")
 }
 
 // FAULTS-scaled: ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
@@ -202,10 +202,10 @@ func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 			cfg.overTime = time.Second
 			set(cfg)
 			s, addr := startGateway(t, cfg)
-			c := join(t, addr, "/ws/r")
+			c := Join(t, addr, "/ws/r")
 			start := time.Now()
-			stop := pour(c, masked(ws.OpBinary, true, string(make([]byte, 1<<10))), 100_000)
-			code, before := closeCode(c)
+			stop := Pour(c, Masked(ws.OpBinary, true, string(make([]byte, 1<<10))), 100_000)
+			code, before := CloseCode(c)
 			took := time.Since(start)
 			stop()
 			if code != 1008 || took < cfg.overTime {
@@ -228,18 +228,18 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := join(t, addr, "/ws/r")
+	c := Join(t, addr, "/ws/r")
 	for burst := range uint64(5) {
-		c.send(bytes.Repeat(maskedText("x"), 60))
-		eventually(t, "it is held", func() bool { return statsOf(t, s).Throttled > burst })
+		c.Send(bytes.Repeat(MaskedText("x"), 60))
+		Eventually(t, "it is held", func() bool { return StatsOf(t, s).Throttled > burst })
 		for range 8 {
 			kernel.Pass(cfg.overTime / 16)
 		}
 		for range 60 {
-			c.expectFrame(ws.OpText, "x")
+			c.ExpectFrame(ws.OpText, "x")
 		}
 	}
-	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
+	if st := StatsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
 	}
 }
@@ -252,9 +252,9 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := join(t, addr, "/ws/r")
+	c := Join(t, addr, "/ws/r")
 	for i := range 5 {
-		c.send(maskedText(fmt.Sprint(i)))
+		c.Send(MaskedText(fmt.Sprint(i)))
 	}
 	for i := range 5 {
 		if i > 1 { // It overshoots by one.
@@ -262,9 +262,9 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 				kernel.Pass(50 * time.Millisecond)
 			}
 		}
-		c.expectFrame(ws.OpText, fmt.Sprint(i))
+		c.ExpectFrame(ws.OpText, fmt.Sprint(i))
 	}
-	if st := statsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
+	if st := StatsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
 	}
 }
@@ -275,10 +275,10 @@ func TestThrottledClientMayVanish(t *testing.T) {
 	cfg.MessageRate = 1
 	s, addr := startGateway(t, cfg)
 	for range 10 {
-		c := join(t, addr, "/ws/r")
-		c.send(bytes.Repeat(maskedText("x"), 3))
-		c.expectFrame(ws.OpText, "x")
-		c.reset()
+		c := Join(t, addr, "/ws/r")
+		c.Send(bytes.Repeat(MaskedText("x"), 3))
+		c.ExpectFrame(ws.OpText, "x")
+		c.Reset()
 	}
-	eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.hub.Rooms() == 0 })
+	Eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.hub.Rooms() == 0 })
 }

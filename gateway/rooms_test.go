@@ -16,9 +16,9 @@ import (
 
 func TestH28_TargetIsDecodedOnce(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	witness := map[string]*rawClient{}
+	witness := map[string]*Client{}
 	for _, room := range []string{"lobby", "room1", "a.b"} {
-		witness[room] = join(t, addr, "/ws/"+room)
+		witness[room] = Join(t, addr, "/ws/"+room)
 	}
 	rooms := s.hub.Rooms()
 	for _, tc := range []struct{ name, target, room string }{
@@ -33,9 +33,9 @@ func TestH28_TargetIsDecodedOnce(t *testing.T) {
 		{"5000_query_params", "/ws/room1?" + strings.Repeat("&", 4000), "room1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := join(t, addr, tc.target, maskedText(tc.name))
-			c.expectFrame(ws.OpText, tc.name)
-			witness[tc.room].expectFrame(ws.OpText, tc.name)
+			c := Join(t, addr, tc.target, MaskedText(tc.name))
+			c.ExpectFrame(ws.OpText, tc.name)
+			witness[tc.room].ExpectFrame(ws.OpText, tc.name)
 			c.Close()
 		})
 	}
@@ -57,20 +57,20 @@ func TestH28_TargetIsDecodedOnce(t *testing.T) {
 		{"target_over_the_limit", "/ws/room1?" + strings.Repeat("a", wsproto.MaxTargetBytes), 414},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := connect(t, addr)
-			c.send(upgradeHead(tc.target))
-			r, _ := c.response()
+			c := Connect(t, addr)
+			c.Send(UpgradeHead(tc.target))
+			r, _ := c.Response()
 			is414 := tc.status == 431 && r.StatusCode == 414 // The whole head is over its limit, and so is the first line.
 			if r.StatusCode != tc.status && !is414 {
 				t.Errorf("%s, want %d", r.Status, tc.status)
 			}
-			c.expectEnd()
+			c.ExpectEnd()
 		})
 	}
 	t.Run("double_slash", func(t *testing.T) {
-		c := connect(t, addr)
-		c.send(upgradeHead("//ws"))
-		if r, _ := c.response(); r.StatusCode == http.StatusSwitchingProtocols {
+		c := Connect(t, addr)
+		c.Send(UpgradeHead("//ws"))
+		if r, _ := c.Response(); r.StatusCode == http.StatusSwitchingProtocols {
 			t.Error("//ws was taken for /ws")
 		}
 	})
@@ -83,15 +83,15 @@ func TestH31_ResetBeforeThe101FreesTheConnection(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	const clients = 200
 	for i := range clients {
-		c := connect(t, addr)
-		c.send(upgradeHead(fmt.Sprintf("/ws/room%d", i%3)))
-		c.reset()
+		c := Connect(t, addr)
+		c.Send(UpgradeHead(fmt.Sprintf("/ws/room%d", i%3)))
+		c.Reset()
 	}
-	eventually(t, "all accepted and gone", func() bool { return statsOf(t, s).Accepted == clients && s.Open() == 0 })
+	Eventually(t, "all accepted and gone", func() bool { return StatsOf(t, s).Accepted == clients && s.Open() == 0 })
 	if s.hub.Rooms() != 0 {
 		t.Errorf("%d rooms are left", s.hub.Rooms())
 	}
-	if st := statsOf(t, s); st.Closed[ClosedGone] != clients {
+	if st := StatsOf(t, s); st.Closed[ClosedGone] != clients {
 		t.Errorf("%d counted as gone, want %d", st.Closed[ClosedGone], clients)
 	}
 }
@@ -102,9 +102,9 @@ func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
 		"", strings.Repeat("a", 129), strings.Repeat("a", 300), "a%01b", "%0d%0a", "%7f", "%ff%fe", "%c3%28", "*", ">", "a*", "%3e",
 		".", "..", "a%20b", "caf%c3%a9", "%f0%9f%98%80", "a,b", "a%2fb", "%25",
 	} {
-		c := connect(t, addr)
-		c.send(upgradeHead("/ws/" + name))
-		if r, _ := c.response(); r.StatusCode != http.StatusBadRequest {
+		c := Connect(t, addr)
+		c.Send(UpgradeHead("/ws/" + name))
+		if r, _ := c.Response(); r.StatusCode != http.StatusBadRequest {
 			t.Errorf("room %q: %s, want 400", name, r.Status)
 		}
 		c.Close()
@@ -113,8 +113,8 @@ func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
 		t.Errorf("%d rooms were made", n)
 	}
 	for _, name := range []string{"a", strings.Repeat("a", 128), "A-z_0.9:~", "...", "-"} {
-		c := join(t, addr, "/ws/"+name, maskedText("hello"))
-		c.expectFrame(ws.OpText, "hello")
+		c := Join(t, addr, "/ws/"+name, MaskedText("hello"))
+		c.ExpectFrame(ws.OpText, "hello")
 	}
 	if n := s.hub.Rooms(); n != 5 {
 		t.Errorf("%d rooms, want 5", n)
@@ -123,30 +123,30 @@ func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
 
 func TestH34_RoomsGoWithTheirLastMember(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	a, b := join(t, addr, "/ws/short"), join(t, addr, "/ws/short")
+	a, b := Join(t, addr, "/ws/short"), Join(t, addr, "/ws/short")
 	a.Close()
 	b.Close()
-	eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
+	Eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
 }
 
 // What nginx sends to its upstream with proxy_http_version 1.1 and the usual headers for upgrades, with keepalive on.
 func TestProxyThatKeepsConnectionsUpgradesOnOneOfThem(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	forwarded := []string{"X-Real-IP: 192.0.2.7", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", "Accept-Encoding: gzip, deflate, br"}
-	c := connect(t, addr)
+	c := Connect(t, addr)
 	for _, path := range []string{"/", "/livez", "/"} {
-		c.send(requestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test", "Connection: "}, forwarded...)...))
-		if r, _ := c.response(); r.StatusCode != http.StatusOK {
+		c.Send(RequestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test", "Connection: "}, forwarded...)...))
+		if r, _ := c.Response(); r.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", path, r.Status)
 		}
 	}
-	c.send(requestHead("GET /ws/stage?token=a HTTP/1.1", append([]string{
+	c.Send(RequestHead("GET /ws/stage?token=a HTTP/1.1", append([]string{
 		"Upgrade: websocket", "Connection: upgrade", "Host: sluice.test", "Origin: https://sluice.test",
-		"sec-websocket-version: 13", "sec-websocket-key: " + sampleKey, "sec-websocket-extensions: permessage-deflate; client_max_window_bits",
+		"sec-websocket-version: 13", "sec-websocket-key: " + SampleKey, "sec-websocket-extensions: permessage-deflate; client_max_window_bits",
 	}, forwarded...)...))
-	c.expectUpgrade()
-	c.send(maskedText("through"))
-	c.expectFrame(ws.OpText, "through")
+	c.ExpectUpgrade()
+	c.Send(MaskedText("through"))
+	c.ExpectFrame(ws.OpText, "through")
 	if _, ok := s.hub.Room("stage"); !ok {
 		t.Error("the room is not the one of the path")
 	}
@@ -158,27 +158,27 @@ func TestUpgradeOnALentConnectionIsJudgedAlike(t *testing.T) {
 		head   []byte
 		status int
 	}{
-		{"content_length", upgradeHead("/ws", "Content-Length: 5"), 400},
-		{"content_length_and_body", append(upgradeHead("/ws", "Content-Length: 5"), "hello"...), 400},
-		{"chunked", append(upgradeHead("/ws", "Transfer-Encoding: chunked"), "0\r\n\r\n"...), 400},
-		{"no_upgrade", plainGet("/ws"), 426},
-		{"origin", upgradeHead("/ws", "Origin: https://evil.test"), 403},
-		{"room_name", upgradeHead("/ws/*"), 400},
-		{"two_keys", upgradeHead("/ws", "Sec-WebSocket-Key: "+sampleKey), 400},
-		{"POST", requestHead("POST /ws HTTP/1.1", "Host: sluice.test", "Content-Length: 0"), 405},
+		{"content_length", UpgradeHead("/ws", "Content-Length: 5"), 400},
+		{"content_length_and_body", append(UpgradeHead("/ws", "Content-Length: 5"), "hello"...), 400},
+		{"chunked", append(UpgradeHead("/ws", "Transfer-Encoding: chunked"), "0\r\n\r\n"...), 400},
+		{"no_upgrade", PlainGet("/ws"), 426},
+		{"origin", UpgradeHead("/ws", "Origin: https://evil.test"), 403},
+		{"room_name", UpgradeHead("/ws/*"), 400},
+		{"two_keys", UpgradeHead("/ws", "Sec-WebSocket-Key: "+SampleKey), 400},
+		{"POST", RequestHead("POST /ws HTTP/1.1", "Host: sluice.test", "Content-Length: 0"), 405},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, addr := startGateway(t, testConfig())
-			c := connect(t, addr)
-			c.send(plainGet("/livez"))
-			c.response()
-			c.send(tc.head, plainGet("/livez"))
-			r := c.expectRefusal(tc.status)
+			c := Connect(t, addr)
+			c.Send(PlainGet("/livez"))
+			c.Response()
+			c.Send(tc.head, PlainGet("/livez"))
+			r := c.ExpectRefusal(tc.status)
 			if tc.status != 426 && r.Header.Get("Upgrade") != "" {
 				t.Errorf("%s with Upgrade: %s", r.Status, r.Header.Get("Upgrade"))
 			}
 			c.Close()
-			eventually(t, "the connection is gone", func() bool { return s.Open() == 0 })
+			Eventually(t, "the connection is gone", func() bool { return s.Open() == 0 })
 			if s.hub.Rooms() != 0 {
 				t.Error("a room was made")
 			}
@@ -189,9 +189,9 @@ func TestUpgradeOnALentConnectionIsJudgedAlike(t *testing.T) {
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	for _, path := range []string{"/nothing", "/wsx", "/WS", "/ws.html", "/metrics", "/debug/pprof/"} {
-		c := connect(t, addr)
-		c.send(upgradeHead(path)) // The path decides, not a header.
-		if r, _ := c.response(); r.StatusCode != http.StatusNotFound {
+		c := Connect(t, addr)
+		c.Send(UpgradeHead(path)) // The path decides, not a header.
+		if r, _ := c.Response(); r.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", path, r.Status)
 		}
 		c.Close()
@@ -204,18 +204,18 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 // Nobody keeps a window: a client that asks for context takeover costs what any other does.
 func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := connect(t, addr)
-	c.send(upgradeHead("/ws/r", "Sec-WebSocket-Extensions: permessage-deflate"))
-	r, _ := c.response()
+	c := Connect(t, addr)
+	c.Send(UpgradeHead("/ws/r", "Sec-WebSocket-Extensions: permessage-deflate"))
+	r, _ := c.Response()
 	if got := r.Header.Get("Sec-WebSocket-Extensions"); !strings.Contains(got, "server_no_context_takeover") || !strings.Contains(got, "client_no_context_takeover") {
 		t.Fatalf("extensions %q", got)
 	}
-	c.deflates = true
+	c.Deflates = true
 	// The same message twice is the same frame twice, and decodes by itself.
 	for range 2 {
-		c.send(maskedDeflated(ws.OpText, deflated(string(ticker(1)))))
-		if got := inflated(t, c.frame()); got != string(ticker(1)) {
-			t.Fatalf("got %q", clip(got))
+		c.Send(MaskedDeflated(ws.OpText, Deflated(string(Ticker(1)))))
+		if got := Inflated(t, c.Frame()); got != string(Ticker(1)) {
+			t.Fatalf("got %q", Clip(got))
 		}
 	}
 	if r, ok := s.hub.Room("r"); !ok || r.Stats().End[encodingPlain] != 0 {
@@ -227,32 +227,32 @@ func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
 	const size = 1 << 10
 	s, addr := startGateway(t, testConfig())
-	others := gather(t, addr, "/ws/stage", 3, size)
-	c := join(t, addr, "/ws/stage")
-	others.publish(50)
-	c.expectMessages(0, 50, size)
-	c.closeWrite()
-	isGone := func() bool { return statsOf(t, s).Closed[ClosedGone] == 1 }
-	for end := time.Now().Add(patience); !isGone() && time.Now().Before(end); {
-		others.publish(10)
+	others := Gather(t, addr, "/ws/stage", 3, size)
+	c := Join(t, addr, "/ws/stage")
+	others.Publish(50)
+	c.ExpectMessages(0, 50, size)
+	c.EndWrites()
+	isGone := func() bool { return StatsOf(t, s).Closed[ClosedGone] == 1 }
+	for end := time.Now().Add(Patience); !isGone() && time.Now().Before(end); {
+		others.Publish(10)
 	}
 	if !isGone() {
 		t.Fatal("it is still written to")
 	}
-	others.publish(50)
-	others.hearAll()
+	others.Publish(50)
+	others.HearAll()
 	seq := uint64(50)
 	for ; ; seq++ {
-		h, err := ws.ReadHeader(c.in)
+		h, err := ws.ReadHeader(c.In)
 		if errors.Is(err, io.EOF) {
 			break // between two frames
 		}
 		p := make([]byte, h.Length)
-		if _, err := io.ReadFull(c.in, p); err != nil || !isMessage(p, seq, size) {
+		if _, err := io.ReadFull(c.In, p); err != nil || !IsMessage(p, seq, size) {
 			t.Fatalf("message %d: %d bytes, %v", seq, len(p), err)
 		}
 	}
-	if seq == others.sent {
+	if seq == others.Sent {
 		t.Error("it got what was said after it was gone")
 	}
 	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != 3 {
@@ -265,13 +265,13 @@ func TestK04_ResetMembersAreForgotten(t *testing.T) {
 	t.Parallel()
 	s, addr := startGateway(t, testConfig())
 	const clients = 200
-	others := loseAFifth(t, addr, clients)
+	others := LoseAFifth(t, addr, clients)
 	rest := clients - clients/5
-	eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
+	Eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
 	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != rest {
 		t.Errorf("members are not the %d that are left", rest)
 	}
 	expectClosed(t, s, ClosedGone, uint64(clients/5))
-	others.publish(40)
-	others.hearAll()
+	others.Publish(40)
+	others.HearAll()
 }

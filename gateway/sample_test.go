@@ -69,23 +69,23 @@ func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
 			once := func() {
 				t.Helper()
 				for i, head := range [][]byte{
-					upgradeHead("/ws/\x1b[31mred\x07\x9b1;5m\u2028\u202e" + strings.Repeat("long", 1000)),
-					upgradeHead("/ws/room?token=hunter2", "Sec-WebSocket-Protocol: \x1b[2J", "Origin: http://evil.test\x1b[31m", "User-Agent: \r"),
-					upgradeHead("/ws/" + strings.Repeat("r", 129) + "?token=hunter2"),
+					UpgradeHead("/ws/\x1b[31mred\x07\x9b1;5m\u2028\u202e" + strings.Repeat("long", 1000)),
+					UpgradeHead("/ws/room?token=hunter2", "Sec-WebSocket-Protocol: \x1b[2J", "Origin: http://evil.test\x1b[31m", "User-Agent: \r"),
+					UpgradeHead("/ws/" + strings.Repeat("r", 129) + "?token=hunter2"),
 					[]byte("GET /ws\nlevel=ERROR msg=forged HTTP/1.1\r\n\r\n"),
 					[]byte("\x00\x01\xff \r\n\r\n"),
 				} {
-					c := connect(t, addr)
-					c.send(head)
-					if r, _ := c.response(); r.StatusCode < 400 {
+					c := Connect(t, addr)
+					c.Send(head)
+					if r, _ := c.Response(); r.StatusCode < 400 {
 						t.Fatalf("request %d is answered with %s", i, r.Status)
 					}
 					c.Close()
 				}
-				for _, frames := range [][]byte{frameBytes(0x83, 0x80, zeroMask), maskedText("\xff"), maskedClose(1000, "\x1b[31m\xff")} {
-					c := join(t, addr, "/ws/"+strings.Repeat("r", 128), frames)
-					if f := c.frame(); f.Header.OpCode != ws.OpClose {
-						t.Fatalf("got %s", describe(f))
+				for _, frames := range [][]byte{FrameBytes(0x83, 0x80, ZeroMask), MaskedText("\xff"), MaskedClose(1000, "\x1b[31m\xff")} {
+					c := Join(t, addr, "/ws/"+strings.Repeat("r", 128), frames)
+					if f := c.Frame(); f.Header.OpCode != ws.OpClose {
+						t.Fatalf("got %s", Describe(f))
 					}
 					c.Close()
 				}
@@ -93,7 +93,7 @@ func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
 			for range clients {
 				once()
 			}
-			st := statsOf(t, s)
+			st := StatsOf(t, s)
 			kinds := 0
 			for reason, n := range st.Refusals {
 				if n == 0 {

@@ -39,14 +39,14 @@ func openBare(port int, path string) (bareClient, error) {
 }
 
 func (c bareClient) upgrade(port int, path string) error {
-	wait := unix.NsecToTimeval(patience.Nanoseconds())
+	wait := unix.NsecToTimeval(Patience.Nanoseconds())
 	if err := unix.SetsockoptTimeval(int(c), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
 		return err
 	}
 	if err := unix.Connect(int(c), &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return err
 	}
-	if _, err := unix.Write(int(c), upgradeHead(path)); err != nil {
+	if _, err := unix.Write(int(c), UpgradeHead(path)); err != nil {
 		return err
 	}
 	var head []byte
@@ -85,7 +85,7 @@ func (c bareClient) close() { unix.Close(int(c)) }
 
 func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 	clients := 1000
-	if isWholeSize(t) {
+	if IsWholeSize(t) {
 		clients = 5000
 	}
 	limit, err := reactor.DescriptorLimit()
@@ -101,11 +101,11 @@ func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 	}
 	s, addr := startGateway(t, testConfig())
 	serveOnePageAndOneUpgrade(t, addr)
-	eventually(t, "the gateway is at rest", func() bool { return s.Open() == 0 })
+	Eventually(t, "the gateway is at rest", func() bool { return s.Open() == 0 })
 	were := runtime.NumGoroutine()
 	expect := func(when string) {
 		t.Helper()
-		for end := time.Now().Add(patience); runtime.NumGoroutine() > were+2; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(Patience); runtime.NumGoroutine() > were+2; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: %d goroutines, were %d", when, runtime.NumGoroutine(), were)
 			}
@@ -138,7 +138,7 @@ func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 
 	const messages = 8
 	for seq := range messages {
-		if _, err := unix.Write(int(all[seq*clients/messages]), masked(ws.OpBinary, true, string(numbered(seq)))); err != nil {
+		if _, err := unix.Write(int(all[seq*clients/messages]), Masked(ws.OpBinary, true, string(numbered(seq)))); err != nil {
 			t.Fatal(err)
 		}
 		for i, c := range all {
@@ -152,7 +152,7 @@ func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 		}
 	}
 	expect("idle again")
-	if st := statsOf(t, s); st.Deliveries != uint64(messages*clients) {
+	if st := StatsOf(t, s); st.Deliveries != uint64(messages*clients) {
 		t.Errorf("%d deliveries, want %d", st.Deliveries, messages*clients)
 	}
 	t.Logf("%d messages to each after %v", messages, time.Since(start))
@@ -167,9 +167,9 @@ func numbered(seq int) []byte {
 // serveOnePageAndOneUpgrade starts what the process starts once and keeps.
 func serveOnePageAndOneUpgrade(t *testing.T, addr string) {
 	t.Helper()
-	page := connect(t, addr)
-	page.send(plainGet("/"))
-	page.response()
+	page := Connect(t, addr)
+	page.Send(PlainGet("/"))
+	page.Response()
 	page.Close()
-	join(t, addr, "/ws").Close()
+	Join(t, addr, "/ws").Close()
 }

@@ -53,7 +53,7 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Write(upgradeHead("/ws")); err != nil {
+		if _, err := p.Write(UpgradeHead("/ws")); err != nil {
 			t.Fatal(err)
 		}
 		ticks(20)
@@ -66,7 +66,7 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 	kernel.SetBuffers(reactortest.Buffers{Send: 4096, PeerReceive: 4096, PeerSend: 4096, Receive: 4096})
 	sender := dial()
 	for range 40 {
-		if _, err := sender.Write(maskedText("twenty-one bytes of it")); err != nil {
+		if _, err := sender.Write(MaskedText("twenty-one bytes of it")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestListenerThatCannotBeRearmedTriesAgain(t *testing.T) {
 	_, addr := startGatewayOn(t, testConfig(), kernel)
 	kernel.Fail(reactortest.Accept, reactortest.AnyFD, syscall.EMFILE)
 	kernel.Fail(reactortest.Rearm, reactortest.AnyFD, nil, syscall.ENOMEM) // It rests; then it may not go on.
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws", nil)
 	if err != nil {

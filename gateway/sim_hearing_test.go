@@ -56,7 +56,7 @@ func (c *simClient) parseHead() (isWhole bool) {
 	}
 	c.status = 0
 	c.isUpgraded = true
-	if !strings.Contains(string(head)+"\r\n", "Sec-WebSocket-Accept: "+sampleAccept+"\r\n") || c.kind == simBad {
+	if !strings.Contains(string(head)+"\r\n", "Sec-WebSocket-Accept: "+SampleAccept+"\r\n") || c.kind == simBad {
 		c.fail("it was upgraded with %q", head)
 	}
 	c.deflates = strings.Contains(string(head), "\r\n"+simDeflateOffer)

@@ -145,7 +145,7 @@ const mutantsByDefault = 4
 
 // TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number of seeds.
 func TestMutantsAreFound(t *testing.T) {
-	if raceEnabled {
+	if RaceEnabled {
 		t.Skip("the mutants are the same without the race detector, and found sooner")
 	}
 	chosen := mutants

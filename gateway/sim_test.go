@@ -39,10 +39,10 @@ func TestSimulation(t *testing.T) {
 	n := *simSeeds
 	if n == 0 {
 		switch n = simSeedsDefault; {
-		case raceEnabled:
+		case RaceEnabled:
 			n = simSeedsRace
 			t.Logf("%d seeds, because the race detector is slow", n)
-		case isWholeSize(t):
+		case IsWholeSize(t):
 			n = simSeedsWhole
 		}
 	}
@@ -91,9 +91,9 @@ func lastLines(w *world) string {
 func TestSameSeedIsTheSameRun(t *testing.T) {
 	last := uint64(150)
 	switch {
-	case raceEnabled:
+	case RaceEnabled:
 		last = 40
-	case isWholeSize(t):
+	case IsWholeSize(t):
 		last = 400
 	}
 	seeds, cut := 0, uint64(0)

@@ -25,24 +25,24 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 			cfg := testConfig()
 			cfg.Loops = loops
 			s, addr := startGateway(t, cfg)
-			slow := join(t, addr, "/ws/stage").narrow()
-			others := gather(t, addr, "/ws/stage", 4, size)
+			slow := Join(t, addr, "/ws/stage").Narrow()
+			others := Gather(t, addr, "/ws/stage", 4, size)
 
-			others.publish(flood)
-			others.hearAll()
-			if st := statsOf(t, s); st.Refused == 0 {
+			others.Publish(flood)
+			others.HearAll()
+			if st := StatsOf(t, s); st.Refused == 0 {
 				t.Error("no write was refused: the reader was not slow enough for this test")
 			}
-			others.expectPrompt("with a paused reader")
+			others.ExpectPrompt("with a paused reader")
 
-			half := int(others.sent) / 2
-			slow.expectMessages(0, half, size) // in many small steps, each ended by a refused write
-			others.publish(500)
-			slow.expectMessages(uint64(half), int(others.sent)-half, size)
-			caughtUp := others.sent
-			others.expectPrompt("after it has caught up")
-			slow.expectMessages(caughtUp, int(others.sent-caughtUp), size)
-			if st := statsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
+			half := int(others.Sent) / 2
+			slow.ExpectMessages(0, half, size) // in many small steps, each ended by a refused write
+			others.Publish(500)
+			slow.ExpectMessages(uint64(half), int(others.Sent)-half, size)
+			caughtUp := others.Sent
+			others.ExpectPrompt("after it has caught up")
+			slow.ExpectMessages(caughtUp, int(others.Sent-caughtUp), size)
+			if st := StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 		})
@@ -54,19 +54,19 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 	const size, burst = 1 << 10, 700
 	rounds := 60
-	if raceEnabled {
+	if RaceEnabled {
 		rounds = 15
 	}
 	s, addr := startGateway(t, testConfig())
-	others := gather(t, addr, "/ws/stage", 3, size)
-	slow := join(t, addr, "/ws/stage").narrow()
-	seq := others.sent
+	others := Gather(t, addr, "/ws/stage", 3, size)
+	slow := Join(t, addr, "/ws/stage").Narrow()
+	seq := others.Sent
 	for round := range rounds {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			for range burst {
-				if err := others.say(); err != nil {
+				if err := others.Say(); err != nil {
 					t.Error(err) // Not Fatal: this is not the test's goroutine.
 					return
 				}
@@ -76,11 +76,11 @@ func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 			<-done // So that it is behind for certain: a reader may be faster than a sender that has to wait for a processor.
 		}
 		time.Sleep(time.Millisecond)
-		slow.expectMessages(seq, burst, size)
+		slow.ExpectMessages(seq, burst, size)
 		<-done
 		seq += burst
 	}
-	if st := statsOf(t, s); st.Refused == 0 {
+	if st := StatsOf(t, s); st.Refused == 0 {
 		t.Error("no write was refused: the reader was not slow enough for this test")
 	}
 }
@@ -91,15 +91,15 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = time.Hour // It begins to read when the others have been looked after.
 	s, addr := startGateway(t, cfg)
-	slow := join(t, addr, "/ws/stage").narrow()
-	others := gather(t, addr, "/ws/stage", 4, size)
+	slow := Join(t, addr, "/ws/stage").Narrow()
+	others := Gather(t, addr, "/ws/stage", 4, size)
 	room, _ := s.hub.Room("stage")
-	before := liveHeap()
+	before := LiveHeap()
 	var most int64
 	for range 10 {
-		others.publish(1 << 20 / size)
-		others.hearAll()
-		most = max(most, liveHeap()-before)
+		others.Publish(1 << 20 / size)
+		others.HearAll()
+		most = max(most, LiveHeap()-before)
 	}
 	const segment, slack = 256 << 10, 1 << 20
 	if bound := int64(cfg.RoomBacklog+cfg.PublishWindow) + segment + slack; most > bound {
@@ -108,29 +108,29 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 	if n := room.Stats().Members; n != 4 {
 		t.Fatalf("%d members, want 4: it is 10 MiB behind", n)
 	}
-	others.expectPrompt("while one is being closed")
+	others.ExpectPrompt("while one is being closed")
 
 	n := uint64(0)
 	for {
-		f := slow.frame()
+		f := slow.Frame()
 		if f.Header.OpCode == ws.OpClose {
 			if code, reason := ws.ParseCloseFrameData(f.Payload); code != 4008 || reason == "" {
 				t.Errorf("closed with %d %q, want 4008", code, reason)
 			}
 			break
 		}
-		if !isMessage(f.Payload, n, size) {
-			t.Fatalf("got %s, want message %d or a Close frame", describe(f), n)
+		if !IsMessage(f.Payload, n, size) {
+			t.Fatalf("got %s, want message %d or a Close frame", Describe(f), n)
 		}
 		n++
 	}
-	slow.expectEnd()
-	if n == 0 || n == others.sent {
-		t.Errorf("it got %d messages of %d before the Close frame", n, others.sent)
+	slow.ExpectEnd()
+	if n == 0 || n == others.Sent {
+		t.Errorf("it got %d messages of %d before the Close frame", n, others.Sent)
 	}
 	slow.Close()
 	expectClosed(t, s, ClosedSlow, 1)
-	others.expectPrompt("after it was closed")
+	others.ExpectPrompt("after it was closed")
 }
 
 func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
@@ -138,19 +138,19 @@ func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = 300 * time.Millisecond
 	s, addr := startGateway(t, cfg)
-	join(t, addr, "/ws/stage").narrow()
-	others := gather(t, addr, "/ws/stage", 4, 4<<10)
+	Join(t, addr, "/ws/stage").Narrow()
+	others := Gather(t, addr, "/ws/stage", 4, 4<<10)
 	for range 8 {
-		others.publish(256)
-		others.hearAll() // A minority that lags is not waited for, whoever it is: none of these must.
+		others.Publish(256)
+		others.HearAll() // A minority that lags is not waited for, whoever it is: none of these must.
 	}
-	eventually(t, "it is gone", func() bool { return s.Open() == 4 })
+	Eventually(t, "it is gone", func() bool { return s.Open() == 4 })
 	// Whether the kernel still had room for the Close frame decides which of the two it is.
-	st := statsOf(t, s)
+	st := StatsOf(t, s)
 	if st.Hub.Overrun[hub.Disconnect] != 1 || st.Closed[ClosedSlow]+st.Closed[ClosedCloseTimeout] != 1 {
 		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[ClosedSlow], st.Closed[ClosedCloseTimeout])
 	}
-	others.expectPrompt("after it was closed")
+	others.ExpectPrompt("after it was closed")
 }
 
 func TestK19_StalledClientIsAborted(t *testing.T) {
@@ -158,11 +158,11 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock() // Or one of the others is taken for stalled when it has to wait for a processor.
 	s, addr := startGatewayOn(t, cfg, kernel)
-	stalled := join(t, addr, "/ws/stage").narrow()
-	others := gather(t, addr, "/ws/stage", 4, 1<<10)
+	stalled := Join(t, addr, "/ws/stage").Narrow()
+	others := Gather(t, addr, "/ws/stage", 4, 1<<10)
 	for range 4 {
-		others.publish(1 << 10) // within the backlog: nobody is overtaken
-		others.hearAll()
+		others.Publish(1 << 10) // within the backlog: nobody is overtaken
+		others.HearAll()
 	}
 	passed := time.Duration(0)
 	for ; s.Open() == 5 && passed < 3*cfg.StallTimeout; passed += time.Second {
@@ -172,10 +172,10 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 		t.Errorf("somebody was closed after %v", passed)
 	}
 	expectClosed(t, s, ClosedStalled, 1)
-	if _, err := stalled.rest(); err == nil || errors.Is(err, errTimeout) {
+	if _, err := stalled.Rest(); err == nil || errors.Is(err, ErrTimeout) {
 		t.Errorf("its stream ended with %v, want a reset", err)
 	}
-	others.expectPrompt("after it was cut")
+	others.ExpectPrompt("after it was cut")
 	if n := s.Open(); n != 4 {
 		t.Errorf("%d connections are open, want 4", n)
 	}
@@ -187,12 +187,12 @@ func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	slow, want := stick(t, addr)
+	slow, want := Stick(t, addr)
 	var all []byte
 	for _, m := range want {
 		all = append(all, ws.MustCompileFrame(ws.NewBinaryFrame([]byte(m)))...)
 	}
-	eventually(t, "it is alone", func() bool { return s.Open() == 1 })
+	Eventually(t, "it is alone", func() bool { return s.Open() == 1 })
 	look := func() (took time.Duration, isBlocked bool) {
 		s.each(t, func(c *conn) { took, isBlocked = c.reader.Took(), c.reader.IsBlocked() })
 		return took, isBlocked
@@ -203,7 +203,7 @@ func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 			kernel.Pass(cfg.StallTimeout / 2)
 		}
 		step := make([]byte, min(16<<10, len(all)))
-		if _, err := io.ReadFull(slow.in, step); err != nil || !bytes.Equal(step, all[:len(step)]) {
+		if _, err := io.ReadFull(slow.In, step); err != nil || !bytes.Equal(step, all[:len(step)]) {
 			t.Fatalf("%d bytes before the end: other bytes than were sent, or %v", len(all), err)
 		}
 		all = all[len(step):]
@@ -237,18 +237,18 @@ func TestSilentClientIsPingedAndClosedWithoutAnAnswer(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := join(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
 	// Its time begins up to a half earlier, and is up to a quarter shorter.
 	if passed, _ := passUntilPinged(t, s, kernel, 0); passed < cfg.PingInterval/4 || passed > cfg.PingInterval+time.Second {
 		t.Errorf("pinged after %v", passed)
 	}
-	c.expectFrame(ws.OpPing, "")
+	c.ExpectFrame(ws.OpPing, "")
 	kernel.Pass(cfg.PongTimeout - 2*time.Second)
 	if n := s.Open(); n != 1 {
 		t.Error("closed early")
 	}
 	kernel.Pass(3 * time.Second)
-	c.expectClose(4009)
+	c.ExpectClose(4009)
 	c.Close()
 	expectClosed(t, s, ClosedNoPong, 1)
 }
@@ -259,20 +259,20 @@ func TestClientThatAnswersPingsStays(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := join(t, addr, "/ws")
+	c := Join(t, addr, "/ws")
 	for at, i := time.Duration(0), 0; i < 8; i++ {
 		_, at = passUntilPinged(t, s, kernel, at)
-		c.expectFrame(ws.OpPing, "")
+		c.ExpectFrame(ws.OpPing, "")
 		kernel.Pass(time.Second) // What comes in the instant of the ping may be the kernel's doing.
-		c.send(masked(ws.OpPong, true, ""))
-		eventually(t, "the pong is heard", func() bool {
+		c.Send(Masked(ws.OpPong, true, ""))
+		Eventually(t, "the pong is heard", func() bool {
 			isHeard := false
 			s.each(t, func(c *conn) { isHeard = c.heard > at })
 			return isHeard
 		})
 	}
-	c.send(maskedText("still here"))
-	c.expectFrame(ws.OpText, "still here")
+	c.Send(MaskedText("still here"))
+	c.ExpectFrame(ws.OpText, "still here")
 	if n := s.Open(); n != 1 {
 		t.Errorf("%d connections are open, want 1", n)
 	}
@@ -285,33 +285,33 @@ func TestClientThatOnlyTakesBytesIsNotPinged(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	_, addr := startGatewayOn(t, cfg, kernel)
-	listener := join(t, addr, "/ws")
-	publisher := join(t, addr, "/ws")
+	listener := Join(t, addr, "/ws")
+	publisher := Join(t, addr, "/ws")
 	for i := range 30 {
 		m := fmt.Sprint(i)
-		publisher.send(maskedText(m))
-		listener.expectFrame(ws.OpText, m)
-		publisher.expectFrame(ws.OpText, m)
+		publisher.Send(MaskedText(m))
+		listener.ExpectFrame(ws.OpText, m)
+		publisher.ExpectFrame(ws.OpText, m)
 		kernel.Pass(cfg.PingInterval / 10)
 	}
 }
 
 func TestF33_PongsWaitForTheFramesEnd(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c, want := stick(t, addr)
-	eventually(t, "a write was refused", func() bool { return statsOf(t, s).Refused > 0 })
+	c, want := Stick(t, addr)
+	Eventually(t, "a write was refused", func() bool { return StatsOf(t, s).Refused > 0 })
 	const pings = 50
 	for i := range pings {
-		c.send(masked(ws.OpPing, true, fmt.Sprint(i)))
+		c.Send(Masked(ws.OpPing, true, fmt.Sprint(i)))
 	}
-	c.send(maskedText("end"))
+	c.Send(MaskedText("end"))
 	want = append(want, "end")
-	eventually(t, "the pings are read", func() bool { return statsOf(t, s).Messages == 4 })
+	Eventually(t, "the pings are read", func() bool { return StatsOf(t, s).Messages == 4 })
 	var got, pongs []string
 	for len(got) < len(want) || len(pongs) == 0 {
-		f := c.frame()
+		f := c.Frame()
 		if !f.Header.Fin {
-			t.Fatalf("got %s", describe(f))
+			t.Fatalf("got %s", Describe(f))
 		}
 		if f.Header.OpCode == ws.OpPong {
 			pongs = append(pongs, string(f.Payload))
@@ -329,15 +329,15 @@ func TestF33_PongsWaitForTheFramesEnd(t *testing.T) {
 
 func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c, want := stick(t, addr)
-	eventually(t, "a write was refused", func() bool { return statsOf(t, s).Refused > 0 })
-	c.send(maskedText("mine"), frameBytes(0x83, 0x80, zeroMask))
+	c, want := Stick(t, addr)
+	Eventually(t, "a write was refused", func() bool { return StatsOf(t, s).Refused > 0 })
+	c.Send(MaskedText("mine"), FrameBytes(0x83, 0x80, ZeroMask))
 	for _, m := range append(want, "mine") {
-		if f := c.frame(); string(f.Payload) != m {
-			t.Fatalf("got %s, want %q", describe(f), clip(m))
+		if f := c.Frame(); string(f.Payload) != m {
+			t.Fatalf("got %s, want %q", Describe(f), Clip(m))
 		}
 	}
-	c.expectClose(1002)
+	c.ExpectClose(1002)
 }
 
 // A pong is cut by a short write and then the room overtakes its client: what is left of the pong goes before the Close.
@@ -357,22 +357,22 @@ func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
 	cfg.RoomBacklog = 2 << 20
 	cfg.CloseTimeout = time.Hour
 	s, addr := startGatewayOn(t, cfg, kernel)
-	slow := join(t, addr, "/ws/r")
-	readers := []*rawClient{join(t, addr, "/ws/r"), join(t, addr, "/ws/r"), join(t, addr, "/ws/r")}
+	slow := Join(t, addr, "/ws/r")
+	readers := []*Client{Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")}
 	isShut.Store(true)
-	slow.send(masked(ws.OpPing, true, "0123456789"))
-	eventually(t, "a refused write", func() bool { return statsOf(t, s).Refused > 0 })
+	slow.Send(Masked(ws.OpPing, true, "0123456789"))
+	Eventually(t, "a refused write", func() bool { return StatsOf(t, s).Refused > 0 })
 	m := strings.Repeat("m", 100<<10)
-	for i := 0; i < 60 && statsOf(t, s).Hub.Overrun[hub.Disconnect] == 0; i++ {
-		readers[0].send(masked(ws.OpBinary, true, m))
+	for i := 0; i < 60 && StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 0; i++ {
+		readers[0].Send(Masked(ws.OpBinary, true, m))
 		for _, r := range readers {
-			r.expectFrame(ws.OpBinary, m)
+			r.ExpectFrame(ws.OpBinary, m)
 		}
 	}
-	if statsOf(t, s).Hub.Overrun[hub.Disconnect] != 1 {
+	if StatsOf(t, s).Hub.Overrun[hub.Disconnect] != 1 {
 		t.Fatal("not overtaken")
 	}
 	isShut.Store(false)
-	slow.expectFrame(ws.OpPong, "0123456789")
-	slow.expectClose(ws.StatusCode(wsproto.CodeSlowConsumer))
+	slow.ExpectFrame(ws.OpPong, "0123456789")
+	slow.ExpectClose(ws.StatusCode(wsproto.CodeSlowConsumer))
 }

@@ -19,7 +19,7 @@ func TestPingsOfManyClientsAreSpread(t *testing.T) {
 // messages.
 func expectSpread(t *testing.T, messages int) {
 	clients := 2000
-	if raceEnabled || testing.Short() {
+	if RaceEnabled || testing.Short() {
 		clients = 300
 	}
 	kernel := reactortest.New()
@@ -27,14 +27,14 @@ func expectSpread(t *testing.T, messages int) {
 	cfg := testConfig()
 	cfg.PingInterval, cfg.PongTimeout = 30*time.Second, time.Hour // Nobody answers.
 	s, addr := startGatewayOn(t, cfg, kernel)
-	var all []*rawClient
+	var all []*Client
 	for range clients {
-		all = append(all, join(t, addr, "/ws/r"))
+		all = append(all, Join(t, addr, "/ws/r"))
 	}
 	for range messages {
-		all[0].send(maskedText("silence, please"))
+		all[0].Send(MaskedText("silence, please"))
 	}
-	eventually(t, "all have got them", func() bool { return statsOf(t, s).Deliveries == uint64(messages*clients) })
+	Eventually(t, "all have got them", func() bool { return StatsOf(t, s).Deliveries == uint64(messages*clients) })
 	most, sent := 0, 0
 	pinged := func() (n int) {
 		s.each(t, func(c *conn) {
@@ -62,8 +62,8 @@ func expectSpread(t *testing.T, messages int) {
 	}
 	for _, c := range all[:10] {
 		for range messages {
-			c.expectFrame(ws.OpText, "silence, please")
+			c.ExpectFrame(ws.OpText, "silence, please")
 		}
-		c.expectFrame(ws.OpPing, "")
+		c.ExpectFrame(ws.OpPing, "")
 	}
 }

@@ -34,7 +34,7 @@ func TestStalledCrowd(t *testing.T) {
 	}
 	var conns []net.Conn
 	for range readers + stalled {
-		c, err := upgradeRaw(addr, "/ws/stage")
+		c, err := UpgradeRaw(addr, "/ws/stage")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,11 +70,11 @@ func TestStalledCrowd(t *testing.T) {
 // A tenth of a room, or all of it but one, never reads while it is sent several backlogs. Under every policy the gateway's memory
 // grows by one backlog and next to nothing for each of them; under skip and latest they are all still there.
 func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
-	if raceEnabled {
+	if RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
 	clients := *stalledClients
-	if isWhole := isWholeSize(t); clients == 0 {
+	if isWhole := IsWholeSize(t); clients == 0 {
 		clients = 100
 		if isWhole {
 			clients = 300
@@ -93,14 +93,14 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 	cfg.StallTimeout, cfg.SkipTimeout, cfg.CloseTimeout = time.Hour, time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
 	s, addr := startGateway(t, cfg)
 	spec := fmt.Sprintf("%s,%d,%d,%d", addr, clients-stalled, stalled, *stalledMessages)
-	c := startChild(t, stalledEnv, spec, "TestStalledCrowd")
-	c.await("ready")
+	c := StartChild(t, stalledEnv, spec, "TestStalledCrowd")
+	c.Await("ready")
 	before := measureMemory(t)
-	if _, err := io.WriteString(c.in, "."); err != nil { // It goes on.
+	if _, err := io.WriteString(c.In, "."); err != nil { // It goes on.
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
-	go func() { c.await("done"); close(done) }()
+	go func() { c.Await("done"); close(done) }()
 	var peak float64
 	for isOver := false; !isOver; {
 		select {
@@ -112,7 +112,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 	}
 	grew := measureMemory(t).live - before.live
 	bound := float64(cfg.RoomBacklog) + 256<<10 + 4<<10*float64(stalled)
-	st := statsOf(t, s)
+	st := StatsOf(t, s)
 	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overtaken, %d messages missed",
 		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overrun[policy], st.Hub.Missed)
 	if grew > bound {

@@ -8,26 +8,26 @@ import (
 	"sluice/wsproto"
 )
 
-// An answer is what came of asking for an upgrade.
-type answer struct {
-	status int
+// An Answer is what came of asking for an upgrade.
+type Answer struct {
+	Status int
 	body   string
 	retry  int // seconds; zero: it was not said
 }
 
-func ask(t *testing.T, addr, path string) answer {
+func Ask(t *testing.T, addr, path string) Answer {
 	t.Helper()
-	c := connect(t, addr)
+	c := Connect(t, addr)
 	defer c.Close()
-	c.trySend(upgradeHead(path)) // Whoever is turned away may be so before it has asked.
-	r, body := c.response()
+	c.TrySend(UpgradeHead(path)) // Whoever is turned away may be so before it has asked.
+	r, body := c.Response()
 	retry, _ := strconv.Atoi(r.Header.Get("Retry-After"))
-	return answer{r.StatusCode, body, retry}
+	return Answer{r.StatusCode, body, retry}
 }
 
-func (a answer) isIn() bool { return a.status == http.StatusSwitchingProtocols }
+func (a Answer) IsIn() bool { return a.Status == http.StatusSwitchingProtocols }
 
-// isRefusal reports whether the answer is a whole refusal for this reason.
-func (a answer) isRefusal(r wsproto.Reason) bool {
-	return a.status == http.StatusServiceUnavailable && a.body == wsproto.Refuse(r).Text+"\n" && a.retry > 0
+// IsRefusal reports whether the answer is a whole refusal for this reason.
+func (a Answer) IsRefusal(r wsproto.Reason) bool {
+	return a.Status == http.StatusServiceUnavailable && a.body == wsproto.Refuse(r).Text+"\n" && a.retry > 0
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/coder/websocket"
 )
 
-// dial opens a WebSocket with an independent client.
-func dial(t testing.TB, addr, path string) *websocket.Conn {
+// Dial opens a WebSocket with an independent client.
+func Dial(t testing.TB, addr, path string) *websocket.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, "ws://"+addr+path, &websocket.DialOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
@@ -21,12 +21,12 @@ func dial(t testing.TB, addr, path string) *websocket.Conn {
 	return c
 }
 
-func expectText(t testing.TB, c *websocket.Conn, want string) {
+func ExpectText(t testing.TB, c *websocket.Conn, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	kind, p, err := c.Read(ctx)
 	if err != nil || kind != websocket.MessageText || string(p) != want {
-		t.Fatalf("got %v %q, %v; want text %q", kind, clip(string(p)), err, want)
+		t.Fatalf("got %v %q, %v; want text %q", kind, Clip(string(p)), err, want)
 	}
 }

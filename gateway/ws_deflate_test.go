@@ -12,10 +12,10 @@ import (
 	"github.com/gobwas/ws"
 )
 
-const offerDeflate = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+const OfferDeflate = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
 
-// deflated is p as a client sends it, by the standard library.
-func deflated(p string) []byte {
+// Deflated is p as a client sends it, by the standard library.
+func Deflated(p string) []byte {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
 	if err == nil {
@@ -30,15 +30,15 @@ func deflated(p string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff})
 }
 
-// maskedDeflated is a whole compressed message, of bytes that are deflated already.
-func maskedDeflated(op ws.OpCode, payload []byte) []byte {
+// MaskedDeflated is a whole compressed message, of bytes that are deflated already.
+func MaskedDeflated(op ws.OpCode, payload []byte) []byte {
 	f := ws.NewFrame(op, true, append([]byte(nil), payload...))
 	f.Header.Rsv = ws.Rsv(true, false, false)
 	return ws.MustCompileFrame(ws.MaskFrameInPlaceWith(f, [4]byte{0x37, 0xfa, 0x21, 0x3d}))
 }
 
-// deflatedParts is a compressed message as a client may cut it into frames.
-func deflatedParts(payload []byte, size int) (all []byte) {
+// DeflatedParts is a compressed message as a client may cut it into frames.
+func DeflatedParts(payload []byte, size int) (all []byte) {
 	for i := 0; i < len(payload); i += size {
 		end := min(i+size, len(payload))
 		f := ws.NewFrame(ws.OpContinuation, end == len(payload), append([]byte(nil), payload[i:end]...))
@@ -50,8 +50,8 @@ func deflatedParts(payload []byte, size int) (all []byte) {
 	return all
 }
 
-// inflated is the payload of a frame, by the standard library.
-func inflated(t testing.TB, f ws.Frame) string {
+// Inflated is the payload of a frame, by the standard library.
+func Inflated(t testing.TB, f ws.Frame) string {
 	t.Helper()
 	if f.Header.Rsv == 0 {
 		return string(f.Payload)
@@ -64,21 +64,21 @@ func inflated(t testing.TB, f ws.Frame) string {
 	return string(p)
 }
 
-// joinDeflated opens a raw connection that has agreed to compression.
-func joinDeflated(t testing.TB, addr, path string) *rawClient {
+// JoinDeflated opens a raw connection that has agreed to compression.
+func JoinDeflated(t testing.TB, addr, path string) *Client {
 	t.Helper()
-	c := connect(t, addr)
-	c.send(upgradeHead(path, offerDeflate))
-	r, _ := c.response()
+	c := Connect(t, addr)
+	c.Send(UpgradeHead(path, OfferDeflate))
+	r, _ := c.Response()
 	if got := r.Header.Get("Sec-WebSocket-Extensions"); r.StatusCode != 101 || !strings.HasPrefix(got, "permessage-deflate") {
 		t.Fatalf("answered %d with extensions %q", r.StatusCode, got)
 	}
-	c.deflates = true
+	c.Deflates = true
 	return c
 }
 
-// ticker is a message as dashboards get them, of about 1 KiB.
-func ticker(i int) []byte {
+// Ticker is a message as dashboards get them, of about 1 KiB.
+func Ticker(i int) []byte {
 	type quote struct {
 		Symbol   string
 		Bid, Ask float64

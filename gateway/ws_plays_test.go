@@ -11,24 +11,24 @@ import (
 	"sluice/wsproto"
 )
 
-// expectBoth reads a message and a pong, in whichever order: a pong is the client's own and does not wait for the room.
-func expectBoth(c *rawClient, text, pong string) {
-	c.t.Helper()
+// ExpectBoth reads a message and a pong, in whichever order: a pong is the client's own and does not wait for the room.
+func ExpectBoth(c *Client, text, pong string) {
+	c.T.Helper()
 	got := map[ws.OpCode]string{}
 	for range 2 {
-		f := c.frame()
+		f := c.Frame()
 		got[f.Header.OpCode] = string(f.Payload)
 	}
 	if got[ws.OpText] != text || got[ws.OpPong] != pong {
-		c.t.Fatalf("got %q, want message %q and pong %q", got, text, pong)
+		c.T.Fatalf("got %q, want message %q and pong %q", got, text, pong)
 	}
 }
 
-// closeCode reads until a Close frame comes, and returns its code and the frames before it.
-func closeCode(c *rawClient) (code ws.StatusCode, before []ws.Frame) {
-	c.t.Helper()
+// CloseCode reads until a Close frame comes, and returns its code and the frames before it.
+func CloseCode(c *Client) (code ws.StatusCode, before []ws.Frame) {
+	c.T.Helper()
 	for {
-		f := c.frame()
+		f := c.Frame()
 		if f.Header.OpCode == ws.OpClose {
 			code, _ = ws.ParseCloseFrameData(f.Payload)
 			return code, before
@@ -37,8 +37,8 @@ func closeCode(c *rawClient) (code ws.StatusCode, before []ws.Frame) {
 	}
 }
 
-// pour writes p again and again until the connection ends, at most n times.
-func pour(c *rawClient, p []byte, n int) (stop func()) {
+// Pour writes p again and again until the connection ends, at most n times.
+func Pour(c *Client, p []byte, n int) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -51,23 +51,23 @@ func pour(c *rawClient, p []byte, n int) (stop func()) {
 	return func() { c.Close(); <-done }
 }
 
-// stick stops a client's stream in the middle of a large frame, and returns the messages that the room was sent.
-func stick(t *testing.T, addr string) (c *rawClient, sent []string) {
+// Stick stops a client's stream in the middle of a large frame, and returns the messages that the room was sent.
+func Stick(t *testing.T, addr string) (c *Client, sent []string) {
 	t.Helper()
-	c = join(t, addr, "/ws/stage").narrow()
-	publisher := join(t, addr, "/ws/stage")
+	c = Join(t, addr, "/ws/stage").Narrow()
+	publisher := Join(t, addr, "/ws/stage")
 	for i := range 3 {
 		m := strings.Repeat(fmt.Sprint(i), 900<<10)
 		sent = append(sent, m)
-		publisher.send(masked(ws.OpBinary, true, m))
-		publisher.expectFrame(ws.OpBinary, m)
+		publisher.Send(Masked(ws.OpBinary, true, m))
+		publisher.ExpectFrame(ws.OpBinary, m)
 	}
 	publisher.Close()
 	return c, sent
 }
 
-// upgradeRaw opens a connection, upgrades it, and returns it with nothing read beyond the answer.
-func upgradeRaw(addr, path string) (net.Conn, error) {
+// UpgradeRaw opens a connection, upgrades it, and returns it with nothing read beyond the answer.
+func UpgradeRaw(addr, path string) (net.Conn, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err

@@ -2,27 +2,27 @@ package gateway
 
 import "strings"
 
-// sampleKey and sampleAccept are the pair that RFC 6455 §1.3 works out.
+// SampleKey and sampleAccept are the pair that RFC 6455 §1.3 works out.
 const (
-	sampleKey    = "dGhlIHNhbXBsZSBub25jZQ=="
-	sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+	SampleKey    = "dGhlIHNhbXBsZSBub25jZQ=="
+	SampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// upgradeHead is a minimal opening handshake for path, with further header lines.
-func upgradeHead(path string, lines ...string) []byte {
-	return requestHead("GET "+path+" HTTP/1.1", append([]string{
+// UpgradeHead is a minimal opening handshake for path, with further header lines.
+func UpgradeHead(path string, lines ...string) []byte {
+	return RequestHead("GET "+path+" HTTP/1.1", append([]string{
 		"Host: sluice.test",
 		"Upgrade: websocket",
 		"Connection: Upgrade",
 		"Sec-WebSocket-Version: 13",
-		"Sec-WebSocket-Key: " + sampleKey,
+		"Sec-WebSocket-Key: " + SampleKey,
 	}, lines...)...)
 }
 
-func requestHead(line string, headers ...string) []byte {
+func RequestHead(line string, headers ...string) []byte {
 	return []byte(line + "\r\n" + strings.Join(append(headers, "", ""), "\r\n"))
 }
 
-func plainGet(path string, headers ...string) []byte {
-	return requestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test"}, headers...)...)
+func PlainGet(path string, headers ...string) []byte {
+	return RequestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test"}, headers...)...)
 }

@@ -19,8 +19,8 @@ type tunnel struct {
 	cut chan struct{} // closed to cut those who are there
 }
 
-// dig makes a tunnel to an address. It ends with the test.
-func dig(t testing.TB, to string) *tunnel {
+// Dig makes a tunnel to an address. It ends with the test.
+func Dig(t testing.TB, to string) *tunnel {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,12 +36,12 @@ func dig(t testing.TB, to string) *tunnel {
 	return tun
 }
 
-// goDark has the tunnel take nothing from either side and say nothing to it from now on, not even that
+// GoDark has the tunnel take nothing from either side and say nothing to it from now on, not even that
 // the other one has gone. So does a network whose cable is cut, but for the kernels' own acknowledgements.
-func (tun *tunnel) goDark() { tun.isDark.Store(true) }
+func (tun *tunnel) GoDark() { tun.isDark.Store(true) }
 
-// reset resets every connection that is there, on both sides.
-func (tun *tunnel) reset() {
+// Reset resets every connection that is there, on both sides.
+func (tun *tunnel) Reset() {
 	tun.mu.Lock()
 	defer tun.mu.Unlock()
 	close(tun.cut)
@@ -55,8 +55,8 @@ func (tun *tunnel) whenCut() chan struct{} {
 	return tun.cut
 }
 
-// addr is where clients enter.
-func (tun *tunnel) addr() string { return tun.listener.Addr().String() }
+// Addr is where clients enter.
+func (tun *tunnel) Addr() string { return tun.listener.Addr().String() }
 
 func (tun *tunnel) serve() {
 	for {
