@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/reactor/reactortest"
@@ -39,7 +43,7 @@ func newFarKernel(from string) *farKernel {
 // loopback may get the answer before it has begun to send its request, and then does not take it for one.
 func expectTurnedAway(t testing.TB, addr, path string) {
 	t.Helper()
-	d := gorilla.Dialer{HandshakeTimeout: Patience}
+	d := gorilla.Dialer{HandshakeTimeout: testenv.Patience}
 	_, r, err := d.DialContext(t.Context(), "ws://"+addr+path, http.Header{})
 	if err == nil || r == nil || r.StatusCode != http.StatusServiceUnavailable {
 		t.Fatalf("got %v, %v; want 503", r, err)
@@ -55,28 +59,32 @@ func TestConnectionsFromOneAddressAreLimited(t *testing.T) {
 	cfg.MaxPerAddress = 2
 	kernel := newFarKernel("203.0.113.5")
 	s, addr := startGatewayOn(t, cfg, kernel)
-	a, b := Join(t, addr, "/ws"), Join(t, addr, "/ws")
+	a, b := wstest.Join(t, addr, "/ws"), wstest.Join(t, addr, "/ws")
 	expectTurnedAway(t, addr, "/ws")
-	if st := StatsOf(t, s); st.Turned != 1 || st.Refusals[wsproto.ReasonAddress] != 1 {
+	if st := testenv.StatsOf(t, s); st.Turned != 1 || st.Refusals[wsproto.ReasonAddress] != 1 {
 		t.Errorf("%d turned away, %d for their address; want 1, 1", st.Turned, st.Refusals[wsproto.ReasonAddress])
 	}
 	kernel.from.Store("203.0.113.6")
-	other := Join(t, addr, "/ws")
-	other.Send(MaskedText("who stays is not disturbed"))
-	for _, c := range []*Client{a, b, other} {
+	other := wstest.Join(t, addr, "/ws")
+	other.Send(wstest.MaskedText("who stays is not disturbed"))
+	for _, c := range []*wstest.Client{a, b, other} {
 		c.ExpectFrame(ws.OpText, "who stays is not disturbed")
 	}
 	// However a connection ends, its address has a place again.
 	kernel.from.Store("203.0.113.5")
-	for name, end := range map[string]func(c *Client){
-		"close":     func(c *Client) { c.Send(MaskedClose(1000, "")); c.ExpectClose(1000); c.Close() },
-		"vanish":    func(c *Client) { c.Close() },
-		"reset":     func(c *Client) { c.Reset() },
-		"violation": func(c *Client) { c.Send(FrameBytes(0x83, 0x80, ZeroMask)); c.ExpectClose(1002); c.Close() },
+	for name, end := range map[string]func(c *wstest.Client){
+		"close":  func(c *wstest.Client) { c.Send(wstest.MaskedClose(1000, "")); c.ExpectClose(1000); c.Close() },
+		"vanish": func(c *wstest.Client) { c.Close() },
+		"reset":  func(c *wstest.Client) { c.Reset() },
+		"violation": func(c *wstest.Client) {
+			c.Send(wstest.FrameBytes(0x83, 0x80, wstest.ZeroMask))
+			c.ExpectClose(1002)
+			c.Close()
+		},
 	} {
 		end(b)
-		Eventually(t, name+" makes room", func() bool { return s.Open() == 2 })
-		b = Join(t, addr, "/ws")
+		testenv.Eventually(t, name+" makes room", func() bool { return s.Open() == 2 })
+		b = wstest.Join(t, addr, "/ws")
 		expectTurnedAway(t, addr, "/ws")
 	}
 	a.Close()
@@ -87,7 +95,7 @@ func TestConnectionsFromOneAddressAreLimited(t *testing.T) {
 
 func expectNobodyCounted(t testing.TB, s *Server) {
 	t.Helper()
-	Eventually(t, "nobody is counted any more", func() bool {
+	testenv.Eventually(t, "nobody is counted any more", func() bool {
 		s.admission.mu.Lock()
 		defer s.admission.mu.Unlock()
 		return len(s.admission.conns) == 0 && s.Open() == 0
@@ -99,21 +107,21 @@ func TestLentConnectionsCountForTheirAddress(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxPerAddress = 1
 	s, addr := startGatewayOn(t, cfg, newFarKernel("2001:db8::1"))
-	c := Connect(t, addr)
-	c.Send(PlainGet("/livez"))
+	c := wstest.Connect(t, addr)
+	c.Send(wstest.PlainGet("/livez"))
 	c.Response()
 	expectTurnedAway(t, addr, "/ws")
-	c.Send(UpgradeHead("/ws"))
+	c.Send(wstest.UpgradeHead("/ws"))
 	c.ExpectUpgrade()
 	expectTurnedAway(t, addr, "/ws")
-	if st := StatsOf(t, s); st.Lent != 1 || st.Returned != 1 {
+	if st := testenv.StatsOf(t, s); st.Lent != 1 || st.Returned != 1 {
 		t.Errorf("%d lent, %d returned; want 1, 1", st.Lent, st.Returned)
 	}
 	c.Close()
 	expectNobodyCounted(t, s)
 
-	c = Connect(t, addr)
-	c.Send(PlainGet("/livez"))
+	c = wstest.Connect(t, addr)
+	c.Send(wstest.PlainGet("/livez"))
 	c.Response()
 	c.Close()
 	expectNobodyCounted(t, s)
@@ -166,7 +174,7 @@ func TestAddressesAreAskedForOnlyIfALimitWantsThem(t *testing.T) {
 	kernel := newFarKernel("203.0.113.5")
 	_, addr := startGatewayOn(t, testConfig(), kernel)
 	for range 3 {
-		Join(t, addr, "/ws").Close()
+		wstest.Join(t, addr, "/ws").Close()
 	}
 	if n := kernel.asked.Load(); n != 0 {
 		t.Errorf("asked %d times", n)
@@ -175,7 +183,7 @@ func TestAddressesAreAskedForOnlyIfALimitWantsThem(t *testing.T) {
 	cfg.MaxPerAddress, cfg.ConnectRate = 1, 1
 	_, addr = startGateway(t, cfg)
 	for range 5 {
-		Join(t, addr, "/ws")
+		wstest.Join(t, addr, "/ws")
 	}
 }
 
@@ -246,8 +254,8 @@ func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	start := time.Now()
 	for i := range clients {
 		wg.Go(func() {
-			d := gorilla.Dialer{HandshakeTimeout: Patience}
-			for time.Since(start) < 2*Patience {
+			d := gorilla.Dialer{HandshakeTimeout: testenv.Patience}
+			for time.Since(start) < 2*testenv.Patience {
 				c, r, err := d.Dial(fmt.Sprintf("ws://%s/ws/%d", addr, i%10), http.Header{})
 				if err == nil {
 					c.Close()
@@ -271,7 +279,7 @@ func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	}
 	wg.Wait()
 	took := time.Since(start)
-	st := StatsOf(t, s)
+	st := testenv.StatsOf(t, s)
 	t.Logf("%d clients were in after %v; %d refusals", clients, took, refused.Load())
 	if least := time.Duration(clients-2*cfg.ConnectRate) * time.Second / time.Duration(cfg.ConnectRate); took < least {
 		t.Errorf("all were in after %v: that is more than the rate and a burst", took)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
 	"sluice/wsproto"
@@ -44,22 +46,22 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	cfg.MaxMessage = 64 << 10
 	cfg.AssemblyTimeout = time.Second
 	s, addr := startGateway(t, cfg)
-	witness := Join(t, addr, "/ws/r")
-	var all []*Client
+	witness := wstest.Join(t, addr, "/ws/r")
+	var all []*wstest.Client
 	for range clients {
-		all = append(all, Join(t, addr, "/ws/r"))
+		all = append(all, wstest.Join(t, addr, "/ws/r"))
 	}
-	before := LiveHeap()
+	before := testenv.LiveHeap()
 	start := time.Now()
 	for _, c := range all {
-		c.Send(Masked(ws.OpText, false, "a"))
+		c.Send(wstest.Masked(ws.OpText, false, "a"))
 	}
-	part, grew := Masked(ws.OpContinuation, false, "b"), int64(0)
-	for s.Open() > 1 && time.Since(start) < Patience {
+	part, grew := wstest.Masked(ws.OpContinuation, false, "b"), int64(0)
+	for s.Open() > 1 && time.Since(start) < testenv.Patience {
 		for _, c := range all {
 			c.TrySend(part)
 		}
-		grew = max(grew, LiveHeap()-before)
+		grew = max(grew, testenv.LiveHeap()-before)
 	}
 	for _, c := range all {
 		c.ExpectClose(1008)
@@ -73,7 +75,7 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	if grew/clients > 2*int64(cfg.MaxMessage) {
 		t.Errorf("live heap grew by %d bytes for each", grew/clients)
 	}
-	witness.Send(MaskedText("nothing of them was published"))
+	witness.Send(wstest.MaskedText("nothing of them was published"))
 	witness.ExpectFrame(ws.OpText, "nothing of them was published")
 }
 
@@ -84,26 +86,26 @@ func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := Join(t, addr, "/ws/r")
-	c.Send(Masked(ws.OpText, false, "0"))
+	c := wstest.Join(t, addr, "/ws/r")
+	c.Send(wstest.Masked(ws.OpText, false, "0"))
 	for i := range 8 {
-		Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		testenv.Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 		kernel.Pass(cfg.AssemblyTimeout * 2 / 5)
 		// The end of one message and the beginning of the next come together: something is always unfinished.
-		c.Send(Masked(ws.OpContinuation, true, "!"), Masked(ws.OpText, false, fmt.Sprint(i+1)), Masked(ws.OpPing, true, "p"))
-		ExpectBoth(c, fmt.Sprint(i, "!"), "p")
+		c.Send(wstest.Masked(ws.OpContinuation, true, "!"), wstest.Masked(ws.OpText, false, fmt.Sprint(i+1)), wstest.Masked(ws.OpPing, true, "p"))
+		wstest.ExpectBoth(c, fmt.Sprint(i, "!"), "p")
 	}
-	c.Send(Masked(ws.OpContinuation, true, "!"))
+	c.Send(wstest.Masked(ws.OpContinuation, true, "!"))
 	c.ExpectFrame(ws.OpText, "8!")
 	// Pings in between do not begin it anew, and half of a header is a beginning too.
-	for _, begun := range [][]byte{Masked(ws.OpText, false, "never"), {0x81}, {0x89, 0x80 | 5, 1, 2}} {
-		c := Join(t, addr, "/ws/r")
+	for _, begun := range [][]byte{wstest.Masked(ws.OpText, false, "never"), {0x81}, {0x89, 0x80 | 5, 1, 2}} {
+		c := wstest.Join(t, addr, "/ws/r")
 		c.Send(begun)
-		Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+		testenv.Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 		for range 3 {
 			kernel.Pass(cfg.AssemblyTimeout * 3 / 10)
 			if begun[0] == 0x01 {
-				c.Send(Masked(ws.OpPing, true, "p"))
+				c.Send(wstest.Masked(ws.OpPing, true, "p"))
 				c.ExpectFrame(ws.OpPong, "p")
 			}
 		}
@@ -137,12 +139,12 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c, held := Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")
-	c.Send(Masked(ws.OpText, false, "be"))
-	held.Send(MaskedText("one"), MaskedText("two"), MaskedText("three"))
+	c, held := wstest.Join(t, addr, "/ws/r"), wstest.Join(t, addr, "/ws/r")
+	c.Send(wstest.Masked(ws.OpText, false, "be"))
+	held.Send(wstest.MaskedText("one"), wstest.MaskedText("two"), wstest.MaskedText("three"))
 	held.ExpectFrame(ws.OpText, "one")
 	held.ExpectFrame(ws.OpText, "two")
-	Eventually(t, "one is unfinished, the other held", func() bool {
+	testenv.Eventually(t, "one is unfinished, the other held", func() bool {
 		n := 0
 		s.each(t, func(c *conn) {
 			if c.isThrottled() || c.in != nil && c.in.began > 0 {
@@ -152,28 +154,28 @@ func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 		return n == 2
 	})
 	kernel.Advance(10 * time.Second)
-	Eventually(t, "the loop has noticed", func() bool { return StatsOf(t, s).Loop.Pauses == 1 })
-	c.Send(Masked(ws.OpContinuation, true, "gun"))
+	testenv.Eventually(t, "the loop has noticed", func() bool { return testenv.StatsOf(t, s).Loop.Pauses == 1 })
+	c.Send(wstest.Masked(ws.OpContinuation, true, "gun"))
 	c.ExpectFrame(ws.OpText, "one")
 	c.ExpectFrame(ws.OpText, "two")
 	kernel.Pass(2 * time.Second)
-	held.Send(MaskedText("four"))
+	held.Send(wstest.MaskedText("four"))
 	kernel.Pass(2 * time.Second)
 	want := map[string]bool{"begun": true, "three": true, "four": true}
 	for range 3 {
 		f := held.Frame()
 		if !want[string(f.Payload)] {
-			t.Fatalf("got %s", Describe(f))
+			t.Fatalf("got %s", wstest.Describe(f))
 		}
 		delete(want, string(f.Payload))
 	}
-	if st := StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
+	if st := testenv.StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 		t.Fatalf("somebody was closed: %v", st.Closed)
 	}
-	c.Send(Masked(ws.OpText, false, "never"))
-	Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
+	c.Send(wstest.Masked(ws.OpText, false, "never"))
+	testenv.Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 	kernel.Pass(cfg.AssemblyTimeout + time.Second)
-	if code, _ := CloseCode(c); code != 1008 {
+	if code, _ := wstest.CloseCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)
 	}
 	c.Close()
@@ -189,41 +191,41 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := Join(t, addr, "/ws/r")
+	c := wstest.Join(t, addr, "/ws/r")
 	// Two who do not read are the majority. As long as they count as moving, which is for a second, the room is full.
-	Join(t, addr, "/ws/r").Narrow()
-	Join(t, addr, "/ws/r").Narrow()
-	c.Send(Masked(ws.OpText, false, "be"))
+	wstest.Join(t, addr, "/ws/r").Narrow()
+	wstest.Join(t, addr, "/ws/r").Narrow()
+	c.Send(wstest.Masked(ws.OpText, false, "be"))
 	var isFull atomic.Bool
 	stop := make(chan struct{})
-	flooder := Join(t, addr, "/ws/r").Narrow()
+	flooder := wstest.Join(t, addr, "/ws/r").Narrow()
 	go func() {
 		defer close(stop)
-		p := Masked(ws.OpBinary, true, strings.Repeat("f", 60<<10))
+		p := wstest.Masked(ws.OpBinary, true, strings.Repeat("f", 60<<10))
 		for !isFull.Load() {
 			if _, err := flooder.Write(p); err != nil {
 				return
 			}
 		}
 	}()
-	Eventually(t, "the room is full", func() bool { return StatsOf(t, s).Paused > 0 })
+	testenv.Eventually(t, "the room is full", func() bool { return testenv.StatsOf(t, s).Paused > 0 })
 	isFull.Store(true)
-	c.Send(Masked(ws.OpContinuation, true, "gun"))
-	Eventually(t, "its end waits", func() bool {
+	c.Send(wstest.Masked(ws.OpContinuation, true, "gun"))
+	testenv.Eventually(t, "its end waits", func() bool {
 		waits := false
 		s.each(t, func(c *conn) { waits = waits || c.in != nil && c.in.began > 0 && c.in.stopped > 0 })
 		return waits
 	})
 	kernel.Advance(2 * cfg.AssemblyTimeout)
 	time.Sleep(20 * time.Millisecond)
-	if st := StatsOf(t, s); st.Closed[ClosedAssemblyTimeout] != 0 {
+	if st := testenv.StatsOf(t, s); st.Closed[ClosedAssemblyTimeout] != 0 {
 		t.Error("it was closed, although it is its room that is late")
 	}
 	kernel.Pass(2 * time.Second) // Now they are stalled, and count no longer.
 	for {
 		if f := c.Frame(); f.Header.OpCode == ws.OpText {
 			if string(f.Payload) != "begun" {
-				t.Errorf("got %s", Describe(f))
+				t.Errorf("got %s", wstest.Describe(f))
 			}
 			break
 		}
@@ -241,28 +243,28 @@ func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	witness := Join(t, addr, "/ws/r")
-	Join(t, addr, "/ws/r").Narrow()
-	Join(t, addr, "/ws/r").Narrow()
-	c := Join(t, addr, "/ws/r")
+	witness := wstest.Join(t, addr, "/ws/r")
+	wstest.Join(t, addr, "/ws/r").Narrow()
+	wstest.Join(t, addr, "/ws/r").Narrow()
+	c := wstest.Join(t, addr, "/ws/r")
 	const size = 4 << 10
 	sent := uint64(0)
-	for StatsOf(t, s).Paused == 0 {
-		c.Send(Masked(ws.OpBinary, true, string(Message(sent, size))))
+	for testenv.StatsOf(t, s).Paused == 0 {
+		c.Send(wstest.Masked(ws.OpBinary, true, string(wstest.Message(sent, size))))
 		sent++
 	}
 	for range 10 { // Some are stashed, some wait in the kernel.
-		c.Send(Masked(ws.OpBinary, true, string(Message(sent, size))))
+		c.Send(wstest.Masked(ws.OpBinary, true, string(wstest.Message(sent, size))))
 		sent++
 	}
 	c.Reset()
 	time.Sleep(50 * time.Millisecond) // The gateway sees the reset while the room is full.
 	kernel.Pass(2 * time.Second)      // Now those who do not read are stalled, and count no longer.
-	Eventually(t, "it is gone", func() bool { return StatsOf(t, s).Closed[ClosedGone] == 1 })
-	heard := StatsOf(t, s).Messages
+	testenv.Eventually(t, "it is gone", func() bool { return testenv.StatsOf(t, s).Closed[ClosedGone] == 1 })
+	heard := testenv.StatsOf(t, s).Messages
 	witness.ExpectMessages(0, int(heard), size)
 	t.Logf("of %d messages %d were heard", sent, heard)
-	witness.Send(MaskedText("the end"))
+	witness.Send(wstest.MaskedText("the end"))
 	witness.ExpectFrame(ws.OpText, "the end")
 }
 
@@ -296,24 +298,24 @@ func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
 			kernel := reactortest.New()
 			kernel.StopClock()
 			s, addr := startGatewayOn(t, cfg, kernel)
-			c := JoinDeflated(t, addr, "/ws/r")
-			c.Send(MaskedText("one"), MaskedText("two"), MaskedText("three"))
+			c := wstest.JoinDeflated(t, addr, "/ws/r")
+			c.Send(wstest.MaskedText("one"), wstest.MaskedText("two"), wstest.MaskedText("three"))
 			c.ExpectFrame(ws.OpText, "one")
 			c.ExpectFrame(ws.OpText, "two")
-			Eventually(t, "it is not read", func() bool { return StatsOf(t, s).Throttled > 0 })
+			testenv.Eventually(t, "it is not read", func() bool { return testenv.StatsOf(t, s).Throttled > 0 })
 			large := letters(tc.most)
-			first := MaskedText(large)
+			first := wstest.MaskedText(large)
 			if tc.deflates {
-				first = MaskedDeflated(ws.OpText, Deflated(large))
+				first = wstest.MaskedDeflated(ws.OpText, wstest.Deflated(large))
 			}
-			c.Send(first, bytes.Repeat(MaskedText("small"), readBufferSize/11)) // More than one read, which finds all of it there.
+			c.Send(first, bytes.Repeat(wstest.MaskedText("small"), readBufferSize/11)) // More than one read, which finds all of it there.
 			kernel.Pass(2 * time.Second)
 			c.ExpectFrame(ws.OpText, "three")
-			if got := Inflated(t, c.Frame()); got != large {
+			if got := wstest.Inflated(t, c.Frame()); got != large {
 				t.Fatalf("got %d bytes, %.20q, want the large message", len(got), got)
 			}
 			s.each(t, func(c *conn) {
-				if c.life != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(MaskedText("small")) {
+				if c.life != open || c.in == nil || len(c.in.stash) < readBufferSize-len(first)-len(wstest.MaskedText("small")) {
 					t.Errorf("it does not wait with all of a read but its first message: state %d", c.life)
 				}
 			})
@@ -349,8 +351,8 @@ func heldInPieces(t *testing.T, cfg *config) int {
 	t.Helper()
 	in := inbound{decoder: wsproto.Decoder{Limit: int(cfg.MaxMessage)}, stash: make([]byte, cfg.readMax())}
 	defer in.decoder.Release()
-	ping := Masked(ws.OpPing, true, strings.Repeat("p", wsproto.MaxControlPayload))
-	for _, part := range [][]byte{Masked(ws.OpText, false, letters(int(cfg.MaxMessage)-1)), cutOff(ping)} {
+	ping := wstest.Masked(ws.OpPing, true, strings.Repeat("p", wsproto.MaxControlPayload))
+	for _, part := range [][]byte{wstest.Masked(ws.OpText, false, letters(int(cfg.MaxMessage)-1)), cutOff(ping)} {
 		if _, n, err := in.decoder.Next(part); n != len(part) || err != nil {
 			t.Fatalf("took %d of %d bytes: %v", n, len(part), err)
 		}
@@ -363,7 +365,7 @@ func heldInPieces(t *testing.T, cfg *config) int {
 func heldInSlices(t *testing.T, cfg *config) (most int) {
 	t.Helper()
 	text := letters(int(cfg.MaxMessage))
-	payload := Deflated(text)
+	payload := wstest.Deflated(text)
 	if len(payload) > len(text) {
 		return 0
 	}
@@ -372,7 +374,7 @@ func heldInSlices(t *testing.T, cfg *config) (most int) {
 		stash:   make([]byte, cfg.readMax()),
 	}
 	defer in.decoder.Release()
-	for src := MaskedDeflated(ws.OpText, payload); ; {
+	for src := wstest.MaskedDeflated(ws.OpText, payload); ; {
 		m, n, err := in.decoder.Next(src)
 		if err != nil || m.Op != 0 {
 			if string(m.Payload) != text {

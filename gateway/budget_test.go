@@ -8,6 +8,8 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/hub"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -83,14 +85,14 @@ func TestTurnEndsWhenItHasInflatedItsBudget(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
-	c := JoinDeflated(t, addr, "/ws/r")
-	frame := MaskedDeflated(ws.OpBinary, Deflated(string(make([]byte, 256<<10))))
+	c := wstest.JoinDeflated(t, addr, "/ws/r")
+	frame := wstest.MaskedDeflated(ws.OpBinary, wstest.Deflated(string(make([]byte, 256<<10))))
 	reads := &mostPerTick{w: s.workers[0]}
 	swap(t, s.workers[0], func(c *conn) transport { return &frameByFrame{c.transport(), len(frame), reads} })
 	for range messages {
 		c.Send(frame)
 	}
-	Eventually(t, "all are heard", func() bool { return StatsOf(t, s).Messages == messages })
+	testenv.Eventually(t, "all are heard", func() bool { return testenv.StatsOf(t, s).Messages == messages })
 	// A tick may have two turns of a connection: its event's, and as one of those visited again.
 	if most, total := reads.ask(t); most > 2 || total != messages {
 		t.Errorf("%d messages of 256 KiB were inflated in one tick, of %d in all", most, total)
@@ -126,23 +128,23 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 9<<20, 9<<20
 	s, addr := startGateway(t, cfg)
 	w := s.workers[0]
-	Join(t, addr, "/ws/r")
+	wstest.Join(t, addr, "/ws/r")
 	var v *valve
 	var slow *conn
 	swap(t, w, func(c *conn) transport {
 		slow, v = c, &valve{transport: c.transport(), left: 100, wrote: &mostPerTick{w: w}}
 		return v
 	})
-	a := Join(t, addr, "/ws/r")
+	a := wstest.Join(t, addr, "/ws/r")
 	for range 3 {
-		a.Send(Masked(ws.OpBinary, true, string(make([]byte, size))))
+		a.Send(wstest.Masked(ws.OpBinary, true, string(make([]byte, size))))
 		a.Frame()
 	}
-	Eventually(t, "it is overtaken", func() bool { return StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
+	testenv.Eventually(t, "it is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	if err := post(t.Context(), w.loop, func(*reactor.Loop) { v.isOpen = true; slow.writable() }); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, "all is taken", func() bool { _, total := v.wrote.ask(t); return total >= size })
+	testenv.Eventually(t, "all is taken", func() bool { _, total := v.wrote.ask(t); return total >= size })
 	if most, _ := v.wrote.ask(t); most > 5*writeBudget {
 		t.Errorf("%d KiB went out in one tick", most>>10)
 	}
@@ -173,9 +175,9 @@ func TestWaitingSenderDoesNotHoldThePublishedMessage(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.PublishWindow = 1, 1000
 	s, addr := startGateway(t, cfg)
-	c := Join(t, addr, "/ws/r")
-	large := Masked(ws.OpBinary, true, string(make([]byte, 600_000)))
-	c.Send(append(large, MaskedText("x")...))
+	c := wstest.Join(t, addr, "/ws/r")
+	large := wstest.Masked(ws.OpBinary, true, string(make([]byte, 600_000)))
+	c.Send(append(large, wstest.MaskedText("x")...))
 	w, held := s.workers[0], make(chan int)
 	for range 200 {
 		if err := post(t.Context(), w.loop, func(*reactor.Loop) {

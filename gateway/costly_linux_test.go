@@ -8,22 +8,25 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 )
 
 // Clients whose turns take long have one such turn each that nobody could foresee. From then on no tick is long, whatever they do in
 // between, and whether they wait for their answers or not.
 func TestCostlyClientsStayInTheirLine(t *testing.T) {
 	many := 24
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		many = 4
 	}
 	cfg := testConfig()
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
-	costly := [][]byte{MaskedDeflated(ws.OpBinary, costlyBlocks(3900)), MaskedDeflated(ws.OpBinary, costlyBlocks(4090))}
-	var all []*Client
+	costly := [][]byte{wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(3900)), wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(4090))}
+	var all []*wstest.Client
 	for i := range many {
-		all = append(all, JoinDeflated(t, addr, fmt.Sprint("/ws/", i)))
+		all = append(all, wstest.JoinDeflated(t, addr, fmt.Sprint("/ws/", i)))
 	}
 	two := newPair(t, s, addr)
 	allSend := func(p []byte) {
@@ -51,7 +54,7 @@ func TestCostlyClientsStayInTheirLine(t *testing.T) {
 		if round > 0 {
 			least = min(least, tick)
 		}
-		allSend(Masked(ws.OpPing, true, "")) // A short turn.
+		allSend(wstest.Masked(ws.OpPing, true, "")) // A short turn.
 		allHear()
 	}
 	if least > delayMax(t) {
@@ -67,11 +70,11 @@ func TestLargeMessageDoesNotWaitForCostlyClients(t *testing.T) {
 	cfg.AssemblyTimeout = 2 * time.Second
 	s, addr := startGateway(t, cfg)
 	two := newPair(t, s, addr) // First: it ties the loop to a thread, which coroutines must not live through.
-	costly := MaskedDeflated(ws.OpBinary, costlyBlocks(1<<19))
+	costly := wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(1<<19))
 	var sent sync.WaitGroup
 	defer sent.Wait()
 	for range 12 {
-		c := JoinDeflated(t, addr, "/ws/hostile")
+		c := wstest.JoinDeflated(t, addr, "/ws/hostile")
 		sent.Go(func() {
 			c.SetWriteDeadline(time.Now().Add(playTime))
 			for range 4 {
@@ -83,10 +86,10 @@ func TestLargeMessageDoesNotWaitForCostlyClients(t *testing.T) {
 	for clock.now()-begin < 50*time.Millisecond { // They have all had a turn.
 		two.say()
 	}
-	c := Join(t, addr, "/ws/quiet")
+	c := wstest.Join(t, addr, "/ws/quiet")
 	text := strings.Repeat("x", 1<<20-10)
 	begin = clock.now()
-	c.Send(MaskedText(text))
+	c.Send(wstest.MaskedText(text))
 	c.ExpectFrame(ws.OpText, text)
 	took := clock.now() - begin
 	t.Logf("the loop worked for %v until it was heard", took)

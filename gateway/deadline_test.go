@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
@@ -17,16 +19,16 @@ func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	all := make([]*Client, dribblers)
+	all := make([]*wstest.Client, dribblers)
 	for i := range all {
-		all[i] = Connect(t, addr)
+		all[i] = wstest.Connect(t, addr)
 	}
-	head, served := UpgradeHead("/ws"), 0
+	head, served := wstest.UpgradeHead("/ws"), 0
 	for ; s.Open() > 0 && served < 10; served++ {
 		for _, c := range all {
 			c.TrySend(head[served : served+1])
 		}
-		Dial(t, addr, "/ws").CloseNow()
+		wstest.Dial(t, addr, "/ws").CloseNow()
 		kernel.Pass(pause)
 	}
 	// All are cut after five pauses, and forgotten after one more.
@@ -39,7 +41,7 @@ func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 			t.Fatalf("answered with %q", p)
 		}
 	}
-	if st := StatsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
+	if st := testenv.StatsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
 		t.Errorf("%d timeouts counted, want %d", st.Refusals[wsproto.ReasonTimeout], dribblers)
 	}
 }

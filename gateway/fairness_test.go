@@ -21,6 +21,9 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/proctest"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -77,14 +80,14 @@ func (l *lap) wrote(at time.Time, members int) {
 
 // A quietRoom is a room in which one message at a time is published and heard by all.
 type quietRoom struct {
-	clients []*Client
+	clients []*wstest.Client
 	lap     lap
 }
 
 func newQuietRoom(t *testing.T, s *Server, addr string, members int) *quietRoom {
 	q := &quietRoom{}
 	for range members {
-		q.clients = append(q.clients, Join(t, addr, "/ws/quiet"))
+		q.clients = append(q.clients, wstest.Join(t, addr, "/ws/quiet"))
 	}
 	publisher := q.clients[0].LocalAddr().(*net.TCPAddr).Port
 	for _, w := range s.workers {
@@ -113,9 +116,9 @@ func newQuietRoom(t *testing.T, s *Server, addr string, members int) *quietRoom 
 func (q *quietRoom) talk(t *testing.T, d time.Duration) (seen []time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		start := time.Now()
-		q.clients[0].Send(MaskedText("tick"))
+		q.clients[0].Send(wstest.MaskedText("tick"))
 		for _, c := range q.clients {
-			c.SetReadDeadline(time.Now().Add(Patience))
+			c.SetReadDeadline(time.Now().Add(testenv.Patience))
 			c.ExpectFrame(ws.OpText, "tick")
 		}
 		seen = append(seen, time.Since(start))
@@ -158,7 +161,7 @@ func TestFairnessFlood(t *testing.T) {
 	}
 	var conns []net.Conn
 	for range n {
-		c, err := UpgradeRaw(addr, "/ws/flood")
+		c, err := wstest.UpgradeRaw(addr, "/ws/flood")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +211,7 @@ func giveWay(t *testing.T) {
 // they see when the flood goes through another process of the same machine. How soon is a figure, printed; a test can only tell it
 // from being starved.
 func TestQuietRoomBesideAFlood(t *testing.T) {
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		t.Skip("figures of the race detector's build say nothing; the flood tests run under it")
 	}
 	duration := time.Duration(*fairnessSeconds) * time.Second
@@ -220,13 +223,13 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		q := newQuietRoom(t, s, addr, 20)
 		to := addr
 		if !isNeighbour {
-			to = StartChild(t, gatewayEnv, "1", "TestFairnessGateway").Await("ready")
+			to = proctest.StartChild(t, gatewayEnv, "1", "TestFairnessGateway").Await("ready")
 		}
-		flood := StartChild(t, floodEnv, fmt.Sprintf("%s,%d,%v", to, *fairnessReaders, *fairnessAway), "TestFairnessFlood")
+		flood := proctest.StartChild(t, floodEnv, fmt.Sprintf("%s,%d,%v", to, *fairnessReaders, *fairnessAway), "TestFairnessFlood")
 		flood.Await("ready")
 		seen = q.talk(t, duration)
 		flood.End()
-		st := StatsOf(t, s)
+		st := testenv.StatsOf(t, s)
 		t.Logf("%d deliveries, %.1f messages a write", st.Deliveries, float64(st.Deliveries)/float64(st.Writes))
 		if isNeighbour && st.Deliveries < 100*uint64(*fairnessReaders) {
 			t.Error("there was no flood")
@@ -260,8 +263,8 @@ func TestKernelHoldsLittleForAClientThatDoesNotRead(t *testing.T) {
 		cfg.UnsentBuffer = unsent
 		cfg.Loops = 1
 		s, addr := startGateway(t, cfg)
-		Join(t, addr, "/ws/r")
-		others := Gather(t, addr, "/ws/r", 2, 16<<10)
+		wstest.Join(t, addr, "/ws/r")
+		others := wstest.Gather(t, addr, "/ws/r", 2, 16<<10)
 		for range 8 {
 			others.Publish(64) // 8 MiB in all: half of the backlog
 			others.HearAll()

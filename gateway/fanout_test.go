@@ -11,6 +11,10 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/reactor"
@@ -91,7 +95,7 @@ func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
 	cfg := testConfig()
 	cfg.RoomBacklog = 128 << 20 // More than is sent: a reader that a busy machine holds up is not to be overtaken.
 	s, addr := startGateway(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*testenv.Patience)
 	defer cancel()
 
 	total := publishers * len(repertoire('a', int(cfg.MaxMessage)))
@@ -109,7 +113,7 @@ func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
 	}
 	var conns []*websocket.Conn
 	for i := range publishers {
-		c := Dial(t, addr, "/ws/stage")
+		c := wstest.Dial(t, addr, "/ws/stage")
 		conns = append(conns, c)
 		wg.Go(func() { read(i, func() (websocket.MessageType, []byte, error) { return c.Read(ctx) }) })
 	}
@@ -122,7 +126,7 @@ func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
 			})
 		})
 	}
-	other := Dial(t, addr, "/ws/other")
+	other := wstest.Dial(t, addr, "/ws/other")
 	for i, c := range conns {
 		wg.Go(func() {
 			for _, o := range repertoire(byte('a'+i), int(cfg.MaxMessage)) {
@@ -150,7 +154,7 @@ func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
 	if err := other.Write(ctx, websocket.MessageText, []byte("only this")); err != nil {
 		t.Fatal(err)
 	}
-	ExpectText(t, other, "only this")
+	wstest.ExpectText(t, other, "only this")
 }
 
 // expectOwnOrder checks that one publisher's messages stand in the stream as they were sent.
@@ -184,12 +188,12 @@ func dialGorilla(t testing.TB, addr, path string) *gorilla.Conn {
 func TestConcurrentPublishersAreSeenInOneOrder(t *testing.T) {
 	const publishers, each = 6, 2000
 	_, addr := startGateway(t, testConfig())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*testenv.Patience)
 	defer cancel()
 	got := make([][]string, publishers)
 	conns := make([]*websocket.Conn, publishers)
 	for i := range conns {
-		conns[i] = Dial(t, addr, "/ws")
+		conns[i] = wstest.Dial(t, addr, "/ws")
 	}
 	var wg sync.WaitGroup
 	for i, c := range conns {

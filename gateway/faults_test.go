@@ -12,6 +12,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 )
 
@@ -20,11 +22,11 @@ import (
 func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 	t.Helper()
 	s, addr := startGatewayOn(t, testConfig(), kernel)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*testenv.Patience)
 	defer cancel()
 	var clients []*websocket.Conn
 	for range 3 {
-		clients = append(clients, Dial(t, addr, "/ws/faults"))
+		clients = append(clients, wstest.Dial(t, addr, "/ws/faults"))
 	}
 	var sent [][]byte
 	for i := range 60 {
@@ -136,7 +138,7 @@ func TestK14_AcceptingRestsWhileDescriptorsAreOut(t *testing.T) {
 		pending = append(pending, c)
 	}
 	start, before := time.Now(), kernel.Count(reactortest.Accept)
-	for end := start.Add(Patience); s.Open() < len(pending) && time.Now().Before(end); {
+	for end := start.Add(testenv.Patience); s.Open() < len(pending) && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if n := s.Open(); n != len(pending) {
@@ -163,15 +165,15 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(Patience))
+	c.SetReadDeadline(time.Now().Add(testenv.Patience))
 	if n, err := c.Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes from a connection nobody watches", n)
 	} else if e, ok := err.(net.Error); ok && e.Timeout() {
 		t.Error("the connection was not closed")
 	}
-	Eventually(t, "a count of no connections", func() bool { return s.Open() == 0 })
-	a := Dial(t, addr, "/ws")
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	testenv.Eventually(t, "a count of no connections", func() bool { return s.Open() == 0 })
+	a := wstest.Dial(t, addr, "/ws")
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	if err := a.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
 		t.Fatal(err)
@@ -186,16 +188,16 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 func TestK05_LastWordsBeforeAReset(t *testing.T) {
 	const clients = 100
 	s, addr := startGateway(t, testConfig())
-	witness := Join(t, addr, "/ws/r")
+	witness := wstest.Join(t, addr, "/ws/r")
 	for i := range clients {
-		c := Join(t, addr, "/ws/r")
-		c.Send(MaskedText(fmt.Sprintf("%03d", i)))
+		c := wstest.Join(t, addr, "/ws/r")
+		c.Send(wstest.MaskedText(fmt.Sprintf("%03d", i)))
 		c.Reset()
 	}
-	Eventually(t, "they are gone", func() bool { return s.Open() == 1 })
-	heard := StatsOf(t, s).Messages
+	testenv.Eventually(t, "they are gone", func() bool { return s.Open() == 1 })
+	heard := testenv.StatsOf(t, s).Messages
 	t.Logf("of %d last words %d were heard", clients, heard)
-	witness.Send(MaskedText("end"))
+	witness.Send(wstest.MaskedText("end"))
 	for last, n := "", uint64(0); ; n++ {
 		f := witness.Frame()
 		if string(f.Payload) == "end" {
@@ -209,7 +211,7 @@ func TestK05_LastWordsBeforeAReset(t *testing.T) {
 		}
 		last = string(f.Payload)
 	}
-	if st := StatsOf(t, s); st.Closed[ClosedGone] != clients {
+	if st := testenv.StatsOf(t, s); st.Closed[ClosedGone] != clients {
 		t.Errorf("closed: %v; want %d gone", st.Closed, clients)
 	}
 }
@@ -217,15 +219,15 @@ func TestK05_LastWordsBeforeAReset(t *testing.T) {
 // No edge tells of what a turn's budget has left in the socket.
 func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := Join(t, addr, "/ws/r")
+	c := wstest.Join(t, addr, "/ws/r")
 	var burst []byte
 	const messages, size = 1024, 1 << 10
 	for i := range messages {
-		burst = append(burst, Masked(ws.OpBinary, true, string(Message(uint64(i), size)))...)
+		burst = append(burst, wstest.Masked(ws.OpBinary, true, string(wstest.Message(uint64(i), size)))...)
 	}
 	go c.TrySend(burst)
 	c.ExpectMessages(0, messages, size)
-	if st := StatsOf(t, s); st.Messages != messages {
+	if st := testenv.StatsOf(t, s); st.Messages != messages {
 		t.Errorf("%d messages were received, of %d", st.Messages, messages)
 	}
 }
@@ -235,8 +237,8 @@ func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
 func TestK08_CloseFrameIsNotLostToUnreadInput(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for range 50 {
-		c := Join(t, addr, "/ws/r")
-		c.Send(FrameBytes(0x83, 0x80, ZeroMask), make([]byte, 60<<10))
+		c := wstest.Join(t, addr, "/ws/r")
+		c.Send(wstest.FrameBytes(0x83, 0x80, wstest.ZeroMask), make([]byte, 60<<10))
 		c.ExpectClose(1002)
 		c.ExpectEnd()
 		c.Close()

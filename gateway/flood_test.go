@@ -15,6 +15,8 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/hub"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
@@ -106,11 +108,11 @@ type floodPlan struct {
 // floodPlans are a small flood at a scripted pace, and behind it a free one of 40 MB if the test runs whole or readers are asked for.
 func floodPlans(t *testing.T, readers int) []floodPlan {
 	plans := []floodPlan{{loops: 2, readers: 40, messages: 12 << 10, backlog: 4 << 20}}
-	if !IsWholeSize(t) && *floodReaders == 0 {
+	if !testenv.IsWholeSize(t) && *floodReaders == 0 {
 		return plans
 	}
 	whole := floodPlan{loops: 2, readers: cmp.Or(*floodReaders, readers), messages: 40_000_000 / floodMessage, backlog: 16 << 20, isFree: true}
-	if RaceEnabled && *floodReaders == 0 {
+	if testenv.RaceEnabled && *floodReaders == 0 {
 		whole.readers, whole.messages = readers/6, 20_000
 	}
 	return append(plans, whole)
@@ -145,7 +147,7 @@ func flood(t *testing.T, plan floodPlan) floodOutcome {
 		}
 	}()
 	for range plan.readers + plan.stalled {
-		c, err := UpgradeRaw(addr, "/ws/flood")
+		c, err := wstest.UpgradeRaw(addr, "/ws/flood")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,19 +239,19 @@ func pourNumbered(c net.Conn, messages int) error {
 // publish window, a small part of the flood.
 func expectHeld(t *testing.T, s *Server, addr string, plan floodPlan) {
 	t.Helper()
-	Eventually(t, "the sender is held, or has been read to the end, or somebody was overtaken", func() bool {
-		st := StatsOf(t, s)
+	testenv.Eventually(t, "the sender is held, or has been read to the end, or somebody was overtaken", func() bool {
+		st := testenv.StatsOf(t, s)
 		return st.Paused > 0 || st.Messages == uint64(plan.messages) || st.Hub.Overrun[hub.Disconnect] > 0
 	})
 	for range 2 * plan.loops { // Connections are spread over the loops.
-		c := Join(t, addr, "/ws/elsewhere")
+		c := wstest.Join(t, addr, "/ws/elsewhere")
 		for range 100 {
-			c.Send(MaskedText("not held"))
+			c.Send(wstest.MaskedText("not held"))
 			c.ExpectFrame(ws.OpText, "not held")
 		}
 		c.Close()
 	}
-	st := StatsOf(t, s)
+	st := testenv.StatsOf(t, s)
 	if n := st.Hub.Overrun[hub.Disconnect]; n > 0 || st.Paused == 0 || st.Messages > uint64(plan.messages)/2 {
 		t.Fatalf("nobody has read anything: %d of %d messages were taken from the sender, which was paused %d times, and %d clients were overtaken",
 			st.Messages, plan.messages, st.Paused, n)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 	"sluice/web"
 )
@@ -51,11 +53,11 @@ func startGateway(t testing.TB, cfg *config) (*Server, string) {
 // startGatewayOn is startGateway on a scripted kernel.
 func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, string) {
 	t.Helper()
-	RaiseProcessors()
+	testenv.RaiseProcessors()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log := slog.New(slog.NewTextHandler(testenv.LogTo(t), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s, err := newServer(cfg, log, kernel)
 	if err != nil {
 		t.Fatal(err)
@@ -70,9 +72,9 @@ func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, 
 
 func TestTwoClientsTalk(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
-	a, b := Dial(t, addr, "/ws"), Dial(t, addr, "/ws/lobby")
-	other := Dial(t, addr, "/ws/other")
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	a, b := wstest.Dial(t, addr, "/ws"), wstest.Dial(t, addr, "/ws/lobby")
+	other := wstest.Dial(t, addr, "/ws/other")
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	if err := a.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		t.Fatal(err)
@@ -94,5 +96,5 @@ func TestTwoClientsTalk(t *testing.T) {
 // expectClosed waits until n connections have ended for a reason.
 func expectClosed(t testing.TB, s *Server, r CloseReason, n uint64) {
 	t.Helper()
-	Eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return StatsOf(t, s).Closed[r] == n })
+	testenv.Eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return testenv.StatsOf(t, s).Closed[r] == n })
 }

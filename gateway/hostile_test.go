@@ -10,6 +10,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
@@ -44,48 +46,48 @@ func hostileInputs(most int) []hostileInput {
 		x = x*1664525 + 1013904223
 		noise[i] = byte(x >> 24)
 	}
-	bomb := Deflated(string(make([]byte, 64*most)))
-	packed := Deflated(string(noise))
+	bomb := wstest.Deflated(string(make([]byte, 64*most)))
+	packed := wstest.Deflated(string(noise))
 	return []hostileInput{
 		{"nothing", false, false, nil},
 		{"head_without_end", false, false, []byte("GET /ws HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("h", 8000))},
 		{"head_too_long", false, false, []byte("GET /ws HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("h", 64<<10))},
 		{"head_of_line_ends", false, false, bytes.Repeat([]byte("\r\n"), 30_000)},
 		{"target_without_end", false, false, []byte("GET /" + strings.Repeat("%41", 2600))},
-		{"commas_and_spaces", false, false, UpgradeHead("/ws", "Sec-WebSocket-Protocol: "+strings.Repeat(" ,", 3500))},
+		{"commas_and_spaces", false, false, wstest.UpgradeHead("/ws", "Sec-WebSocket-Protocol: "+strings.Repeat(" ,", 3500))},
 		{"idle", true, false, nil},
 		{"first_byte_of_a_header", true, false, []byte{0x81}},
-		{"header_but_a_byte", true, false, FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 1, 2, 3)},
-		{"large_announcement", true, false, FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 1, 0, 0, ZeroMask, "ab")},
-		{"huge_announcement", true, false, FrameBytes(0x82, 0x80|127, 0x3f, 0, 0, 0, 0, 0, 0, 0, ZeroMask, "ab")},
-		{"message_but_a_byte", true, false, cutOff(Masked(ws.OpBinary, true, whole))},
-		{"largest_unfinished", true, false, Masked(ws.OpBinary, false, whole)},
-		{"largest_in_bytes", true, false, FrameBytes(Masked(ws.OpBinary, false, ""), bytes.Repeat(Masked(ws.OpContinuation, false, "b"), most))},
-		{"empty_fragments", true, false, FrameBytes(Masked(ws.OpText, false, ""), bytes.Repeat(Masked(ws.OpContinuation, false, ""), 100_000))},
-		{"half_a_power_of_two", true, false, Masked(ws.OpBinary, false, whole[:most/2+1])},
-		{"too_large", true, false, Masked(ws.OpBinary, true, whole+"x")},
-		{"pings", true, false, bytes.Repeat(Masked(ws.OpPing, true, strings.Repeat("p", 125)), 5000)},
-		{"pings_in_a_message", true, false, FrameBytes(Masked(ws.OpBinary, false, whole), bytes.Repeat(Masked(ws.OpPing, true, strings.Repeat("p", 125)), 5000))},
-		{"pongs", true, false, bytes.Repeat(Masked(ws.OpPong, true, strings.Repeat("p", 125)), 5000)},
-		{"half_a_ping", true, false, Masked(ws.OpPing, true, strings.Repeat("p", 125))[:70]},
-		{"close_and_more", true, false, FrameBytes(MaskedClose(1000, "bye"), strings.Repeat("x", 256<<10))},
-		{"violation_and_more", true, false, FrameBytes(0x83, 0x80, ZeroMask, strings.Repeat("x", 256<<10))},
-		{"bomb", true, true, MaskedDeflated(ws.OpBinary, bomb)},
-		{"bomb_but_its_end", true, true, cutOff(MaskedDeflated(ws.OpBinary, bomb))},
-		{"incompressible_but_its_end", true, true, cutOff(DeflatedParts(packed[:most], 1000))},
-		{"bombs_of_the_largest_size_but_not_text", true, true, MaskedDeflated(ws.OpText, Deflated("\xff"+whole))},
+		{"header_but_a_byte", true, false, wstest.FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 1, 2, 3)},
+		{"large_announcement", true, false, wstest.FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 1, 0, 0, wstest.ZeroMask, "ab")},
+		{"huge_announcement", true, false, wstest.FrameBytes(0x82, 0x80|127, 0x3f, 0, 0, 0, 0, 0, 0, 0, wstest.ZeroMask, "ab")},
+		{"message_but_a_byte", true, false, cutOff(wstest.Masked(ws.OpBinary, true, whole))},
+		{"largest_unfinished", true, false, wstest.Masked(ws.OpBinary, false, whole)},
+		{"largest_in_bytes", true, false, wstest.FrameBytes(wstest.Masked(ws.OpBinary, false, ""), bytes.Repeat(wstest.Masked(ws.OpContinuation, false, "b"), most))},
+		{"empty_fragments", true, false, wstest.FrameBytes(wstest.Masked(ws.OpText, false, ""), bytes.Repeat(wstest.Masked(ws.OpContinuation, false, ""), 100_000))},
+		{"half_a_power_of_two", true, false, wstest.Masked(ws.OpBinary, false, whole[:most/2+1])},
+		{"too_large", true, false, wstest.Masked(ws.OpBinary, true, whole+"x")},
+		{"pings", true, false, bytes.Repeat(wstest.Masked(ws.OpPing, true, strings.Repeat("p", 125)), 5000)},
+		{"pings_in_a_message", true, false, wstest.FrameBytes(wstest.Masked(ws.OpBinary, false, whole), bytes.Repeat(wstest.Masked(ws.OpPing, true, strings.Repeat("p", 125)), 5000))},
+		{"pongs", true, false, bytes.Repeat(wstest.Masked(ws.OpPong, true, strings.Repeat("p", 125)), 5000)},
+		{"half_a_ping", true, false, wstest.Masked(ws.OpPing, true, strings.Repeat("p", 125))[:70]},
+		{"close_and_more", true, false, wstest.FrameBytes(wstest.MaskedClose(1000, "bye"), strings.Repeat("x", 256<<10))},
+		{"violation_and_more", true, false, wstest.FrameBytes(0x83, 0x80, wstest.ZeroMask, strings.Repeat("x", 256<<10))},
+		{"bomb", true, true, wstest.MaskedDeflated(ws.OpBinary, bomb)},
+		{"bomb_but_its_end", true, true, cutOff(wstest.MaskedDeflated(ws.OpBinary, bomb))},
+		{"incompressible_but_its_end", true, true, cutOff(wstest.DeflatedParts(packed[:most], 1000))},
+		{"bombs_of_the_largest_size_but_not_text", true, true, wstest.MaskedDeflated(ws.OpText, wstest.Deflated("\xff"+whole))},
 	}
 }
 
 // Whatever a client sends, a connection holds at most twice the largest message and 16 KiB for it. Nothing is published, so that all
 // that is held is the connections'. Live heap over 60 connections, or 200 with SLUICE_CI=1.
 func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
 	const most = 64 << 10
 	clients := 60
-	if IsWholeSize(t) {
+	if testenv.IsWholeSize(t) {
 		clients = 200
 	}
 	for _, tc := range hostileInputs(most) {
@@ -94,19 +96,19 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 			cfg.MaxMessage = most
 			kernel := &countingKernel{Kernel: reactortest.New()}
 			s, addr := startGatewayOn(t, cfg, kernel)
-			all := make([]*Client, clients)
+			all := make([]*wstest.Client, clients)
 			for i := range all {
-				switch all[i] = Connect(t, addr); {
+				switch all[i] = wstest.Connect(t, addr); {
 				case tc.deflates:
 					all[i].Close()
-					all[i] = JoinDeflated(t, addr, fmt.Sprint("/ws/", i))
+					all[i] = wstest.JoinDeflated(t, addr, fmt.Sprint("/ws/", i))
 				case tc.upgrade:
-					all[i].Send(UpgradeHead(fmt.Sprint("/ws/", i)))
+					all[i].Send(wstest.UpgradeHead(fmt.Sprint("/ws/", i)))
 					all[i].ExpectUpgrade()
 				}
 			}
-			Eventually(t, "all are there", func() bool { return s.Open() == clients })
-			before, read := LiveHeap(), kernel.read.Load()
+			testenv.Eventually(t, "all are there", func() bool { return s.Open() == clients })
+			before, read := testenv.LiveHeap(), kernel.read.Load()
 			for _, c := range all {
 				// One that does not read what it is answered must not be waited for.
 				if err := c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
@@ -115,12 +117,12 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 				c.TrySend(tc.sent)
 			}
 			settle(t, s, kernel, read+int64(clients*len(tc.sent)))
-			each := (LiveHeap() - before) / int64(clients)
+			each := (testenv.LiveHeap() - before) / int64(clients)
 			t.Logf("%d bytes each; %d are still open, %d of %d bytes were read", each, s.Open(), kernel.read.Load()-read, clients*len(tc.sent))
 			if bound := int64(2*most + 16<<10); each > bound {
 				t.Errorf("a connection has grown by %d bytes, more than %d", each, bound)
 			}
-			if st := StatsOf(t, s); st.Messages != 0 {
+			if st := testenv.StatsOf(t, s); st.Messages != 0 {
 				t.Errorf("%d messages were published: their rooms' memory was measured", st.Messages)
 			}
 			for _, c := range all { // Not before: what they hold was measured as well.

@@ -18,6 +18,8 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
@@ -27,7 +29,7 @@ import (
 // inflating forty times slower, it only tells a loop that works from one that is stuck.
 func delayMax(t *testing.T) time.Duration {
 	t.Helper()
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		return time.Second
 	}
 	return time.Duration(20 * slowness(t) * float64(time.Millisecond))
@@ -80,7 +82,7 @@ func (k loopClock) now() time.Duration {
 
 // A pair are two well-behaved clients of which one talks to the other.
 type pair struct {
-	speaker, hearer *Client
+	speaker, hearer *wstest.Client
 	clock           loopClock
 	delivered       atomic.Int64 // when, on the loop's clock, the last message was written to the hearer
 	tick            atomic.Int64 // the loop's longest tick
@@ -88,7 +90,7 @@ type pair struct {
 
 func newPair(t *testing.T, s *Server, addr string) *pair {
 	w := s.workers[0]
-	p := &pair{speaker: Join(t, addr, "/ws/pair"), hearer: Join(t, addr, "/ws/pair"), clock: clockOf(t, w.loop)}
+	p := &pair{speaker: wstest.Join(t, addr, "/ws/pair"), hearer: wstest.Join(t, addr, "/ws/pair"), clock: clockOf(t, w.loop)}
 	done := make(chan struct{})
 	port := p.hearer.LocalAddr().String()
 	if err := post(t.Context(), w.loop, func(l *reactor.Loop) {
@@ -130,9 +132,9 @@ func peerOf(c *conn) string {
 func (p *pair) say() time.Duration {
 	p.delivered.Store(0)
 	begin := p.clock.now()
-	p.speaker.Send(MaskedText("tick"))
-	for _, c := range []*Client{p.speaker, p.hearer} {
-		c.SetDeadline(time.Now().Add(Patience))
+	p.speaker.Send(wstest.MaskedText("tick"))
+	for _, c := range []*wstest.Client{p.speaker, p.hearer} {
+		c.SetDeadline(time.Now().Add(testenv.Patience))
 		c.ExpectFrame(ws.OpText, "tick")
 	}
 	for p.delivered.Load() == 0 { // It was heard before the loop could note it.
@@ -151,19 +153,19 @@ type play struct {
 // and none for all together.
 func playOf(in hostileInput) play {
 	few := 4
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		few = 1
 	}
 	return play{in.name, func(t *testing.T, addr string) (acts []func()) {
 		for i := range few {
 			room := fmt.Sprint("/ws/", i)
-			c := Connect(t, addr)
+			c := wstest.Connect(t, addr)
 			switch {
 			case in.deflates:
 				c.Close()
-				c = JoinDeflated(t, addr, room)
+				c = wstest.JoinDeflated(t, addr, room)
 			case in.upgrade:
-				c.Send(UpgradeHead(room))
+				c.Send(wstest.UpgradeHead(room))
 				c.ExpectUpgrade()
 			}
 			acts = append(acts, func() {
@@ -179,10 +181,10 @@ func playOf(in hostileInput) play {
 const playTime = 3 * time.Second
 
 // crowdOf has so many members of one room do something.
-func crowdOf(name string, size int, act func(*Client)) play {
+func crowdOf(name string, size int, act func(*wstest.Client)) play {
 	return play{name, func(t *testing.T, addr string) (acts []func()) {
 		for range size {
-			c := Join(t, addr, "/ws/crowd")
+			c := wstest.Join(t, addr, "/ws/crowd")
 			acts = append(acts, func() { act(c) })
 		}
 		return acts
@@ -191,27 +193,27 @@ func crowdOf(name string, size int, act func(*Client)) play {
 
 // costlyInputs take more work than most of those in hostileInputs: nothing in them is wrong.
 func costlyInputs(most int) []hostileInput {
-	zeros := MaskedDeflated(ws.OpBinary, Deflated(string(make([]byte, most))))
+	zeros := wstest.MaskedDeflated(ws.OpBinary, wstest.Deflated(string(make([]byte, most))))
 	text := strings.Repeat("κόσμε ", most/11)
 	var json strings.Builder
 	for i := 0; json.Len() < compressMax-100; i++ {
 		fmt.Fprintf(&json, `{"id":%d,"user":"user-%d","text":"message number %d"},`, i, i*7919%1000, i*i)
 	}
-	fragments := FrameBytes(Masked(ws.OpText, false, "f"), bytes.Repeat(Masked(ws.OpContinuation, false, "f"), 52), Masked(ws.OpContinuation, true, "f"))
+	fragments := wstest.FrameBytes(wstest.Masked(ws.OpText, false, "f"), bytes.Repeat(wstest.Masked(ws.OpContinuation, false, "f"), 52), wstest.Masked(ws.OpContinuation, true, "f"))
 	return []hostileInput{
 		{"messages_of_54_fragments", true, false, bytes.Repeat(fragments, 2000)},
-		{"messages_of_a_byte", true, false, bytes.Repeat(MaskedText("x"), 100_000)},
-		{"empty_pings", true, false, bytes.Repeat(Masked(ws.OpPing, true, ""), 100_000)},
-		{"largest_texts", true, false, bytes.Repeat(MaskedText(text), 10)},
+		{"messages_of_a_byte", true, false, bytes.Repeat(wstest.MaskedText("x"), 100_000)},
+		{"empty_pings", true, false, bytes.Repeat(wstest.Masked(ws.OpPing, true, ""), 100_000)},
+		{"largest_texts", true, false, bytes.Repeat(wstest.MaskedText(text), 10)},
 		{"largest_messages_of_zeros", true, true, bytes.Repeat(zeros, 30)},
-		{"messages_to_inflate_and_deflate", true, true, bytes.Repeat(MaskedDeflated(ws.OpText, Deflated(json.String())), 30)},
-		{"blocks_of_nothing_stored", true, true, MaskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, most/5-1), 0))},
-		{"blocks_of_nothing_with_codes", true, true, MaskedDeflated(ws.OpBinary, emptyBlocks(most))},
-		{"final_blocks_of_nothing", true, true, MaskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{3, 0}, most/2-1), 0))},
-		{"blocks_with_the_costliest_codes", true, true, MaskedDeflated(ws.OpBinary, costlyBlocks(most))},
-		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(MaskedDeflated(ws.OpBinary, costlyBlocks(120)), most/480)},
-		{"largest_head", false, false, UpgradeHead("/ws/head", "X: "+strings.Repeat("h", 7900))},
-		{"most_headers", false, false, UpgradeHead("/ws/headers", strings.Split(strings.Repeat("A: b\r\n", 50)+"A: b", "\r\n")...)},
+		{"messages_to_inflate_and_deflate", true, true, bytes.Repeat(wstest.MaskedDeflated(ws.OpText, wstest.Deflated(json.String())), 30)},
+		{"blocks_of_nothing_stored", true, true, wstest.MaskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, most/5-1), 0))},
+		{"blocks_of_nothing_with_codes", true, true, wstest.MaskedDeflated(ws.OpBinary, emptyBlocks(most))},
+		{"final_blocks_of_nothing", true, true, wstest.MaskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{3, 0}, most/2-1), 0))},
+		{"blocks_with_the_costliest_codes", true, true, wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(most))},
+		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(120)), most/480)},
+		{"largest_head", false, false, wstest.UpgradeHead("/ws/head", "X: "+strings.Repeat("h", 7900))},
+		{"most_headers", false, false, wstest.UpgradeHead("/ws/headers", strings.Split(strings.Repeat("A: b\r\n", 50)+"A: b", "\r\n")...)},
 	}
 }
 
@@ -222,16 +224,16 @@ func costlyPlays(most int) (all []play) {
 	}
 	const many = 300
 	return append(all,
-		crowdOf("leaving_at_once", many, func(c *Client) { c.TrySend(MaskedClose(1000, "bye")) }),
-		crowdOf("reset_at_once", many, func(c *Client) {
+		crowdOf("leaving_at_once", many, func(c *wstest.Client) { c.TrySend(wstest.MaskedClose(1000, "bye")) }),
+		crowdOf("reset_at_once", many, func(c *wstest.Client) {
 			_ = c.SetLinger(0) // Where it fails they end by FIN.
 			c.Close()
 		}),
-		crowdOf("talking_at_once", many, func(c *Client) { c.TrySend(MaskedText("x")) }),
+		crowdOf("talking_at_once", many, func(c *wstest.Client) { c.TrySend(wstest.MaskedText("x")) }),
 		play{"joining_at_once", func(t *testing.T, addr string) (acts []func()) {
 			for range many {
-				c := Connect(t, addr)
-				acts = append(acts, func() { c.TrySend(UpgradeHead("/ws/crowd")) })
+				c := wstest.Connect(t, addr)
+				acts = append(acts, func() { c.TrySend(wstest.UpgradeHead("/ws/crowd")) })
 			}
 			return acts
 		}},
@@ -239,7 +241,7 @@ func costlyPlays(most int) (all []play) {
 			for range many {
 				acts = append(acts, func() {
 					if c, err := net.Dial("tcp", addr); err == nil {
-						_, _ = c.Write(UpgradeHead("/ws/crowd"))
+						_, _ = c.Write(wstest.UpgradeHead("/ws/crowd"))
 						c.Close()
 					}
 				})

@@ -8,24 +8,26 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/wsproto"
 )
 
 func TestMessageThatIsNotWorthDeflatingGoesAsItIs(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := JoinDeflated(t, addr, "/ws/r")
+	c := wstest.JoinDeflated(t, addr, "/ws/r")
 	noise := make([]byte, 4096)
 	for i, x := 0, uint32(1); i < len(noise); i++ {
 		x = x*1664525 + 1013904223
 		noise[i] = byte(x >> 24)
 	}
 	for _, m := range []string{"short", string(noise), strings.Repeat("long ", compressMax/5+1)} {
-		c.Send(Masked(ws.OpBinary, true, m))
+		c.Send(wstest.Masked(ws.OpBinary, true, m))
 		if f := c.Frame(); f.Header.Rsv != 0 || string(f.Payload) != m {
-			t.Errorf("%d bytes came as %s", len(m), Describe(f))
+			t.Errorf("%d bytes came as %s", len(m), wstest.Describe(f))
 		}
 	}
-	if st := StatsOf(t, s); st.Deflated != 1 { // the noise, in vain
+	if st := testenv.StatsOf(t, s); st.Deflated != 1 { // the noise, in vain
 		t.Errorf("deflated %d messages, want 1", st.Deflated)
 	}
 }
@@ -36,9 +38,9 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
-	others := Gather(t, addr, "/ws/quiet", 3, 100)
-	c := JoinDeflated(t, addr, "/ws/r")
-	bomb := MaskedDeflated(ws.OpBinary, Deflated(string(make([]byte, 1<<20))))
+	others := wstest.Gather(t, addr, "/ws/quiet", 3, 100)
+	c := wstest.JoinDeflated(t, addr, "/ws/r")
+	bomb := wstest.MaskedDeflated(ws.OpBinary, wstest.Deflated(string(make([]byte, 1<<20))))
 	go func() {
 		for range 10_000 {
 			if _, err := c.Write(bomb); err != nil {
@@ -56,7 +58,7 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 			break
 		}
 	}
-	if st := StatsOf(t, s); st.Messages > others.Sent+inflateBurst>>20+10 {
+	if st := testenv.StatsOf(t, s); st.Messages > others.Sent+inflateBurst>>20+10 {
 		t.Errorf("%d messages were taken", st.Messages)
 	}
 	c.Close()
@@ -69,12 +71,12 @@ func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 	cfg := testConfig()
 	cfg.readBudget = 100
 	s, addr := startGateway(t, cfg)
-	c := JoinDeflated(t, addr, "/ws/r")
+	c := wstest.JoinDeflated(t, addr, "/ws/r")
 	want := strings.Repeat("κόσμε ", 20_000)
-	cut := Deflated(want)
-	c.Send(FrameBytes(MaskedDeflated(ws.OpText, []byte(cut)), MaskedText("behind it"), DeflatedParts([]byte(cut), 7), MaskedText("the end")))
+	cut := wstest.Deflated(want)
+	c.Send(wstest.FrameBytes(wstest.MaskedDeflated(ws.OpText, []byte(cut)), wstest.MaskedText("behind it"), wstest.DeflatedParts([]byte(cut), 7), wstest.MaskedText("the end")))
 	for _, want := range []string{want, "behind it", want, "the end"} {
-		if got := Inflated(t, c.Frame()); got != want {
+		if got := wstest.Inflated(t, c.Frame()); got != want {
 			t.Fatalf("got %d bytes, %.20q, want %d, %.20q", len(got), got, len(want), want)
 		}
 	}
@@ -84,7 +86,7 @@ func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 
 	in := inbound{began: 1, decoder: wsproto.Decoder{Limit: 1000, Deflate: true, Slice: 1}}
 	defer in.decoder.Release()
-	whole := MaskedDeflated(ws.OpText, []byte(Deflated(strings.Repeat("x", 1000))))
+	whole := wstest.MaskedDeflated(ws.OpText, []byte(wstest.Deflated(strings.Repeat("x", 1000))))
 	for at := range whole {
 		if due := in.dueBy(time.Second); due != time.Second+1 {
 			t.Fatalf("due at %v before its last byte came", due)

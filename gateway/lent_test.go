@@ -3,17 +3,20 @@ package gateway
 import (
 	"runtime"
 	"testing"
+
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 )
 
 func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	were := runtime.NumGoroutine()
 	for i := range 100 {
-		c := Connect(t, addr)
-		c.Send(PlainGet("/livez"))
+		c := wstest.Connect(t, addr)
+		c.Send(wstest.PlainGet("/livez"))
 		c.Response()
 		if i%3 == 1 {
-			c.Send(UpgradeHead("/ws"))
+			c.Send(wstest.UpgradeHead("/ws"))
 			c.ExpectUpgrade()
 		}
 		if i%2 == 0 {
@@ -22,6 +25,6 @@ func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
 			c.Close()
 		}
 	}
-	Eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.lent.Load() == 0 })
-	ExpectGoroutines(t, were)
+	testenv.Eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.lent.Load() == 0 })
+	testenv.ExpectGoroutines(t, were)
 }

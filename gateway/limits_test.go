@@ -12,6 +12,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/wsproto"
 )
 
@@ -21,16 +23,16 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxRooms = most
 	s, addr := startGateway(t, cfg)
-	var all []*Client
+	var all []*wstest.Client
 	for range clients {
-		all = append(all, Connect(t, addr))
+		all = append(all, wstest.Connect(t, addr))
 	}
 	var joined, refused atomic.Int64
-	in := make([]*Client, clients)
+	in := make([]*wstest.Client, clients)
 	var wg sync.WaitGroup
 	for i, c := range all {
 		wg.Go(func() {
-			c.TrySend(UpgradeHead(fmt.Sprintf("/ws/room.%d", i)))
+			c.TrySend(wstest.UpgradeHead(fmt.Sprintf("/ws/room.%d", i)))
 			r, err := http.ReadResponse(c.In, &http.Request{Method: http.MethodGet})
 			if err != nil {
 				t.Error(err)
@@ -51,7 +53,7 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 	if joined.Load() != most || refused.Load() != clients-most || s.hub.Rooms() != most {
 		t.Fatalf("%d joined, %d refused, %d rooms; want %d, %d, %d", joined.Load(), refused.Load(), s.hub.Rooms(), most, clients-most, most)
 	}
-	if st := StatsOf(t, s); st.Refusals[wsproto.ReasonRooms] != clients-most || st.Upgrades != most {
+	if st := testenv.StatsOf(t, s); st.Refusals[wsproto.ReasonRooms] != clients-most || st.Upgrades != most {
 		t.Errorf("%d refusals and %d upgrades counted", st.Refusals[wsproto.ReasonRooms], st.Upgrades)
 	}
 	for i, c := range in {
@@ -59,7 +61,7 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 			continue
 		}
 		path := fmt.Sprintf("/ws/room.%d", i)
-		Join(t, addr, path, MaskedText("one that exists may be joined")).ExpectFrame(ws.OpText, "one that exists may be joined")
+		wstest.Join(t, addr, path, wstest.MaskedText("one that exists may be joined")).ExpectFrame(ws.OpText, "one that exists may be joined")
 		c.ExpectFrame(ws.OpText, "one that exists may be joined")
 	}
 }
@@ -70,13 +72,13 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 	cfg.RoomBacklog = 2 << 20 // Segments are at most a sixteenth of it.
 	cfg.PublishWindow = 64 << 10
 	s, addr := startGateway(t, cfg)
-	crowd := Gather(t, addr, "/ws/r", 3, int(cfg.MaxMessage))
+	crowd := wstest.Gather(t, addr, "/ws/r", 3, int(cfg.MaxMessage))
 	for range 5 { // More than the backlog, and each more than the window.
 		crowd.Publish(1)
 		crowd.HearAll() // Or one that waits for a processor is overtaken by two that do not.
 	}
-	over := Join(t, addr, "/ws/r")
-	over.TrySend(Masked(ws.OpBinary, true, strings.Repeat("x", int(cfg.MaxMessage)+1)))
+	over := wstest.Join(t, addr, "/ws/r")
+	over.TrySend(wstest.Masked(ws.OpBinary, true, strings.Repeat("x", int(cfg.MaxMessage)+1)))
 	over.ExpectClose(1009)
 	over.Close()
 	expectClosed(t, s, ClosedTooBig, 1)
@@ -89,21 +91,21 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	const size, messages, pairs = 1 << 10, 100, 3
 	readers := 25
-	if IsWholeSize(t) && !RaceEnabled {
+	if testenv.IsWholeSize(t) && !testenv.RaceEnabled {
 		readers = 100
 	}
 	s, addr := startGateway(t, testConfig())
 	measure := func(pair int, isSlow bool) (p50, p99 time.Duration) {
 		path := fmt.Sprintf("/ws/%d.%t", pair, isSlow)
 		if isSlow {
-			slow := Join(t, addr, path).Narrow()
+			slow := wstest.Join(t, addr, path).Narrow()
 			defer slow.Close()
 		}
-		others := Gather(t, addr, path, readers, size)
-		was := StatsOf(t, s).Hub.Blocked
+		others := wstest.Gather(t, addr, path, readers, size)
+		was := testenv.StatsOf(t, s).Hub.Blocked
 		others.Publish(1 << 10) // 1 MiB, more than the kernel holds for one that does not read: it is behind from here on.
 		others.HearAll()
-		if isSlow && StatsOf(t, s).Hub.Blocked == was {
+		if isSlow && testenv.StatsOf(t, s).Hub.Blocked == was {
 			t.Error("the slow reader was not slow enough for this test")
 		}
 		var took []time.Duration

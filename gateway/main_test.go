@@ -3,6 +3,8 @@ package gateway
 import (
 	"os"
 	"testing"
+
+	"sluice/internal/testenv"
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
@@ -10,5 +12,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(holdersEnv) != "" { // A holder is there to keep descriptors open.
 		os.Exit(m.Run())
 	}
-	os.Exit(Run(m, RemoveBuilt))
+	os.Exit(testenv.Run(m))
 }

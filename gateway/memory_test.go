@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"sluice/internal/proctest"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 )
 
 // A connection that is open and idle holds one of these, its slot and timer in the loop, and a place in its branch.
@@ -38,7 +42,7 @@ func TestMemoryHolder(t *testing.T) {
 	}
 	var conns []net.Conn
 	for range n {
-		c, err := UpgradeRaw(addr, "/ws/idle")
+		c, err := wstest.UpgradeRaw(addr, "/ws/idle")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +56,7 @@ func TestMemoryHolder(t *testing.T) {
 // hold opens n idle connections from another process; stop ends them.
 func hold(t *testing.T, addr string, n int) (stop func()) {
 	t.Helper()
-	c := StartChild(t, holdersEnv, fmt.Sprintf("%s,%d", addr, n), "TestMemoryHolder")
+	c := proctest.StartChild(t, holdersEnv, fmt.Sprintf("%s,%d", addr, n), "TestMemoryHolder")
 	c.Await("holding")
 	return c.End
 }
@@ -90,11 +94,11 @@ var (
 // Idle connections cost at most 300 bytes of live heap and stacks each, and 450 of resident memory: the difference between
 // 10,000 and 1,000 of them, after a collection. Resident memory comes in pages and spans of them: of a few thousand it says little.
 func TestIdleConnectionsAreSmall(t *testing.T) {
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
 	cfg := testConfig()
-	most, isWhole := *idleConnections, IsWholeSize(t) || *idleConnections > 0
+	most, isWhole := *idleConnections, testenv.IsWholeSize(t) || *idleConnections > 0
 	if most == 0 {
 		most = 4000
 		if isWhole {

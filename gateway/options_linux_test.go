@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/wstest"
 	"sluice/reactor"
 )
 
@@ -14,12 +15,12 @@ func TestAcceptedConnectionsCarryTheOptions(t *testing.T) {
 	cfg := testConfig()
 	cfg.StallTimeout = 20 * time.Second
 	s, addr := startGateway(t, cfg)
-	Join(t, addr, "/ws")
-	Join(t, addr, "/ws") // one for each loop
-	lent := Connect(t, addr)
-	lent.Send(PlainGet("/livez"))
+	wstest.Join(t, addr, "/ws")
+	wstest.Join(t, addr, "/ws") // one for each loop
+	lent := wstest.Connect(t, addr)
+	lent.Send(wstest.PlainGet("/livez"))
 	lent.Response()
-	lent.Send(UpgradeHead("/ws"))
+	lent.Send(wstest.UpgradeHead("/ws"))
 	lent.ExpectUpgrade()
 	want := map[int]int{
 		unix.TCP_NODELAY:       1,

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/hub"
@@ -72,19 +75,19 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 			s, addr := startGateway(t, cfg)
 			path := fmt.Sprintf("/ws/%v.1", policy)
 			slow := dialNarrow(t, addr, path)
-			others := Gather(t, addr, path, 4, size)
+			others := wstest.Gather(t, addr, path, 4, size)
 			var looks []look
 			for range published / 256 {
 				others.Publish(256)
 				others.HearAll()
-				looks = append(looks, look{others.Sent, StatsOf(t, s).Hub.Missed})
+				looks = append(looks, look{others.Sent, testenv.StatsOf(t, s).Hub.Missed})
 			}
-			Eventually(t, "it is overtaken", func() bool { return StatsOf(t, s).Hub.Overrun[policy] > 0 })
+			testenv.Eventually(t, "it is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] > 0 })
 			others.ExpectPrompt("while one is behind")
 
 			next, missed, wentOn := uint64(0), uint64(0), uint64(0)
 			for next < others.Sent {
-				slow.SetReadDeadline(time.Now().Add(Patience))
+				slow.SetReadDeadline(time.Now().Add(testenv.Patience))
 				_, p, err := slow.ReadMessage()
 				if policy == hub.Disconnect {
 					if closed := new(gorilla.CloseError); errors.As(err, &closed) {
@@ -97,7 +100,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				if err != nil {
 					t.Fatalf("after message %d: %v", next, err)
 				}
-				for !IsMessage(p, next, size) {
+				for !wstest.IsMessage(p, next, size) {
 					if missed++; next == others.Sent {
 						t.Fatal("got what nobody sent")
 					}
@@ -106,7 +109,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				}
 				next++
 			}
-			st := StatsOf(t, s)
+			st := testenv.StatsOf(t, s)
 			if policy == hub.Disconnect {
 				if next == others.Sent {
 					t.Error("it was not closed")
@@ -131,7 +134,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 			}
 			others.Publish(10)
 			for range 10 {
-				if _, p, err := slow.ReadMessage(); err != nil || !IsMessage(p, next, size) {
+				if _, p, err := slow.ReadMessage(); err != nil || !wstest.IsMessage(p, next, size) {
 					t.Fatalf("message %d does not follow: %v", next, err)
 				}
 				next++
@@ -175,14 +178,14 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	cfg.inflaterSize = 1         // There is room for three messages, a read and an inflater at least.
 	cfg.AssemblyMemory = 3 << 20 // Buffers are powers of two: 1 MiB, four times 512 KiB, and a little.
 	s, addr := startGateway(t, cfg)
-	begin := func(n int) *Client {
-		c := Join(t, addr, "/ws/r")
-		c.Send(Masked(0x2, false, string(make([]byte, n))))
+	begin := func(n int) *wstest.Client {
+		c := wstest.Join(t, addr, "/ws/r")
+		c.Send(wstest.Masked(0x2, false, string(make([]byte, n))))
 		return c
 	}
-	small := []*Client{begin(10_000), begin(10_000)}
+	small := []*wstest.Client{begin(10_000), begin(10_000)}
 	large := begin(900_000)
-	var others []*Client
+	var others []*wstest.Client
 	for range 4 {
 		others = append(others, begin(300_000))
 	}
@@ -190,14 +193,14 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	large.Close()
 	expectClosed(t, s, ClosedAssembly, 1)
 	for _, c := range append(small, others...) {
-		c.Send(Masked(0x0, true, "end"))
+		c.Send(wstest.Masked(0x0, true, "end"))
 	}
 	for range len(small) + len(others) {
 		if f := small[0].Frame(); f.Header.OpCode != 0x2 {
-			t.Fatalf("got %s", Describe(f))
+			t.Fatalf("got %s", wstest.Describe(f))
 		}
 	}
-	Eventually(t, "nothing is held", func() bool {
+	testenv.Eventually(t, "nothing is held", func() bool {
 		held := make(chan int)
 		w := s.workers[0]
 		if err := post(t.Context(), w.loop, func(*reactor.Loop) { held <- w.assembly.held + len(w.assembly.conns) }); err != nil {

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/hub"
@@ -212,9 +215,9 @@ func TestWithoutAMemoryLimitNobodyLooks(t *testing.T) {
 		cfg := testConfig()
 		cfg.memory = source
 		_, addr := startGateway(t, cfg)
-		Join(t, addr, "/ws").Send(MaskedText("hello"))
+		wstest.Join(t, addr, "/ws").Send(wstest.MaskedText("hello"))
 		if isLimited {
-			Eventually(t, "a look with a limit", func() bool { return looks.Load() > 0 })
+			testenv.Eventually(t, "a look with a limit", func() bool { return looks.Load() > 0 })
 		} else if time.Sleep(3 * lookEvery); looks.Load() != 0 {
 			t.Errorf("%d looks without a limit", looks.Load())
 		}
@@ -251,8 +254,8 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	cfg.Rooms = rules(t, "small=skip")
 	s, addr, memory, log := startShort(t, cfg)
 	slow, skipped := dialNarrow(t, addr, "/ws/large"), dialNarrow(t, addr, "/ws/small")
-	large, small := Gather(t, addr, "/ws/large", 3, size), Gather(t, addr, "/ws/small", 3, size)
-	publish := func(c *Crowd, n int) {
+	large, small := wstest.Gather(t, addr, "/ws/large", 3, size), wstest.Gather(t, addr, "/ws/small", 3, size)
+	publish := func(c *wstest.Crowd, n int) {
 		t.Helper()
 		for range n / 64 {
 			c.Publish(64)
@@ -269,14 +272,14 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 		t.Helper()
 		// Of what the rooms gained between two looks it is not known when, so it may count twice in one.
 		from := memory.cycles.Load()
-		Eventually(t, "two more looks", func() bool { return memory.cycles.Load() >= from+2 })
+		testenv.Eventually(t, "two more looks", func() bool { return memory.cycles.Load() >= from+2 })
 		memory.others.Store(percent<<20 - retained)
-		Eventually(t, fmt.Sprintf("step %d at %d percent", want, percent), func() bool { return s.pressure.step() == want })
+		testenv.Eventually(t, fmt.Sprintf("step %d at %d percent", want, percent), func() bool { return s.pressure.step() == want })
 		publish(large, 64)
 		publish(small, 64)
 		retained = s.hub.Retained()
 	}
-	expect := func(what string, a Answer, refused wsproto.Reason) {
+	expect := func(what string, a wstest.Answer, refused wsproto.Reason) {
 		t.Helper()
 		if refused == 0 && !a.IsIn() || refused != 0 && !a.IsRefusal(refused) {
 			t.Errorf("%s: %+v, want the reason %v", what, a, refused)
@@ -284,27 +287,27 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	}
 
 	reach(60, stepNone)
-	expect("a new room", Ask(t, addr, "/ws/new.1"), 0)
+	expect("a new room", wstest.Ask(t, addr, "/ws/new.1"), 0)
 	reach(75, stepLean)
-	expect("a new room while rooms keep lean", Ask(t, addr, "/ws/new.2"), 0)
+	expect("a new room while rooms keep lean", wstest.Ask(t, addr, "/ws/new.2"), 0)
 	reach(82, stepRooms)
-	expect("a new room", Ask(t, addr, "/ws/new.3"), wsproto.ReasonRoomMemory)
-	expect("a room that exists", Ask(t, addr, "/ws/small"), 0)
+	expect("a new room", wstest.Ask(t, addr, "/ws/new.3"), wsproto.ReasonRoomMemory)
+	expect("a room that exists", wstest.Ask(t, addr, "/ws/small"), 0)
 	reach(87, stepConnections)
-	expect("a new connection", Ask(t, addr, "/ws/small"), wsproto.ReasonMemory)
-	expect("a page", Ask(t, addr, "/"), wsproto.ReasonMemory)
-	if st := StatsOf(t, s); s.hub.Drops() != 0 || st.Hub.Overrun != [3]uint64{} {
+	expect("a new connection", wstest.Ask(t, addr, "/ws/small"), wsproto.ReasonMemory)
+	expect("a page", wstest.Ask(t, addr, "/"), wsproto.ReasonMemory)
+	if st := testenv.StatsOf(t, s); s.hub.Drops() != 0 || st.Hub.Overrun != [3]uint64{} {
 		t.Errorf("%d segments dropped, overtaken %v, before the last step", s.hub.Drops(), st.Hub.Overrun)
 	}
 
 	memory.others.Store(91<<20 - retained)
-	Eventually(t, "the slow one of the large room is overtaken", func() bool { return StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 1 })
-	if st := StatsOf(t, s); st.Hub.Overrun[hub.Skip] != 0 || s.pressure.step() != stepCursors {
+	testenv.Eventually(t, "the slow one of the large room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 1 })
+	if st := testenv.StatsOf(t, s); st.Hub.Overrun[hub.Skip] != 0 || s.pressure.step() != stepCursors {
 		t.Errorf("step %d, overtaken %v; the small room's were not due", s.pressure.step(), st.Hub.Overrun)
 	}
 	memory.others.Store(100 << 20)
-	Eventually(t, "nothing is retained", func() bool { return s.hub.Retained() == 0 })
-	Eventually(t, "the slow one of the small room is overtaken", func() bool { return StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
+	testenv.Eventually(t, "nothing is retained", func() bool { return s.hub.Retained() == 0 })
+	testenv.Eventually(t, "the slow one of the small room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	publish(large, 64)
 	publish(small, 64)
 	expectGorillaClose(t, slow, 4008)
@@ -317,9 +320,9 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 		step    step
 	}{{82, stepConnections}, {77, stepRooms}, {72, stepLean}, {10, stepNone}} {
 		memory.others.Store(back.percent << 20)
-		Eventually(t, fmt.Sprintf("step %d again", back.step), func() bool { return s.pressure.step() == back.step })
+		testenv.Eventually(t, fmt.Sprintf("step %d again", back.step), func() bool { return s.pressure.step() == back.step })
 	}
-	expect("a new connection and room", Ask(t, addr, "/ws/new.3"), 0)
+	expect("a new connection and room", wstest.Ask(t, addr, "/ws/new.3"), 0)
 	publish(large, 6<<20/size)
 	publish(small, 64)
 	if s.hub.Retained() < 4<<20 {
@@ -329,7 +332,7 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 
 	var want [NumCloseReasons]uint64
 	want[ClosedSlow] = 1
-	st := StatsOf(t, s)
+	st := testenv.StatsOf(t, s)
 	st.Closed[ClosedGone] = 0 // The probes.
 	st.Closed[ClosedRefused] = 0
 	if st.Closed != want || st.Refusals[wsproto.ReasonRoomMemory] != 1 || st.Refusals[wsproto.ReasonMemory] != 2 || st.Turned != 2 {
@@ -344,7 +347,7 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 // expectGorillaClose reads until gorilla's client says that it was closed with this code.
 func expectGorillaClose(t *testing.T, c *gorilla.Conn, code int) {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(Patience))
+	c.SetReadDeadline(time.Now().Add(testenv.Patience))
 	for {
 		_, _, err := c.ReadMessage()
 		if closed := new(gorilla.CloseError); errors.As(err, &closed) && closed.Code == code {
@@ -356,16 +359,16 @@ func expectGorillaClose(t *testing.T, c *gorilla.Conn, code int) {
 }
 
 // expectEndOf reads a client of a crowd's room, overtaken under skip, up to the last message: in order, each whole, some missing.
-func expectEndOf(t *testing.T, c *gorilla.Conn, room *Crowd) {
+func expectEndOf(t *testing.T, c *gorilla.Conn, room *wstest.Crowd) {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(Patience))
+	c.SetReadDeadline(time.Now().Add(testenv.Patience))
 	next, missed := uint64(0), 0
 	for ; next < room.Sent; next++ {
 		_, p, err := c.ReadMessage()
 		if err != nil {
 			t.Fatalf("after message %d: %v", next, err)
 		}
-		for ; !IsMessage(p, next, room.Size); next++ {
+		for ; !wstest.IsMessage(p, next, room.Size); next++ {
 			if missed++; next == room.Sent {
 				t.Fatal("got what nobody sent")
 			}

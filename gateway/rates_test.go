@@ -9,6 +9,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 )
 
@@ -18,12 +20,12 @@ func TestF12_TooManyFramesAreClosedWith1008(t *testing.T) {
 	cfg.Loops = 1
 	cfg.FrameRate = 1000
 	s, addr := startGateway(t, cfg)
-	others := Gather(t, addr, "/ws/quiet", 3, 100)
+	others := wstest.Gather(t, addr, "/ws/quiet", 3, 100)
 	start := time.Now()
-	c := Join(t, addr, "/ws/r")
-	stop := Pour(c, bytes.Repeat(MaskedText("x"), 1000), 1000)
+	c := wstest.Join(t, addr, "/ws/r")
+	stop := wstest.Pour(c, bytes.Repeat(wstest.MaskedText("x"), 1000), 1000)
 	others.ExpectPrompt("while a neighbour sends frames")
-	code, before := CloseCode(c)
+	code, before := wstest.CloseCode(c)
 	stop()
 	// The burst, and the rate for as long as it took.
 	if most := cfg.FrameRate + int(float64(cfg.FrameRate)*time.Since(start).Seconds()); code != 1008 || len(before) > most {
@@ -36,17 +38,17 @@ func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
 	cfg := testConfig()
 	cfg.PingRate = 200
 	s, addr := startGateway(t, cfg)
-	c := Join(t, addr, "/ws")
+	c := wstest.Join(t, addr, "/ws")
 	var pings []byte
 	for i := range cfg.PingRate {
-		pings = append(pings, Masked(ws.OpPing, true, fmt.Sprintf("%03d %s", i, strings.Repeat("p", 100)))...)
+		pings = append(pings, wstest.Masked(ws.OpPing, true, fmt.Sprintf("%03d %s", i, strings.Repeat("p", 100)))...)
 	}
 	c.Send(pings)
 	answered := 0
 	for last := ""; last[:min(3, len(last))] != fmt.Sprint(cfg.PingRate-1); answered++ {
 		f := c.Frame()
 		if f.Header.OpCode != ws.OpPong || string(f.Payload) <= last {
-			t.Fatalf("after %q came %s", Clip(last), Describe(f))
+			t.Fatalf("after %q came %s", wstest.Clip(last), wstest.Describe(f))
 		}
 		last = string(f.Payload)
 	}
@@ -54,8 +56,8 @@ func TestF21_OfManyPingsTheNewestIsAnsweredAndTooManyAreAbuse(t *testing.T) {
 	if answered == cfg.PingRate {
 		t.Error("every one of them was answered")
 	}
-	stop := Pour(c, bytes.Repeat(Masked(ws.OpPing, true, ""), 1000), 100)
-	if code, _ := CloseCode(c); code != 1008 {
+	stop := wstest.Pour(c, bytes.Repeat(wstest.Masked(ws.OpPing, true, ""), 1000), 100)
+	if code, _ := wstest.CloseCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)
 	}
 	stop()
@@ -66,12 +68,12 @@ func TestF24_UnsolicitedPongsCountAsFrames(t *testing.T) {
 	cfg := testConfig()
 	cfg.FrameRate = 2000
 	s, addr := startGateway(t, cfg)
-	c := Join(t, addr, "/ws")
-	pongs := bytes.Repeat(Masked(ws.OpPong, true, "nobody asked"), 1000)
-	c.Send(pongs, MaskedText("ignored"))
+	c := wstest.Join(t, addr, "/ws")
+	pongs := bytes.Repeat(wstest.Masked(ws.OpPong, true, "nobody asked"), 1000)
+	c.Send(pongs, wstest.MaskedText("ignored"))
 	c.ExpectFrame(ws.OpText, "ignored")
-	stop := Pour(c, pongs, 1000)
-	if code, _ := CloseCode(c); code != 1008 {
+	stop := wstest.Pour(c, pongs, 1000)
+	if code, _ := wstest.CloseCode(c); code != 1008 {
 		t.Errorf("closed with %d", code)
 	}
 	stop()
@@ -88,11 +90,11 @@ func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
 			cfg := testConfig()
 			set(cfg)
 			s, addr := startGateway(t, cfg)
-			c := Join(t, addr, "/ws")
-			c.Send(Masked(ws.OpText, false, "a"), bytes.Repeat(Masked(ws.OpContinuation, false, ""), 4998), Masked(ws.OpContinuation, true, "z"))
+			c := wstest.Join(t, addr, "/ws")
+			c.Send(wstest.Masked(ws.OpText, false, "a"), bytes.Repeat(wstest.Masked(ws.OpContinuation, false, ""), 4998), wstest.Masked(ws.OpContinuation, true, "z"))
 			c.ExpectFrame(ws.OpText, "az")
-			c.TrySend(Masked(ws.OpText, false, "a"))
-			stop := Pour(c, bytes.Repeat(Masked(ws.OpContinuation, false, ""), 1000), 1000)
+			c.TrySend(wstest.Masked(ws.OpText, false, "a"))
+			stop := wstest.Pour(c, bytes.Repeat(wstest.Masked(ws.OpContinuation, false, ""), 1000), 1000)
 			c.ExpectClose(1008)
 			stop()
 			expectClosed(t, s, reason, 1)
@@ -118,22 +120,22 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 			cfg.Loops = 1
 			tc.set(cfg)
 			s, addr := startGateway(t, cfg)
-			others := Gather(t, addr, "/ws/quiet", 3, 100)
-			c, witness := Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")
+			others := wstest.Gather(t, addr, "/ws/quiet", 3, 100)
+			c, witness := wstest.Join(t, addr, "/ws/r"), wstest.Join(t, addr, "/ws/r")
 			start := time.Now()
 			var all []byte
 			for i := range tc.messages {
-				all = append(all, Masked(ws.OpBinary, true, string(Message(uint64(i), tc.size)))...)
+				all = append(all, wstest.Masked(ws.OpBinary, true, string(wstest.Message(uint64(i), tc.size)))...)
 			}
-			go c.TrySend(append(all, Masked(ws.OpPing, true, "behind them all")...))
-			Eventually(t, "it is held", func() bool { return StatsOf(t, s).Throttled > 0 })
+			go c.TrySend(append(all, wstest.Masked(ws.OpPing, true, "behind them all")...))
+			testenv.Eventually(t, "it is held", func() bool { return testenv.StatsOf(t, s).Throttled > 0 })
 			expectPromptAt(others, 50*time.Millisecond) // within the rates, which are theirs as well
 			expectInOrder(witness, tc.messages, tc.size, 0)
 			expectInOrder(c, tc.messages, tc.size, 1)
 			if took := time.Since(start); took < tc.least {
 				t.Errorf("it took %v, which is more than the rate", took)
 			}
-			if st := StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
+			if st := testenv.StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 		})
@@ -141,22 +143,22 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 }
 
 // expectInOrder reads numbered messages, and pongs anywhere among them: these are the client's own and do not wait for the room.
-func expectInOrder(c *Client, messages, size, pongs int) {
+func expectInOrder(c *wstest.Client, messages, size, pongs int) {
 	c.T.Helper()
 	for seq := uint64(0); seq < uint64(messages) || pongs > 0; {
 		switch f := c.Frame(); {
 		case f.Header.OpCode == ws.OpPong && pongs > 0:
 			pongs--
-		case f.Header.OpCode == ws.OpBinary && IsMessage(f.Payload, seq, size):
+		case f.Header.OpCode == ws.OpBinary && wstest.IsMessage(f.Payload, seq, size):
 			seq++
 		default:
-			c.T.Fatalf("message %d is %s", seq, Describe(f))
+			c.T.Fatalf("message %d is %s", seq, wstest.Describe(f))
 		}
 	}
 }
 
 // expectPromptAt publishes a few messages, one each so often, and fails if the crowd hears none of them soon.
-func expectPromptAt(c *Crowd, every time.Duration) {
+func expectPromptAt(c *wstest.Crowd, every time.Duration) {
 	c.T.Helper()
 	late := 0
 	for range 11 {
@@ -180,11 +182,11 @@ func TestThrottledClientGoesOnHearing(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	_, addr := startGatewayOn(t, cfg, kernel)
-	c, other := Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")
-	c.Send(MaskedText("one"), MaskedText("two"), MaskedText("three"), MaskedText("four"))
+	c, other := wstest.Join(t, addr, "/ws/r"), wstest.Join(t, addr, "/ws/r")
+	c.Send(wstest.MaskedText("one"), wstest.MaskedText("two"), wstest.MaskedText("three"), wstest.MaskedText("four"))
 	c.ExpectFrame(ws.OpText, "one")
 	c.ExpectFrame(ws.OpText, "two") // It overshoots by one, and is held for a second.
-	other.Send(MaskedText("meanwhile"))
+	other.Send(wstest.MaskedText("meanwhile"))
 	c.ExpectFrame(ws.OpText, "meanwhile")
 	kernel.Pass(5 * time.Second)
 	c.ExpectFrame(ws.OpText, "three")
@@ -202,10 +204,10 @@ func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 			cfg.overTime = time.Second
 			set(cfg)
 			s, addr := startGateway(t, cfg)
-			c := Join(t, addr, "/ws/r")
+			c := wstest.Join(t, addr, "/ws/r")
 			start := time.Now()
-			stop := Pour(c, Masked(ws.OpBinary, true, string(make([]byte, 1<<10))), 100_000)
-			code, before := CloseCode(c)
+			stop := wstest.Pour(c, wstest.Masked(ws.OpBinary, true, string(make([]byte, 1<<10))), 100_000)
+			code, before := wstest.CloseCode(c)
 			took := time.Since(start)
 			stop()
 			if code != 1008 || took < cfg.overTime {
@@ -228,10 +230,10 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := Join(t, addr, "/ws/r")
+	c := wstest.Join(t, addr, "/ws/r")
 	for burst := range uint64(5) {
-		c.Send(bytes.Repeat(MaskedText("x"), 60))
-		Eventually(t, "it is held", func() bool { return StatsOf(t, s).Throttled > burst })
+		c.Send(bytes.Repeat(wstest.MaskedText("x"), 60))
+		testenv.Eventually(t, "it is held", func() bool { return testenv.StatsOf(t, s).Throttled > burst })
 		for range 8 {
 			kernel.Pass(cfg.overTime / 16)
 		}
@@ -239,7 +241,7 @@ func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 			c.ExpectFrame(ws.OpText, "x")
 		}
 	}
-	if st := StatsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
+	if st := testenv.StatsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
 	}
 }
@@ -252,9 +254,9 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := Join(t, addr, "/ws/r")
+	c := wstest.Join(t, addr, "/ws/r")
 	for i := range 5 {
-		c.Send(MaskedText(fmt.Sprint(i)))
+		c.Send(wstest.MaskedText(fmt.Sprint(i)))
 	}
 	for i := range 5 {
 		if i > 1 { // It overshoots by one.
@@ -264,7 +266,7 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 		}
 		c.ExpectFrame(ws.OpText, fmt.Sprint(i))
 	}
-	if st := StatsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
+	if st := testenv.StatsOf(t, s); st.Throttled == 0 || st.Closed != [NumCloseReasons]uint64{} {
 		t.Errorf("throttled %d times; closed: %v", st.Throttled, st.Closed)
 	}
 }
@@ -275,10 +277,10 @@ func TestThrottledClientMayVanish(t *testing.T) {
 	cfg.MessageRate = 1
 	s, addr := startGateway(t, cfg)
 	for range 10 {
-		c := Join(t, addr, "/ws/r")
-		c.Send(bytes.Repeat(MaskedText("x"), 3))
+		c := wstest.Join(t, addr, "/ws/r")
+		c.Send(bytes.Repeat(wstest.MaskedText("x"), 3))
 		c.ExpectFrame(ws.OpText, "x")
 		c.Reset()
 	}
-	Eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.hub.Rooms() == 0 })
+	testenv.Eventually(t, "all are gone", func() bool { return s.Open() == 0 && s.hub.Rooms() == 0 })
 }

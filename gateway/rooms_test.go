@@ -11,14 +11,16 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/wsproto"
 )
 
 func TestH28_TargetIsDecodedOnce(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	witness := map[string]*Client{}
+	witness := map[string]*wstest.Client{}
 	for _, room := range []string{"lobby", "room1", "a.b"} {
-		witness[room] = Join(t, addr, "/ws/"+room)
+		witness[room] = wstest.Join(t, addr, "/ws/"+room)
 	}
 	rooms := s.hub.Rooms()
 	for _, tc := range []struct{ name, target, room string }{
@@ -33,7 +35,7 @@ func TestH28_TargetIsDecodedOnce(t *testing.T) {
 		{"5000_query_params", "/ws/room1?" + strings.Repeat("&", 4000), "room1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := Join(t, addr, tc.target, MaskedText(tc.name))
+			c := wstest.Join(t, addr, tc.target, wstest.MaskedText(tc.name))
 			c.ExpectFrame(ws.OpText, tc.name)
 			witness[tc.room].ExpectFrame(ws.OpText, tc.name)
 			c.Close()
@@ -57,8 +59,8 @@ func TestH28_TargetIsDecodedOnce(t *testing.T) {
 		{"target_over_the_limit", "/ws/room1?" + strings.Repeat("a", wsproto.MaxTargetBytes), 414},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := Connect(t, addr)
-			c.Send(UpgradeHead(tc.target))
+			c := wstest.Connect(t, addr)
+			c.Send(wstest.UpgradeHead(tc.target))
 			r, _ := c.Response()
 			is414 := tc.status == 431 && r.StatusCode == 414 // The whole head is over its limit, and so is the first line.
 			if r.StatusCode != tc.status && !is414 {
@@ -68,8 +70,8 @@ func TestH28_TargetIsDecodedOnce(t *testing.T) {
 		})
 	}
 	t.Run("double_slash", func(t *testing.T) {
-		c := Connect(t, addr)
-		c.Send(UpgradeHead("//ws"))
+		c := wstest.Connect(t, addr)
+		c.Send(wstest.UpgradeHead("//ws"))
 		if r, _ := c.Response(); r.StatusCode == http.StatusSwitchingProtocols {
 			t.Error("//ws was taken for /ws")
 		}
@@ -83,15 +85,15 @@ func TestH31_ResetBeforeThe101FreesTheConnection(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	const clients = 200
 	for i := range clients {
-		c := Connect(t, addr)
-		c.Send(UpgradeHead(fmt.Sprintf("/ws/room%d", i%3)))
+		c := wstest.Connect(t, addr)
+		c.Send(wstest.UpgradeHead(fmt.Sprintf("/ws/room%d", i%3)))
 		c.Reset()
 	}
-	Eventually(t, "all accepted and gone", func() bool { return StatsOf(t, s).Accepted == clients && s.Open() == 0 })
+	testenv.Eventually(t, "all accepted and gone", func() bool { return testenv.StatsOf(t, s).Accepted == clients && s.Open() == 0 })
 	if s.hub.Rooms() != 0 {
 		t.Errorf("%d rooms are left", s.hub.Rooms())
 	}
-	if st := StatsOf(t, s); st.Closed[ClosedGone] != clients {
+	if st := testenv.StatsOf(t, s); st.Closed[ClosedGone] != clients {
 		t.Errorf("%d counted as gone, want %d", st.Closed[ClosedGone], clients)
 	}
 }
@@ -102,8 +104,8 @@ func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
 		"", strings.Repeat("a", 129), strings.Repeat("a", 300), "a%01b", "%0d%0a", "%7f", "%ff%fe", "%c3%28", "*", ">", "a*", "%3e",
 		".", "..", "a%20b", "caf%c3%a9", "%f0%9f%98%80", "a,b", "a%2fb", "%25",
 	} {
-		c := Connect(t, addr)
-		c.Send(UpgradeHead("/ws/" + name))
+		c := wstest.Connect(t, addr)
+		c.Send(wstest.UpgradeHead("/ws/" + name))
 		if r, _ := c.Response(); r.StatusCode != http.StatusBadRequest {
 			t.Errorf("room %q: %s, want 400", name, r.Status)
 		}
@@ -113,7 +115,7 @@ func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
 		t.Errorf("%d rooms were made", n)
 	}
 	for _, name := range []string{"a", strings.Repeat("a", 128), "A-z_0.9:~", "...", "-"} {
-		c := Join(t, addr, "/ws/"+name, MaskedText("hello"))
+		c := wstest.Join(t, addr, "/ws/"+name, wstest.MaskedText("hello"))
 		c.ExpectFrame(ws.OpText, "hello")
 	}
 	if n := s.hub.Rooms(); n != 5 {
@@ -123,29 +125,29 @@ func TestH34_ImpossibleRoomNamesMakeNoRoom(t *testing.T) {
 
 func TestH34_RoomsGoWithTheirLastMember(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	a, b := Join(t, addr, "/ws/short"), Join(t, addr, "/ws/short")
+	a, b := wstest.Join(t, addr, "/ws/short"), wstest.Join(t, addr, "/ws/short")
 	a.Close()
 	b.Close()
-	Eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
+	testenv.Eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
 }
 
 // What nginx sends to its upstream with proxy_http_version 1.1 and the usual headers for upgrades, with keepalive on.
 func TestProxyThatKeepsConnectionsUpgradesOnOneOfThem(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	forwarded := []string{"X-Real-IP: 192.0.2.7", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", "Accept-Encoding: gzip, deflate, br"}
-	c := Connect(t, addr)
+	c := wstest.Connect(t, addr)
 	for _, path := range []string{"/", "/livez", "/"} {
-		c.Send(RequestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test", "Connection: "}, forwarded...)...))
+		c.Send(wstest.RequestHead("GET "+path+" HTTP/1.1", append([]string{"Host: sluice.test", "Connection: "}, forwarded...)...))
 		if r, _ := c.Response(); r.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", path, r.Status)
 		}
 	}
-	c.Send(RequestHead("GET /ws/stage?token=a HTTP/1.1", append([]string{
+	c.Send(wstest.RequestHead("GET /ws/stage?token=a HTTP/1.1", append([]string{
 		"Upgrade: websocket", "Connection: upgrade", "Host: sluice.test", "Origin: https://sluice.test",
-		"sec-websocket-version: 13", "sec-websocket-key: " + SampleKey, "sec-websocket-extensions: permessage-deflate; client_max_window_bits",
+		"sec-websocket-version: 13", "sec-websocket-key: " + wstest.SampleKey, "sec-websocket-extensions: permessage-deflate; client_max_window_bits",
 	}, forwarded...)...))
 	c.ExpectUpgrade()
-	c.Send(MaskedText("through"))
+	c.Send(wstest.MaskedText("through"))
 	c.ExpectFrame(ws.OpText, "through")
 	if _, ok := s.hub.Room("stage"); !ok {
 		t.Error("the room is not the one of the path")
@@ -158,27 +160,27 @@ func TestUpgradeOnALentConnectionIsJudgedAlike(t *testing.T) {
 		head   []byte
 		status int
 	}{
-		{"content_length", UpgradeHead("/ws", "Content-Length: 5"), 400},
-		{"content_length_and_body", append(UpgradeHead("/ws", "Content-Length: 5"), "hello"...), 400},
-		{"chunked", append(UpgradeHead("/ws", "Transfer-Encoding: chunked"), "0\r\n\r\n"...), 400},
-		{"no_upgrade", PlainGet("/ws"), 426},
-		{"origin", UpgradeHead("/ws", "Origin: https://evil.test"), 403},
-		{"room_name", UpgradeHead("/ws/*"), 400},
-		{"two_keys", UpgradeHead("/ws", "Sec-WebSocket-Key: "+SampleKey), 400},
-		{"POST", RequestHead("POST /ws HTTP/1.1", "Host: sluice.test", "Content-Length: 0"), 405},
+		{"content_length", wstest.UpgradeHead("/ws", "Content-Length: 5"), 400},
+		{"content_length_and_body", append(wstest.UpgradeHead("/ws", "Content-Length: 5"), "hello"...), 400},
+		{"chunked", append(wstest.UpgradeHead("/ws", "Transfer-Encoding: chunked"), "0\r\n\r\n"...), 400},
+		{"no_upgrade", wstest.PlainGet("/ws"), 426},
+		{"origin", wstest.UpgradeHead("/ws", "Origin: https://evil.test"), 403},
+		{"room_name", wstest.UpgradeHead("/ws/*"), 400},
+		{"two_keys", wstest.UpgradeHead("/ws", "Sec-WebSocket-Key: "+wstest.SampleKey), 400},
+		{"POST", wstest.RequestHead("POST /ws HTTP/1.1", "Host: sluice.test", "Content-Length: 0"), 405},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, addr := startGateway(t, testConfig())
-			c := Connect(t, addr)
-			c.Send(PlainGet("/livez"))
+			c := wstest.Connect(t, addr)
+			c.Send(wstest.PlainGet("/livez"))
 			c.Response()
-			c.Send(tc.head, PlainGet("/livez"))
+			c.Send(tc.head, wstest.PlainGet("/livez"))
 			r := c.ExpectRefusal(tc.status)
 			if tc.status != 426 && r.Header.Get("Upgrade") != "" {
 				t.Errorf("%s with Upgrade: %s", r.Status, r.Header.Get("Upgrade"))
 			}
 			c.Close()
-			Eventually(t, "the connection is gone", func() bool { return s.Open() == 0 })
+			testenv.Eventually(t, "the connection is gone", func() bool { return s.Open() == 0 })
 			if s.hub.Rooms() != 0 {
 				t.Error("a room was made")
 			}
@@ -189,8 +191,8 @@ func TestUpgradeOnALentConnectionIsJudgedAlike(t *testing.T) {
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	for _, path := range []string{"/nothing", "/wsx", "/WS", "/ws.html", "/metrics", "/debug/pprof/"} {
-		c := Connect(t, addr)
-		c.Send(UpgradeHead(path)) // The path decides, not a header.
+		c := wstest.Connect(t, addr)
+		c.Send(wstest.UpgradeHead(path)) // The path decides, not a header.
 		if r, _ := c.Response(); r.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", path, r.Status)
 		}
@@ -204,8 +206,8 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 // Nobody keeps a window: a client that asks for context takeover costs what any other does.
 func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c := Connect(t, addr)
-	c.Send(UpgradeHead("/ws/r", "Sec-WebSocket-Extensions: permessage-deflate"))
+	c := wstest.Connect(t, addr)
+	c.Send(wstest.UpgradeHead("/ws/r", "Sec-WebSocket-Extensions: permessage-deflate"))
 	r, _ := c.Response()
 	if got := r.Header.Get("Sec-WebSocket-Extensions"); !strings.Contains(got, "server_no_context_takeover") || !strings.Contains(got, "client_no_context_takeover") {
 		t.Fatalf("extensions %q", got)
@@ -213,9 +215,9 @@ func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 	c.Deflates = true
 	// The same message twice is the same frame twice, and decodes by itself.
 	for range 2 {
-		c.Send(MaskedDeflated(ws.OpText, Deflated(string(Ticker(1)))))
-		if got := Inflated(t, c.Frame()); got != string(Ticker(1)) {
-			t.Fatalf("got %q", Clip(got))
+		c.Send(wstest.MaskedDeflated(ws.OpText, wstest.Deflated(string(wstest.Ticker(1)))))
+		if got := wstest.Inflated(t, c.Frame()); got != string(wstest.Ticker(1)) {
+			t.Fatalf("got %q", wstest.Clip(got))
 		}
 	}
 	if r, ok := s.hub.Room("r"); !ok || r.Stats().End[encodingPlain] != 0 {
@@ -227,13 +229,13 @@ func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
 	const size = 1 << 10
 	s, addr := startGateway(t, testConfig())
-	others := Gather(t, addr, "/ws/stage", 3, size)
-	c := Join(t, addr, "/ws/stage")
+	others := wstest.Gather(t, addr, "/ws/stage", 3, size)
+	c := wstest.Join(t, addr, "/ws/stage")
 	others.Publish(50)
 	c.ExpectMessages(0, 50, size)
 	c.EndWrites()
-	isGone := func() bool { return StatsOf(t, s).Closed[ClosedGone] == 1 }
-	for end := time.Now().Add(Patience); !isGone() && time.Now().Before(end); {
+	isGone := func() bool { return testenv.StatsOf(t, s).Closed[ClosedGone] == 1 }
+	for end := time.Now().Add(testenv.Patience); !isGone() && time.Now().Before(end); {
 		others.Publish(10)
 	}
 	if !isGone() {
@@ -248,7 +250,7 @@ func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
 			break // between two frames
 		}
 		p := make([]byte, h.Length)
-		if _, err := io.ReadFull(c.In, p); err != nil || !IsMessage(p, seq, size) {
+		if _, err := io.ReadFull(c.In, p); err != nil || !wstest.IsMessage(p, seq, size) {
 			t.Fatalf("message %d: %d bytes, %v", seq, len(p), err)
 		}
 	}
@@ -265,9 +267,9 @@ func TestK04_ResetMembersAreForgotten(t *testing.T) {
 	t.Parallel()
 	s, addr := startGateway(t, testConfig())
 	const clients = 200
-	others := LoseAFifth(t, addr, clients)
+	others := wstest.LoseAFifth(t, addr, clients)
 	rest := clients - clients/5
-	Eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
+	testenv.Eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
 	if room, ok := s.hub.Room("stage"); !ok || room.Stats().Members != rest {
 		t.Errorf("members are not the %d that are left", rest)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/wsproto"
 )
 
@@ -69,23 +71,23 @@ func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
 			once := func() {
 				t.Helper()
 				for i, head := range [][]byte{
-					UpgradeHead("/ws/\x1b[31mred\x07\x9b1;5m\u2028\u202e" + strings.Repeat("long", 1000)),
-					UpgradeHead("/ws/room?token=hunter2", "Sec-WebSocket-Protocol: \x1b[2J", "Origin: http://evil.test\x1b[31m", "User-Agent: \r"),
-					UpgradeHead("/ws/" + strings.Repeat("r", 129) + "?token=hunter2"),
+					wstest.UpgradeHead("/ws/\x1b[31mred\x07\x9b1;5m\u2028\u202e" + strings.Repeat("long", 1000)),
+					wstest.UpgradeHead("/ws/room?token=hunter2", "Sec-WebSocket-Protocol: \x1b[2J", "Origin: http://evil.test\x1b[31m", "User-Agent: \r"),
+					wstest.UpgradeHead("/ws/" + strings.Repeat("r", 129) + "?token=hunter2"),
 					[]byte("GET /ws\nlevel=ERROR msg=forged HTTP/1.1\r\n\r\n"),
 					[]byte("\x00\x01\xff \r\n\r\n"),
 				} {
-					c := Connect(t, addr)
+					c := wstest.Connect(t, addr)
 					c.Send(head)
 					if r, _ := c.Response(); r.StatusCode < 400 {
 						t.Fatalf("request %d is answered with %s", i, r.Status)
 					}
 					c.Close()
 				}
-				for _, frames := range [][]byte{FrameBytes(0x83, 0x80, ZeroMask), MaskedText("\xff"), MaskedClose(1000, "\x1b[31m\xff")} {
-					c := Join(t, addr, "/ws/"+strings.Repeat("r", 128), frames)
+				for _, frames := range [][]byte{wstest.FrameBytes(0x83, 0x80, wstest.ZeroMask), wstest.MaskedText("\xff"), wstest.MaskedClose(1000, "\x1b[31m\xff")} {
+					c := wstest.Join(t, addr, "/ws/"+strings.Repeat("r", 128), frames)
 					if f := c.Frame(); f.Header.OpCode != ws.OpClose {
-						t.Fatalf("got %s", Describe(f))
+						t.Fatalf("got %s", wstest.Describe(f))
 					}
 					c.Close()
 				}
@@ -93,7 +95,7 @@ func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
 			for range clients {
 				once()
 			}
-			st := StatsOf(t, s)
+			st := testenv.StatsOf(t, s)
 			kinds := 0
 			for reason, n := range st.Refusals {
 				if n == 0 {

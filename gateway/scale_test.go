@@ -16,6 +16,8 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor"
 )
 
@@ -39,14 +41,14 @@ func openBare(port int, path string) (bareClient, error) {
 }
 
 func (c bareClient) upgrade(port int, path string) error {
-	wait := unix.NsecToTimeval(Patience.Nanoseconds())
+	wait := unix.NsecToTimeval(testenv.Patience.Nanoseconds())
 	if err := unix.SetsockoptTimeval(int(c), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
 		return err
 	}
 	if err := unix.Connect(int(c), &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return err
 	}
-	if _, err := unix.Write(int(c), UpgradeHead(path)); err != nil {
+	if _, err := unix.Write(int(c), wstest.UpgradeHead(path)); err != nil {
 		return err
 	}
 	var head []byte
@@ -85,7 +87,7 @@ func (c bareClient) close() { unix.Close(int(c)) }
 
 func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 	clients := 1000
-	if IsWholeSize(t) {
+	if testenv.IsWholeSize(t) {
 		clients = 5000
 	}
 	limit, err := reactor.DescriptorLimit()
@@ -101,11 +103,11 @@ func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 	}
 	s, addr := startGateway(t, testConfig())
 	serveOnePageAndOneUpgrade(t, addr)
-	Eventually(t, "the gateway is at rest", func() bool { return s.Open() == 0 })
+	testenv.Eventually(t, "the gateway is at rest", func() bool { return s.Open() == 0 })
 	were := runtime.NumGoroutine()
 	expect := func(when string) {
 		t.Helper()
-		for end := time.Now().Add(Patience); runtime.NumGoroutine() > were+2; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(testenv.Patience); runtime.NumGoroutine() > were+2; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: %d goroutines, were %d", when, runtime.NumGoroutine(), were)
 			}
@@ -138,7 +140,7 @@ func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 
 	const messages = 8
 	for seq := range messages {
-		if _, err := unix.Write(int(all[seq*clients/messages]), Masked(ws.OpBinary, true, string(numbered(seq)))); err != nil {
+		if _, err := unix.Write(int(all[seq*clients/messages]), wstest.Masked(ws.OpBinary, true, string(numbered(seq)))); err != nil {
 			t.Fatal(err)
 		}
 		for i, c := range all {
@@ -152,7 +154,7 @@ func TestGoroutinesDoNotGrowWithConnections(t *testing.T) {
 		}
 	}
 	expect("idle again")
-	if st := StatsOf(t, s); st.Deliveries != uint64(messages*clients) {
+	if st := testenv.StatsOf(t, s); st.Deliveries != uint64(messages*clients) {
 		t.Errorf("%d deliveries, want %d", st.Deliveries, messages*clients)
 	}
 	t.Logf("%d messages to each after %v", messages, time.Since(start))
@@ -167,9 +169,9 @@ func numbered(seq int) []byte {
 // serveOnePageAndOneUpgrade starts what the process starts once and keeps.
 func serveOnePageAndOneUpgrade(t *testing.T, addr string) {
 	t.Helper()
-	page := Connect(t, addr)
-	page.Send(PlainGet("/"))
+	page := wstest.Connect(t, addr)
+	page.Send(wstest.PlainGet("/"))
 	page.Response()
 	page.Close()
-	Join(t, addr, "/ws").Close()
+	wstest.Join(t, addr, "/ws").Close()
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/coder/websocket"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 )
 
@@ -53,7 +55,7 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.Write(UpgradeHead("/ws")); err != nil {
+		if _, err := p.Write(wstest.UpgradeHead("/ws")); err != nil {
 			t.Fatal(err)
 		}
 		ticks(20)
@@ -66,7 +68,7 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 	kernel.SetBuffers(reactortest.Buffers{Send: 4096, PeerReceive: 4096, PeerSend: 4096, Receive: 4096})
 	sender := dial()
 	for range 40 {
-		if _, err := sender.Write(MaskedText("twenty-one bytes of it")); err != nil {
+		if _, err := sender.Write(wstest.MaskedText("twenty-one bytes of it")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +88,7 @@ func TestListenerThatCannotBeRearmedTriesAgain(t *testing.T) {
 	_, addr := startGatewayOn(t, testConfig(), kernel)
 	kernel.Fail(reactortest.Accept, reactortest.AnyFD, syscall.EMFILE)
 	kernel.Fail(reactortest.Rearm, reactortest.AnyFD, nil, syscall.ENOMEM) // It rests; then it may not go on.
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws", nil)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
 )
 
 // parse takes apart what has come, with an independent parser.
@@ -56,7 +58,7 @@ func (c *simClient) parseHead() (isWhole bool) {
 	}
 	c.status = 0
 	c.isUpgraded = true
-	if !strings.Contains(string(head)+"\r\n", "Sec-WebSocket-Accept: "+SampleAccept+"\r\n") || c.kind == simBad {
+	if !strings.Contains(string(head)+"\r\n", "Sec-WebSocket-Accept: "+wstest.SampleAccept+"\r\n") || c.kind == simBad {
 		c.fail("it was upgraded with %q", head)
 	}
 	c.deflates = strings.Contains(string(head), "\r\n"+simDeflateOffer)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/testenv"
 )
 
 var simMutants = flag.String("sim.mutants", "", "which mutants TestMutantsAreFound makes: a regular expression; without it a few, or all with SLUICE_CI=1")
@@ -145,7 +147,7 @@ const mutantsByDefault = 4
 
 // TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number of seeds.
 func TestMutantsAreFound(t *testing.T) {
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		t.Skip("the mutants are the same without the race detector, and found sooner")
 	}
 	chosen := mutants

@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/wstest"
 )
 
 func (c *simClient) compose() {
@@ -31,9 +33,9 @@ func (c *simClient) compose() {
 // ask sends the request, and perhaps frames right behind it.
 func (c *simClient) ask() {
 	c.asked = c.w.steps
-	c.out = UpgradeHead("/ws/" + simRoom(c.room))
+	c.out = wstest.UpgradeHead("/ws/" + simRoom(c.room))
 	if c.offers {
-		c.out = UpgradeHead("/ws/"+simRoom(c.room), simDeflateOffer)
+		c.out = wstest.UpgradeHead("/ws/"+simRoom(c.room), simDeflateOffer)
 	}
 	if c.kind == simBad {
 		switch c.w.random.IntN(4) {
@@ -61,7 +63,7 @@ func simRoom(no int) string { return fmt.Sprintf("room%d", no) }
 
 // frame appends a frame to what is to be sent, made by an independent encoder.
 func (c *simClient) frame(op ws.OpCode, fin bool, payload []byte) {
-	c.out = append(c.out, Masked(op, fin, string(payload))...)
+	c.out = append(c.out, wstest.Masked(op, fin, string(payload))...)
 }
 
 // deflatedFrame is frame with RSV1, which says that the message is deflated (RFC 7692 §6.1).

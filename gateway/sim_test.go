@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/internal/testenv"
 )
 
 var (
@@ -39,10 +41,10 @@ func TestSimulation(t *testing.T) {
 	n := *simSeeds
 	if n == 0 {
 		switch n = simSeedsDefault; {
-		case RaceEnabled:
+		case testenv.RaceEnabled:
 			n = simSeedsRace
 			t.Logf("%d seeds, because the race detector is slow", n)
-		case IsWholeSize(t):
+		case testenv.IsWholeSize(t):
 			n = simSeedsWhole
 		}
 	}
@@ -91,9 +93,9 @@ func lastLines(w *world) string {
 func TestSameSeedIsTheSameRun(t *testing.T) {
 	last := uint64(150)
 	switch {
-	case RaceEnabled:
+	case testenv.RaceEnabled:
 		last = 40
-	case IsWholeSize(t):
+	case testenv.IsWholeSize(t):
 		last = 400
 	}
 	seeds, cut := 0, uint64(0)

@@ -14,6 +14,8 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/hub"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
@@ -25,12 +27,12 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 			cfg := testConfig()
 			cfg.Loops = loops
 			s, addr := startGateway(t, cfg)
-			slow := Join(t, addr, "/ws/stage").Narrow()
-			others := Gather(t, addr, "/ws/stage", 4, size)
+			slow := wstest.Join(t, addr, "/ws/stage").Narrow()
+			others := wstest.Gather(t, addr, "/ws/stage", 4, size)
 
 			others.Publish(flood)
 			others.HearAll()
-			if st := StatsOf(t, s); st.Refused == 0 {
+			if st := testenv.StatsOf(t, s); st.Refused == 0 {
 				t.Error("no write was refused: the reader was not slow enough for this test")
 			}
 			others.ExpectPrompt("with a paused reader")
@@ -42,7 +44,7 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 			caughtUp := others.Sent
 			others.ExpectPrompt("after it has caught up")
 			slow.ExpectMessages(caughtUp, int(others.Sent-caughtUp), size)
-			if st := StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
+			if st := testenv.StatsOf(t, s); st.Closed != [NumCloseReasons]uint64{} {
 				t.Errorf("somebody was closed: %v", st.Closed)
 			}
 		})
@@ -54,12 +56,12 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 	const size, burst = 1 << 10, 700
 	rounds := 60
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		rounds = 15
 	}
 	s, addr := startGateway(t, testConfig())
-	others := Gather(t, addr, "/ws/stage", 3, size)
-	slow := Join(t, addr, "/ws/stage").Narrow()
+	others := wstest.Gather(t, addr, "/ws/stage", 3, size)
+	slow := wstest.Join(t, addr, "/ws/stage").Narrow()
 	seq := others.Sent
 	for round := range rounds {
 		done := make(chan struct{})
@@ -80,7 +82,7 @@ func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 		<-done
 		seq += burst
 	}
-	if st := StatsOf(t, s); st.Refused == 0 {
+	if st := testenv.StatsOf(t, s); st.Refused == 0 {
 		t.Error("no write was refused: the reader was not slow enough for this test")
 	}
 }
@@ -91,15 +93,15 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = time.Hour // It begins to read when the others have been looked after.
 	s, addr := startGateway(t, cfg)
-	slow := Join(t, addr, "/ws/stage").Narrow()
-	others := Gather(t, addr, "/ws/stage", 4, size)
+	slow := wstest.Join(t, addr, "/ws/stage").Narrow()
+	others := wstest.Gather(t, addr, "/ws/stage", 4, size)
 	room, _ := s.hub.Room("stage")
-	before := LiveHeap()
+	before := testenv.LiveHeap()
 	var most int64
 	for range 10 {
 		others.Publish(1 << 20 / size)
 		others.HearAll()
-		most = max(most, LiveHeap()-before)
+		most = max(most, testenv.LiveHeap()-before)
 	}
 	const segment, slack = 256 << 10, 1 << 20
 	if bound := int64(cfg.RoomBacklog+cfg.PublishWindow) + segment + slack; most > bound {
@@ -119,8 +121,8 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 			}
 			break
 		}
-		if !IsMessage(f.Payload, n, size) {
-			t.Fatalf("got %s, want message %d or a Close frame", Describe(f), n)
+		if !wstest.IsMessage(f.Payload, n, size) {
+			t.Fatalf("got %s, want message %d or a Close frame", wstest.Describe(f), n)
 		}
 		n++
 	}
@@ -138,15 +140,15 @@ func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = 300 * time.Millisecond
 	s, addr := startGateway(t, cfg)
-	Join(t, addr, "/ws/stage").Narrow()
-	others := Gather(t, addr, "/ws/stage", 4, 4<<10)
+	wstest.Join(t, addr, "/ws/stage").Narrow()
+	others := wstest.Gather(t, addr, "/ws/stage", 4, 4<<10)
 	for range 8 {
 		others.Publish(256)
 		others.HearAll() // A minority that lags is not waited for, whoever it is: none of these must.
 	}
-	Eventually(t, "it is gone", func() bool { return s.Open() == 4 })
+	testenv.Eventually(t, "it is gone", func() bool { return s.Open() == 4 })
 	// Whether the kernel still had room for the Close frame decides which of the two it is.
-	st := StatsOf(t, s)
+	st := testenv.StatsOf(t, s)
 	if st.Hub.Overrun[hub.Disconnect] != 1 || st.Closed[ClosedSlow]+st.Closed[ClosedCloseTimeout] != 1 {
 		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[ClosedSlow], st.Closed[ClosedCloseTimeout])
 	}
@@ -158,8 +160,8 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock() // Or one of the others is taken for stalled when it has to wait for a processor.
 	s, addr := startGatewayOn(t, cfg, kernel)
-	stalled := Join(t, addr, "/ws/stage").Narrow()
-	others := Gather(t, addr, "/ws/stage", 4, 1<<10)
+	stalled := wstest.Join(t, addr, "/ws/stage").Narrow()
+	others := wstest.Gather(t, addr, "/ws/stage", 4, 1<<10)
 	for range 4 {
 		others.Publish(1 << 10) // within the backlog: nobody is overtaken
 		others.HearAll()
@@ -172,7 +174,7 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 		t.Errorf("somebody was closed after %v", passed)
 	}
 	expectClosed(t, s, ClosedStalled, 1)
-	if _, err := stalled.Rest(); err == nil || errors.Is(err, ErrTimeout) {
+	if _, err := stalled.Rest(); err == nil || errors.Is(err, wstest.ErrTimeout) {
 		t.Errorf("its stream ended with %v, want a reset", err)
 	}
 	others.ExpectPrompt("after it was cut")
@@ -187,12 +189,12 @@ func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	slow, want := Stick(t, addr)
+	slow, want := wstest.Stick(t, addr)
 	var all []byte
 	for _, m := range want {
 		all = append(all, ws.MustCompileFrame(ws.NewBinaryFrame([]byte(m)))...)
 	}
-	Eventually(t, "it is alone", func() bool { return s.Open() == 1 })
+	testenv.Eventually(t, "it is alone", func() bool { return s.Open() == 1 })
 	look := func() (took time.Duration, isBlocked bool) {
 		s.each(t, func(c *conn) { took, isBlocked = c.reader.Took(), c.reader.IsBlocked() })
 		return took, isBlocked
@@ -237,7 +239,7 @@ func TestSilentClientIsPingedAndClosedWithoutAnAnswer(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := Join(t, addr, "/ws")
+	c := wstest.Join(t, addr, "/ws")
 	// Its time begins up to a half earlier, and is up to a quarter shorter.
 	if passed, _ := passUntilPinged(t, s, kernel, 0); passed < cfg.PingInterval/4 || passed > cfg.PingInterval+time.Second {
 		t.Errorf("pinged after %v", passed)
@@ -259,19 +261,19 @@ func TestClientThatAnswersPingsStays(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
-	c := Join(t, addr, "/ws")
+	c := wstest.Join(t, addr, "/ws")
 	for at, i := time.Duration(0), 0; i < 8; i++ {
 		_, at = passUntilPinged(t, s, kernel, at)
 		c.ExpectFrame(ws.OpPing, "")
 		kernel.Pass(time.Second) // What comes in the instant of the ping may be the kernel's doing.
-		c.Send(Masked(ws.OpPong, true, ""))
-		Eventually(t, "the pong is heard", func() bool {
+		c.Send(wstest.Masked(ws.OpPong, true, ""))
+		testenv.Eventually(t, "the pong is heard", func() bool {
 			isHeard := false
 			s.each(t, func(c *conn) { isHeard = c.heard > at })
 			return isHeard
 		})
 	}
-	c.Send(MaskedText("still here"))
+	c.Send(wstest.MaskedText("still here"))
 	c.ExpectFrame(ws.OpText, "still here")
 	if n := s.Open(); n != 1 {
 		t.Errorf("%d connections are open, want 1", n)
@@ -285,11 +287,11 @@ func TestClientThatOnlyTakesBytesIsNotPinged(t *testing.T) {
 	kernel := reactortest.New()
 	kernel.StopClock()
 	_, addr := startGatewayOn(t, cfg, kernel)
-	listener := Join(t, addr, "/ws")
-	publisher := Join(t, addr, "/ws")
+	listener := wstest.Join(t, addr, "/ws")
+	publisher := wstest.Join(t, addr, "/ws")
 	for i := range 30 {
 		m := fmt.Sprint(i)
-		publisher.Send(MaskedText(m))
+		publisher.Send(wstest.MaskedText(m))
 		listener.ExpectFrame(ws.OpText, m)
 		publisher.ExpectFrame(ws.OpText, m)
 		kernel.Pass(cfg.PingInterval / 10)
@@ -298,20 +300,20 @@ func TestClientThatOnlyTakesBytesIsNotPinged(t *testing.T) {
 
 func TestF33_PongsWaitForTheFramesEnd(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c, want := Stick(t, addr)
-	Eventually(t, "a write was refused", func() bool { return StatsOf(t, s).Refused > 0 })
+	c, want := wstest.Stick(t, addr)
+	testenv.Eventually(t, "a write was refused", func() bool { return testenv.StatsOf(t, s).Refused > 0 })
 	const pings = 50
 	for i := range pings {
-		c.Send(Masked(ws.OpPing, true, fmt.Sprint(i)))
+		c.Send(wstest.Masked(ws.OpPing, true, fmt.Sprint(i)))
 	}
-	c.Send(MaskedText("end"))
+	c.Send(wstest.MaskedText("end"))
 	want = append(want, "end")
-	Eventually(t, "the pings are read", func() bool { return StatsOf(t, s).Messages == 4 })
+	testenv.Eventually(t, "the pings are read", func() bool { return testenv.StatsOf(t, s).Messages == 4 })
 	var got, pongs []string
 	for len(got) < len(want) || len(pongs) == 0 {
 		f := c.Frame()
 		if !f.Header.Fin {
-			t.Fatalf("got %s", Describe(f))
+			t.Fatalf("got %s", wstest.Describe(f))
 		}
 		if f.Header.OpCode == ws.OpPong {
 			pongs = append(pongs, string(f.Payload))
@@ -329,12 +331,12 @@ func TestF33_PongsWaitForTheFramesEnd(t *testing.T) {
 
 func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
-	c, want := Stick(t, addr)
-	Eventually(t, "a write was refused", func() bool { return StatsOf(t, s).Refused > 0 })
-	c.Send(MaskedText("mine"), FrameBytes(0x83, 0x80, ZeroMask))
+	c, want := wstest.Stick(t, addr)
+	testenv.Eventually(t, "a write was refused", func() bool { return testenv.StatsOf(t, s).Refused > 0 })
+	c.Send(wstest.MaskedText("mine"), wstest.FrameBytes(0x83, 0x80, wstest.ZeroMask))
 	for _, m := range append(want, "mine") {
 		if f := c.Frame(); string(f.Payload) != m {
-			t.Fatalf("got %s, want %q", Describe(f), Clip(m))
+			t.Fatalf("got %s, want %q", wstest.Describe(f), wstest.Clip(m))
 		}
 	}
 	c.ExpectClose(1002)
@@ -357,19 +359,19 @@ func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
 	cfg.RoomBacklog = 2 << 20
 	cfg.CloseTimeout = time.Hour
 	s, addr := startGatewayOn(t, cfg, kernel)
-	slow := Join(t, addr, "/ws/r")
-	readers := []*Client{Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r"), Join(t, addr, "/ws/r")}
+	slow := wstest.Join(t, addr, "/ws/r")
+	readers := []*wstest.Client{wstest.Join(t, addr, "/ws/r"), wstest.Join(t, addr, "/ws/r"), wstest.Join(t, addr, "/ws/r")}
 	isShut.Store(true)
-	slow.Send(Masked(ws.OpPing, true, "0123456789"))
-	Eventually(t, "a refused write", func() bool { return StatsOf(t, s).Refused > 0 })
+	slow.Send(wstest.Masked(ws.OpPing, true, "0123456789"))
+	testenv.Eventually(t, "a refused write", func() bool { return testenv.StatsOf(t, s).Refused > 0 })
 	m := strings.Repeat("m", 100<<10)
-	for i := 0; i < 60 && StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 0; i++ {
-		readers[0].Send(Masked(ws.OpBinary, true, m))
+	for i := 0; i < 60 && testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 0; i++ {
+		readers[0].Send(wstest.Masked(ws.OpBinary, true, m))
 		for _, r := range readers {
 			r.ExpectFrame(ws.OpBinary, m)
 		}
 	}
-	if StatsOf(t, s).Hub.Overrun[hub.Disconnect] != 1 {
+	if testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] != 1 {
 		t.Fatal("not overtaken")
 	}
 	isShut.Store(false)

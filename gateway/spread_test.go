@@ -6,6 +6,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
 )
 
@@ -19,7 +21,7 @@ func TestPingsOfManyClientsAreSpread(t *testing.T) {
 // messages.
 func expectSpread(t *testing.T, messages int) {
 	clients := 2000
-	if RaceEnabled || testing.Short() {
+	if testenv.RaceEnabled || testing.Short() {
 		clients = 300
 	}
 	kernel := reactortest.New()
@@ -27,14 +29,14 @@ func expectSpread(t *testing.T, messages int) {
 	cfg := testConfig()
 	cfg.PingInterval, cfg.PongTimeout = 30*time.Second, time.Hour // Nobody answers.
 	s, addr := startGatewayOn(t, cfg, kernel)
-	var all []*Client
+	var all []*wstest.Client
 	for range clients {
-		all = append(all, Join(t, addr, "/ws/r"))
+		all = append(all, wstest.Join(t, addr, "/ws/r"))
 	}
 	for range messages {
-		all[0].Send(MaskedText("silence, please"))
+		all[0].Send(wstest.MaskedText("silence, please"))
 	}
-	Eventually(t, "all have got them", func() bool { return StatsOf(t, s).Deliveries == uint64(messages*clients) })
+	testenv.Eventually(t, "all have got them", func() bool { return testenv.StatsOf(t, s).Deliveries == uint64(messages*clients) })
 	most, sent := 0, 0
 	pinged := func() (n int) {
 		s.each(t, func(c *conn) {

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"sluice/hub"
+	"sluice/internal/proctest"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 	"sluice/wsproto"
 )
 
@@ -34,7 +37,7 @@ func TestStalledCrowd(t *testing.T) {
 	}
 	var conns []net.Conn
 	for range readers + stalled {
-		c, err := UpgradeRaw(addr, "/ws/stage")
+		c, err := wstest.UpgradeRaw(addr, "/ws/stage")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,11 +73,11 @@ func TestStalledCrowd(t *testing.T) {
 // A tenth of a room, or all of it but one, never reads while it is sent several backlogs. Under every policy the gateway's memory
 // grows by one backlog and next to nothing for each of them; under skip and latest they are all still there.
 func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
-	if RaceEnabled {
+	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
 	clients := *stalledClients
-	if isWhole := IsWholeSize(t); clients == 0 {
+	if isWhole := testenv.IsWholeSize(t); clients == 0 {
 		clients = 100
 		if isWhole {
 			clients = 300
@@ -93,7 +96,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 	cfg.StallTimeout, cfg.SkipTimeout, cfg.CloseTimeout = time.Hour, time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
 	s, addr := startGateway(t, cfg)
 	spec := fmt.Sprintf("%s,%d,%d,%d", addr, clients-stalled, stalled, *stalledMessages)
-	c := StartChild(t, stalledEnv, spec, "TestStalledCrowd")
+	c := proctest.StartChild(t, stalledEnv, spec, "TestStalledCrowd")
 	c.Await("ready")
 	before := measureMemory(t)
 	if _, err := io.WriteString(c.In, "."); err != nil { // It goes on.
@@ -112,7 +115,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 	}
 	grew := measureMemory(t).live - before.live
 	bound := float64(cfg.RoomBacklog) + 256<<10 + 4<<10*float64(stalled)
-	st := StatsOf(t, s)
+	st := testenv.StatsOf(t, s)
 	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overtaken, %d messages missed",
 		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overrun[policy], st.Hub.Missed)
 	if grew > bound {

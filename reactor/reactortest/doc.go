@@ -43,7 +43,7 @@
 // two runs apart, Trace shows the last calls.
 //
 // TestCalibration holds Sim, with its faults off, to the answers that the real kernel gives to the same sequences of calls.
-// The simulation of whole gateways is in cmd/gateway (TestSimulation):
+// The simulation of whole gateways is in package gateway (TestSimulation):
 //
 //	go test ./gateway -run TestSimulation                     # the default number of seeds
 //	go test ./gateway -run TestSimulation -sim.seeds 20000

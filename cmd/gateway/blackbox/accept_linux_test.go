@@ -1,0 +1,151 @@
+package blackbox
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+
+	"sluice/internal/proctest"
+	"sluice/internal/wstest"
+)
+
+// exhaustDescriptors sets a running process's RLIMIT_NOFILE so that it can open no more than it has, and returns how to set it back.
+func exhaustDescriptors(p *proctest.Process) (relieve func()) {
+	p.T.Helper()
+	free := 0
+	for _, fd := range p.Descriptors() {
+		if fd != free {
+			break
+		}
+		free++
+	}
+	var was unix.Rlimit
+	if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, nil, &was); err != nil {
+		p.T.Fatal(err)
+	}
+	// The lowest number that is free is the one that the next descriptor would get.
+	if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(free), Max: was.Max}, nil); err != nil {
+		p.T.Fatal(err)
+	}
+	return func() {
+		if err := unix.Prlimit(p.PID(), unix.RLIMIT_NOFILE, &was, nil); err != nil {
+			p.T.Fatal(err)
+		}
+	}
+}
+
+// Three connections wait while the gateway has no descriptor for them. It does not spin meanwhile, serves those it has, and takes
+// the three when others leave, although no new connection comes to wake it.
+func TestK14_NoDescriptorsForThreeThatWait(t *testing.T) {
+	t.Parallel()
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	here := []*wstest.Client{wstest.Join(t, p.Addr, "/ws"), wstest.Join(t, p.Addr, "/ws"), wstest.Join(t, p.Addr, "/ws"), wstest.Join(t, p.Addr, "/ws")}
+	exhaustDescriptors(p)
+	var waiting []*wstest.Client
+	for range 3 {
+		c := wstest.Connect(t, p.Addr)
+		c.Send(wstest.UpgradeHead("/ws"), wstest.MaskedText("at last"))
+		waiting = append(waiting, c)
+	}
+	p.ExpectLog("cannot accept connections")
+
+	const share = 25 // of one processor, in per cent: the table says 5, on a machine of its own
+	before := proctest.ProcessorTicks(t, p.PID())
+	time.Sleep(time.Second)
+	used := proctest.ProcessorTicks(t, p.PID()) - before
+	t.Logf("%d %% of a processor while three wait", used)
+	if used > share {
+		t.Errorf("%d %% of a processor, want at most %d", used, share)
+	}
+	here[0].Send(wstest.MaskedText("still served"))
+	for _, c := range here {
+		c.ExpectFrame(ws.OpText, "still served")
+	}
+	if n := strings.Count(p.Logged(), "cannot accept connections"); n > 20 {
+		t.Errorf("%d lines in the log", n)
+	}
+
+	for _, c := range here[1:] {
+		c.Close()
+	}
+	start := time.Now()
+	for _, c := range waiting {
+		c.ExpectUpgrade()
+	}
+	t.Logf("served %v after three left", time.Since(start))
+	waiting[2].Send(wstest.MaskedText("end"))
+	for f := waiting[0].Frame(); string(f.Payload) != "end"; f = waiting[0].Frame() {
+		if string(f.Payload) != "at last" {
+			t.Fatalf("got %s", wstest.Describe(f))
+		}
+	}
+}
+
+// Relief from outside: the limit is raised, nobody leaves.
+func TestK14_DescriptorLimitIsRaised(t *testing.T) {
+	t.Parallel()
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=1"))
+	relieve := exhaustDescriptors(p)
+	c := wstest.Connect(t, p.Addr)
+	c.Send(wstest.UpgradeHead("/ws"), wstest.MaskedText("at last"))
+	p.ExpectLog("cannot accept connections")
+	relieve()
+	c.ExpectUpgrade()
+	c.ExpectFrame(ws.OpText, "at last")
+}
+
+// A second instance on the same port says so in one line and ends with status 1; the first one does not notice.
+func TestK22_SecondInstanceOnTheSamePort(t *testing.T) {
+	t.Parallel()
+	first := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0"))
+	c := wstest.Join(t, first.Addr, "/ws")
+	status, stdout, stderr := proctest.Outcome(t, proctest.Command(t, "--listen="+first.Addr, "--max-connections=10"))
+	if status != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "address already in use") {
+		t.Errorf("status %d, stdout %q, stderr %q; want 1, nothing, and one line with the reason", status, stdout, stderr)
+	}
+	c.Send(wstest.MaskedText("unharmed"))
+	c.ExpectFrame(ws.OpText, "unharmed")
+	wstest.Join(t, first.Addr, "/ws").Close()
+}
+
+// E16 for a limit that the gateway may raise itself: the soft one is low, the hard one is not.
+func TestE16_SoftDescriptorLimitIsRaised(t *testing.T) {
+	t.Parallel()
+	cmd := proctest.Command(t, "--listen=127.0.0.1:0", "--max-connections=300", "--max-http-connections=16")
+	proctest.UnderLimit(t, cmd, "ulimit -S -n 100")
+	p := proctest.Launch(t, cmd)
+	var in []*wstest.Client
+	for range 150 {
+		in = append(in, wstest.Join(t, p.Addr, "/ws"))
+	}
+	in[0].Send(wstest.MaskedText("all are in"))
+	in[149].ExpectFrame(ws.OpText, "all are in")
+	if strings.Contains(p.Logged(), "lowering") {
+		t.Errorf("lowered --max-connections:\n%s", p.Logged())
+	}
+}
+
+// E16 at the edge: not even one connection fits beside what the gateway itself needs. It says so and serves that one, or none, but
+// does not fail later.
+func TestE16_HardlyAnyDescriptors(t *testing.T) {
+	t.Parallel()
+	cmd := proctest.Command(t, "--listen=127.0.0.1:0")
+	proctest.UnderLimit(t, cmd, "ulimit -n 40")
+	p := proctest.Launch(t, cmd)
+	if to := p.ExpectLog(`lowering --max-connections.* to=(\d+) descriptors=40`); to != "1" {
+		t.Errorf("lowered to %s, want 1", to)
+	}
+	c := wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("the only one"))
+	c.ExpectFrame(ws.OpText, "the only one")
+	second := wstest.Connect(t, p.Addr)
+	second.TrySend(wstest.UpgradeHead("/ws"))
+	if r, _ := second.Response(); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the second got %s", r.Status)
+	}
+	c.Send(wstest.MaskedText("still here"))
+	c.ExpectFrame(ws.OpText, "still here")
+}

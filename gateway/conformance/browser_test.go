@@ -1,0 +1,133 @@
+package conformance
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"sluice/internal/browsertest"
+	"sluice/internal/gatewaytest"
+	"sluice/internal/wstest"
+)
+
+var screenshot = flag.String("screenshot", "", "write a picture of the demo page to this file")
+
+// page is the demo page in one tab of a real browser.
+type page struct {
+	t      *testing.T
+	ctx    context.Context
+	errors func() []string
+}
+
+func openPage(t *testing.T, tab context.Context, url string) page {
+	t.Helper()
+	p := page{t, tab, browsertest.ConsoleErrors(t, tab)}
+	p.do(chromedp.EmulateViewport(1280, 800))
+	p.do(chromedp.Navigate(url))
+	p.until(`document.body.dataset.state === "open"`)
+	return p
+}
+
+func (p page) do(step chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, step); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p page) until(condition string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	defer cancel()
+	for {
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
+		if err != nil {
+			p.t.Fatalf("%s: %v", condition, err)
+		}
+		if ok {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (p page) say(text string) {
+	p.t.Helper()
+	p.do(chromedp.SendKeys(chromedp.CSS("#text"), text+"\n"))
+}
+
+func (p page) hears(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`[...document.querySelectorAll("#log li.msg .text")].some((e) => e.textContent === %q)`, text))
+}
+
+// notices is how many lines of its own the page has in its log: being back after a loss is one.
+func (p page) notices() int {
+	p.t.Helper()
+	n, err := chromedp.Run(p.ctx, chromedp.Evaluate[int](`document.querySelectorAll("#log li.notice").length`))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n
+}
+
+// isBack waits until the page has noticed that it lost its connection, and has another.
+func (p page) isBack(notices int) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelectorAll("#log li.notice").length >= %d && document.body.dataset.state === "open"`, notices+1))
+}
+
+func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
+	_, addr := gatewaytest.Start(t, gatewaytest.Options())
+	network := wstest.Dig(t, addr)
+	browser := browsertest.Start(t)
+	url := "http://" + network.Addr() + "/#garden"
+	a := openPage(t, browser, url)
+	notices := a.notices()
+	network.Reset() // only a is there
+	a.isBack(notices)
+	b := openPage(t, browsertest.NewTab(t, browser), url)
+
+	a.say("The seed swap is on Saturday. Who brings the beans?")
+	b.hears("The seed swap is on Saturday. Who brings the beans?")
+	b.say("I do, and two trays of leeks.")
+	a.hears("I do, and two trays of leeks.")
+	b.do(chromedp.Click(chromedp.CSS("#burst")))
+	b.until(`document.querySelector("#burst-result").dataset.back === "1000"`)
+
+	before := []int{a.notices(), b.notices()}
+	network.Reset() // both
+	for i, p := range []page{a, b} {
+		p.isBack(before[i])
+	}
+	b.say("Back again.")
+	a.hears("Back again.")
+	a.say("So am I. See you on Saturday!")
+	b.hears("So am I. See you on Saturday!")
+
+	for _, p := range []page{a, b} {
+		for _, line := range p.errors() {
+			// A connection that is cut is an error to Chromium's console; nothing else may be.
+			if !strings.Contains(line, "WebSocket connection to") {
+				t.Errorf("console: %s", line)
+			}
+		}
+	}
+	if *screenshot != "" {
+		picture, err := chromedp.Run(a.ctx, chromedp.CaptureScreenshot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(*screenshot, picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+// Package gatewaytest runs a gateway for tests that see it as other code and its clients do: by what
+// package gateway exports, and by what comes over its sockets. Tests inside package gateway cannot import
+// it.
+package gatewaytest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"sluice/gateway"
+	"sluice/internal/testenv"
+	"sluice/web"
+)
+
+// Options are the default ones with two loops and the demo page, but without pings and hurry, which a
+// test that takes long on a busy machine does not expect.
+func Options() gateway.Options {
+	return gateway.Options{
+		Pages:            web.New(web.Options{}),
+		Loops:            2,
+		MaxConnections:   15_000,
+		HandshakeTimeout: time.Minute,
+		PingInterval:     time.Hour,
+		StallTimeout:     time.Minute,
+	}.Defaults()
+}
+
+// Start runs a gateway on a loopback port until the test ends, and returns it with its host:port.
+func Start(t testing.TB, o gateway.Options) (*gateway.Server, string) {
+	t.Helper()
+	testenv.RaiseProcessors()
+	s, err := gateway.New(o, slog.New(slog.NewTextHandler(testenv.LogTo(t), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		s.Close()
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("the gateway could not go on: %v", err)
+		}
+	})
+	return s, s.Addrs()[0].(*net.TCPAddr).String()
+}
+
+// ExpectClosed waits until n connections have ended for a reason.
+func ExpectClosed(t testing.TB, s *gateway.Server, r gateway.CloseReason, n uint64) {
+	t.Helper()
+	testenv.Eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool {
+		return testenv.StatsOf(t, s).Closed[r] == n
+	})
+}

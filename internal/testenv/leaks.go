@@ -1,0 +1,81 @@
+package testenv
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Run runs a package's tests, then what is to be done behind them, and returns the status to exit
+// with: tests that leave goroutines or descriptors behind have failed.
+func Run(m *testing.M, behind ...func()) (status int) {
+	warmUp()
+	before := openDescriptors()
+	status = m.Run()
+	for _, do := range behind {
+		do()
+	}
+	if status == 0 {
+		if err := leaks(before); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	return status
+}
+
+// warmUp has the runtime open its own poller, which it then keeps.
+func warmUp() {
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		l.Close()
+	}
+}
+
+// leaks waits until nothing is there that was not there before, and says what is there all the same.
+func leaks(before map[string]string) error {
+	end := time.Now().Add(Patience)
+	for err := goleak.Find(); err != nil; err = goleak.Find() { // It waits for half a second each time.
+		if time.Now().After(end) {
+			return err
+		}
+	}
+	var extra []string
+	for ; time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		extra = extra[:0]
+		for fd, target := range openDescriptors() {
+			if _, was := before[fd]; !was {
+				extra = append(extra, fd+" -> "+target)
+			}
+		}
+		if len(extra) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("leaked descriptors: %s", strings.Join(extra, ", "))
+}
+
+// openDescriptors lists this process's descriptors with what they lead to. Empty where there is no /proc.
+func openDescriptors() map[string]string {
+	open := map[string]string{}
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		// The descriptor of the directory that was being listed is gone by now.
+		if target, err := os.Readlink(link); err == nil {
+			open[filepath.Base(link)] = target
+		}
+	}
+	return open
+}
+
+// ExpectGoroutines waits until there are no more goroutines than there were.
+func ExpectGoroutines(t testing.TB, were int) {
+	t.Helper()
+	Eventually(t, fmt.Sprintf("%d goroutines again", were), func() bool { return runtime.NumGoroutine() <= were })
+}
