@@ -30,9 +30,9 @@ const (
 // simWeights say how many clients of each kind there are among a hundred.
 var simWeights = [simKinds]int{simGood: 38, simSlow: 14, simPauser: 12, simDeaf: 5, simViolator: 6, simHalf: 5, simResetter: 5, simDropper: 5, simLeaver: 6, simBad: 4}
 
-// A simClient is one client: a script, what it has sent, and what it has received so far.
-type simClient struct {
-	w     *world
+// A client is one client: a script, what it has sent, and what it has received so far.
+type client struct {
+	w     *simWorld
 	no    int
 	room  int
 	kind  simKind
@@ -70,66 +70,24 @@ type simClient struct {
 	seen       []int         // by client: the number of its next message, or -1
 	floor      []int         // by client: how many it had sent when we were answered
 	code       int           // of the Close frame that came, or zero
-	hasReason  bool
-	reason     CloseReason // why the gateway ended it
-	isVague    bool        // that is the reason of somebody who ended in the same tick
-}
-
-func (w *world) makeClients() {
-	for no := range w.plan.clients {
-		c := &simClient{
-			w: w, no: no, room: w.random.IntN(w.plan.rooms), kind: w.pickKind(),
-			turns: 5 + w.random.IntN(300), sip: 1 + w.random.IntN(64), quota: w.random.IntN(w.plan.quota + 1),
-			isHasty: w.random.IntN(3) == 0, lastPing: -1, offers: w.random.IntN(2) == 0,
-		}
-		switch {
-		case w.plan.isCrowd:
-			c.kind %= simDeaf
-		case w.plan.isSlow && c.isGood(): // Some of those who wait there will not wait for ever.
-			if w.random.IntN(3) == 0 {
-				c.kind = simResetter
-			}
-		case w.plan.isChurn:
-			c.start, c.turns = w.random.IntN(w.plan.steps), w.random.IntN(40)
-		case w.random.IntN(2) == 0:
-			c.start = w.random.IntN(w.plan.steps)
-		}
-		c.pause = c.start + w.random.IntN(w.plan.steps)
-		c.seen, c.floor = make([]int, w.plan.clients), make([]int, w.plan.clients)
-		for i := range c.seen {
-			c.seen[i] = -1
-		}
-		for what, rate := range w.plan.limits.rates {
-			c.intake.pails[what] = newPail(rate)
-		}
-		w.clients = append(w.clients, c)
-	}
-}
-
-func (w *world) pickKind() simKind {
-	n := w.random.IntN(100)
-	for k, weight := range simWeights {
-		if n -= weight; n < 0 {
-			return simKind(k)
-		}
-	}
-	return simGood
+	hasReason  bool          // the gateway has said why it ends it
+	judge      Judge
 }
 
 // isGood says that nothing in the client's script ends it.
-func (c *simClient) isGood() bool { return c.kind <= simPauser }
+func (c *client) isGood() bool { return c.kind <= simPauser }
 
 // isHere says that the client may expect to be served.
-func (c *simClient) isHere() bool {
+func (c *client) isHere() bool {
 	return c.peer != nil && c.isUpgraded && !c.isClosed && c.code == 0 && !c.hasReason && !c.peer.IsDoomed()
 }
 
-func (c *simClient) fail(format string, args ...any) {
+func (c *client) fail(format string, args ...any) {
 	c.w.fail("client %d (connection %d): %s", c.no, c.peer.No(), fmt.Sprintf(format, args...))
 }
 
 // act is a turn of the client. It reports whether there was anything to do.
-func (c *simClient) act() bool {
+func (c *client) act() bool {
 	switch {
 	case c.isClosed || c.w.err != nil:
 		return false
@@ -151,7 +109,7 @@ func (c *simClient) act() bool {
 	return !c.isClosed && c.transmit() || busy
 }
 
-func (c *simClient) dial() bool {
+func (c *client) dial() bool {
 	if c.w.steps < c.start && !c.w.isHealing {
 		return false
 	}
@@ -169,7 +127,7 @@ func (c *simClient) dial() bool {
 }
 
 // doIt does, once, what clients of this kind do.
-func (c *simClient) doIt() bool {
+func (c *client) doIt() bool {
 	switch {
 	case c.kind == simResetter:
 		c.close(c.peer.Reset)
@@ -192,18 +150,18 @@ func (c *simClient) doIt() bool {
 	return true
 }
 
-func (c *simClient) close(how func()) {
+func (c *client) close(how func()) {
 	c.isClosed = true
 	how()
 }
 
 // mayTalk says that messages may still be sent.
-func (c *simClient) mayTalk() bool {
+func (c *client) mayTalk() bool {
 	return c.bye == 0 && c.violation == 0 && !c.isHalf && !c.isDeaf && c.status == 0
 }
 
 // transmit sends some of what is to be sent, or thinks of something.
-func (c *simClient) transmit() bool {
+func (c *client) transmit() bool {
 	if len(c.out) == 0 {
 		c.compose()
 	}
@@ -226,7 +184,7 @@ func (c *simClient) transmit() bool {
 	return true
 }
 
-func (c *simClient) wantsToRead() bool {
+func (c *client) wantsToRead() bool {
 	switch {
 	case c.kind == simDeaf:
 		return false
@@ -241,7 +199,7 @@ func (c *simClient) wantsToRead() bool {
 }
 
 // receive takes some of what has arrived.
-func (c *simClient) receive() bool {
+func (c *client) receive() bool {
 	buf := c.w.buf[:]
 	if c.kind == simSlow && !c.w.isHealing {
 		buf = buf[:c.sip]
@@ -260,7 +218,7 @@ func (c *simClient) receive() bool {
 }
 
 // leave begins the client's part of the farewell.
-func (c *simClient) leave() {
+func (c *client) leave() {
 	c.isGoodbye = true
 	switch {
 	case c.isClosed:
@@ -283,7 +241,7 @@ func (c *simClient) leave() {
 }
 
 // waitsFor tells what a client that may still be here has not got yet.
-func (c *simClient) waitsFor() string {
+func (c *client) waitsFor() string {
 	switch {
 	case !c.isGood() || c.isClosed || c.status != 0 || c.code != 0 || c.hasReason:
 		return ""

@@ -14,7 +14,7 @@ import (
 )
 
 // parse takes apart what has come, with an independent parser.
-func (c *simClient) parse() {
+func (c *client) parse() {
 	if !c.isUpgraded && c.status == 0 && !c.parseHead() {
 		return
 	}
@@ -43,7 +43,7 @@ func (c *simClient) parse() {
 }
 
 // parseHead judges the answer to the request, once it is whole.
-func (c *simClient) parseHead() (isWhole bool) {
+func (c *client) parseHead() (isWhole bool) {
 	head, behind, ok := bytes.Cut(c.in, []byte("\r\n\r\n"))
 	if !ok {
 		return false
@@ -53,7 +53,7 @@ func (c *simClient) parseHead() (isWhole bool) {
 		c.fail("an answer that begins with %.40q", head)
 	}
 	if c.status != 101 {
-		c.judgeStatus()
+		c.judge.Refused()
 		return true
 	}
 	c.status = 0
@@ -72,16 +72,16 @@ func (c *simClient) parseHead() (isWhole bool) {
 	return true
 }
 
-func (c *simClient) gotFrame(h ws.Header, payload []byte) {
+func (c *client) gotFrame(h ws.Header, payload []byte) {
 	switch {
 	case c.code != 0:
 		c.fail("a frame behind the Close frame: %+v %q", h, payload)
 	case h.Rsv1() && c.deflates && !h.Rsv2() && !h.Rsv3() && h.Fin && !h.Masked && h.OpCode.IsData():
-		c.gotMessage(h.OpCode, c.w.inflate(payload))
+		c.judge.Heard(h.OpCode, c.w.inflate(payload))
 	case h.Masked || h.Rsv != 0 || !h.Fin:
 		c.fail("a frame that no server sends: %+v", h)
 	case h.OpCode == ws.OpText || h.OpCode == ws.OpBinary:
-		c.gotMessage(h.OpCode, payload)
+		c.judge.Heard(h.OpCode, payload)
 	case h.OpCode == ws.OpPing:
 		if c.mayTalk() && c.kind != simBad {
 			c.frame(ws.OpPong, true, payload)
@@ -96,7 +96,7 @@ func (c *simClient) gotFrame(h ws.Header, payload []byte) {
 }
 
 // gotPong checks that pings are answered at most once each, in order, the newest at least.
-func (c *simClient) gotPong(body string) {
+func (c *client) gotPong(body string) {
 	var no int
 	if _, err := fmt.Sscanf(body, "%d", &no); err != nil || no <= c.lastPing || no >= c.pings {
 		c.fail("a pong with %q after %d of %d pings were answered", body, c.lastPing+1, c.pings)
@@ -104,14 +104,13 @@ func (c *simClient) gotPong(body string) {
 	c.lastPing = no
 }
 
-func (c *simClient) gotClose(body []byte) {
+func (c *client) gotClose(body []byte) {
 	c.code = noStatus
 	if len(body) >= 2 {
 		c.code = int(binary.BigEndian.Uint16(body))
 	}
 	c.w.kernel.Note("client %d is told %d", c.no, c.code)
-	bye := c.bye
-	c.w.later(func() { c.judgeCode(bye) })
+	c.judge.Told(c.bye)
 	if c.mayTalk() {
 		c.sayClose(1000)
 	}
@@ -119,9 +118,9 @@ func (c *simClient) gotClose(body []byte) {
 }
 
 // ended notes the end of the connection; a client then closes its own side.
-func (c *simClient) ended(err error) {
+func (c *client) ended(err error) {
 	c.w.kernel.Note("client %d sees its end: %v", c.no, err)
 	byReset := err != nil || c.wasReset
-	c.w.later(func() { c.judgeEnd(byReset) })
+	c.judge.Ended(byReset)
 	c.close(c.peer.Close)
 }

@@ -227,7 +227,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		l.blamed = append(l.blamed, v)
 		return true
 	case ClosedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
-		return now+w.longest >= w.plan.config().AssemblyTimeout
+		return now+w.longest >= configOf(&w.plan).AssemblyTimeout
 	case ClosedDrain:
 		return w.isDraining
 	case ClosedRefused:

@@ -7,23 +7,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-
-	"sluice/reactor/reactortest"
 )
-
-// An ear is the simulated kernel with a witness of what the gateway reads.
-type ear struct {
-	*reactortest.Sim
-	w *world
-}
-
-func (e ear) Read(fd int, p []byte) (int, error) {
-	n, err := e.Sim.Read(fd, p)
-	if c := e.w.clientOf(e.Sim.LinkNo(fd)); n > 0 && c != nil && e.w.current != nil {
-		c.intake.read(p[:n], e.w.current.w.loop.Now())
-	}
-	return n, err
-}
 
 // An intake is what the gateway has read of one client, taken apart by an independent parser, and what that leaves of the client's
 // rates. Everything a loop decodes in a tick happens at one time, the tick's.

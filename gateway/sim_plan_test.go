@@ -7,11 +7,8 @@ import (
 	"time"
 
 	"sluice/hub"
-	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
-
-type reactorLoop = reactor.Loop
 
 // A plan is what one seed has in store. Each kind of fault is left out by half of the plans: some bugs need peace to show.
 type plan struct {
@@ -133,17 +130,3 @@ const bufferMin = 16
 
 // isLossy says that who is overtaken stays, and misses messages.
 func (p *plan) isLossy() bool { return p.policy != hub.Disconnect }
-
-// config is the plan's configuration of the gateway: everything is tiny.
-func (p *plan) config() *config {
-	cfg := testConfig()
-	cfg.Loops = p.loops
-	cfg.MaxConnections = p.connections
-	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = int64(p.message), int64(p.backlog), int64(p.window)
-	cfg.readBudget, cfg.writeBudget = p.read, p.write
-	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.ping, p.pong, p.stall, p.stall
-	cfg.CloseTimeout, cfg.HandshakeTimeout = p.shut, p.handshake
-	cfg.SlowPolicy, cfg.NoCompression, cfg.CompressMin = p.policy, !p.compress, int64(p.compressMin)
-	p.limits.set(cfg)
-	return cfg
-}

@@ -12,7 +12,7 @@ import (
 	"sluice/internal/wstest"
 )
 
-func (c *simClient) compose() {
+func (c *client) compose() {
 	r := c.w.random
 	switch {
 	case c.asked == 0:
@@ -31,7 +31,7 @@ func (c *simClient) compose() {
 }
 
 // ask sends the request, and perhaps frames right behind it.
-func (c *simClient) ask() {
+func (c *client) ask() {
 	c.asked = c.w.steps
 	c.out = wstest.UpgradeHead("/ws/" + simRoom(c.room))
 	if c.offers {
@@ -62,19 +62,19 @@ const simDeflateOffer = "Sec-WebSocket-Extensions: permessage-deflate"
 func simRoom(no int) string { return fmt.Sprintf("room%d", no) }
 
 // frame appends a frame to what is to be sent, made by an independent encoder.
-func (c *simClient) frame(op ws.OpCode, fin bool, payload []byte) {
+func (c *client) frame(op ws.OpCode, fin bool, payload []byte) {
 	c.out = append(c.out, wstest.Masked(op, fin, string(payload))...)
 }
 
 // deflatedFrame is frame with RSV1, which says that the message is deflated (RFC 7692 §6.1).
-func (c *simClient) deflatedFrame(op ws.OpCode, fin bool, payload []byte) {
+func (c *client) deflatedFrame(op ws.OpCode, fin bool, payload []byte) {
 	at := len(c.out)
 	c.frame(op, fin, payload)
 	c.out[at] |= 0x40
 }
 
 // publish sends a message, in one frame or several, perhaps with a ping between them.
-func (c *simClient) publish() {
+func (c *client) publish() {
 	r := c.w.random
 	m := c.w.newMessage(c)
 	rest, op, frame := m.payload, m.op, c.frame
@@ -94,7 +94,7 @@ func (c *simClient) publish() {
 	frame(op, true, rest)
 }
 
-func (c *simClient) ping() {
+func (c *client) ping() {
 	c.frame(ws.OpPing, true, fmt.Appendf(nil, "%d", c.pings))
 	c.pings++
 }
@@ -102,7 +102,7 @@ func (c *simClient) ping() {
 // noStatus stands for a Close frame without a code, as RFC 6455 §7.4.1 has it.
 const noStatus = 1005
 
-func (c *simClient) sayClose(code int) {
+func (c *client) sayClose(code int) {
 	c.bye = code
 	var body []byte
 	if code != noStatus {
@@ -112,7 +112,7 @@ func (c *simClient) sayClose(code int) {
 }
 
 // violate breaks a rule. What comes behind it is not heard.
-func (c *simClient) violate() {
+func (c *client) violate() {
 	protocol := func(b ...byte) { c.out, c.violation = append(c.out, b...), 1002 }
 	switch c.w.random.IntN(9) {
 	case 0:

@@ -3,8 +3,6 @@
 package gateway
 
 import (
-	"compress/flate"
-	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -12,40 +10,47 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/gobwas/ws"
+
+	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
 
 // A world is one whole gateway on a simulated kernel, and its clients. Loops are coroutines: one thread of control runs all,
 // and hands itself on between system calls.
 type world struct {
-	seed   uint64
-	plan   plan
-	random *rand.Rand
-	kernel *reactortest.Sim
-	server *Server
-	loops  []*simLoop
-	listen int
+	*simWorld // what clients know of it
+	seed      uint64
+	server    *Server
+	loops     []*simLoop
 
 	current    *simLoop
-	calls      int // since it runs
-	clients    []*simClient
+	calls      int          // since it runs
+	clients    []*simClient // each with what the gateway made of it
 	views      map[*conn]*connView
 	pins       map[*byte]int // step at which each copy of a dropped frame was first seen
-	buf        [2048]byte    // what a client reads
-	steps      int
-	isHealing  bool
-	isDraining bool
 	goroutines int
 	fixed      int           // descriptors open without any connection
 	quiet      int           // times everything slept and was looked through
 	longest    time.Duration // tick of any loop
-	story      string        // the calls that led to it
-	deflater   *flate.Writer
-	inflater   io.ReadCloser
-	inflated   int
-	judgements []func() // put off until every loop has ended its tick
-	err        error    // the first thing found wrong
+	judgements []func()      // put off until every loop has ended its tick
 }
+
+// A simClient is a client, and what the gateway made of it.
+type simClient struct {
+	*client
+	w       *world
+	reason  CloseReason // why the gateway ended it
+	isVague bool        // that is the reason of somebody who ended in the same tick
+}
+
+// The oracle judges what a client hears. A Close frame or an end is judged when it is known what the
+// loops did it for.
+
+func (c *simClient) Heard(op ws.OpCode, payload []byte) { c.gotMessage(op, payload) }
+func (c *simClient) Refused()                           { c.judgeStatus() }
+func (c *simClient) Told(bye int)                       { c.w.later(func() { c.judgeCode(bye) }) }
+func (c *simClient) Ended(byReset bool)                 { c.w.later(func() { c.judgeEnd(byReset) }) }
 
 // simLoop is a loop of the gateway as a coroutine.
 type simLoop struct {
@@ -71,24 +76,16 @@ type simLoop struct {
 	pausedAt, pausedFor time.Duration // the pause of the whole process that it noticed
 }
 
-// fail notes what is wrong. The first is what matters.
-func (w *world) fail(format string, args ...any) {
-	if w.err == nil {
-		w.err = fmt.Errorf(format, args...)
-		w.kernel.Note("WRONG: %v", w.err)
-		w.story = w.kernel.Trace()
-	}
-}
-
 // newWorld builds the gateway that the seed says.
 func newWorld(seed uint64) (*world, error) {
 	w := &world{
-		seed: seed, random: rand.New(rand.NewPCG(seed, 1)), kernel: reactortest.NewSim(seed),
-		views: map[*conn]*connView{}, pins: map[*byte]int{},
+		simWorld: &simWorld{random: rand.New(rand.NewPCG(seed, 1)), kernel: reactortest.NewSim(seed)},
+		seed:     seed,
+		views:    map[*conn]*connView{}, pins: map[*byte]int{},
 	}
 	w.plan = newPlan(w.random)
 	w.plan.drawLimits(rand.New(rand.NewPCG(seed, limitsStream)))
-	cfg := w.plan.config()
+	cfg := configOf(&w.plan)
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
@@ -114,6 +111,11 @@ func newWorld(seed uint64) (*world, error) {
 	w.kernel.OnCall(w.preempt)
 	w.kernel.OnSleep(w.sleep)
 	w.makeClients()
+	for _, c := range w.simWorld.clients {
+		judged := &simClient{client: c, w: w}
+		c.judge = judged
+		w.clients = append(w.clients, judged)
+	}
 	w.goroutines = runtime.NumGoroutine()
 	return w, nil
 }
@@ -248,3 +250,5 @@ func (w *world) changeLuck() {
 	}
 	w.kernel.SetFaults(f)
 }
+
+type reactorLoop = reactor.Loop
