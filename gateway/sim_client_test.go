@@ -10,33 +10,33 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// simKind is what becomes of a client.
-type simKind uint8
+// kind is what becomes of a client.
+type kind uint8
 
 const (
-	simGood     simKind = iota // reads what there is
-	simSlow                    // reads a few bytes at a time
-	simPauser                  // reads nothing for a while
-	simDeaf                    // never reads
-	simViolator                // breaks the protocol
-	simHalf                    // ends its stream and reads on
-	simResetter                // resets the connection, wherever it is
-	simDropper                 // closes without a word
-	simLeaver                  // says Close
-	simBad                     // its request is malformed, or never whole
-	simKinds
+	good     kind = iota // reads what there is
+	slow                 // reads a few bytes at a time
+	pauser               // reads nothing for a while
+	deaf                 // never reads
+	violator             // breaks the protocol
+	half                 // ends its stream and reads on
+	resetter             // resets the connection, wherever it is
+	dropper              // closes without a word
+	leaver               // says Close
+	Bad                  // its request is malformed, or never whole
+	kinds
 )
 
-// simWeights say how many clients of each kind there are among a hundred.
-var simWeights = [simKinds]int{simGood: 38, simSlow: 14, simPauser: 12, simDeaf: 5, simViolator: 6, simHalf: 5, simResetter: 5, simDropper: 5, simLeaver: 6, simBad: 4}
+// weights say how many clients of each kind there are among a hundred.
+var weights = [kinds]int{good: 38, slow: 14, pauser: 12, deaf: 5, violator: 6, half: 5, resetter: 5, dropper: 5, leaver: 6, Bad: 4}
 
-// A client is one client: a script, what it has sent, and what it has received so far.
-type client struct {
-	w     *simWorld
-	no    int
-	room  int
-	kind  simKind
-	peer  *reactortest.Peer
+// A Client is one client: a script, what it has sent, and what it has received so far.
+type Client struct {
+	w     *World
+	No    int
+	Room  int
+	Kind  kind
+	Peer  *reactortest.Peer
 	start int // step at which it dials
 	turns int // of its own, until it does what its kind does
 	pause int // step at which a pauser reads on
@@ -47,132 +47,132 @@ type client struct {
 	isGoodbye bool // the farewell has begun
 	lastWords bool // the message that ends the recovery is sent
 	out       []byte
-	sent      []*simMessage
+	Sent      []*Message
 	pings     int
 	lastPing  int // number of the newest ping that was answered
-	asked     int // step at which its request began, or zero
-	bye       int // code of the Close frame it has sent, or zero
-	violation int // close code that its violation deserves, or zero
-	isHalf    bool
+	Asked     int // step at which its request began, or zero
+	Bye       int // code of the Close frame it has sent, or zero
+	Violation int // close code that its violation deserves, or zero
+	IsHalf    bool
 	isDeaf    bool // nothing more can be sent
 	wasReset  bool // a write has said so
-	isClosed  bool
+	IsClosed  bool
 
 	offers bool // permessage-deflate
-	intake intake
+	Intake intake
 
-	in         []byte
-	isUpgraded bool
-	deflates   bool // as agreed
-	status     int  // of a refusal
-	last       *simMessage
-	got        []*simMessage // with a lossy policy
-	seen       []int         // by client: the number of its next message, or -1
-	floor      []int         // by client: how many it had sent when we were answered
-	code       int           // of the Close frame that came, or zero
-	hasReason  bool          // the gateway has said why it ends it
-	judge      Judge
+	In         []byte
+	IsUpgraded bool
+	Deflates   bool // as agreed
+	Status     int  // of a refusal
+	Last       *Message
+	Got        []*Message // with a lossy policy
+	Seen       []int      // by client: the number of its next message, or -1
+	Floor      []int      // by client: how many it had sent when we were answered
+	Code       int        // of the Close frame that came, or zero
+	HasReason  bool       // the gateway has said why it ends it
+	Judge      Judge
 }
 
 // isGood says that nothing in the client's script ends it.
-func (c *client) isGood() bool { return c.kind <= simPauser }
+func (c *Client) isGood() bool { return c.Kind <= pauser }
 
 // isHere says that the client may expect to be served.
-func (c *client) isHere() bool {
-	return c.peer != nil && c.isUpgraded && !c.isClosed && c.code == 0 && !c.hasReason && !c.peer.IsDoomed()
+func (c *Client) isHere() bool {
+	return c.Peer != nil && c.IsUpgraded && !c.IsClosed && c.Code == 0 && !c.HasReason && !c.Peer.IsDoomed()
 }
 
-func (c *client) fail(format string, args ...any) {
-	c.w.fail("client %d (connection %d): %s", c.no, c.peer.No(), fmt.Sprintf(format, args...))
+func (c *Client) Fail(format string, args ...any) {
+	c.w.Fail("client %d (connection %d): %s", c.No, c.Peer.No(), fmt.Sprintf(format, args...))
 }
 
-// act is a turn of the client. It reports whether there was anything to do.
-func (c *client) act() bool {
+// Act is a turn of the client. It reports whether there was anything to do.
+func (c *Client) Act() bool {
 	switch {
-	case c.isClosed || c.w.err != nil:
+	case c.IsClosed || c.w.Err != nil:
 		return false
-	case c.peer == nil:
+	case c.Peer == nil:
 		return c.dial()
 	}
 	c.turns--
-	calm := c.w.isHealing
+	calm := c.w.IsHealing
 	busy := false
-	if c.wantsToRead() && (calm || c.w.random.IntN(2) == 0) {
+	if c.wantsToRead() && (calm || c.w.Random.IntN(2) == 0) {
 		busy = c.receive()
 	}
-	if c.isClosed || c.w.err != nil {
+	if c.IsClosed || c.w.Err != nil {
 		return true
 	}
 	if (c.turns < 0 || calm) && c.doIt() {
 		return true
 	}
-	return !c.isClosed && c.transmit() || busy
+	return !c.IsClosed && c.transmit() || busy
 }
 
-func (c *client) dial() bool {
-	if c.w.steps < c.start && !c.w.isHealing {
+func (c *Client) dial() bool {
+	if c.w.Steps < c.start && !c.w.IsHealing {
 		return false
 	}
-	c.w.kernel.SetBuffers(c.w.plan.newBuffers(c.w.random))
-	p, err := c.w.kernel.Dial(c.w.listen)
+	c.w.Kernel.SetBuffers(c.w.Plan.newBuffers(c.w.Random))
+	p, err := c.w.Kernel.Dial(c.w.Listen)
 	if err != nil {
 		if !errors.Is(err, syscall.EAGAIN) {
-			c.isClosed = true // Nobody listens any more.
+			c.IsClosed = true // Nobody listens any more.
 		}
 		return false
 	}
-	c.peer = p
-	c.w.kernel.Note("client %d of room %d, kind %d, is connection %d", c.no, c.room, c.kind, p.No())
+	c.Peer = p
+	c.w.Kernel.Note("client %d of room %d, kind %d, is connection %d", c.No, c.Room, c.Kind, p.No())
 	return true
 }
 
 // doIt does, once, what clients of this kind do.
-func (c *client) doIt() bool {
+func (c *Client) doIt() bool {
 	switch {
-	case c.kind == simResetter:
-		c.close(c.peer.Reset)
-	case c.kind == simDropper:
-		c.close(c.peer.Close)
-	case c.kind == simHalf && !c.isHalf && c.bye == 0:
-		c.isHalf, c.out = true, nil // In the middle of whatever it was.
-		if err := c.peer.CloseWrite(); err != nil {
+	case c.Kind == resetter:
+		c.close(c.Peer.Reset)
+	case c.Kind == dropper:
+		c.close(c.Peer.Close)
+	case c.Kind == half && !c.IsHalf && c.Bye == 0:
+		c.IsHalf, c.out = true, nil // In the middle of whatever it was.
+		if err := c.Peer.CloseWrite(); err != nil {
 			c.isDeaf = true
 		}
-	case !c.isUpgraded:
+	case !c.IsUpgraded:
 		return false
-	case c.kind == simViolator && c.violation == 0 && c.bye == 0:
+	case c.Kind == violator && c.Violation == 0 && c.Bye == 0:
 		c.violate()
-	case c.kind == simLeaver && c.bye == 0:
-		c.sayClose([]int{1000, 1001, 3000, 4999, noStatus}[c.w.random.IntN(5)])
+	case c.Kind == leaver && c.Bye == 0:
+		c.sayClose([]int{1000, 1001, 3000, 4999, noStatus}[c.w.Random.IntN(5)])
 	default:
 		return false
 	}
 	return true
 }
 
-func (c *client) close(how func()) {
-	c.isClosed = true
+func (c *Client) close(how func()) {
+	c.IsClosed = true
 	how()
 }
 
 // mayTalk says that messages may still be sent.
-func (c *client) mayTalk() bool {
-	return c.bye == 0 && c.violation == 0 && !c.isHalf && !c.isDeaf && c.status == 0
+func (c *Client) mayTalk() bool {
+	return c.Bye == 0 && c.Violation == 0 && !c.IsHalf && !c.isDeaf && c.Status == 0
 }
 
 // transmit sends some of what is to be sent, or thinks of something.
-func (c *client) transmit() bool {
+func (c *Client) transmit() bool {
 	if len(c.out) == 0 {
 		c.compose()
 	}
-	if len(c.out) == 0 || c.isHalf {
+	if len(c.out) == 0 || c.IsHalf {
 		return false
 	}
 	n := len(c.out)
-	if !c.w.isHealing && c.w.random.IntN(2) == 0 {
-		n = 1 + c.w.random.IntN(n)
+	if !c.w.IsHealing && c.w.Random.IntN(2) == 0 {
+		n = 1 + c.w.Random.IntN(n)
 	}
-	n, err := c.peer.Write(c.out[:n])
+	n, err := c.Peer.Write(c.out[:n])
 	switch {
 	case err == nil:
 		c.out = c.out[n:]
@@ -184,32 +184,32 @@ func (c *client) transmit() bool {
 	return true
 }
 
-func (c *client) wantsToRead() bool {
+func (c *Client) wantsToRead() bool {
 	switch {
-	case c.kind == simDeaf:
+	case c.Kind == deaf:
 		return false
-	case c.w.isHealing:
+	case c.w.IsHealing:
 		return true
-	case c.kind == simPauser:
-		return c.w.steps < c.start+20 || c.w.steps >= c.pause
-	case c.kind == simSlow:
-		return c.w.random.IntN(4) == 0
+	case c.Kind == pauser:
+		return c.w.Steps < c.start+20 || c.w.Steps >= c.pause
+	case c.Kind == slow:
+		return c.w.Random.IntN(4) == 0
 	}
 	return true
 }
 
 // receive takes some of what has arrived.
-func (c *client) receive() bool {
+func (c *Client) receive() bool {
 	buf := c.w.buf[:]
-	if c.kind == simSlow && !c.w.isHealing {
+	if c.Kind == slow && !c.w.IsHealing {
 		buf = buf[:c.sip]
 	}
-	n, err := c.peer.Read(buf)
+	n, err := c.Peer.Read(buf)
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
 		return false
 	case err == nil && n > 0:
-		c.in = append(c.in, buf[:n]...)
+		c.In = append(c.In, buf[:n]...)
 		c.parse()
 		return true
 	}
@@ -217,57 +217,57 @@ func (c *client) receive() bool {
 	return true
 }
 
-// leave begins the client's part of the farewell.
-func (c *client) leave() {
+// Leave begins the client's part of the farewell.
+func (c *Client) Leave() {
 	c.isGoodbye = true
 	switch {
-	case c.isClosed:
-	case c.peer == nil:
-		c.isClosed = true
-	case c.kind == simDeaf:
-		c.close(c.peer.Reset)
-	case c.w.isDraining || !c.isUpgraded || !c.mayTalk():
+	case c.IsClosed:
+	case c.Peer == nil:
+		c.IsClosed = true
+	case c.Kind == deaf:
+		c.close(c.Peer.Reset)
+	case c.w.IsDraining || !c.IsUpgraded || !c.mayTalk():
 		// It will be told, or its script has ended it already.
 	default:
-		switch c.w.random.IntN(4) {
+		switch c.w.Random.IntN(4) {
 		case 0:
-			c.close(c.peer.Reset)
+			c.close(c.Peer.Reset)
 		case 1:
-			c.close(c.peer.Close)
+			c.close(c.Peer.Close)
 		default:
 			c.sayClose(1000)
 		}
 	}
 }
 
-// waitsFor tells what a client that may still be here has not got yet.
-func (c *client) waitsFor() string {
+// WaitsFor tells what a client that may still be here has not got yet.
+func (c *Client) WaitsFor() string {
 	switch {
-	case !c.isGood() || c.isClosed || c.status != 0 || c.code != 0 || c.hasReason:
+	case !c.isGood() || c.IsClosed || c.Status != 0 || c.Code != 0 || c.HasReason:
 		return ""
-	case c.peer == nil:
+	case c.Peer == nil:
 		return "to connect"
-	case c.peer.IsDoomed():
+	case c.Peer.IsDoomed():
 		return ""
-	case !c.isUpgraded:
+	case !c.IsUpgraded:
 		return "the answer to its request"
 	case c.quota > 0 || len(c.out) > 0 || !c.lastWords:
 		return "to say what it has to say"
 	case c.lastPing < c.pings-1:
 		return fmt.Sprintf("a pong: %d pings sent, of which number %d was answered last", c.pings, c.lastPing)
 	}
-	for i, other := range c.w.clients {
-		if other.room != c.room || !other.isGood() || !other.isHere() {
+	for i, other := range c.w.Clients {
+		if other.Room != c.Room || !other.isGood() || !other.isHere() {
 			continue
 		}
-		if c.w.plan.isLossy() { // Everybody gets the newest message, whatever was missed before it.
-			if other.lastWords && c.last != other.last {
+		if c.w.Plan.IsLossy() { // Everybody gets the newest message, whatever was missed before it.
+			if other.lastWords && c.Last != other.Last {
 				return fmt.Sprintf("the message that client %d has", i)
 			}
 			continue
 		}
-		if n := len(other.sent); n > c.floor[i] && c.seen[i] != n {
-			return fmt.Sprintf("messages of client %d: it has seen up to %d of %d", i, c.seen[i], n)
+		if n := len(other.Sent); n > c.Floor[i] && c.Seen[i] != n {
+			return fmt.Sprintf("messages of client %d: it has seen up to %d of %d", i, c.Seen[i], n)
 		}
 	}
 	return ""

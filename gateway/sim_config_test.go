@@ -3,31 +3,31 @@
 package gateway
 
 // configOf is the plan's configuration of the gateway: everything is tiny.
-func configOf(p *plan) *config {
+func configOf(p *Plan) *config {
 	cfg := testConfig()
-	cfg.Loops = p.loops
-	cfg.MaxConnections = p.connections
-	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = int64(p.message), int64(p.backlog), int64(p.window)
-	cfg.readBudget, cfg.writeBudget = p.read, p.write
-	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.ping, p.pong, p.stall, p.stall
-	cfg.CloseTimeout, cfg.HandshakeTimeout = p.shut, p.handshake
-	cfg.SlowPolicy, cfg.NoCompression, cfg.CompressMin = p.policy, !p.compress, int64(p.compressMin)
-	limit(cfg, &p.limits)
+	cfg.Loops = p.Loops
+	cfg.MaxConnections = p.Connections
+	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = int64(p.Message), int64(p.Backlog), int64(p.Window)
+	cfg.readBudget, cfg.writeBudget = p.Read, p.Write
+	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.Ping, p.Pong, p.Stall, p.Stall
+	cfg.CloseTimeout, cfg.HandshakeTimeout = p.Shut, p.Handshake
+	cfg.SlowPolicy, cfg.NoCompression, cfg.CompressMin = p.Policy, !p.Compress, int64(p.CompressMin)
+	limit(cfg, &p.Limits)
 	return cfg
 }
 
 // limit sets a plan's limits.
-func limit(cfg *config, l *simLimits) {
-	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.rates[simFrames], l.rates[simPings], l.rates[simMessages], int64(l.rates[simBytes])
-	cfg.overTime = l.over
+func limit(cfg *config, l *Limits) {
+	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.Rates[Frames], l.Rates[Pings], l.Rates[Messages], int64(l.Rates[Bytes])
+	cfg.overTime = l.Over
 	cfg.inflaterSize = 1
-	if l.isCostly {
+	if l.IsCostly {
 		cfg.costlyTurn, cfg.costlyWork = -1, -1
 	}
 	for _, m := range []struct {
 		size *int64
 		tiny int
-	}{{&cfg.AssemblyMemory, l.assembly}, {&cfg.PinnedMemory, l.pinned}, {&cfg.BacklogMemory, l.backlog}} {
+	}{{&cfg.AssemblyMemory, l.Assembly}, {&cfg.PinnedMemory, l.Pinned}, {&cfg.BacklogMemory, l.Backlog}} {
 		if m.tiny > 0 {
 			*m.size = int64(m.tiny)
 		}

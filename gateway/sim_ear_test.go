@@ -13,7 +13,7 @@ type ear struct {
 func (e ear) Read(fd int, p []byte) (int, error) {
 	n, err := e.Sim.Read(fd, p)
 	if c := e.w.clientOf(e.Sim.LinkNo(fd)); n > 0 && c != nil && e.w.current != nil {
-		c.intake.read(p[:n], e.w.current.w.loop.Now())
+		c.Intake.Read(p[:n], e.w.current.w.loop.Now())
 	}
 	return n, err
 }

@@ -28,16 +28,16 @@ type connView struct {
 
 // inspect looks at a loop that is about to wait, with eyes that the product does not have.
 func (w *world) inspect(l *simLoop) {
-	if !l.isAsleep && !l.hasEnded || w.err != nil {
+	if !l.isAsleep && !l.hasEnded || w.Err != nil {
 		return
 	}
 	if n := w.newGoroutines(); n > 0 {
-		w.fail("%d goroutines more than at the start", n)
+		w.Fail("%d goroutines more than at the start", n)
 	}
-	if got, want := l.w.loop.Stats().StaleEvents, uint64(w.kernel.Stale(l.epfd)); got < want && l.hasRun {
-		w.fail("of %d stale events the loop noticed %d", want, got)
+	if got, want := l.w.loop.Stats().StaleEvents, uint64(w.Kernel.Stale(l.epfd)); got < want && l.hasRun {
+		w.Fail("of %d stale events the loop noticed %d", want, got)
 	}
-	w.longest = max(w.longest, w.kernel.Now()-l.began)
+	w.longest = max(w.longest, w.Kernel.Now()-l.began)
 	for t, source := range l.w.loop.Sources {
 		if c, ok := source.(*conn); ok {
 			w.inspectConn(l, c, uint64(t))
@@ -48,8 +48,8 @@ func (w *world) inspect(l *simLoop) {
 	w.notePins(l, gone)
 	w.rememberAll(l)
 	w.inspectRooms()
-	if err := w.kernel.Err(); err != nil {
-		w.fail("%w", err)
+	if err := w.Kernel.Err(); err != nil {
+		w.Fail("%w", err)
 	}
 	l.hasRun, l.reported, l.overtakenBefore, l.stoppedBefore = true, l.w.stats.Closed, l.overtaken(), l.stopped()
 }
@@ -83,17 +83,17 @@ func (w *world) inflating() (n int) {
 
 func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	v := w.views[c]
-	link := w.kernel.LinkNo(int(c.fd))
+	link := w.Kernel.LinkNo(int(c.fd))
 	if v == nil {
 		v = &connView{c: c, link: link, client: w.clientOf(link)}
 		w.views[c] = v
 		l.views = append(l.views, v)
 	}
 	switch {
-	case !w.kernel.IsRegistered(l.epfd, int(c.fd), uint32(token), uint32(token>>32)):
-		w.fail("descriptor %d is not registered for connection %d", c.fd, v.link)
+	case !w.Kernel.IsRegistered(l.epfd, int(c.fd), uint32(token), uint32(token>>32)):
+		w.Fail("descriptor %d is not registered for connection %d", c.fd, v.link)
 	case v.link != link:
-		w.fail("descriptor %d of connection %d leads to connection %d now", c.fd, v.link, link)
+		w.Fail("descriptor %d of connection %d leads to connection %d now", c.fd, v.link, link)
 	}
 	if c.end != nil && !v.isKnown {
 		w.judgeReason(l, v, c.end.reason)
@@ -105,14 +105,14 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	if c.reader.IsIn() {
 		v.room, v.track, v.position = c.reader.Room(), c.reader.Encoding(), c.reader.Position()
 		if lag := c.reader.End() - v.position; lag > w.lagMax() {
-			w.fail("connection %d is %d bytes behind, the bound is %d", v.link, lag, w.lagMax())
+			w.Fail("connection %d is %d bytes behind, the bound is %d", v.link, lag, w.lagMax())
 		}
 	}
 }
 
 func (w *world) clientOf(link int) *simClient {
 	for _, c := range w.clients {
-		if c.peer != nil && c.peer.No() == link {
+		if c.Peer != nil && c.Peer.No() == link {
 			return c
 		}
 	}
@@ -120,24 +120,24 @@ func (w *world) clientOf(link int) *simClient {
 }
 
 // segmentMax is what a segment of a simulated room costs at most: its bytes, and four bytes for each frame it has room for.
-func (w *world) segmentMax() int64 { return 3 * int64(max(1<<10, w.plan.message+10)) }
+func (w *world) segmentMax() int64 { return 3 * int64(max(1<<10, w.Plan.Message+10)) }
 
 // heldMax is what a room may hold: backlog, window and a segment of each track.
 func (w *world) heldMax() int64 {
-	return int64(w.plan.backlog) + int64(w.plan.window) + 2*w.segmentMax()
+	return int64(w.Plan.Backlog) + int64(w.Plan.Window) + 2*w.segmentMax()
 }
 
 // lagMax is how far a member may be behind: what the room holds, what a loop may leave unanswered, and one message by which
 // each publisher may overshoot.
 func (w *world) lagMax() int64 {
-	return w.heldMax() + 2*w.segmentMax() + int64(w.plan.clients*(w.plan.message+10))
+	return w.heldMax() + 2*w.segmentMax() + int64(w.Plan.Clients*(w.Plan.Message+10))
 }
 
 func (w *world) inspectRooms() {
-	for no := range w.plan.rooms {
-		if r, ok := w.server.hub.Room(simRoom(no)); ok {
+	for no := range w.Plan.Rooms {
+		if r, ok := w.server.hub.Room(RoomName(no)); ok {
 			if held := r.Stats().Held; held > w.heldMax() {
-				w.fail("room %d holds %d bytes, the bound is %d", no, held, w.heldMax())
+				w.Fail("room %d holds %d bytes, the bound is %d", no, held, w.heldMax())
 			}
 		}
 	}
@@ -168,7 +168,7 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 		case isClear:
 			w.judgeReason(l, v, why[i])
 		case v.client != nil:
-			v.client.reason, v.client.hasReason, v.client.isVague = why[i], true, true // One of them had it.
+			v.client.reason, v.client.HasReason, v.client.isVague = why[i], true, true // One of them had it.
 		}
 	}
 	return gone
@@ -181,19 +181,19 @@ func (w *world) judgeReason(l *simLoop, v *connView, r CloseReason) {
 	if c == nil {
 		return
 	}
-	c.reason, c.hasReason = r, true
-	w.kernel.Note("connection %d is ended: %v", v.link, r)
-	if c.peer.IsDoomed() || w.isJust(l, v, r) {
+	c.reason, c.HasReason = r, true
+	w.Kernel.Note("connection %d is ended: %v", v.link, r)
+	if c.Peer.IsDoomed() || w.isJust(l, v, r) {
 		return
 	}
-	read, wrote := c.peer.Activity()
-	c.fail("the gateway ends it as %v, without reason; now %v, last read from %v, last written to %v, a tick lasted %v", r, w.kernel.Now(), read, wrote, w.longest)
+	read, wrote := c.Peer.Activity()
+	c.Fail("the gateway ends it as %v, without reason; now %v, last read from %v, last written to %v, a tick lasted %v", r, w.Kernel.Now(), read, wrote, w.longest)
 }
 
 func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	c := v.client
-	now := w.kernel.Now()
-	read, wrote := c.peer.Activity()
+	now := w.Kernel.Now()
+	read, wrote := c.Peer.Activity()
 	since := func(t time.Duration) time.Duration {
 		passed := now - t + w.longest // Loops read the clock once a tick.
 		if t < l.pausedAt {
@@ -203,37 +203,37 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	}
 	switch r {
 	case ClosedByPeer:
-		return c.bye != 0
+		return c.Bye != 0
 	case ClosedGone:
-		return c.isHalf || c.isClosed
+		return c.IsHalf || c.IsClosed
 	case ClosedProtocol, ClosedTooBig, ClosedNotUTF8, ClosedCorrupt:
-		return c.violation == int(reasons[r].code)
+		return c.Violation == int(reasons[r].code)
 	case ClosedSlow:
 		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
-		return !w.plan.isLossy() && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.plan.backlog)/8-w.segmentMax())
+		return !w.Plan.IsLossy() && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
 	case ClosedStalled:
-		return since(wrote) >= w.plan.stall
+		return since(wrote) >= w.Plan.Stall
 	case ClosedNoPong:
-		return since(read) >= w.plan.pong && !v.isPaused
+		return since(read) >= w.Plan.Pong && !v.isPaused
 	case ClosedFrameRate:
-		return w.isOver(l, c, simFrames)
+		return w.isOver(l, c, Frames)
 	case ClosedPingRate:
-		return w.isOver(l, c, simPings)
+		return w.isOver(l, c, Pings)
 	case ClosedMessageRate:
-		return w.isOver(l, c, simMessages)
+		return w.isOver(l, c, Messages)
 	case ClosedByteRate:
-		return w.isOver(l, c, simBytes)
+		return w.isOver(l, c, Bytes)
 	case ClosedAssembly, ClosedPinned: // Who else was there is looked at when all are known.
 		l.blamed = append(l.blamed, v)
 		return true
 	case ClosedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
-		return now+w.longest >= configOf(&w.plan).AssemblyTimeout
+		return now+w.longest >= configOf(&w.Plan).AssemblyTimeout
 	case ClosedDrain:
-		return w.isDraining
+		return w.IsDraining
 	case ClosedRefused:
-		return c.kind == simBad || w.isDraining || now >= w.plan.handshake
+		return c.Kind == Bad || w.IsDraining || now >= w.Plan.Handshake
 	case ClosedSilent:
-		return read == 0 && now >= w.plan.handshake
+		return read == 0 && now >= w.Plan.Handshake
 	}
 	return false
 }
@@ -244,7 +244,7 @@ const pollerDescriptors = 2
 // inspectQuiet looks at everybody while every loop sleeps and nothing is ready: whoever has something to do then, and could do
 // it, has been forgotten.
 func (w *world) inspectQuiet() {
-	if w.err != nil || len(w.runnable()) > 0 {
+	if w.Err != nil || len(w.runnable()) > 0 {
 		return
 	}
 	w.quiet++
@@ -252,8 +252,8 @@ func (w *world) inspectQuiet() {
 	for _, l := range w.loops {
 		watched += l.w.loop.Len()
 	}
-	if n := w.kernel.Open() - pollerDescriptors*len(w.loops); n != watched {
-		w.fail("%d descriptors are open and %d are watched, and every loop sleeps: in a mailbox?", n, watched)
+	if n := w.Kernel.Open() - pollerDescriptors*len(w.loops); n != watched {
+		w.Fail("%d descriptors are open and %d are watched, and every loop sleeps: in a mailbox?", n, watched)
 	}
 	for _, l := range w.loops {
 		for _, v := range l.views {
@@ -266,24 +266,24 @@ func (w *world) inspectQuiet() {
 
 func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	c := v.c
-	readable, writable := w.kernel.Condition(int(c.fd))
+	readable, writable := w.Kernel.Condition(int(c.fd))
 	if writable && w.owesBytes(c) {
-		w.fail("connection %d: bytes wait, its socket takes bytes, and every loop sleeps", v.link)
+		w.Fail("connection %d: bytes wait, its socket takes bytes, and every loop sleeps", v.link)
 	}
 	if c.pauses&pauseRoom != 0 && c.reader.IsIn() && !c.reader.Room().IsFull() {
-		w.fail("connection %d is not read on, although its room is not full", v.link)
+		w.Fail("connection %d is not read on, although its room is not full", v.link)
 	}
 	if c.isThrottled() && c.life == open && w.isOwed(l, v) {
-		w.fail("connection %d is not read on, although its rates allow it", v.link)
+		w.Fail("connection %d is not read on, although its rates allow it", v.link)
 	}
 	if c.pauses&pauseRoom != 0 || c.isThrottled() || (c.life == finishing || c.life == parting) {
 		return // A closing connection is read when it has said all.
 	}
 	if readable {
-		w.fail("connection %d: input waits, and every loop sleeps", v.link)
+		w.Fail("connection %d: input waits, and every loop sleeps", v.link)
 	}
 	if c.in != nil && len(c.in.stash) > 0 {
-		w.fail("connection %d: what was read waits to be decoded, and every loop sleeps", v.link)
+		w.Fail("connection %d: what was read waits to be decoded, and every loop sleeps", v.link)
 	}
 }
 

@@ -17,37 +17,37 @@ type intake struct {
 	isData  bool   // the present frame is a message's
 	isLast  bool   // … and its last one
 	message int    // bytes of the message that is not whole
-	fresh   int    // bytes read since the last look …
-	most    int    // … and the most of message since then
+	Fresh   int    // bytes read since the last look …
+	Most    int    // … and the most of message since then
 	isOpen  bool   // the request is through
 	isOver  bool   // what comes is nothing that is decoded
 	bytes   int    // read behind the request
 	marks   []mark // in what was read and not yet decoded
-	pails   [simRates]pail
+	Pails   [NumRates]Pail
 }
 
-// simRate is what a rate counts.
-type simRate uint8
+// Rate is what a rate counts.
+type Rate uint8
 
 const (
-	simFrames simRate = iota
-	simPings
-	simMessages
-	simBytes
-	simRates
+	Frames Rate = iota
+	Pings
+	Messages
+	Bytes
+	NumRates
 )
 
 // A mark says that with so many bytes decoded there is one more of what a rate counts.
 type mark struct {
 	at   int
-	what simRate
+	what Rate
 }
 
-// A pail is a token bucket in the plainest way: what it holds flows in all the time, and of that it keeps one second's worth.
-type pail struct {
-	rate  float64
+// A Pail is a token bucket in the plainest way: what it holds flows in all the time, and of that it keeps one second's worth.
+type Pail struct {
+	Rate  float64
 	holds float64
-	at    time.Duration
+	At    time.Duration
 	taken []serving // the latest
 }
 
@@ -56,21 +56,21 @@ type serving struct {
 	at time.Duration
 }
 
-func newPail(rate int) pail { return pail{rate: float64(rate), holds: float64(rate)} }
+func newPail(rate int) Pail { return Pail{Rate: float64(rate), holds: float64(rate)} }
 
-func (p *pail) take(n int, now time.Duration) {
-	if p.rate > 0 {
-		p.holds = min(p.rate, p.holds+p.rate*(now-p.at).Seconds()) - float64(n)
-		p.at = now
+func (p *Pail) take(n int, now time.Duration) {
+	if p.Rate > 0 {
+		p.holds = min(p.Rate, p.holds+p.Rate*(now-p.At).Seconds()) - float64(n)
+		p.At = now
 		p.taken = append(p.taken, serving{n, now})
 	}
 }
 
-// owes is how much is missing in the pail at the time now.
-func (p *pail) owes(now time.Duration) float64 { return -(p.holds + p.rate*(now-p.at).Seconds()) }
+// Owes is how much is missing in the pail at the time now.
+func (p *Pail) Owes(now time.Duration) float64 { return -(p.holds + p.Rate*(now-p.At).Seconds()) }
 
-// since is how much was taken from a time on.
-func (p *pail) since(from time.Duration) (n int) {
+// Since is how much was taken from a time on.
+func (p *Pail) Since(from time.Duration) (n int) {
 	for _, s := range p.taken {
 		if s.at >= from {
 			n += s.n
@@ -79,8 +79,8 @@ func (p *pail) since(from time.Duration) (n int) {
 	return n
 }
 
-// read notes what came of a read.
-func (i *intake) read(p []byte, now time.Duration) {
+// Read notes what came of a read.
+func (i *intake) Read(p []byte, now time.Duration) {
 	if i.isOver {
 		return
 	}
@@ -95,8 +95,8 @@ func (i *intake) read(p []byte, now time.Duration) {
 		p = i.in
 	}
 	i.bytes += len(p)
-	i.fresh += len(p)
-	i.pails[simBytes].take(len(p), now)
+	i.Fresh += len(p)
+	i.Pails[Bytes].take(len(p), now)
 	i.parse()
 }
 
@@ -116,12 +116,12 @@ func (i *intake) parse() {
 		i.in = i.in[len(i.in)-r.Len():]
 		i.body, i.isData, i.isLast = int(h.Length), !h.OpCode.IsControl(), h.Fin
 		begun := i.bytes - len(i.in)
-		i.mark(begun, simFrames)
+		i.mark(begun, Frames)
 		switch {
 		case h.OpCode == ws.OpPing:
-			i.mark(begun+i.body, simPings)
+			i.mark(begun+i.body, Pings)
 		case i.isData && h.Fin:
-			i.mark(begun+i.body, simMessages)
+			i.mark(begun+i.body, Messages)
 		}
 	}
 }
@@ -133,23 +133,23 @@ func (i *intake) skip(n int) {
 		return
 	}
 	i.message += n
-	i.most = max(i.most, i.message)
+	i.Most = max(i.Most, i.message)
 	if i.body == 0 && i.isLast {
 		i.message = 0
 	}
 }
 
-func (i *intake) mark(at int, what simRate) { i.marks = append(i.marks, mark{at, what}) }
+func (i *intake) mark(at int, what Rate) { i.marks = append(i.marks, mark{at, what}) }
 
-// looked begins the next look.
-func (i *intake) looked() { i.fresh, i.most = 0, i.message }
+// Looked begins the next look.
+func (i *intake) Looked() { i.Fresh, i.Most = 0, i.message }
 
-// decoded notes that in the tick of the time now all was decoded but the last few bytes.
-func (i *intake) decoded(waiting int, now time.Duration) {
+// Decoded notes that in the tick of the time now all was decoded but the last few bytes.
+func (i *intake) Decoded(waiting int, now time.Duration) {
 	kept := i.marks[:0]
 	for _, m := range i.marks {
 		if m.at <= i.bytes-waiting {
-			i.pails[m.what].take(1, now)
+			i.Pails[m.what].take(1, now)
 		} else {
 			kept = append(kept, m)
 		}

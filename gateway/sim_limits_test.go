@@ -8,7 +8,7 @@ import (
 )
 
 // frameMax is the longest frame of a room.
-func (w *world) frameMax() int { return w.plan.message + simHeaderMax }
+func (w *world) frameMax() int { return w.Plan.Message + HeaderMax }
 
 // inspectBounds holds what limits bound to their bounds, whatever the loops are in the middle of.
 func (w *world) inspectBounds() {
@@ -21,14 +21,14 @@ func (w *world) inspectBounds() {
 			most += w.inputMax()
 		}
 		if held := l.w.assembly.held; held > most {
-			w.fail("the connections of loop %d hold %d bytes of unfinished input, the bound is %d", i, held, most)
+			w.Fail("the connections of loop %d hold %d bytes of unfinished input, the bound is %d", i, held, most)
 		}
 	}
 	if pinned, most := w.server.hub.Pinned(), int64(cfg.PinnedMemory)+int64(busy*w.frameMax()); pinned > most {
-		w.fail("%d bytes of dropped frames are kept, the bound is %d", pinned, most)
+		w.Fail("%d bytes of dropped frames are kept, the bound is %d", pinned, most)
 	}
 	if retained := w.server.hub.Retained(); retained > int64(cfg.BacklogMemory) {
-		w.fail("all rooms retain %d bytes, the bound is %d", retained, cfg.BacklogMemory)
+		w.Fail("all rooms retain %d bytes, the bound is %d", retained, cfg.BacklogMemory)
 	}
 }
 
@@ -37,9 +37,9 @@ const simRounding = 0.001
 
 // rounding is simRounding, and more for a client whose messages are inflated in slices: they are counted here when they have come,
 // and charged when they are whole, some ticks later.
-func (c *simClient) rounding(p *pail) float64 {
-	if c.deflates {
-		return simRounding + p.rate*throttleSlack.Seconds()
+func (c *simClient) rounding(p *Pail) float64 {
+	if c.Deflates {
+		return simRounding + p.Rate*throttleSlack.Seconds()
 	}
 	return simRounding
 }
@@ -50,18 +50,18 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	if c.in != nil {
 		waiting = len(c.in.stash)
 		if holds := c.in.size(w.server.cfg); holds != c.in.held {
-			w.fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.held)
+			w.Fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.held)
 		}
 	}
 	if v.client == nil {
 		return
 	}
-	i := &v.client.intake
-	i.decoded(waiting, l.w.loop.Now())
+	i := &v.client.Intake
+	i.Decoded(waiting, l.w.loop.Now())
 	// A message and a read may overshoot: whose it was is held to its rate from there on.
-	for what, may := range [simRates]float64{simMessages: 1, simBytes: float64(w.plan.read)} {
-		if p := &i.pails[what]; p.rate > 0 && p.owes(p.at) > may+v.client.rounding(p) {
-			w.fail("connection %d goes on, although it has taken %.2f more than its rate %d allows", v.link, p.owes(p.at), what)
+	for what, may := range [NumRates]float64{Messages: 1, Bytes: float64(w.Plan.Read)} {
+		if p := &i.Pails[what]; p.Rate > 0 && p.Owes(p.At) > may+v.client.rounding(p) {
+			w.Fail("connection %d goes on, although it has taken %.2f more than its rate %d allows", v.link, p.Owes(p.At), what)
 		}
 	}
 }
@@ -75,9 +75,9 @@ func (w *world) isOwed(l *simLoop, v *connView) bool {
 	if v.client == nil {
 		return false
 	}
-	at, pails := l.w.loop.Elapsed()-throttleSlack, &v.client.intake.pails
-	for _, what := range []simRate{simMessages, simBytes} {
-		if p := &pails[what]; p.rate > 0 && p.owes(at) > -v.client.rounding(p) {
+	at, pails := l.w.loop.Elapsed()-throttleSlack, &v.client.Intake.Pails
+	for _, what := range []Rate{Messages, Bytes} {
+		if p := &pails[what]; p.Rate > 0 && p.Owes(at) > -v.client.rounding(p) {
 			return false
 		}
 	}
@@ -85,29 +85,29 @@ func (w *world) isOwed(l *simLoop, v *connView) bool {
 }
 
 // isOver says whether a client was over a rate when it was closed for that. What was read may have been decoded up to any byte.
-func (w *world) isOver(l *simLoop, c *simClient, what simRate) bool {
+func (w *world) isOver(l *simLoop, c *simClient, what Rate) bool {
 	now := l.w.loop.Now()
-	c.intake.decoded(0, now)
-	p := &c.intake.pails[what]
-	if p.rate == 0 || p.owes(p.at) <= -c.rounding(p) {
+	c.Intake.Decoded(0, now)
+	p := &c.Intake.Pails[what]
+	if p.Rate == 0 || p.Owes(p.At) <= -c.rounding(p) {
 		return false
 	}
-	if what == simFrames || what == simPings {
+	if what == Frames || what == Pings {
 		return true
 	}
 	// It must have gone on with it. With two rates it was held to one for some of the time, and the other filled up meanwhile.
-	over := w.plan.limits.over
-	isAlone := w.plan.limits.rates[simMessages] == 0 || w.plan.limits.rates[simBytes] == 0
+	over := w.Plan.Limits.Over
+	isAlone := w.Plan.Limits.Rates[Messages] == 0 || w.Plan.Limits.Rates[Bytes] == 0
 	overshot := 2
-	if what == simBytes {
-		overshot = 2 * w.plan.read
+	if what == Bytes {
+		overshot = 2 * w.Plan.Read
 	}
-	return !isAlone || float64(p.since(now-over)+overshot) >= p.rate*over.Seconds()
+	return !isAlone || float64(p.Since(now-over)+overshot) >= p.Rate*over.Seconds()
 }
 
 // inputMax is what a connection may hold of unfinished input: a message, a control frame, and one read that waits to be decoded.
 // An inflater counts for one byte.
-func (w *world) inputMax() int { return w.plan.message + 125 + w.plan.read + 1 }
+func (w *world) inputMax() int { return w.Plan.Message + 125 + w.Plan.Read + 1 }
 
 // mostHeld is the most that a connection of a loop may have held of unfinished input since the loop's last tick.
 func (w *world) mostHeld(l *simLoop, v *connView) int {
@@ -116,10 +116,10 @@ func (w *world) mostHeld(l *simLoop, v *connView) int {
 		return w.inputMax()
 	}
 	const control, smallest = 125, 256
-	most := min(w.plan.message, max(smallest, 2*c.intake.most)) + control // A buffer is a power of two.
-	if l.stopped() > l.stoppedBefore || c.deflates {
+	most := min(w.Plan.Message, max(smallest, 2*c.Intake.Most)) + control // A buffer is a power of two.
+	if l.stopped() > l.stoppedBefore || c.Deflates {
 		// One read may have waited to be decoded. Whether it did the connection no longer tells: its room may have let it go on since.
-		most += min(c.intake.fresh, w.plan.read)
+		most += min(c.Intake.Fresh, w.Plan.Read)
 	}
 	return most
 }
@@ -132,7 +132,7 @@ func (v *connView) hasMoved(l *simLoop) bool {
 	if v.client == nil || v.hadStash {
 		return true
 	}
-	read, _ := v.client.peer.Activity()
+	read, _ := v.client.Peer.Activity()
 	return read >= l.began
 }
 
@@ -143,11 +143,11 @@ func (v *connView) remember(w *world) {
 		v.held, v.hadStash = in.held, len(in.stash) > 0 || in.decoder.Inflating()
 	}
 	if v.client != nil {
-		v.client.intake.looked()
+		v.client.Intake.Looked()
 	}
 	if v.pin = v.c.pinnedFrame(); v.pin != nil {
 		if _, ok := w.pins[v.pin]; !ok {
-			w.pins[v.pin] = w.steps
+			w.pins[v.pin] = w.Steps
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (w *world) rememberAll(l *simLoop) {
 		sum += v.held
 	}
 	if counted := l.w.assembly.held; sum != counted {
-		w.fail("the connections of a loop hold %d bytes of unfinished input, and it counts %d", sum, counted)
+		w.Fail("the connections of a loop hold %d bytes of unfinished input, and it counts %d", sum, counted)
 	}
 }
 
@@ -202,15 +202,15 @@ func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
 		default:
 			others += other.held
 			if other.held > most && other.c.life == open {
-				w.fail("connection %d was closed as the largest with at most %d bytes of unfinished input, but connection %d holds %d", v.link, most, other.link, other.held)
+				w.Fail("connection %d was closed as the largest with at most %d bytes of unfinished input, but connection %d holds %d", v.link, most, other.link, other.held)
 			}
 		}
 	}
 	if limit := w.server.cfg.assemblyShare(); most == 0 || most+others <= limit {
-		w.fail("connection %d, with at most %d bytes of unfinished input, was closed for it, but all others had at most %d; the limit is %d", v.link, most, others, limit)
+		w.Fail("connection %d, with at most %d bytes of unfinished input, was closed for it, but all others had at most %d; the limit is %d", v.link, most, others, limit)
 	}
-	if others <= w.plan.message {
-		w.fail("connection %d was closed for %d bytes of unfinished input at most, but all others had no more than one message, at most %d", v.link, most, others)
+	if others <= w.Plan.Message {
+		w.Fail("connection %d was closed for %d bytes of unfinished input at most, but all others had no more than one message, at most %d", v.link, most, others)
 	}
 }
 
@@ -231,7 +231,7 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 			}
 			isLater := pin != nil && o.pin != pin && w.pins[o.pin] >= w.pins[pin]
 			if other == l && o.pin != nil && o.pin == o.c.pinnedFrame() && !isLater {
-				w.fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
+				w.Fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
 			}
 		}
 	}
@@ -239,7 +239,7 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 		pins[v.pin] = true
 	}
 	if most := (len(pins) + overtaken + l.elsewhere) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
-		w.fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, w.server.cfg.PinnedMemory)
+		w.Fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, w.server.cfg.PinnedMemory)
 	}
 }
 
@@ -282,10 +282,10 @@ func (l *simLoop) overtaken() (n uint64) {
 func (w *world) settleMemory() {
 	for i, l := range w.loops {
 		if held := l.w.assembly.held; held != 0 {
-			w.fail("nobody is left, and loop %d counts %d bytes of unfinished input", i, held)
+			w.Fail("nobody is left, and loop %d counts %d bytes of unfinished input", i, held)
 		}
 	}
 	if pinned := w.server.hub.Pinned(); pinned != 0 {
-		w.fail("nobody is left, and %d bytes of dropped frames are kept", pinned)
+		w.Fail("nobody is left, and %d bytes of dropped frames are kept", pinned)
 	}
 }

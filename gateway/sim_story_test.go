@@ -12,18 +12,18 @@ import (
 // live runs the whole story: faults, recovery, farewell.
 func (w *world) live() error {
 	defer w.end()
-	w.kernel.SetFaults(w.plan.faults)
-	for w.steps < w.plan.steps && w.err == nil {
+	w.Kernel.SetFaults(w.Plan.Faults)
+	for w.Steps < w.Plan.Steps && w.Err == nil {
 		w.step()
 	}
 	w.heal()
 	w.lull()
 	w.farewell()
 	w.shutDown()
-	if err := w.kernel.Err(); err != nil && w.err == nil {
-		w.err = err
+	if err := w.Kernel.Err(); err != nil && w.Err == nil {
+		w.Err = err
 	}
-	return w.err
+	return w.Err
 }
 
 const (
@@ -34,15 +34,15 @@ const (
 
 // until gives everybody turns, without faults, until done says so.
 func (w *world) until(what string, done func() string) {
-	begin := w.kernel.Now()
-	for round := 0; w.err == nil; round++ {
+	begin := w.Kernel.Now()
+	for round := 0; w.Err == nil; round++ {
 		if !w.round() {
 			waitsFor := done()
 			if waitsFor == "" {
 				return
 			}
-			if passed := w.kernel.Now() - begin; round > healRounds || passed > healTime {
-				w.fail("%s: after %d rounds and %v still waiting for %s", what, round, passed, waitsFor)
+			if passed := w.Kernel.Now() - begin; round > healRounds || passed > healTime {
+				w.Fail("%s: after %d rounds and %v still waiting for %s", what, round, passed, waitsFor)
 				return
 			}
 			w.inspectQuiet()
@@ -53,38 +53,38 @@ func (w *world) until(what string, done func() string) {
 
 // round lets each loop that can go on, and each client, have a turn. It reports whether anything happened.
 func (w *world) round() (busy bool) {
-	w.steps++
-	w.kernel.Advance(20 * time.Microsecond)
+	w.Steps++
+	w.Kernel.Advance(20 * time.Microsecond)
 	for _, l := range w.runnable() {
-		if w.canRun(l) && w.err == nil {
+		if w.canRun(l) && w.Err == nil {
 			w.run(l)
 			busy = true
 		}
 	}
 	for range len(w.clients) {
-		if !w.kernel.Step() {
+		if !w.Kernel.Step() {
 			break
 		}
 		busy = true
 	}
 	for _, c := range w.clients {
-		busy = c.act() || busy
+		busy = c.Act() || busy
 	}
 	return busy
 }
 
 // heal ends all faults and waits until everybody who may still be here has everything.
 func (w *world) heal() {
-	if w.err != nil {
+	if w.Err != nil {
 		return
 	}
-	w.kernel.Note("healing")
-	w.kernel.Calm()
-	w.isHealing = true
+	w.Kernel.Note("healing")
+	w.Kernel.Calm()
+	w.IsHealing = true
 	w.until("healing", func() string {
 		for _, c := range w.clients {
-			if waitsFor := c.waitsFor(); waitsFor != "" {
-				return fmt.Sprintf("client %d: %s", c.no, waitsFor)
+			if waitsFor := c.WaitsFor(); waitsFor != "" {
+				return fmt.Sprintf("client %d: %s", c.No, waitsFor)
 			}
 		}
 		return ""
@@ -94,16 +94,16 @@ func (w *world) heal() {
 // lull lets time pass in which nobody has anything to say: pings go out, rooms cool, the deaf are found out. Whoever answers stays,
 // also when the whole process stood still meanwhile.
 func (w *world) lull() {
-	if w.err != nil || w.plan.lull == 0 {
+	if w.Err != nil || w.Plan.Lull == 0 {
 		return
 	}
-	w.kernel.Note("a lull")
-	if w.plan.pauses {
+	w.Kernel.Note("a lull")
+	if w.Plan.Pauses {
 		w.pause(10 * time.Second)
 	}
-	end := w.kernel.Now() + w.plan.lull
+	end := w.Kernel.Now() + w.Plan.Lull
 	w.until("a lull", func() string {
-		if w.kernel.Now() < end {
+		if w.Kernel.Now() < end {
 			return "its end"
 		}
 		return ""
@@ -112,14 +112,14 @@ func (w *world) lull() {
 
 // pause is the whole process standing still, as under SIGSTOP, while the clock goes on.
 func (w *world) pause(d time.Duration) {
-	now := w.kernel.Now()
+	now := w.Kernel.Now()
 	for _, l := range w.loops {
 		// A loop that was to sleep on for some time takes only the rest for a pause, and none that is hardly longer.
 		if left := l.until - now; l.isAsleep && d > left+pauseMargin {
 			l.pausedAt, l.pausedFor = now, d-left
 		}
 	}
-	w.kernel.Advance(d)
+	w.Kernel.Advance(d)
 }
 
 // pauseMargin is the excess over its timeout from which on a loop takes a wait for a pause of the whole process.
@@ -127,39 +127,39 @@ const pauseMargin = 2 * time.Second
 
 // farewell lets everybody leave, in their several ways, or be sent away.
 func (w *world) farewell() {
-	if w.err != nil {
+	if w.Err != nil {
 		return
 	}
-	w.kernel.Note("leaving")
-	if w.plan.roughEnd {
-		w.kernel.SetFaults(w.plan.faults)
+	w.Kernel.Note("leaving")
+	if w.Plan.RoughEnd {
+		w.Kernel.SetFaults(w.Plan.Faults)
 	}
-	if w.isDraining = w.plan.drains; w.isDraining {
+	if w.IsDraining = w.Plan.Drains; w.IsDraining {
 		for _, l := range w.loops {
 			if !l.w.loop.Post(func(*reactorLoop) { l.w.startDrain(100 * time.Millisecond) }) {
-				w.fail("a mailbox refused")
+				w.Fail("a mailbox refused")
 			}
 		}
 	}
 	for _, c := range w.clients {
-		c.leave()
+		c.Leave()
 	}
 	fixed := w.fixed // Descriptors that stay.
-	if w.isDraining {
+	if w.IsDraining {
 		fixed-- // the listener's
 	}
 	w.until("leaving", func() string {
 		switch {
 		case w.server.Open() != 0:
 			return fmt.Sprintf("%d connections to end", w.server.Open())
-		case w.kernel.Open() != fixed:
-			return fmt.Sprintf("%d descriptors to close", w.kernel.Open()-fixed)
+		case w.Kernel.Open() != fixed:
+			return fmt.Sprintf("%d descriptors to close", w.Kernel.Open()-fixed)
 		case w.server.hub.Rooms() != 0:
 			return fmt.Sprintf("%d rooms to go", w.server.hub.Rooms())
 		}
 		for _, c := range w.clients {
-			if !c.isClosed {
-				return fmt.Sprintf("client %d to see its end", c.no)
+			if !c.IsClosed {
+				return fmt.Sprintf("client %d to see its end", c.No)
 			}
 		}
 		return ""
@@ -171,7 +171,7 @@ func (w *world) farewell() {
 
 // settleAccounts holds the gateway's own figures against each other.
 func (w *world) settleAccounts() {
-	if w.err != nil {
+	if w.Err != nil {
 		return
 	}
 	sum := w.server.final()
@@ -180,32 +180,32 @@ func (w *world) settleAccounts() {
 		closed += n
 	}
 	if closed != sum.Accepted {
-		w.fail("%d connections were accepted and %d closed", sum.Accepted, closed)
+		w.Fail("%d connections were accepted and %d closed", sum.Accepted, closed)
 	}
 }
 
 // shutDown stops the loops in order.
 func (w *world) shutDown() {
-	if w.err != nil {
+	if w.Err != nil {
 		return
 	}
 	w.stopLoops()
-	for round := 0; w.err == nil && len(w.runnable()) > 0; round++ {
+	for round := 0; w.Err == nil && len(w.runnable()) > 0; round++ {
 		for _, l := range w.runnable() {
 			w.run(l)
 		}
 		if round > 1000 {
-			w.fail("the loops do not end")
+			w.Fail("the loops do not end")
 		}
 	}
 	for i, l := range w.loops {
-		if !l.hasEnded && w.err == nil {
-			w.fail("loop %d sleeps on although it was stopped", i)
+		if !l.hasEnded && w.Err == nil {
+			w.Fail("loop %d sleeps on although it was stopped", i)
 		}
 	}
 	w.server.release()
-	if n := w.kernel.Open(); n != 0 && w.err == nil {
-		w.fail("%d descriptors are left open", n)
+	if n := w.Kernel.Open(); n != 0 && w.Err == nil {
+		w.Fail("%d descriptors are left open", n)
 	}
 }
 
@@ -217,8 +217,8 @@ func (w *world) stopLoops() {
 
 // end takes the coroutines away, whatever state they are in.
 func (w *world) end() {
-	w.kernel.OnCall(nil)
-	w.kernel.OnSleep(nil)
+	w.Kernel.OnCall(nil)
+	w.Kernel.OnSleep(nil)
 	w.stopLoops()
 	for _, l := range w.loops {
 		w.current = l
@@ -238,8 +238,8 @@ func simulate(seed uint64) (w *world, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)
-			if w.story == "" {
-				w.story = w.kernel.Trace()
+			if w.Story == "" {
+				w.Story = w.Kernel.Trace()
 			}
 		}
 	}()

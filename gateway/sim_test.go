@@ -28,11 +28,11 @@ const (
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
 		w, err := simulate(*simSeed)
-		t.Logf("seed %d: %+v", *simSeed, w.plan)
-		if w.story == "" {
-			w.story = w.kernel.Trace()
+		t.Logf("seed %d: %+v", *simSeed, w.Plan)
+		if w.Story == "" {
+			w.Story = w.Kernel.Trace()
 		}
-		t.Logf("the last calls:\n%s", w.story)
+		t.Logf("the last calls:\n%s", w.Story)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestSimulation(t *testing.T) {
 			crowded++
 		}
 		quiet += w.quiet
-		inflated += w.inflated
+		inflated += w.Inflated
 		for _, l := range w.loops {
 			missed += l.w.fan.Stats().Missed
 		}
@@ -86,7 +86,7 @@ func lastLines(w *world) string {
 	if w == nil {
 		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(w.story), "\n")
+	lines := strings.Split(strings.TrimSpace(w.Story), "\n")
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
@@ -127,5 +127,5 @@ func mustRun(t *testing.T, seed uint64) *world {
 }
 
 func digest(w *world) string {
-	return fmt.Sprintf("%x after %d steps at %v", w.kernel.Digest(), w.steps, w.kernel.Now())
+	return fmt.Sprintf("%x after %d steps at %v", w.Kernel.Digest(), w.Steps, w.Kernel.Now())
 }

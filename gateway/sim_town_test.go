@@ -21,71 +21,71 @@ type Judge interface {
 	Ended(byReset bool)                 // its stream ended
 }
 
-// A simWorld is what clients know of the world.
-type simWorld struct {
-	plan       plan
-	random     *rand.Rand
-	kernel     *reactortest.Sim
-	listen     int // where the gateway listens
-	clients    []*client
-	steps      int
-	isHealing  bool // there are no faults any more
-	isDraining bool
-	story      string // the calls that led to it
-	err        error  // the first thing found wrong
+// A World is what clients know of the world.
+type World struct {
+	Plan       Plan
+	Random     *rand.Rand
+	Kernel     *reactortest.Sim
+	Listen     int // where the gateway listens
+	Clients    []*Client
+	Steps      int
+	IsHealing  bool // there are no faults any more
+	IsDraining bool
+	Story      string // the calls that led to it
+	Err        error  // the first thing found wrong
 
 	buf      [2048]byte // what a client reads
 	deflater *flate.Writer
 	inflater io.ReadCloser
-	inflated int
+	Inflated int
 }
 
-// fail notes what is wrong. The first is what matters.
-func (w *simWorld) fail(format string, args ...any) {
-	if w.err == nil {
-		w.err = fmt.Errorf(format, args...)
-		w.kernel.Note("WRONG: %v", w.err)
-		w.story = w.kernel.Trace()
+// Fail notes what is wrong. The first is what matters.
+func (w *World) Fail(format string, args ...any) {
+	if w.Err == nil {
+		w.Err = fmt.Errorf(format, args...)
+		w.Kernel.Note("WRONG: %v", w.Err)
+		w.Story = w.Kernel.Trace()
 	}
 }
 
-func (w *simWorld) makeClients() {
-	for no := range w.plan.clients {
-		c := &client{
-			w: w, no: no, room: w.random.IntN(w.plan.rooms), kind: w.pickKind(),
-			turns: 5 + w.random.IntN(300), sip: 1 + w.random.IntN(64), quota: w.random.IntN(w.plan.quota + 1),
-			isHasty: w.random.IntN(3) == 0, lastPing: -1, offers: w.random.IntN(2) == 0,
+func (w *World) MakeClients() {
+	for no := range w.Plan.Clients {
+		c := &Client{
+			w: w, No: no, Room: w.Random.IntN(w.Plan.Rooms), Kind: w.pickKind(),
+			turns: 5 + w.Random.IntN(300), sip: 1 + w.Random.IntN(64), quota: w.Random.IntN(w.Plan.quota + 1),
+			isHasty: w.Random.IntN(3) == 0, lastPing: -1, offers: w.Random.IntN(2) == 0,
 		}
 		switch {
-		case w.plan.isCrowd:
-			c.kind %= simDeaf
-		case w.plan.isSlow && c.isGood(): // Some of those who wait there will not wait for ever.
-			if w.random.IntN(3) == 0 {
-				c.kind = simResetter
+		case w.Plan.isCrowd:
+			c.Kind %= deaf
+		case w.Plan.isSlow && c.isGood(): // Some of those who wait there will not wait for ever.
+			if w.Random.IntN(3) == 0 {
+				c.Kind = resetter
 			}
-		case w.plan.isChurn:
-			c.start, c.turns = w.random.IntN(w.plan.steps), w.random.IntN(40)
-		case w.random.IntN(2) == 0:
-			c.start = w.random.IntN(w.plan.steps)
+		case w.Plan.isChurn:
+			c.start, c.turns = w.Random.IntN(w.Plan.Steps), w.Random.IntN(40)
+		case w.Random.IntN(2) == 0:
+			c.start = w.Random.IntN(w.Plan.Steps)
 		}
-		c.pause = c.start + w.random.IntN(w.plan.steps)
-		c.seen, c.floor = make([]int, w.plan.clients), make([]int, w.plan.clients)
-		for i := range c.seen {
-			c.seen[i] = -1
+		c.pause = c.start + w.Random.IntN(w.Plan.Steps)
+		c.Seen, c.Floor = make([]int, w.Plan.Clients), make([]int, w.Plan.Clients)
+		for i := range c.Seen {
+			c.Seen[i] = -1
 		}
-		for what, rate := range w.plan.limits.rates {
-			c.intake.pails[what] = newPail(rate)
+		for what, rate := range w.Plan.Limits.Rates {
+			c.Intake.Pails[what] = newPail(rate)
 		}
-		w.clients = append(w.clients, c)
+		w.Clients = append(w.Clients, c)
 	}
 }
 
-func (w *simWorld) pickKind() simKind {
-	n := w.random.IntN(100)
-	for k, weight := range simWeights {
+func (w *World) pickKind() kind {
+	n := w.Random.IntN(100)
+	for k, weight := range weights {
 		if n -= weight; n < 0 {
-			return simKind(k)
+			return kind(k)
 		}
 	}
-	return simGood
+	return good
 }

@@ -19,10 +19,10 @@ import (
 // A world is one whole gateway on a simulated kernel, and its clients. Loops are coroutines: one thread of control runs all,
 // and hands itself on between system calls.
 type world struct {
-	*simWorld // what clients know of it
-	seed      uint64
-	server    *Server
-	loops     []*simLoop
+	*World // what clients know of it
+	seed   uint64
+	server *Server
+	loops  []*simLoop
 
 	current    *simLoop
 	calls      int          // since it runs
@@ -38,7 +38,7 @@ type world struct {
 
 // A simClient is a client, and what the gateway made of it.
 type simClient struct {
-	*client
+	*Client
 	w       *world
 	reason  CloseReason // why the gateway ended it
 	isVague bool        // that is the reason of somebody who ended in the same tick
@@ -79,41 +79,41 @@ type simLoop struct {
 // newWorld builds the gateway that the seed says.
 func newWorld(seed uint64) (*world, error) {
 	w := &world{
-		simWorld: &simWorld{random: rand.New(rand.NewPCG(seed, 1)), kernel: reactortest.NewSim(seed)},
-		seed:     seed,
-		views:    map[*conn]*connView{}, pins: map[*byte]int{},
+		World: &World{Random: rand.New(rand.NewPCG(seed, 1)), Kernel: reactortest.NewSim(seed)},
+		seed:  seed,
+		views: map[*conn]*connView{}, pins: map[*byte]int{},
 	}
-	w.plan = newPlan(w.random)
-	w.plan.drawLimits(rand.New(rand.NewPCG(seed, limitsStream)))
-	cfg := configOf(&w.plan)
+	w.Plan = NewPlan(w.Random)
+	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, LimitsStream)))
+	cfg := configOf(&w.Plan)
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
 	var err error
-	w.server, err = newServer(cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})), ear{w.kernel, w})
+	w.server, err = newServer(cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})), ear{w.Kernel, w})
 	if err != nil {
 		return nil, err
 	}
-	if w.listen, err = w.kernel.Listen(w.plan.acceptQueue); err != nil {
+	if w.Listen, err = w.Kernel.Listen(w.Plan.AcceptQueue); err != nil {
 		return nil, err
 	}
-	if err := w.server.workers[w.random.IntN(len(w.server.workers))].newListener(w.listen, true); err != nil {
+	if err := w.server.workers[w.Random.IntN(len(w.server.workers))].newListener(w.Listen, true); err != nil {
 		return nil, err
 	}
-	w.fixed = w.kernel.Open()
+	w.fixed = w.Kernel.Open()
 	for i, worker := range w.server.workers {
 		worker.random = rand.New(rand.NewPCG(seed, uint64(2+i)))
-		if w.plan.limits.isLate {
+		if w.Plan.Limits.IsLate {
 			newLateTransport(worker, rand.New(rand.NewPCG(seed, uint64(100+i))))
 		}
 		w.loops = append(w.loops, newSimLoop(worker))
 	}
-	w.kernel.OnCall(w.preempt)
-	w.kernel.OnSleep(w.sleep)
-	w.makeClients()
-	for _, c := range w.simWorld.clients {
-		judged := &simClient{client: c, w: w}
-		c.judge = judged
+	w.Kernel.OnCall(w.preempt)
+	w.Kernel.OnSleep(w.sleep)
+	w.MakeClients()
+	for _, c := range w.World.Clients {
+		judged := &simClient{Client: c, w: w}
+		c.Judge = judged
 		w.clients = append(w.clients, judged)
 	}
 	w.goroutines = runtime.NumGoroutine()
@@ -147,7 +147,7 @@ func (w *world) preempt() {
 	if w.calls++; w.calls > callsMax {
 		panic("a loop makes calls without end")
 	}
-	if w.random.IntN(1000) < w.plan.preempt {
+	if w.Random.IntN(1000) < w.Plan.Preempt {
 		l.yield(struct{}{})
 	}
 }
@@ -164,23 +164,23 @@ func (w *world) sleep(epfd int, until time.Duration) {
 }
 
 func (w *world) canRun(l *simLoop) bool {
-	return !l.hasEnded && (!l.isAsleep || w.kernel.Now() >= l.until || w.kernel.Ready(l.epfd))
+	return !l.hasEnded && (!l.isAsleep || w.Kernel.Now() >= l.until || w.Kernel.Ready(l.epfd))
 }
 
 // run lets a loop go on until it hands over.
 func (w *world) run(l *simLoop) {
 	if l.isAsleep {
-		l.began = w.kernel.Now()
+		l.began = w.Kernel.Now()
 	}
 	w.current, w.calls = l, 0
-	w.kernel.SetActor(l.epfd)
+	w.Kernel.SetActor(l.epfd)
 	if _, ok := l.resume(); !ok {
 		l.hasEnded = true
 	}
 	w.current = nil
-	w.kernel.SetActor(0)
+	w.Kernel.SetActor(0)
 	if l.err != nil {
-		w.fail("a loop ended: %w", l.err)
+		w.Fail("a loop ended: %w", l.err)
 	}
 	w.inspect(l)
 	w.inspectBounds()
@@ -200,7 +200,7 @@ func (w *world) runnable() (some []*simLoop) {
 // idle is what happens when every loop sleeps: something arrives, or a client acts, or time passes until one of them wakes.
 func (w *world) idle() {
 	w.inspectQuiet()
-	if w.random.IntN(8) > 0 && (w.kernel.Step() || w.clients[w.random.IntN(len(w.clients))].act()) {
+	if w.Random.IntN(8) > 0 && (w.Kernel.Step() || w.clients[w.Random.IntN(len(w.clients))].Act()) {
 		return
 	}
 	w.passTime()
@@ -208,32 +208,32 @@ func (w *world) idle() {
 
 // passTime moves the clock to when the first loop wakes, and not by much at a time.
 func (w *world) passTime() {
-	next := w.kernel.Now() + 200*time.Millisecond
+	next := w.Kernel.Now() + 200*time.Millisecond
 	for _, l := range w.loops {
 		if l.isAsleep && !l.hasEnded {
 			next = min(next, l.until)
 		}
 	}
-	w.kernel.Advance(max(time.Millisecond, next-w.kernel.Now()))
+	w.Kernel.Advance(max(time.Millisecond, next-w.Kernel.Now()))
 }
 
 // step lets one thing happen.
 func (w *world) step() {
-	w.steps++
-	p := &w.plan
-	switch n := w.random.IntN(p.loopWeight + p.wireWeight + p.clientWeight + 2); {
-	case n < p.loopWeight:
+	w.Steps++
+	p := &w.Plan
+	switch n := w.Random.IntN(p.LoopWeight + p.WireWeight + p.ClientWeight + 2); {
+	case n < p.LoopWeight:
 		if some := w.runnable(); len(some) > 0 {
-			w.run(some[w.random.IntN(len(some))])
+			w.run(some[w.Random.IntN(len(some))])
 		} else {
 			w.idle()
 		}
-	case n < p.loopWeight+p.wireWeight:
-		w.kernel.Step()
-	case n < p.loopWeight+p.wireWeight+p.clientWeight:
-		w.clients[w.random.IntN(len(w.clients))].act()
-	case n == p.loopWeight+p.wireWeight+p.clientWeight:
-		w.kernel.Advance(time.Duration(w.random.Int64N(int64(p.leap))))
+	case n < p.LoopWeight+p.WireWeight:
+		w.Kernel.Step()
+	case n < p.LoopWeight+p.WireWeight+p.ClientWeight:
+		w.clients[w.Random.IntN(len(w.clients))].Act()
+	case n == p.LoopWeight+p.WireWeight+p.ClientWeight:
+		w.Kernel.Advance(time.Duration(w.Random.Int64N(int64(p.Leap))))
 	default:
 		w.changeLuck()
 	}
@@ -241,14 +241,14 @@ func (w *world) step() {
 
 // changeLuck makes descriptors scarce for a while, or lets the faults rest.
 func (w *world) changeLuck() {
-	f := w.plan.faults
-	if w.plan.scarce && w.random.IntN(2) == 0 {
-		f.DescriptorMax = max(w.fixed, w.kernel.Open()+w.random.IntN(2))
+	f := w.Plan.Faults
+	if w.Plan.Scarce && w.Random.IntN(2) == 0 {
+		f.DescriptorMax = max(w.fixed, w.Kernel.Open()+w.Random.IntN(2))
 	}
-	if w.random.IntN(4) == 0 {
+	if w.Random.IntN(4) == 0 {
 		f = reactortest.Faults{Late: f.Late}
 	}
-	w.kernel.SetFaults(f)
+	w.Kernel.SetFaults(f)
 }
 
 type reactorLoop = reactor.Loop
