@@ -30,16 +30,17 @@ var arrows = map[string][]string{
 	"wsproto":              {},
 
 	// What tests share, and tests from outside.
-	"cmd/gateway/blackbox":  {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":   {"gateway", "internal/browsertest", "internal/gatewaytest", "internal/testenv", "internal/wstest", "wsproto"},
-	"internal/browsertest":  {},
-	"internal/census":       {"internal/census/trace", "wsproto"},
-	"internal/census/trace": {},
-	"internal/sameness":     {},
-	"internal/gatewaytest":  {"gateway", "internal/testenv", "web"},
-	"internal/proctest":     {"internal/testenv"},
-	"internal/testenv":      {},
-	"internal/wstest":       {"internal/testenv", "wsproto"},
+	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/conformance":        {"gateway", "internal/browsertest", "internal/gatewaytest", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
+	"internal/browsertest":       {},
+	"internal/census":            {"internal/census/trace", "wsproto"},
+	"internal/census/trace":      {},
+	"internal/sameness":          {},
+	"internal/gatewaytest":       {"gateway", "internal/testenv", "web"},
+	"internal/proctest":          {"internal/testenv"},
+	"internal/testenv":           {},
+	"internal/wstest":            {"internal/testenv", "wsproto"},
 }
 
 // spawners are the files of the product that may start goroutines: everything else runs on a loop, or on net/http's.

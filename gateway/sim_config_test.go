@@ -2,8 +2,10 @@
 
 package gateway
 
+import "sluice/gateway/internal/simclient"
+
 // configOf is the plan's configuration of the gateway: everything is tiny.
-func configOf(p *Plan) *config {
+func configOf(p *simclient.Plan) *config {
 	cfg := testConfig()
 	cfg.Loops = p.Loops
 	cfg.MaxConnections = p.Connections
@@ -17,8 +19,8 @@ func configOf(p *Plan) *config {
 }
 
 // limit sets a plan's limits.
-func limit(cfg *config, l *Limits) {
-	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.Rates[Frames], l.Rates[Pings], l.Rates[Messages], int64(l.Rates[Bytes])
+func limit(cfg *config, l *simclient.Limits) {
+	cfg.FrameRate, cfg.PingRate, cfg.MessageRate, cfg.ByteRate = l.Rates[simclient.Frames], l.Rates[simclient.Pings], l.Rates[simclient.Messages], int64(l.Rates[simclient.Bytes])
 	cfg.overTime = l.Over
 	cfg.inflaterSize = 1
 	if l.IsCostly {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/gateway/internal/simclient"
 	"sluice/hub"
 )
 
@@ -135,7 +136,7 @@ func (w *world) lagMax() int64 {
 
 func (w *world) inspectRooms() {
 	for no := range w.Plan.Rooms {
-		if r, ok := w.server.hub.Room(RoomName(no)); ok {
+		if r, ok := w.server.hub.Room(simclient.RoomName(no)); ok {
 			if held := r.Stats().Held; held > w.heldMax() {
 				w.Fail("room %d holds %d bytes, the bound is %d", no, held, w.heldMax())
 			}
@@ -216,13 +217,13 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	case ClosedNoPong:
 		return since(read) >= w.Plan.Pong && !v.isPaused
 	case ClosedFrameRate:
-		return w.isOver(l, c, Frames)
+		return w.isOver(l, c, simclient.Frames)
 	case ClosedPingRate:
-		return w.isOver(l, c, Pings)
+		return w.isOver(l, c, simclient.Pings)
 	case ClosedMessageRate:
-		return w.isOver(l, c, Messages)
+		return w.isOver(l, c, simclient.Messages)
 	case ClosedByteRate:
-		return w.isOver(l, c, Bytes)
+		return w.isOver(l, c, simclient.Bytes)
 	case ClosedAssembly, ClosedPinned: // Who else was there is looked at when all are known.
 		l.blamed = append(l.blamed, v)
 		return true
@@ -231,7 +232,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	case ClosedDrain:
 		return w.IsDraining
 	case ClosedRefused:
-		return c.Kind == Bad || w.IsDraining || now >= w.Plan.Handshake
+		return c.Kind == simclient.Bad || w.IsDraining || now >= w.Plan.Handshake
 	case ClosedSilent:
 		return read == 0 && now >= w.Plan.Handshake
 	}

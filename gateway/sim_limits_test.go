@@ -5,10 +5,12 @@ package gateway
 import (
 	"slices"
 	"time"
+
+	"sluice/gateway/internal/simclient"
 )
 
 // frameMax is the longest frame of a room.
-func (w *world) frameMax() int { return w.Plan.Message + HeaderMax }
+func (w *world) frameMax() int { return w.Plan.Message + simclient.HeaderMax }
 
 // inspectBounds holds what limits bound to their bounds, whatever the loops are in the middle of.
 func (w *world) inspectBounds() {
@@ -37,7 +39,7 @@ const simRounding = 0.001
 
 // rounding is simRounding, and more for a client whose messages are inflated in slices: they are counted here when they have come,
 // and charged when they are whole, some ticks later.
-func (c *simClient) rounding(p *Pail) float64 {
+func (c *simClient) rounding(p *simclient.Pail) float64 {
 	if c.Deflates {
 		return simRounding + p.Rate*throttleSlack.Seconds()
 	}
@@ -59,7 +61,7 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	i := &v.client.Intake
 	i.Decoded(waiting, l.w.loop.Now())
 	// A message and a read may overshoot: whose it was is held to its rate from there on.
-	for what, may := range [NumRates]float64{Messages: 1, Bytes: float64(w.Plan.Read)} {
+	for what, may := range [simclient.NumRates]float64{simclient.Messages: 1, simclient.Bytes: float64(w.Plan.Read)} {
 		if p := &i.Pails[what]; p.Rate > 0 && p.Owes(p.At) > may+v.client.rounding(p) {
 			w.Fail("connection %d goes on, although it has taken %.2f more than its rate %d allows", v.link, p.Owes(p.At), what)
 		}
@@ -76,7 +78,7 @@ func (w *world) isOwed(l *simLoop, v *connView) bool {
 		return false
 	}
 	at, pails := l.w.loop.Elapsed()-throttleSlack, &v.client.Intake.Pails
-	for _, what := range []Rate{Messages, Bytes} {
+	for _, what := range []simclient.Rate{simclient.Messages, simclient.Bytes} {
 		if p := &pails[what]; p.Rate > 0 && p.Owes(at) > -v.client.rounding(p) {
 			return false
 		}
@@ -85,21 +87,21 @@ func (w *world) isOwed(l *simLoop, v *connView) bool {
 }
 
 // isOver says whether a client was over a rate when it was closed for that. What was read may have been decoded up to any byte.
-func (w *world) isOver(l *simLoop, c *simClient, what Rate) bool {
+func (w *world) isOver(l *simLoop, c *simClient, what simclient.Rate) bool {
 	now := l.w.loop.Now()
 	c.Intake.Decoded(0, now)
 	p := &c.Intake.Pails[what]
 	if p.Rate == 0 || p.Owes(p.At) <= -c.rounding(p) {
 		return false
 	}
-	if what == Frames || what == Pings {
+	if what == simclient.Frames || what == simclient.Pings {
 		return true
 	}
 	// It must have gone on with it. With two rates it was held to one for some of the time, and the other filled up meanwhile.
 	over := w.Plan.Limits.Over
-	isAlone := w.Plan.Limits.Rates[Messages] == 0 || w.Plan.Limits.Rates[Bytes] == 0
+	isAlone := w.Plan.Limits.Rates[simclient.Messages] == 0 || w.Plan.Limits.Rates[simclient.Bytes] == 0
 	overshot := 2
-	if what == Bytes {
+	if what == simclient.Bytes {
 		overshot = 2 * w.Plan.Read
 	}
 	return !isAlone || float64(p.Since(now-over)+overshot) >= p.Rate*over.Seconds()

@@ -7,12 +7,14 @@ import (
 	"fmt"
 
 	"github.com/gobwas/ws"
+
+	"sluice/gateway/internal/simclient"
 )
 
 // gotMessage checks a message against what was sent, and its place against what everybody else has seen.
 func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
 	var by, no int
-	if _, err := fmt.Sscanf(string(payload), Name, &by, &no); err != nil || by >= len(c.w.clients) || no >= len(c.w.clients[by].Sent) {
+	if _, err := fmt.Sscanf(string(payload), simclient.MessageName, &by, &no); err != nil || by >= len(c.w.clients) || no >= len(c.w.clients[by].Sent) {
 		c.Fail("a message that nobody sent: %q", payload)
 		return
 	}
@@ -38,7 +40,7 @@ func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
 	c.Last = m
 }
 
-func (c *simClient) checkOrder(m *Message) {
+func (c *simClient) checkOrder(m *simclient.Message) {
 	before := c.Last
 	switch {
 	case c.w.Plan.IsLossy():
@@ -54,7 +56,7 @@ func (c *simClient) checkOrder(m *Message) {
 // checkOrders checks, where messages may be missed, that there is one order that all have seen parts of: what came behind what,
 // as anybody saw it, has no cycle.
 func (w *world) checkOrders() {
-	behind, before := map[*Message][]*Message{}, map[*Message]int{}
+	behind, before := map[*simclient.Message][]*simclient.Message{}, map[*simclient.Message]int{}
 	for _, c := range w.clients {
 		for i, m := range c.Got {
 			if i == 0 {
@@ -65,7 +67,7 @@ func (w *world) checkOrders() {
 			before[m]++
 		}
 	}
-	var free []*Message
+	var free []*simclient.Message
 	for m, n := range before {
 		if n == 0 {
 			free = append(free, m)
@@ -135,7 +137,7 @@ func (c *simClient) judgeStatus() {
 	switch {
 	case c.Status == 503 && c.mayBeTurned():
 	case c.Status == 408 && c.w.Kernel.Now() >= c.w.Plan.Handshake:
-	case c.Kind == Bad && (c.Status == 400 || c.Status == 426 || c.Status == 431):
+	case c.Kind == simclient.Bad && (c.Status == 400 || c.Status == 426 || c.Status == 431):
 	default:
 		c.Fail("its request is answered with %d", c.Status)
 	}
@@ -145,7 +147,7 @@ func (c *simClient) judgeStatus() {
 func (c *simClient) judgeEnd(byReset bool) {
 	switch {
 	case c.Peer.IsDoomed() || byReset && c.HasReason || c.Code != 0 || c.Status != 0:
-	case c.Asked == 0 || c.Kind == Bad:
+	case c.Asked == 0 || c.Kind == simclient.Bad:
 	case byReset && (c.Bye != 0 || c.Violation != 0 || c.IsHalf):
 	case !c.IsUpgraded && c.mayBeTurned(): // A reset ate the answer, or the kernel did not take it.
 	case c.isVague, c.HasReason && reasons[c.reason].code == 0 && c.reason != ClosedByPeer:

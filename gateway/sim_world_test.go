@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/internal/simclient"
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
@@ -19,10 +20,10 @@ import (
 // A world is one whole gateway on a simulated kernel, and its clients. Loops are coroutines: one thread of control runs all,
 // and hands itself on between system calls.
 type world struct {
-	*World // what clients know of it
-	seed   uint64
-	server *Server
-	loops  []*simLoop
+	*simclient.World // what clients know of it
+	seed             uint64
+	server           *Server
+	loops            []*simLoop
 
 	current    *simLoop
 	calls      int          // since it runs
@@ -38,7 +39,7 @@ type world struct {
 
 // A simClient is a client, and what the gateway made of it.
 type simClient struct {
-	*Client
+	*simclient.Client
 	w       *world
 	reason  CloseReason // why the gateway ended it
 	isVague bool        // that is the reason of somebody who ended in the same tick
@@ -79,12 +80,12 @@ type simLoop struct {
 // newWorld builds the gateway that the seed says.
 func newWorld(seed uint64) (*world, error) {
 	w := &world{
-		World: &World{Random: rand.New(rand.NewPCG(seed, 1)), Kernel: reactortest.NewSim(seed)},
+		World: &simclient.World{Random: rand.New(rand.NewPCG(seed, 1)), Kernel: reactortest.NewSim(seed)},
 		seed:  seed,
 		views: map[*conn]*connView{}, pins: map[*byte]int{},
 	}
-	w.Plan = NewPlan(w.Random)
-	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, LimitsStream)))
+	w.Plan = simclient.NewPlan(w.Random)
+	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, simclient.LimitsStream)))
 	cfg := configOf(&w.Plan)
 	if err := cfg.prepare(); err != nil {
 		return nil, err

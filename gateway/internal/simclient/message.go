@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"bytes"
@@ -22,12 +22,13 @@ type Message struct {
 	FirstSeen  int      // step
 }
 
-// Name is what every message begins with: who says it, and its number there.
-const Name = "%03d %05d "
+// MessageName is what every message begins with: who says it, and its number there.
+const MessageName = "%03d %05d "
 
+// newMessage thinks of something for a client to say.
 func (w *World) newMessage(c *Client) *Message {
 	m := &Message{By: c, No: len(c.Sent), Op: ws.OpText}
-	m.Payload = fmt.Appendf(nil, Name, c.No, m.No)
+	m.Payload = fmt.Appendf(nil, MessageName, c.No, m.No)
 	size := w.Random.IntN(w.Plan.Message - len(m.Payload) + 1)
 	if w.Random.IntN(2) == 0 {
 		size = w.Random.IntN(size + 1)

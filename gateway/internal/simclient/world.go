@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"compress/flate"
@@ -21,23 +21,24 @@ type Judge interface {
 	Ended(byReset bool)                 // its stream ended
 }
 
-// A World is what clients know of the world.
+// A World is what clients know of the simulation that they are in, which is driven by somebody else.
 type World struct {
 	Plan       Plan
 	Random     *rand.Rand
 	Kernel     *reactortest.Sim
 	Listen     int // where the gateway listens
 	Clients    []*Client
-	Steps      int
+	Steps      int  // so far
 	IsHealing  bool // there are no faults any more
 	IsDraining bool
 	Story      string // the calls that led to it
 	Err        error  // the first thing found wrong
 
+	Inflated int // messages
+
 	buf      [2048]byte // what a client reads
 	deflater *flate.Writer
 	inflater io.ReadCloser
-	Inflated int
 }
 
 // Fail notes what is wrong. The first is what matters.
@@ -49,6 +50,7 @@ func (w *World) Fail(format string, args ...any) {
 	}
 }
 
+// MakeClients draws the clients of the plan. Each needs a Judge before it acts.
 func (w *World) MakeClients() {
 	for no := range w.Plan.Clients {
 		c := &Client{

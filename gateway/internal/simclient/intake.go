@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// An intake is what the gateway has read of one client, taken apart by an independent parser, and what that leaves of the client's
+// An Intake is what the gateway has read of one client, taken apart by an independent parser, and what that leaves of the client's
 // rates. Everything a loop decodes in a tick happens at one time, the tick's.
-type intake struct {
+type Intake struct {
 	in      []byte // of a frame whose header is not whole
 	body    int    // bytes of the present frame's payload that have not come
 	isData  bool   // the present frame is a message's
@@ -26,7 +26,7 @@ type intake struct {
 	Pails   [NumRates]Pail
 }
 
-// Rate is what a rate counts.
+// A Rate is what a rate of the gateway counts.
 type Rate uint8
 
 const (
@@ -80,7 +80,7 @@ func (p *Pail) Since(from time.Duration) (n int) {
 }
 
 // Read notes what came of a read.
-func (i *intake) Read(p []byte, now time.Duration) {
+func (i *Intake) Read(p []byte, now time.Duration) {
 	if i.isOver {
 		return
 	}
@@ -101,7 +101,7 @@ func (i *intake) Read(p []byte, now time.Duration) {
 }
 
 // parse marks what is in the bytes that were read.
-func (i *intake) parse() {
+func (i *Intake) parse() {
 	for !i.isOver {
 		i.skip(min(i.body, len(i.in)))
 		if i.body > 0 {
@@ -127,7 +127,7 @@ func (i *intake) parse() {
 }
 
 // skip takes n bytes of the present frame's payload.
-func (i *intake) skip(n int) {
+func (i *Intake) skip(n int) {
 	i.in, i.body = i.in[n:], i.body-n
 	if !i.isData {
 		return
@@ -139,13 +139,13 @@ func (i *intake) skip(n int) {
 	}
 }
 
-func (i *intake) mark(at int, what Rate) { i.marks = append(i.marks, mark{at, what}) }
+func (i *Intake) mark(at int, what Rate) { i.marks = append(i.marks, mark{at, what}) }
 
 // Looked begins the next look.
-func (i *intake) Looked() { i.Fresh, i.Most = 0, i.message }
+func (i *Intake) Looked() { i.Fresh, i.Most = 0, i.message }
 
 // Decoded notes that in the tick of the time now all was decoded but the last few bytes.
-func (i *intake) Decoded(waiting int, now time.Duration) {
+func (i *Intake) Decoded(waiting int, now time.Duration) {
 	kept := i.marks[:0]
 	for _, m := range i.marks {
 		if m.at <= i.bytes-waiting {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"math/rand/v2"
@@ -44,6 +44,7 @@ type Plan struct {
 	Limits Limits
 }
 
+// NewPlan draws a plan without limits.
 func NewPlan(r *rand.Rand) Plan {
 	sometimes := func(most int) int {
 		if r.IntN(2) == 0 {

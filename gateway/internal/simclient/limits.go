@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"math/rand/v2"
@@ -19,6 +19,7 @@ type Limits struct {
 // LimitsStream keeps what they draw apart from all else, so that a plan without them is what it would be if there were none.
 const LimitsStream = 100
 
+// DrawLimits draws what of the gateway is limited.
 func (p *Plan) DrawLimits(r *rand.Rand) {
 	if r.IntN(3) > 0 {
 		return
@@ -37,7 +38,7 @@ func (p *Plan) DrawLimits(r *rand.Rand) {
 	}
 	l.Over = time.Duration(between(200, 2000)) * time.Millisecond
 	if isIn() && p.Clients < 15 { // The least rate of bytes is more than most clients of most plans send.
-		l.Rates[Bytes] = 16 << 10
+		l.Rates[Bytes] = byteRateMin
 		p.Message, p.quota = 1024, max(p.quota, 40)
 		p.Backlog = max(p.Backlog, 2*p.Message)
 		l.Over /= 4
@@ -63,6 +64,9 @@ func (p *Plan) DrawLimits(r *rand.Rand) {
 	l.IsCostly = isIn()
 	l.IsLate = isIn()
 }
+
+// byteRateMin is the least rate of bytes that a gateway can be told: what it reads at a time.
+const byteRateMin = 16 << 10
 
 // HeaderMax is the longest header of a server's frame.
 const HeaderMax = 10

@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"bytes"
@@ -59,6 +59,7 @@ func (c *Client) ask() {
 
 const deflateOffer = "Sec-WebSocket-Extensions: permessage-deflate"
 
+// RoomName is the name of a room of the plan.
 func RoomName(no int) string { return fmt.Sprintf("room%d", no) }
 
 // frame appends a frame to what is to be sent, made by an independent encoder.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package gateway
+package simclient
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// kind is what becomes of a client.
+// A kind is what becomes of a client.
 type kind uint8
 
 const (
@@ -59,7 +59,7 @@ type Client struct {
 	IsClosed  bool
 
 	offers bool // permessage-deflate
-	Intake intake
+	Intake Intake
 
 	In         []byte
 	IsUpgraded bool
@@ -82,6 +82,7 @@ func (c *Client) isHere() bool {
 	return c.Peer != nil && c.IsUpgraded && !c.IsClosed && c.Code == 0 && !c.HasReason && !c.Peer.IsDoomed()
 }
 
+// Fail notes what is wrong with what the client hears.
 func (c *Client) Fail(format string, args ...any) {
 	c.w.Fail("client %d (connection %d): %s", c.No, c.Peer.No(), fmt.Sprintf(format, args...))
 }
