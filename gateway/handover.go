@@ -1,18 +1,12 @@
 package gateway
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
-	"sluice/reactor"
 	"sluice/wsproto"
 )
 
@@ -46,8 +40,8 @@ func (c *conn) lend(read []byte) {
 	s.handover.take(arrival{fd, key}, append([]byte(nil), read...))
 }
 
-// A handover is the net.Listener that lent connections come from, and the handler by which those that want an upgrade
-// after all go back to a loop: a proxy that keeps connections alive sends GET / and later the upgrade on one of them.
+// A handover is the net.Listener that lent connections come from. Those that want an upgrade after all go back to a loop by
+// Server.takeOver: a proxy that keeps connections alive sends GET / and later the upgrade on one of them.
 type handover struct {
 	server  *Server
 	conns   chan net.Conn
@@ -131,91 +125,4 @@ func (c *lentConn) Close() error {
 func (s *Server) returned(key netip.Addr) {
 	s.lent.Add(-1)
 	s.leave(key)
-}
-
-// socketHandler answers requests for /ws that came to net/http on a connection it already had: the connection goes back to
-// a loop, which sees the request as though it had just been read.
-func (s *Server) socketHandler(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-		w.Header().Set("Connection", "close")
-		http.Error(w, wsproto.Refuse(wsproto.ReasonBody).Text, http.StatusBadRequest)
-		return
-	}
-	conn, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		s.log.Error("cannot take a connection back", "error", err)
-		return
-	}
-	defer conn.Close()
-	fd, err := release(conn)
-	if err != nil {
-		s.log.Error("cannot take a connection back", "error", err)
-		return
-	}
-	read := appendRequest(nil, r)
-	read = appendBuffered(read, buffered.Reader)
-	lent := conn.(*lentConn)
-	read = append(read, lent.read...) // More than net/http's buffer takes may have come behind the request.
-	s.stay(lent.key)                  // conn.Close counts the lent one out.
-	worker := s.workers[s.turn.Add(1)%uint64(len(s.workers))]
-	if !worker.loop.Post(func(*reactor.Loop) { worker.takeBack(arrival{fd, lent.key}, read) }) {
-		s.leave(lent.key)
-		_ = worker.kernel.Close(fd)
-	}
-}
-
-// release duplicates a lent connection's descriptor; the original closes with conn.
-func release(conn net.Conn) (fd int, err error) {
-	lent, ok := conn.(*lentConn)
-	if !ok {
-		return -1, fmt.Errorf("hijacked a %T", conn)
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return -1, err
-	}
-	inner, ok := lent.Conn.(syscall.Conn)
-	if !ok {
-		return -1, errors.New("lent connection has no descriptor")
-	}
-	raw, err := inner.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	if cerr := raw.Control(func(orig uintptr) { fd, err = reactor.Duplicate(int(orig)) }); cerr != nil {
-		return -1, cerr
-	}
-	return fd, err
-}
-
-// takeBack makes a conn of a connection that comes from net/http, and reads what was read there.
-func (w *worker) takeBack(a arrival, read []byte) {
-	c := w.newConn(a)
-	if c == nil {
-		return
-	}
-	w.stats.Returned++
-	w.cfg.setOptions(w.kernel, a.fd) // Package net has set keep-alive times of its own.
-	c.wasLent = true
-	w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
-	if c.consume(read) {
-		w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
-	}
-	c.answer()
-}
-
-// appendRequest writes the head of r as it stood on the wire, near enough: names in canonical case and order changed, every
-// value kept.
-func appendRequest(dst []byte, r *http.Request) []byte {
-	dst = fmt.Appendf(dst, "%s %s HTTP/%d.%d\r\nHost: %s\r\n", r.Method, r.RequestURI, r.ProtoMajor, r.ProtoMinor, r.Host)
-	for name, values := range r.Header {
-		for _, v := range values {
-			dst = fmt.Appendf(dst, "%s: %s\r\n", name, v)
-		}
-	}
-	return append(dst, "\r\n"...)
-}
-
-func appendBuffered(dst []byte, r *bufio.Reader) []byte {
-	p, _ := r.Peek(r.Buffered()) // Peeking at what is buffered cannot fail.
-	return append(dst, p...)
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -34,14 +35,19 @@ type samples struct {
 	refused   [wsproto.NumReasons]sample
 	closed    [NumCloseReasons]sample
 	unwatched sample
+	untaken   sample
 }
 
 // logRefusal says that a request was refused. head is what came of it.
 func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
 	if skipped, ok := w.server.samples.refused[r.Reason].take(w.kernel.Now()); ok {
-		w.log.Info("refused", "reason", r.Reason.String(), "status", r.Status, "from", w.peer(fd), "request", requestText(head),
-			"and_more", skipped)
+		w.server.logRefused(r, w.peer(fd), head, skipped)
 	}
+}
+
+func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64) {
+	s.log.Info("refused", "reason", r.Reason.String(), "status", r.Status, "from", from, "request", requestText(head),
+		"and_more", skipped)
 }
 
 // logAbuse says that a client was closed for what it did. detail is in words of ours.
@@ -54,10 +60,18 @@ func (c *conn) logAbuse(r CloseReason, detail string) {
 
 // peer is where a connection comes from, as far as the kernel can tell.
 func (w *worker) peer(fd int) string {
-	if from, err := w.kernel.PeerAddress(fd); err == nil && from.IsValid() {
-		return from.String()
+	from, err := w.kernel.PeerAddress(fd)
+	if err != nil {
+		return ""
 	}
-	return ""
+	return addressText(from)
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // requestText is the beginning of a request's first line, for a log. What stands behind a question mark is left out: people put

@@ -41,6 +41,7 @@ type Server struct {
 	admission *admission
 	pressure  *pressure
 	samples   samples
+	refusals  httpRefusals
 
 	invariants atomic.Uint64 // that did not hold
 
@@ -53,6 +54,7 @@ type Server struct {
 	mu      sync.Mutex              // held to change phase or listeners, and to spawn loops
 	phase   phase                   // guarded by mu
 	isOpen  atomic.Bool             // phase is phaseServing
+	started chan struct{}           // closed when it first was
 	life    context.Context         // ends when Close begins, with ErrClosed as its cause …
 	endLife context.CancelCauseFunc // … by this
 	closing sync.Once
@@ -89,7 +91,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	}
 	s := &Server{
 		cfg: cfg, log: log, admission: newAdmission(cfg),
-		failed: make(chan error, cfg.Loops+1), ended: make(chan struct{}),
+		failed: make(chan error, cfg.Loops+1), started: make(chan struct{}), ended: make(chan struct{}),
 	}
 	var err error
 	s.hub, err = hub.New(hub.Options{Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf, OnBroken: s.broken})
@@ -125,7 +127,7 @@ func (s *Server) route(pages http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, isSocket := roomOf(r.URL.Path); isSocket {
-			s.socketHandler(w, r)
+			s.takeOver(w, r, r.RequestURI)
 			return
 		}
 		pages.ServeHTTP(w, r)
@@ -232,6 +234,7 @@ func (s *Server) start() error {
 		s.loops.Go(func() { s.pressure.watch(s.life) })
 	}
 	s.enter(phaseServing)
+	close(s.started)
 	return nil
 }
 
@@ -322,6 +325,7 @@ func (s *Server) askLoops(ctx context.Context) (sum Stats, err error) {
 		}
 	}
 	sum.Broken = s.invariants.Load()
+	s.refusals.addTo(&sum)
 	return sum, nil
 }
 
@@ -333,6 +337,7 @@ func (s *Server) final() Stats {
 		sum.add(&one)
 	}
 	sum.Broken = s.invariants.Load()
+	s.refusals.addTo(&sum)
 	return sum
 }
 

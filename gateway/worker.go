@@ -118,6 +118,7 @@ type Stats struct {
 	Throttled      uint64 // times a sender was not read on, because it was over a rate
 	Lent           uint64 // connections given to net/http
 	Returned       uint64 // of those, back to ask for an upgrade
+	TakenOver      uint64 // connections that came by ServeHTTP
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections
 	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
@@ -146,6 +147,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.Throttled, &o.Throttled},
 		{&s.Lent, &o.Lent},
 		{&s.Returned, &o.Returned},
+		{&s.TakenOver, &o.TakenOver},
 		{&s.RegisterFailed, &o.RegisterFailed},
 		{&s.AcceptFailed, &o.AcceptFailed},
 		{&s.AcceptPaused, &o.AcceptPaused},

@@ -37,6 +37,7 @@ const (
 	ReasonConnectRate // 503: too many new connections a second
 	ReasonRooms       // 503: would make one room too many
 	ReasonRoomMemory  // 503: memory is too short for another room
+	ReasonTransport   // 501: came by a connection that cannot become a WebSocket, TLS for one
 
 	NumReasons
 )
@@ -89,6 +90,7 @@ var refusals = [NumReasons]Refusal{
 	ReasonConnectRate:   {Status: 503, name: "connect_rate", Text: "Too many clients connect at the moment.", Header: retryLater},
 	ReasonRooms:         {Status: 503, name: "rooms", Text: "There can be no further room at the moment.", Header: retryLater},
 	ReasonRoomMemory:    {Status: 503, name: "room_memory", Text: "The server is short of memory: there can be no further room at the moment.", Header: retryLater},
+	ReasonTransport:     {Status: 501, name: "transport", Text: "A WebSocket cannot be opened on a connection of this kind."},
 }
 
 // refusedHead answers HEAD, whose response must not have a body (RFC 9110 §9.3.2).

@@ -1,0 +1,224 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// startPatience is how long a request waits for Serve: a program calls it on a goroutine of its own, and
+// its first client may be faster.
+const startPatience = time.Second
+
+// ServeHTTP takes WebSockets from a server of the program's own:
+//
+//	mux.Handle("/ws/", gw)                                 // /ws/{room}
+//	mux.Handle("/ws", gw)                                  // the room "lobby"
+//	mux.Handle("/chat/ws/", http.StripPrefix("/chat", gw)) // /chat/ws/{room}
+//
+// The path that arrives here names the room as it does on a listener of the gateway's: /ws or
+// /ws/{room}. Any other is answered with 404; Options.Pages is not asked.
+//
+// The connection leaves net/http for one of the gateway's loops, and the goroutine that served it ends.
+// From there on it is like those that the gateway accepted: it is in the same rooms, within the same
+// limits, and counted with them. Serve has to run; Listen need not have been called. http.Server's
+// Shutdown and Close know nothing of connections that have left it: Drain and Close end them.
+//
+// What differs is said here:
+//
+//   - net/http has judged the request's head before the gateway does, and is more lenient: it joins folded
+//     lines and takes a bare line feed for a line's end. Requests in front of this one are its own affair.
+//   - How long a head may take to come is for http.Server's ReadHeaderTimeout to say. Its timeouts end when
+//     the connection leaves. That a head has at most 8 KiB and 64 lines holds here, too.
+//   - Headers that handlers in front have set for the response are not sent with the upgrade.
+//   - MaxPerAddress and ConnectRate count for r.RemoteAddr. A handler in front may set it to the client
+//     that a proxy of the program's speaks for.
+//   - TLS is refused with 501: its keys are with net/http and cannot leave it. So is HTTP/2, with 505,
+//     and, with 501, a connection that is not a plain *net.TCPConn or *net.UnixConn, or a ResponseWriter
+//     that cannot be hijacked. A proxy in front ends TLS and speaks HTTP/1.1 to the program.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch _, isSocket := roomOf(r.URL.Path); {
+	case !isSocket:
+		s.refuseHTTP(w, r, refusedPath)
+	case r.TLS != nil:
+		s.refuseHTTP(w, r, refusedTLS)
+	case r.ProtoMajor != 1:
+		s.refuseHTTP(w, r, refusedHTTP2)
+	default:
+		s.takeOver(w, r, r.URL.RequestURI()) // Handlers in front may have changed the path.
+	}
+}
+
+// takeOver takes a request's connection from net/http and gives it to a loop, which sees the request as
+// though it had just been read, with this target. It is refused while that can still be said by w, or on
+// the connection itself.
+func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string) {
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonBody))
+		return
+	}
+	isLent := r.Context().Value(http.ServerContextKey) == s.http // Pages may lead here, too.
+	var key netip.Addr
+	if !isLent {
+		var refusal *wsproto.Refusal
+		if key, refusal = s.admitHTTP(r); refusal != nil {
+			s.refuseHTTP(w, r, refusal)
+			return
+		}
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		if !isLent {
+			s.leave(key)
+		}
+		s.refuseHTTP(w, r, refusedWriter)
+		return
+	}
+	if isLent {
+		if lent, ok := conn.(*lentConn); ok { // If not, a handler in front wraps it, and it is refused.
+			key = lent.key
+		}
+		s.stay(key) // Closing conn counts the lent one out.
+	}
+	if refusal := s.handOver(conn, key, isLent, appendBuffered(appendRequest(nil, r, target), buffered.Reader)); refusal != nil {
+		s.leave(key)
+		s.noteRefusal(r, refusal)
+		dismiss(conn, refusal)
+		return
+	}
+	conn.Close()
+}
+
+// admitHTTP counts the connection of a request in, under the returned key.
+func (s *Server) admitHTTP(r *http.Request) (key netip.Addr, refusal *wsproto.Refusal) {
+	if !s.awaitServe(r.Context()) {
+		return key, refusedUnserved
+	}
+	if from := remoteAddr(r); s.admission.asks() && s.admission.counts(from) {
+		key = addressKey(from)
+	}
+	if reason := s.admit(key, s.workers[0].kernel.Now()); reason != 0 {
+		s.refusals.turned.Add(1)
+		return key, wsproto.Refuse(reason).RetryAfter(1 + rand.IntN(retryMax))
+	}
+	if !s.isOpen.Load() { // Not before: Drain waits for whom it finds counted in, and has found this one or is seen here.
+		s.leave(key)
+		return key, wsproto.Refuse(wsproto.ReasonUnavailable)
+	}
+	return key, nil
+}
+
+// awaitServe returns true when Serve was called, now or soon or long ago.
+func (s *Server) awaitServe(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	select {
+	case <-s.started:
+		return true
+	case <-s.life.Done(): // It will not serve, which admitHTTP finds out.
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// remoteAddr is where a request comes from; the zero Addr if that is no address of the network.
+func remoteAddr(r *http.Request) netip.Addr {
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		return from.Addr().Unmap()
+	}
+	from, _ := netip.ParseAddr(r.RemoteAddr)
+	return from.Unmap()
+}
+
+// handOver gives a connection that is counted in to a loop, with what was read of it. conn is to be
+// closed afterwards: the loop has a descriptor of its own.
+func (s *Server) handOver(conn net.Conn, key netip.Addr, isLent bool, read []byte) *wsproto.Refusal {
+	if lent, ok := conn.(*lentConn); ok {
+		conn = lent.Conn
+		read = append(read, lent.read...) // More than net/http's buffer takes may have come behind the request.
+	}
+	fd, err := duplicate(conn)
+	if err != nil {
+		if skipped, ok := s.samples.untaken.take(s.workers[0].kernel.Now()); ok {
+			s.log.Error("cannot take a connection over", "error", err, "and_more", skipped)
+		}
+		return wsproto.Refuse(wsproto.ReasonUnavailable)
+	}
+	if fd < 0 {
+		return refusedConn
+	}
+	for range s.workers { // One whose mailbox is full is overloaded: another may not be.
+		w := s.workers[s.turn.Add(1)%uint64(len(s.workers))]
+		if w.loop.Post(func(*reactor.Loop) { w.takeOver(arrival{fd, key}, read, isLent) }) {
+			return nil
+		}
+	}
+	_ = s.workers[0].kernel.Close(fd)
+	s.refusals.turned.Add(1)
+	return wsproto.Refuse(wsproto.ReasonUnavailable).RetryAfter(1 + rand.IntN(retryMax))
+}
+
+// duplicate returns a second descriptor of a connection, -1 if the connection is not a plain one. What
+// only has a plain one inside may hold bytes of it, or change them.
+func duplicate(conn net.Conn) (fd int, err error) {
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return -1, nil
+	}
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	if cerr := raw.Control(func(orig uintptr) { fd, err = reactor.Duplicate(int(orig)) }); cerr != nil {
+		return -1, cerr
+	}
+	return fd, err
+}
+
+// takeOver makes a conn of a connection that comes from net/http, and reads what was read there.
+func (w *worker) takeOver(a arrival, read []byte, isLent bool) {
+	c := w.newConn(a)
+	if c == nil {
+		return
+	}
+	if isLent {
+		w.stats.Returned++
+	} else {
+		w.stats.TakenOver++
+	}
+	w.cfg.setOptions(w.kernel, a.fd) // Package net has set keep-alive times of its own.
+	c.wasLent = true
+	w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
+	if c.consume(read) {
+		w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
+	}
+	c.answer()
+}
+
+// appendRequest writes the head of r as it stood on the wire, near enough: names in canonical case and
+// order changed, every value kept. A line end that a handler in front has put into a header becomes a
+// space.
+func appendRequest(dst []byte, r *http.Request, target string) []byte {
+	b := bytes.NewBuffer(dst)
+	fmt.Fprintf(b, "%s %s HTTP/%d.%d\r\nHost: %s\r\n", r.Method, target, r.ProtoMajor, r.ProtoMinor, r.Host)
+	_ = r.Header.Write(b) // A Buffer takes all.
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+func appendBuffered(dst []byte, r *bufio.Reader) []byte {
+	p, _ := r.Peek(r.Buffered()) // Peeking at what is buffered cannot fail.
+	return append(dst, p...)
+}
