@@ -2,18 +2,6 @@ package hub
 
 import "time"
 
-// A blockedSet is what a branch knows of its blocked members. A message is not worth a look at thousands
-// of clients that have stopped reading, so a round visits them only if something may have changed for
-// them. What it counts otherwise is how they stood when a round last did, or were refused since.
-type blockedSet struct {
-	overrun    int32         // those that stand nowhere in the log
-	hasChanged bool          // one of them was refused, rejoined, caught up or left
-	at         time.Duration // when a round last took them in
-	end        int64         // the track's end then
-	oldest     int64         // base of the oldest segment retained then
-	tally
-}
-
 // needsSweep reports whether a round that begins now has to take the blocked members in: which they are
 // has changed, publishers wait for them, the log has dropped what they may need or grown by a share of
 // the publish window, or they have not been looked at for a while.

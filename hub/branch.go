@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // A branch is one room's members on one loop that read one track, and the sweep that visits them.
@@ -34,6 +35,53 @@ type branch struct {
 	ackedTo    int64 // base of the oldest segment that every blocked member has been held against
 	reported   tally // of all members: each has got all frames before reported.lowest
 	hasWaiters bool
+}
+
+// A round is one pass, in slices, over the places there were when it began; who joins later is at a later
+// tail, and so is a member that was blocked until it caught up. Members met later in the round may be
+// brought further than the earlier ones; the round vouches for the tail it began with.
+type round struct {
+	at          int32            // next place to look at
+	places      int32            // how many to look at; zero between rounds
+	open        int32            // members met whose turns have not ended
+	withBlocked bool             // it visits the blocked members as well
+	again       bool             // a member was refused in a segment that was dropped: the next round deals with it
+	end         int64            // the track's end when the round began
+	oldest      *segment         // the oldest one retained then
+	sweptTo     int64            // lowest position of a member behind that was met, at most end
+	tally                        // of the members met that are not blocked
+	pins        map[frameID]*pin // copies of frames that overrun members are in the middle of
+}
+
+// A tally says how members stood when they were met.
+type tally struct {
+	lowest        uint64 // lowest number that one has yet to get
+	activeMembers int32  // those caught up, behind or progressing
+	lateMembers   int32  // those of them beyond the publish window
+}
+
+func (t *tally) add(o tally) {
+	t.lowest = min(t.lowest, o.lowest)
+	t.activeMembers += o.activeMembers
+	t.lateMembers += o.lateMembers
+}
+
+// frameID names one frame of a track.
+type frameID struct {
+	seg   *segment
+	index uint32
+}
+
+// A blockedSet is what a branch knows of its blocked members. A message is not worth a look at thousands
+// of clients that have stopped reading, so a round visits them only if something may have changed for
+// them. What it counts otherwise is how they stood when a round last did, or were refused since.
+type blockedSet struct {
+	overrun    int32         // those that stand nowhere in the log
+	hasChanged bool          // one of them was refused, rejoined, caught up or left
+	at         time.Duration // when a round last took them in
+	end        int64         // the track's end then
+	oldest     int64         // base of the oldest segment retained then
+	tally
 }
 
 // A reason says why a branch is to be visited.

@@ -20,6 +20,9 @@ func overrunBefore(seq uint64) cursor { return cursor{off: uint32(seq), frame: u
 
 func (c *cursor) isOverrun() bool { return c.seg == nil }
 
+// start is a cursor before its first frame.
+func (s *segment) start() cursor { return cursor{seg: s, off: s.skip, frame: s.skipped} }
+
 // atOldest returns a cursor before the first frame retained. Any loop whose member reads the track may ask.
 func (t *track) atOldest() cursor { return t.oldest.Load().start() }
 

@@ -67,9 +67,6 @@ func (s *segment) publish(frames, bytes uint32) {
 	s.published.Store(uint64(frames)<<32 | uint64(bytes))
 }
 
-// start is a cursor before its first frame.
-func (s *segment) start() cursor { return cursor{seg: s, off: s.skip, frame: s.skipped} }
-
 // newSegment returns a segment that has no place in a track yet.
 func newSegment(bytes, frames int) *segment {
 	s := &segment{}

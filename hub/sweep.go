@@ -6,41 +6,6 @@ import "time"
 // well below a turn, and enough that looking costs nothing. It also looks after each batch that was sent.
 const visitsPerLook = 16
 
-// A round is one pass, in slices, over the places there were when it began; who joins later is at a later
-// tail, and so is a member that was blocked until it caught up. Members met later in the round may be
-// brought further than the earlier ones; the round vouches for the tail it began with.
-type round struct {
-	at          int32            // next place to look at
-	places      int32            // how many to look at; zero between rounds
-	open        int32            // members met whose turns have not ended
-	withBlocked bool             // it visits the blocked members as well
-	again       bool             // a member was refused in a segment that was dropped: the next round deals with it
-	end         int64            // the track's end when the round began
-	oldest      *segment         // the oldest one retained then
-	sweptTo     int64            // lowest position of a member behind that was met, at most end
-	tally                        // of the members met that are not blocked
-	pins        map[frameID]*pin // copies of frames that overrun members are in the middle of
-}
-
-// A tally says how members stood when they were met.
-type tally struct {
-	lowest        uint64 // lowest number that one has yet to get
-	activeMembers int32  // those caught up, behind or progressing
-	lateMembers   int32  // those of them beyond the publish window
-}
-
-func (t *tally) add(o tally) {
-	t.lowest = min(t.lowest, o.lowest)
-	t.activeMembers += o.activeMembers
-	t.lateMembers += o.lateMembers
-}
-
-// frameID names one frame of a track.
-type frameID struct {
-	seg   *segment
-	index uint32
-}
-
 // A pace tells when a sweep's time is over.
 type pace struct {
 	clock    func() time.Duration

@@ -1,0 +1,60 @@
+package hub
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+)
+
+// A draft is a message on its way into a log: in the encodings that the room uses, as far as it can be
+// had before the room's lock is taken.
+type draft struct {
+	has    uint8 // a bit for each encoding that frames has
+	frames [EncodingsMax]Frame
+	own    [EncodingsMax]*ownSegment // for large frames, which lie there already
+}
+
+// encode adds what the draft lacks of the wanted encodings.
+func (d *draft) encode(h *Hub, m Encoder, wanted uint8) {
+	for set := wanted &^ d.has; set != 0; set &= set - 1 {
+		e := Encoding(bits.TrailingZeros8(set))
+		d.frames[e] = m.Encode(e)
+		d.has |= 1 << e
+		if d.frames[e].len() > 0 {
+			continue
+		}
+		info := h.encodings[e]
+		if !info.HasSubstitute {
+			panic(fmt.Sprintf("hub: no frame in encoding %q, which has no substitute", info.Name))
+		}
+		if d.has&(1<<info.Substitute) == 0 {
+			d.frames[info.Substitute] = m.Encode(info.Substitute)
+			d.has |= 1 << info.Substitute
+		}
+		d.frames[e] = d.frames[info.Substitute]
+	}
+}
+
+// substitute fills in for encodings that were opened meanwhile, and returns those that have to be encoded.
+func (d *draft) substitute(h *Hub, open uint8) (lacking uint8) {
+	lacking = open &^ d.has
+	for set := lacking; set != 0; set &= set - 1 {
+		e := bits.TrailingZeros8(set)
+		if info := h.encodings[e]; info.HasSubstitute && d.has&(1<<info.Substitute) != 0 {
+			d.frames[e] = d.frames[info.Substitute]
+			d.has |= 1 << e
+			lacking &^= 1 << e
+		}
+	}
+	return lacking
+}
+
+// ownSegments writes each large frame of the wanted encodings into a segment of its own.
+func (d *draft) ownSegments(largeFrom int, wanted uint8, now time.Duration) {
+	for set := wanted; set != 0; set &= set - 1 {
+		e := bits.TrailingZeros8(set)
+		if f := &d.frames[e]; f.len() >= largeFrom && d.own[e] == nil {
+			d.own[e] = newOwnSegment(f, now)
+		}
+	}
+}
