@@ -21,6 +21,12 @@ type admission struct {
 	bucket bucket             // of new connections
 }
 
+// An arrival is a connection that was admitted and belongs to nobody yet.
+type arrival struct {
+	fd  int
+	key netip.Addr // whom it counts for, see admission
+}
+
 func newAdmission(cfg *config) *admission {
 	return &admission{perAddress: cfg.MaxPerAddress, rate: int64(cfg.ConnectRate), proxies: cfg.TrustedProxy, conns: map[netip.Addr]int{}}
 }

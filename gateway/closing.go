@@ -15,14 +15,6 @@ const (
 	lingerBytes = 64 << 10
 )
 
-// A farewell is how a connection ends.
-type farewell struct {
-	reason  CloseReason
-	code    wsproto.Code // zero: no Close frame is due
-	text    string
-	dropped int // bytes read and dropped
-}
-
 // close ends the connection for a reason of ours.
 func (c *conn) close(r CloseReason) {
 	if r.isAbuse() && c.life == open {

@@ -44,8 +44,8 @@ const (
 	// longer than it takes to copy this much.
 	readBudget  = readBufferSize
 	writeBudget = 64 << 10
-	// overTime is how long a client may go on sending more than a rate allows. It is held to the rate
-	// meanwhile.
+	// overTime is how long a client may go on sending more than a rate allows. It is held to the
+	// rate meanwhile.
 	overTime = 10 * time.Second
 	// costlyTurn is well beyond what reading and publishing a budget of ordinary messages takes;
 	// costlyWork is what there was to do in it, or the loop only waited for a processor.
@@ -197,4 +197,45 @@ func (c *config) limits() hub.Limits {
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,
 		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
 	}
+}
+
+// rule is the first one that speaks of the room, nil when none does.
+func (c *config) rule(room string) *RoomRule {
+	for i := range c.Rooms {
+		if ok, _ := path.Match(c.Rooms[i].Pattern, room); ok { // prepare has held the pattern to its syntax.
+			return &c.Rooms[i]
+		}
+	}
+	return nil
+}
+
+// policyOf is the slow policy of the room.
+func (c *config) policyOf(room string) hub.Policy {
+	if r := c.rule(room); r != nil && r.HasPolicy {
+		return r.Policy
+	}
+	return c.SlowPolicy
+}
+
+// stallMax is the longest that any client may take nothing.
+func (c *config) stallMax() time.Duration {
+	longest := c.StallTimeout
+	if c.SlowPolicy != hub.Disconnect {
+		longest = max(longest, c.SkipTimeout)
+	}
+	for _, r := range c.Rooms {
+		if r.HasPolicy && r.Policy != hub.Disconnect {
+			longest = max(longest, c.SkipTimeout)
+		}
+	}
+	return longest
+}
+
+// deflates reports whether clients of the room are offered compression.
+func (c *config) deflates(room string) bool {
+	if c.NoCompression {
+		return false
+	}
+	r := c.rule(room)
+	return r == nil || !r.Plain
 }

@@ -6,6 +6,7 @@ import (
 
 	"sluice/hub"
 	"sluice/reactor"
+	"sluice/wsproto"
 )
 
 // transport is what a connection's bytes go through: the kernel itself for plain TCP and unix
@@ -57,6 +58,23 @@ func (s lifeState) String() string {
 	return [...]string{"reading", "open", "finishing", "parting", "lingering", "dead"}[s]
 }
 
+// A pause is a reason not to read a connection on; several may hold at a time:
+//
+//	why        begins when                                    ends when
+//	pauseRoom  its room is full before a message              the hub says that it has room: Resume
+//	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
+//	pauseTurn  it has had its turn, or is costly              the loop gives it the next
+//
+// While any holds, its sender is held by TCP and no clock runs against it: neither that of an
+// unfinished message nor that of silence.
+type pause uint8
+
+const (
+	pauseRoom pause = 1 << iota
+	pauseRate
+	pauseTurn
+)
+
 // A conn is one client's connection, from accept to close. It belongs to its worker's loop. There
 // are many, so what a connection rarely needs lives behind a pointer and is allocated when it first
 // does; TestConnSize pins its size.
@@ -99,26 +117,30 @@ func (c *conn) transport() transport {
 	return c.w.kernel
 }
 
-// OnEvent implements reactor.Source.
-func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
-	if ev.Timeout() {
-		c.onTimer()
-	}
-	if ev.Error() && c.life != dead {
-		c.read(true) // First: a reset leaves what was said before it, and writing would find the peer gone.
-	}
-	if ev.Writable() && c.life != dead {
-		c.writable()
-	}
-	if ev.Readable() && !ev.Error() && c.life != dead {
-		switch {
-		case ev.Again():
-			c.resumeReading(pauseTurn)
-			c.read(false)
-		case c.isCostly():
-			c.endTurn()
-		default:
-			c.read(false)
-		}
-	}
+// inbound is input that could not be finished with when it was read.
+type inbound struct {
+	head    []byte // an incomplete request head
+	scanned int    // how much of head has been searched for its end
+	stash   []byte // frames read but not decoded, because the room was full, a rate exceeded or a turn over; a read buffer of them at most
+	decoder wsproto.Decoder
+	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
+	began   time.Duration // when the first byte of the message under way came; zero: there is none
+	stopped time.Duration // since when it is we who do not read on; zero: we do
+}
+
+// An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the
+// Close frame. It exists only while there are such. Its bound is what one client can have due at a
+// time: an answer, a ping, pongs up to pongsMax, a Close.
+type outbox struct {
+	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
+	bytes  []byte
+	pongAt int // where in bytes a pong that has not begun stands, or -1
+}
+
+// A farewell is how a connection ends.
+type farewell struct {
+	reason  CloseReason
+	code    wsproto.Code // zero: no Close frame is due
+	text    string
+	dropped int // bytes read and dropped
 }

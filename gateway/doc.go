@@ -1,11 +1,11 @@
-// Package gateway is a WebSocket fan-out server to put into a program: what one client of a room sends,
-// every client of the room receives.
+// Package gateway is a WebSocket fan-out server to put into a program: what one client of a room
+// sends, every client of the room receives.
 //
-// A Server owns listeners, one event loop per core, and the hub that all loops share. Sockets live on
-// the loops without a goroutine each; what does not ask for a WebSocket is answered by net/http beside
-// them. What becomes of a connection is decided in one place for each: admission and the request head,
-// incoming frames, outgoing bytes, its deadlines, its end.
+// A Server owns listeners, one event loop per core, and the hub that all loops share. Sockets live
+// on the loops without a goroutine each; what does not ask for a WebSocket is answered by net/http
+// beside them. What becomes of a connection is decided in one place for each: admission and the
+// request head, incoming frames, outgoing bytes, its deadlines, its end.
 //
-// It reads no flags and no environment, writes to no file and sets no process-wide limit: that is the
-// program's, cmd/gateway for one.
+// It reads no flags and no environment, writes to no file and sets no process-wide limit: that is
+// the program's, cmd/gateway for one.
 package gateway

@@ -9,27 +9,23 @@ import (
 )
 
 const (
-	// drainEach spreads the closes: a client's reconnect costs somebody about this much, so they should not all come at once.
+	// drainEach spreads the closes: a client's reconnect costs somebody about this much, so they
+	// should not all come at once.
 	drainEach = time.Millisecond
 	// drainTick is how often the next few are closed.
 	drainTick = 10 * time.Millisecond
-	// lastAccepts bounds whom a closing listener still takes: as many as the system queues by default.
+	// lastAccepts bounds whom a closing listener still takes: as many as the system queues by
+	// default.
 	lastAccepts = 4096
 )
 
-// A drain closes a loop's connections one after the other.
-type drain struct {
-	tokens []reactor.Token
-	start  time.Duration
-	spread time.Duration
-	done   int
-}
-
-// Drain stops accepting, closes every WebSocket with 1001, spread over at most half of Options.DrainTimeout, lets ordinary
-// requests finish, and returns when nobody is left or ctx ends. Connections that are left are then for Close to cut. Whoever
-// was in the accept queue is taken and told like the others. Serve goes on until its own context ends.
+// Drain stops accepting, closes every WebSocket with 1001, spread over at most half of
+// Options.DrainTimeout, lets ordinary requests finish, and returns when nobody is left or ctx ends.
+// Connections that are left are then for Close to cut. Whoever was in the accept queue is taken and
+// told like the others. Serve goes on until its own context ends.
 //
-// A Server that has not begun to serve has nobody to tell and is closed; for one that is closed there is nothing to do.
+// A Server that has not begun to serve has nobody to tell and is closed; for one that is closed
+// there is nothing to do.
 func (s *Server) Drain(ctx context.Context) error {
 	if !s.stopAccepting() {
 		s.Close()
@@ -62,8 +58,8 @@ func (s *Server) stopAccepting() bool {
 	return true
 }
 
-// startDrain returns when all loops have begun: until then those in an accept queue are not among the connections to wait
-// for.
+// startDrain returns when all loops have begun: until then those in an accept queue are not among
+// the connections to wait for.
 func (s *Server) startDrain(ctx context.Context) error {
 	spreadMax := s.cfg.DrainTimeout / 2
 	started := make(chan struct{}, len(s.workers))

@@ -10,7 +10,8 @@ import (
 	"sluice/wsproto"
 )
 
-// Limits of ordinary HTTP. A lent connection costs a goroutine and buffers, so their number is bounded too.
+// Limits of ordinary HTTP. A lent connection costs a goroutine and buffers, so their number is
+// bounded too.
 const (
 	httpHeaderTimeout = 10 * time.Second
 	httpReadTimeout   = 30 * time.Second
@@ -18,7 +19,8 @@ const (
 	httpIdleTimeout   = 60 * time.Second
 )
 
-// lend gives a connection that does not ask for a WebSocket to net/http, with all the bytes read so far.
+// lend gives a connection that does not ask for a WebSocket to net/http, with all the bytes read so
+// far.
 func (c *conn) lend(read []byte) {
 	s := c.w.server
 	if s.lent.Add(1) > int64(s.cfg.MaxHTTPConnections) {
@@ -40,8 +42,9 @@ func (c *conn) lend(read []byte) {
 	s.handover.take(arrival{fd, key}, append([]byte(nil), read...))
 }
 
-// A handover is the net.Listener that lent connections come from. Those that want an upgrade after all go back to a loop by
-// Server.takeOver: a proxy that keeps connections alive sends GET / and later the upgrade on one of them.
+// A handover is the net.Listener that lent connections come from. Those that want an upgrade after
+// all go back to a loop by Server.takeOver: a proxy that keeps connections alive sends GET / and
+// later the upgrade on one of them.
 type handover struct {
 	server  *Server
 	conns   chan net.Conn

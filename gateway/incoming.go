@@ -3,27 +3,9 @@ package gateway
 import (
 	"errors"
 	"syscall"
-	"time"
 
 	"sluice/reactor"
 	"sluice/wsproto"
-)
-
-// A pause is a reason not to read a connection on; several may hold at a time:
-//
-//	why        begins when                                    ends when
-//	pauseRoom  its room is full before a message              the hub says that it has room: Resume
-//	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
-//	pauseTurn  it has had its turn, or is costly              the loop gives it the next
-//
-// While any holds, its sender is held by TCP and no clock runs against it: neither that of an
-// unfinished message nor that of silence.
-type pause uint8
-
-const (
-	pauseRoom pause = 1 << iota
-	pauseRate
-	pauseTurn
 )
 
 // pauseReading is the one place where a pause begins.
@@ -67,23 +49,13 @@ func (c *conn) endTurn() {
 	}
 }
 
-// inbound is input that could not be finished with when it was read.
-type inbound struct {
-	head    []byte // an incomplete request head
-	scanned int    // how much of head has been searched for its end
-	stash   []byte // frames read but not decoded, because the room was full, a rate exceeded or a turn over; a read buffer of them at most
-	decoder wsproto.Decoder
-	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
-	began   time.Duration // when the first byte of the message under way came; zero: there is none
-	stopped time.Duration // since when it is we who do not read on; zero: we do
-}
-
 // read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is
 // not read on, which holds its sender by TCP's own means; if the event says that the sender is
 // gone, so is the connection.
 //
 // A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a
-// hundred times as much. A client that takes long stands in a line of its own from then on, see isCostly.
+// hundred times as much. A client that takes long stands in a line of its own from then on, see
+// isCostly.
 func (c *conn) read(failed bool) {
 	began := c.w.loop.Elapsed()
 	c.fill(failed)

@@ -167,12 +167,6 @@ func (l *listener) rearm(in reactor.Interest) {
 	}
 }
 
-// An arrival is a connection that was admitted and belongs to nobody yet.
-type arrival struct {
-	fd  int
-	key netip.Addr // whom it counts for, see admission
-}
-
 func (l *listener) admit(fd int) {
 	key := l.keyOf(fd)
 	if reason := l.w.server.admit(key, l.w.kernel.Now()); reason != 0 {

@@ -14,8 +14,8 @@ const (
 	inflateBurst = 32 << 20 // bytes beyond which, and beyond two of the largest messages, the client is closed
 )
 
-// What a client's turns may take of its loop's time before they are costly: costlyTurn at once, and a
-// share in the long run.
+// What a client's turns may take of its loop's time before they are costly: costlyTurn at once, and
+// a share in the long run.
 const (
 	frameWork   = 16              // for each frame, in the bytes that inflating counts in
 	costlyShare = 400             // the bucket leaks as much as this part of the time

@@ -13,15 +13,6 @@ import (
 // worker.Send, and bytes of its own, which go out here, between two of those frames. At most one of
 // both is inside a frame. What the hub says of the reader's bytes is heard at the end of this file.
 
-// An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the
-// Close frame. It exists only while there are such. Its bound is what one client can have due at a
-// time: an answer, a ping, pongs up to pongsMax, a Close.
-type outbox struct {
-	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
-	bytes  []byte
-	pongAt int // where in bytes a pong that has not begun stands, or -1
-}
-
 // outboxed is the outbox, made if need be.
 func (c *conn) outboxed() *outbox {
 	if c.own == nil {

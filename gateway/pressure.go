@@ -3,10 +3,6 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"math"
-	"runtime"
-	"runtime/debug"
-	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
@@ -76,50 +72,9 @@ type pressure struct {
 	calm     int    // looks in a row that would take the step back
 }
 
-// A memorySource tells what the runtime knows; tests have their own.
-type memorySource struct {
-	limit   int64 // bytes; math.MaxInt64: no limit
-	read    func() liveMemory
-	collect func()
-}
-
-// liveMemory is what the last collection of garbage left, with what the runtime takes for itself.
-type liveMemory struct {
-	bytes  int64
-	cycles uint64 // collections so far
-}
-
 func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
 	return &pressure{source: cfg.memory, hub: h, log: log, total: int64(cfg.BacklogMemory)}
 }
-
-// runtimeMemory is the memorySource of this process.
-func runtimeMemory() memorySource {
-	samples := []metrics.Sample{
-		{Name: "/gc/cycles/total:gc-cycles"},
-		{Name: "/gc/heap/live:bytes"},
-		{Name: "/memory/classes/heap/stacks:bytes"},
-		{Name: "/memory/classes/os-stacks:bytes"},
-		{Name: "/memory/classes/metadata/mcache/free:bytes"},
-		{Name: "/memory/classes/metadata/mcache/inuse:bytes"},
-		{Name: "/memory/classes/metadata/mspan/free:bytes"},
-		{Name: "/memory/classes/metadata/mspan/inuse:bytes"},
-		{Name: "/memory/classes/metadata/other:bytes"},
-		{Name: "/memory/classes/profiling/buckets:bytes"},
-		{Name: "/memory/classes/other:bytes"},
-	}
-	read := func() (now liveMemory) {
-		metrics.Read(samples)
-		now.cycles = samples[0].Value.Uint64()
-		for _, s := range samples[1:] {
-			now.bytes += int64(s.Value.Uint64())
-		}
-		return now
-	}
-	return memorySource{limit: debug.SetMemoryLimit(-1), read: read, collect: runtime.GC}
-}
-
-func (m *memorySource) isLimited() bool { return m.limit < math.MaxInt64 }
 
 // watch looks at memory until ctx ends.
 func (p *pressure) watch(ctx context.Context) {

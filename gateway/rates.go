@@ -6,8 +6,8 @@ import (
 	"sluice/wsproto"
 )
 
-// overGap is how long a client has to keep to its rates for its time over them to begin anew: one that
-// waits to be read again is throttled again at once.
+// overGap is how long a client has to keep to its rates for its time over them to begin anew: one
+// that waits to be read again is throttled again at once.
 const overGap = time.Second
 
 // isThrottled reports whether the connection is not read on because its client was over a rate.

@@ -52,8 +52,9 @@ func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request, refusal *wsp
 // dismissTime is how long a connection that was taken and is refused has for its answer.
 const dismissTime = lingerTime
 
-// dismiss answers on a connection that net/http has given away, and closes it. What has come already is
-// read first, or closing would reset the connection, and the reset can overtake the answer.
+// dismiss answers on a connection that net/http has given away, and closes it. What has come
+// already is read first, or closing would reset the connection, and the reset can overtake the
+// answer.
 func dismiss(conn net.Conn, refusal *wsproto.Refusal) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(dismissTime))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	"sluice/hub"
 )
@@ -36,45 +35,4 @@ func (r *RoomRule) UnmarshalText(text []byte) error {
 		r.HasPolicy = true
 	}
 	return nil
-}
-
-// rule is the first one that speaks of the room, nil when none does.
-func (c *config) rule(room string) *RoomRule {
-	for i := range c.Rooms {
-		if ok, _ := path.Match(c.Rooms[i].Pattern, room); ok { // prepare has held the pattern to its syntax.
-			return &c.Rooms[i]
-		}
-	}
-	return nil
-}
-
-// policyOf is the slow policy of the room.
-func (c *config) policyOf(room string) hub.Policy {
-	if r := c.rule(room); r != nil && r.HasPolicy {
-		return r.Policy
-	}
-	return c.SlowPolicy
-}
-
-// stallMax is the longest that any client may take nothing.
-func (c *config) stallMax() time.Duration {
-	longest := c.StallTimeout
-	if c.SlowPolicy != hub.Disconnect {
-		longest = max(longest, c.SkipTimeout)
-	}
-	for _, r := range c.Rooms {
-		if r.HasPolicy && r.Policy != hub.Disconnect {
-			longest = max(longest, c.SkipTimeout)
-		}
-	}
-	return longest
-}
-
-// deflates reports whether clients of the room are offered compression.
-func (c *config) deflates(room string) bool {
-	if c.NoCompression {
-		return false
-	}
-	r := c.rule(room)
-	return r == nil || !r.Plain
 }

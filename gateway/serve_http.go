@@ -16,8 +16,8 @@ import (
 	"sluice/wsproto"
 )
 
-// startPatience is how long a request waits for Serve: a program calls it on a goroutine of its own, and
-// its first client may be faster.
+// startPatience is how long a request waits for Serve: a program calls it on a goroutine of its
+// own, and its first client may be faster.
 const startPatience = time.Second
 
 // ServeHTTP takes WebSockets from a server of the program's own:
@@ -29,10 +29,11 @@ const startPatience = time.Second
 // The path that arrives here names the room as it does on a listener of the gateway's: /ws or
 // /ws/{room}. Any other is answered with 404; Options.Pages is not asked.
 //
-// The connection leaves net/http for one of the gateway's loops, and the goroutine that served it ends.
-// From there on it is like those that the gateway accepted: it is in the same rooms, within the same
-// limits, and counted with them. Serve has to run; Listen need not have been called. http.Server's
-// Shutdown and Close know nothing of connections that have left it: Drain and Close end them.
+// The connection leaves net/http for one of the gateway's loops, and the goroutine that served it
+// ends. From there on it is like those that the gateway accepted: it is in the same rooms, within
+// the same limits, and counted with them. Serve has to run; Listen need not have been called.
+// http.Server's Shutdown and Close know nothing of connections that have left it: Drain and Close
+// end them.
 //
 // What differs is said here:
 //
@@ -59,9 +60,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// takeOver takes a request's connection from net/http and gives it to a loop, which sees the request as
-// though it had just been read, with this target. It is refused while that can still be said by w, or on
-// the connection itself.
+// takeOver takes a request's connection from net/http and gives it to a loop, which sees the
+// request as though it had just been read, with this target. It is refused while that can still be
+// said by w, or on the connection itself.
 func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string) {
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonBody))
@@ -169,8 +170,8 @@ func (s *Server) handOver(conn net.Conn, key netip.Addr, isLent bool, read []byt
 	return wsproto.Refuse(wsproto.ReasonUnavailable).RetryAfter(1 + rand.IntN(retryMax))
 }
 
-// duplicate returns a second descriptor of a connection, -1 if the connection is not a plain one. What
-// only has a plain one inside may hold bytes of it, or change them.
+// duplicate returns a second descriptor of a connection, -1 if the connection is not a plain one.
+// What only has a plain one inside may hold bytes of it, or change them.
 func duplicate(conn net.Conn) (fd int, err error) {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -207,9 +208,9 @@ func (w *worker) takeOver(a arrival, read []byte, isLent bool) {
 	c.answer()
 }
 
-// appendRequest writes the head of r as it stood on the wire, near enough: names in canonical case and
-// order changed, every value kept. A line end that a handler in front has put into a header becomes a
-// space.
+// appendRequest writes the head of r as it stood on the wire, near enough: names in canonical case
+// and order changed, every value kept. A line end that a handler in front has put into a header
+// becomes a space.
 func appendRequest(dst []byte, r *http.Request, target string) []byte {
 	b := bytes.NewBuffer(dst)
 	fmt.Fprintf(b, "%s %s HTTP/%d.%d\r\nHost: %s\r\n", r.Method, target, r.ProtoMajor, r.ProtoMinor, r.Host)

@@ -26,8 +26,9 @@ import (
 //	          └─ Close, Drain ─┴──── Close, or ────┴──▶ closed
 //	                          the end of Serve's context
 //
-// A Server that was made has descriptors, so it is to be closed, whether it has served or not. One that
-// only takes requests from another server, by ServeHTTP, listens nowhere and serves all the same.
+// A Server that was made has descriptors, so it is to be closed, whether it has served or not. One
+// that only takes requests from another server, by ServeHTTP, listens nowhere and serves all the
+// same.
 type Server struct {
 	cfg     *config
 	log     *slog.Logger
@@ -74,8 +75,8 @@ const (
 // ErrClosed is what Serve and Listen return after Close, and Drain if Close cuts it short.
 var ErrClosed = errors.New("gateway: the server is closed")
 
-// New makes a gateway that does not listen yet. It takes descriptors, which Close gives back. A nil log
-// is no log. The error is that of o.Validate, or of the system.
+// New makes a gateway that does not listen yet. It takes descriptors, which Close gives back. A nil
+// log is no log. The error is that of o.Validate, or of the system.
 func New(o Options, log *slog.Logger) (*Server, error) {
 	cfg := &config{Options: o}
 	if err := cfg.prepare(); err != nil {
@@ -135,8 +136,8 @@ func (s *Server) route(pages http.Handler) http.Handler {
 }
 
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
-// zero is one that the system chooses. All addresses are opened before Serve. After an error there may
-// be a part of them open, so the Server is to be closed.
+// zero is one that the system chooses. All addresses are opened before Serve. After an error there
+// may be a part of them open, so the Server is to be closed.
 func (s *Server) Listen(address string) error {
 	if err := s.listen(address); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, err)
@@ -192,10 +193,10 @@ func (s *Server) Addrs() []net.Addr {
 	return all
 }
 
-// Serve runs the gateway until ctx ends or Close is called, which cut the connections that are there and
-// are no error, or until it cannot go on, which is one. When it returns the Server is closed. It is
-// called once: another time, and after Close, it returns an error at once. A program that wants
-// connections to end in order calls Drain before ctx ends.
+// Serve runs the gateway until ctx ends or Close is called, which cut the connections that are
+// there and are no error, or until it cannot go on, which is one. When it returns the Server is
+// closed. It is called once: another time, and after Close, it returns an error at once. A program
+// that wants connections to end in order calls Drain before ctx ends.
 func (s *Server) Serve(ctx context.Context) error {
 	if err := s.start(); err != nil {
 		return err
@@ -210,7 +211,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// start runs the loops, net/http and, if memory is limited, the watch over it on goroutines of their own.
+// start runs the loops, net/http and, if memory is limited, the watch over it on goroutines of
+// their own.
 func (s *Server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,8 +246,8 @@ func (s *Server) enter(p phase) {
 	s.isOpen.Store(p == phaseServing)
 }
 
-// Close stops at once: connections are cut. It returns when the loops have ended and all descriptors
-// are given back. It may be called more than once, and before Serve or instead of it.
+// Close stops at once: connections are cut. It returns when the loops have ended and all
+// descriptors are given back. It may be called more than once, and before Serve or instead of it.
 func (s *Server) Close() { s.closing.Do(s.close) }
 
 func (s *Server) close() {
@@ -272,15 +274,17 @@ func (s *Server) release() {
 	}
 }
 
-// whileRunning returns a context that ends with ctx, or with ErrClosed as its cause when Close begins.
+// whileRunning returns a context that ends with ctx, or with ErrClosed as its cause when Close
+// begins.
 func (s *Server) whileRunning(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.life, func() { cancel(ErrClosed) })
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// Stats sums up what was counted since New. While the loops run it asks each of them, and waits for the
-// answers unless ctx ends first, which is the only error. Before Serve and after Close nobody is asked.
+// Stats sums up what was counted since New. While the loops run it asks each of them, and waits for
+// the answers unless ctx ends first, which is the only error. Before Serve and after Close nobody
+// is asked.
 func (s *Server) Stats(ctx context.Context) (Stats, error) {
 	if sum, ok := s.statsBefore(); ok {
 		return sum, nil
@@ -351,7 +355,8 @@ func (w *worker) snapshot() Stats {
 	return one
 }
 
-// broken notes that an invariant of the gateway or its hub does not hold. It goes on, and says so once.
+// broken notes that an invariant of the gateway or its hub does not hold. It goes on, and says so
+// once.
 func (s *Server) broken(what string) {
 	if s.invariants.Add(1) == 1 || s.cfg.panics {
 		s.log.Error("a fault of the gateway: please report it", "broken", what)
@@ -389,8 +394,8 @@ func (s *Server) leave(key netip.Addr) {
 	s.open.Add(-1) // Last: whoever sees that there is one connection less finds its address's place free.
 }
 
-// Open is the number of connections at this moment, those that ordinary HTTP has included. After Close
-// there are none.
+// Open is the number of connections at this moment, those that ordinary HTTP has included. After
+// Close there are none.
 func (s *Server) Open() int {
 	select {
 	case <-s.ended: // Nobody has counted out those that were cut.

@@ -82,7 +82,7 @@ var mutants = []mutant{
 		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.endTurn()\n\t}\n", "",
 	}}},
 	{"waiting sender timed out", 2000, []edit{{
-		"gateway/deadlines.go", "if c.pauses&(pauseRoom|pauseRate) != 0 ||", "if c.isThrottled() ||",
+		"gateway/events.go", "if c.pauses&(pauseRoom|pauseRate) != 0 ||", "if c.isThrottled() ||",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
 		"gateway/incoming.go", "if c.pausedBefore() || !c.unstash() {", "if !failed && (c.pausedBefore() || !c.unstash()) {",

@@ -13,7 +13,8 @@ import (
 // spareSources are the sources of a loop that are not connections: listeners.
 const spareSources = 64
 
-// A worker is one loop and what its connections share. Everything in it belongs to the loop, but for server and log.
+// A worker is one loop and what its connections share. Everything in it belongs to the loop, but
+// for server and log.
 type worker struct {
 	server *Server
 	cfg    *config
@@ -38,6 +39,14 @@ type worker struct {
 	random *rand.Rand // for jitter; a simulation seeds it
 
 	stats Stats
+}
+
+// A drain closes a loop's connections one after the other.
+type drain struct {
+	tokens []reactor.Token
+	start  time.Duration
+	spread time.Duration
+	done   int
 }
 
 func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
@@ -77,7 +86,8 @@ func (w *worker) adopt(taken []arrival) {
 	}
 }
 
-// newConn watches a new connection. If the kernel will not, the descriptor is closed and the others go on.
+// newConn watches a new connection. If the kernel will not, the descriptor is closed and the others
+// go on.
 func (w *worker) newConn(a arrival) *conn {
 	c := &conn{w: w, fd: int32(a.fd)}
 	t, err := w.loop.Register(a.fd, reactor.Readable, reactor.Edge, c)

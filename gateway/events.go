@@ -5,8 +5,33 @@ import (
 	"time"
 
 	"sluice/hub"
+	"sluice/reactor"
 	"sluice/wsproto"
 )
+
+// OnEvent implements reactor.Source.
+func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
+	if ev.Timeout() {
+		c.onTimer()
+	}
+	if ev.Error() && c.life != dead {
+		c.read(true) // First: a reset leaves what was said before it, and writing would find the peer gone.
+	}
+	if ev.Writable() && c.life != dead {
+		c.writable()
+	}
+	if ev.Readable() && !ev.Error() && c.life != dead {
+		switch {
+		case ev.Again():
+			c.resumeReading(pauseTurn)
+			c.read(false)
+		case c.isCostly():
+			c.endTurn()
+		default:
+			c.read(false)
+		}
+	}
+}
 
 // onTimer looks at the deadline of the present state.
 func (c *conn) onTimer() {

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+
+	"sluice/wsproto"
+)
+
+// logRefusal says that a request was refused. head is what came of it.
+func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
+	if skipped, ok := w.server.samples.refused[r.Reason].take(w.kernel.Now()); ok {
+		w.server.logRefused(r, w.peer(fd), head, skipped)
+	}
+}
+
+func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64) {
+	s.log.Info("refused", "reason", r.Reason.String(), "status", r.Status, "from", from, "request", requestText(head),
+		"and_more", skipped)
+}
+
+// logAbuse says that a client was closed for what it did. detail is in words of ours.
+func (c *conn) logAbuse(r CloseReason, detail string) {
+	if skipped, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
+		c.w.log.Info("closed for abuse", "reason", r.String(), "detail", detail, "from", c.w.peer(int(c.fd)),
+			"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped)
+	}
+}
+
+// peer is where a connection comes from, as far as the kernel can tell.
+func (w *worker) peer(fd int) string {
+	from, err := w.kernel.PeerAddress(fd)
+	if err != nil {
+		return ""
+	}
+	return addressText(from)
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// requestText is the beginning of a request's first line, for a log. What stands behind a question
+// mark is left out: people put passwords there.
+func requestText(head []byte) string {
+	line := head
+	for _, end := range []string{"\n", "\r", "?"} {
+		line, _, _ = bytes.Cut(line, []byte(end))
+	}
+	return clipText(line)
+}
+
+// textMax is how much of a client's text stands in a log line, in bytes before they are escaped.
+const textMax = 64
+
+// clipText makes a client's text fit to be logged, whatever shows the log: cut short, and every
+// byte that is not printable ASCII escaped as Go does it.
+func clipText(p []byte) string {
+	quoted := strconv.QuoteToASCII(string(p[:min(len(p), textMax)]))
+	text := quoted[1 : len(quoted)-1]
+	if len(p) > textMax {
+		text += "..."
+	}
+	return text
+}
