@@ -16,7 +16,7 @@ type draft struct {
 
 // encode adds what the draft lacks of the wanted encodings.
 func (d *draft) encode(h *Hub, m Encoder, wanted uint8) {
-	for set := wanted &^ d.has; set != 0; set &= set - 1 {
+	for set := wanted &^ d.has; set != 0; set = wanted &^ d.has { // A substitute may have come with another.
 		e := Encoding(bits.TrailingZeros8(set))
 		d.frames[e] = m.Encode(e)
 		d.has |= 1 << e
