@@ -89,6 +89,9 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 	f.stats.Refused++
 	m.Block(now)
 	m.client.Refused()
+	if m.isCalled { // The socket has taken bytes since, and there may be no other edge.
+		m.Ready()
+	}
 	m.endTurn(now)
 }
 
@@ -177,7 +180,7 @@ func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
 	if f.handings == 0 { // Zero is none.
 		f.handings++
 	}
-	m.handed = f.handings
+	m.handed, m.isCalled = f.handings, false
 	k.Deliveries = append(k.Deliveries, Delivery{
 		Client: m.client, Bytes: bytes, member: m, handed: m.handed, upto: upto, budget: budget,
 	})

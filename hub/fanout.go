@@ -30,8 +30,8 @@ type Fanout struct {
 	marks atomic.Pointer[branch] // marked by anybody, a linked list
 
 	queue    queue[*branch] // to sweep, in turns
-	sweeping *branch
-	owed     []*Fanout // to be woken by our next Flush: their branches were marked by us
+	sweeping *branch        // whose round goes on at this moment, and so need not be told of its end
+	owed     []*Fanout      // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
 	counted  time.Duration // when the watched branches were last counted
 	pins     list.List     // of *pin, the one that has been there for longest in front

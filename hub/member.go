@@ -99,6 +99,7 @@ type Member struct {
 	state     memberState
 	hasOwn    bool // its client has bytes of its own for the next frame boundary
 	isMet     bool // the round under way waits for the end of its turn
+	isCalled  bool // its client called Ready since it was handed bytes
 	isWaiting bool // among the branch's waiting publishers
 	isSlow    bool // beyond for slowAfter, and not caught up since
 }
@@ -209,9 +210,14 @@ func (m *Member) Block(now time.Duration) {
 }
 
 // Ready says that m, which is blocked, may go on: its client's socket takes bytes. The loop's next Flush
-// gives it a turn.
+// gives it a turn. If bytes of it are with the transport their answer says how it goes on; one that
+// refuses them may be older than this.
 func (m *Member) Ready() {
-	if m.state == blocked && m.handed == 0 {
+	switch {
+	case m.state != blocked:
+	case m.handed != 0:
+		m.isCalled = true
+	default:
 		m.setState(ready)
 		m.branch.ready.push(m)
 		m.branch.schedule(m.branch.fan, becauseReady)

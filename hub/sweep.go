@@ -26,17 +26,17 @@ func (p *pace) look() { p.visits, p.now = 0, p.clock() }
 // sweep gives the ready members their turns, and goes on with the round if one is due, until both end or
 // the pace's deadline is past. False means that there is more to do: b must be swept again.
 func (b *branch) sweep(p *pace) (done bool) {
-	b.fan.sweeping = b
 	done = true
 	if b.due != 0 {
 		deadline := p.deadline
 		p.deadline = p.now + (deadline-p.now)/2 // Neither may keep the other from going on.
 		b.serveReady(p)
 		p.deadline = deadline
+		b.fan.sweeping = b
 		done = b.goRound(p)
+		b.fan.sweeping = nil
 	}
 	b.serveReady(p)
-	b.fan.sweeping = nil
 	return done && b.ready.len() == 0
 }
 
