@@ -196,31 +196,43 @@ func (f *Fanout) newBatch() *Batch {
 	return &Batch{fan: f, Deliveries: make([]Delivery, 0, batchMembers)}
 }
 
-// afterVisit sends what was handed if that is a batch, and looks at the clock now and then.
+// afterVisit sends the batches that are full, and looks at the clock now and then.
 func (f *Fanout) afterVisit(p *pace) {
 	if f.ownSent >= batchBytes {
 		f.ownSent = 0
 		p.look()
 	}
-	k := f.batch
-	if f.batches.len() > 0 || k != nil && (len(k.Deliveries) == batchMembers || k.bytes >= batchBytes) {
-		f.sendAll(p)
-	} else {
+	if k := f.batch; k != nil && (len(k.Deliveries) == batchMembers || k.bytes >= batchBytes) {
+		f.batches.push(k)
+		f.batch = nil
+	}
+	if f.batches.len() == 0 {
 		p.visit()
+		return
+	}
+	for f.batches.len() > 0 && p.now < p.deadline {
+		f.send(f.batches.pop(), p)
 	}
 }
 
-// sendAll sends what was handed, and what is handed while turns go on.
+// sendAll sends what was handed, and what is handed while turns go on. What it has no time for is sent
+// first by the next Flush.
 func (f *Fanout) sendAll(p *pace) {
-	for f.batch != nil || f.batches.len() > 0 {
+	for f.hasUnsent() && p.now < p.deadline {
 		k := f.batch
 		if f.batches.len() > 0 {
 			k = f.batches.pop()
 		} else {
 			f.batch = nil
 		}
-		k.unanswered = len(k.Deliveries)
-		f.transport.Send(k)
-		p.look()
+		f.send(k, p)
 	}
+}
+
+func (f *Fanout) hasUnsent() bool { return f.batch != nil || f.batches.len() > 0 }
+
+func (f *Fanout) send(k *Batch, p *pace) {
+	k.unanswered = len(k.Deliveries)
+	f.transport.Send(k)
+	p.look()
 }

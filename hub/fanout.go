@@ -115,7 +115,7 @@ func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
-	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && f.batch == nil {
+	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && !f.hasUnsent() {
 		return -1
 	}
 	now := clock()
@@ -123,8 +123,8 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.counted, f.reclaimedAt = min(f.counted, now), min(f.reclaimedAt, now)
 	f.countWatched(now)
 	deadline := now + slice
-	p := pace{clock: clock, now: now}
-	f.sendAll(&p) // Of turns that went on when the transport answered late.
+	p := pace{clock: clock, now: now, deadline: deadline}
+	f.sendAll(&p) // Of turns that went on when the transport answered late, or for which there was no time.
 	for f.queue.len() > 0 && p.now < deadline {
 		b := f.queue.pop()
 		b.isQueued = false
@@ -144,7 +144,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.queue.len() > 0 || f.reclaiming > 0 || f.marks.Load() != nil:
+	case f.queue.len() > 0 || f.hasUnsent() || f.reclaiming > 0 || f.marks.Load() != nil:
 		return 0
 	case len(f.watched) > 0:
 		return max(0, f.counted+watchEvery-now)
