@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sluice/hub"
+	"sluice/internal/testenv"
+	"sluice/reactor"
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
+)
+
+// A hall is a gateway of one loop that is stepped by hand, and connections in one room, each with the other
+// end of its socket.
+type hall struct {
+	*testing.T
+	w     *worker
+	conns []*conn
+	peers []int
+}
+
+func newHall(t *testing.T, kernel reactor.Kernel, members int) *hall {
+	t.Helper()
+	cfg := testConfig()
+	cfg.Loops = 1
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(cfg, nil, kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hall{T: t, w: s.workers[0]}
+	for range members {
+		ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.open.Add(1)
+		c := h.w.newConn(arrival{fd: ends[0]})
+		if err := h.w.fan.Join("r", encodingPlain, &c.reader, c); err != nil {
+			t.Fatal(err)
+		}
+		c.setLife(open)
+		h.conns, h.peers = append(h.conns, c), append(h.peers, ends[1])
+	}
+	t.Cleanup(func() {
+		s.Close()
+		for i, c := range h.conns {
+			syscall.Close(h.peers[i])
+			if c.life != dead { // The loop, which never ran, closes nobody.
+				syscall.Close(int(c.fd))
+			}
+		}
+	})
+	return h
+}
+
+// say publishes a message and has the loop deliver it.
+func (h *hall) say(payload []byte) {
+	room, _ := h.w.server.hub.Room("r")
+	room.Publish(h.w.fan, h.w.loop.Now(), h.w.encoder.of(wsproto.Message{Op: wsproto.OpBinary, Payload: payload}))
+	for h.w.fan.Flush(h.w.loop.Elapsed) == 0 {
+	}
+}
+
+// got is what has come at the other end of connection i.
+func (h *hall) got(i int, into []byte) []byte {
+	n, err := syscall.Read(h.peers[i], into)
+	if err != nil && err != syscall.EAGAIN {
+		h.Fatal(err)
+	}
+	return into[:max(n, 0)]
+}
+
+func TestDeliveryAllocatesNothing(t *testing.T) {
+	if testenv.RaceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	h := newHall(t, nil, 40)
+	payload, buf := make([]byte, 64), make([]byte, 4096)
+	allocs := testing.AllocsPerRun(500, func() {
+		h.say(payload)
+		for i := range h.peers {
+			if len(h.got(i, buf)) != 66 {
+				t.Fatal("a message did not come")
+			}
+		}
+	})
+	// A segment takes about a thousand such frames or more and costs three allocations.
+	if allocs > 0.1 {
+		t.Errorf("%v allocations for a message to 40 clients", allocs)
+	}
+	for _, one := range h.w.sends[:cap(h.w.sends)] {
+		if one.Bytes != nil {
+			t.Fatal("a batch that was sent keeps a segment alive")
+		}
+	}
+}
+
+// A batch meets every kind of answer at once, and each is its own client's.
+func TestEachDeliveryOfABatchHasItsOwnAnswer(t *testing.T) {
+	kernel := reactortest.New()
+	h := newHall(t, kernel, 9)
+	const gone, refused, interrupted, short, other, killed, otherGone = 1, 2, 3, 4, 5, 6, 7
+	at := func(i int) int { return int(h.conns[i].fd) }
+	kernel.Fail(reactortest.Write, at(gone), syscall.EPIPE)
+	kernel.Fail(reactortest.Write, at(refused), syscall.EAGAIN)
+	kernel.Fail(reactortest.Write, at(interrupted), syscall.EINTR, syscall.EINTR, syscall.EINTR, syscall.EINTR)
+	kernel.Limit(reactortest.Write, func(fd int, _ int64, want int) int {
+		if fd == at(short) {
+			return 3
+		}
+		return want
+	})
+	record := &recorder{}
+	for _, i := range []int{other, otherGone} {
+		var t transport = record
+		h.conns[i].other = &t
+	}
+	// Two die when they have been handed bytes and before those are sent.
+	h.w.fan = nil
+	fan := h.w.server.hub.NewFanout(h.w.loop.Wake, killing{h.w, []*conn{h.conns[killed], h.conns[otherGone]}})
+	for _, c := range h.conns {
+		c.reader.Leave()
+		if err := fan.Join("r", encodingPlain, &c.reader, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.w.fan = fan
+	h.say([]byte("hello"))
+
+	frame := wsproto.AppendFrame(nil, wsproto.OpBinary, []byte("hello"))
+	buf := make([]byte, 100)
+	for i, c := range h.conns {
+		want, life, isBlocked := frame, open, false
+		switch i {
+		case gone, killed, otherGone:
+			want, life = nil, dead
+		case refused:
+			want, isBlocked = nil, true
+		case short:
+			want, isBlocked = frame[:3], true
+		case other:
+			want = nil
+			if !bytes.Equal(record.got, frame) {
+				t.Errorf("the other transport was given %q", record.got)
+			}
+		}
+		if got := h.got(i, buf); !bytes.Equal(got, want) || c.life != life || c.reader.IsBlocked() != isBlocked || c.isArmed != isBlocked {
+			t.Errorf("connection %d got %q, is %v, blocked %v, armed %v", i, got, c.life, c.reader.IsBlocked(), c.isArmed)
+		}
+	}
+	if n := h.w.fan.Stats().Deliveries; n != 4 {
+		t.Errorf("%d deliveries are counted, want 4", n)
+	}
+}
+
+// A recorder takes everything.
+type recorder struct{ got []byte }
+
+func (r *recorder) Read(int, []byte) (int, error) { return 0, syscall.EAGAIN }
+
+func (r *recorder) Write(_ int, p []byte) (int, error) {
+	r.got = append(r.got, p...)
+	return len(p), nil
+}
+
+func (r *recorder) CloseWrite(int) error { return nil }
+
+type killing struct {
+	*worker
+	victims []*conn
+}
+
+func (k killing) Send(b *hub.Batch) {
+	for _, c := range k.victims {
+		c.die(ClosedGone)
+	}
+	k.worker.Send(b)
+}
+
+// A fault of our own is counted each time and said once, and the gateway goes on.
+func TestBrokenInvariantIsCountedAndSaidOnce(t *testing.T) {
+	var said strings.Builder
+	cfg := testConfig()
+	cfg.panics = false
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(cfg, slog.New(slog.NewTextHandler(&said, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := s.workers[0]
+	c := &conn{w: w, life: lingering}
+	if c.setLife(open); c.life != open {
+		t.Error("it does not go on")
+	}
+	c.life = dead
+	c.setLife(parting)
+	if n := s.final().Broken; n != 2 {
+		t.Errorf("%d broken invariants are counted, want 2", n)
+	}
+	if n := strings.Count(said.String(), "level=ERROR"); n != 1 || !strings.Contains(said.String(), "lingering becomes open") {
+		t.Errorf("said %d times: %s", n, said.String())
+	}
+}
