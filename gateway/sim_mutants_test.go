@@ -128,9 +128,6 @@ var mutants = []mutant{
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
 		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",
 	}}},
-	{"own frames do not wait for what the transport has", 300, []edit{{
-		"hub/member.go", "m.branch == nil || m.handed == 0 &&", "m.branch == nil ||",
-	}}},
 	{"an answer is heard for whoever left meanwhile", 300, []edit{{
 		"hub/delivery.go", "m.handed == d.handed {", "true {",
 	}}},

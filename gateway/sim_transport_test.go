@@ -46,7 +46,8 @@ func (t *lateTransport) answerSome() time.Duration {
 		n := t.random.IntN(len(t.due))
 		d := t.due[n]
 		t.due = append(t.due[:n], t.due[n+1:]...)
-		c, taken, outcome := d.batch.Deliveries[d.i].Client.(*conn), 0, hub.Failed
+		c := d.batch.Deliveries[d.i].Client.(*conn)
+		taken, outcome := len(d.batch.Deliveries[d.i].Bytes), hub.Taken // Of one that died before its answer.
 		if c.life != dead {
 			var err error
 			taken, err = c.transport().Write(int(c.fd), d.batch.Deliveries[d.i].Bytes)
