@@ -36,7 +36,7 @@ type client struct {
 	armed     bool // registered for Writable too, because a write was refused
 	deflates  bool // agreed on permessage-deflate
 	ending    bool // an event told of the stream's end, which no other will
-	ledger    ledger
+	check     sequenceCheck
 
 	partial *wsproto.Decoder // in the middle of a frame; nil between frames
 	opening *opening
@@ -205,15 +205,15 @@ func (c *client) deliver(p []byte, now int64) {
 	// A publisher of another room, or one that does not exist, cannot be: the payload is intact. But a server may mix rooms.
 	rooms := len(w.run.rooms)
 	place := uint32(int(s.publisher) / rooms)
-	if int(s.publisher)%rooms != c.room.index || int(place) >= len(c.ledger.next) {
-		c.ledger.counts.Foreign++
+	if int(s.publisher)%rooms != c.room.index || int(place) >= len(c.check.next) {
+		c.check.counts.Foreign++
 		return
 	}
-	l := c.room.lanes[place]
-	if s.seq < w.warm[l.id] || l.isUnheardBy(c) {
+	st := c.room.streams[place]
+	if s.seq < w.warm[st.id] || st.isUnheardBy(c) {
 		return
 	}
-	isNew, settled := c.ledger.take(place, s.seq)
+	isNew, settled := c.check.take(place, s.seq)
 	if !isNew {
 		return
 	}
@@ -222,10 +222,10 @@ func (c *client) deliver(p []byte, now int64) {
 	}
 	w.latency.record(now - s.due)
 	if settled > 0 {
-		w.received(l, s.seq, now)
+		w.received(st, s.seq, now)
 	}
 	for ; settled > 1; settled-- {
-		w.released(l, s.seq-settled+1)
+		w.released(st, s.seq-settled+1)
 	}
 }
 
@@ -244,12 +244,12 @@ func (c *client) unwrap(p []byte) []byte {
 // deliverOdd counts a message that is damaged or not ours.
 func (c *client) deliverOdd(s stamp, v verdict) {
 	if v == foreign {
-		c.ledger.counts.Foreign++
+		c.check.counts.Foreign++
 		return
 	}
 	place := uint32(int(s.publisher) / len(c.w.run.rooms))
-	if c.ledger.takeCorrupt(place, s.seq) > 0 && c.kind == reader {
-		c.w.released(c.room.lanes[place], s.seq)
+	if c.check.takeCorrupt(place, s.seq) > 0 && c.kind == reader {
+		c.w.released(c.room.streams[place], s.seq)
 	}
 }
 
@@ -331,20 +331,20 @@ func (c *client) cutOff(f fault, why string) {
 	}
 }
 
-// abandon gives up what the room's lanes still wait for from this client.
+// abandon gives up what the room's streams still wait for from this client.
 func (c *client) abandon() {
 	if c.kind != reader {
 		return
 	}
 	c.room.live.Add(-1)
-	for place, l := range c.room.lanes {
-		sent := l.sent.Load()
-		from := c.ledger.next[place]
-		if n := uint32(len(l.slots)); sent > from && sent-from > n {
+	for place, st := range c.room.streams {
+		sent := st.sent.Load()
+		from := c.check.next[place]
+		if n := uint32(len(st.slots)); sent > from && sent-from > n {
 			from = sent - n
 		}
 		for ; from < sent; from++ {
-			c.w.released(l, from)
+			c.w.released(st, from)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func (c *client) depart(how visit) {
 // comeBack puts a client that left at the end of those to be opened.
 func (c *client) comeBack() {
 	c.state = waiting
-	c.ledger.pause()
+	c.check.pause()
 	c.w.clientsToOpen = append(c.w.clientsToOpen, c)
 }
 

@@ -27,7 +27,7 @@ type job struct {
 	Targets []string
 	Index   int
 	Count   int
-	Size    int // of the board
+	Size    int // of the stats
 	Tag     runTag
 	Offset  time.Duration // of the first process's clock
 }
@@ -137,7 +137,7 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 // begin makes the helper's run.
 func (j *job) begin() (*run, error) {
 	raiseLimits(j.Load.Loops)
-	memory, e, err := inherit(j.Size, j.Count)
+	memory, p, err := inherit(j.Size, j.Count)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +149,8 @@ func (j *job) begin() (*run, error) {
 		}
 		targets = append(targets, t)
 	}
-	b := newBoard(j.Load, j.Load.Rooms*len(targets), j.Count, memory)
-	r, err := newRun(j.Load, targets, &seat{index: j.Index, count: j.Count, ears: e}, b, j.Tag)
+	s := newStats(j.Load, j.Load.Rooms*len(targets), j.Count, memory)
+	r, err := newRun(j.Load, targets, &rank{index: j.Index, count: j.Count, pipes: p}, s, j.Tag)
 	if err != nil {
 		return nil, err
 	}

@@ -9,32 +9,32 @@ import (
 // measure makes one whole run against one or more servers and returns what it found. pids are the servers' processes, if
 // they are known. An error means that there is no result.
 func measure(ctx context.Context, cfg *Load, targets []*target, pids []int, show *progress) (*Result, error) {
-	c, err := muster(ctx, cfg, targets)
+	ps, err := startProcesses(ctx, cfg, targets)
 	if err != nil {
 		return nil, err
 	}
-	defer c.dismiss()
-	c.own.observed = pids
+	defer ps.release()
+	ps.own.observed = pids
 	before := observe(pids)
 	began := time.Now()
-	totals := c.own.board.totals
+	totals := ps.own.stats.totals
 	end := show.follow(ctx, "connecting", "clients", int64(cfg.Clients), totals.ended.Load)
-	err = c.step(ctx, stepConnect)
+	err = ps.step(ctx, stepConnect)
 	end()
 	connecting := time.Since(began)
 	if err == nil && int(totals.failed.Load()) == cfg.Clients {
 		err = errUnreachable
 	}
 	if err != nil {
-		return nil, c.explained(ctx, err)
+		return nil, ps.explained(ctx, err)
 	}
 	show.say("%d of %d clients joined in %.2f s", cfg.Clients-int(totals.failed.Load()), cfg.Clients, connecting.Seconds())
-	p, err := c.phases(ctx, pids, show)
-	_ = c.step(ctx, stepLeave)
+	p, err := ps.phases(ctx, pids, show)
+	_ = ps.step(ctx, stepLeave)
 	if err != nil {
-		return nil, c.explained(ctx, err)
+		return nil, ps.explained(ctx, err)
 	}
-	all, err := c.collect(ctx)
+	all, err := ps.collect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -54,35 +54,35 @@ type phases struct {
 }
 
 // phases settles, warms up and measures.
-func (c *crew) phases(ctx context.Context, pids []int, show *progress) (*phases, error) {
+func (ps *processes) phases(ctx context.Context, pids []int, show *progress) (*phases, error) {
 	select {
-	case <-time.After(c.own.cfg.Settle):
+	case <-time.After(ps.own.cfg.Settle):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := c.step(ctx, stepReplace); err != nil {
+	if err := ps.step(ctx, stepReplace); err != nil {
 		return nil, err
 	}
-	p := &phases{idle: observe(pids), processes: 1 + len(c.helpers)}
-	if err := c.step(ctx, stepWarmUp); err != nil {
+	p := &phases{idle: observe(pids), processes: 1 + len(ps.helpers)}
+	if err := ps.step(ctx, stepWarmUp); err != nil {
 		return nil, err
 	}
-	if err := c.step(ctx, stepReset); err != nil {
+	if err := ps.step(ctx, stepReset); err != nil {
 		return nil, err
 	}
 	p.from = observe(pids)
-	end := c.own.follow(ctx, show)
+	end := ps.own.follow(ctx, show)
 	began := time.Now()
-	err := c.step(ctx, stepMeasure)
+	err := ps.step(ctx, stepMeasure)
 	p.seconds = time.Since(began).Seconds()
 	p.to = observe(pids)
 	end()
 	if err == nil {
-		err = c.step(ctx, stepReturn)
+		err = ps.step(ctx, stepReturn)
 	}
 	time.Sleep(quiet)
-	if err == nil && c.own.cfg.Stalled > 0 {
-		err = c.step(ctx, stepLookAtStalled)
+	if err == nil && ps.own.cfg.Stalled > 0 {
+		err = ps.step(ctx, stepLookAtStalled)
 	}
 	return p, err
 }
@@ -94,17 +94,17 @@ func (r *run) follow(ctx context.Context, show *progress) (end func()) {
 		return show.follow(ctx, "loading", "s", int64(r.cfg.Duration.Seconds()), func() int64 { return int64(time.Since(start).Seconds()) })
 	}
 	var live int64
-	for _, l := range r.lanes {
-		live += l.room.live.Load()
+	for _, st := range r.streams {
+		live += st.room.live.Load()
 	}
-	progress := &r.board.totals.progress
+	progress := &r.stats.totals.progress
 	from := progress.Load()
-	return show.follow(ctx, "loading", "deliveries", live*int64(r.cfg.Messages)/int64(len(r.lanes)), func() int64 { return progress.Load() - from })
+	return show.follow(ctx, "loading", "deliveries", live*int64(r.cfg.Messages)/int64(len(r.streams)), func() int64 { return progress.Load() - from })
 }
 
 // explained adds the most frequent explanation of the loops' faults to err, and ends the loops.
-func (c *crew) explained(ctx context.Context, err error) error {
-	all, unknown := c.collect(ctx)
+func (ps *processes) explained(ctx context.Context, err error) error {
+	all, unknown := ps.collect(ctx)
 	if unknown != nil {
 		return err
 	}

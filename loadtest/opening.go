@@ -99,10 +99,10 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 	return p[end:]
 }
 
-// join makes the client a receiver of its room's lanes. A guest that returns goes on with its ledger.
+// join makes the client a receiver of its room's streams. A guest that returns goes on with its sequence check.
 func (c *client) join() {
 	if !c.wasJoined {
-		c.ledger.begin(c.room.lanes)
+		c.check.begin(c.room.streams)
 	}
 	c.wasJoined = true
 	switch c.kind {
@@ -124,7 +124,7 @@ func (c *client) opened(f fault, why string) {
 		return
 	}
 	if f != faultNone {
-		c.w.run.board.totals.failed.Add(1)
+		c.w.run.stats.totals.failed.Add(1)
 	}
 	c.w.run.clientOpened()
 }

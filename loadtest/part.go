@@ -44,9 +44,9 @@ func (r *run) part() *part {
 		if w.stormAt > 0 {
 			p.Crowd.StormSeconds = max(p.Crowd.StormSeconds, round((w.backAt-w.stormAt).Seconds(), 6))
 		}
-		for _, l := range w.lanes {
-			p.Messages += uint64(l.sent.Load() - w.warm[l.id])
-			p.Backlog += max(0, l.backlog)
+		for _, st := range w.streams {
+			p.Messages += uint64(st.sent.Load() - w.warm[st.id])
+			p.Backlog += max(0, st.backlog)
 		}
 		for _, c := range w.clients {
 			p.addClient(c)
@@ -58,7 +58,7 @@ func (r *run) part() *part {
 // addClient adds what one client saw. Only readers' deliveries count: the others are not held to every message.
 func (p *part) addClient(c *client) {
 	p.Expected += c.expected()
-	counts := c.ledger.counts
+	counts := c.check.counts
 	switch c.kind {
 	case stalled:
 		counts.Delivered = 0
@@ -70,9 +70,9 @@ func (p *part) addClient(c *client) {
 		counts.Delivered = 0
 	}
 	p.Counts.add(&counts)
-	isWhole := c.ledger.clean && c.ledger.lost(c.room.lanes, c) == 0
+	isWhole := c.check.clean && c.check.lost(c.room.streams, c) == 0
 	if c.wasJoined && c.kind == reader && isWhole && !c.w.run.cfg.NoEcho {
-		p.addOrder(c.room.index, c.ledger.order)
+		p.addOrder(c.room.index, c.check.order)
 	}
 }
 

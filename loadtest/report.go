@@ -118,9 +118,9 @@ func (c *client) expected() (n uint64) {
 	if !c.wasJoined || c.kind != reader {
 		return 0
 	}
-	for _, l := range c.room.lanes {
-		if !l.isUnheardBy(c) {
-			n += uint64(l.sent.Load() - c.w.warm[l.id])
+	for _, st := range c.room.streams {
+		if !st.isUnheardBy(c) {
+			n += uint64(st.sent.Load() - c.w.warm[st.id])
 		}
 	}
 	return n

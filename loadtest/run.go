@@ -17,8 +17,8 @@ import (
 // is atomic. Clients, publishers and rooms have numbers that all processes know them by.
 type run struct {
 	cfg      *Load
-	seat     *seat
-	board    *board // shared by all processes
+	rank     *rank
+	stats    *stats // shared by all processes
 	headers  []string
 	tag      runTag
 	opcode   wsproto.Opcode
@@ -28,7 +28,7 @@ type run struct {
 
 	workers []*worker
 	rooms   []*room
-	lanes   []*lane // of all processes
+	streams []*stream // of all processes
 	loops   sync.WaitGroup
 	failure chan error
 
@@ -36,7 +36,7 @@ type run struct {
 	mine       int64         // clients of this process
 	opened     atomic.Int64  // their openings that ended, well or not
 	allOpened  chan struct{}
-	publishing atomic.Int64   // lanes of this process that are not done with the phase
+	publishing atomic.Int64   // streams of this process that are not done with the phase
 	phaseDone  chan struct{}  // sent to when the last one is
 	dials      sync.WaitGroup // TLS handshakes under way …
 	dialing    context.Context
@@ -54,11 +54,11 @@ var errUnreachable = errors.New("the server could not be reached")
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond
 
-func newRun(cfg *Load, targets []*target, s *seat, b *board, tag runTag) (*run, error) {
+func newRun(cfg *Load, targets []*target, place *rank, s *stats, tag runTag) (*run, error) {
 	r := &run{
 		cfg:       cfg,
-		seat:      s,
-		board:     b,
+		rank:      place,
+		stats:     s,
 		headers:   cfg.headerLines(),
 		tag:       tag,
 		opcode:    wsproto.OpText,
@@ -93,38 +93,38 @@ func newTag() (tag runTag) {
 // now is the time on the run's clock, which all of its processes read alike.
 func (r *run) now() time.Duration { return r.kernel.Now() + r.ahead }
 
-// makeRooms makes rooms and lanes: each target has its own cfg.Rooms. Publisher p is in room p modulo rooms, like client
+// makeRooms makes rooms and streams: each target has its own cfg.Rooms. Publisher p is in room p modulo rooms, like client
 // p, which it is.
 func (r *run) makeRooms(targets []*target) {
 	for i := range len(targets) * r.cfg.Rooms {
 		t := targets[i%len(targets)]
-		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.paths[i/len(targets)], live: &r.board.live[i]})
+		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.paths[i/len(targets)], live: &r.stats.live[i]})
 	}
-	slots := r.cfg.slotsPerLane()
+	slots := r.cfg.slotsPerStream()
 	for i := range r.cfg.Publishers {
 		room := r.rooms[i%len(r.rooms)]
-		l := &lane{
-			id: uint16(i), room: room, place: uint32(len(room.lanes)),
-			sent: &r.board.sent[i], slots: r.board.slots[i*slots : (i+1)*slots],
+		st := &stream{
+			id: uint16(i), room: room, place: uint32(len(room.streams)),
+			sent: &r.stats.sent[i], slots: r.stats.slots[i*slots : (i+1)*slots],
 		}
-		room.lanes = append(room.lanes, l)
-		r.lanes = append(r.lanes, l)
+		room.streams = append(room.streams, st)
+		r.streams = append(r.streams, st)
 	}
 }
 
 // processOf is the process that a client, and the publisher of the same number, belongs to. With as many processes as
 // targets, or a multiple, each process keeps to one target.
-func (r *run) processOf(client int) int { return client % r.seat.count }
+func (r *run) processOf(client int) int { return client % r.rank.count }
 
 func (r *run) makeClients() {
-	for i := r.seat.index; i < r.cfg.Clients; i += r.seat.count {
-		w := r.workers[i/r.seat.count%len(r.workers)]
+	for i := r.rank.index; i < r.cfg.Clients; i += r.rank.count {
+		w := r.workers[i/r.rank.count%len(r.workers)]
 		c := &client{w: w, index: i, room: r.rooms[i%len(r.rooms)], fd: -1, kind: r.cfg.kindOf(i)}
-		c.ledger.next = make([]uint32, len(c.room.lanes))
-		if i < len(r.lanes) {
-			l := r.lanes[i]
-			l.home, l.client = w, c
-			w.lanes = append(w.lanes, l)
+		c.check.next = make([]uint32, len(c.room.streams))
+		if i < len(r.streams) {
+			st := r.streams[i]
+			st.home, st.client = w, c
+			w.streams = append(w.streams, st)
 		}
 		w.clients = append(w.clients, c)
 		w.clientsToOpen = append(w.clientsToOpen, c)
@@ -138,7 +138,7 @@ func (r *run) makeClients() {
 // connect starts the loops and returns when every client of this process has joined or failed.
 func (r *run) connect(ctx context.Context, at time.Duration) error {
 	r.start = at
-	if err := r.seat.watch(r); err != nil {
+	if err := r.rank.watch(r); err != nil {
 		return err
 	}
 	for _, w := range r.workers {
@@ -152,21 +152,21 @@ func (r *run) connect(ctx context.Context, at time.Duration) error {
 	return r.await(ctx, r.allOpened)
 }
 
-// replacePublishers gives the lanes of clients that could not join to others of their rooms. Nothing has been sent yet.
+// replacePublishers gives the streams of clients that could not join to others of their rooms. Nothing has been sent yet.
 func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 	var mu sync.Mutex
 	spare := make(map[*room][]*client)
-	var orphans []*lane
+	var orphans []*stream
 	err := r.onLoops(ctx, func(w *worker) {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, l := range w.lanes {
-			if l.client.state != joined {
-				orphans = append(orphans, l)
+		for _, st := range w.streams {
+			if st.client.state != joined {
+				orphans = append(orphans, st)
 			}
 		}
 		for _, c := range w.clients {
-			if c.state == joined && c.kind == reader && c.index >= len(r.lanes) {
+			if c.state == joined && c.kind == reader && c.index >= len(r.streams) {
 				spare[c.room] = append(spare[c.room], c)
 			}
 		}
@@ -174,18 +174,18 @@ func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range orphans {
-		if n := len(spare[l.room]); n > 0 {
-			l.client = spare[l.room][n-1]
-			spare[l.room] = spare[l.room][:n-1]
-			l.home = l.client.w
+	for _, st := range orphans {
+		if n := len(spare[st.room]); n > 0 {
+			st.client = spare[st.room][n-1]
+			spare[st.room] = spare[st.room][:n-1]
+			st.home = st.client.w
 		}
 	}
 	return r.onLoops(ctx, func(w *worker) {
-		w.lanes = nil
-		for _, l := range r.lanes {
-			if l.home == w {
-				w.lanes = append(w.lanes, l)
+		w.streams = nil
+		for _, st := range r.streams {
+			if st.home == w {
+				w.streams = append(w.streams, st)
 			}
 		}
 	})
@@ -207,32 +207,32 @@ func (r *run) rampWait(now time.Duration) time.Duration {
 	if r.cfg.Ramp == 0 {
 		return 0
 	}
-	turn := r.board.totals.connects.Add(1) - 1
+	turn := r.stats.totals.connects.Add(1) - 1
 	due := r.start + time.Duration(float64(turn)/r.cfg.Ramp*float64(time.Second))
 	if due > now {
-		r.board.totals.connects.Add(-1)
+		r.stats.totals.connects.Add(-1)
 	}
 	return due - now
 }
 
 func (r *run) clientOpened() {
-	r.board.totals.ended.Add(1)
+	r.stats.totals.ended.Add(1)
 	if r.opened.Add(1) == r.mine {
 		close(r.allOpened)
 	}
 }
 
-func (r *run) laneDone() {
+func (r *run) streamDone() {
 	if r.publishing.Add(-1) == 0 {
 		r.phaseDone <- struct{}{}
 	}
 }
 
-// publish runs one phase: total messages, spread over the lanes of all processes, ours followed until everybody has them.
+// publish runs one phase: total messages, spread over the streams of all processes, ours followed until everybody has them.
 func (r *run) publish(ctx context.Context, total int) error {
 	mine := 0
-	for _, l := range r.lanes {
-		if l.home != nil {
+	for _, st := range r.streams {
+		if st.home != nil {
 			mine++
 		}
 	}
@@ -241,12 +241,12 @@ func (r *run) publish(ctx context.Context, total int) error {
 	}
 	r.publishing.Store(int64(mine))
 	err := r.onLoops(ctx, func(w *worker) {
-		for _, l := range w.lanes {
-			share := total / len(r.lanes)
-			if int(l.id) < total%len(r.lanes) {
+		for _, st := range w.streams {
+			share := total / len(r.streams)
+			if int(st.id) < total%len(r.streams) {
 				share++
 			}
-			l.begin(uint32(share))
+			st.begin(uint32(share))
 		}
 	})
 	if err != nil {

@@ -2,14 +2,14 @@ package main
 
 import "time"
 
-// A schedule says when a lane may send. All loops read it; it changes only between phases.
+// A schedule says when a stream may send. All loops read it; it changes only between phases.
 type schedule interface {
 	// send sends what is due on l.
-	send(l *lane, now time.Duration)
+	send(st *stream, now time.Duration)
 	// wait is how long the loop of l may sleep at most; negative when it does not mind.
-	wait(l *lane, now time.Duration) time.Duration
+	wait(st *stream, now time.Duration) time.Duration
 	// isOverdue says that a message is on its way for too long to be waited for.
-	isOverdue(l *lane, s *slot, now time.Duration) bool
+	isOverdue(st *stream, s *slot, now time.Duration) bool
 }
 
 // A closedLoop sends the next message when fewer than window are on their way to somebody. Latency counts from sending,
@@ -23,19 +23,19 @@ type closedLoop struct {
 // timeoutCheck is how often a loop with messages on their way looks whether one is overdue.
 const timeoutCheck = 20 * time.Millisecond
 
-func (s *closedLoop) send(l *lane, now time.Duration) {
+func (s *closedLoop) send(st *stream, now time.Duration) {
 	if s.until != 0 && now >= s.until {
-		l.limit = l.sent.Load()
+		st.limit = st.sent.Load()
 	}
-	for n := l.sent.Load(); n < l.limit && n-l.settled < s.window; n++ {
-		l.send(now, now)
+	for n := st.sent.Load(); n < st.limit && n-st.settled < s.window; n++ {
+		st.send(now, now)
 	}
 }
 
-func (s *closedLoop) wait(*lane, time.Duration) time.Duration { return timeoutCheck }
+func (s *closedLoop) wait(*stream, time.Duration) time.Duration { return timeoutCheck }
 
 // isOverdue says so when nobody got the message for as long as patience lasts: a slow server is not a lossy one.
-func (s *closedLoop) isOverdue(_ *lane, m *slot, now time.Duration) bool {
+func (s *closedLoop) isOverdue(_ *stream, m *slot, now time.Duration) bool {
 	return now-max(m.sentAt, time.Duration(m.last.Load())) >= s.patience
 }
 
@@ -43,8 +43,8 @@ func (s *closedLoop) isOverdue(_ *lane, m *slot, now time.Duration) bool {
 // of the server, or of the tool, shows in every message that should have been sent meanwhile.
 type openLoop struct {
 	start    time.Duration // when the first message is due, on the run's clock
-	interval time.Duration // between two messages of one lane
-	stagger  time.Duration // between the same message of two lanes
+	interval time.Duration // between two messages of one stream
+	stagger  time.Duration // between the same message of two streams
 	patience time.Duration
 	drain    time.Duration // how long after the last message was due the rest is waited for
 }
@@ -59,35 +59,35 @@ func newOpenLoop(cfg *Load, start time.Duration) *openLoop {
 }
 
 // due is when the message with this number is to be sent.
-func (s *openLoop) due(l *lane, seq uint32) time.Duration {
-	return s.start + time.Duration(seq-l.first)*s.interval + time.Duration(l.id)*s.stagger
+func (s *openLoop) due(st *stream, seq uint32) time.Duration {
+	return s.start + time.Duration(seq-st.first)*s.interval + time.Duration(st.id)*s.stagger
 }
 
-func (s *openLoop) send(l *lane, now time.Duration) {
-	for seq := l.sent.Load(); seq < l.limit; seq++ {
-		due := s.due(l, seq)
-		if due > now || len(l.client.out) > unsentMax {
+func (s *openLoop) send(st *stream, now time.Duration) {
+	for seq := st.sent.Load(); seq < st.limit; seq++ {
+		due := s.due(st, seq)
+		if due > now || len(st.client.out) > unsentMax {
 			break
 		}
-		l.send(now, due)
+		st.send(now, due)
 	}
-	if l.sent.Load() == l.limit || now >= s.due(l, l.limit-1) {
-		l.backlog = int(l.limit - l.settled)
+	if st.sent.Load() == st.limit || now >= s.due(st, st.limit-1) {
+		st.backlog = int(st.limit - st.settled)
 	}
 }
 
-func (s *openLoop) wait(l *lane, now time.Duration) time.Duration {
-	if seq := l.sent.Load(); seq < l.limit {
-		return max(s.due(l, seq)-now, 0)
+func (s *openLoop) wait(st *stream, now time.Duration) time.Duration {
+	if seq := st.sent.Load(); seq < st.limit {
+		return max(s.due(st, seq)-now, 0)
 	}
 	return timeoutCheck
 }
 
 // isOverdue waits for as long as anything arrives anywhere, until the time for draining is over.
-func (s *openLoop) isOverdue(l *lane, m *slot, now time.Duration) bool {
-	if l.sent.Load() < l.limit {
+func (s *openLoop) isOverdue(st *stream, m *slot, now time.Duration) bool {
+	if st.sent.Load() < st.limit {
 		return false
 	}
-	latest := max(m.sentAt, time.Duration(l.home.run.board.totals.arrival.Load()))
-	return now-latest >= s.patience || now >= s.due(l, l.limit-1)+s.drain
+	latest := max(m.sentAt, time.Duration(st.home.run.stats.totals.arrival.Load()))
+	return now-latest >= s.patience || now >= s.due(st, st.limit-1)+s.drain
 }

@@ -11,7 +11,7 @@ import (
 // the end of an interval each hands over its histogram for an empty one.
 type sampler struct {
 	run    *run
-	server *processes // nil: no server is observed
+	server *watcher // nil: no server is observed
 	start  time.Duration
 	every  time.Duration
 	points []point
@@ -38,9 +38,9 @@ const (
 
 // startSampler begins with the phase. A phase of known length gets half of the points.
 func (r *run) startSampler(start time.Duration) *sampler {
-	var server *processes
+	var server *watcher
 	if len(r.observed) > 0 {
-		server = &processes{roots: r.observed}
+		server = &watcher{roots: r.observed}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sampler{

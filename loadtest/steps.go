@@ -67,7 +67,7 @@ func (r *run) measured(ctx context.Context, at time.Duration) error {
 		r.schedule = &closedLoop{window: uint32(r.cfg.Window), patience: r.cfg.LossTimeout}
 	}
 	if r.cfg.Churn > 0 {
-		loops := len(r.workers) * r.seat.count
+		loops := len(r.workers) * r.rank.count
 		every := time.Duration(float64(loops) / r.cfg.Churn * float64(time.Second))
 		if err := r.onLoops(ctx, func(w *worker) { w.churnEvery, w.churnDue = every, r.now()+every }); err != nil {
 			return err
@@ -102,8 +102,8 @@ func (r *run) startStorming(total int, start time.Duration) *storming {
 
 // sentSinceReset is how many messages all processes have sent in the measured phase.
 func (r *run) sentSinceReset() (n int) {
-	for i, l := range r.lanes {
-		n += int(l.sent.Load() - r.workers[0].warm[i])
+	for i, st := range r.streams {
+		n += int(st.sent.Load() - r.workers[0].warm[i])
 	}
 	return n
 }
@@ -147,9 +147,9 @@ func (w *worker) lost() (n uint64) {
 		switch {
 		case !c.wasJoined:
 		case c.kind == reader:
-			n += c.ledger.lost(c.room.lanes, c)
+			n += c.check.lost(c.room.streams, c)
 		case c.kind == guest:
-			n += c.ledger.holes()
+			n += c.check.holes()
 		}
 	}
 	return n

@@ -16,7 +16,7 @@ type worker struct {
 	loop    *reactor.Loop
 	kernel  reactor.Kernel
 	clients []*client
-	lanes   []*lane // of the publishers here
+	streams []*stream // of the publishers here
 
 	buf     []byte // what was read last
 	plain   []byte // … and came out of TLS; nil without
@@ -24,9 +24,9 @@ type worker struct {
 	decoder wsproto.Decoder
 	unsent  []*client // publishers with bytes that wait for the end of the tick
 
-	tallies [][]tally // by lane and slot: what this tick saw
-	touched []touch
-	poked   atomic.Bool // some slot of a lane here is complete
+	tallies     [][]tally // by stream and slot: what this tick saw
+	touched     []touch
+	wakePending atomic.Bool // some slot of a stream here is complete
 
 	clientsToOpen []*client // in this order, and those that return behind them
 	opened        int       // how many openings have begun
@@ -47,7 +47,7 @@ type worker struct {
 	latency  histogram // of the present interval, if there are intervals
 	taken    histogram // of the one before, for the sampler; empty
 	skew     histogram
-	warm     []uint32 // by lane: numbers below belong to the warm-up
+	warm     []uint32 // by stream: numbers below belong to the warm-up
 	wire     uint64   // bytes of frames that came to readers
 	timeouts int      // messages that some receiver did not get in time
 	faults   faults
@@ -55,8 +55,8 @@ type worker struct {
 
 // touch names a tally in use.
 type touch struct {
-	lane uint16
-	seq  uint32
+	stream uint16
+	seq    uint32
 }
 
 const (
@@ -85,8 +85,8 @@ func (r *run) newWorker() (*worker, error) {
 		w.plain = make([]byte, recordMax)
 	}
 	w.decoder = w.newDecoder()
-	for _, l := range r.lanes {
-		w.tallies = append(w.tallies, make([]tally, len(l.slots)))
+	for _, st := range r.streams {
+		w.tallies = append(w.tallies, make([]tally, len(st.slots)))
 		w.warm = append(w.warm, 0)
 	}
 	loop.BeforeSleep(w.endTick)
@@ -101,16 +101,16 @@ func (w *worker) newDecoder() wsproto.Decoder {
 	return wsproto.Decoder{Client: true, Limit: maxSize + maxSize/2}
 }
 
-// endTick reports what the tick saw, lets the lanes go on, and opens further clients.
+// endTick reports what the tick saw, lets the streams go on, and opens further clients.
 func (w *worker) endTick(*reactor.Loop) time.Duration {
 	w.report()
 	now := w.run.now()
 	sleep := shorter(w.churn(now), w.openMore(now))
-	w.poked.Store(false) // Before looking: who completes a slot from here on wakes us again.
-	for _, l := range w.lanes {
-		l.step(now)
-		if l.active {
-			sleep = shorter(sleep, w.run.schedule.wait(l, now))
+	w.wakePending.Store(false) // Before looking: who completes a slot from here on wakes us again.
+	for _, st := range w.streams {
+		st.step(now)
+		if st.active {
+			sleep = shorter(sleep, w.run.schedule.wait(st, now))
 		}
 	}
 	for _, c := range w.unsent {
@@ -128,27 +128,27 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// received notes that one client has message seq of a lane.
-func (w *worker) received(l *lane, seq uint32, now int64) {
-	t := w.tally(l, seq)
+// received notes that one client has message seq of a stream.
+func (w *worker) received(st *stream, seq uint32, now int64) {
+	t := w.tally(st, seq)
 	t.count++
 	t.first = min(t.first, now)
 	t.last = now
 }
 
 // released notes that one client is no longer waited for.
-func (w *worker) released(l *lane, seq uint32) { w.tally(l, seq).count++ }
+func (w *worker) released(st *stream, seq uint32) { w.tally(st, seq).count++ }
 
-func (w *worker) tally(l *lane, seq uint32) *tally {
-	t := &w.tallies[l.id][seq&uint32(len(l.slots)-1)]
+func (w *worker) tally(st *stream, seq uint32) *tally {
+	t := &w.tallies[st.id][seq&uint32(len(st.slots)-1)]
 	if t.count > 0 && t.seq == seq {
 		return t
 	}
 	if t.count > 0 { // Two messages in one tick that share a slot: one client is far behind another.
-		w.reportOne(l, t)
+		w.reportOne(st, t)
 	}
 	*t = tally{seq: seq, first: math.MaxInt64}
-	w.touched = append(w.touched, touch{l.id, seq})
+	w.touched = append(w.touched, touch{st.id, seq})
 	return t
 }
 
@@ -156,30 +156,30 @@ func (w *worker) report() {
 	if len(w.touched) == 0 {
 		return
 	}
-	w.run.board.totals.arrival.Store(int64(w.run.now()))
+	w.run.stats.totals.arrival.Store(int64(w.run.now()))
 	for _, at := range w.touched {
-		l := w.run.lanes[at.lane]
-		if t := &w.tallies[at.lane][at.seq&uint32(len(l.slots)-1)]; t.count > 0 && t.seq == at.seq {
-			w.reportOne(l, t)
+		st := w.run.streams[at.stream]
+		if t := &w.tallies[at.stream][at.seq&uint32(len(st.slots)-1)]; t.count > 0 && t.seq == at.seq {
+			w.reportOne(st, t)
 		}
 	}
 	w.touched = w.touched[:0]
 }
 
-func (w *worker) reportOne(l *lane, t *tally) {
-	w.run.board.totals.progress.Add(t.count)
-	if l.slot(t.seq).report(t) {
-		w.completed(l)
+func (w *worker) reportOne(st *stream, t *tally) {
+	w.run.stats.totals.progress.Add(t.count)
+	if st.slot(t.seq).report(t) {
+		w.completed(st)
 	}
 	t.count = 0
 }
 
-// completed tells the loop of a lane, maybe in another process, that everybody has one of its messages.
-func (w *worker) completed(l *lane) {
-	if l.home == nil {
-		w.run.seat.wake(w.run.board, w.run.processOf(int(l.id)))
-	} else if !l.home.poked.Swap(true) && l.home != w {
-		l.home.loop.Wake()
+// completed tells the loop of a stream, maybe in another process, that everybody has one of its messages.
+func (w *worker) completed(st *stream) {
+	if st.home == nil {
+		w.run.rank.wake(w.run.stats, w.run.processOf(int(st.id)))
+	} else if !st.home.wakePending.Swap(true) && st.home != w {
+		st.home.loop.Wake()
 	}
 }
 
@@ -202,10 +202,10 @@ func (w *worker) reset() {
 	w.latency.reset()
 	w.skew.reset()
 	w.timeouts, w.wire = 0, 0
-	for i, l := range w.run.lanes {
-		w.warm[i] = l.sent.Load()
+	for i, st := range w.run.streams {
+		w.warm[i] = st.sent.Load()
 	}
 	for _, c := range w.clients {
-		c.ledger.begin(c.room.lanes)
+		c.check.begin(c.room.streams)
 	}
 }

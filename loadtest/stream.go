@@ -9,9 +9,9 @@ import (
 	"sluice/wsproto"
 )
 
-// A lane is one publisher's stream of messages: what was sent, and who still waits for what. What sent and slots point to is
+// A stream is the messages of one publisher: what was sent, and who still waits for what. What sent and slots point to is
 // shared by all loops of all processes; everything below home belongs to the loop of the client that publishes.
-type lane struct {
+type stream struct {
 	id    uint16
 	room  *room
 	place uint32         // among the publishers of the room
@@ -25,7 +25,7 @@ type lane struct {
 	limit    uint32 // … and the number to stop before
 	backlog  int    // messages not settled when the last one was due; negative before that
 	timeouts int    // messages in a row that were given up
-	active   bool   // in a phase that is not over for this lane
+	active   bool   // in a phase that is not over for this stream
 }
 
 // A slot follows one message through the room. The loops report to it in batches, at the end of their ticks.
@@ -39,90 +39,90 @@ type slot struct {
 
 // A room is a set of clients that should hear the same.
 type room struct {
-	index  int
-	target *target
-	path   string
-	lanes  []*lane
-	live   *atomic.Int64 // clients that count as receivers, in all processes
+	index   int
+	target  *target
+	path    string
+	streams []*stream
+	live    *atomic.Int64 // clients that count as receivers, in all processes
 }
 
 // maxGiveUps is how many messages in a row may reach nobody in full before a publisher stops asking.
 const maxGiveUps = 8
 
-func (l *lane) slot(seq uint32) *slot { return &l.slots[seq&uint32(len(l.slots)-1)] }
+func (st *stream) slot(seq uint32) *slot { return &st.slots[seq&uint32(len(st.slots)-1)] }
 
 // begin starts a phase of count messages; the number of the first follows the last phase's.
-func (l *lane) begin(count uint32) {
-	l.first = l.sent.Load()
-	l.limit = l.first + min(count, math.MaxUint32-1-l.first)
-	l.timeouts, l.backlog = 0, -1
-	l.active = l.client.state == joined && count > 0
-	if !l.active {
-		l.home.run.laneDone()
+func (st *stream) begin(count uint32) {
+	st.first = st.sent.Load()
+	st.limit = st.first + min(count, math.MaxUint32-1-st.first)
+	st.timeouts, st.backlog = 0, -1
+	st.active = st.client.state == joined && count > 0
+	if !st.active {
+		st.home.run.streamDone()
 	}
 }
 
-// step moves the lane on: settles what has arrived everywhere and sends what the schedule allows. It runs at the end of a
+// step moves the stream on: settles what has arrived everywhere and sends what the schedule allows. It runs at the end of a
 // tick of home's loop.
-func (l *lane) step(now time.Duration) {
-	l.settle(now)
-	if !l.active {
+func (st *stream) step(now time.Duration) {
+	st.settle(now)
+	if !st.active {
 		return
 	}
-	if l.client.state != joined || l.timeouts >= maxGiveUps {
-		l.limit = l.sent.Load()
+	if st.client.state != joined || st.timeouts >= maxGiveUps {
+		st.limit = st.sent.Load()
 	}
-	if l.sent.Load() < l.limit {
-		l.home.run.schedule.send(l, now)
+	if st.sent.Load() < st.limit {
+		st.home.run.schedule.send(st, now)
 	}
-	if l.sent.Load() == l.limit && l.settled == l.limit {
-		l.active = false
-		l.home.run.laneDone()
+	if st.sent.Load() == st.limit && st.settled == st.limit {
+		st.active = false
+		st.home.run.streamDone()
 	}
 }
 
-func (l *lane) settle(now time.Duration) {
-	sent := l.sent.Load()
-	if n := uint32(len(l.slots)); sent-l.settled > n {
-		l.settled = sent - n
+func (st *stream) settle(now time.Duration) {
+	sent := st.sent.Load()
+	if n := uint32(len(st.slots)); sent-st.settled > n {
+		st.settled = sent - n
 	}
-	for ; l.settled < sent; l.settled++ {
-		s := l.slot(l.settled)
+	for ; st.settled < sent; st.settled++ {
+		s := st.slot(st.settled)
 		if s.remaining.Load() > 0 {
-			if !l.active || !l.home.run.schedule.isOverdue(l, s, now) {
+			if !st.active || !st.home.run.schedule.isOverdue(st, s, now) {
 				return
 			}
-			l.timeouts++
-			l.home.timeouts++
+			st.timeouts++
+			st.home.timeouts++
 			continue
 		}
-		l.timeouts = 0
+		st.timeouts = 0
 		if first, last := s.first.Load(), s.last.Load(); last > 0 {
-			l.home.skew.record(last - first)
+			st.home.skew.record(last - first)
 		}
 	}
 }
 
-// isUnheardBy says that c does not get the lane's messages because it sends them, and the server does not echo.
-func (l *lane) isUnheardBy(c *client) bool { return l.client == c && c.w.run.cfg.NoEcho }
+// isUnheardBy says that c does not get the stream's messages because it sends them, and the server does not echo.
+func (st *stream) isUnheardBy(c *client) bool { return st.client == c && c.w.run.cfg.NoEcho }
 
 // send sends the next message, whose latency counts from due.
-func (l *lane) send(now, due time.Duration) {
-	seq, w := l.sent.Load(), l.home
-	s := l.slot(seq)
+func (st *stream) send(now, due time.Duration) {
+	seq, w := st.sent.Load(), st.home
+	s := st.slot(seq)
 	s.seq.Store(seq)
 	s.first.Store(math.MaxInt64)
 	s.last.Store(0)
 	s.sentAt = now
-	receivers := l.room.live.Load()
+	receivers := st.room.live.Load()
 	if w.run.cfg.NoEcho {
 		receivers--
 	}
 	s.remaining.Store(receivers)
-	l.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
-	st := stamp{seq: seq, publisher: l.id, due: int64(due) & dueMask}
-	w.payload = appendPayload(w.payload[:0], w.run.tag, st, w.run.cfg.Size.of(l.id, seq))
-	c := l.client
+	st.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
+	head := stamp{seq: seq, publisher: st.id, due: int64(due) & dueMask}
+	w.payload = appendPayload(w.payload[:0], w.run.tag, head, w.run.cfg.Size.of(st.id, seq))
+	c := st.client
 	if len(c.out) == 0 {
 		w.unsent = append(w.unsent, c)
 	}

@@ -17,10 +17,10 @@ type observation struct {
 
 func observe([]int) observation { return observation{} }
 
-// processes would be what is observed again and again.
-type processes struct{ roots []int }
+// watcher would be what is observed again and again.
+type watcher struct{ roots []int }
 
-func (*processes) observe() observation { return observation{} }
+func (*watcher) observe() observation { return observation{} }
 
 // ownCPU is what the Go runtime estimates of the processor time this process has used.
 func ownCPU() time.Duration {

@@ -19,8 +19,8 @@ type observation struct {
 	switches int64 // context switches, of their own will or not
 }
 
-// processes are what is observed again and again: roots and their descendants.
-type processes struct {
+// watcher are what is observed again and again: roots and their descendants.
+type watcher struct {
 	roots  []int
 	tree   []int
 	listed time.Time
@@ -30,7 +30,7 @@ type processes struct {
 const listEvery = time.Second
 
 // observe is observe by a list of descendants that may be a second old. It may be asked of nil, which is nobody.
-func (p *processes) observe() observation {
+func (p *watcher) observe() observation {
 	if p == nil {
 		return observation{}
 	}

@@ -1,12 +1,12 @@
 package main
 
-// A ledger is what one client has seen of the publishers in its room. It counts each fault once and under one name:
+// A sequenceCheck is what one client has seen of the publishers in its room. It counts each fault once and under one name:
 //
 //   - lost: never came. A message behind it that did come makes a gap; the end of the run makes the rest.
 //   - reordered: came behind one that was sent after it.
 //   - duplicated: came again.
 //   - corrupted: came with other bytes than it was sent with. It is not lost besides.
-type ledger struct {
+type sequenceCheck struct {
 	next []uint32 // by the publisher's place in the room: the number to come next, or unknown
 	gaps map[gap]struct{}
 	// strays are corrupted messages that could not be told from others: each will look like a loss too.
@@ -39,93 +39,93 @@ func (c *counts) add(o *counts) {
 	c.Foreign += o.Foreign
 }
 
-// begin forgets all but foreign messages, which may be greetings, and expects of every lane what it sends next.
-func (l *ledger) begin(lanes []*lane) {
-	for i := range l.next {
-		l.next[i] = lanes[i].sent.Load()
+// begin forgets all but foreign messages, which may be greetings, and expects of every stream what it sends next.
+func (s *sequenceCheck) begin(streams []*stream) {
+	for i := range s.next {
+		s.next[i] = streams[i].sent.Load()
 	}
-	l.gaps = nil
-	l.missed = 0
-	l.strays, l.order, l.clean, l.counts = 0, 0, true, counts{Foreign: l.counts.Foreign}
+	s.gaps = nil
+	s.missed = 0
+	s.strays, s.order, s.clean, s.counts = 0, 0, true, counts{Foreign: s.counts.Foreign}
 }
 
 // take judges the number of an intact message. isNew says that it counts as a delivery; settled is how many numbers of
 // this publisher, up to and with this one, this client is no longer waited for.
-func (l *ledger) take(place, seq uint32) (isNew bool, settled uint32) {
-	next := l.next[place]
+func (s *sequenceCheck) take(place, seq uint32) (isNew bool, settled uint32) {
+	next := s.next[place]
 	if seq == next {
-		l.next[place] = seq + 1
-		l.order = (l.order ^ uint64(place)<<32 ^ uint64(seq)) * 0x9e37_79b9_7f4a_7c15
-		l.counts.Delivered++
+		s.next[place] = seq + 1
+		s.order = (s.order ^ uint64(place)<<32 ^ uint64(seq)) * 0x9e37_79b9_7f4a_7c15
+		s.counts.Delivered++
 		return true, 1
 	}
-	return l.takeOdd(place, seq, next)
+	return s.takeOdd(place, seq, next)
 }
 
-func (l *ledger) takeOdd(place, seq, next uint32) (isNew bool, settled uint32) {
+func (s *sequenceCheck) takeOdd(place, seq, next uint32) (isNew bool, settled uint32) {
 	if next == unknown {
-		l.next[place] = seq + 1
-		l.clean = false
-		l.counts.Delivered++
+		s.next[place] = seq + 1
+		s.clean = false
+		s.counts.Delivered++
 		return true, 1
 	}
-	l.clean = false
+	s.clean = false
 	if seq > next {
-		if l.gaps == nil {
-			l.gaps = make(map[gap]struct{})
+		if s.gaps == nil {
+			s.gaps = make(map[gap]struct{})
 		}
 		for missing := next; missing < seq; missing++ {
-			l.gaps[gap{place, missing}] = struct{}{}
+			s.gaps[gap{place, missing}] = struct{}{}
 		}
-		l.next[place] = seq + 1
-		l.counts.Delivered++
+		s.next[place] = seq + 1
+		s.counts.Delivered++
 		return true, seq - next + 1
 	}
-	if _, isLate := l.gaps[gap{place, seq}]; isLate {
-		delete(l.gaps, gap{place, seq})
-		l.counts.Reordered++
-		l.counts.Delivered++
+	if _, isLate := s.gaps[gap{place, seq}]; isLate {
+		delete(s.gaps, gap{place, seq})
+		s.counts.Reordered++
+		s.counts.Delivered++
 		return true, 0
 	}
-	l.counts.Duplicated++
+	s.counts.Duplicated++
 	return false, 0
 }
 
 // takeCorrupt counts a damaged message. It is taken for the one that is due if it still says so; settled is 1 then.
-func (l *ledger) takeCorrupt(place, seq uint32) (settled uint32) {
-	l.counts.Corrupted++
-	l.clean = false
-	if int(place) < len(l.next) && l.next[place] == seq {
-		l.next[place]++
+func (s *sequenceCheck) takeCorrupt(place, seq uint32) (settled uint32) {
+	s.counts.Corrupted++
+	s.clean = false
+	if int(place) < len(s.next) && s.next[place] == seq {
+		s.next[place]++
 		return 1
 	}
-	l.strays++
+	s.strays++
 	return 0
 }
 
 // pause ends a stay: what was to come next is not known at the return.
-func (l *ledger) pause() {
-	l.missed += uint64(len(l.gaps))
-	l.gaps = nil
-	l.clean = false
-	for i := range l.next {
-		l.next[i] = unknown
+func (s *sequenceCheck) pause() {
+	s.missed += uint64(len(s.gaps))
+	s.gaps = nil
+	s.clean = false
+	for i := range s.next {
+		s.next[i] = unknown
 	}
 }
 
 // holes is how many messages are missing between others that came.
-func (l *ledger) holes() uint64 {
-	n := l.missed + uint64(len(l.gaps))
-	return n - min(n, uint64(l.strays))
+func (s *sequenceCheck) holes() uint64 {
+	n := s.missed + uint64(len(s.gaps))
+	return n - min(n, uint64(s.strays))
 }
 
-// lost is how many messages of the lanes never came to c.
-func (l *ledger) lost(lanes []*lane, c *client) uint64 {
-	n := uint64(len(l.gaps))
-	for place, next := range l.next {
-		if sent := lanes[place].sent.Load(); !lanes[place].isUnheardBy(c) && next != unknown && next < sent {
+// lost is how many messages of the streams never came to c.
+func (s *sequenceCheck) lost(streams []*stream, c *client) uint64 {
+	n := uint64(len(s.gaps))
+	for place, next := range s.next {
+		if sent := streams[place].sent.Load(); !streams[place].isUnheardBy(c) && next != unknown && next < sent {
 			n += uint64(sent - next)
 		}
 	}
-	return n - min(n, uint64(l.strays))
+	return n - min(n, uint64(s.strays))
 }

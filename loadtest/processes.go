@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// processes are the processes of one run: this one, and helpers where descriptors do not suffice. Each has its share of the
+// clients and of the publishers. They take every step of the run together, told over pipes, and meanwhile tell each other
+// what arrived in stats that all of them map. So a room may have its clients in several processes: each publisher still
+// waits for all of them, and each client still checks every publisher's numbers.
+type processes struct {
+	own     *run
+	helpers []*helper
+	shared  *sharedMemory // nil without helpers
+}
+
+const (
+	// processesMax bounds --processes: each holds a pipe to each other.
+	processesMax = 64
+	// descriptorsKept are not for clients: pipes, pollers, files, and the second descriptor that a TLS handshake takes.
+	descriptorsKept = 512
+)
+
+// startProcesses makes this process's run, and starts the helpers if it takes any.
+func startProcesses(ctx context.Context, cfg *Load, targets []*target) (ps *processes, err error) {
+	n := cfg.Processes
+	ps = &processes{}
+	rooms, tag, own := cfg.Rooms*len(targets), newTag(), alone()
+	s := newStats(cfg, rooms, n, nil)
+	if n > 1 {
+		if ps.shared, err = newSharedMemory(s.size, n); err != nil {
+			return nil, fmt.Errorf("memory for %d processes: %w", n, err)
+		}
+		s = newStats(cfg, rooms, n, ps.shared.memory)
+		own = &rank{index: 0, count: n, pipes: ps.shared.wakePipes(0)}
+	}
+	if ps.own, err = newRun(cfg, targets, own, s, tag); err != nil {
+		ps.release()
+		return nil, err
+	}
+	var urls []string
+	for _, t := range targets {
+		urls = append(urls, t.url)
+	}
+	for i := 1; i < n; i++ {
+		j := job{Load: cfg, Targets: urls, Index: i, Count: n, Size: s.size, Tag: tag, Offset: clockOffset(ps.own.kernel)}
+		h, err := startHelper(ctx, j, ps.shared.files(i))
+		if err != nil {
+			ps.release()
+			return nil, fmt.Errorf("process %d of %d: %w", i+1, n, err)
+		}
+		ps.helpers = append(ps.helpers, h)
+	}
+	return ps, nil
+}
+
+// step makes all processes take a step. When one fails, the others are not waited for.
+func (ps *processes) step(ctx context.Context, s step) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	at := ps.own.now()
+	var waiting sync.WaitGroup
+	for _, h := range ps.helpers {
+		waiting.Go(func() {
+			if err := h.take(order{s, at}); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	err := steps[s](ps.own, ctx, at)
+	if err != nil {
+		cancel(err)
+		ps.killHelpers()
+	}
+	waiting.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// collect ends the loops of all processes and adds up what they found.
+func (ps *processes) collect(ctx context.Context) (*part, error) {
+	if err := ps.step(ctx, stepCollect); err != nil {
+		return nil, err
+	}
+	all := ps.own.part()
+	for _, h := range ps.helpers {
+		all.add(h.part)
+	}
+	return all, nil
+}
+
+// release ends the helpers and frees what the run held.
+func (ps *processes) release() {
+	ps.killHelpers()
+	for _, h := range ps.helpers {
+		h.end()
+	}
+	if ps.own != nil {
+		ps.own.release()
+	}
+	if ps.shared != nil {
+		ps.shared.close()
+	}
+}
+
+func (ps *processes) killHelpers() {
+	for _, h := range ps.helpers {
+		_ = h.cmd.Process.Kill() // It may have ended, which is as well.
+	}
+}
