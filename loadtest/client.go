@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -197,35 +198,35 @@ func (c *client) deliver(p []byte, now int64) {
 	if w.run.cfg.Contains {
 		p = c.unwrap(p)
 	}
-	s, v := checkPayload(p, w.run.tag)
-	if v != intact {
+	s, v := payload.Check(p, w.run.tag)
+	if v != payload.Intact {
 		c.deliverOdd(s, v)
 		return
 	}
 	// A publisher of another room, or one that does not exist, cannot be: the payload is intact. But a server may mix rooms.
 	rooms := len(w.run.rooms)
-	place := uint32(int(s.publisher) / rooms)
-	if int(s.publisher)%rooms != c.room.index || int(place) >= len(c.check.next) {
+	place := uint32(int(s.Publisher) / rooms)
+	if int(s.Publisher)%rooms != c.room.index || int(place) >= len(c.check.next) {
 		c.check.counts.Foreign++
 		return
 	}
 	st := c.room.streams[place]
-	if s.seq < w.warm[st.id] || st.isUnheardBy(c) {
+	if s.Seq < w.warm[st.id] || st.isUnheardBy(c) {
 		return
 	}
-	isNew, settled := c.check.take(place, s.seq)
+	isNew, settled := c.check.take(place, s.Seq)
 	if !isNew {
 		return
 	}
 	if c.kind != reader {
 		return
 	}
-	w.latency.record(now - s.due)
+	w.latency.Record(now - s.Due)
 	if settled > 0 {
-		w.received(st, s.seq, now)
+		w.received(st, s.Seq, now)
 	}
 	for ; settled > 1; settled-- {
-		w.released(st, s.seq-settled+1)
+		w.released(st, s.Seq-settled+1)
 	}
 }
 
@@ -234,22 +235,22 @@ func (c *client) deliver(p []byte, now int64) {
 func (c *client) unwrap(p []byte) []byte {
 	tag := &c.w.run.tag
 	i := bytes.Index(p, tag[:])
-	if i < 0 || len(p)-i < minSize {
+	if i < 0 || len(p)-i < payload.SizeMin {
 		return p
 	}
-	s, _ := checkPayload(p[i:], *tag)
-	return p[i:min(len(p), i+c.w.run.cfg.Size.of(s.publisher, s.seq))]
+	s, _ := payload.Check(p[i:], *tag)
+	return p[i:min(len(p), i+c.w.run.cfg.Size.of(s.Publisher, s.Seq))]
 }
 
 // deliverOdd counts a message that is damaged or not ours.
-func (c *client) deliverOdd(s stamp, v verdict) {
-	if v == foreign {
+func (c *client) deliverOdd(s payload.Stamp, v payload.Verdict) {
+	if v == payload.Foreign {
 		c.check.counts.Foreign++
 		return
 	}
-	place := uint32(int(s.publisher) / len(c.w.run.rooms))
-	if c.check.takeCorrupt(place, s.seq) > 0 && c.kind == reader {
-		c.w.released(c.room.streams[place], s.seq)
+	place := uint32(int(s.Publisher) / len(c.w.run.rooms))
+	if c.check.takeCorrupt(place, s.Seq) > 0 && c.kind == reader {
+		c.w.released(c.room.streams[place], s.Seq)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sluice/loadtest/internal/payload"
 )
 
 // Sides are the servers of a comparison.
@@ -79,7 +81,7 @@ func (c *CompareCommand) Run(ctx context.Context, out *output) error {
 // Run is the command.
 func (c *ConnectCommand) Run(ctx context.Context, out *output) error {
 	load := Load{
-		Clients: c.Connections, Publishers: 1, Rooms: 1, Size: fixedSize(minSize), Messages: 1, Window: 1, Loops: c.Loops, Ramp: c.Ramp,
+		Clients: c.Connections, Publishers: 1, Rooms: 1, Size: fixedSize(payload.SizeMin), Messages: 1, Window: 1, Loops: c.Loops, Ramp: c.Ramp,
 		Settle: 200 * time.Millisecond, ConnectTimeout: 10 * time.Second, LossTimeout: time.Second,
 	}
 	if err := load.prepare(); err != nil {

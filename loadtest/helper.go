@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 )
 
@@ -28,7 +29,7 @@ type job struct {
 	Index   int
 	Count   int
 	Size    int // of the stats
-	Tag     runTag
+	Tag     payload.Tag
 	Offset  time.Duration // of the first process's clock
 }
 

@@ -78,7 +78,7 @@ func machine() string {
 }
 
 func (res *Result) cards() []card {
-	latency := res.Latency.words()
+	latency := words(res.Latency)
 	faults := res.Lost + res.Duplicated + res.Reordered + res.Corrupted
 	all := []card{
 		{Name: "Clients", Text: thousands(uint64(res.Clients - res.Connect.Failed)), IsBad: res.Connect.Failed > 0},

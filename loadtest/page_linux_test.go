@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"sluice/internal/browsertest"
+	"sluice/loadtest/internal/latency"
 )
 
 // openPage opens a file in a tab and fails the test at errors on its console when it ends.
@@ -168,15 +169,15 @@ func TestPlotsOfOddSeries(t *testing.T) {
 		s.Latency.P50, s.Latency.P99, s.Latency.Max = us, us, us
 		return s
 	}
-	one := newHistogram()
-	one.record(1)
+	one := latency.New()
+	one.Record(1)
 	for name, res := range map[string]*Result{
 		"nothing":                  {},
 		"no histogram but points":  {Series: []Sample{sample(1, 5, 1)}},
 		"one delivery":             {latency: one, Series: []Sample{sample(1e-4, 0.001, 1)}},
-		"no delivery in any":       {latency: newHistogram(), Series: []Sample{sample(1, 0, 0), sample(2, 0, 0)}},
+		"no delivery in any":       {latency: latency.New(), Series: []Sample{sample(1, 0, 0), sample(2, 0, 0)}},
 		"a gap":                    {latency: one, Series: []Sample{sample(1, 3, 1), sample(2, 0, 0), sample(3, 3, 1)}},
-		"the longest and shortest": {latency: one, Server: &ServerCost{}, Series: []Sample{sample(1, 0, 1), sample(2, longest.Seconds()*1e6, 1e9)}},
+		"the longest and shortest": {latency: one, Server: &ServerCost{}, Series: []Sample{sample(1, 0, 1), sample(2, latency.Longest.Seconds()*1e6, 1e9)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "report.html")

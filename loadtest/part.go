@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"sluice/loadtest/internal/latency"
+)
 
 // A part is what one process found, and then what all of them did.
 type part struct {
@@ -13,8 +17,8 @@ type part struct {
 	Backlog    int
 	Timeouts   int
 	Crowd      Crowd
-	Latency    histogram
-	Skew       histogram
+	Latency    latency.Histogram
+	Skew       latency.Histogram
 	Points     []point
 	// Orders are, by room, the different orders in which clients saw its messages. Those that missed one cannot be compared.
 	Orders map[int]map[uint64]bool
@@ -26,16 +30,16 @@ type part struct {
 // part adds up what the loops found. They have ended.
 func (r *run) part() *part {
 	p := &part{
-		Latency: newHistogram(), Skew: newHistogram(), Orders: make(map[int]map[uint64]bool),
+		Latency: latency.New(), Skew: latency.New(), Orders: make(map[int]map[uint64]bool),
 		Loops: len(r.workers), Spent: r.spent, WarmupLost: r.warmupLost.Load(),
 	}
 	if r.sampler != nil {
-		p.Latency.merge(r.sampler.total)
+		p.Latency.Merge(r.sampler.total)
 		p.Points = r.sampler.points
 	}
 	for _, w := range r.workers {
-		p.Latency.merge(w.latency)
-		p.Skew.merge(w.skew)
+		p.Latency.Merge(w.latency)
+		p.Skew.Merge(w.skew)
 		p.Faults.merge(&w.faults)
 		p.Timeouts += w.timeouts
 		p.Wire += w.wire
@@ -103,8 +107,8 @@ func (p *part) add(o *part) {
 	p.Timeouts += o.Timeouts
 	p.Wire += o.Wire
 	p.Crowd.add(&o.Crowd)
-	p.Latency.merge(o.Latency)
-	p.Skew.merge(o.Skew)
+	p.Latency.Merge(o.Latency)
+	p.Skew.Merge(o.Skew)
 	join(p.Points, o.Points)
 	for room, seen := range o.Orders {
 		for order := range seen {

@@ -62,7 +62,7 @@ func plots(res *Result) (all []figurePlot, err error) {
 		err = errors.Join(err, problem)
 		all = append(all, figurePlot{Title: title, Keys: keys, SVG: svg})
 	}
-	if res.latency.h != nil && res.latency.h.TotalCount() > 0 {
+	if res.latency.Count() > 0 {
 		p := percentilePlot(res)
 		draw("Latency by percentile", p)
 		if all[0].Wide, err = svgOf(p, all[0].Title, wideWidth); err != nil {
@@ -113,11 +113,11 @@ func addLine(p *plot.Plot, xys plotter.XYs, class string) {
 
 // percentilePlot has the axis that people know from HdrHistogram: each nine takes the same width.
 func percentilePlot(res *Result) *plot.Plot {
-	h := res.latency.h
-	nines := math.Log10(float64(h.TotalCount()))
+	h := res.latency
+	nines := math.Log10(float64(h.Count()))
 	var xys plotter.XYs
 	for x := 0.0; x < nines; x += 0.02 {
-		xys = append(xys, plotter.XY{X: x, Y: float64(h.ValueAtPercentile(100 * (1 - math.Pow(10, -x))))})
+		xys = append(xys, plotter.XY{X: x, Y: float64(h.Percentile(100 * (1 - math.Pow(10, -x))))})
 	}
 	xys = append(xys, plotter.XY{X: nines, Y: float64(h.Max())})
 	p := newPlot()

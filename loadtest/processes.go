@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"sluice/loadtest/internal/payload"
 )
 
 // processes are the processes of one run: this one, and helpers where descriptors do not suffice. Each has its share of the
@@ -27,7 +29,7 @@ const (
 func startProcesses(ctx context.Context, cfg *Load, targets []*target) (ps *processes, err error) {
 	n := cfg.Processes
 	ps = &processes{}
-	rooms, tag, own := cfg.Rooms*len(targets), newTag(), alone()
+	rooms, tag, own := cfg.Rooms*len(targets), payload.NewTag(), alone()
 	s := newStats(cfg, rooms, n, nil)
 	if n > 1 {
 		if ps.shared, err = newSharedMemory(s.size, n); err != nil {

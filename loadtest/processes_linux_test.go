@@ -65,8 +65,8 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 			if res.Orders != 1 && test.want == (seenFaults{}) {
 				t.Errorf("clients of one room saw %d orders", res.Orders)
 			}
-			if test.want.lost == 0 && test.want.corrupted == 0 && uint64(res.latency.h.TotalCount()) != res.Delivered {
-				t.Errorf("%d latencies of %d deliveries", res.latency.h.TotalCount(), res.Delivered)
+			if test.want.lost == 0 && test.want.corrupted == 0 && uint64(res.latency.Count()) != res.Delivered {
+				t.Errorf("%d latencies of %d deliveries", res.latency.Count(), res.Delivered)
 			}
 		})
 	}

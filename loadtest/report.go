@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"sluice/loadtest/internal/latency"
 )
 
 // A Result is what a run found: the JSON of --json.
@@ -40,10 +42,10 @@ type Result struct {
 	Timeouts   int     `json:"timeouts"`    // messages that a publisher went on without
 	Reach      float64 `json:"reach"`       // Delivered ÷ Expected
 
-	DeliveriesPerSecond float64   `json:"deliveries_per_second"`
-	BytesPerDelivery    float64   `json:"bytes_per_delivery"` // on the wire, frame headers and whatever else came included
-	Latency             Quantiles `json:"latency_us"`
-	Skew                Quantiles `json:"skew_us"`
+	DeliveriesPerSecond float64           `json:"deliveries_per_second"`
+	BytesPerDelivery    float64           `json:"bytes_per_delivery"` // on the wire, frame headers and whatever else came included
+	Latency             latency.Quantiles `json:"latency_us"`
+	Skew                latency.Quantiles `json:"skew_us"`
 
 	Connect struct {
 		Seconds   float64 `json:"seconds"`
@@ -60,7 +62,7 @@ type Result struct {
 	Explanations []string `json:"explanations,omitempty"` // of what happened to connections
 	Series       []Sample `json:"series,omitempty"`
 
-	latency histogram
+	latency latency.Histogram
 }
 
 // ServerCost is what the server's processes used.
@@ -88,7 +90,7 @@ func newResult(cfg *Load, targets []*target, all *part, p *phases) *Result {
 		Reordered: all.Counts.Reordered, Corrupted: all.Counts.Corrupted, Foreign: all.Counts.Foreign,
 		Closed: all.Faults.Count[faultClosed], Violations: all.Faults.Count[faultProtocol], WarmupLost: all.WarmupLost,
 		Orders: all.orders(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.processes,
-		Sustained: float64(all.Backlog) <= cfg.Rate, Latency: all.Latency.quantiles(), Skew: all.Skew.quantiles(),
+		Sustained: float64(all.Backlog) <= cfg.Rate, Latency: all.Latency.Quantiles(), Skew: all.Skew.Quantiles(),
 		latency: all.Latency, Series: samples(all.Points, p.from),
 	}
 	var urls []string
@@ -202,8 +204,8 @@ func (res *Result) rows() (rows []row) {
 	add("clients", "%d joined, %d failed, %.0f a second", res.Clients-res.Connect.Failed, res.Connect.Failed, res.Connect.PerSecond)
 	add("messages", "%d of %s bytes in %.3f s", res.Messages, res.Sizes, res.Seconds)
 	add("deliveries", "%d of %d, %.0f a second, %.0f bytes each", res.Delivered, res.Expected, res.DeliveriesPerSecond, res.BytesPerDelivery)
-	add("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Latency.words()...)
-	add("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", res.Skew.words()...)
+	add("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", words(res.Latency)...)
+	add("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", words(res.Skew)...)
 	add("faults", "%d lost, %d duplicated, %d reordered, %d corrupted, %d foreign, %d closed, %d violations",
 		res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Foreign, res.Closed, res.Violations)
 	if c := res.Crowd; c.Stalled+c.Slow+c.Guests > 0 {
@@ -251,7 +253,7 @@ func (res *Result) warnings() (lines []string) {
 }
 
 // words are the quantiles for people.
-func (q Quantiles) words() []any {
+func words(q latency.Quantiles) []any {
 	var all []any
 	for _, us := range []float64{q.P50, q.P90, q.P99, q.P999, q.Max} {
 		switch {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -20,7 +20,7 @@ type run struct {
 	rank     *rank
 	stats    *stats // shared by all processes
 	headers  []string
-	tag      runTag
+	tag      payload.Tag
 	opcode   wsproto.Opcode
 	schedule schedule
 	kernel   reactor.Kernel
@@ -54,7 +54,7 @@ var errUnreachable = errors.New("the server could not be reached")
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond
 
-func newRun(cfg *Load, targets []*target, place *rank, s *stats, tag runTag) (*run, error) {
+func newRun(cfg *Load, targets []*target, place *rank, s *stats, tag payload.Tag) (*run, error) {
 	r := &run{
 		cfg:       cfg,
 		rank:      place,
@@ -82,12 +82,6 @@ func newRun(cfg *Load, targets []*target, place *rank, s *stats, tag runTag) (*r
 	r.kernel = r.workers[0].kernel
 	r.makeClients()
 	return r, nil
-}
-
-// newTag is a tag that other runs hardly have.
-func newTag() (tag runTag) {
-	appendDigits(tag[:0], rand.Uint32())
-	return tag
 }
 
 // now is the time on the run's clock, which all of its processes read alike.

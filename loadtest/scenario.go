@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -71,16 +72,16 @@ func (c *Load) prepare() error {
 	}
 	inRange("clients", c.Clients, 1, 1<<20)
 	inRange("rooms", c.Rooms, 1, 1<<16)
-	inRange("publishers", c.Publishers, 1, maxPublisher+1)
+	inRange("publishers", c.Publishers, 1, payload.PublisherMax+1)
 	inRange("messages", c.Messages, 1, 1<<30)
 	inRange("window", c.Window, 1, maxWindow)
 	inRange("warmup", c.Warmup, 0, 1<<20)
 	inRange("loops", c.Loops, 0, 256)
 	inRange("processes", c.Processes, 0, min(processesMax, c.Clients))
-	if c.Size.smallest() < minSize {
-		refuse("--size %v: a message needs %d bytes to prove that it arrived: who sent it, its number, its time, a checksum", c.Size, minSize)
+	if c.Size.smallest() < payload.SizeMin {
+		refuse("--size %v: a message needs %d bytes to prove that it arrived: who sent it, its number, its time, a checksum", c.Size, payload.SizeMin)
 	} else {
-		inRange("size", c.Size.largest(), minSize, maxSize)
+		inRange("size", c.Size.largest(), payload.SizeMin, payload.SizeMax)
 	}
 	if n := c.crowdSizes()[reader]; n < c.Publishers {
 		refuse("--clients %d: too few for the publishers and the crowd", c.Clients)

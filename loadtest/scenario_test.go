@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/loadtest/internal/latency"
 )
 
 // A stall of the server must show in every message that was due meanwhile (no coordinated omission).
@@ -209,7 +211,7 @@ func TestFragmentedMessagesArrive(t *testing.T) {
 }
 
 func TestGates(t *testing.T) {
-	res := &Result{Lost: 3, Latency: Quantiles{P99: 50_000}, Reach: 0.5}
+	res := &Result{Lost: 3, Latency: latency.Quantiles{P99: 50_000}, Reach: 0.5}
 	for text, holds := range map[string]bool{
 		"lost>0": true, "lost > 3": false, "lost>=3": true, "lost==3": true, "lost!=3": false, "p99>50ms": false,
 		"p99>=50ms": true, "p99>49.9ms": true, "p99 < 1s": true, "p99<=50000": true, "reach<1": true, "reach<0.5": false,

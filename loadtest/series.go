@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"sluice/loadtest/internal/latency"
 )
 
 // A sampler cuts the measured phase of one process into intervals. The loops go on recording one number per delivery: at
@@ -15,7 +15,7 @@ type sampler struct {
 	start  time.Duration
 	every  time.Duration
 	points []point
-	total  histogram // of all intervals
+	total  latency.Histogram // of all intervals
 	stop   context.CancelFunc
 	done   chan struct{}
 
@@ -25,7 +25,7 @@ type sampler struct {
 // A point is what one interval saw.
 type point struct {
 	End     time.Duration // since the phase began; the interval begins where the one before it ends
-	Latency packed
+	Latency latency.Packed
 	server  observation
 }
 
@@ -45,7 +45,7 @@ func (r *run) startSampler(start time.Duration) *sampler {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sampler{
 		run: r, server: server, start: start, every: max(sampleMin, r.cfg.Duration/(pointsMax/2)),
-		total: newHistogram(), stop: cancel, done: make(chan struct{}),
+		total: latency.New(), stop: cancel, done: make(chan struct{}),
 	}
 	go s.follow(ctx)
 	return s
@@ -90,11 +90,11 @@ func (s *sampler) take() {
 	if err != nil {
 		return // The loops have failed, and the run with them.
 	}
-	p := point{End: s.run.now() - s.start, Latency: newPacked(), server: s.server.observe()}
+	p := point{End: s.run.now() - s.start, Latency: latency.NewPacked(), server: s.server.observe()}
 	for _, w := range s.run.workers {
-		p.Latency.h.MergeFrom(w.taken.h)
-		s.total.merge(w.taken)
-		w.taken.reset()
+		p.Latency.Add(w.taken)
+		s.total.Merge(w.taken)
+		w.taken.Reset()
 	}
 	s.points = append(s.points, p)
 }
@@ -121,7 +121,7 @@ func (s *sampler) length(i int) time.Duration {
 // absorb adds the interval that follows.
 func (p *point) absorb(next *point) {
 	p.End = next.End
-	p.Latency.h.Merge(next.Latency.h)
+	p.Latency.Merge(next.Latency)
 	p.server = next.server
 }
 
@@ -136,23 +136,9 @@ func join(points, others []point) {
 			i++
 		}
 		if i < len(points) {
-			points[i].Latency.h.Merge(others[j].Latency.h)
+			points[i].Latency.Merge(others[j].Latency)
 		}
 	}
-}
-
-// packed is a histogram that takes little memory, for the many of a series.
-type packed struct{ h *hdrhistogram.PackedHistogram }
-
-func newPacked() packed { return packed{hdrhistogram.NewPacked(1, int64(longest), 3)} }
-
-// MarshalText is the V2 encoding of HdrHistogram.
-func (p packed) MarshalText() ([]byte, error) { return p.h.Encode() }
-
-// UnmarshalText reads what MarshalText wrote.
-func (p *packed) UnmarshalText(text []byte) (err error) {
-	p.h, err = hdrhistogram.DecodePacked(text)
-	return err
 }
 
 // A Sample is one interval of the series in the report.
@@ -176,12 +162,12 @@ func samples(points []point, before observation) []Sample {
 	var from time.Duration
 	for _, p := range points {
 		length := (p.End - from).Seconds()
-		s := Sample{At: round(p.End.Seconds(), 3), Seconds: round(length, 3), Deliveries: p.Latency.h.TotalCount()}
+		s := Sample{At: round(p.End.Seconds(), 3), Seconds: round(length, 3), Deliveries: p.Latency.Count()}
 		s.PerSecond = round(float64(s.Deliveries)/max(length, 1e-9), 1)
 		if s.Deliveries > 0 {
-			s.Latency.P50 = float64(p.Latency.h.ValueAtPercentile(50)) / 1e3
-			s.Latency.P99 = float64(p.Latency.h.ValueAtPercentile(99)) / 1e3
-			s.Latency.Max = float64(p.Latency.h.Max()) / 1e3
+			s.Latency.P50 = float64(p.Latency.Percentile(50)) / 1e3
+			s.Latency.P99 = float64(p.Latency.Percentile(99)) / 1e3
+			s.Latency.Max = float64(p.Latency.Max()) / 1e3
 		}
 		if p.server.ok {
 			s.ServerCores = round((p.server.cpu-before.cpu).Seconds()/max(length, 1e-9), 3)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/payload"
 	"sluice/wsproto"
 )
 
@@ -98,7 +99,7 @@ func (st *stream) settle(now time.Duration) {
 		}
 		st.timeouts = 0
 		if first, last := s.first.Load(), s.last.Load(); last > 0 {
-			st.home.skew.record(last - first)
+			st.home.skew.Record(last - first)
 		}
 	}
 }
@@ -120,8 +121,8 @@ func (st *stream) send(now, due time.Duration) {
 	}
 	s.remaining.Store(receivers)
 	st.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
-	head := stamp{seq: seq, publisher: st.id, due: int64(due) & dueMask}
-	w.payload = appendPayload(w.payload[:0], w.run.tag, head, w.run.cfg.Size.of(st.id, seq))
+	head := payload.Stamp{Seq: seq, Publisher: st.id, Due: int64(due) & payload.DueMask}
+	w.payload = payload.Append(w.payload[:0], w.run.tag, head, w.run.cfg.Size.of(st.id, seq))
 	c := st.client
 	if len(c.out) == 0 {
 		w.unsent = append(w.unsent, c)

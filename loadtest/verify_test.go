@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"sluice/loadtest/internal/payload"
 )
 
 // seenFaults are the figures of a report that a good server leaves at zero.
@@ -30,7 +31,7 @@ func TestGoodServerHasNoFaults(t *testing.T) {
 		{"sixteen in flight", func(*Load) {}},
 		{"several publishers", func(c *Load) { c.Publishers, c.Messages = 5, 201 }},
 		{"all publish", func(c *Load) { c.Publishers, c.Window = 20, 2 }},
-		{"smallest message", func(c *Load) { c.Size = fixedSize(minSize) }},
+		{"smallest message", func(c *Load) { c.Size = fixedSize(payload.SizeMin) }},
 		{"large binary messages", func(c *Load) { c.Size, c.Binary, c.Messages = fixedSize(200_000), true, 20 }},
 		{"one loop, with warm-up", func(c *Load) { c.Loops, c.Warmup = 1, 10 }},
 		{"for a while", func(c *Load) { c.Duration = 200 * time.Millisecond }},
@@ -206,38 +207,6 @@ func TestSlowClientShowsInSkewAndLatency(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-func TestPayloadRoundTrip(t *testing.T) {
-	tag := runTag([]byte("ABCDEFGH"))
-	for _, size := range []int{minSize, minSize + 1, 64, 125, 126, 65_535, 65_536, 300_000} {
-		for _, s := range []stamp{{}, {seq: 1<<32 - 2, publisher: maxPublisher, due: dueMask}, {seq: 12345, publisher: 7, due: 98_765_432_109}} {
-			p := appendPayload(nil, tag, s, size)
-			if got, v := checkPayload(p, tag); len(p) != size || got != s || v != intact {
-				t.Fatalf("size %d: %d bytes, %+v, verdict %v; want %+v", size, len(p), got, v, s)
-			}
-			if i := bytes.IndexFunc(p, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }); i >= 0 {
-				t.Fatalf("byte %d is %q: it would not survive an envelope", i, p[i])
-			}
-			if _, v := checkPayload(p, runTag([]byte("PONMLKJI"))); v != foreign {
-				t.Fatalf("another run's payload is %v", v)
-			}
-		}
-	}
-}
-
-func TestEveryFlippedByteIsSeen(t *testing.T) {
-	tag := runTag([]byte("ABCDEFGH"))
-	p := appendPayload(nil, tag, stamp{seq: 99, publisher: 3, due: 1e9}, 100)
-	for i := range p {
-		for _, bit := range []byte{1, 2, 4, 8, 16, 32, 64, 128} {
-			p[i] ^= bit
-			if _, v := checkPayload(p, tag); v != corrupt {
-				t.Errorf("byte %d flipped by %#x: verdict %v", i, bit, v)
-			}
-			p[i] ^= bit
-		}
-	}
 }
 
 func TestUnreachableServerIsSaidSo(t *testing.T) {

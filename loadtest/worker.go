@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -44,9 +46,9 @@ type worker struct {
 	crowd      Crowd
 	pacer      *pacer
 
-	latency  histogram // of the present interval, if there are intervals
-	taken    histogram // of the one before, for the sampler; empty
-	skew     histogram
+	latency  latency.Histogram // of the present interval, if there are intervals
+	taken    latency.Histogram // of the one before, for the sampler; empty
+	skew     latency.Histogram
 	warm     []uint32 // by stream: numbers below belong to the warm-up
 	wire     uint64   // bytes of frames that came to readers
 	timeouts int      // messages that some receiver did not get in time
@@ -77,9 +79,9 @@ func (r *run) newWorker() (*worker, error) {
 		loop:    loop,
 		kernel:  loop.Kernel(),
 		buf:     make([]byte, readBuffer),
-		latency: newHistogram(),
-		taken:   newHistogram(),
-		skew:    newHistogram(),
+		latency: latency.New(),
+		taken:   latency.New(),
+		skew:    latency.New(),
 	}
 	if slices.ContainsFunc(r.rooms, func(r *room) bool { return r.target.tls != nil }) {
 		w.plain = make([]byte, recordMax)
@@ -98,7 +100,7 @@ func (r *run) newWorker() (*worker, error) {
 }
 
 func (w *worker) newDecoder() wsproto.Decoder {
-	return wsproto.Decoder{Client: true, Limit: maxSize + maxSize/2}
+	return wsproto.Decoder{Client: true, Limit: payload.SizeMax + payload.SizeMax/2}
 }
 
 // endTick reports what the tick saw, lets the streams go on, and opens further clients.
@@ -199,8 +201,8 @@ func (w *worker) openMore(now time.Duration) (sleep time.Duration) {
 
 // reset begins the measured phase: what came before is forgotten, and what still comes of it is ignored.
 func (w *worker) reset() {
-	w.latency.reset()
-	w.skew.reset()
+	w.latency.Reset()
+	w.skew.Reset()
 	w.timeouts, w.wire = 0, 0
 	for i, st := range w.run.streams {
 		w.warm[i] = st.sent.Load()

@@ -1,9 +1,11 @@
-package main
+// Package payload makes and judges what the load test sends: each message proves by itself what became of it.
+package payload
 
 import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"math/rand/v2"
 )
 
 // A payload proves by itself who sent it, when, and that it arrived whole:
@@ -15,22 +17,28 @@ import (
 const (
 	headBytes    = 32
 	sumBytes     = 8
-	minSize      = headBytes + sumBytes
-	maxSize      = 64 << 20
-	maxPublisher = 1<<16 - 1
+	SizeMin      = headBytes + sumBytes
+	SizeMax      = 64 << 20
+	PublisherMax = 1<<16 - 1
 )
 
-// dueMask cuts a due time to the 48 bits it has in a payload: 78 hours of nanoseconds.
-const dueMask = 1<<48 - 1
+// DueMask cuts a due time to the 48 bits it has in a payload: 78 hours of nanoseconds.
+const DueMask = 1<<48 - 1
 
-// A runTag marks every payload of one run, so that another run's in the same room are not taken for ours.
-type runTag [8]byte
+// A Tag marks every payload of one run, so that another run's in the same room are not taken for ours.
+type Tag [8]byte
 
-// A stamp is what a payload says about itself.
-type stamp struct {
-	seq       uint32
-	publisher uint16
-	due       int64 // nanoseconds on the run's clock
+// NewTag is a tag that other runs hardly have.
+func NewTag() (tag Tag) {
+	appendDigits(tag[:0], rand.Uint32())
+	return tag
+}
+
+// A Stamp is what a payload says about itself.
+type Stamp struct {
+	Seq       uint32
+	Publisher uint16
+	Due       int64 // nanoseconds on the run's clock
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -38,14 +46,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // filler is what payloads are filled up with; each message begins at another place of it.
 var filler = bytes.Repeat([]byte("the quick brown fox jumps over a lazy dog 0123456789 "), 1+(64<<10)/53)
 
-// appendPayload appends a payload of size bytes, at least minSize.
-func appendPayload(dst []byte, tag runTag, s stamp, size int) []byte {
+// Append appends a payload of size bytes, at least minSize.
+func Append(dst []byte, tag Tag, s Stamp, size int) []byte {
 	start := len(dst)
 	dst = append(dst, tag[:]...)
-	dst = appendDigits(dst, s.seq)
-	dst = appendDigits(dst, uint32(s.publisher)<<16|uint32(s.due>>32&0xffff))
-	dst = appendDigits(dst, uint32(s.due))
-	for left, from := size-minSize, int(s.seq%53); left > 0; from = 0 {
+	dst = appendDigits(dst, s.Seq)
+	dst = appendDigits(dst, uint32(s.Publisher)<<16|uint32(s.Due>>32&0xffff))
+	dst = appendDigits(dst, uint32(s.Due))
+	for left, from := size-SizeMin, int(s.Seq%53); left > 0; from = 0 {
 		n := min(left, len(filler)-from)
 		dst = append(dst, filler[from:from+n]...)
 		left -= n
@@ -53,34 +61,34 @@ func appendPayload(dst []byte, tag runTag, s stamp, size int) []byte {
 	return appendDigits(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// A verdict is what checkPayload finds.
-type verdict uint8
+// A Verdict is what checkPayload finds.
+type Verdict uint8
 
 const (
-	intact  verdict = iota
-	corrupt         // ours, but changed on the way
-	foreign         // not of this run
+	Intact  Verdict = iota
+	Corrupt         // ours, but changed on the way
+	Foreign         // not of this run
 )
 
-// checkPayload reads the stamp of p and judges p whole. The stamp of a corrupt payload is as it reads, and may be wrong.
-func checkPayload(p []byte, tag runTag) (stamp, verdict) {
-	if len(p) < minSize {
-		return stamp{}, resembles(p, tag)
+// Check reads the stamp of p and judges p whole. The stamp of a corrupt payload is as it reads, and may be wrong.
+func Check(p []byte, tag Tag) (Stamp, Verdict) {
+	if len(p) < SizeMin {
+		return Stamp{}, resembles(p, tag)
 	}
-	var s stamp
-	s.seq = digits(p[8:])
+	var s Stamp
+	s.Seq = digits(p[8:])
 	upper := digits(p[16:])
-	s.publisher = uint16(upper >> 16)
-	s.due = int64(upper&0xffff)<<32 | int64(digits(p[24:]))
+	s.Publisher = uint16(upper >> 16)
+	s.Due = int64(upper&0xffff)<<32 | int64(digits(p[24:]))
 	end := len(p) - sumBytes
-	if *(*runTag)(p) == tag && areDigits(p[end:]) && digits(p[end:]) == crc32.Checksum(p[:end], castagnoli) {
-		return s, intact
+	if *(*Tag)(p) == tag && areDigits(p[end:]) && digits(p[end:]) == crc32.Checksum(p[:end], castagnoli) {
+		return s, Intact
 	}
 	return s, resembles(p, tag)
 }
 
 // resembles tells a payload of ours that was damaged from somebody else's message: most of its tag is there.
-func resembles(p []byte, tag runTag) verdict {
+func resembles(p []byte, tag Tag) Verdict {
 	same := 0
 	for i := range min(len(p), len(tag)) {
 		if p[i] == tag[i] {
@@ -88,9 +96,9 @@ func resembles(p []byte, tag runTag) verdict {
 		}
 	}
 	if same >= 5 {
-		return corrupt
+		return Corrupt
 	}
-	return foreign
+	return Foreign
 }
 
 // appendDigits appends v as eight letters.
