@@ -19,17 +19,25 @@ import (
 // is not here is a mistake. Tests beside the code may import what they like; a directory of nothing but
 // tests is held to its line here.
 var arrows = map[string][]string{
-	"cmd/gateway":               {"gateway", "hub", "reactor", "web"},
-	"gateway":                   {"hub", "wsproto", "reactor"},
-	"hub":                       {},
-	"loadtest":                  {"wsproto", "reactor", "loadtest/internal/latency", "loadtest/internal/payload"},
-	"loadtest/internal/latency": {},
-	"loadtest/internal/payload": {},
-	"reactor":                   {"reactor/internal/sys"},
-	"reactor/internal/sys":      {},
-	"reactor/reactortest":       {"reactor", "reactor/internal/sys"},
-	"web":                       {},
-	"wsproto":                   {},
+	"cmd/gateway": {"gateway", "hub", "reactor", "web"},
+	"gateway":     {"hub", "wsproto", "reactor"},
+	"hub":         {},
+	"loadtest": {
+		"wsproto", "reactor", "loadtest/internal/dial", "loadtest/internal/latency", "loadtest/internal/limits", "loadtest/internal/payload",
+		"loadtest/internal/progress", "loadtest/internal/server", "loadtest/internal/usage",
+	},
+	"loadtest/internal/dial":     {"reactor"},
+	"loadtest/internal/latency":  {},
+	"loadtest/internal/limits":   {"reactor"},
+	"loadtest/internal/payload":  {},
+	"loadtest/internal/progress": {},
+	"loadtest/internal/server":   {},
+	"loadtest/internal/usage":    {},
+	"reactor":                    {"reactor/internal/sys"},
+	"reactor/internal/sys":       {},
+	"reactor/reactortest":        {"reactor", "reactor/internal/sys"},
+	"web":                        {},
+	"wsproto":                    {},
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/progress"
 )
 
 // Sides are the servers of a comparison.
@@ -114,7 +116,7 @@ func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 // compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
 // not favour anybody.
 func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *output) (sides []side, err error) {
-	raiseLimits(load.Loops)
+	limits.Raise(load.Loops)
 	if s.Rounds < 1 {
 		return nil, usageError{errors.New("--rounds must be at least 1")}
 	}
@@ -138,7 +140,7 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 			if round%2 == 1 {
 				i = len(commands) - 1 - i
 			}
-			res, err := loadOnce(ctx, loads[i], []string{s.URL}, []string{commands[i]}, nil, &progress{})
+			res, err := loadOnce(ctx, loads[i], []string{s.URL}, []string{commands[i]}, nil, &progress.Display{})
 			if err != nil {
 				return nil, err
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/loadtest/internal/limits"
+	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/server"
+	"sluice/loadtest/internal/usage"
 	"sluice/wsproto"
 )
 
@@ -45,17 +48,17 @@ const costClients, costMessages = 1000, 100
 //
 //	go test ./loadtest -run '^$' -bench OwnCost -benchtime 9x
 func BenchmarkOwnCost(b *testing.B) {
-	raiseLimits(1)
-	s, err := spawn(b.Context(), selfCommand(b, "floor --listen 127.0.0.1:$PORT"))
+	limits.Raise(1)
+	s, err := server.Spawn(b.Context(), selfCommand(b, "floor --listen 127.0.0.1:$PORT"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.stop()
+	defer s.Stop()
 	var ours, bare, many []float64
 	for b.Loop() {
-		bare = append(bare, bareCost(b, s.port))
-		ours = append(ours, toolCost(b, s.addr(), 1))
-		many = append(many, toolCost(b, s.addr(), 16))
+		bare = append(bare, bareCost(b, s.Port))
+		ours = append(ours, toolCost(b, s.Addr(), 1))
+		many = append(many, toolCost(b, s.Addr(), 16))
 	}
 	ratios := make([]float64, len(ours))
 	for i := range ours {
@@ -80,8 +83,8 @@ func toolCost(b *testing.B, addr string, window int) float64 {
 // bareCost is the CPU time per delivery, in microseconds, of the least that a client can do.
 func bareCost(b *testing.B, port int) float64 {
 	var from time.Duration
-	bareLoad(b, port, func() { from = ownCPU() })
-	return (ownCPU() - from).Seconds() * 1e6 / (costClients * costMessages)
+	bareLoad(b, port, func() { from = usage.OwnCPU() })
+	return (usage.OwnCPU() - from).Seconds() * 1e6 / (costClients * costMessages)
 }
 
 // bareLoad sends one message at a time and only counts the bytes that come. It calls begin when it is warm.
@@ -124,10 +127,9 @@ func bareLoad(b *testing.B, port int, begin func()) {
 }
 
 func bareConnect(b *testing.B, port int) int {
-	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
-		err = unix.Connect(fd, sockaddr(to))
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 	}
 	if err != nil {
 		b.Fatal(err)
@@ -148,7 +150,7 @@ func bareConnect(b *testing.B, port int) int {
 //
 //	go test ./loadtest -run '^$' -bench FloorAgainstC -benchtime 9x
 func BenchmarkFloorAgainstC(b *testing.B) {
-	raiseLimits(1)
+	limits.Raise(1)
 	exe := filepath.Join(b.TempDir(), "floor")
 	if out, err := exec.Command("cc", "-O2", "-o", exe, "testdata/floor.c").CombinedOutput(); err != nil {
 		b.Skipf("no C compiler: %v\n%s", err, out)
@@ -169,14 +171,14 @@ func BenchmarkFloorAgainstC(b *testing.B) {
 
 // floorCost is a spawned floor's CPU time per delivery, in microseconds.
 func floorCost(b *testing.B, command string) float64 {
-	s, err := spawn(b.Context(), command)
+	s, err := server.Spawn(b.Context(), command)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.stop()
-	var before observation
-	bareLoad(b, s.port, func() { before = observe([]int{s.cmd.Process.Pid}) })
-	return (observe([]int{s.cmd.Process.Pid}).cpu - before.cpu).Seconds() * 1e6 / (costClients * costMessages)
+	defer s.Stop()
+	var before usage.Observation
+	bareLoad(b, s.Port, func() { before = usage.Observe([]int{s.PID()}) })
+	return (usage.Observe([]int{s.PID()}).CPU - before.CPU).Seconds() * 1e6 / (costClients * costMessages)
 }
 
 func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
@@ -189,7 +191,7 @@ func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
 	}
 	// A shell between us and the server: the server's cost must be found below it.
 	command := "echo 'msg=stopped deliveries=30 writes=10 note=x'; " + strings.Replace(selfCommand(t, "floor --listen 127.0.0.1:$PORT"), "exec ", "", 1) + "; echo end"
-	res, err := loadOnce(ctx, cfg, []string{"ws://nowhere:1/ws"}, []string{command}, nil, &progress{})
+	res, err := loadOnce(ctx, cfg, []string{"ws://nowhere:1/ws"}, []string{command}, nil, &progress.Display{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/loadtest/internal/limits"
 	"sluice/wsproto"
 )
 
@@ -35,7 +36,7 @@ type floor struct {
 
 // Run serves until ctx ends.
 func (c *FloorCommand) Run(ctx context.Context, out *output) error {
-	raiseLimits(1)
+	limits.Raise(1)
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"sluice/loadtest/internal/server"
 )
 
 // startFloor serves the floor on a thread of this process until the test ends.
 func startFloor(t *testing.T) (addr string) {
 	t.Helper()
-	port, err := freePort()
+	port, err := server.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 )
@@ -137,7 +138,7 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 
 // begin makes the helper's run.
 func (j *job) begin() (*run, error) {
-	raiseLimits(j.Load.Loops)
+	limits.Raise(j.Load.Loops)
 	memory, p, err := inherit(j.Size, j.Count)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"sluice/loadtest/internal/progress"
 )
 
 func TestRunLeavesNothingBehind(t *testing.T) {
@@ -58,7 +60,7 @@ func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
 		s.mu.Lock()
 		interrupt, s.messages = cancel, 0
 		s.mu.Unlock()
-		if _, err := measure(ctx, cfg, targets, nil, &progress{}); !errors.Is(err, context.Canceled) {
+		if _, err := measure(ctx, cfg, targets, nil, &progress.Display{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 		s.await(t)

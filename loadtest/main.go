@@ -10,13 +10,14 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"sluice/reactor"
+	"sluice/loadtest/internal/limits"
+	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/server"
 )
 
 const description = `Load a WebSocket server that broadcasts, and check every message on every connection. The flags of a load are in
@@ -129,7 +130,7 @@ func status(err error, stderr io.Writer) int {
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "loadtest: %v\n", err)
-	if errors.Is(err, errUnreachable) {
+	if errors.Is(err, server.ErrUnreachable) {
 		return exitUnreachable
 	}
 	return exitFaulty
@@ -144,13 +145,13 @@ func (c *RunCommand) Run(ctx context.Context, out *output) error {
 		return usageError{errors.New("--spawn: one URL is enough, whose path is every server's")}
 	}
 	c.Sample = c.JSON != "" || c.HTML != ""
-	raiseLimits(c.Loops)
+	limits.Raise(c.Loops)
 	urls := c.URL
 	if len(urls) == 0 {
 		urls = []string{defaultURL}
 	}
 	began := time.Now()
-	res, err := loadOnce(ctx, &c.Load, urls, c.Spawn, c.PID, newProgress(out.stderr, c.Quiet))
+	res, err := loadOnce(ctx, &c.Load, urls, c.Spawn, c.PID, progress.New(out.stderr, c.Quiet))
 	if err != nil {
 		return err
 	}
@@ -179,17 +180,17 @@ const defaultURL = "ws://127.0.0.1:8080/ws"
 
 // loadOnce makes one run, against servers that are started for it if there are commands. Each of those takes the path of
 // the first URL.
-func loadOnce(ctx context.Context, cfg *Load, urls, commands []string, pids []int, show *progress) (*Result, error) {
-	var servers []*server
+func loadOnce(ctx context.Context, cfg *Load, urls, commands []string, pids []int, show *progress.Display) (*Result, error) {
+	var servers []*server.Server
 	for i, command := range commands {
-		s, err := spawn(ctx, command)
+		s, err := server.Spawn(ctx, command)
 		if err != nil {
 			return nil, err
 		}
-		defer s.stop()
+		defer s.Stop()
 		servers = append(servers, s)
-		pids = append(pids, s.cmd.Process.Pid)
-		to, err := withHost(urls[0], s.addr())
+		pids = append(pids, s.PID())
+		to, err := withHost(urls[0], s.Addr())
 		if err != nil {
 			return nil, usageError{err}
 		}
@@ -204,9 +205,9 @@ func loadOnce(ctx context.Context, cfg *Load, urls, commands []string, pids []in
 		return nil, err
 	}
 	for _, s := range servers {
-		s.stop()
+		s.Stop()
 		if res.Server != nil {
-			res.Server.hear(s.said())
+			res.Server.hear(s.Said())
 		}
 	}
 	return res, nil
@@ -219,12 +220,4 @@ func withHost(raw, host string) (string, error) {
 	}
 	u.Host = host
 	return u.String(), nil
-}
-
-// raiseLimits makes room for descriptors, for children too, and gives what is not a loop processors beside the loops.
-func raiseLimits(loops int) {
-	_, _ = reactor.DescriptorLimit() // If it cannot be raised, connections fail and say so.
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.NumCPU() + loops)
-	}
 }

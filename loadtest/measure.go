@@ -4,31 +4,35 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/server"
+	"sluice/loadtest/internal/usage"
 )
 
 // measure makes one whole run against one or more servers and returns what it found. pids are the servers' processes, if
 // they are known. An error means that there is no result.
-func measure(ctx context.Context, cfg *Load, targets []*target, pids []int, show *progress) (*Result, error) {
+func measure(ctx context.Context, cfg *Load, targets []*target, pids []int, show *progress.Display) (*Result, error) {
 	ps, err := startProcesses(ctx, cfg, targets)
 	if err != nil {
 		return nil, err
 	}
 	defer ps.release()
 	ps.own.observed = pids
-	before := observe(pids)
+	before := usage.Observe(pids)
 	began := time.Now()
 	totals := ps.own.stats.totals
-	end := show.follow(ctx, "connecting", "clients", int64(cfg.Clients), totals.ended.Load)
+	end := show.Follow(ctx, "connecting", "clients", int64(cfg.Clients), totals.ended.Load)
 	err = ps.step(ctx, stepConnect)
 	end()
 	connecting := time.Since(began)
 	if err == nil && int(totals.failed.Load()) == cfg.Clients {
-		err = errUnreachable
+		err = server.ErrUnreachable
 	}
 	if err != nil {
 		return nil, ps.explained(ctx, err)
 	}
-	show.say("%d of %d clients joined in %.2f s", cfg.Clients-int(totals.failed.Load()), cfg.Clients, connecting.Seconds())
+	show.Say("%d of %d clients joined in %.2f s", cfg.Clients-int(totals.failed.Load()), cfg.Clients, connecting.Seconds())
 	p, err := ps.phases(ctx, pids, show)
 	_ = ps.step(ctx, stepLeave)
 	if err != nil {
@@ -48,13 +52,13 @@ func measure(ctx context.Context, cfg *Load, targets []*target, pids []int, show
 
 // phases is what the clock and the processes' accounts said around the measured phase.
 type phases struct {
-	idle, from, to observation
+	idle, from, to usage.Observation
 	seconds        float64
 	processes      int
 }
 
 // phases settles, warms up and measures.
-func (ps *processes) phases(ctx context.Context, pids []int, show *progress) (*phases, error) {
+func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Display) (*phases, error) {
 	select {
 	case <-time.After(ps.own.cfg.Settle):
 	case <-ctx.Done():
@@ -63,19 +67,19 @@ func (ps *processes) phases(ctx context.Context, pids []int, show *progress) (*p
 	if err := ps.step(ctx, stepReplace); err != nil {
 		return nil, err
 	}
-	p := &phases{idle: observe(pids), processes: 1 + len(ps.helpers)}
+	p := &phases{idle: usage.Observe(pids), processes: 1 + len(ps.helpers)}
 	if err := ps.step(ctx, stepWarmUp); err != nil {
 		return nil, err
 	}
 	if err := ps.step(ctx, stepReset); err != nil {
 		return nil, err
 	}
-	p.from = observe(pids)
+	p.from = usage.Observe(pids)
 	end := ps.own.follow(ctx, show)
 	began := time.Now()
 	err := ps.step(ctx, stepMeasure)
 	p.seconds = time.Since(began).Seconds()
-	p.to = observe(pids)
+	p.to = usage.Observe(pids)
 	end()
 	if err == nil {
 		err = ps.step(ctx, stepReturn)
@@ -88,10 +92,10 @@ func (ps *processes) phases(ctx context.Context, pids []int, show *progress) (*p
 }
 
 // follow shows the measured phase: by deliveries, or by seconds where nobody knows how many there will be.
-func (r *run) follow(ctx context.Context, show *progress) (end func()) {
+func (r *run) follow(ctx context.Context, show *progress.Display) (end func()) {
 	if r.cfg.Duration > 0 && r.cfg.Rate == 0 {
 		start := time.Now()
-		return show.follow(ctx, "loading", "s", int64(r.cfg.Duration.Seconds()), func() int64 { return int64(time.Since(start).Seconds()) })
+		return show.Follow(ctx, "loading", "s", int64(r.cfg.Duration.Seconds()), func() int64 { return int64(time.Since(start).Seconds()) })
 	}
 	var live int64
 	for _, st := range r.streams {
@@ -99,7 +103,7 @@ func (r *run) follow(ctx context.Context, show *progress) (end func()) {
 	}
 	progress := &r.stats.totals.progress
 	from := progress.Load()
-	return show.follow(ctx, "loading", "deliveries", live*int64(r.cfg.Messages)/int64(len(r.streams)), func() int64 { return progress.Load() - from })
+	return show.Follow(ctx, "loading", "deliveries", live*int64(r.cfg.Messages)/int64(len(r.streams)), func() int64 { return progress.Load() - from })
 }
 
 // explained adds the most frequent explanation of the loops' faults to err, and ends the loops.

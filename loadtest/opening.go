@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"sluice/loadtest/internal/dial"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -24,7 +25,7 @@ func (c *client) open() {
 		c.openTLS()
 		return
 	}
-	fd, err := startConnect(to.addr, c.source())
+	fd, err := dial.Start(to.addr, c.source())
 	if err != nil {
 		c.end(faultConnect, err.Error())
 		return
@@ -42,7 +43,7 @@ func (c *client) open() {
 // source is the address to connect from.
 func (c *client) source() netip.Addr {
 	tag := &c.w.run.tag
-	return sourceFor(c.room.target.addr.Addr(), c.index, tag[0]^tag[7]<<4)
+	return dial.Source(c.room.target.addr.Addr(), c.index, tag[0]^tag[7]<<4)
 }
 
 // connected sends the request once the kernel has connected.

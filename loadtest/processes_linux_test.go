@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/loadtest/internal/progress"
 )
 
 // threeProcesses is a load whose clients of one room are in three processes, two of which publish.
@@ -170,7 +171,7 @@ func TestRunEndsWithAHelperThatDies(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if _, err := measure(ctx, cfg, targets, nil, &progress{}); err == nil || errors.Is(err, context.DeadlineExceeded) ||
+	if _, err := measure(ctx, cfg, targets, nil, &progress.Display{}); err == nil || errors.Is(err, context.DeadlineExceeded) ||
 		!strings.Contains(err.Error(), "a process of the load test ended") {
 		t.Errorf("error %v", err)
 	}
@@ -178,9 +179,16 @@ func TestRunEndsWithAHelperThatDies(t *testing.T) {
 
 // helpersOf are the processes that pid started as helpers.
 func helpersOf(pid int) (all []int) {
-	for _, p := range slices.DeleteFunc(tree([]int{pid}), func(p int) bool { return p == pid }) {
-		if b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p), "cmdline")); err == nil && strings.HasSuffix(string(b), "\x00helper\x00") {
-			all = append(all, p)
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		status, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "status")) // It may have ended meanwhile.
+		command, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", pid)) && strings.HasSuffix(string(command), "\x00helper\x00") {
+			all = append(all, id)
 		}
 	}
 	return all

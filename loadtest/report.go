@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/usage"
 )
 
 // A Result is what a run found: the JSON of --json.
@@ -129,27 +130,27 @@ func (c *client) expected() (n uint64) {
 }
 
 // addServer works out what the observations of the server's processes mean.
-func (res *Result) addServer(before observation, p *phases) {
-	if !p.from.ok || !p.to.ok {
+func (res *Result) addServer(before usage.Observation, p *phases) {
+	if !p.from.OK || !p.to.OK {
 		return
 	}
 	joined := float64(max(1, res.Clients-res.Connect.Failed))
-	spent := p.to.cpu - p.from.cpu
+	spent := p.to.CPU - p.from.CPU
 	res.Server = &ServerCost{
 		CPUPerDelivery:      perDelivery(spent, res.Delivered),
-		CPUPerConnection:    round((p.idle.cpu-before.cpu).Seconds()*1e6/joined, 3),
+		CPUPerConnection:    round((p.idle.CPU-before.CPU).Seconds()*1e6/joined, 3),
 		CPUSeconds:          round(spent.Seconds(), 6),
-		SwitchesPerSecond:   round(float64(p.to.switches-p.from.switches)/max(p.seconds, 1e-9), 1),
-		RSS:                 p.to.rss,
-		RSSPerConnection:    round(float64(p.idle.rss-before.rss)/joined, 1),
-		LoadedPerConnection: round(float64(p.to.rss-before.rss)/joined, 1),
+		SwitchesPerSecond:   round(float64(p.to.Switches-p.from.Switches)/max(p.seconds, 1e-9), 1),
+		RSS:                 p.to.RSS,
+		RSSPerConnection:    round(float64(p.idle.RSS-before.RSS)/joined, 1),
+		LoadedPerConnection: round(float64(p.to.RSS-before.RSS)/joined, 1),
 	}
 }
 
 // addStalled works out what each stalled client made the server's memory grow by.
 func (res *Result) addStalled(p *phases) {
 	if res.Server != nil && res.Crowd.Stalled > 0 {
-		res.Server.RSSPerStalled = round(float64(p.to.rss-p.idle.rss)/float64(res.Crowd.Stalled), 1)
+		res.Server.RSSPerStalled = round(float64(p.to.RSS-p.idle.RSS)/float64(res.Crowd.Stalled), 1)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -47,9 +46,6 @@ type run struct {
 	storming   *storming
 	spent      time.Duration // of processor time, in the measured phase
 }
-
-// errUnreachable says that not one client could connect.
-var errUnreachable = errors.New("the server could not be reached")
 
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond

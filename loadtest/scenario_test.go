@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/server"
 )
 
 // A stall of the server must show in every message that was due meanwhile (no coordinated omission).
@@ -261,7 +262,7 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		}
 		return nil
 	}})
-	port, err := freePort()
+	port, err := server.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

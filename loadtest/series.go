@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/usage"
 )
 
 // A sampler cuts the measured phase of one process into intervals. The loops go on recording one number per delivery: at
 // the end of an interval each hands over its histogram for an empty one.
 type sampler struct {
 	run    *run
-	server *watcher // nil: no server is observed
+	server *usage.Watcher // nil: no server is observed
 	start  time.Duration
 	every  time.Duration
 	points []point
@@ -26,7 +27,7 @@ type sampler struct {
 type point struct {
 	End     time.Duration // since the phase began; the interval begins where the one before it ends
 	Latency latency.Packed
-	server  observation
+	server  usage.Observation
 }
 
 const (
@@ -38,13 +39,9 @@ const (
 
 // startSampler begins with the phase. A phase of known length gets half of the points.
 func (r *run) startSampler(start time.Duration) *sampler {
-	var server *watcher
-	if len(r.observed) > 0 {
-		server = &watcher{roots: r.observed}
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sampler{
-		run: r, server: server, start: start, every: max(sampleMin, r.cfg.Duration/(pointsMax/2)),
+		run: r, server: usage.Watch(r.observed), start: start, every: max(sampleMin, r.cfg.Duration/(pointsMax/2)),
 		total: latency.New(), stop: cancel, done: make(chan struct{}),
 	}
 	go s.follow(ctx)
@@ -90,7 +87,7 @@ func (s *sampler) take() {
 	if err != nil {
 		return // The loops have failed, and the run with them.
 	}
-	p := point{End: s.run.now() - s.start, Latency: latency.NewPacked(), server: s.server.observe()}
+	p := point{End: s.run.now() - s.start, Latency: latency.NewPacked(), server: s.server.Observe()}
 	for _, w := range s.run.workers {
 		p.Latency.Add(w.taken)
 		s.total.Merge(w.taken)
@@ -157,7 +154,7 @@ type Sample struct {
 }
 
 // samples puts points into the words of the report. before is the server at the beginning.
-func samples(points []point, before observation) []Sample {
+func samples(points []point, before usage.Observation) []Sample {
 	all := make([]Sample, 0, len(points))
 	var from time.Duration
 	for _, p := range points {
@@ -169,9 +166,9 @@ func samples(points []point, before observation) []Sample {
 			s.Latency.P99 = float64(p.Latency.Percentile(99)) / 1e3
 			s.Latency.Max = float64(p.Latency.Max()) / 1e3
 		}
-		if p.server.ok {
-			s.ServerCores = round((p.server.cpu-before.cpu).Seconds()/max(length, 1e-9), 3)
-			s.ServerRSS = p.server.rss
+		if p.server.OK {
+			s.ServerCores = round((p.server.CPU-before.CPU).Seconds()/max(length, 1e-9), 3)
+			s.ServerRSS = p.server.RSS
 			before = p.server
 		}
 		all = append(all, s)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"sluice/loadtest/internal/progress"
 )
 
 // A badServer broadcasts with somebody else's WebSocket library, and lets each test do to its deliveries what it likes.
@@ -166,7 +168,7 @@ func loadServer(t testing.TB, cfg *Load, urls ...string) *Result {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	res, err := measure(ctx, cfg, targets, nil, &progress{})
+	res, err := measure(ctx, cfg, targets, nil, &progress.Display{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"sluice/loadtest/internal/usage"
 )
 
 // A step is a part of a run that all processes begin together; the next one begins when all have ended it.
@@ -52,7 +54,7 @@ const startDelay = 10 * time.Millisecond
 
 // measured runs the measured phase: it ends when everybody has this process's messages.
 func (r *run) measured(ctx context.Context, at time.Duration) error {
-	r.spent = -ownCPU()
+	r.spent = -usage.OwnCPU()
 	if r.cfg.Sample {
 		r.sampler = r.startSampler(at)
 	}
@@ -121,7 +123,7 @@ func (r *run) endWatching() {
 
 // awaitGuests ends the measured phase for all processes, and waits until whoever left is back, or has failed to come back.
 func (r *run) awaitGuests(ctx context.Context, _ time.Duration) error {
-	r.spent += ownCPU()
+	r.spent += usage.OwnCPU()
 	r.endWatching()
 	for away := int64(1); away > 0 && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		var n atomic.Int64

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 
+	"sluice/loadtest/internal/dial"
 	"sluice/reactor"
 )
 
@@ -42,7 +43,7 @@ func (c *client) openTLS() {
 func dialTLS(ctx context.Context, to *target, c *client) (s *session, fd int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.w.run.cfg.ConnectTimeout)
 	defer cancel()
-	dialer := net.Dialer{Control: sourceControl(c.source())}
+	dialer := net.Dialer{Control: dial.Control(c.source())}
 	conn, err := dialer.DialContext(ctx, "tcp", to.addr.String())
 	if err != nil {
 		return nil, -1, err

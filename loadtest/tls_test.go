@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/loadtest/internal/progress"
 )
 
 func secureLoad() *Load {
@@ -100,7 +102,7 @@ func TestServerThatEndsTLSInTheHandshakeIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = measure(t.Context(), cfg, targets, nil, &progress{})
+	_, err = measure(t.Context(), cfg, targets, nil, &progress.Display{})
 	if err == nil || !strings.Contains(fmt.Sprint(err), "could not be reached") {
 		t.Errorf("error %v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/server"
 )
 
 // seenFaults are the figures of a report that a good server leaves at zero.
@@ -214,7 +216,7 @@ func TestUnreachableServerIsSaidSo(t *testing.T) {
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
+	port, err := server.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +224,8 @@ func TestUnreachableServerIsSaidSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = measure(t.Context(), cfg, targets, nil, &progress{})
-	if !errors.Is(err, errUnreachable) {
+	_, err = measure(t.Context(), cfg, targets, nil, &progress.Display{})
+	if !errors.Is(err, server.ErrUnreachable) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,4 +1,5 @@
-package main
+// Package usage tells what processes have used: processor time, memory, context switches.
+package usage
 
 import (
 	"bytes"
@@ -11,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An observation is what a process and its descendants had used at one moment.
-type observation struct {
-	ok       bool
-	cpu      time.Duration
-	rss      int64 // bytes resident
-	switches int64 // context switches, of their own will or not
+// An Observation is what a process and its descendants had used at one moment.
+type Observation struct {
+	OK       bool
+	CPU      time.Duration
+	RSS      int64 // bytes resident
+	Switches int64 // context switches, of their own will or not
 }
 
-// watcher are what is observed again and again: roots and their descendants.
-type watcher struct {
+// A Watcher observes the same roots and their descendants again and again. It is not safe for concurrent use.
+type Watcher struct {
 	roots  []int
 	tree   []int
 	listed time.Time
@@ -29,10 +30,18 @@ type watcher struct {
 // listEvery is how often a repeated observation looks for new descendants, which means to read all of /proc.
 const listEvery = time.Second
 
-// observe is observe by a list of descendants that may be a second old. It may be asked of nil, which is nobody.
-func (p *watcher) observe() observation {
+// Watch makes a watcher of the processes with these ids; nil if there are none.
+func Watch(roots []int) *Watcher {
+	if len(roots) == 0 {
+		return nil
+	}
+	return &Watcher{roots: roots}
+}
+
+// Observe is observe by a list of descendants that may be a second old. It may be asked of nil, which is nobody.
+func (p *Watcher) Observe() Observation {
 	if p == nil {
-		return observation{}
+		return Observation{}
 	}
 	if now := time.Now(); now.Sub(p.listed) > listEvery {
 		p.tree, p.listed = tree(p.roots), now
@@ -40,23 +49,23 @@ func (p *watcher) observe() observation {
 	return addUp(p.tree)
 }
 
-// observe adds up the process trees of roots. Descendants that ended count with the processor time they left to those
+// Observe adds up the process trees of roots. Descendants that ended count with the processor time they left to those
 // that remain.
-func observe(roots []int) observation { return addUp(tree(roots)) }
+func Observe(roots []int) Observation { return addUp(tree(roots)) }
 
-func addUp(pids []int) (sum observation) {
+func addUp(pids []int) (sum Observation) {
 	for _, p := range pids {
 		cpu, err := processCPU(p)
 		if err != nil {
 			continue // It ended meanwhile.
 		}
-		sum.ok = true
-		sum.cpu += cpu + reapedCPU(p)
-		sum.rss += statusField(p, "status", "VmRSS:") << 10
+		sum.OK = true
+		sum.CPU += cpu + reapedCPU(p)
+		sum.RSS += statusField(p, "status", "VmRSS:") << 10
 		tasks, _ := os.ReadDir("/proc/" + strconv.Itoa(p) + "/task")
 		for _, t := range tasks {
 			file := "task/" + t.Name() + "/status"
-			sum.switches += statusField(p, file, "voluntary_ctxt_switches:") + statusField(p, file, "nonvoluntary_ctxt_switches:")
+			sum.Switches += statusField(p, file, "voluntary_ctxt_switches:") + statusField(p, file, "nonvoluntary_ctxt_switches:")
 		}
 	}
 	return sum
@@ -70,8 +79,8 @@ func processCPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), err
 }
 
-// ownCPU is the processor time this process has used.
-func ownCPU() time.Duration {
+// OwnCPU is the processor time this process has used.
+func OwnCPU() time.Duration {
 	cpu, _ := processCPU(os.Getpid())
 	return cpu
 }

@@ -1,4 +1,5 @@
-package main
+// Package server starts foreign servers and stops them.
+package server
 
 import (
 	"bytes"
@@ -22,22 +23,25 @@ const (
 	tailBytes    = 16 << 10               // of its output that is kept
 )
 
-// A server is a process that the tool started, and its descendants.
-type server struct {
-	port  int
+// ErrUnreachable says that not one client could connect.
+var ErrUnreachable = errors.New("the server could not be reached")
+
+// A Server is a process that the tool started, and its descendants.
+type Server struct {
+	Port  int
 	cmd   *exec.Cmd
 	tail  tail
 	ended chan struct{} // closed when the process has ended
 	err   error         // how, after ended
 }
 
-// spawn runs a command of the shell with a free port in PORT and waits until something listens there.
-func spawn(ctx context.Context, command string) (*server, error) {
-	port, err := freePort()
+// Spawn runs a command of the shell with a free port in PORT and waits until something listens there.
+func Spawn(ctx context.Context, command string) (*Server, error) {
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{port: port, ended: make(chan struct{})}
+	s := &Server{Port: port, ended: make(chan struct{})}
 	s.cmd = exec.Command("sh", "-c", command)
 	s.cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port))
 	s.cmd.Stdout, s.cmd.Stderr = &s.tail, &s.tail
@@ -51,15 +55,15 @@ func spawn(ctx context.Context, command string) (*server, error) {
 		close(s.ended)
 	}()
 	if err := s.awaitPort(ctx); err != nil {
-		s.stop()
+		s.Stop()
 		return nil, fmt.Errorf("--spawn %q: %w%s", command, err, s.lastWords())
 	}
 	time.Sleep(settleTime)
 	return s, nil
 }
 
-// freePort asks the kernel for a port that nobody has. Somebody may take it before the server does, which then says so.
-func freePort() (int, error) {
+// FreePort asks the kernel for a port that nobody has. Somebody may take it before the server does, which then says so.
+func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
@@ -68,13 +72,17 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+// PID is the process that runs the command: a shell, or what it has become by exec.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-func (s *server) awaitPort(ctx context.Context) error {
+// Addr is where it listens, 127.0.0.1:port.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
+
+func (s *Server) awaitPort(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, spawnTimeout)
 	defer cancel()
 	for {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.addr())
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr())
 		if err == nil {
 			c.Close()
 			return nil
@@ -82,15 +90,15 @@ func (s *server) awaitPort(ctx context.Context) error {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-s.ended:
-			return fmt.Errorf("the server ended before it listened: %w", errors.Join(s.err, errUnreachable))
+			return fmt.Errorf("the server ended before it listened: %w", errors.Join(s.err, ErrUnreachable))
 		case <-ctx.Done():
-			return fmt.Errorf("nothing listens on port %d: %w", s.port, errUnreachable)
+			return fmt.Errorf("nothing listens on port %d: %w", s.Port, ErrUnreachable)
 		}
 	}
 }
 
-// stop ends the server with SIGTERM, and with SIGKILL if it takes too long. It may be called again.
-func (s *server) stop() {
+// Stop ends the server with SIGTERM, and with SIGKILL if it takes too long. It may be called again.
+func (s *Server) Stop() {
 	select {
 	case <-s.ended:
 		return
@@ -106,7 +114,7 @@ func (s *server) stop() {
 }
 
 // lastWords is the end of what the server printed, for errors.
-func (s *server) lastWords() string {
+func (s *Server) lastWords() string {
 	text := strings.TrimSpace(s.tail.String())
 	if text == "" {
 		return ""
@@ -115,8 +123,8 @@ func (s *server) lastWords() string {
 	return "\n  it printed: " + strings.Join(lines[max(0, len(lines)-5):], "\n  ")
 }
 
-// said returns the numbers of the last line of its log that has deliveries=…, in the form name=value.
-func (s *server) said() map[string]float64 {
+// Said returns the numbers of the last line of its log that has deliveries=…, in the form name=value.
+func (s *Server) Said() map[string]float64 {
 	var found map[string]float64
 	for line := range strings.Lines(s.tail.String()) {
 		if !strings.Contains(line, " deliveries=") {

@@ -1,6 +1,7 @@
 //go:build linux || darwin || freebsd || openbsd || netbsd || dragonfly
 
-package main
+// Package dial begins TCP connections that a loop finishes, and spreads them over source addresses.
+package dial
 
 import (
 	"errors"
@@ -10,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startConnect begins a connection from source, if that is valid, and returns a non-blocking descriptor: it is writable
+// Start begins a connection from source, if that is valid, and returns a non-blocking descriptor: it is writable
 // once connected or failed.
-func startConnect(to netip.AddrPort, source netip.Addr) (fd int, err error) {
+func Start(to netip.AddrPort, source netip.Addr) (fd int, err error) {
 	family := unix.AF_INET
 	if to.Addr().Is6() {
 		family = unix.AF_INET6

@@ -1,4 +1,4 @@
-package main
+package dial
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 // (ip(7), ip_local_port_range), fewer while those of the last run are in TIME-WAIT.
 const clientsPerSource = 8192
 
-// sourceFor spreads the clients of a target on loopback over 127.0.0.0/8, all of which is this machine on Linux. salt
+// Source spreads the clients of a target on loopback over 127.0.0.0/8, all of which is this machine on Linux. salt
 // differs between runs, so that they do not meet each other's ports.
-func sourceFor(to netip.Addr, client int, salt byte) netip.Addr {
+func Source(to netip.Addr, client int, salt byte) netip.Addr {
 	if !to.Is4() || !to.IsLoopback() {
 		return netip.Addr{}
 	}
@@ -30,8 +30,8 @@ func bindSource(fd int, source netip.Addr) error {
 	return unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0)))
 }
 
-// sourceControl makes a net.Dialer connect from source.
-func sourceControl(source netip.Addr) func(network, address string, c syscall.RawConn) error {
+// Control makes a net.Dialer connect from source.
+func Control(source netip.Addr) func(network, address string, c syscall.RawConn) error {
 	if !source.IsValid() {
 		return nil
 	}

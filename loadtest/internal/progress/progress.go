@@ -1,4 +1,5 @@
-package main
+// Package progress shows people who wait how far a run is.
+package progress
 
 import (
 	"context"
@@ -13,21 +14,21 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// A progress tells whoever waits how far a run is: with a bar on a terminal, with a line every few seconds elsewhere.
-type progress struct {
+// A Display tells whoever waits how far a run is: with a bar on a terminal, with a line every few seconds elsewhere.
+type Display struct {
 	w     io.Writer // nil: says nothing
 	isTTY bool
 }
 
-func newProgress(w io.Writer, quiet bool) *progress {
+func New(w io.Writer, quiet bool) *Display {
 	if quiet {
-		return &progress{}
+		return &Display{}
 	}
 	f, isFile := w.(*os.File)
-	return &progress{w: w, isTTY: isFile && cwriter.IsTerminal(int(f.Fd()))}
+	return &Display{w: w, isTTY: isFile && cwriter.IsTerminal(int(f.Fd()))}
 }
 
-func (p *progress) say(format string, args ...any) {
+func (p *Display) Say(format string, args ...any) {
 	if p.w != nil {
 		fmt.Fprintf(p.w, format+"\n", args...)
 	}
@@ -38,8 +39,8 @@ const (
 	lineEvery  = 5 * time.Second
 )
 
-// follow shows how count nears total, until the returned function is called.
-func (p *progress) follow(ctx context.Context, what, unit string, total int64, count func() int64) (end func()) {
+// Follow shows how count nears total, until the returned function is called.
+func (p *Display) Follow(ctx context.Context, what, unit string, total int64, count func() int64) (end func()) {
 	if p.w == nil || total <= 0 {
 		return func() {}
 	}
@@ -55,7 +56,7 @@ func (p *progress) follow(ctx context.Context, what, unit string, total int64, c
 	return func() { cancel(); done.Wait() }
 }
 
-func (p *progress) drawBar(ctx context.Context, what, unit string, total int64, count func() int64) {
+func (p *Display) drawBar(ctx context.Context, what, unit string, total int64, count func() int64) {
 	bars := mpb.New(mpb.WithOutput(p.w), mpb.WithWidth(48))
 	start := time.Now()
 	bar := bars.AddBar(total, mpb.BarRemoveOnComplete(),
@@ -76,7 +77,7 @@ func (p *progress) drawBar(ctx context.Context, what, unit string, total int64, 
 	bars.Wait()
 }
 
-func (p *progress) writeLines(ctx context.Context, what, unit string, total int64, count func() int64) {
+func (p *Display) writeLines(ctx context.Context, what, unit string, total int64, count func() int64) {
 	tick := time.NewTicker(lineEvery)
 	defer tick.Stop()
 	last := count()
@@ -86,7 +87,7 @@ func (p *progress) writeLines(ctx context.Context, what, unit string, total int6
 			return
 		case <-tick.C:
 			n := count()
-			p.say("%s: %d of %d, %.0f %s/s", what, n, total, float64(n-last)/lineEvery.Seconds(), unit)
+			p.Say("%s: %d of %d, %.0f %s/s", what, n, total, float64(n-last)/lineEvery.Seconds(), unit)
 			last = n
 		}
 	}
