@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 	"sluice/wsproto"
@@ -31,7 +32,7 @@ type client struct {
 	index     int // in the run
 	fd        int32
 	state     clientState
-	kind      kind
+	kind      load.Kind
 	returning bool // a guest that is away
 	wasJoined bool // upgraded, whatever became of it
 	armed     bool // registered for Writable too, because a write was refused
@@ -76,9 +77,9 @@ func (c *client) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 // readable reads as its kind does.
 func (c *client) readable() {
 	switch {
-	case c.state != joined || c.kind == reader || c.kind == guest:
+	case c.state != joined || c.kind == load.KindReader || c.kind == load.KindGuest:
 		c.read()
-	case c.kind == stalled && (c.w.isLooking || c.ending): // What it left unread says how it ended.
+	case c.kind == load.KindStalled && (c.w.isLooking || c.ending): // What it left unread says how it ended.
 		c.w.lookedAt = c.w.run.now()
 		c.read()
 	}
@@ -134,7 +135,7 @@ func (c *client) consume(p []byte) bool {
 // stays in the processor's cache.
 func (c *client) decode(p []byte) bool {
 	d := &c.w.decoder
-	if c.kind == reader { // The others' deliveries are not counted either.
+	if c.kind == load.KindReader { // The others' deliveries are not counted either.
 		c.w.wire += uint64(len(p))
 	}
 	d.Deflate = c.deflates
@@ -218,7 +219,7 @@ func (c *client) deliver(p []byte, now int64) {
 	if !isNew {
 		return
 	}
-	if c.kind != reader {
+	if c.kind != load.KindReader {
 		return
 	}
 	w.latency.Record(now - s.Due)
@@ -239,7 +240,7 @@ func (c *client) unwrap(p []byte) []byte {
 		return p
 	}
 	s, _ := payload.Check(p[i:], *tag)
-	return p[i:min(len(p), i+c.w.run.cfg.Size.of(s.Publisher, s.Seq))]
+	return p[i:min(len(p), i+c.w.run.cfg.Size.Of(s.Publisher, s.Seq))]
 }
 
 // deliverOdd counts a message that is damaged or not ours.
@@ -249,7 +250,7 @@ func (c *client) deliverOdd(s payload.Stamp, v payload.Verdict) {
 		return
 	}
 	place := uint32(int(s.Publisher) / len(c.w.run.rooms))
-	if c.check.takeCorrupt(place, s.Seq) > 0 && c.kind == reader {
+	if c.check.takeCorrupt(place, s.Seq) > 0 && c.kind == load.KindReader {
 		c.w.released(c.room.streams[place], s.Seq)
 	}
 }
@@ -320,10 +321,10 @@ func (c *client) end(f fault, why string) {
 // cutOff counts what ended a client that did not mean to go. A server may well end those that do not keep up.
 func (c *client) cutOff(f fault, why string) {
 	switch {
-	case f == faultClosed && c.kind == stalled:
+	case f == faultClosed && c.kind == load.KindStalled:
 		c.w.crowd.StalledClosed++
 		c.w.faults.say("of a stalled client: "+why, 1)
-	case f == faultClosed && c.kind == slow:
+	case f == faultClosed && c.kind == load.KindSlow:
 		c.w.crowd.SlowClosed++
 		c.w.faults.say("of a slow client: "+why, 1)
 	default:
@@ -334,7 +335,7 @@ func (c *client) cutOff(f fault, why string) {
 
 // abandon gives up what the room's streams still wait for from this client.
 func (c *client) abandon() {
-	if c.kind != reader {
+	if c.kind != load.KindReader {
 		return
 	}
 	c.room.live.Add(-1)
@@ -367,7 +368,7 @@ func (c *client) onTimer() {
 		c.end(faultConnect, fmt.Sprintf("no answer within %v", c.w.run.cfg.ConnectTimeout))
 	case c.state == leaving:
 		c.end(faultNone, "")
-	case c.state == joined && c.kind == slow:
+	case c.state == joined && c.kind == load.KindSlow:
 		c.readSlowly()
 	}
 }

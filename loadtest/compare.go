@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/limits"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/loadtest/internal/progress"
 )
@@ -31,7 +32,7 @@ type Sides struct {
 
 // CompareCommand compares servers under one load.
 type CompareCommand struct {
-	Load
+	load.Load
 	Sides
 	Calm bool  `help:"Measure the first server once more without the stalled, slow and coming and going clients of the load: what those cost the others." group:"Comparison"`
 	At   []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
@@ -73,8 +74,8 @@ func (c *CompareCommand) Run(ctx context.Context, out *output) error {
 	if len(c.At) > 0 {
 		return c.scale(ctx, out)
 	}
-	if err := c.Load.prepare(); err != nil {
-		return usageError{err}
+	if err := c.Load.Prepare(); err != nil {
+		return err
 	}
 	c.Sides.calm = c.Calm
 	return c.Sides.report(ctx, &c.Load, loadFigures, out)
@@ -82,21 +83,21 @@ func (c *CompareCommand) Run(ctx context.Context, out *output) error {
 
 // Run is the command.
 func (c *ConnectCommand) Run(ctx context.Context, out *output) error {
-	load := Load{
-		Clients: c.Connections, Publishers: 1, Rooms: 1, Size: fixedSize(payload.SizeMin), Messages: 1, Window: 1, Loops: c.Loops, Ramp: c.Ramp,
+	cfg := load.Load{
+		Clients: c.Connections, Publishers: 1, Rooms: 1, Size: load.FixedSize(payload.SizeMin), Messages: 1, Window: 1, Loops: c.Loops, Ramp: c.Ramp,
 		Settle: 200 * time.Millisecond, ConnectTimeout: 10 * time.Second, LossTimeout: time.Second,
 	}
-	if err := load.prepare(); err != nil {
-		return usageError{err}
+	if err := cfg.Prepare(); err != nil {
+		return err
 	}
-	load.Messages = 0 // Nothing is sent: opening is all.
-	return c.Sides.report(ctx, &load, connectFigures, out)
+	cfg.Messages = 0 // Nothing is sent: opening is all.
+	return c.Sides.report(ctx, &cfg, connectFigures, out)
 }
 
 // report compares and tells what it found.
-func (s *Sides) report(ctx context.Context, load *Load, figures []figure, out *output) error {
+func (s *Sides) report(ctx context.Context, cfg *load.Load, figures []figure, out *output) error {
 	began := time.Now()
-	sides, err := s.compare(ctx, load, figures, out)
+	sides, err := s.compare(ctx, cfg, figures, out)
 	if err != nil {
 		return err
 	}
@@ -115,13 +116,13 @@ func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 
 // compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
 // not favour anybody.
-func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *output) (sides []side, err error) {
-	limits.Raise(load.Loops)
+func (s *Sides) compare(ctx context.Context, cfg *load.Load, figures []figure, out *output) (sides []side, err error) {
+	limits.Raise(cfg.Loops)
 	if s.Rounds < 1 {
-		return nil, usageError{errors.New("--rounds must be at least 1")}
+		return nil, load.UsageError{Err: errors.New("--rounds must be at least 1")}
 	}
 	commands := slices.Clone(s.Spawn)
-	loads := slices.Repeat([]*Load{load}, len(commands)+1)
+	loads := slices.Repeat([]*load.Load{cfg}, len(commands)+1)
 	sides = make([]side, 0, len(commands)+2)
 	for i, command := range commands {
 		sides = append(sides, side{Name: string(rune('A'+i)) + "  " + command})
@@ -131,7 +132,7 @@ func (s *Sides) compare(ctx context.Context, load *Load, figures []figure, out *
 		sides = append(sides, side{Name: "A' " + commands[0] + "   (noise: A against itself)"})
 	}
 	if s.calm {
-		loads = append(loads[:len(commands)], load.calm())
+		loads = append(loads[:len(commands)], cfg.Calm())
 		commands = append(commands, commands[0])
 		sides = append(sides, side{Name: "A- " + commands[0] + "   (calm: A without the crowd)"})
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/loadtest/internal/limits"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
 	"sluice/loadtest/internal/usage"
@@ -72,7 +73,7 @@ func BenchmarkOwnCost(b *testing.B) {
 
 // toolCost is the tool's CPU time per delivery, in microseconds, with so many messages in flight.
 func toolCost(b *testing.B, addr string, window int) float64 {
-	cfg := &Load{Clients: costClients, Publishers: 1, Rooms: 1, Size: fixedSize(64), Messages: costMessages, Window: window, Warmup: 5, Loops: 1, ConnectTimeout: time.Minute, LossTimeout: time.Minute}
+	cfg := &load.Load{Clients: costClients, Publishers: 1, Rooms: 1, Size: load.FixedSize(64), Messages: costMessages, Window: window, Warmup: 5, Loops: 1, ConnectTimeout: time.Minute, LossTimeout: time.Minute}
 	res := loadServer(b, cfg, "ws://"+addr+"/ws")
 	if res.faulty() {
 		b.Fatal("the floor is faulty")
@@ -186,7 +187,7 @@ func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
 	defer cancel()
 	cfg := testLoad()
 	cfg.LossTimeout = 10 * time.Second
-	if err := cfg.prepare(); err != nil {
+	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
 	}
 	// A shell between us and the server: the server's cost must be found below it.

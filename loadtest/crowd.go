@@ -3,91 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/reactor"
 )
-
-// A kind is how a client behaves. Publishers are readers.
-type kind uint8
-
-const (
-	reader  kind = iota // reads at once, and is held to every message
-	stalled             // joins and never reads
-	slow                // reads so many bytes a second; held to order and content, not to completeness
-	guest               // leaves and returns; held to every message between the first and the last of a stay
-)
-
-// Slow is a number of slow clients and their pace, written N@RATE.
-type Slow struct {
-	N    int
-	Rate int // bytes per second
-}
-
-// UnmarshalText parses N@RATE.
-func (s *Slow) UnmarshalText(text []byte) error {
-	n, rate, ok := strings.Cut(string(text), "@")
-	var err1, err2 error
-	s.N, err1 = strconv.Atoi(n)
-	s.Rate, err2 = strconv.Atoi(rate)
-	if !ok || err1 != nil || err2 != nil || s.N < 0 || s.Rate < 1 {
-		return fmt.Errorf("%q: write clients@bytes-per-second, as in 10@2000", text)
-	}
-	return nil
-}
-
-// MarshalText writes what UnmarshalText reads.
-func (s Slow) MarshalText() ([]byte, error) {
-	return fmt.Appendf(nil, "%d@%d", s.N, max(1, s.Rate)), nil
-}
-
-// Share is a part of something in percent.
-type Share float64
-
-// UnmarshalText takes "30%" or "30".
-func (s *Share) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseFloat(strings.TrimSuffix(string(text), "%"), 64)
-	if err != nil || v < 0 || v > 100 {
-		return fmt.Errorf("%q is not a share: write 30%%", text)
-	}
-	*s = Share(v)
-	return nil
-}
-
-// MarshalText writes what UnmarshalText reads.
-func (s Share) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v%%", float64(s)), nil }
-
-// crowdSizes is how many clients are of each kind.
-func (c *Load) crowdSizes() (n [guest + 1]int) {
-	audience := c.Clients - c.Publishers
-	n[stalled], n[slow] = c.Stalled, c.Slow.N
-	if c.Churn > 0 {
-		// Enough that nobody comes and goes more often than every other second, but most of the audience stays.
-		n[guest] = min(max(1, int(2*c.Churn+0.999)), max(1, (audience-n[stalled]-n[slow])/2))
-	}
-	n[guest] = max(n[guest], c.stormSize())
-	n[reader] = c.Clients - n[stalled] - n[slow] - n[guest]
-	return n
-}
-
-// stormSize is how many guests, the last ones, a storm takes.
-func (c *Load) stormSize() int { return int(float64(c.Clients)*float64(c.Storm)/100 + 0.5) }
-
-// kindOf gives the clients behind the publishers and readers their kinds.
-func (c *Load) kindOf(index int) kind {
-	n := c.crowdSizes()
-	for k := reader; k < guest; k++ {
-		if index -= n[k]; index < 0 {
-			return k
-		}
-	}
-	return guest
-}
 
 // slowBeats is how often a second a slow client reads.
 const slowBeats = 10
@@ -117,7 +39,7 @@ const (
 
 // depart makes a guest leave and come back as soon as it has left.
 func (c *client) depart(how visit) {
-	if c.kind != guest || c.state != joined {
+	if c.kind != load.KindGuest || c.state != joined {
 		return
 	}
 	c.w.crowd.Left++
@@ -190,7 +112,7 @@ func (w *worker) churn(now time.Duration) time.Duration {
 func (w *worker) storm() {
 	w.stormAt = w.run.now()
 	for _, c := range w.guests {
-		if c.index >= w.run.cfg.Clients-w.run.cfg.stormSize() {
+		if c.index >= w.run.cfg.Clients-w.run.cfg.StormSize() {
 			c.depart(abruptly)
 		}
 	}
@@ -209,7 +131,7 @@ func (r *run) lookAtStalled(ctx context.Context, _ time.Duration) error {
 	err := r.onLoops(ctx, func(w *worker) {
 		w.isLooking, w.lookedAt = true, r.now()
 		for _, c := range w.clients {
-			if c.kind == stalled && c.state == joined {
+			if c.kind == load.KindStalled && c.state == joined {
 				w.loop.Requeue(c.token, reactor.Readable) // No edge will come for what is there.
 			}
 		}
@@ -220,7 +142,7 @@ func (r *run) lookAtStalled(ctx context.Context, _ time.Duration) error {
 		err = r.onLoops(ctx, func(w *worker) {
 			w.crowd.StalledOpen = 0
 			for _, c := range w.clients {
-				if c.kind == stalled && c.state == joined {
+				if c.kind == load.KindStalled && c.state == joined {
 					w.crowd.StalledOpen++
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/limits"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 )
@@ -25,7 +26,7 @@ type helper struct {
 
 // A job is what a helper has to know before the first step.
 type job struct {
-	Load    *Load
+	Load    *load.Load
 	Targets []string
 	Index   int
 	Count   int
@@ -143,9 +144,9 @@ func (j *job) begin() (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	var targets []*target
+	var targets []*load.Target
 	for _, raw := range j.Targets {
-		t, err := parseTarget(raw, j.Load.Rooms, j.Load.Insecure)
+		t, err := load.ParseTarget(raw, j.Load.Rooms, j.Load.Insecure)
 		if err != nil {
 			return nil, err
 		}

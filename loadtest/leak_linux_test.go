@@ -8,17 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 )
 
 func TestRunLeavesNothingBehind(t *testing.T) {
 	for name, test := range map[string]struct {
 		start func(testing.TB, *badServer) string
-		turn  func(*Load)
+		turn  func(*load.Load)
 	}{
-		"one process":     {startServer, func(c *Load) { c.Sample, c.Storm = true, 20 }},
-		"TLS":             {startSecure, func(c *Load) { c.Insecure = true }},
-		"three processes": {startServer, func(c *Load) { c.Processes, c.Sample = 3, true }},
+		"one process":     {startServer, func(c *load.Load) { c.Sample, c.Storm = true, 20 }},
+		"TLS":             {startSecure, func(c *load.Load) { c.Insecure = true }},
+		"three processes": {startServer, func(c *load.Load) { c.Processes, c.Sample = 3, true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &badServer{}
@@ -48,10 +49,10 @@ func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
 	run := func() {
 		cfg := testLoad()
 		cfg.Processes, cfg.Sample, cfg.Storm, cfg.Rate, cfg.Messages = 3, true, 20, 200, 100_000
-		if err := cfg.prepare(); err != nil {
+		if err := cfg.Prepare(); err != nil {
 			t.Fatal(err)
 		}
-		targets, err := cfg.aim([]string{url})
+		targets, err := cfg.Aim([]string{url})
 		if err != nil {
 			t.Fatal(err)
 		}

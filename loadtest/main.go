@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"sluice/loadtest/internal/limits"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
 )
@@ -63,7 +64,7 @@ type CLI struct {
 
 // RunCommand makes one run.
 type RunCommand struct {
-	Load
+	load.Load
 	URL    []string `arg:"" optional:"" help:"The server, ws://127.0.0.1:8080/ws if none is given. {room} in it stands for a room's name. With several the clients are spread over them: each has rooms of its own, and at least one publisher."`
 	Preset string   `help:"Start from a named load: chat, ticker, storm, stalled or idle. Flags given besides win." enum:",chat,ticker,storm,stalled,idle" default:"" placeholder:"NAME" group:"Load"`
 	PID    []int    `name:"pid" help:"The server's process: its CPU time and memory are reported, with all its descendants'. Repeatable." placeholder:"PID" group:"Server" xor:"server"`
@@ -86,7 +87,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1
 	parser := kong.Must(&cli,
 		kong.Name("loadtest"),
-		kong.Description(fmt.Sprintf(description, describePresets())),
+		kong.Description(fmt.Sprintf(description, load.DescribePresets())),
 		kong.Writers(stdout, stderr),
 		kong.Resolvers(presetResolver{}),
 		kong.Exit(func(code int) { exited = code }),
@@ -101,7 +102,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		err = parsed.Run()
 	} else {
-		err = usageError{err}
+		err = load.UsageError{Err: err}
 	}
 	return status(err, stderr)
 }
@@ -112,14 +113,11 @@ type output struct {
 	args           []string // of the command
 }
 
-// usageError is the caller's mistake.
-type usageError struct{ error }
-
 // errFaulty says that the report has the details.
 var errFaulty = errors.New("the server failed its clients")
 
 func status(err error, stderr io.Writer) int {
-	var usage usageError
+	var usage load.UsageError
 	switch {
 	case err == nil:
 		return exitOK
@@ -138,11 +136,11 @@ func status(err error, stderr io.Writer) int {
 
 // Run is the command.
 func (c *RunCommand) Run(ctx context.Context, out *output) error {
-	if err := c.Load.prepare(); err != nil {
-		return usageError{err}
+	if err := c.Load.Prepare(); err != nil {
+		return err
 	}
 	if len(c.Spawn) > 0 && len(c.URL) > 1 {
-		return usageError{errors.New("--spawn: one URL is enough, whose path is every server's")}
+		return load.UsageError{Err: errors.New("--spawn: one URL is enough, whose path is every server's")}
 	}
 	c.Sample = c.JSON != "" || c.HTML != ""
 	limits.Raise(c.Loops)
@@ -180,7 +178,7 @@ const defaultURL = "ws://127.0.0.1:8080/ws"
 
 // loadOnce makes one run, against servers that are started for it if there are commands. Each of those takes the path of
 // the first URL.
-func loadOnce(ctx context.Context, cfg *Load, urls, commands []string, pids []int, show *progress.Display) (*Result, error) {
+func loadOnce(ctx context.Context, cfg *load.Load, urls, commands []string, pids []int, show *progress.Display) (*Result, error) {
 	var servers []*server.Server
 	for i, command := range commands {
 		s, err := server.Spawn(ctx, command)
@@ -192,13 +190,13 @@ func loadOnce(ctx context.Context, cfg *Load, urls, commands []string, pids []in
 		pids = append(pids, s.PID())
 		to, err := withHost(urls[0], s.Addr())
 		if err != nil {
-			return nil, usageError{err}
+			return nil, load.UsageError{Err: err}
 		}
 		urls = append(urls[:i:i], to)
 	}
-	targets, err := cfg.aim(urls)
+	targets, err := cfg.Aim(urls)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	res, err := measure(ctx, cfg, targets, pids, show)
 	if err != nil {
@@ -220,4 +218,24 @@ func withHost(raw, host string) (string, error) {
 	}
 	u.Host = host
 	return u.String(), nil
+}
+
+// presetResolver fills in the flags that --preset names and the command line does not.
+type presetResolver struct{}
+
+// Validate implements kong.Resolver.
+func (presetResolver) Validate(*kong.Application) error { return nil }
+
+// Resolve implements kong.Resolver.
+func (presetResolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, p := range ctx.Path {
+		if p.Flag == nil || p.Flag.Name != "preset" {
+			continue
+		}
+		name, _ := ctx.Value(p).Interface().(string)
+		if value, isSet := load.PresetFlag(name, flag.Name); isSet {
+			return value, nil
+		}
+	}
+	return nil, nil
 }

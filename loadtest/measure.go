@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
 	"sluice/loadtest/internal/usage"
@@ -12,7 +13,7 @@ import (
 
 // measure makes one whole run against one or more servers and returns what it found. pids are the servers' processes, if
 // they are known. An error means that there is no result.
-func measure(ctx context.Context, cfg *Load, targets []*target, pids []int, show *progress.Display) (*Result, error) {
+func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids []int, show *progress.Display) (*Result, error) {
 	ps, err := startProcesses(ctx, cfg, targets)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/dial"
+	"sluice/loadtest/internal/load"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -21,11 +22,11 @@ const headMax = 16 << 10
 func (c *client) open() {
 	c.state = connecting
 	to := c.room.target
-	if to.tls != nil {
+	if to.TLS != nil {
 		c.openTLS()
 		return
 	}
-	fd, err := dial.Start(to.addr, c.source())
+	fd, err := dial.Start(to.Addr, c.source())
 	if err != nil {
 		c.end(faultConnect, err.Error())
 		return
@@ -43,7 +44,7 @@ func (c *client) open() {
 // source is the address to connect from.
 func (c *client) source() netip.Addr {
 	tag := &c.w.run.tag
-	return dial.Source(c.room.target.addr.Addr(), c.index, tag[0]^tag[7]<<4)
+	return dial.Source(c.room.target.Addr.Addr(), c.index, tag[0]^tag[7]<<4)
 }
 
 // connected sends the request once the kernel has connected.
@@ -67,7 +68,7 @@ func (c *client) upgrade() {
 	c.opening = &opening{key: base64.StdEncoding.EncodeToString(nonce[:])}
 	c.state = upgrading
 	c.armed = true // As registered: flush will leave Readable alone.
-	c.out = wsproto.AppendClientHandshake(nil, c.room.target.host, c.room.path, c.opening.key, c.w.run.headers...)
+	c.out = wsproto.AppendClientHandshake(nil, c.room.target.Host, c.room.path, c.opening.key, c.w.run.headers...)
 	c.flush()
 }
 
@@ -107,9 +108,9 @@ func (c *client) join() {
 	}
 	c.wasJoined = true
 	switch c.kind {
-	case reader:
+	case load.KindReader:
 		c.room.live.Add(1)
-	case slow:
+	case load.KindSlow:
 		c.w.loop.SetTimer(c.token, time.Second/slowBeats)
 	}
 }

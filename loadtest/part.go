@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/load"
 )
 
 // A part is what one process found, and then what all of them did.
@@ -64,18 +65,18 @@ func (p *part) addClient(c *client) {
 	p.Expected += c.expected()
 	counts := c.check.counts
 	switch c.kind {
-	case stalled:
+	case load.KindStalled:
 		counts.Delivered = 0
-	case slow:
+	case load.KindSlow:
 		p.Crowd.SlowDelivered += counts.Delivered
 		counts.Delivered = 0
-	case guest:
+	case load.KindGuest:
 		p.Crowd.GuestsHeard += counts.Delivered
 		counts.Delivered = 0
 	}
 	p.Counts.add(&counts)
 	isWhole := c.check.clean && c.check.lost(c.room.streams, c) == 0
-	if c.wasJoined && c.kind == reader && isWhole && !c.w.run.cfg.NoEcho {
+	if c.wasJoined && c.kind == load.KindReader && isWhole && !c.w.run.cfg.NoEcho {
 		p.addOrder(c.room.index, c.check.order)
 	}
 }

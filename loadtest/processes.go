@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 )
 
@@ -18,15 +19,8 @@ type processes struct {
 	shared  *sharedMemory // nil without helpers
 }
 
-const (
-	// processesMax bounds --processes: each holds a pipe to each other.
-	processesMax = 64
-	// descriptorsKept are not for clients: pipes, pollers, files, and the second descriptor that a TLS handshake takes.
-	descriptorsKept = 512
-)
-
 // startProcesses makes this process's run, and starts the helpers if it takes any.
-func startProcesses(ctx context.Context, cfg *Load, targets []*target) (ps *processes, err error) {
+func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target) (ps *processes, err error) {
 	n := cfg.Processes
 	ps = &processes{}
 	rooms, tag, own := cfg.Rooms*len(targets), payload.NewTag(), alone()
@@ -44,7 +38,7 @@ func startProcesses(ctx context.Context, cfg *Load, targets []*target) (ps *proc
 	}
 	var urls []string
 	for _, t := range targets {
-		urls = append(urls, t.url)
+		urls = append(urls, t.URL)
 	}
 	for i := 1; i < n; i++ {
 		j := job{Load: cfg, Targets: urls, Index: i, Count: n, Size: s.size, Tag: tag, Offset: clockOffset(ps.own.kernel)}

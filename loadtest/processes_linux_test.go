@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 )
 
 // threeProcesses is a load whose clients of one room are in three processes, two of which publish.
-func threeProcesses() *Load {
+func threeProcesses() *load.Load {
 	cfg := testLoad()
 	cfg.Processes, cfg.Publishers, cfg.Clients, cfg.Window = 3, 2, 21, 1
 	cfg.LossTimeout = 3 * time.Second
@@ -155,7 +156,7 @@ func (s *badServer) clients() int {
 func TestRunEndsWithAHelperThatDies(t *testing.T) {
 	cfg := threeProcesses()
 	cfg.Messages, cfg.Rate = 100_000, 100
-	if err := cfg.prepare(); err != nil {
+	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
 	}
 	s := &badServer{before: func(message int) {
@@ -165,7 +166,7 @@ func TestRunEndsWithAHelperThatDies(t *testing.T) {
 			}
 		}
 	}}
-	targets, err := cfg.aim([]string{startServer(t, s)})
+	targets, err := cfg.Aim([]string{startServer(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"sluice/loadtest/internal/load"
 )
 
 // Whoever adds a flag, a gate's figure or a preset tells of it in the README.
@@ -31,7 +33,7 @@ func TestReadmeNamesEveryFlag(t *testing.T) {
 			t.Errorf("README.md does not have the figure %s", name)
 		}
 	}
-	for name := range presets {
+	for _, name := range load.PresetNames() {
 		if !strings.Contains(readme, "| `"+name+"` |") {
 			t.Errorf("README.md does not have the preset %s", name)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/usage"
 )
 
@@ -83,10 +84,10 @@ type ServerCost struct {
 const busyMax = 0.9
 
 // newResult puts into words what all processes found.
-func newResult(cfg *Load, targets []*target, all *part, p *phases) *Result {
+func newResult(cfg *load.Load, targets []*load.Target, all *part, p *phases) *Result {
 	res := &Result{
 		Clients: cfg.Clients, Publishers: cfg.Publishers, Rooms: cfg.Rooms * len(targets), Window: cfg.Window, Rate: cfg.Rate,
-		Size: cfg.Size.largest(), Sizes: cfg.Size.String(), Seconds: round(p.seconds, 6), Messages: all.Messages,
+		Size: cfg.Size.Largest(), Sizes: cfg.Size.String(), Seconds: round(p.seconds, 6), Messages: all.Messages,
 		Expected: all.Expected, Delivered: all.Counts.Delivered, Lost: all.Lost, Duplicated: all.Counts.Duplicated,
 		Reordered: all.Counts.Reordered, Corrupted: all.Counts.Corrupted, Foreign: all.Counts.Foreign,
 		Closed: all.Faults.Count[faultClosed], Violations: all.Faults.Count[faultProtocol], WarmupLost: all.WarmupLost,
@@ -96,15 +97,15 @@ func newResult(cfg *Load, targets []*target, all *part, p *phases) *Result {
 	}
 	var urls []string
 	for _, t := range targets {
-		urls = append(urls, t.url)
+		urls = append(urls, t.URL)
 	}
 	res.Target = strings.Join(urls, " ")
 	res.Connect.Failed = all.Faults.Count[faultConnect]
 	for _, why := range all.Faults.explain() {
 		res.Explanations = append(res.Explanations, fmt.Sprintf("%d × %s", all.Faults.Words[why], why))
 	}
-	crowd := cfg.crowdSizes()
-	res.Crowd.Stalled, res.Crowd.Slow, res.Crowd.Guests = crowd[stalled], crowd[slow], crowd[guest]
+	crowd := cfg.CrowdSizes()
+	res.Crowd.Stalled, res.Crowd.Slow, res.Crowd.Guests = crowd[load.KindStalled], crowd[load.KindSlow], crowd[load.KindGuest]
 	if res.Expected > 0 {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
 	}
@@ -118,7 +119,7 @@ func newResult(cfg *Load, targets []*target, all *part, p *phases) *Result {
 
 // expected is how many messages of the measured phase the client should have got.
 func (c *client) expected() (n uint64) {
-	if !c.wasJoined || c.kind != reader {
+	if !c.wasJoined || c.kind != load.KindReader {
 		return 0
 	}
 	for _, st := range c.room.streams {

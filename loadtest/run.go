@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/reactor"
 	"sluice/wsproto"
@@ -15,7 +16,7 @@ import (
 // A run is one process's part in a load, from the first connection to the last. Its loops have it in common; what they write
 // is atomic. Clients, publishers and rooms have numbers that all processes know them by.
 type run struct {
-	cfg      *Load
+	cfg      *load.Load
 	rank     *rank
 	stats    *stats // shared by all processes
 	headers  []string
@@ -50,12 +51,12 @@ type run struct {
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond
 
-func newRun(cfg *Load, targets []*target, place *rank, s *stats, tag payload.Tag) (*run, error) {
+func newRun(cfg *load.Load, targets []*load.Target, place *rank, s *stats, tag payload.Tag) (*run, error) {
 	r := &run{
 		cfg:       cfg,
 		rank:      place,
 		stats:     s,
-		headers:   cfg.headerLines(),
+		headers:   cfg.HeaderLines(),
 		tag:       tag,
 		opcode:    wsproto.OpText,
 		failure:   make(chan error, cfg.Loops),
@@ -85,12 +86,12 @@ func (r *run) now() time.Duration { return r.kernel.Now() + r.ahead }
 
 // makeRooms makes rooms and streams: each target has its own cfg.Rooms. Publisher p is in room p modulo rooms, like client
 // p, which it is.
-func (r *run) makeRooms(targets []*target) {
+func (r *run) makeRooms(targets []*load.Target) {
 	for i := range len(targets) * r.cfg.Rooms {
 		t := targets[i%len(targets)]
-		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.paths[i/len(targets)], live: &r.stats.live[i]})
+		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &r.stats.live[i]})
 	}
-	slots := r.cfg.slotsPerStream()
+	slots := r.cfg.SlotsPerStream()
 	for i := range r.cfg.Publishers {
 		room := r.rooms[i%len(r.rooms)]
 		st := &stream{
@@ -109,7 +110,7 @@ func (r *run) processOf(client int) int { return client % r.rank.count }
 func (r *run) makeClients() {
 	for i := r.rank.index; i < r.cfg.Clients; i += r.rank.count {
 		w := r.workers[i/r.rank.count%len(r.workers)]
-		c := &client{w: w, index: i, room: r.rooms[i%len(r.rooms)], fd: -1, kind: r.cfg.kindOf(i)}
+		c := &client{w: w, index: i, room: r.rooms[i%len(r.rooms)], fd: -1, kind: r.cfg.KindOf(i)}
 		c.check.next = make([]uint32, len(c.room.streams))
 		if i < len(r.streams) {
 			st := r.streams[i]
@@ -118,7 +119,7 @@ func (r *run) makeClients() {
 		}
 		w.clients = append(w.clients, c)
 		w.clientsToOpen = append(w.clientsToOpen, c)
-		if c.kind == guest {
+		if c.kind == load.KindGuest {
 			w.guests = append(w.guests, c)
 		}
 		r.mine++
@@ -156,7 +157,7 @@ func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 			}
 		}
 		for _, c := range w.clients {
-			if c.state == joined && c.kind == reader && c.index >= len(r.streams) {
+			if c.state == joined && c.kind == load.KindReader && c.index >= len(r.streams) {
 				spare[c.room] = append(spare[c.room], c)
 			}
 		}

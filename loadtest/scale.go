@@ -24,15 +24,15 @@ func (c *CompareCommand) scale(ctx context.Context, out *output) error {
 	var all []side
 	sizes := make([][]side, len(c.At))
 	for i, n := range c.At {
-		load := c.Load
-		load.Clients = n
-		if err := load.prepare(); err != nil {
-			return usageError{err}
+		cfg := c.Load
+		cfg.Clients = n
+		if err := cfg.Prepare(); err != nil {
+			return err
 		}
 		if !c.Quiet {
 			fmt.Fprintf(out.stderr, "%d clients\n", n)
 		}
-		sides, err := c.Sides.compare(ctx, &load, loadFigures, out)
+		sides, err := c.Sides.compare(ctx, &cfg, loadFigures, out)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"sluice/loadtest/internal/load"
+)
 
 // A schedule says when a stream may send. All loops read it; it changes only between phases.
 type schedule interface {
@@ -53,7 +57,7 @@ type openLoop struct {
 // from when they were due.
 const unsentMax = 4 << 20
 
-func newOpenLoop(cfg *Load, start time.Duration) *openLoop {
+func newOpenLoop(cfg *load.Load, start time.Duration) *openLoop {
 	per := func(n int) time.Duration { return time.Duration(float64(n) / cfg.Rate * float64(time.Second)) }
 	return &openLoop{start: start, interval: per(cfg.Publishers), stagger: per(1), patience: cfg.LossTimeout, drain: cfg.Drain}
 }

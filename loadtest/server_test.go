@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 )
 
@@ -135,9 +136,9 @@ func (s *badServer) broadcast(kind int, p []byte) {
 }
 
 // testLoad is a small load. Its patience is what a busy machine may take, not what the load does.
-func testLoad() *Load {
-	return &Load{
-		Clients: 20, Publishers: 1, Rooms: 1, Size: fixedSize(64), Messages: 200, Window: 16, Loops: 2,
+func testLoad() *load.Load {
+	return &load.Load{
+		Clients: 20, Publishers: 1, Rooms: 1, Size: load.FixedSize(64), Messages: 200, Window: 16, Loops: 2,
 		ConnectTimeout: 30 * time.Second, LossTimeout: 3 * time.Second, Drain: 10 * time.Second,
 	}
 }
@@ -157,12 +158,12 @@ func inOneRun(t *testing.T, run func() error) {
 }
 
 // loadServer makes one run and fails the test if it has no result.
-func loadServer(t testing.TB, cfg *Load, urls ...string) *Result {
+func loadServer(t testing.TB, cfg *load.Load, urls ...string) *Result {
 	t.Helper()
-	if err := cfg.prepare(); err != nil {
+	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := cfg.aim(urls)
+	targets, err := cfg.Aim(urls)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"sluice/loadtest/internal/load"
 )
 
 // endStalled ends three of the connections that do not publish, each in another way, and keeps the others.
@@ -46,7 +48,7 @@ func TestStalledClientsThatTheServerEndedAreToldFromOthers(t *testing.T) {
 	s := &badServer{}
 	s.before = endStalled(t, s)
 	cfg := testLoad()
-	cfg.Clients, cfg.Stalled, cfg.Messages, cfg.Size, cfg.LossTimeout = 6, 5, 50, fixedSize(100), 20*time.Second
+	cfg.Clients, cfg.Stalled, cfg.Messages, cfg.Size, cfg.LossTimeout = 6, 5, 50, load.FixedSize(100), 20*time.Second
 	res := loadServer(t, cfg, startServer(t, s))
 	if each := res.BytesPerDelivery; each < 100 || each > 110 { // What the stalled ones left unread is no delivery.
 		t.Errorf("%v bytes a delivery", each)

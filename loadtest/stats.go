@@ -1,9 +1,10 @@
 package main
 
 import (
-	"math/bits"
 	"sync/atomic"
 	"unsafe"
+
+	"sluice/loadtest/internal/load"
 )
 
 // stats are what the loops of a run tell each other. They hold numbers alone and no pointer, so that they can lie in memory
@@ -26,26 +27,14 @@ type totals struct {
 	progress atomic.Int64 // deliveries so far, about
 }
 
-// openSlots is how many messages of an open loop, of all publishers, can be followed on their way.
-const openSlots = 1 << 14
-
-// slotsPerStream is how many messages of one publisher can be followed: a power of two.
-func (c *Load) slotsPerStream() int {
-	window := uint(c.Window)
-	if c.Rate > 0 {
-		window = max(window, openSlots/uint(c.Publishers))
-	}
-	return 1 << bits.Len(window)
-}
-
 // newStats lays the stats out in mem, which is zero, or in memory of its own if mem is nil.
-func newStats(cfg *Load, rooms, processes int, mem []byte) *stats {
+func newStats(cfg *load.Load, rooms, processes int, mem []byte) *stats {
 	c := carver{mem: mem}
 	s := &stats{
 		totals:      &carve[totals](&c, 1)[0],
 		live:        carve[atomic.Int64](&c, rooms),
 		sent:        carve[atomic.Uint32](&c, cfg.Publishers),
-		slots:       carve[slot](&c, cfg.Publishers*cfg.slotsPerStream()),
+		slots:       carve[slot](&c, cfg.Publishers*cfg.SlotsPerStream()),
 		wakePending: carve[atomic.Bool](&c, processes),
 	}
 	s.size = c.used

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/usage"
 )
 
@@ -148,9 +149,9 @@ func (w *worker) lost() (n uint64) {
 	for _, c := range w.clients {
 		switch {
 		case !c.wasJoined:
-		case c.kind == reader:
+		case c.kind == load.KindReader:
 			n += c.check.lost(c.room.streams, c)
-		case c.kind == guest:
+		case c.kind == load.KindGuest:
 			n += c.check.holes()
 		}
 	}

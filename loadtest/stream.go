@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/wsproto"
 )
@@ -41,7 +42,7 @@ type slot struct {
 // A room is a set of clients that should hear the same.
 type room struct {
 	index   int
-	target  *target
+	target  *load.Target
 	path    string
 	streams []*stream
 	live    *atomic.Int64 // clients that count as receivers, in all processes
@@ -122,7 +123,7 @@ func (st *stream) send(now, due time.Duration) {
 	s.remaining.Store(receivers)
 	st.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
 	head := payload.Stamp{Seq: seq, Publisher: st.id, Due: int64(due) & payload.DueMask}
-	w.payload = payload.Append(w.payload[:0], w.run.tag, head, w.run.cfg.Size.of(st.id, seq))
+	w.payload = payload.Append(w.payload[:0], w.run.tag, head, w.run.cfg.Size.Of(st.id, seq))
 	c := st.client
 	if len(c.out) == 0 {
 		w.unsent = append(w.unsent, c)

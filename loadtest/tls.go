@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"sluice/loadtest/internal/dial"
+	"sluice/loadtest/internal/load"
 	"sluice/reactor"
 )
 
@@ -22,11 +23,6 @@ type session struct {
 // recordMax is how much is sealed at a time: one record, RFC 8446 §5.1. What was sealed cannot be taken back.
 const recordMax = 16 << 10
 
-// tlsConfig speaks HTTP/1.1 alone: an upgrade is not possible in HTTP/2.
-func tlsConfig(serverName string, insecure bool) *tls.Config {
-	return &tls.Config{ServerName: serverName, InsecureSkipVerify: insecure, NextProtos: []string{"http/1.1"}}
-}
-
 // openTLS begins to connect. Whatever comes of it is told to secured.
 func (c *client) openTLS() {
 	w := c.w
@@ -40,17 +36,17 @@ func (c *client) openTLS() {
 }
 
 // dialTLS connects and shakes hands, and returns the session with the descriptor of its socket.
-func dialTLS(ctx context.Context, to *target, c *client) (s *session, fd int, err error) {
+func dialTLS(ctx context.Context, to *load.Target, c *client) (s *session, fd int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.w.run.cfg.ConnectTimeout)
 	defer cancel()
 	dialer := net.Dialer{Control: dial.Control(c.source())}
-	conn, err := dialer.DialContext(ctx, "tcp", to.addr.String())
+	conn, err := dialer.DialContext(ctx, "tcp", to.Addr.String())
 	if err != nil {
 		return nil, -1, err
 	}
 	defer conn.Close() // We go on with a duplicate.
 	s = &session{wire: wire{Conn: conn}}
-	s.conn = tls.Client(&s.wire, to.tls)
+	s.conn = tls.Client(&s.wire, to.TLS)
 	if err := s.conn.HandshakeContext(ctx); err != nil {
 		return nil, -1, err
 	}

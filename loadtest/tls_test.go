@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 )
 
-func secureLoad() *Load {
+func secureLoad() *load.Load {
 	cfg := testLoad()
 	cfg.Insecure = true
 	return cfg
@@ -29,24 +30,24 @@ func TestSecureServerIsHeldToTheSame(t *testing.T) {
 	isHit := func(conn, message int) bool { return conn == 7 && message%100 == 50 }
 	for _, test := range []struct {
 		name   string
-		turn   func(*Load)
+		turn   func(*load.Load)
 		server *badServer
 		want   seenFaults
 	}{
-		{"good", func(*Load) {}, &badServer{}, seenFaults{}},
-		{"one at a time, fragmented", func(c *Load) { c.Window, c.Fragmented = 1, true }, &badServer{}, seenFaults{}},
-		{"messages of many records", func(c *Load) { c.Size, c.Messages = fixedSize(300_000), 20 }, &badServer{}, seenFaults{}},
-		{"greeting", func(*Load) {}, &badServer{greeting: "welcome"}, seenFaults{foreign: 20}},
-		{"corrupted", func(*Load) {}, &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
-		{"duplicated", func(*Load) {}, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		{"good", func(*load.Load) {}, &badServer{}, seenFaults{}},
+		{"one at a time, fragmented", func(c *load.Load) { c.Window, c.Fragmented = 1, true }, &badServer{}, seenFaults{}},
+		{"messages of many records", func(c *load.Load) { c.Size, c.Messages = load.FixedSize(300_000), 20 }, &badServer{}, seenFaults{}},
+		{"greeting", func(*load.Load) {}, &badServer{greeting: "welcome"}, seenFaults{foreign: 20}},
+		{"corrupted", func(*load.Load) {}, &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
+		{"duplicated", func(*load.Load) {}, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{p, p}
 			}
 			return nil
 		}}, seenFaults{duplicated: 2}},
-		{"closed", func(*Load) {}, &badServer{hangUp: func(conn, message int) bool { return conn == 7 && message == 150 }}, seenFaults{lost: 50, closed: 1}},
-		{"refused", func(*Load) {}, &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
-		{"a crowd", func(c *Load) { c.Slow, c.Storm = Slow{N: 2, Rate: 5000}, 20 }, &badServer{}, seenFaults{}},
+		{"closed", func(*load.Load) {}, &badServer{hangUp: func(conn, message int) bool { return conn == 7 && message == 150 }}, seenFaults{lost: 50, closed: 1}},
+		{"refused", func(*load.Load) {}, &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
+		{"a crowd", func(c *load.Load) { c.Slow, c.Storm = load.Slow{N: 2, Rate: 5000}, 20 }, &badServer{}, seenFaults{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := secureLoad()
@@ -95,10 +96,10 @@ func TestServerThatEndsTLSInTheHandshakeIsCounted(t *testing.T) {
 	cfg := secureLoad()
 	cfg.ConnectTimeout = 2 * time.Second
 	plain := startServer(t, &badServer{})
-	if err := cfg.prepare(); err != nil {
+	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	targets, err := cfg.aim([]string{"wss" + strings.TrimPrefix(plain, "ws")})
+	targets, err := cfg.Aim([]string{"wss" + strings.TrimPrefix(plain, "ws")})
 	if err != nil {
 		t.Fatal(err)
 	}

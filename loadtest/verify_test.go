@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
@@ -27,16 +28,16 @@ func faultsOf(r *Result) seenFaults {
 func TestGoodServerHasNoFaults(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		turn func(*Load)
+		turn func(*load.Load)
 	}{
-		{"one publisher, one at a time", func(c *Load) { c.Window = 1 }},
-		{"sixteen in flight", func(*Load) {}},
-		{"several publishers", func(c *Load) { c.Publishers, c.Messages = 5, 201 }},
-		{"all publish", func(c *Load) { c.Publishers, c.Window = 20, 2 }},
-		{"smallest message", func(c *Load) { c.Size = fixedSize(payload.SizeMin) }},
-		{"large binary messages", func(c *Load) { c.Size, c.Binary, c.Messages = fixedSize(200_000), true, 20 }},
-		{"one loop, with warm-up", func(c *Load) { c.Loops, c.Warmup = 1, 10 }},
-		{"for a while", func(c *Load) { c.Duration = 200 * time.Millisecond }},
+		{"one publisher, one at a time", func(c *load.Load) { c.Window = 1 }},
+		{"sixteen in flight", func(*load.Load) {}},
+		{"several publishers", func(c *load.Load) { c.Publishers, c.Messages = 5, 201 }},
+		{"all publish", func(c *load.Load) { c.Publishers, c.Window = 20, 2 }},
+		{"smallest message", func(c *load.Load) { c.Size = load.FixedSize(payload.SizeMin) }},
+		{"large binary messages", func(c *load.Load) { c.Size, c.Binary, c.Messages = load.FixedSize(200_000), true, 20 }},
+		{"one loop, with warm-up", func(c *load.Load) { c.Loops, c.Warmup = 1, 10 }},
+		{"for a while", func(c *load.Load) { c.Duration = 200 * time.Millisecond }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := testLoad()
@@ -213,14 +214,14 @@ func TestSlowClientShowsInSkewAndLatency(t *testing.T) {
 
 func TestUnreachableServerIsSaidSo(t *testing.T) {
 	cfg := testLoad()
-	if err := cfg.prepare(); err != nil {
+	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
 	}
 	port, err := server.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets, err := cfg.aim([]string{fmt.Sprintf("ws://127.0.0.1:%d/ws", port)})
+	targets, err := cfg.Aim([]string{fmt.Sprintf("ws://127.0.0.1:%d/ws", port)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func TestCompressedMessagesAreInflatedAndCheckedLikeOthers(t *testing.T) {
 	url := startServer(t, s)
 	bytesEach := func(compress bool) float64 {
 		cfg := testLoad()
-		cfg.Compress, cfg.Size = compress, fixedSize(1000)
+		cfg.Compress, cfg.Size = compress, load.FixedSize(1000)
 		res := loadServer(t, cfg, url)
 		if res.faulty() || res.Reach != 1 {
 			t.Errorf("compress %v: reach %v, faults %+v", compress, res.Reach, faultsOf(res))
@@ -245,16 +246,5 @@ func TestCompressedMessagesAreInflatedAndCheckedLikeOthers(t *testing.T) {
 	}
 	if plain, compressed := bytesEach(false), bytesEach(true); plain < 1000 || plain > 1100 || compressed > 400 {
 		t.Errorf("%v bytes a delivery plain, %v compressed", plain, compressed)
-	}
-}
-
-func TestCalmLoadIsItsReadersAlone(t *testing.T) {
-	load := Load{Clients: 1000, Publishers: 2, Stalled: 100, Slow: Slow{N: 50, Rate: 1000}, Storm: 10, Messages: 7}
-	calm := load.calm()
-	if want := (&Load{Clients: 750, Publishers: 2, Messages: 7}); calm.Clients != want.Clients || calm.crowdSizes() != want.crowdSizes() || calm.Messages != 7 {
-		t.Errorf("calm is %+v", calm)
-	}
-	if load.Stalled != 100 {
-		t.Error("the load itself has changed")
 	}
 }

@@ -83,7 +83,7 @@ func (r *run) newWorker() (*worker, error) {
 		taken:   latency.New(),
 		skew:    latency.New(),
 	}
-	if slices.ContainsFunc(r.rooms, func(r *room) bool { return r.target.tls != nil }) {
+	if slices.ContainsFunc(r.rooms, func(r *room) bool { return r.target.TLS != nil }) {
 		w.plain = make([]byte, recordMax)
 	}
 	w.decoder = w.newDecoder()

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"context"
@@ -13,39 +13,44 @@ import (
 	"time"
 )
 
-// A target is where clients connect.
-type target struct {
-	url   string
-	addr  netip.AddrPort
-	host  string // for the Host header
-	paths []string
-	tls   *tls.Config // nil for ws://
+// A Target is where clients connect.
+type Target struct {
+	URL   string
+	Addr  netip.AddrPort
+	Host  string // for the Host header
+	Paths []string
+	TLS   *tls.Config // nil for ws://
 }
 
-// aim resolves the targets and fits the load to their number.
-func (c *Load) aim(urls []string) ([]*target, error) {
-	var all []*target
+// Aim resolves the targets and fits the load to their number.
+func (c *Load) Aim(urls []string) ([]*Target, error) {
+	var all []*Target
 	for _, raw := range urls {
-		t, err := parseTarget(raw, c.Rooms, c.Insecure)
+		t, err := ParseTarget(raw, c.Rooms, c.Insecure)
 		if err != nil {
-			return nil, err
+			return nil, UsageError{err}
 		}
 		all = append(all, t)
 	}
 	c.Publishers = max(c.Publishers, len(all))
 	if n := c.Rooms * len(all); n > c.Clients {
-		return nil, fmt.Errorf("--clients %d: there are %d rooms for them", c.Clients, n)
+		return nil, UsageError{fmt.Errorf("--clients %d: there are %d rooms for them", c.Clients, n)}
 	}
-	if c.crowdSizes()[reader] < c.Publishers {
-		return nil, fmt.Errorf("--clients %d: too few for %d publishers and the crowd", c.Clients, c.Publishers)
+	if c.CrowdSizes()[KindReader] < c.Publishers {
+		return nil, UsageError{fmt.Errorf("--clients %d: too few for %d publishers and the crowd", c.Clients, c.Publishers)}
 	}
 	return all, nil
 }
 
+// tlsConfig speaks HTTP/1.1 alone: an upgrade is not possible in HTTP/2.
+func tlsConfig(serverName string, insecure bool) *tls.Config {
+	return &tls.Config{ServerName: serverName, InsecureSkipVerify: insecure, NextProtos: []string{"http/1.1"}}
+}
+
 const resolveTimeout = 10 * time.Second
 
-// parseTarget resolves a URL. The path's {room} stands for the room's name; without it there can be one room only.
-func parseTarget(raw string, rooms int, insecure bool) (*target, error) {
+// ParseTarget resolves a URL. The path's {room} stands for the room's name; without it there can be one room only.
+func ParseTarget(raw string, rooms int, insecure bool) (*Target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, err
@@ -53,11 +58,11 @@ func parseTarget(raw string, rooms int, insecure bool) (*target, error) {
 	if u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
 		return nil, fmt.Errorf("%q: write ws://host:port/path or wss://host:port/path", raw)
 	}
-	t := &target{url: raw, host: u.Host}
+	t := &Target{URL: raw, Host: u.Host}
 	if u.Scheme == "wss" {
-		t.tls = tlsConfig(u.Hostname(), insecure)
+		t.TLS = tlsConfig(u.Hostname(), insecure)
 	}
-	if t.addr, err = resolve(u); err != nil {
+	if t.Addr, err = resolve(u); err != nil {
 		return nil, err
 	}
 	path := u.EscapedPath()
@@ -72,7 +77,7 @@ func parseTarget(raw string, rooms int, insecure bool) (*target, error) {
 		return nil, errors.New("--rooms needs {room} in the URL, as in ws://127.0.0.1:8080/ws/{room}")
 	}
 	for i := range rooms {
-		t.paths = append(t.paths, strings.ReplaceAll(path, "{room}", "room-"+strconv.Itoa(i)))
+		t.Paths = append(t.Paths, strings.ReplaceAll(path, "{room}", "room-"+strconv.Itoa(i)))
 	}
 	return t, nil
 }

@@ -1,8 +1,10 @@
-package main
+// Package load describes what is asked of a server: the flags of a load, their bounds, and where clients connect.
+package load
 
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"runtime"
 	"strings"
 	"time"
@@ -11,6 +13,15 @@ import (
 	"sluice/reactor"
 	"sluice/wsproto"
 )
+
+// A UsageError is the caller's mistake: a flag that cannot be, alone or beside others.
+type UsageError struct{ Err error }
+
+// Error implements error.
+func (e UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap is for errors.Is and errors.As.
+func (e UsageError) Unwrap() error { return e.Err }
 
 // Load is what is asked of a server, whichever it is.
 type Load struct {
@@ -51,18 +62,25 @@ type Load struct {
 	Sample bool `kong:"-"` // the report shows the run over time
 }
 
-// calm is the load without its crowd: what the readers would have by themselves.
-func (c Load) calm() *Load {
-	c.Clients = c.crowdSizes()[reader]
+// Calm is the load without its crowd: what the readers would have by themselves.
+func (c Load) Calm() *Load {
+	c.Clients = c.CrowdSizes()[KindReader]
 	c.Stalled, c.Slow, c.Churn, c.Storm = 0, Slow{}, 0, 0
 	return &c
 }
 
+const (
+	// processesMax bounds --processes: each holds a pipe to each other.
+	processesMax = 64
+	// descriptorsKept are not for clients: pipes, pollers, files, and the second descriptor that a TLS handshake takes.
+	descriptorsKept = 512
+)
+
 // maxWindow keeps the room for messages on their way, which all publishers and loops have, small.
 const maxWindow = 4096
 
-// prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
-func (c *Load) prepare() error {
+// Prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
+func (c *Load) Prepare() error {
 	var problems []error
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	inRange := func(flag string, value, low, high int) {
@@ -81,9 +99,9 @@ func (c *Load) prepare() error {
 	if c.Size.smallest() < payload.SizeMin {
 		refuse("--size %v: a message needs %d bytes to prove that it arrived: who sent it, its number, its time, a checksum", c.Size, payload.SizeMin)
 	} else {
-		inRange("size", c.Size.largest(), payload.SizeMin, payload.SizeMax)
+		inRange("size", c.Size.Largest(), payload.SizeMin, payload.SizeMax)
 	}
-	if n := c.crowdSizes()[reader]; n < c.Publishers {
+	if n := c.CrowdSizes()[KindReader]; n < c.Publishers {
 		refuse("--clients %d: too few for the publishers and the crowd", c.Clients)
 	}
 	if c.Rooms > c.Clients {
@@ -109,10 +127,13 @@ func (c *Load) prepare() error {
 		c.Messages = int(c.Rate * c.Duration.Seconds())
 		inRange("rate times --duration", c.Messages, 1, 1<<30)
 	}
-	if len(problems) > 0 {
-		return errors.Join(problems...)
+	if len(problems) == 0 {
+		problems = append(problems, c.divide())
 	}
-	return c.divide()
+	if err := errors.Join(problems...); err != nil {
+		return UsageError{err}
+	}
+	return nil
 }
 
 // divide settles the number of processes and of loops.
@@ -134,8 +155,8 @@ func (c *Load) divide() error {
 	return nil
 }
 
-// headerLines are the request's further lines.
-func (c *Load) headerLines() []string {
+// HeaderLines are the request's further lines.
+func (c *Load) HeaderLines() []string {
 	lines := append([]string(nil), c.Header...)
 	if c.Origin != "" {
 		lines = append(lines, "Origin: "+c.Origin)
@@ -147,4 +168,16 @@ func (c *Load) headerLines() []string {
 		lines = append(lines, "Sec-WebSocket-Protocol: "+strings.Join(c.Subprotocol, ", "))
 	}
 	return lines
+}
+
+// openSlots is how many messages of an open loop, of all publishers, can be followed on their way.
+const openSlots = 1 << 14
+
+// SlotsPerStream is how many messages of one publisher can be followed: a power of two.
+func (c *Load) SlotsPerStream() int {
+	window := uint(c.Window)
+	if c.Rate > 0 {
+		window = max(window, openSlots/uint(c.Publishers))
+	}
+	return 1 << bits.Len(window)
 }

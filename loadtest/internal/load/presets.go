@@ -1,12 +1,10 @@
-package main
+package load
 
 import (
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/alecthomas/kong"
 )
 
 // A preset is a named load. A flag on the command line wins over the preset's.
@@ -38,10 +36,19 @@ var presets = map[string]preset{
 	},
 }
 
-// describePresets is for --help.
-func describePresets() string {
+// PresetNames are the names for --preset, sorted.
+func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
+
+// PresetFlag is what a preset sets a flag to, if it does.
+func PresetFlag(preset, flag string) (value string, isSet bool) {
+	value, isSet = presets[preset].flags[flag]
+	return value, isSet
+}
+
+// DescribePresets is for --help.
+func DescribePresets() string {
 	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(presets)) {
+	for _, name := range PresetNames() {
 		p := presets[name]
 		var flags []string
 		for _, flag := range slices.Sorted(maps.Keys(p.flags)) {
@@ -50,24 +57,4 @@ func describePresets() string {
 		lines = append(lines, fmt.Sprintf("    %-8s %s:\n             %s", name, p.about, strings.Join(flags, " ")))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// presetResolver fills in the flags that --preset names and the command line does not.
-type presetResolver struct{}
-
-// Validate implements kong.Resolver.
-func (presetResolver) Validate(*kong.Application) error { return nil }
-
-// Resolve implements kong.Resolver.
-func (presetResolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	for _, p := range ctx.Path {
-		if p.Flag == nil || p.Flag.Name != "preset" {
-			continue
-		}
-		name, _ := ctx.Value(p).Interface().(string)
-		if value, ok := presets[name].flags[flag.Name]; ok {
-			return value, nil
-		}
-	}
-	return nil, nil
 }

@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"fmt"
@@ -47,8 +47,8 @@ func (s *Sizes) UnmarshalText(text []byte) error {
 // MarshalText is what UnmarshalText was given.
 func (s Sizes) MarshalText() ([]byte, error) { return []byte(s.text), nil }
 
-// fixedSize is a single size.
-func fixedSize(n int) Sizes {
+// FixedSize is a single size.
+func FixedSize(n int) Sizes {
 	return Sizes{parts: []sizePart{{100, n, n}}, text: strconv.Itoa(n)}
 }
 
@@ -59,12 +59,12 @@ func (s Sizes) smallest() int {
 	return slices.MinFunc(s.parts, func(a, b sizePart) int { return a.low - b.low }).low
 }
 
-func (s Sizes) largest() int {
+func (s Sizes) Largest() int {
 	return slices.MaxFunc(s.parts, func(a, b sizePart) int { return a.high - b.high }).high
 }
 
-// of is the size of one message.
-func (s Sizes) of(publisher uint16, seq uint32) int {
+// Of is the size of one message.
+func (s Sizes) Of(publisher uint16, seq uint32) int {
 	if len(s.parts) == 1 && s.parts[0].low == s.parts[0].high {
 		return s.parts[0].low
 	}

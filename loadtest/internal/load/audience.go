@@ -1,0 +1,83 @@
+package load
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A Kind is how a client behaves. Publishers are readers.
+type Kind uint8
+
+const (
+	KindReader  Kind = iota // reads at once, and is held to every message
+	KindStalled             // joins and never reads
+	KindSlow                // reads so many bytes a second; held to order and content, not to completeness
+	KindGuest               // leaves and returns; held to every message between the first and the last of a stay
+)
+
+// Slow is a number of slow clients and their pace, written N@RATE.
+type Slow struct {
+	N    int
+	Rate int // bytes per second
+}
+
+// UnmarshalText parses N@RATE.
+func (s *Slow) UnmarshalText(text []byte) error {
+	n, rate, ok := strings.Cut(string(text), "@")
+	var err1, err2 error
+	s.N, err1 = strconv.Atoi(n)
+	s.Rate, err2 = strconv.Atoi(rate)
+	if !ok || err1 != nil || err2 != nil || s.N < 0 || s.Rate < 1 {
+		return fmt.Errorf("%q: write clients@bytes-per-second, as in 10@2000", text)
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (s Slow) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "%d@%d", s.N, max(1, s.Rate)), nil
+}
+
+// Share is a part of something in percent.
+type Share float64
+
+// UnmarshalText takes "30%" or "30".
+func (s *Share) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(strings.TrimSuffix(string(text), "%"), 64)
+	if err != nil || v < 0 || v > 100 {
+		return fmt.Errorf("%q is not a share: write 30%%", text)
+	}
+	*s = Share(v)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (s Share) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v%%", float64(s)), nil }
+
+// CrowdSizes is how many clients are of each kind.
+func (c *Load) CrowdSizes() (n [KindGuest + 1]int) {
+	audience := c.Clients - c.Publishers
+	n[KindStalled], n[KindSlow] = c.Stalled, c.Slow.N
+	if c.Churn > 0 {
+		// Enough that nobody comes and goes more often than every other second, but most of the audience stays.
+		n[KindGuest] = min(max(1, int(2*c.Churn+0.999)), max(1, (audience-n[KindStalled]-n[KindSlow])/2))
+	}
+	n[KindGuest] = max(n[KindGuest], c.StormSize())
+	n[KindReader] = c.Clients - n[KindStalled] - n[KindSlow] - n[KindGuest]
+	return n
+}
+
+// StormSize is how many guests, the last ones, a storm takes.
+func (c *Load) StormSize() int { return int(float64(c.Clients)*float64(c.Storm)/100 + 0.5) }
+
+// KindOf gives the clients behind the publishers and readers their kinds.
+func (c *Load) KindOf(index int) Kind {
+	n := c.CrowdSizes()
+	for k := KindReader; k < KindGuest; k++ {
+		if index -= n[k]; index < 0 {
+			return k
+		}
+	}
+	return KindGuest
+}
