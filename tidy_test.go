@@ -24,7 +24,7 @@ var arrows = map[string][]string{
 	"hub":         {},
 	"loadtest": {
 		"wsproto", "reactor", "loadtest/internal/dial", "loadtest/internal/latency", "loadtest/internal/limits", "loadtest/internal/load",
-		"loadtest/internal/payload", "loadtest/internal/progress", "loadtest/internal/server", "loadtest/internal/usage",
+		"loadtest/internal/payload", "loadtest/internal/progress", "loadtest/internal/server", "loadtest/internal/shared", "loadtest/internal/usage",
 	},
 	"loadtest/internal/dial":     {"reactor"},
 	"loadtest/internal/latency":  {},
@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"loadtest/internal/payload":  {},
 	"loadtest/internal/progress": {},
 	"loadtest/internal/server":   {},
+	"loadtest/internal/shared":   {"reactor"},
 	"loadtest/internal/usage":    {},
 	"reactor":                    {"reactor/internal/sys"},
 	"reactor/internal/sys":       {},

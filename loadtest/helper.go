@@ -13,6 +13,7 @@ import (
 	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/shared"
 	"sluice/reactor"
 )
 
@@ -30,7 +31,6 @@ type job struct {
 	Targets []string
 	Index   int
 	Count   int
-	Size    int // of the stats
 	Tag     payload.Tag
 	Offset  time.Duration // of the first process's clock
 }
@@ -140,10 +140,6 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 // begin makes the helper's run.
 func (j *job) begin() (*run, error) {
 	limits.Raise(j.Load.Loops)
-	memory, p, err := inherit(j.Size, j.Count)
-	if err != nil {
-		return nil, err
-	}
 	var targets []*load.Target
 	for _, raw := range j.Targets {
 		t, err := load.ParseTarget(raw, j.Load.Rooms, j.Load.Insecure)
@@ -152,8 +148,11 @@ func (j *job) begin() (*run, error) {
 		}
 		targets = append(targets, t)
 	}
-	s := newStats(j.Load, j.Load.Rooms*len(targets), j.Count, memory)
-	r, err := newRun(j.Load, targets, &rank{index: j.Index, count: j.Count, pipes: p}, s, j.Tag)
+	rank, err := shared.Inherit(layoutOf(j.Load, len(targets), j.Count), j.Index)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRun(j.Load, targets, rank, j.Tag)
 	if err != nil {
 		return nil, err
 	}

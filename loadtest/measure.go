@@ -22,18 +22,18 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 	ps.own.observed = pids
 	before := usage.Observe(pids)
 	began := time.Now()
-	totals := ps.own.stats.totals
-	end := show.Follow(ctx, "connecting", "clients", int64(cfg.Clients), totals.ended.Load)
+	totals := ps.own.rank.Stats.Totals
+	end := show.Follow(ctx, "connecting", "clients", int64(cfg.Clients), totals.Ended.Load)
 	err = ps.step(ctx, stepConnect)
 	end()
 	connecting := time.Since(began)
-	if err == nil && int(totals.failed.Load()) == cfg.Clients {
+	if err == nil && int(totals.Failed.Load()) == cfg.Clients {
 		err = server.ErrUnreachable
 	}
 	if err != nil {
 		return nil, ps.explained(ctx, err)
 	}
-	show.Say("%d of %d clients joined in %.2f s", cfg.Clients-int(totals.failed.Load()), cfg.Clients, connecting.Seconds())
+	show.Say("%d of %d clients joined in %.2f s", cfg.Clients-int(totals.Failed.Load()), cfg.Clients, connecting.Seconds())
 	p, err := ps.phases(ctx, pids, show)
 	_ = ps.step(ctx, stepLeave)
 	if err != nil {
@@ -102,7 +102,7 @@ func (r *run) follow(ctx context.Context, show *progress.Display) (end func()) {
 	for _, st := range r.streams {
 		live += st.room.live.Load()
 	}
-	progress := &r.stats.totals.progress
+	progress := &r.rank.Stats.Totals.Progress
 	from := progress.Load()
 	return show.Follow(ctx, "loading", "deliveries", live*int64(r.cfg.Messages)/int64(len(r.streams)), func() int64 { return progress.Load() - from })
 }

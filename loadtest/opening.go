@@ -126,7 +126,7 @@ func (c *client) opened(f fault, why string) {
 		return
 	}
 	if f != faultNone {
-		c.w.run.stats.totals.failed.Add(1)
+		c.w.run.rank.Stats.Totals.Failed.Add(1)
 	}
 	c.w.run.clientOpened()
 }

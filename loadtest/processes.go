@@ -7,6 +7,7 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/shared"
 )
 
 // processes are the processes of one run: this one, and helpers where descriptors do not suffice. Each has its share of the
@@ -16,23 +17,22 @@ import (
 type processes struct {
 	own     *run
 	helpers []*helper
-	shared  *sharedMemory // nil without helpers
+	shared  *shared.Memory // nil without helpers
 }
 
 // startProcesses makes this process's run, and starts the helpers if it takes any.
 func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target) (ps *processes, err error) {
 	n := cfg.Processes
 	ps = &processes{}
-	rooms, tag, own := cfg.Rooms*len(targets), payload.NewTag(), alone()
-	s := newStats(cfg, rooms, n, nil)
+	layout, tag := layoutOf(cfg, len(targets), n), payload.NewTag()
+	rank := shared.Alone(layout)
 	if n > 1 {
-		if ps.shared, err = newSharedMemory(s.size, n); err != nil {
+		if ps.shared, err = shared.NewMemory(layout); err != nil {
 			return nil, fmt.Errorf("memory for %d processes: %w", n, err)
 		}
-		s = newStats(cfg, rooms, n, ps.shared.memory)
-		own = &rank{index: 0, count: n, pipes: ps.shared.wakePipes(0)}
+		rank = ps.shared.Rank()
 	}
-	if ps.own, err = newRun(cfg, targets, own, s, tag); err != nil {
+	if ps.own, err = newRun(cfg, targets, rank, tag); err != nil {
 		ps.release()
 		return nil, err
 	}
@@ -41,8 +41,8 @@ func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target)
 		urls = append(urls, t.URL)
 	}
 	for i := 1; i < n; i++ {
-		j := job{Load: cfg, Targets: urls, Index: i, Count: n, Size: s.size, Tag: tag, Offset: clockOffset(ps.own.kernel)}
-		h, err := startHelper(ctx, j, ps.shared.files(i))
+		j := job{Load: cfg, Targets: urls, Index: i, Count: n, Tag: tag, Offset: clockOffset(ps.own.kernel)}
+		h, err := startHelper(ctx, j, ps.shared.Files(i))
 		if err != nil {
 			ps.release()
 			return nil, fmt.Errorf("process %d of %d: %w", i+1, n, err)
@@ -50,6 +50,13 @@ func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target)
 		ps.helpers = append(ps.helpers, h)
 	}
 	return ps, nil
+}
+
+// layoutOf is that of a run against so many targets, by so many processes.
+func layoutOf(cfg *load.Load, targets, processes int) shared.Layout {
+	return shared.Layout{
+		Rooms: cfg.Rooms * targets, Streams: cfg.Publishers, SlotsPerStream: cfg.SlotsPerStream(), Processes: processes,
+	}
 }
 
 // step makes all processes take a step. When one fails, the others are not waited for.
@@ -99,7 +106,7 @@ func (ps *processes) release() {
 		ps.own.release()
 	}
 	if ps.shared != nil {
-		ps.shared.close()
+		ps.shared.Close()
 	}
 }
 

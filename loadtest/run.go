@@ -9,6 +9,7 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/shared"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -17,8 +18,7 @@ import (
 // is atomic. Clients, publishers and rooms have numbers that all processes know them by.
 type run struct {
 	cfg      *load.Load
-	rank     *rank
-	stats    *stats // shared by all processes
+	rank     *shared.Rank
 	headers  []string
 	tag      payload.Tag
 	opcode   wsproto.Opcode
@@ -51,11 +51,10 @@ type run struct {
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond
 
-func newRun(cfg *load.Load, targets []*load.Target, place *rank, s *stats, tag payload.Tag) (*run, error) {
+func newRun(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.Tag) (*run, error) {
 	r := &run{
 		cfg:       cfg,
-		rank:      place,
-		stats:     s,
+		rank:      rank,
 		headers:   cfg.HeaderLines(),
 		tag:       tag,
 		opcode:    wsproto.OpText,
@@ -89,14 +88,13 @@ func (r *run) now() time.Duration { return r.kernel.Now() + r.ahead }
 func (r *run) makeRooms(targets []*load.Target) {
 	for i := range len(targets) * r.cfg.Rooms {
 		t := targets[i%len(targets)]
-		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &r.stats.live[i]})
+		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &r.rank.Stats.Live[i]})
 	}
-	slots := r.cfg.SlotsPerStream()
 	for i := range r.cfg.Publishers {
 		room := r.rooms[i%len(r.rooms)]
 		st := &stream{
 			id: uint16(i), room: room, place: uint32(len(room.streams)),
-			sent: &r.stats.sent[i], slots: r.stats.slots[i*slots : (i+1)*slots],
+			sent: &r.rank.Stats.Sent[i], slots: r.rank.Stats.Slots(i),
 		}
 		room.streams = append(room.streams, st)
 		r.streams = append(r.streams, st)
@@ -105,11 +103,11 @@ func (r *run) makeRooms(targets []*load.Target) {
 
 // processOf is the process that a client, and the publisher of the same number, belongs to. With as many processes as
 // targets, or a multiple, each process keeps to one target.
-func (r *run) processOf(client int) int { return client % r.rank.count }
+func (r *run) processOf(client int) int { return client % r.rank.Count }
 
 func (r *run) makeClients() {
-	for i := r.rank.index; i < r.cfg.Clients; i += r.rank.count {
-		w := r.workers[i/r.rank.count%len(r.workers)]
+	for i := r.rank.Index; i < r.cfg.Clients; i += r.rank.Count {
+		w := r.workers[i/r.rank.Count%len(r.workers)]
 		c := &client{w: w, index: i, room: r.rooms[i%len(r.rooms)], fd: -1, kind: r.cfg.KindOf(i)}
 		c.check.next = make([]uint32, len(c.room.streams))
 		if i < len(r.streams) {
@@ -129,7 +127,7 @@ func (r *run) makeClients() {
 // connect starts the loops and returns when every client of this process has joined or failed.
 func (r *run) connect(ctx context.Context, at time.Duration) error {
 	r.start = at
-	if err := r.rank.watch(r); err != nil {
+	if err := r.rank.Watch(r.workers[0].loop, r.wakeLoops); err != nil {
 		return err
 	}
 	for _, w := range r.workers {
@@ -141,6 +139,13 @@ func (r *run) connect(ctx context.Context, at time.Duration) error {
 		w.loop.Wake()
 	}
 	return r.await(ctx, r.allOpened)
+}
+
+// wakeLoops makes all loops look at the stats.
+func (r *run) wakeLoops() {
+	for _, w := range r.workers {
+		w.loop.Wake()
+	}
 }
 
 // replacePublishers gives the streams of clients that could not join to others of their rooms. Nothing has been sent yet.
@@ -198,16 +203,16 @@ func (r *run) rampWait(now time.Duration) time.Duration {
 	if r.cfg.Ramp == 0 {
 		return 0
 	}
-	turn := r.stats.totals.connects.Add(1) - 1
+	turn := r.rank.Stats.Totals.Connects.Add(1) - 1
 	due := r.start + time.Duration(float64(turn)/r.cfg.Ramp*float64(time.Second))
 	if due > now {
-		r.stats.totals.connects.Add(-1)
+		r.rank.Stats.Totals.Connects.Add(-1)
 	}
 	return due - now
 }
 
 func (r *run) clientOpened() {
-	r.stats.totals.ended.Add(1)
+	r.rank.Stats.Totals.Ended.Add(1)
 	if r.opened.Add(1) == r.mine {
 		close(r.allOpened)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/shared"
 )
 
 // A schedule says when a stream may send. All loops read it; it changes only between phases.
@@ -13,7 +14,7 @@ type schedule interface {
 	// wait is how long the loop of l may sleep at most; negative when it does not mind.
 	wait(st *stream, now time.Duration) time.Duration
 	// isOverdue says that a message is on its way for too long to be waited for.
-	isOverdue(st *stream, s *slot, now time.Duration) bool
+	isOverdue(st *stream, s *shared.Slot, now time.Duration) bool
 }
 
 // A closedLoop sends the next message when fewer than window are on their way to somebody. Latency counts from sending,
@@ -39,8 +40,8 @@ func (s *closedLoop) send(st *stream, now time.Duration) {
 func (s *closedLoop) wait(*stream, time.Duration) time.Duration { return timeoutCheck }
 
 // isOverdue says so when nobody got the message for as long as patience lasts: a slow server is not a lossy one.
-func (s *closedLoop) isOverdue(_ *stream, m *slot, now time.Duration) bool {
-	return now-max(m.sentAt, time.Duration(m.last.Load())) >= s.patience
+func (s *closedLoop) isOverdue(_ *stream, m *shared.Slot, now time.Duration) bool {
+	return now-m.LastSign() >= s.patience
 }
 
 // An openLoop sends at a fixed rate, whatever the server does. Latency counts from the instant a message was due: a stall
@@ -88,10 +89,10 @@ func (s *openLoop) wait(st *stream, now time.Duration) time.Duration {
 }
 
 // isOverdue waits for as long as anything arrives anywhere, until the time for draining is over.
-func (s *openLoop) isOverdue(st *stream, m *slot, now time.Duration) bool {
+func (s *openLoop) isOverdue(st *stream, m *shared.Slot, now time.Duration) bool {
 	if st.sent.Load() < st.limit {
 		return false
 	}
-	latest := max(m.sentAt, time.Duration(st.home.run.stats.totals.arrival.Load()))
+	latest := max(m.SentAt(), time.Duration(st.home.run.rank.Stats.Totals.Arrival.Load()))
 	return now-latest >= s.patience || now >= s.due(st, st.limit-1)+s.drain
 }

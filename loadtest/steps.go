@@ -70,7 +70,7 @@ func (r *run) measured(ctx context.Context, at time.Duration) error {
 		r.schedule = &closedLoop{window: uint32(r.cfg.Window), patience: r.cfg.LossTimeout}
 	}
 	if r.cfg.Churn > 0 {
-		loops := len(r.workers) * r.rank.count
+		loops := len(r.workers) * r.rank.Count
 		every := time.Duration(float64(loops) / r.cfg.Churn * float64(time.Second))
 		if err := r.onLoops(ctx, func(w *worker) { w.churnEvery, w.churnDue = every, r.now()+every }); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/shared"
 	"sluice/wsproto"
 )
 
@@ -18,7 +19,7 @@ type stream struct {
 	room  *room
 	place uint32         // among the publishers of the room
 	sent  *atomic.Uint32 // messages sent so far; the next one's number
-	slots []slot         // by number, modulo their count, which is a power of two
+	slots []shared.Slot  // by number, modulo their count, which is a power of two
 
 	home     *worker // nil when the publisher is in another process
 	client   *client
@@ -28,15 +29,6 @@ type stream struct {
 	backlog  int    // messages not settled when the last one was due; negative before that
 	timeouts int    // messages in a row that were given up
 	active   bool   // in a phase that is not over for this stream
-}
-
-// A slot follows one message through the room. The loops report to it in batches, at the end of their ticks.
-type slot struct {
-	seq       atomic.Uint32
-	remaining atomic.Int64 // receivers that have neither got it nor been given up
-	first     atomic.Int64 // when the first client had it, nanoseconds on the run's clock
-	last      atomic.Int64
-	sentAt    time.Duration // home only
 }
 
 // A room is a set of clients that should hear the same.
@@ -51,7 +43,7 @@ type room struct {
 // maxGiveUps is how many messages in a row may reach nobody in full before a publisher stops asking.
 const maxGiveUps = 8
 
-func (st *stream) slot(seq uint32) *slot { return &st.slots[seq&uint32(len(st.slots)-1)] }
+func (st *stream) slot(seq uint32) *shared.Slot { return &st.slots[seq&uint32(len(st.slots)-1)] }
 
 // begin starts a phase of count messages; the number of the first follows the last phase's.
 func (st *stream) begin(count uint32) {
@@ -90,7 +82,7 @@ func (st *stream) settle(now time.Duration) {
 	}
 	for ; st.settled < sent; st.settled++ {
 		s := st.slot(st.settled)
-		if s.remaining.Load() > 0 {
+		if s.IsWaitedFor() {
 			if !st.active || !st.home.run.schedule.isOverdue(st, s, now) {
 				return
 			}
@@ -99,8 +91,8 @@ func (st *stream) settle(now time.Duration) {
 			continue
 		}
 		st.timeouts = 0
-		if first, last := s.first.Load(), s.last.Load(); last > 0 {
-			st.home.skew.Record(last - first)
+		if skew, hasArrived := s.Skew(); hasArrived {
+			st.home.skew.Record(int64(skew))
 		}
 	}
 }
@@ -111,16 +103,11 @@ func (st *stream) isUnheardBy(c *client) bool { return st.client == c && c.w.run
 // send sends the next message, whose latency counts from due.
 func (st *stream) send(now, due time.Duration) {
 	seq, w := st.sent.Load(), st.home
-	s := st.slot(seq)
-	s.seq.Store(seq)
-	s.first.Store(math.MaxInt64)
-	s.last.Store(0)
-	s.sentAt = now
 	receivers := st.room.live.Load()
 	if w.run.cfg.NoEcho {
 		receivers--
 	}
-	s.remaining.Store(receivers)
+	st.slot(seq).Begin(seq, receivers, now)
 	st.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
 	head := payload.Stamp{Seq: seq, Publisher: st.id, Due: int64(due) & payload.DueMask}
 	w.payload = payload.Append(w.payload[:0], w.run.tag, head, w.run.cfg.Size.Of(st.id, seq))
@@ -147,24 +134,4 @@ func appendFragments(dst []byte, op wsproto.Opcode, p []byte) []byte {
 func newMask() [4]byte {
 	v := rand.Uint32()
 	return [4]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}
-}
-
-// report adds what one loop saw of a message. True means that nobody waits for it any more.
-func (s *slot) report(t *tally) bool {
-	if s.seq.Load() != t.seq {
-		return false // The slot serves a later message by now.
-	}
-	for old := s.first.Load(); t.first < old && !s.first.CompareAndSwap(old, t.first); old = s.first.Load() {
-	}
-	for old := s.last.Load(); t.last > old && !s.last.CompareAndSwap(old, t.last); old = s.last.Load() {
-	}
-	return s.remaining.Add(-t.count) == 0
-}
-
-// A tally is what one loop saw of a message in the present tick.
-type tally struct {
-	seq   uint32
-	count int64
-	first int64
-	last  int64
 }

@@ -8,6 +8,7 @@ import (
 
 	"sluice/loadtest/internal/latency"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/shared"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -26,7 +27,7 @@ type worker struct {
 	decoder wsproto.Decoder
 	unsent  []*client // publishers with bytes that wait for the end of the tick
 
-	tallies     [][]tally // by stream and slot: what this tick saw
+	tallies     [][]shared.Tally // by stream and slot: what this tick saw
 	touched     []touch
 	wakePending atomic.Bool // some slot of a stream here is complete
 
@@ -88,7 +89,7 @@ func (r *run) newWorker() (*worker, error) {
 	}
 	w.decoder = w.newDecoder()
 	for _, st := range r.streams {
-		w.tallies = append(w.tallies, make([]tally, len(st.slots)))
+		w.tallies = append(w.tallies, make([]shared.Tally, len(st.slots)))
 		w.warm = append(w.warm, 0)
 	}
 	loop.BeforeSleep(w.endTick)
@@ -133,23 +134,23 @@ func shorter(a, b time.Duration) time.Duration {
 // received notes that one client has message seq of a stream.
 func (w *worker) received(st *stream, seq uint32, now int64) {
 	t := w.tally(st, seq)
-	t.count++
-	t.first = min(t.first, now)
-	t.last = now
+	t.Count++
+	t.First = min(t.First, now)
+	t.Last = now
 }
 
 // released notes that one client is no longer waited for.
-func (w *worker) released(st *stream, seq uint32) { w.tally(st, seq).count++ }
+func (w *worker) released(st *stream, seq uint32) { w.tally(st, seq).Count++ }
 
-func (w *worker) tally(st *stream, seq uint32) *tally {
+func (w *worker) tally(st *stream, seq uint32) *shared.Tally {
 	t := &w.tallies[st.id][seq&uint32(len(st.slots)-1)]
-	if t.count > 0 && t.seq == seq {
+	if t.Count > 0 && t.Seq == seq {
 		return t
 	}
-	if t.count > 0 { // Two messages in one tick that share a slot: one client is far behind another.
+	if t.Count > 0 { // Two messages in one tick that share a slot: one client is far behind another.
 		w.reportOne(st, t)
 	}
-	*t = tally{seq: seq, first: math.MaxInt64}
+	*t = shared.Tally{Seq: seq, First: math.MaxInt64}
 	w.touched = append(w.touched, touch{st.id, seq})
 	return t
 }
@@ -158,28 +159,28 @@ func (w *worker) report() {
 	if len(w.touched) == 0 {
 		return
 	}
-	w.run.stats.totals.arrival.Store(int64(w.run.now()))
+	w.run.rank.Stats.Totals.Arrival.Store(int64(w.run.now()))
 	for _, at := range w.touched {
 		st := w.run.streams[at.stream]
-		if t := &w.tallies[at.stream][at.seq&uint32(len(st.slots)-1)]; t.count > 0 && t.seq == at.seq {
+		if t := &w.tallies[at.stream][at.seq&uint32(len(st.slots)-1)]; t.Count > 0 && t.Seq == at.seq {
 			w.reportOne(st, t)
 		}
 	}
 	w.touched = w.touched[:0]
 }
 
-func (w *worker) reportOne(st *stream, t *tally) {
-	w.run.stats.totals.progress.Add(t.count)
-	if st.slot(t.seq).report(t) {
+func (w *worker) reportOne(st *stream, t *shared.Tally) {
+	w.run.rank.Stats.Totals.Progress.Add(t.Count)
+	if st.slot(t.Seq).Report(t) {
 		w.completed(st)
 	}
-	t.count = 0
+	t.Count = 0
 }
 
 // completed tells the loop of a stream, maybe in another process, that everybody has one of its messages.
 func (w *worker) completed(st *stream) {
 	if st.home == nil {
-		w.run.rank.wake(w.run.stats, w.run.processOf(int(st.id)))
+		w.run.rank.Wake(w.run.processOf(int(st.id)))
 	} else if !st.home.wakePending.Swap(true) && st.home != w {
 		st.home.loop.Wake()
 	}
