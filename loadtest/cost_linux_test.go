@@ -104,7 +104,7 @@ func bareLoad(b *testing.B, port int, begin func()) {
 			b.Fatal(err)
 		}
 	}
-	frame := wsproto.AppendMaskedFrame(nil, wsproto.OpText, true, newMask(), []byte(strings.Repeat("x", 64)))
+	frame := wsproto.AppendMaskedFrame(nil, wsproto.OpText, true, [4]byte{1, 2, 3, 4}, []byte(strings.Repeat("x", 64)))
 	events := make([]unix.EpollEvent, 512)
 	buf := make([]byte, 64<<10)
 	for message := range 5 + costMessages {

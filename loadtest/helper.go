@@ -13,8 +13,8 @@ import (
 	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/shared"
-	"sluice/reactor"
 )
 
 // A helper is another process of this program that has a share of the run.
@@ -22,7 +22,7 @@ type helper struct {
 	cmd     *exec.Cmd
 	orders  io.WriteCloser
 	answers *json.Decoder
-	part    *part // after collect
+	part    *process.Findings // after collect
 }
 
 // A job is what a helper has to know before the first step.
@@ -36,13 +36,13 @@ type job struct {
 }
 
 type order struct {
-	Step step
+	Step process.Step
 	At   time.Duration
 }
 
 type answer struct {
-	Error string `json:",omitempty"`
-	Part  *part  `json:",omitempty"`
+	Error string            `json:",omitempty"`
+	Part  *process.Findings `json:",omitempty"`
 }
 
 func startHelper(ctx context.Context, j job, files []*os.File) (*helper, error) {
@@ -105,11 +105,11 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 	if err := in.Decode(&j); err != nil {
 		return err
 	}
-	r, err := j.begin()
+	p, err := j.begin()
 	if err != nil {
 		return err
 	}
-	defer r.release()
+	defer p.Release()
 	orders := make(chan order)
 	go func() { // Its end is the program's, if not the input's.
 		defer cancel()
@@ -124,11 +124,11 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 	}()
 	for o := range orders {
 		var a answer
-		if err := steps[o.Step](r, ctx, o.At); err != nil {
+		if err := p.Take(ctx, o.Step, o.At); err != nil {
 			a.Error = err.Error()
 		}
-		if o.Step == stepCollect {
-			a.Part = r.part()
+		if o.Step == process.StepCollect {
+			a.Part = p.Findings()
 		}
 		if err := json.NewEncoder(out.stdout).Encode(a); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 }
 
 // begin makes the helper's run.
-func (j *job) begin() (*run, error) {
+func (j *job) begin() (*process.Process, error) {
 	limits.Raise(j.Load.Loops)
 	var targets []*load.Target
 	for _, raw := range j.Targets {
@@ -152,26 +152,10 @@ func (j *job) begin() (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := newRun(j.Load, targets, rank, j.Tag)
+	p, err := process.New(j.Load, targets, rank, j.Tag)
 	if err != nil {
 		return nil, err
 	}
-	r.ahead = clockOffset(r.kernel) - j.Offset
-	return r, nil
-}
-
-// clockOffset is how far the loops' clock, which begins with the process, is behind the system's. The two are read one
-// after the other, so of several readings the one that was interrupted least is right.
-func clockOffset(k reactor.Kernel) time.Duration {
-	least := time.Duration(1<<63 - 1)
-	var offset time.Duration
-	for range 100 {
-		before := k.Now()
-		wall := time.Now().UnixNano()
-		if after := k.Now(); after-before < least {
-			least = after - before
-			offset = time.Duration(wall) - before - least/2
-		}
-	}
-	return offset
+	p.Follow(j.Offset)
+	return p, nil
 }

@@ -6,10 +6,14 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
 	"sluice/loadtest/internal/usage"
 )
+
+// quiet is how long the run listens after the last message for what should not come.
+const quiet = 100 * time.Millisecond
 
 // measure makes one whole run against one or more servers and returns what it found. pids are the servers' processes, if
 // they are known. An error means that there is no result.
@@ -19,12 +23,12 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 		return nil, err
 	}
 	defer ps.release()
-	ps.own.observed = pids
+	ps.own.Observe(pids)
 	before := usage.Observe(pids)
 	began := time.Now()
-	totals := ps.own.rank.Stats.Totals
+	totals := ps.totals
 	end := show.Follow(ctx, "connecting", "clients", int64(cfg.Clients), totals.Ended.Load)
-	err = ps.step(ctx, stepConnect)
+	err = ps.step(ctx, process.StepConnect)
 	end()
 	connecting := time.Since(began)
 	if err == nil && int(totals.Failed.Load()) == cfg.Clients {
@@ -35,7 +39,7 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 	}
 	show.Say("%d of %d clients joined in %.2f s", cfg.Clients-int(totals.Failed.Load()), cfg.Clients, connecting.Seconds())
 	p, err := ps.phases(ctx, pids, show)
-	_ = ps.step(ctx, stepLeave)
+	_ = ps.step(ctx, process.StepLeave)
 	if err != nil {
 		return nil, ps.explained(ctx, err)
 	}
@@ -61,50 +65,47 @@ type phases struct {
 // phases settles, warms up and measures.
 func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Display) (*phases, error) {
 	select {
-	case <-time.After(ps.own.cfg.Settle):
+	case <-time.After(ps.cfg.Settle):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := ps.step(ctx, stepReplace); err != nil {
+	if err := ps.step(ctx, process.StepReplace); err != nil {
 		return nil, err
 	}
 	p := &phases{idle: usage.Observe(pids), processes: 1 + len(ps.helpers)}
-	if err := ps.step(ctx, stepWarmUp); err != nil {
+	if err := ps.step(ctx, process.StepWarmUp); err != nil {
 		return nil, err
 	}
-	if err := ps.step(ctx, stepReset); err != nil {
+	if err := ps.step(ctx, process.StepReset); err != nil {
 		return nil, err
 	}
 	p.from = usage.Observe(pids)
-	end := ps.own.follow(ctx, show)
+	end := ps.follow(ctx, show)
 	began := time.Now()
-	err := ps.step(ctx, stepMeasure)
+	err := ps.step(ctx, process.StepMeasure)
 	p.seconds = time.Since(began).Seconds()
 	p.to = usage.Observe(pids)
 	end()
 	if err == nil {
-		err = ps.step(ctx, stepReturn)
+		err = ps.step(ctx, process.StepReturn)
 	}
 	time.Sleep(quiet)
-	if err == nil && ps.own.cfg.Stalled > 0 {
-		err = ps.step(ctx, stepLookAtStalled)
+	if err == nil && ps.cfg.Stalled > 0 {
+		err = ps.step(ctx, process.StepLookAtStalled)
 	}
 	return p, err
 }
 
 // follow shows the measured phase: by deliveries, or by seconds where nobody knows how many there will be.
-func (r *run) follow(ctx context.Context, show *progress.Display) (end func()) {
-	if r.cfg.Duration > 0 && r.cfg.Rate == 0 {
+func (ps *processes) follow(ctx context.Context, show *progress.Display) (end func()) {
+	if ps.cfg.Duration > 0 && ps.cfg.Rate == 0 {
 		start := time.Now()
-		return show.Follow(ctx, "loading", "s", int64(r.cfg.Duration.Seconds()), func() int64 { return int64(time.Since(start).Seconds()) })
+		return show.Follow(ctx, "loading", "s", int64(ps.cfg.Duration.Seconds()), func() int64 { return int64(time.Since(start).Seconds()) })
 	}
-	var live int64
-	for _, st := range r.streams {
-		live += st.room.live.Load()
-	}
-	progress := &r.rank.Stats.Totals.Progress
+	total := ps.own.Audience() * int64(ps.cfg.Messages) / int64(ps.cfg.Publishers)
+	progress := &ps.totals.Progress
 	from := progress.Load()
-	return show.Follow(ctx, "loading", "deliveries", live*int64(r.cfg.Messages)/int64(len(r.streams)), func() int64 { return progress.Load() - from })
+	return show.Follow(ctx, "loading", "deliveries", total, func() int64 { return progress.Load() - from })
 }
 
 // explained adds the most frequent explanation of the loops' faults to err, and ends the loops.
@@ -113,7 +114,7 @@ func (ps *processes) explained(ctx context.Context, err error) error {
 	if unknown != nil {
 		return err
 	}
-	if words := all.Faults.explain(); len(words) > 0 {
+	if words := all.Faults.Explain(); len(words) > 0 {
 		return fmt.Errorf("%w: %s", err, words[0])
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/shared"
 )
 
@@ -15,7 +16,9 @@ import (
 // what arrived in stats that all of them map. So a room may have its clients in several processes: each publisher still
 // waits for all of them, and each client still checks every publisher's numbers.
 type processes struct {
-	own     *run
+	cfg     *load.Load
+	totals  *shared.Totals
+	own     *process.Process
 	helpers []*helper
 	shared  *shared.Memory // nil without helpers
 }
@@ -23,7 +26,7 @@ type processes struct {
 // startProcesses makes this process's run, and starts the helpers if it takes any.
 func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target) (ps *processes, err error) {
 	n := cfg.Processes
-	ps = &processes{}
+	ps = &processes{cfg: cfg}
 	layout, tag := layoutOf(cfg, len(targets), n), payload.NewTag()
 	rank := shared.Alone(layout)
 	if n > 1 {
@@ -32,7 +35,8 @@ func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target)
 		}
 		rank = ps.shared.Rank()
 	}
-	if ps.own, err = newRun(cfg, targets, rank, tag); err != nil {
+	ps.totals = rank.Stats.Totals
+	if ps.own, err = process.New(cfg, targets, rank, tag); err != nil {
 		ps.release()
 		return nil, err
 	}
@@ -41,7 +45,7 @@ func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target)
 		urls = append(urls, t.URL)
 	}
 	for i := 1; i < n; i++ {
-		j := job{Load: cfg, Targets: urls, Index: i, Count: n, Tag: tag, Offset: clockOffset(ps.own.kernel)}
+		j := job{Load: cfg, Targets: urls, Index: i, Count: n, Tag: tag, Offset: ps.own.ClockOffset()}
 		h, err := startHelper(ctx, j, ps.shared.Files(i))
 		if err != nil {
 			ps.release()
@@ -60,10 +64,10 @@ func layoutOf(cfg *load.Load, targets, processes int) shared.Layout {
 }
 
 // step makes all processes take a step. When one fails, the others are not waited for.
-func (ps *processes) step(ctx context.Context, s step) error {
+func (ps *processes) step(ctx context.Context, s process.Step) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	at := ps.own.now()
+	at := ps.own.Now()
 	var waiting sync.WaitGroup
 	for _, h := range ps.helpers {
 		waiting.Go(func() {
@@ -72,7 +76,7 @@ func (ps *processes) step(ctx context.Context, s step) error {
 			}
 		})
 	}
-	err := steps[s](ps.own, ctx, at)
+	err := ps.own.Take(ctx, s, at)
 	if err != nil {
 		cancel(err)
 		ps.killHelpers()
@@ -85,13 +89,13 @@ func (ps *processes) step(ctx context.Context, s step) error {
 }
 
 // collect ends the loops of all processes and adds up what they found.
-func (ps *processes) collect(ctx context.Context) (*part, error) {
-	if err := ps.step(ctx, stepCollect); err != nil {
+func (ps *processes) collect(ctx context.Context) (*process.Findings, error) {
+	if err := ps.step(ctx, process.StepCollect); err != nil {
 		return nil, err
 	}
-	all := ps.own.part()
+	all := ps.own.Findings()
 	for _, h := range ps.helpers {
-		all.add(h.part)
+		all.Add(h.part)
 	}
 	return all, nil
 }
@@ -103,7 +107,7 @@ func (ps *processes) release() {
 		h.end()
 	}
 	if ps.own != nil {
-		ps.own.release()
+		ps.own.Release()
 	}
 	if ps.shared != nil {
 		ps.shared.Close()

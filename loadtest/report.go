@@ -11,6 +11,7 @@ import (
 
 	"sluice/loadtest/internal/latency"
 	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/usage"
 )
 
@@ -60,9 +61,9 @@ type Result struct {
 		Busy           float64 `json:"busy"` // share of its loops' time that the tool computed
 		Saturated      bool    `json:"saturated"`
 	} `json:"client"`
-	Crowd        Crowd    `json:"crowd"`
-	Explanations []string `json:"explanations,omitempty"` // of what happened to connections
-	Series       []Sample `json:"series,omitempty"`
+	Crowd        process.Crowd `json:"crowd"`
+	Explanations []string      `json:"explanations,omitempty"` // of what happened to connections
+	Series       []Sample      `json:"series,omitempty"`
 
 	latency latency.Histogram
 }
@@ -84,14 +85,14 @@ type ServerCost struct {
 const busyMax = 0.9
 
 // newResult puts into words what all processes found.
-func newResult(cfg *load.Load, targets []*load.Target, all *part, p *phases) *Result {
+func newResult(cfg *load.Load, targets []*load.Target, all *process.Findings, p *phases) *Result {
 	res := &Result{
 		Clients: cfg.Clients, Publishers: cfg.Publishers, Rooms: cfg.Rooms * len(targets), Window: cfg.Window, Rate: cfg.Rate,
 		Size: cfg.Size.Largest(), Sizes: cfg.Size.String(), Seconds: round(p.seconds, 6), Messages: all.Messages,
 		Expected: all.Expected, Delivered: all.Counts.Delivered, Lost: all.Lost, Duplicated: all.Counts.Duplicated,
 		Reordered: all.Counts.Reordered, Corrupted: all.Counts.Corrupted, Foreign: all.Counts.Foreign,
-		Closed: all.Faults.Count[faultClosed], Violations: all.Faults.Count[faultProtocol], WarmupLost: all.WarmupLost,
-		Orders: all.orders(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.processes,
+		Closed: all.Faults.Count[process.FaultClosed], Violations: all.Faults.Count[process.FaultProtocol], WarmupLost: all.WarmupLost,
+		Orders: all.OrdersMost(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.processes,
 		Sustained: float64(all.Backlog) <= cfg.Rate, Latency: all.Latency.Quantiles(), Skew: all.Skew.Quantiles(),
 		latency: all.Latency, Series: samples(all.Points, p.from),
 	}
@@ -100,12 +101,13 @@ func newResult(cfg *load.Load, targets []*load.Target, all *part, p *phases) *Re
 		urls = append(urls, t.URL)
 	}
 	res.Target = strings.Join(urls, " ")
-	res.Connect.Failed = all.Faults.Count[faultConnect]
-	for _, why := range all.Faults.explain() {
+	res.Connect.Failed = all.Faults.Count[process.FaultConnect]
+	for _, why := range all.Faults.Explain() {
 		res.Explanations = append(res.Explanations, fmt.Sprintf("%d × %s", all.Faults.Words[why], why))
 	}
 	crowd := cfg.CrowdSizes()
 	res.Crowd.Stalled, res.Crowd.Slow, res.Crowd.Guests = crowd[load.KindStalled], crowd[load.KindSlow], crowd[load.KindGuest]
+	res.Crowd.StormSeconds = round(res.Crowd.StormSeconds, 6)
 	if res.Expected > 0 {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
 	}
@@ -115,19 +117,6 @@ func newResult(cfg *load.Load, targets []*load.Target, all *part, p *phases) *Re
 	res.Client.Busy = round(all.Spent.Seconds()/max(p.seconds, 1e-9)/float64(all.Loops), 3)
 	res.Client.Saturated = res.Client.Busy > busyMax
 	return res
-}
-
-// expected is how many messages of the measured phase the client should have got.
-func (c *client) expected() (n uint64) {
-	if !c.wasJoined || c.kind != load.KindReader {
-		return 0
-	}
-	for _, st := range c.room.streams {
-		if !st.isUnheardBy(c) {
-			n += uint64(st.sent.Load() - c.w.warm[st.id])
-		}
-	}
-	return n
 }
 
 // addServer works out what the observations of the server's processes mean.

@@ -9,6 +9,7 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
+	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
 )
@@ -185,8 +186,8 @@ func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
 		return nil
 	}}))
 	// One that came, but came late, may be the first to be given up.
-	if n := res.Messages - 50; n > maxGiveUps || n < maxGiveUps-1 || res.Lost != uint64(20*n) {
-		t.Errorf("%d sent, %d lost; want %d and %d", res.Messages, res.Lost, 50+maxGiveUps, 20*maxGiveUps)
+	if n := res.Messages - 50; n > process.GiveUpsMax || n < process.GiveUpsMax-1 || res.Lost != uint64(20*n) {
+		t.Errorf("%d sent, %d lost; want %d and %d", res.Messages, res.Lost, 50+process.GiveUpsMax, 20*process.GiveUpsMax)
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"encoding/base64"
@@ -28,22 +28,22 @@ func (c *client) open() {
 	}
 	fd, err := dial.Start(to.Addr, c.source())
 	if err != nil {
-		c.end(faultConnect, err.Error())
+		c.end(FaultConnect, err.Error())
 		return
 	}
 	c.token, err = c.w.loop.Register(fd, reactor.Readable|reactor.Writable, reactor.Edge, c)
 	if err != nil {
 		_ = c.w.kernel.Close(fd)
-		c.end(faultConnect, err.Error())
+		c.end(FaultConnect, err.Error())
 		return
 	}
 	c.fd = int32(fd)
-	c.w.loop.SetTimer(c.token, c.w.run.cfg.ConnectTimeout)
+	c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
 }
 
 // source is the address to connect from.
 func (c *client) source() netip.Addr {
-	tag := &c.w.run.tag
+	tag := &c.w.process.tag
 	return dial.Source(c.room.target.Addr.Addr(), c.index, tag[0]^tag[7]<<4)
 }
 
@@ -53,7 +53,7 @@ func (c *client) connected() {
 		if err == nil {
 			err = syscall.Errno(errno)
 		}
-		c.end(faultConnect, err.Error())
+		c.end(FaultConnect, err.Error())
 		return
 	}
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.NoDelay, 1) // Without it a publisher's second message waits for an answer.
@@ -68,7 +68,7 @@ func (c *client) upgrade() {
 	c.opening = &opening{key: base64.StdEncoding.EncodeToString(nonce[:])}
 	c.state = upgrading
 	c.armed = true // As registered: flush will leave Readable alone.
-	c.out = wsproto.AppendClientHandshake(nil, c.room.target.Host, c.room.path, c.opening.key, c.w.run.headers...)
+	c.out = wsproto.AppendClientHandshake(nil, c.room.target.Host, c.room.path, c.opening.key, c.w.process.headers...)
 	c.flush()
 }
 
@@ -81,22 +81,22 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 	end := wsproto.HeadEnd(p, o.seen)
 	if end == 0 {
 		if len(p) > headMax {
-			c.end(faultConnect, "the response head does not end")
+			c.end(FaultConnect, "the response head does not end")
 			return nil
 		}
 		o.head, o.seen = slices.Clone(p), len(p)
 		return nil
 	}
 	var err error
-	if c.deflates, err = wsproto.CheckServerHandshake(p[:end], o.key, c.w.run.cfg.Compress); err != nil {
-		c.end(faultConnect, err.Error())
+	if c.deflates, err = wsproto.CheckServerHandshake(p[:end], o.key, c.w.process.cfg.Compress); err != nil {
+		c.end(FaultConnect, err.Error())
 		return nil
 	}
 	c.opening = nil
 	c.out = nil
 	c.state = joined
 	c.w.loop.SetTimer(c.token, 0)
-	c.opened(faultNone, "")
+	c.opened(FaultNone, "")
 	c.join()
 	return p[end:]
 }
@@ -116,17 +116,17 @@ func (c *client) join() {
 }
 
 // opened tells the run how the opening ended.
-func (c *client) opened(f fault, why string) {
+func (c *client) opened(f Fault, why string) {
 	c.w.opening--
-	if f != faultNone {
+	if f != FaultNone {
 		c.w.faults.add(f, why)
 	}
 	if c.returning {
-		c.returned(f == faultNone)
+		c.returned(f == FaultNone)
 		return
 	}
-	if f != faultNone {
-		c.w.run.rank.Stats.Totals.Failed.Add(1)
+	if f != FaultNone {
+		c.w.process.rank.Stats.Totals.Failed.Add(1)
 	}
-	c.w.run.clientOpened()
+	c.w.process.clientOpened()
 }

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"time"
@@ -93,6 +93,6 @@ func (s *openLoop) isOverdue(st *stream, m *shared.Slot, now time.Duration) bool
 	if st.sent.Load() < st.limit {
 		return false
 	}
-	latest := max(m.SentAt(), time.Duration(st.home.run.rank.Stats.Totals.Arrival.Load()))
+	latest := max(m.SentAt(), time.Duration(st.home.process.rank.Stats.Totals.Arrival.Load()))
 	return now-latest >= s.patience || now >= s.due(st, st.limit-1)+s.drain
 }

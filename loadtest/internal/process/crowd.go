@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"context"
@@ -17,15 +17,15 @@ const slowBeats = 10
 // readSlowly takes the bytes of one beat.
 func (c *client) readSlowly() {
 	c.w.loop.SetTimer(c.token, time.Second/slowBeats)
-	buf := c.w.buf[:min(len(c.w.buf), max(1, c.w.run.cfg.Slow.Rate/slowBeats))]
+	buf := c.w.buf[:min(len(c.w.buf), max(1, c.w.process.cfg.Slow.Rate/slowBeats))]
 	n, err := c.w.kernel.Read(int(c.fd), buf)
 	switch {
 	case err == nil && n > 0:
 		c.take(buf[:n])
 	case err == nil:
-		c.end(faultClosed, "the server ended the connection")
+		c.end(FaultClosed, "the server ended the connection")
 	case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
-		c.end(faultClosed, err.Error())
+		c.end(FaultClosed, err.Error())
 	}
 }
 
@@ -46,12 +46,12 @@ func (c *client) depart(how visit) {
 	c.returning = true
 	if how == politely {
 		c.sayGoodbye()
-		c.w.loop.SetTimer(c.token, c.w.run.cfg.ConnectTimeout)
+		c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
 		return
 	}
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.AbortOnClose, 1) // If refused it leaves a little more politely.
 	c.state = leaving
-	c.end(faultNone, "")
+	c.end(FaultNone, "")
 }
 
 // comeBack puts a client that left at the end of those to be opened.
@@ -66,7 +66,7 @@ func (c *client) returned(isBack bool) {
 	c.returning = false
 	if isBack {
 		c.w.crowd.Returned++
-		c.w.backAt = c.w.run.now()
+		c.w.backAt = c.w.process.Now()
 	}
 }
 
@@ -110,9 +110,9 @@ func (w *worker) churn(now time.Duration) time.Duration {
 
 // storm makes its share of the clients leave at once.
 func (w *worker) storm() {
-	w.stormAt = w.run.now()
+	w.stormAt = w.process.Now()
 	for _, c := range w.guests {
-		if c.index >= w.run.cfg.Clients-w.run.cfg.StormSize() {
+		if c.index >= w.process.cfg.Clients-w.process.cfg.StormSize() {
 			c.depart(abruptly)
 		}
 	}
@@ -127,26 +127,26 @@ const (
 
 // lookAtStalled makes the stalled clients read, at the very end, because only behind what they left unread can it stand
 // that the server ended their connection.
-func (r *run) lookAtStalled(ctx context.Context, _ time.Duration) error {
-	err := r.onLoops(ctx, func(w *worker) {
-		w.isLooking, w.lookedAt = true, r.now()
+func (p *Process) lookAtStalled(ctx context.Context, _ time.Duration) error {
+	err := p.onLoops(ctx, func(w *worker) {
+		w.isLooking, w.lookedAt = true, p.Now()
 		for _, c := range w.clients {
 			if c.kind == load.KindStalled && c.state == joined {
 				w.loop.Requeue(c.token, reactor.Readable) // No edge will come for what is there.
 			}
 		}
 	})
-	for began, quiet := r.now(), false; err == nil && !quiet && r.now()-began < lookTime; {
+	for began, quiet := p.Now(), false; err == nil && !quiet && p.Now()-began < lookTime; {
 		time.Sleep(lookQuiet / 10)
 		var busy atomic.Bool
-		err = r.onLoops(ctx, func(w *worker) {
+		err = p.onLoops(ctx, func(w *worker) {
 			w.crowd.StalledOpen = 0
 			for _, c := range w.clients {
 				if c.kind == load.KindStalled && c.state == joined {
 					w.crowd.StalledOpen++
 				}
 			}
-			if w.crowd.StalledOpen > 0 && r.now()-w.lookedAt < lookQuiet {
+			if w.crowd.StalledOpen > 0 && p.Now()-w.lookedAt < lookQuiet {
 				busy.Store(true)
 			}
 		})

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"context"
@@ -26,8 +26,8 @@ const recordMax = 16 << 10
 // openTLS begins to connect. Whatever comes of it is told to secured.
 func (c *client) openTLS() {
 	w := c.w
-	w.run.dials.Go(func() {
-		s, fd, err := dialTLS(w.run.dialing, c.room.target, c)
+	w.process.dials.Go(func() {
+		s, fd, err := dialTLS(w.process.dialing, c.room.target, c)
 		isPosted := w.loop.Post(func(*reactor.Loop) { c.secured(s, fd, err) })
 		if !isPosted && err == nil {
 			_ = w.kernel.Close(fd)
@@ -37,7 +37,7 @@ func (c *client) openTLS() {
 
 // dialTLS connects and shakes hands, and returns the session with the descriptor of its socket.
 func dialTLS(ctx context.Context, to *load.Target, c *client) (s *session, fd int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.w.run.cfg.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.w.process.cfg.ConnectTimeout)
 	defer cancel()
 	dialer := net.Dialer{Control: dial.Control(c.source())}
 	conn, err := dialer.DialContext(ctx, "tcp", to.Addr.String())
@@ -62,16 +62,16 @@ func dialTLS(ctx context.Context, to *load.Target, c *client) (s *session, fd in
 // secured goes on, on the loop, where the handshake ended.
 func (c *client) secured(s *session, fd int, err error) {
 	if err != nil {
-		c.end(faultConnect, reason(err))
+		c.end(FaultConnect, reason(err))
 		return
 	}
 	if c.token, err = c.w.loop.Register(fd, reactor.Readable|reactor.Writable, reactor.Edge, c); err != nil {
 		_ = c.w.kernel.Close(fd)
-		c.end(faultConnect, err.Error())
+		c.end(FaultConnect, err.Error())
 		return
 	}
 	c.fd, c.session = int32(fd), s
-	c.w.loop.SetTimer(c.token, c.w.run.cfg.ConnectTimeout)
+	c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
 	c.upgrade()
 }
 
@@ -101,10 +101,10 @@ func (c *client) unseal(p []byte) bool {
 			}
 			return c.state != gone
 		case errors.Is(err, io.EOF):
-			c.end(faultClosed, "the server ended TLS without a Close frame")
+			c.end(FaultClosed, "the server ended TLS without a Close frame")
 			return false
 		default:
-			c.end(faultClosed, err.Error())
+			c.end(FaultClosed, err.Error())
 			return false
 		}
 	}

@@ -1,4 +1,7 @@
-package main
+// Package process is one process's part in a run: event loops, the clients on them, what publishers send, and what every
+// client was found to have got. It opens connections and judges messages; it starts no servers and no processes, and prints
+// nothing.
+package process
 
 import (
 	"context"
@@ -14,9 +17,9 @@ import (
 	"sluice/wsproto"
 )
 
-// A run is one process's part in a load, from the first connection to the last. Its loops have it in common; what they write
+// A Process is one process's part in a load, from the first connection to the last. Its loops have it in common; what they write
 // is atomic. Clients, publishers and rooms have numbers that all processes know them by.
-type run struct {
+type Process struct {
 	cfg      *load.Load
 	rank     *shared.Rank
 	headers  []string
@@ -48,11 +51,10 @@ type run struct {
 	spent      time.Duration // of processor time, in the measured phase
 }
 
-// quiet is how long the run listens after the last message for what should not come.
-const quiet = 100 * time.Millisecond
-
-func newRun(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.Tag) (*run, error) {
-	r := &run{
+// New makes a process's clients and loops; they do nothing until StepConnect. cfg must be prepared and is only read. Messages
+// bear tag, the same in all processes of the run. The process is to be released.
+func New(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.Tag) (*Process, error) {
+	p := &Process{
 		cfg:       cfg,
 		rank:      rank,
 		headers:   cfg.HeaderLines(),
@@ -62,56 +64,86 @@ func newRun(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag paylo
 		allOpened: make(chan struct{}),
 		phaseDone: make(chan struct{}, 1),
 	}
-	r.dialing, r.endDials = context.WithCancel(context.Background())
+	p.dialing, p.endDials = context.WithCancel(context.Background())
 	if cfg.Binary {
-		r.opcode = wsproto.OpBinary
+		p.opcode = wsproto.OpBinary
 	}
-	r.makeRooms(targets)
+	p.makeRooms(targets)
 	for range cfg.Loops {
-		w, err := r.newWorker()
+		w, err := p.newWorker()
 		if err != nil {
-			r.release()
+			p.Release()
 			return nil, err
 		}
-		r.workers = append(r.workers, w)
+		p.workers = append(p.workers, w)
 	}
-	r.kernel = r.workers[0].kernel
-	r.makeClients()
-	return r, nil
+	p.kernel = p.workers[0].kernel
+	p.makeClients()
+	return p, nil
 }
 
-// now is the time on the run's clock, which all of its processes read alike.
-func (r *run) now() time.Duration { return r.kernel.Now() + r.ahead }
+// Now is the time on the run's clock, which all of its processes read alike.
+func (p *Process) Now() time.Duration { return p.kernel.Now() + p.ahead }
+
+// ClockOffset is how far the loops' clock, which begins with the process, is behind the system's. The two are read one
+// after the other, so of several readings the one that was interrupted least is right.
+func (p *Process) ClockOffset() time.Duration {
+	least := time.Duration(1<<63 - 1)
+	var offset time.Duration
+	for range 100 {
+		before := p.kernel.Now()
+		wall := time.Now().UnixNano()
+		if after := p.kernel.Now(); after-before < least {
+			least = after - before
+			offset = time.Duration(wall) - before - least/2
+		}
+	}
+	return offset
+}
+
+// Follow makes now show the time of the process whose clockOffset is given.
+func (p *Process) Follow(offset time.Duration) { p.ahead = p.ClockOffset() - offset }
+
+// Observe makes the series of this process show what the processes of these ids use. It is called before the measured phase.
+func (p *Process) Observe(pids []int) { p.observed = pids }
+
+// Audience is how many deliveries one message of each publisher makes.
+func (p *Process) Audience() (n int64) {
+	for _, st := range p.streams {
+		n += st.room.live.Load()
+	}
+	return n
+}
 
 // makeRooms makes rooms and streams: each target has its own cfg.Rooms. Publisher p is in room p modulo rooms, like client
 // p, which it is.
-func (r *run) makeRooms(targets []*load.Target) {
-	for i := range len(targets) * r.cfg.Rooms {
+func (p *Process) makeRooms(targets []*load.Target) {
+	for i := range len(targets) * p.cfg.Rooms {
 		t := targets[i%len(targets)]
-		r.rooms = append(r.rooms, &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &r.rank.Stats.Live[i]})
+		p.rooms = append(p.rooms, &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &p.rank.Stats.Live[i]})
 	}
-	for i := range r.cfg.Publishers {
-		room := r.rooms[i%len(r.rooms)]
+	for i := range p.cfg.Publishers {
+		room := p.rooms[i%len(p.rooms)]
 		st := &stream{
 			id: uint16(i), room: room, place: uint32(len(room.streams)),
-			sent: &r.rank.Stats.Sent[i], slots: r.rank.Stats.Slots(i),
+			sent: &p.rank.Stats.Sent[i], slots: p.rank.Stats.Slots(i),
 		}
 		room.streams = append(room.streams, st)
-		r.streams = append(r.streams, st)
+		p.streams = append(p.streams, st)
 	}
 }
 
 // processOf is the process that a client, and the publisher of the same number, belongs to. With as many processes as
 // targets, or a multiple, each process keeps to one target.
-func (r *run) processOf(client int) int { return client % r.rank.Count }
+func (p *Process) processOf(client int) int { return client % p.rank.Count }
 
-func (r *run) makeClients() {
-	for i := r.rank.Index; i < r.cfg.Clients; i += r.rank.Count {
-		w := r.workers[i/r.rank.Count%len(r.workers)]
-		c := &client{w: w, index: i, room: r.rooms[i%len(r.rooms)], fd: -1, kind: r.cfg.KindOf(i)}
+func (p *Process) makeClients() {
+	for i := p.rank.Index; i < p.cfg.Clients; i += p.rank.Count {
+		w := p.workers[i/p.rank.Count%len(p.workers)]
+		c := &client{w: w, index: i, room: p.rooms[i%len(p.rooms)], fd: -1, kind: p.cfg.KindOf(i)}
 		c.check.next = make([]uint32, len(c.room.streams))
-		if i < len(r.streams) {
-			st := r.streams[i]
+		if i < len(p.streams) {
+			st := p.streams[i]
 			st.home, st.client = w, c
 			w.streams = append(w.streams, st)
 		}
@@ -120,40 +152,40 @@ func (r *run) makeClients() {
 		if c.kind == load.KindGuest {
 			w.guests = append(w.guests, c)
 		}
-		r.mine++
+		p.mine++
 	}
 }
 
 // connect starts the loops and returns when every client of this process has joined or failed.
-func (r *run) connect(ctx context.Context, at time.Duration) error {
-	r.start = at
-	if err := r.rank.Watch(r.workers[0].loop, r.wakeLoops); err != nil {
+func (p *Process) connect(ctx context.Context, at time.Duration) error {
+	p.start = at
+	if err := p.rank.Watch(p.workers[0].loop, p.wakeLoops); err != nil {
 		return err
 	}
-	for _, w := range r.workers {
-		r.loops.Go(func() {
+	for _, w := range p.workers {
+		p.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
-				r.failure <- err
+				p.failure <- err
 			}
 		})
 		w.loop.Wake()
 	}
-	return r.await(ctx, r.allOpened)
+	return p.await(ctx, p.allOpened)
 }
 
 // wakeLoops makes all loops look at the stats.
-func (r *run) wakeLoops() {
-	for _, w := range r.workers {
+func (p *Process) wakeLoops() {
+	for _, w := range p.workers {
 		w.loop.Wake()
 	}
 }
 
 // replacePublishers gives the streams of clients that could not join to others of their rooms. Nothing has been sent yet.
-func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
+func (p *Process) replacePublishers(ctx context.Context, _ time.Duration) error {
 	var mu sync.Mutex
 	spare := make(map[*room][]*client)
 	var orphans []*stream
-	err := r.onLoops(ctx, func(w *worker) {
+	err := p.onLoops(ctx, func(w *worker) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, st := range w.streams {
@@ -162,7 +194,7 @@ func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 			}
 		}
 		for _, c := range w.clients {
-			if c.state == joined && c.kind == load.KindReader && c.index >= len(r.streams) {
+			if c.state == joined && c.kind == load.KindReader && c.index >= len(p.streams) {
 				spare[c.room] = append(spare[c.room], c)
 			}
 		}
@@ -177,9 +209,9 @@ func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 			st.home = st.client.w
 		}
 	}
-	return r.onLoops(ctx, func(w *worker) {
+	return p.onLoops(ctx, func(w *worker) {
 		w.streams = nil
-		for _, st := range r.streams {
+		for _, st := range p.streams {
 			if st.home == w {
 				w.streams = append(w.streams, st)
 			}
@@ -187,11 +219,11 @@ func (r *run) replacePublishers(ctx context.Context, _ time.Duration) error {
 	})
 }
 
-func (r *run) await(ctx context.Context, done <-chan struct{}) error {
+func (p *Process) await(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
 		return nil
-	case err := <-r.failure:
+	case err := <-p.failure:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -199,35 +231,35 @@ func (r *run) await(ctx context.Context, done <-chan struct{}) error {
 }
 
 // rampWait is how long the next connection has to wait; zero takes its turn.
-func (r *run) rampWait(now time.Duration) time.Duration {
-	if r.cfg.Ramp == 0 {
+func (p *Process) rampWait(now time.Duration) time.Duration {
+	if p.cfg.Ramp == 0 {
 		return 0
 	}
-	turn := r.rank.Stats.Totals.Connects.Add(1) - 1
-	due := r.start + time.Duration(float64(turn)/r.cfg.Ramp*float64(time.Second))
+	turn := p.rank.Stats.Totals.Connects.Add(1) - 1
+	due := p.start + time.Duration(float64(turn)/p.cfg.Ramp*float64(time.Second))
 	if due > now {
-		r.rank.Stats.Totals.Connects.Add(-1)
+		p.rank.Stats.Totals.Connects.Add(-1)
 	}
 	return due - now
 }
 
-func (r *run) clientOpened() {
-	r.rank.Stats.Totals.Ended.Add(1)
-	if r.opened.Add(1) == r.mine {
-		close(r.allOpened)
+func (p *Process) clientOpened() {
+	p.rank.Stats.Totals.Ended.Add(1)
+	if p.opened.Add(1) == p.mine {
+		close(p.allOpened)
 	}
 }
 
-func (r *run) streamDone() {
-	if r.publishing.Add(-1) == 0 {
-		r.phaseDone <- struct{}{}
+func (p *Process) streamDone() {
+	if p.publishing.Add(-1) == 0 {
+		p.phaseDone <- struct{}{}
 	}
 }
 
 // publish runs one phase: total messages, spread over the streams of all processes, ours followed until everybody has them.
-func (r *run) publish(ctx context.Context, total int) error {
+func (p *Process) publish(ctx context.Context, total int) error {
 	mine := 0
-	for _, st := range r.streams {
+	for _, st := range p.streams {
 		if st.home != nil {
 			mine++
 		}
@@ -235,11 +267,11 @@ func (r *run) publish(ctx context.Context, total int) error {
 	if total == 0 || mine == 0 {
 		return nil
 	}
-	r.publishing.Store(int64(mine))
-	err := r.onLoops(ctx, func(w *worker) {
+	p.publishing.Store(int64(mine))
+	err := p.onLoops(ctx, func(w *worker) {
 		for _, st := range w.streams {
-			share := total / len(r.streams)
-			if int(st.id) < total%len(r.streams) {
+			share := total / len(p.streams)
+			if int(st.id) < total%len(p.streams) {
 				share++
 			}
 			st.begin(uint32(share))
@@ -248,19 +280,19 @@ func (r *run) publish(ctx context.Context, total int) error {
 	if err != nil {
 		return err
 	}
-	return r.await(ctx, r.phaseDone)
+	return p.await(ctx, p.phaseDone)
 }
 
 // onLoops runs task on every loop and waits for all of them.
-func (r *run) onLoops(ctx context.Context, task func(*worker)) error {
-	done := make(chan struct{}, len(r.workers))
-	for _, w := range r.workers {
+func (p *Process) onLoops(ctx context.Context, task func(*worker)) error {
+	done := make(chan struct{}, len(p.workers))
+	for _, w := range p.workers {
 		if !w.loop.Post(func(*reactor.Loop) { task(w); done <- struct{}{} }) {
 			return fmt.Errorf("a loop ended: %w", reactor.ErrClosed)
 		}
 	}
-	for range r.workers {
-		if err := r.await(ctx, done); err != nil {
+	for range p.workers {
+		if err := p.await(ctx, done); err != nil {
 			return err
 		}
 	}
@@ -272,12 +304,12 @@ const goodbyeTime = time.Second
 
 // leave says goodbye on every connection and waits a moment for the server to end them. What fails here has been said
 // before, or does not matter any more.
-func (r *run) leave(ctx context.Context, _ time.Duration) error {
+func (p *Process) leave(ctx context.Context, _ time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, goodbyeTime)
 	defer cancel()
 	for say := (*client).sayGoodbye; ; say = nil {
 		open := atomic.Int64{}
-		err := r.onLoops(ctx, func(w *worker) {
+		err := p.onLoops(ctx, func(w *worker) {
 			w.isClosing = true
 			for _, c := range w.clients {
 				if say != nil {
@@ -296,18 +328,18 @@ func (r *run) leave(ctx context.Context, _ time.Duration) error {
 }
 
 // stop ends the loops; from here on everything they had is the caller's.
-func (r *run) stop() {
-	r.endWatching()
-	for _, w := range r.workers {
+func (p *Process) stop() {
+	p.endWatching()
+	for _, w := range p.workers {
 		w.loop.Stop()
 	}
-	r.loops.Wait()
-	r.endDials()
-	r.dials.Wait()
+	p.loops.Wait()
+	p.endDials()
+	p.dials.Wait()
 }
 
-func (r *run) release() {
-	for _, w := range r.workers {
+func (p *Process) Release() {
+	for _, w := range p.workers {
 		w.loop.Release()
 	}
 }

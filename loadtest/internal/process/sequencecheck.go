@@ -1,4 +1,4 @@
-package main
+package process
 
 // A sequenceCheck is what one client has seen of the publishers in its room. It counts each fault once and under one name:
 //
@@ -14,7 +14,7 @@ type sequenceCheck struct {
 	missed uint64 // gaps of earlier stays
 	order  uint64 // grows with every message in its order: equal for clients that saw the same in the same order
 	clean  bool   // nothing was missed, so order can be compared
-	counts counts
+	counts Counts
 }
 
 // unknown is the number of a publisher that has not been heard by somebody who came in the middle.
@@ -22,8 +22,8 @@ const unknown = 1<<32 - 1
 
 type gap struct{ place, seq uint32 }
 
-// counts are one client's, one loop's or one run's.
-type counts struct {
+// Counts are one client's, one loop's or one run's.
+type Counts struct {
 	Delivered  uint64 // for the first time and intact
 	Duplicated uint64
 	Reordered  uint64
@@ -31,7 +31,7 @@ type counts struct {
 	Foreign    uint64
 }
 
-func (c *counts) add(o *counts) {
+func (c *Counts) add(o *Counts) {
 	c.Delivered += o.Delivered
 	c.Duplicated += o.Duplicated
 	c.Reordered += o.Reordered
@@ -46,7 +46,7 @@ func (s *sequenceCheck) begin(streams []*stream) {
 	}
 	s.gaps = nil
 	s.missed = 0
-	s.strays, s.order, s.clean, s.counts = 0, 0, true, counts{Foreign: s.counts.Foreign}
+	s.strays, s.order, s.clean, s.counts = 0, 0, true, Counts{Foreign: s.counts.Foreign}
 }
 
 // take judges the number of an intact message. isNew says that it counts as a delivery; settled is how many numbers of

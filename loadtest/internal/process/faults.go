@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"cmp"
@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// A fault is something that happened to a connection, not to a message.
-type fault uint8
+// A Fault is something that happened to a connection, not to a message.
+type Fault uint8
 
 const (
-	faultNone fault = iota
-	faultConnect
-	faultClosed
-	faultProtocol
+	FaultNone Fault = iota
+	FaultConnect
+	FaultClosed
+	FaultProtocol
 	numFaults
 )
 
-// faults count connections by what happened to them, and keep some of the words.
-type faults struct {
+// Faults count connections by what happened to them, and keep some of the words.
+type Faults struct {
 	Count [numFaults]int
 	Words map[string]int
 }
@@ -26,14 +26,14 @@ type faults struct {
 // maxWords bounds the different explanations that are kept.
 const maxWords = 32
 
-func (f *faults) add(kind fault, why string) { f.addN(kind, why, 1) }
+func (f *Faults) add(kind Fault, why string) { f.addN(kind, why, 1) }
 
-func (f *faults) addN(kind fault, why string, n int) {
+func (f *Faults) addN(kind Fault, why string, n int) {
 	f.Count[kind] += n
 	f.say(why, n)
 }
 
-func (f *faults) say(why string, n int) {
+func (f *Faults) say(why string, n int) {
 	if f.Words == nil {
 		f.Words = make(map[string]int)
 	}
@@ -43,7 +43,7 @@ func (f *faults) say(why string, n int) {
 	f.Words[why] += n
 }
 
-func (f *faults) merge(o *faults) {
+func (f *Faults) merge(o *Faults) {
 	for kind, n := range o.Count {
 		f.Count[kind] += n
 	}
@@ -52,8 +52,8 @@ func (f *faults) merge(o *faults) {
 	}
 }
 
-// explain lists the explanations, the most frequent first.
-func (f *faults) explain() []string {
+// Explain lists the explanations, the most frequent first.
+func (f *Faults) Explain() []string {
 	return slices.SortedFunc(maps.Keys(f.Words), func(a, b string) int {
 		return cmp.Or(cmp.Compare(f.Words[b], f.Words[a]), cmp.Compare(a, b))
 	})

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"math"
@@ -15,7 +15,7 @@ import (
 
 // A worker is one loop and the clients on it. Its fields belong to the loop's goroutine, and to the run once that ended.
 type worker struct {
-	run     *run
+	process *Process
 	loop    *reactor.Loop
 	kernel  reactor.Kernel
 	clients []*client
@@ -53,7 +53,7 @@ type worker struct {
 	warm     []uint32 // by stream: numbers below belong to the warm-up
 	wire     uint64   // bytes of frames that came to readers
 	timeouts int      // messages that some receiver did not get in time
-	faults   faults
+	faults   Faults
 }
 
 // touch names a tally in use.
@@ -70,13 +70,13 @@ const (
 	openingMax = 128
 )
 
-func (r *run) newWorker() (*worker, error) {
+func (p *Process) newWorker() (*worker, error) {
 	loop, err := reactor.NewLoop(reactor.Options{})
 	if err != nil {
 		return nil, err
 	}
 	w := &worker{
-		run:     r,
+		process: p,
 		loop:    loop,
 		kernel:  loop.Kernel(),
 		buf:     make([]byte, readBuffer),
@@ -84,11 +84,11 @@ func (r *run) newWorker() (*worker, error) {
 		taken:   latency.New(),
 		skew:    latency.New(),
 	}
-	if slices.ContainsFunc(r.rooms, func(r *room) bool { return r.target.TLS != nil }) {
+	if slices.ContainsFunc(p.rooms, func(r *room) bool { return r.target.TLS != nil }) {
 		w.plain = make([]byte, recordMax)
 	}
 	w.decoder = w.newDecoder()
-	for _, st := range r.streams {
+	for _, st := range p.streams {
 		w.tallies = append(w.tallies, make([]shared.Tally, len(st.slots)))
 		w.warm = append(w.warm, 0)
 	}
@@ -107,13 +107,13 @@ func (w *worker) newDecoder() wsproto.Decoder {
 // endTick reports what the tick saw, lets the streams go on, and opens further clients.
 func (w *worker) endTick(*reactor.Loop) time.Duration {
 	w.report()
-	now := w.run.now()
+	now := w.process.Now()
 	sleep := shorter(w.churn(now), w.openMore(now))
 	w.wakePending.Store(false) // Before looking: who completes a slot from here on wakes us again.
 	for _, st := range w.streams {
 		st.step(now)
 		if st.active {
-			sleep = shorter(sleep, w.run.schedule.wait(st, now))
+			sleep = shorter(sleep, w.process.schedule.wait(st, now))
 		}
 	}
 	for _, c := range w.unsent {
@@ -159,9 +159,9 @@ func (w *worker) report() {
 	if len(w.touched) == 0 {
 		return
 	}
-	w.run.rank.Stats.Totals.Arrival.Store(int64(w.run.now()))
+	w.process.rank.Stats.Totals.Arrival.Store(int64(w.process.Now()))
 	for _, at := range w.touched {
-		st := w.run.streams[at.stream]
+		st := w.process.streams[at.stream]
 		if t := &w.tallies[at.stream][at.seq&uint32(len(st.slots)-1)]; t.Count > 0 && t.Seq == at.seq {
 			w.reportOne(st, t)
 		}
@@ -170,7 +170,7 @@ func (w *worker) report() {
 }
 
 func (w *worker) reportOne(st *stream, t *shared.Tally) {
-	w.run.rank.Stats.Totals.Progress.Add(t.Count)
+	w.process.rank.Stats.Totals.Progress.Add(t.Count)
 	if st.slot(t.Seq).Report(t) {
 		w.completed(st)
 	}
@@ -180,7 +180,7 @@ func (w *worker) reportOne(st *stream, t *shared.Tally) {
 // completed tells the loop of a stream, maybe in another process, that everybody has one of its messages.
 func (w *worker) completed(st *stream) {
 	if st.home == nil {
-		w.run.rank.Wake(w.run.processOf(int(st.id)))
+		w.process.rank.Wake(w.process.processOf(int(st.id)))
 	} else if !st.home.wakePending.Swap(true) && st.home != w {
 		st.home.loop.Wake()
 	}
@@ -189,7 +189,7 @@ func (w *worker) completed(st *stream) {
 // openMore begins as many openings as the ramp and openingMax allow.
 func (w *worker) openMore(now time.Duration) (sleep time.Duration) {
 	for w.opened < len(w.clientsToOpen) && w.opening < openingMax {
-		if wait := w.run.rampWait(now); wait > 0 {
+		if wait := w.process.rampWait(now); wait > 0 {
 			return wait
 		}
 		c := w.clientsToOpen[w.opened]
@@ -205,7 +205,7 @@ func (w *worker) reset() {
 	w.latency.Reset()
 	w.skew.Reset()
 	w.timeouts, w.wire = 0, 0
-	for i, st := range w.run.streams {
+	for i, st := range w.process.streams {
 		w.warm[i] = st.sent.Load()
 	}
 	for _, c := range w.clients {

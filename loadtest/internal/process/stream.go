@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"math"
@@ -40,8 +40,8 @@ type room struct {
 	live    *atomic.Int64 // clients that count as receivers, in all processes
 }
 
-// maxGiveUps is how many messages in a row may reach nobody in full before a publisher stops asking.
-const maxGiveUps = 8
+// GiveUpsMax is how many messages in a row may reach nobody in full before a publisher stops asking.
+const GiveUpsMax = 8
 
 func (st *stream) slot(seq uint32) *shared.Slot { return &st.slots[seq&uint32(len(st.slots)-1)] }
 
@@ -52,7 +52,7 @@ func (st *stream) begin(count uint32) {
 	st.timeouts, st.backlog = 0, -1
 	st.active = st.client.state == joined && count > 0
 	if !st.active {
-		st.home.run.streamDone()
+		st.home.process.streamDone()
 	}
 }
 
@@ -63,15 +63,15 @@ func (st *stream) step(now time.Duration) {
 	if !st.active {
 		return
 	}
-	if st.client.state != joined || st.timeouts >= maxGiveUps {
+	if st.client.state != joined || st.timeouts >= GiveUpsMax {
 		st.limit = st.sent.Load()
 	}
 	if st.sent.Load() < st.limit {
-		st.home.run.schedule.send(st, now)
+		st.home.process.schedule.send(st, now)
 	}
 	if st.sent.Load() == st.limit && st.settled == st.limit {
 		st.active = false
-		st.home.run.streamDone()
+		st.home.process.streamDone()
 	}
 }
 
@@ -83,7 +83,7 @@ func (st *stream) settle(now time.Duration) {
 	for ; st.settled < sent; st.settled++ {
 		s := st.slot(st.settled)
 		if s.IsWaitedFor() {
-			if !st.active || !st.home.run.schedule.isOverdue(st, s, now) {
+			if !st.active || !st.home.process.schedule.isOverdue(st, s, now) {
 				return
 			}
 			st.timeouts++
@@ -98,28 +98,28 @@ func (st *stream) settle(now time.Duration) {
 }
 
 // isUnheardBy says that c does not get the stream's messages because it sends them, and the server does not echo.
-func (st *stream) isUnheardBy(c *client) bool { return st.client == c && c.w.run.cfg.NoEcho }
+func (st *stream) isUnheardBy(c *client) bool { return st.client == c && c.w.process.cfg.NoEcho }
 
 // send sends the next message, whose latency counts from due.
 func (st *stream) send(now, due time.Duration) {
 	seq, w := st.sent.Load(), st.home
 	receivers := st.room.live.Load()
-	if w.run.cfg.NoEcho {
+	if w.process.cfg.NoEcho {
 		receivers--
 	}
 	st.slot(seq).Begin(seq, receivers, now)
 	st.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
 	head := payload.Stamp{Seq: seq, Publisher: st.id, Due: int64(due) & payload.DueMask}
-	w.payload = payload.Append(w.payload[:0], w.run.tag, head, w.run.cfg.Size.Of(st.id, seq))
+	w.payload = payload.Append(w.payload[:0], w.process.tag, head, w.process.cfg.Size.Of(st.id, seq))
 	c := st.client
 	if len(c.out) == 0 {
 		w.unsent = append(w.unsent, c)
 	}
-	if w.run.cfg.Fragmented {
-		c.out = appendFragments(c.out, w.run.opcode, w.payload)
+	if w.process.cfg.Fragmented {
+		c.out = appendFragments(c.out, w.process.opcode, w.payload)
 		return
 	}
-	c.out = wsproto.AppendMaskedFrame(c.out, w.run.opcode, true, newMask(), w.payload)
+	c.out = wsproto.AppendMaskedFrame(c.out, w.process.opcode, true, newMask(), w.payload)
 }
 
 // appendFragments appends a message in three frames, of which the last is empty (RFC 6455 §5.4 allows it).

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -80,7 +80,7 @@ func (c *client) readable() {
 	case c.state != joined || c.kind == load.KindReader || c.kind == load.KindGuest:
 		c.read()
 	case c.kind == load.KindStalled && (c.w.isLooking || c.ending): // What it left unread says how it ended.
-		c.w.lookedAt = c.w.run.now()
+		c.w.lookedAt = c.w.process.Now()
 		c.read()
 	}
 }
@@ -99,12 +99,12 @@ func (c *client) read() {
 				return
 			}
 		case err == nil:
-			c.end(faultClosed, "the server ended the connection without a Close frame")
+			c.end(FaultClosed, "the server ended the connection without a Close frame")
 			return
 		case errors.Is(err, syscall.EAGAIN):
 			return
 		case !errors.Is(err, syscall.EINTR):
-			c.end(faultClosed, err.Error())
+			c.end(FaultClosed, err.Error())
 			return
 		}
 	}
@@ -142,12 +142,12 @@ func (c *client) decode(p []byte) bool {
 	if c.partial != nil {
 		d = c.partial
 	}
-	now := int64(c.w.run.now())
+	now := int64(c.w.process.Now())
 	for len(p) > 0 && c.state == joined {
 		msg, n, err := d.Next(p)
 		if err != nil {
 			d.Release()
-			c.end(faultProtocol, err.Error())
+			c.end(FaultProtocol, err.Error())
 			return false
 		}
 		if msg.Op == 0 {
@@ -188,7 +188,7 @@ func (c *client) handle(m wsproto.Message, now int64) bool {
 		c.flush()
 	case wsproto.OpClose:
 		code, reason, _ := wsproto.ParseClose(m.Payload)
-		c.end(faultClosed, fmt.Sprintf("the server closed with %v %q", code, reason))
+		c.end(FaultClosed, fmt.Sprintf("the server closed with %v %q", code, reason))
 	}
 	return c.state != gone
 }
@@ -196,16 +196,16 @@ func (c *client) handle(m wsproto.Message, now int64) bool {
 // deliver judges one message.
 func (c *client) deliver(p []byte, now int64) {
 	w := c.w
-	if w.run.cfg.Contains {
+	if w.process.cfg.Contains {
 		p = c.unwrap(p)
 	}
-	s, v := payload.Check(p, w.run.tag)
+	s, v := payload.Check(p, w.process.tag)
 	if v != payload.Intact {
 		c.deliverOdd(s, v)
 		return
 	}
 	// A publisher of another room, or one that does not exist, cannot be: the payload is intact. But a server may mix rooms.
-	rooms := len(w.run.rooms)
+	rooms := len(w.process.rooms)
 	place := uint32(int(s.Publisher) / rooms)
 	if int(s.Publisher)%rooms != c.room.index || int(place) >= len(c.check.next) {
 		c.check.counts.Foreign++
@@ -234,13 +234,13 @@ func (c *client) deliver(p []byte, now int64) {
 // unwrap finds our payload in an envelope; without one it returns p. What the stamp says decides where it ends: if that is
 // damaged, the checksum will not fit.
 func (c *client) unwrap(p []byte) []byte {
-	tag := &c.w.run.tag
+	tag := &c.w.process.tag
 	i := bytes.Index(p, tag[:])
 	if i < 0 || len(p)-i < payload.SizeMin {
 		return p
 	}
 	s, _ := payload.Check(p[i:], *tag)
-	return p[i:min(len(p), i+c.w.run.cfg.Size.Of(s.Publisher, s.Seq))]
+	return p[i:min(len(p), i+c.w.process.cfg.Size.Of(s.Publisher, s.Seq))]
 }
 
 // deliverOdd counts a message that is damaged or not ours.
@@ -249,7 +249,7 @@ func (c *client) deliverOdd(s payload.Stamp, v payload.Verdict) {
 		c.check.counts.Foreign++
 		return
 	}
-	place := uint32(int(s.Publisher) / len(c.w.run.rooms))
+	place := uint32(int(s.Publisher) / len(c.w.process.rooms))
 	if c.check.takeCorrupt(place, s.Seq) > 0 && c.kind == load.KindReader {
 		c.w.released(c.room.streams[place], s.Seq)
 	}
@@ -276,7 +276,7 @@ func (c *client) flush() {
 			c.arm(reactor.Readable | reactor.Writable)
 			return
 		default:
-			c.end(faultClosed, err.Error())
+			c.end(FaultClosed, err.Error())
 			return
 		}
 	}
@@ -287,7 +287,7 @@ func (c *client) flush() {
 
 func (c *client) arm(in reactor.Interest) {
 	if err := c.w.loop.Rearm(c.token, in); err != nil {
-		c.end(faultClosed, err.Error())
+		c.end(FaultClosed, err.Error())
 		return
 	}
 	c.armed = in&reactor.Writable != 0
@@ -295,7 +295,7 @@ func (c *client) arm(in reactor.Interest) {
 
 // end is where every client goes, once. A client that had joined is no longer waited for, and what was on its way to it
 // is lost.
-func (c *client) end(f fault, why string) {
+func (c *client) end(f Fault, why string) {
 	was := c.state
 	if was == gone {
 		return
@@ -319,12 +319,12 @@ func (c *client) end(f fault, why string) {
 }
 
 // cutOff counts what ended a client that did not mean to go. A server may well end those that do not keep up.
-func (c *client) cutOff(f fault, why string) {
+func (c *client) cutOff(f Fault, why string) {
 	switch {
-	case f == faultClosed && c.kind == load.KindStalled:
+	case f == FaultClosed && c.kind == load.KindStalled:
 		c.w.crowd.StalledClosed++
 		c.w.faults.say("of a stalled client: "+why, 1)
-	case f == faultClosed && c.kind == load.KindSlow:
+	case f == FaultClosed && c.kind == load.KindSlow:
 		c.w.crowd.SlowClosed++
 		c.w.faults.say("of a slow client: "+why, 1)
 	default:
@@ -365,9 +365,9 @@ func (c *client) sayGoodbye() {
 func (c *client) onTimer() {
 	switch {
 	case c.state == connecting || c.state == upgrading:
-		c.end(faultConnect, fmt.Sprintf("no answer within %v", c.w.run.cfg.ConnectTimeout))
+		c.end(FaultConnect, fmt.Sprintf("no answer within %v", c.w.process.cfg.ConnectTimeout))
 	case c.state == leaving:
-		c.end(faultNone, "")
+		c.end(FaultNone, "")
 	case c.state == joined && c.kind == load.KindSlow:
 		c.readSlowly()
 	}

@@ -1,0 +1,134 @@
+package process
+
+import (
+	"time"
+
+	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/load"
+)
+
+// A Findings is what one process found, and then what all of them did.
+type Findings struct {
+	Counts     Counts
+	Faults     Faults
+	Messages   uint64 // sent in the measured phase
+	Expected   uint64
+	Lost       uint64
+	WarmupLost uint64
+	Backlog    int
+	Timeouts   int
+	Crowd      Crowd
+	Latency    latency.Histogram
+	Skew       latency.Histogram
+	Points     []Point
+	// Orders are, by room, the different orders in which clients saw its messages. Those that missed one cannot be compared.
+	Orders map[int]map[uint64]bool
+	Wire   uint64 // bytes of frames that came to readers, in the measured phase
+	Loops  int
+	Spent  time.Duration // of processor time, in the measured phase
+}
+
+// Findings adds up what the loops found. They have ended.
+func (p *Process) Findings() *Findings {
+	found := &Findings{
+		Latency: latency.New(), Skew: latency.New(), Orders: make(map[int]map[uint64]bool),
+		Loops: len(p.workers), Spent: p.spent, WarmupLost: p.warmupLost.Load(),
+	}
+	if p.sampler != nil {
+		found.Latency.Merge(p.sampler.total)
+		found.Points = p.sampler.points
+	}
+	for _, w := range p.workers {
+		found.Latency.Merge(w.latency)
+		found.Skew.Merge(w.skew)
+		found.Faults.merge(&w.faults)
+		found.Timeouts += w.timeouts
+		found.Wire += w.wire
+		found.Lost += w.lost()
+		found.Crowd.add(&w.crowd)
+		if w.stormAt > 0 {
+			found.Crowd.StormSeconds = max(found.Crowd.StormSeconds, (w.backAt - w.stormAt).Seconds())
+		}
+		for _, st := range w.streams {
+			found.Messages += uint64(st.sent.Load() - w.warm[st.id])
+			found.Backlog += max(0, st.backlog)
+		}
+		for _, c := range w.clients {
+			found.addClient(c)
+		}
+	}
+	return found
+}
+
+// addClient adds what one client saw. Only readers' deliveries count: the others are not held to every message.
+func (found *Findings) addClient(c *client) {
+	found.Expected += c.expected()
+	counts := c.check.counts
+	switch c.kind {
+	case load.KindStalled:
+		counts.Delivered = 0
+	case load.KindSlow:
+		found.Crowd.SlowDelivered += counts.Delivered
+		counts.Delivered = 0
+	case load.KindGuest:
+		found.Crowd.GuestsHeard += counts.Delivered
+		counts.Delivered = 0
+	}
+	found.Counts.add(&counts)
+	isWhole := c.check.clean && c.check.lost(c.room.streams, c) == 0
+	if c.wasJoined && c.kind == load.KindReader && isWhole && !c.w.process.cfg.NoEcho {
+		found.addOrder(c.room.index, c.check.order)
+	}
+}
+
+func (found *Findings) addOrder(room int, order uint64) {
+	if found.Orders[room] == nil {
+		found.Orders[room] = make(map[uint64]bool)
+	}
+	found.Orders[room][order] = true
+}
+
+// OrdersMost is the number of different orders in the room where there are most.
+func (found *Findings) OrdersMost() (most int) {
+	for _, seen := range found.Orders {
+		most = max(most, len(seen))
+	}
+	return most
+}
+
+// Add adds another process's part.
+func (found *Findings) Add(o *Findings) {
+	found.Counts.add(&o.Counts)
+	found.Faults.merge(&o.Faults)
+	found.Messages += o.Messages
+	found.Expected += o.Expected
+	found.Lost += o.Lost
+	found.WarmupLost += o.WarmupLost
+	found.Backlog += o.Backlog
+	found.Timeouts += o.Timeouts
+	found.Wire += o.Wire
+	found.Crowd.add(&o.Crowd)
+	found.Latency.Merge(o.Latency)
+	found.Skew.Merge(o.Skew)
+	join(found.Points, o.Points)
+	for room, seen := range o.Orders {
+		for order := range seen {
+			found.addOrder(room, order)
+		}
+	}
+	found.Loops += o.Loops
+	found.Spent += o.Spent
+}
+
+// expected is how many messages of the measured phase the client should have got.
+func (c *client) expected() (n uint64) {
+	if !c.wasJoined || c.kind != load.KindReader {
+		return 0
+	}
+	for _, st := range c.room.streams {
+		if !st.isUnheardBy(c) {
+			n += uint64(st.sent.Load() - c.w.warm[st.id])
+		}
+	}
+	return n
+}
