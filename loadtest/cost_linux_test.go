@@ -2,12 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,30 +14,11 @@ import (
 	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/run"
 	"sluice/loadtest/internal/server"
 	"sluice/loadtest/internal/usage"
 	"sluice/wsproto"
 )
-
-// As LOADTEST_CLI=1 the test binary is the program itself, so that tests can spawn it.
-func TestMain(m *testing.M) {
-	if os.Getenv("LOADTEST_CLI") == "1" {
-		main()
-		return
-	}
-	os.Setenv("LOADTEST_CLI", "1") // A run of several processes starts itself.
-	os.Exit(m.Run())
-}
-
-// selfCommand is a shell command that runs this program.
-func selfCommand(tb testing.TB, args string) string {
-	tb.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return "LOADTEST_CLI=1 exec '" + exe + "' " + args
-}
 
 const costClients, costMessages = 1000, 100
 
@@ -65,17 +43,23 @@ func BenchmarkOwnCost(b *testing.B) {
 	for i := range ours {
 		ratios[i] = ours[i] / bare[i]
 	}
-	b.ReportMetric(median(ours), "µs/delivery")
-	b.ReportMetric(median(bare), "bare-µs/delivery")
-	b.ReportMetric(median(ratios), "ratio")
-	b.ReportMetric(median(many), "at-16-µs/delivery")
+	b.ReportMetric(middle(ours), "µs/delivery")
+	b.ReportMetric(middle(bare), "bare-µs/delivery")
+	b.ReportMetric(middle(ratios), "ratio")
+	b.ReportMetric(middle(many), "at-16-µs/delivery")
 }
 
 // toolCost is the tool's CPU time per delivery, in microseconds, with so many messages in flight.
 func toolCost(b *testing.B, addr string, window int) float64 {
 	cfg := &load.Load{Clients: costClients, Publishers: 1, Rooms: 1, Size: load.FixedSize(64), Messages: costMessages, Window: window, Warmup: 5, Loops: 1, ConnectTimeout: time.Minute, LossTimeout: time.Minute}
-	res := loadServer(b, cfg, "ws://"+addr+"/ws")
-	if res.faulty() {
+	if err := cfg.Prepare(); err != nil {
+		b.Fatal(err)
+	}
+	res, err := run.Once(b.Context(), cfg, []string{"ws://" + addr + "/ws"}, nil, nil, &progress.Display{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if res.Faulty() {
 		b.Fatal("the floor is faulty")
 	}
 	return res.Client.CPUPerDelivery
@@ -165,9 +149,9 @@ func BenchmarkFloorAgainstC(b *testing.B) {
 	for i := range inGo {
 		ratios[i] = inGo[i] / inC[i]
 	}
-	b.ReportMetric(median(inGo), "µs/delivery")
-	b.ReportMetric(median(inC), "C-µs/delivery")
-	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(middle(inGo), "µs/delivery")
+	b.ReportMetric(middle(inC), "C-µs/delivery")
+	b.ReportMetric(middle(ratios), "ratio")
 }
 
 // floorCost is a spawned floor's CPU time per delivery, in microseconds.
@@ -182,86 +166,5 @@ func floorCost(b *testing.B, command string) float64 {
 	return (usage.Observe([]int{s.PID()}).CPU - before.CPU).Seconds() * 1e6 / (costClients * costMessages)
 }
 
-func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cfg := testLoad()
-	cfg.LossTimeout = 10 * time.Second
-	if err := cfg.Prepare(); err != nil {
-		t.Fatal(err)
-	}
-	// A shell between us and the server: the server's cost must be found below it.
-	command := "echo 'msg=stopped deliveries=30 writes=10 note=x'; " + strings.Replace(selfCommand(t, "floor --listen 127.0.0.1:$PORT"), "exec ", "", 1) + "; echo end"
-	res, err := loadOnce(ctx, cfg, []string{"ws://nowhere:1/ws"}, []string{command}, nil, &progress.Display{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := res.Server
-	if res.faulty() || s == nil {
-		t.Fatalf("faults %+v, server %+v", faultsOf(res), s)
-	}
-	if s.CPUPerDelivery < 0.2 || s.CPUPerDelivery > 500 || s.RSS < 3<<20 || s.CPUPerConnection <= 0 || s.SwitchesPerSecond <= 0 {
-		t.Errorf("implausible: %+v", s)
-	}
-	if s.Said["deliveries"] != 30 || s.Said["writes"] != 10 {
-		t.Errorf("its last words: %v", s.Said)
-	}
-}
-
-func TestComparisonPrintsMediansAndRatios(t *testing.T) {
-	floor := selfCommand(t, "floor --listen 127.0.0.1:$PORT")
-	for _, test := range []struct {
-		args  []string
-		want  []string
-		sides []string
-	}{
-		{
-			[]string{"compare", "--clients=20", "--messages=20", "--warmup=1", "--settle=0s", "--loss-timeout=20s"},
-			[]string{"server CPU µs/delivery", "deliveries/s", "latency p99 µs", "resident MB"},
-			[]string{"A", "B", "A'"},
-		},
-		{
-			[]string{"compare", "--clients=20", "--stalled=5", "--calm", "--messages=20", "--warmup=1", "--settle=0s", "--loss-timeout=20s"},
-			[]string{"deliveries/s", "bytes/delivery"},
-			[]string{"A", "B", "A'", "A-"},
-		},
-		{[]string{"connect", "--connections=50"}, []string{"server CPU µs/connection", "connections/s"}, []string{"A", "B", "A'"}},
-	} {
-		var said strings.Builder
-		args := append(test.args, "--rounds=2", "--quiet", "--spawn", floor, "--spawn", floor)
-		if status := runMain(t.Context(), args, &said, &said); status != exitOK {
-			t.Fatalf("exit status %d\n%s", status, said.String())
-		}
-		for _, name := range test.want {
-			_, rest, found := strings.Cut(said.String(), "\n"+name)
-			lines := strings.Split(rest, "\n")
-			if !found || len(lines) < 1+len(test.sides) {
-				t.Fatalf("%q is missing:\n%s", name, said.String())
-			}
-			for i, side := range test.sides {
-				f := strings.Fields(lines[1+i])
-				if len(f) != 6 || f[0] != side || side == "A" && f[2] != "1.000" {
-					t.Errorf("%s: line of %s is %q", name, side, lines[1+i])
-				}
-			}
-		}
-	}
-}
-
-func TestPresetsFillInWhatIsNotGiven(t *testing.T) {
-	var said strings.Builder
-	report := filepath.Join(t.TempDir(), "report.json")
-	args := []string{"--preset=stalled", "--clients=30", "--stalled=4", "--messages=20", "--loss-timeout=20s", "--json", report, "--spawn", selfCommand(t, "floor --listen 127.0.0.1:$PORT")}
-	if status := runMain(t.Context(), args, &said, &said); status != exitOK {
-		t.Fatalf("exit status %d\n%s", status, said.String())
-	}
-	b, err := os.ReadFile(report)
-	var res Result
-	if err := errors.Join(err, json.Unmarshal(b, &res)); err != nil {
-		t.Fatal(err)
-	}
-	if res.Clients != 30 || res.Crowd.Stalled != 4 || res.Messages != 20 || res.Size != 1024 || res.Window != 8 {
-		t.Errorf("clients %d, stalled %d, messages %d, size %d, window %d; want 30, 4, 20 as given, 1024 and 8 as preset",
-			res.Clients, res.Crowd.Stalled, res.Messages, res.Size, res.Window)
-	}
-}
+// middle is the middle of values, of which there is an odd number or which are close.
+func middle(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,9 +14,13 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"sluice/loadtest/internal/compare"
+	"sluice/loadtest/internal/floor"
 	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/report"
+	"sluice/loadtest/internal/run"
 	"sluice/loadtest/internal/server"
 )
 
@@ -65,14 +68,14 @@ type CLI struct {
 // RunCommand makes one run.
 type RunCommand struct {
 	load.Load
-	URL    []string `arg:"" optional:"" help:"The server, ws://127.0.0.1:8080/ws if none is given. {room} in it stands for a room's name. With several the clients are spread over them: each has rooms of its own, and at least one publisher."`
-	Preset string   `help:"Start from a named load: chat, ticker, storm, stalled or idle. Flags given besides win." enum:",chat,ticker,storm,stalled,idle" default:"" placeholder:"NAME" group:"Load"`
-	PID    []int    `name:"pid" help:"The server's process: its CPU time and memory are reported, with all its descendants'. Repeatable." placeholder:"PID" group:"Server" xor:"server"`
-	Spawn  []string `help:"Start the server with this shell command, with a free port in $PORT, and stop it afterwards. The URL's host and port do not matter then. Repeatable: each is a server of its own." sep:"none" placeholder:"COMMAND" group:"Server" xor:"server"`
-	FailIf []Gate   `help:"Fail the run under this condition, as 'p99>50ms' or 'reach<1', besides faults. Repeatable." sep:"none" placeholder:"CONDITION" group:"Report"`
-	JSON   string   `name:"json" help:"Write the report to this file." placeholder:"FILE" group:"Report" type:"path"`
-	HTML   string   `name:"html" help:"Write the report to this file as a page with plots." placeholder:"FILE" group:"Report" type:"path"`
-	Quiet  bool     `help:"Print the report alone." short:"q" group:"Report"`
+	URL    []string      `arg:"" optional:"" help:"The server, ws://127.0.0.1:8080/ws if none is given. {room} in it stands for a room's name. With several the clients are spread over them: each has rooms of its own, and at least one publisher."`
+	Preset string        `help:"Start from a named load: chat, ticker, storm, stalled or idle. Flags given besides win." enum:",chat,ticker,storm,stalled,idle" default:"" placeholder:"NAME" group:"Load"`
+	PID    []int         `name:"pid" help:"The server's process: its CPU time and memory are reported, with all its descendants'. Repeatable." placeholder:"PID" group:"Server" xor:"server"`
+	Spawn  []string      `help:"Start the server with this shell command, with a free port in $PORT, and stop it afterwards. The URL's host and port do not matter then. Repeatable: each is a server of its own." sep:"none" placeholder:"COMMAND" group:"Server" xor:"server"`
+	FailIf []report.Gate `help:"Fail the run under this condition, as 'p99>50ms' or 'reach<1', besides faults. Repeatable." sep:"none" placeholder:"CONDITION" group:"Report"`
+	JSON   string        `name:"json" help:"Write the report to this file." placeholder:"FILE" group:"Report" type:"path"`
+	HTML   string        `name:"html" help:"Write the report to this file as a page with plots." placeholder:"FILE" group:"Report" type:"path"`
+	Quiet  bool          `help:"Print the report alone." short:"q" group:"Report"`
 }
 
 func main() {
@@ -93,7 +96,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&output{stdout, stderr, args}),
+		kong.Bind(&compare.Output{Stdout: stdout, Stderr: stderr, Args: args}),
 	)
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help
@@ -107,21 +110,12 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return status(err, stderr)
 }
 
-// output is where results and remarks go.
-type output struct {
-	stdout, stderr io.Writer
-	args           []string // of the command
-}
-
-// errFaulty says that the report has the details.
-var errFaulty = errors.New("the server failed its clients")
-
 func status(err error, stderr io.Writer) int {
 	var usage load.UsageError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errFaulty):
+	case errors.Is(err, report.ErrFaulty):
 		return exitFaulty
 	case errors.As(err, &usage):
 		fmt.Fprintf(stderr, "loadtest: %v\nTry loadtest --help.\n", err)
@@ -135,7 +129,7 @@ func status(err error, stderr io.Writer) int {
 }
 
 // Run is the command.
-func (c *RunCommand) Run(ctx context.Context, out *output) error {
+func (c *RunCommand) Run(ctx context.Context, out *compare.Output) error {
 	if err := c.Load.Prepare(); err != nil {
 		return err
 	}
@@ -149,76 +143,32 @@ func (c *RunCommand) Run(ctx context.Context, out *output) error {
 		urls = []string{defaultURL}
 	}
 	began := time.Now()
-	res, err := loadOnce(ctx, &c.Load, urls, c.Spawn, c.PID, progress.New(out.stderr, c.Quiet))
+	res, err := run.Once(ctx, &c.Load, urls, c.Spawn, c.PID, progress.New(out.Stderr, c.Quiet))
 	if err != nil {
 		return err
 	}
-	res.print(out.stdout)
-	failed := failures(c.FailIf, res)
+	res.Print(out.Stdout)
+	failed := report.Failures(c.FailIf, res)
 	for _, line := range failed {
-		fmt.Fprintln(out.stdout, line)
+		fmt.Fprintln(out.Stdout, line)
 	}
 	if c.JSON != "" {
-		if err := res.writeJSON(c.JSON); err != nil {
+		if err := res.WriteJSON(c.JSON); err != nil {
 			return err
 		}
 	}
 	if c.HTML != "" {
-		if err := writePage(c.HTML, res, began, out.args, failed); err != nil {
+		if err := report.WritePage(c.HTML, res, began, out.Args, failed); err != nil {
 			return err
 		}
 	}
-	if res.faulty() || len(failed) > 0 {
-		return errFaulty
+	if res.Faulty() || len(failed) > 0 {
+		return report.ErrFaulty
 	}
 	return nil
 }
 
 const defaultURL = "ws://127.0.0.1:8080/ws"
-
-// loadOnce makes one run, against servers that are started for it if there are commands. Each of those takes the path of
-// the first URL.
-func loadOnce(ctx context.Context, cfg *load.Load, urls, commands []string, pids []int, show *progress.Display) (*Result, error) {
-	var servers []*server.Server
-	for i, command := range commands {
-		s, err := server.Spawn(ctx, command)
-		if err != nil {
-			return nil, err
-		}
-		defer s.Stop()
-		servers = append(servers, s)
-		pids = append(pids, s.PID())
-		to, err := withHost(urls[0], s.Addr())
-		if err != nil {
-			return nil, load.UsageError{Err: err}
-		}
-		urls = append(urls[:i:i], to)
-	}
-	targets, err := cfg.Aim(urls)
-	if err != nil {
-		return nil, err
-	}
-	res, err := measure(ctx, cfg, targets, pids, show)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range servers {
-		s.Stop()
-		if res.Server != nil {
-			res.Server.hear(s.Said())
-		}
-	}
-	return res, nil
-}
-
-func withHost(raw, host string) (string, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "", err
-	}
-	u.Host = host
-	return u.String(), nil
-}
 
 // presetResolver fills in the flags that --preset names and the command line does not.
 type presetResolver struct{}
@@ -238,4 +188,51 @@ func (presetResolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) 
 		}
 	}
 	return nil, nil
+}
+
+// CompareCommand compares servers under one load.
+type CompareCommand struct {
+	load.Load
+	compare.Sides
+	Calm bool  `help:"Measure the first server once more without the stalled, slow and coming and going clients of the load: what those cost the others." group:"Comparison"`
+	At   []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
+}
+
+// ConnectCommand compares what accepting and upgrading costs servers.
+type ConnectCommand struct {
+	compare.Sides
+	Connections int     `help:"Connections to open in each round." default:"5000" placeholder:"N" group:"Load" short:"c"`
+	Ramp        float64 `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Load"`
+	Loops       int     `help:"Event loops of the load test. 0 means half of the cores." default:"0" placeholder:"N" group:"Tool"`
+}
+
+// Run is the command.
+func (c *CompareCommand) Run(ctx context.Context, out *compare.Output) error {
+	if len(c.At) > 0 {
+		return c.Sides.Scale(ctx, &c.Load, c.At, out)
+	}
+	return c.Sides.Loads(ctx, &c.Load, c.Calm, out)
+}
+
+// Run is the command.
+func (c *ConnectCommand) Run(ctx context.Context, out *compare.Output) error {
+	return c.Sides.Connecting(ctx, c.Connections, c.Ramp, c.Loops, out)
+}
+
+// FloorCommand serves the physical floor.
+type FloorCommand struct {
+	Listen string `help:"Where to listen." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+}
+
+// Run serves until ctx ends.
+func (c *FloorCommand) Run(ctx context.Context, out *compare.Output) error {
+	return floor.Serve(ctx, c.Listen, out.Stderr)
+}
+
+// HelperCommand is what the load test starts itself as; nobody else has a use for it.
+type HelperCommand struct{}
+
+// Run takes steps until standard input ends.
+func (c *HelperCommand) Run(ctx context.Context, out *compare.Output) error {
+	return run.Help(ctx, os.Stdin, out.Stdout)
 }

@@ -2,19 +2,17 @@ package main
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"sluice/internal/browsertest"
-	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/servertest"
 )
 
 // openPage opens a file in a tab and fails the test at errors on its console when it ends.
@@ -139,7 +137,7 @@ func emulate(t *testing.T, tab context.Context, p emulation.SetEmulatedMediaPara
 
 func TestPageNamesFaults(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report.html")
-	url := startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+	url := servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 		if conn == 3 && message == 10 {
 			return [][]byte{}
 		}
@@ -159,36 +157,6 @@ func TestPageNamesFaults(t *testing.T) {
 	}
 	if bad := evaluate[string](t, tab, `document.querySelector("td.bad").parentElement.innerText`); !strings.Contains(bad, "lost\t1\t") {
 		t.Errorf("marked as bad: %q", bad)
-	}
-}
-
-// Series that drawing must survive: none, one point, nothing delivered, extremes.
-func TestPlotsOfOddSeries(t *testing.T) {
-	sample := func(at, us float64, n int64) Sample {
-		s := Sample{At: at, Seconds: at, Deliveries: n, PerSecond: float64(n) * 1e9}
-		s.Latency.P50, s.Latency.P99, s.Latency.Max = us, us, us
-		return s
-	}
-	one := latency.New()
-	one.Record(1)
-	for name, res := range map[string]*Result{
-		"nothing":                  {},
-		"no histogram but points":  {Series: []Sample{sample(1, 5, 1)}},
-		"one delivery":             {latency: one, Series: []Sample{sample(1e-4, 0.001, 1)}},
-		"no delivery in any":       {latency: latency.New(), Series: []Sample{sample(1, 0, 0), sample(2, 0, 0)}},
-		"a gap":                    {latency: one, Series: []Sample{sample(1, 3, 1), sample(2, 0, 0), sample(3, 3, 1)}},
-		"the longest and shortest": {latency: one, Server: &ServerCost{}, Series: []Sample{sample(1, 0, 1), sample(2, latency.Longest.Seconds()*1e6, 1e9)}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "report.html")
-			if err := writePage(path, res, time.Now(), nil, nil); err != nil {
-				t.Fatal(err)
-			}
-			b, err := os.ReadFile(path)
-			if err != nil || strings.Contains(string(b), "NaN") || strings.Contains(string(b), "Inf") {
-				t.Errorf("%v, or a number that is none:\n%.2000s", err, b)
-			}
-		})
 	}
 }
 

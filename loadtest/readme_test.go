@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/report"
 )
 
 // Whoever adds a flag, a gate's figure or a preset tells of it in the README.
@@ -28,7 +29,7 @@ func TestReadmeNamesEveryFlag(t *testing.T) {
 			}
 		}
 	}
-	for name := range gateFigures {
+	for _, name := range report.GateNames() {
 		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(readme) {
 			t.Errorf("README.md does not have the figure %s", name)
 		}

@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"errors"
@@ -12,19 +12,8 @@ import (
 	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/server"
+	"sluice/loadtest/internal/servertest"
 )
-
-// seenFaults are the figures of a report that a good server leaves at zero.
-type seenFaults struct {
-	lost, duplicated, reordered, corrupted, foreign uint64
-	closed, violations, failed                      int
-}
-
-func faultsOf(r *Result) seenFaults {
-	return seenFaults{
-		r.Lost, r.Duplicated, r.Reordered, r.Corrupted, r.Foreign, r.Closed, r.Violations, r.Connect.Failed,
-	}
-}
 
 func TestGoodServerHasNoFaults(t *testing.T) {
 	for _, test := range []struct {
@@ -44,8 +33,8 @@ func TestGoodServerHasNoFaults(t *testing.T) {
 			cfg := testLoad()
 			cfg.LossTimeout = 10 * time.Second
 			test.turn(cfg)
-			res := loadServer(t, cfg, startServer(t, &badServer{}))
-			if got := faultsOf(res); got != (seenFaults{}) || res.faulty() || res.Timeouts > 0 || res.Orders != 1 {
+			res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{}))
+			if got := faultsOf(res); got != (seenFaults{}) || res.Faulty() || res.Timeouts > 0 || res.Orders != 1 {
 				t.Errorf("faults %+v, %d orders, %d timeouts: %v", got, res.Orders, res.Timeouts, res.Explanations)
 			}
 			if want := uint64(cfg.Messages * cfg.Clients); cfg.Duration == 0 && (res.Expected != want || res.Delivered != want) {
@@ -67,44 +56,44 @@ func TestEachFaultIsCountedOnceAndUnderItsName(t *testing.T) {
 	isHit := func(conn, message int) bool { return conn == victim && message%100 == 50 }
 	for _, test := range []struct {
 		name   string
-		server *badServer
+		server *servertest.Server
 		want   seenFaults
 	}{
-		{"lost", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		{"lost", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{}
 			}
 			return nil
 		}}, seenFaults{lost: 2}},
-		{"duplicated", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		{"duplicated", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{p, p}
 			}
 			return nil
 		}}, seenFaults{duplicated: 2}},
-		{"reordered", &badServer{mangle: swapper(isHit)}, seenFaults{reordered: 2}},
-		{"corrupted in the filler", &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
-		{"corrupted in the tag", &badServer{mangle: flipper(isHit, 3)}, seenFaults{corrupted: 2}},
-		{"corrupted in the number", &badServer{mangle: flipper(isHit, 15)}, seenFaults{corrupted: 2}},
-		{"corrupted in the publisher", &badServer{mangle: flipper(isHit, 19)}, seenFaults{corrupted: 2}},
-		{"corrupted in the due time", &badServer{mangle: flipper(isHit, 31)}, seenFaults{corrupted: 2}},
-		{"corrupted in the checksum", &badServer{mangle: flipper(isHit, 63)}, seenFaults{corrupted: 2}},
-		{"cut", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		{"reordered", &servertest.Server{Mangle: swapper(isHit)}, seenFaults{reordered: 2}},
+		{"corrupted in the filler", &servertest.Server{Mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
+		{"corrupted in the tag", &servertest.Server{Mangle: flipper(isHit, 3)}, seenFaults{corrupted: 2}},
+		{"corrupted in the number", &servertest.Server{Mangle: flipper(isHit, 15)}, seenFaults{corrupted: 2}},
+		{"corrupted in the publisher", &servertest.Server{Mangle: flipper(isHit, 19)}, seenFaults{corrupted: 2}},
+		{"corrupted in the due time", &servertest.Server{Mangle: flipper(isHit, 31)}, seenFaults{corrupted: 2}},
+		{"corrupted in the checksum", &servertest.Server{Mangle: flipper(isHit, 63)}, seenFaults{corrupted: 2}},
+		{"cut", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{p[:len(p)-1]}
 			}
 			return nil
 		}}, seenFaults{corrupted: 2}},
-		{"foreign", &badServer{greeting: "welcome", mangle: func(conn, message int, p []byte) [][]byte {
+		{"foreign", &servertest.Server{Greeting: "welcome", Mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{[]byte(`{"event":"somebody joined","name":"a rather long one, longer than any header"}`), p}
 			}
 			return nil
 		}}, seenFaults{foreign: 20 + 2}},
-		{"refused", &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
+		{"refused", &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			res := loadServer(t, testLoad(), startServer(t, test.server))
+			res := loadServer(t, testLoad(), servertest.Start(t, test.server))
 			if got := faultsOf(res); got != test.want {
 				t.Errorf("counted %+v, want %+v\n%v", got, test.want, res.Explanations)
 			}
@@ -112,8 +101,8 @@ func TestEachFaultIsCountedOnceAndUnderItsName(t *testing.T) {
 			if res.Expected != 200*clients || res.Delivered+res.Lost+res.Corrupted != res.Expected {
 				t.Errorf("%d delivered + %d lost + %d corrupted of %d", res.Delivered, res.Lost, res.Corrupted, res.Expected)
 			}
-			if isBad := test.name != "foreign"; res.faulty() != isBad {
-				t.Errorf("the server is judged faulty: %v", res.faulty())
+			if isBad := test.name != "foreign"; res.Faulty() != isBad {
+				t.Errorf("the server is judged faulty: %v", res.Faulty())
 			}
 		})
 	}
@@ -147,8 +136,8 @@ func flipper(isHit func(conn, message int) bool, at int) func(int, int, []byte) 
 }
 
 func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
-	res := loadServer(t, testLoad(), startServer(t, &badServer{
-		hangUp: func(conn, message int) bool { return (conn == 7 || conn == 8) && message == 150 },
+	res := loadServer(t, testLoad(), servertest.Start(t, &servertest.Server{
+		HangUp: func(conn, message int) bool { return (conn == 7 || conn == 8) && message == 150 },
 	}))
 	if got, want := faultsOf(res), (seenFaults{lost: 100, closed: 2}); got != want {
 		t.Errorf("counted %+v, want %+v", got, want)
@@ -162,7 +151,7 @@ func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
 func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 	cfg := testLoad()
 	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, 3*time.Second
-	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 		if conn == 7 && message%30 == 10 {
 			return [][]byte{}
 		}
@@ -179,7 +168,7 @@ func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
 	cfg := testLoad()
 	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 100_000, 300*time.Millisecond
-	res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 		if message >= 50 {
 			return [][]byte{}
 		}
@@ -196,7 +185,7 @@ func TestSlowClientShowsInSkewAndLatency(t *testing.T) {
 	inOneRun(t, func() error {
 		cfg := testLoad()
 		cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 10, 10*time.Second
-		res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if conn == 19 { // The last to be served: the others are not held up.
 				time.Sleep(pause)
 			}
@@ -234,13 +223,13 @@ func TestUnreachableServerIsSaidSo(t *testing.T) {
 
 // A server of another library compresses what it sends; one that was not asked to does not.
 func TestCompressedMessagesAreInflatedAndCheckedLikeOthers(t *testing.T) {
-	s := &badServer{compress: true}
-	url := startServer(t, s)
+	s := &servertest.Server{Compress: true}
+	url := servertest.Start(t, s)
 	bytesEach := func(compress bool) float64 {
 		cfg := testLoad()
 		cfg.Compress, cfg.Size = compress, load.FixedSize(1000)
 		res := loadServer(t, cfg, url)
-		if res.faulty() || res.Reach != 1 {
+		if res.Faulty() || res.Reach != 1 {
 			t.Errorf("compress %v: reach %v, faults %+v", compress, res.Reach, faultsOf(res))
 		}
 		return res.BytesPerDelivery

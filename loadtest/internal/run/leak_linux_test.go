@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"context"
@@ -10,32 +10,33 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/servertest"
 )
 
 func TestRunLeavesNothingBehind(t *testing.T) {
 	for name, test := range map[string]struct {
-		start func(testing.TB, *badServer) string
+		start func(testing.TB, *servertest.Server) string
 		turn  func(*load.Load)
 	}{
-		"one process":     {startServer, func(c *load.Load) { c.Sample, c.Storm = true, 20 }},
-		"TLS":             {startSecure, func(c *load.Load) { c.Insecure = true }},
-		"three processes": {startServer, func(c *load.Load) { c.Processes, c.Sample = 3, true }},
+		"one process":     {servertest.Start, func(c *load.Load) { c.Sample, c.Storm = true, 20 }},
+		"TLS":             {servertest.StartSecure, func(c *load.Load) { c.Insecure = true }},
+		"three processes": {servertest.Start, func(c *load.Load) { c.Processes, c.Sample = 3, true }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &badServer{}
+			s := &servertest.Server{}
 			url := test.start(t, s)
 			load := func() {
 				cfg := testLoad()
 				test.turn(cfg)
-				if res := loadServer(t, cfg, url); res.faulty() {
+				if res := loadServer(t, cfg, url); res.Faulty() {
 					t.Errorf("faults %+v", faultsOf(res))
 				}
 			}
 			load() // What is made once is not a leak.
-			s.await(t)
+			s.Await(t)
 			before := held(t)
 			load()
-			s.await(t)
+			s.Await(t)
 			before.await(t)
 		})
 	}
@@ -44,8 +45,8 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 // A run that is interrupted leaves as little, and touches nothing that it has given back.
 func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
 	var interrupt context.CancelFunc
-	s := &badServer{}
-	url := startServer(t, s)
+	s := &servertest.Server{}
+	url := servertest.Start(t, s)
 	run := func() {
 		cfg := testLoad()
 		cfg.Processes, cfg.Sample, cfg.Storm, cfg.Rate, cfg.Messages = 3, true, 20, 200, 100_000
@@ -58,15 +59,14 @@ func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		s.mu.Lock()
-		interrupt, s.messages = cancel, 0
-		s.mu.Unlock()
+		interrupt = cancel
+		s.Reset()
 		if _, err := measure(ctx, cfg, targets, nil, &progress.Display{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
-		s.await(t)
+		s.Await(t)
 	}
-	s.before = func(message int) {
+	s.Before = func(message int) {
 		if message == 30 {
 			interrupt()
 		}
@@ -75,27 +75,6 @@ func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
 	before := held(t)
 	run()
 	before.await(t)
-}
-
-// await waits until all connections of the server have ended.
-func (s *badServer) await(t *testing.T) {
-	t.Helper()
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		s.mu.Lock()
-		open := 0
-		for _, c := range s.conns {
-			if c != nil {
-				open++
-			}
-		}
-		s.mu.Unlock()
-		if open == 0 {
-			return
-		}
-		if time.Since(began) > 20*time.Second {
-			t.Fatalf("the server still has %d connections", open)
-		}
-	}
 }
 
 // holding is what a process can fail to give back.

@@ -1,4 +1,6 @@
-package main
+// Package compare measures servers in turns under one load, and tells by what ratio they differ and by how much chance
+// would make them differ.
+package compare
 
 import (
 	"context"
@@ -15,6 +17,8 @@ import (
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/report"
+	"sluice/loadtest/internal/run"
 )
 
 // Sides are the servers of a comparison.
@@ -26,89 +30,75 @@ type Sides struct {
 	JSON   string   `name:"json" help:"Write all rounds of all sides to this file." placeholder:"FILE" group:"Report" type:"path"`
 	HTML   string   `name:"html" help:"Write the comparison to this file as a page with plots." placeholder:"FILE" group:"Report" type:"path"`
 	Quiet  bool     `help:"Print the table alone." short:"q" group:"Report"`
-
-	calm bool // measure the first server without the load's crowd, too
 }
 
-// CompareCommand compares servers under one load.
-type CompareCommand struct {
-	load.Load
-	Sides
-	Calm bool  `help:"Measure the first server once more without the stalled, slow and coming and going clients of the load: what those cost the others." group:"Comparison"`
-	At   []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
-}
-
-// ConnectCommand compares what accepting and upgrading costs servers.
-type ConnectCommand struct {
-	Sides
-	Connections int     `help:"Connections to open in each round." default:"5000" placeholder:"N" group:"Load" short:"c"`
-	Ramp        float64 `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Load"`
-	Loops       int     `help:"Event loops of the load test. 0 means half of the cores." default:"0" placeholder:"N" group:"Tool"`
+// An Output is where a comparison goes.
+type Output struct {
+	Stdout io.Writer // the tables
+	Stderr io.Writer // a line for each round
+	Args   []string  // of the command, for the page
 }
 
 // A figure is a row of the table.
 type figure struct {
 	name string
-	of   func(*Result) float64
+	of   func(*report.Result) float64
 }
 
 var loadFigures = []figure{
-	{"server CPU µs/delivery", func(r *Result) float64 { return r.Server.CPUPerDelivery }},
-	{"deliveries/s", func(r *Result) float64 { return r.DeliveriesPerSecond }},
-	{"latency p50 µs", func(r *Result) float64 { return r.Latency.P50 }},
-	{"latency p99 µs", func(r *Result) float64 { return r.Latency.P99 }},
-	{"bytes/delivery", func(r *Result) float64 { return r.BytesPerDelivery }},
-	{"resident MB", func(r *Result) float64 { return float64(r.Server.RSS) / 1e6 }},
-	{"messages/write", func(r *Result) float64 { return r.Server.Said["deliveries"] / r.Server.Said["writes"] }},
-	{"own CPU µs/delivery", func(r *Result) float64 { return r.Client.CPUPerDelivery }},
+	{"server CPU µs/delivery", func(r *report.Result) float64 { return r.Server.CPUPerDelivery }},
+	{"deliveries/s", func(r *report.Result) float64 { return r.DeliveriesPerSecond }},
+	{"latency p50 µs", func(r *report.Result) float64 { return r.Latency.P50 }},
+	{"latency p99 µs", func(r *report.Result) float64 { return r.Latency.P99 }},
+	{"bytes/delivery", func(r *report.Result) float64 { return r.BytesPerDelivery }},
+	{"resident MB", func(r *report.Result) float64 { return float64(r.Server.RSS) / 1e6 }},
+	{"messages/write", func(r *report.Result) float64 { return r.Server.Said["deliveries"] / r.Server.Said["writes"] }},
+	{"own CPU µs/delivery", func(r *report.Result) float64 { return r.Client.CPUPerDelivery }},
 }
 
 var connectFigures = []figure{
-	{"server CPU µs/connection", func(r *Result) float64 { return r.Server.CPUPerConnection }},
-	{"connections/s", func(r *Result) float64 { return r.Connect.PerSecond }},
-	{"bytes/connection", func(r *Result) float64 { return r.Server.RSSPerConnection }},
+	{"server CPU µs/connection", func(r *report.Result) float64 { return r.Server.CPUPerConnection }},
+	{"connections/s", func(r *report.Result) float64 { return r.Connect.PerSecond }},
+	{"bytes/connection", func(r *report.Result) float64 { return r.Server.RSSPerConnection }},
 }
 
-// Run is the command.
-func (c *CompareCommand) Run(ctx context.Context, out *output) error {
-	if len(c.At) > 0 {
-		return c.scale(ctx, out)
-	}
-	if err := c.Load.Prepare(); err != nil {
+// Loads compares the sides under one load. With calm, the first server is measured once more without the load's crowd.
+func (s *Sides) Loads(ctx context.Context, cfg *load.Load, calm bool, out *Output) error {
+	if err := cfg.Prepare(); err != nil {
 		return err
 	}
-	c.Sides.calm = c.Calm
-	return c.Sides.report(ctx, &c.Load, loadFigures, out)
+	return s.report(ctx, cfg, calm, loadFigures, out)
 }
 
-// Run is the command.
-func (c *ConnectCommand) Run(ctx context.Context, out *output) error {
+// Connecting compares what accepting and upgrading so many connections costs the sides. ramp is how many are opened a
+// second at most, if it is not zero; loops are those of the load test, 0 for half of the cores.
+func (s *Sides) Connecting(ctx context.Context, connections int, ramp float64, loops int, out *Output) error {
 	cfg := load.Load{
-		Clients: c.Connections, Publishers: 1, Rooms: 1, Size: load.FixedSize(payload.SizeMin), Messages: 1, Window: 1, Loops: c.Loops, Ramp: c.Ramp,
+		Clients: connections, Publishers: 1, Rooms: 1, Size: load.FixedSize(payload.SizeMin), Messages: 1, Window: 1, Loops: loops, Ramp: ramp,
 		Settle: 200 * time.Millisecond, ConnectTimeout: 10 * time.Second, LossTimeout: time.Second,
 	}
 	if err := cfg.Prepare(); err != nil {
 		return err
 	}
 	cfg.Messages = 0 // Nothing is sent: opening is all.
-	return c.Sides.report(ctx, &cfg, connectFigures, out)
+	return s.report(ctx, &cfg, false, connectFigures, out)
 }
 
 // report compares and tells what it found.
-func (s *Sides) report(ctx context.Context, cfg *load.Load, figures []figure, out *output) error {
+func (s *Sides) report(ctx context.Context, cfg *load.Load, calm bool, figures []figure, out *Output) error {
 	began := time.Now()
-	sides, err := s.compare(ctx, cfg, figures, out)
+	sides, err := s.compare(ctx, cfg, calm, figures, out)
 	if err != nil {
 		return err
 	}
-	printSides(out.stdout, sides, figures)
+	printSides(out.Stdout, sides, figures)
 	return s.finish(sides, func() (*comparisonPage, error) { return compareSides(sides, figures) }, began, out)
 }
 
 // A side is one server's results, one a round.
 type side struct {
-	Name   string    `json:"name"`
-	Rounds []*Result `json:"rounds"`
+	Name   string           `json:"name"`
+	Rounds []*report.Result `json:"rounds"`
 }
 
 // letter is how tables call the side.
@@ -116,7 +106,7 @@ func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 
 // compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
 // not favour anybody.
-func (s *Sides) compare(ctx context.Context, cfg *load.Load, figures []figure, out *output) (sides []side, err error) {
+func (s *Sides) compare(ctx context.Context, cfg *load.Load, calm bool, figures []figure, out *Output) (sides []side, err error) {
 	limits.Raise(cfg.Loops)
 	if s.Rounds < 1 {
 		return nil, load.UsageError{Err: errors.New("--rounds must be at least 1")}
@@ -131,7 +121,7 @@ func (s *Sides) compare(ctx context.Context, cfg *load.Load, figures []figure, o
 		commands = append(commands, commands[0])
 		sides = append(sides, side{Name: "A' " + commands[0] + "   (noise: A against itself)"})
 	}
-	if s.calm {
+	if calm {
 		loads = append(loads[:len(commands)], cfg.Calm())
 		commands = append(commands, commands[0])
 		sides = append(sides, side{Name: "A- " + commands[0] + "   (calm: A without the crowd)"})
@@ -141,7 +131,7 @@ func (s *Sides) compare(ctx context.Context, cfg *load.Load, figures []figure, o
 			if round%2 == 1 {
 				i = len(commands) - 1 - i
 			}
-			res, err := loadOnce(ctx, loads[i], []string{s.URL}, []string{commands[i]}, nil, &progress.Display{})
+			res, err := run.Once(ctx, loads[i], []string{s.URL}, []string{commands[i]}, nil, &progress.Display{})
 			if err != nil {
 				return nil, err
 			}
@@ -150,7 +140,7 @@ func (s *Sides) compare(ctx context.Context, cfg *load.Load, figures []figure, o
 			}
 			sides[i].Rounds = append(sides[i].Rounds, res)
 			if !s.Quiet {
-				fmt.Fprintf(out.stderr, "round %d of %d  %-40.40s %s\n", round+1, s.Rounds, sides[i].Name, brief(res, figures))
+				fmt.Fprintf(out.Stderr, "round %d of %d  %-40.40s %s\n", round+1, s.Rounds, sides[i].Name, brief(res, figures))
 			}
 		}
 	}
@@ -158,7 +148,7 @@ func (s *Sides) compare(ctx context.Context, cfg *load.Load, figures []figure, o
 }
 
 // finish writes what was found, and says whether a server failed its clients.
-func (s *Sides) finish(sides []side, draw func() (*comparisonPage, error), began time.Time, out *output) error {
+func (s *Sides) finish(sides []side, draw func() (*comparisonPage, error), began time.Time, out *Output) error {
 	if s.JSON != "" {
 		b, err := json.MarshalIndent(sides, "", "  ")
 		if err != nil {
@@ -173,22 +163,22 @@ func (s *Sides) finish(sides []side, draw func() (*comparisonPage, error), began
 		if err != nil {
 			return err
 		}
-		if err := p.write(s.HTML, began, out.args, s.Rounds); err != nil {
+		if err := p.write(s.HTML, began, out.Args, s.Rounds); err != nil {
 			return err
 		}
 	}
 	for _, side := range sides {
-		if slices.ContainsFunc(side.Rounds, (*Result).faulty) {
-			return errFaulty
+		if slices.ContainsFunc(side.Rounds, (*report.Result).Faulty) {
+			return report.ErrFaulty
 		}
 	}
 	return nil
 }
 
 // brief is one round in a line.
-func brief(res *Result, figures []figure) string {
+func brief(res *report.Result, figures []figure) string {
 	words := []string{fmt.Sprintf("%s %.4g", figures[0].name, figures[0].of(res)), fmt.Sprintf("%s %.4g", figures[1].name, figures[1].of(res))}
-	if res.faulty() {
+	if res.Faulty() {
 		words = append(words, fmt.Sprintf("FAULTS: %d lost, %d duplicated, %d reordered, %d corrupted, %d closed, %d failed",
 			res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Closed, res.Connect.Failed))
 	}

@@ -1,4 +1,4 @@
-package main
+package floor
 
 import (
 	"bytes"
@@ -12,6 +12,9 @@ import (
 
 	"github.com/coder/websocket"
 
+	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/run"
 	"sluice/loadtest/internal/server"
 )
 
@@ -26,7 +29,7 @@ func startFloor(t *testing.T) (addr string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- (&FloorCommand{Listen: addr}).Run(ctx, &output{stdout: io.Discard, stderr: io.Discard})
+		ended <- Serve(ctx, addr, io.Discard)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -81,11 +84,17 @@ func TestFloorBroadcastsToAnIndependentClient(t *testing.T) {
 	}
 }
 
+// The floor is what others are compared with: it must be above suspicion itself.
 func TestFloorHasNoFaults(t *testing.T) {
-	cfg := testLoad()
-	cfg.LossTimeout = 10 * time.Second
-	res := loadServer(t, cfg, "ws://"+startFloor(t)+"/ws")
-	if got := faultsOf(res); got != (seenFaults{}) || res.Delivered != 4000 {
-		t.Errorf("%d delivered, faults %+v", res.Delivered, got)
+	cfg := &load.Load{
+		Clients: 20, Publishers: 1, Rooms: 1, Size: load.FixedSize(64), Messages: 200, Window: 16, Loops: 2,
+		ConnectTimeout: 30 * time.Second, LossTimeout: 10 * time.Second,
+	}
+	if err := cfg.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := run.Once(t.Context(), cfg, []string{"ws://" + startFloor(t) + "/ws"}, nil, nil, &progress.Display{})
+	if err != nil || res.Faulty() || res.Delivered != 4000 {
+		t.Errorf("%v, report %+v", err, res)
 	}
 }

@@ -1,7 +1,10 @@
-package main
+// Package report puts what a run found into figures, and these into JSON, a table for people and a page. It judges whether
+// the server failed its clients, and whether the run is within the limits that somebody set.
+package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -65,7 +68,7 @@ type Result struct {
 	Explanations []string      `json:"explanations,omitempty"` // of what happened to connections
 	Series       []Sample      `json:"series,omitempty"`
 
-	latency latency.Histogram
+	Histogram latency.Histogram `json:"-"` // what Latency was taken from
 }
 
 // ServerCost is what the server's processes used.
@@ -81,20 +84,31 @@ type ServerCost struct {
 	Said                map[string]float64 `json:"said,omitempty"`        // numbers of its last log line
 }
 
+// ErrFaulty says that the report has the details.
+var ErrFaulty = errors.New("the server failed its clients")
+
 // busyMax is the share of its loops' time from which on the tool was the bottleneck.
 const busyMax = 0.9
 
-// newResult puts into words what all processes found.
-func newResult(cfg *load.Load, targets []*load.Target, all *process.Findings, p *phases) *Result {
+// Phases are what the clock and the accounts of the server's processes said around the phases of a run.
+type Phases struct {
+	Before, Idle, From, To usage.Observation // before connecting, when all were connected, around the measured phase
+	Connecting             time.Duration
+	Seconds                float64 // of the measured phase
+	Processes              int     // of the tool
+}
+
+// New puts into words what all processes found.
+func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phases) *Result {
 	res := &Result{
 		Clients: cfg.Clients, Publishers: cfg.Publishers, Rooms: cfg.Rooms * len(targets), Window: cfg.Window, Rate: cfg.Rate,
-		Size: cfg.Size.Largest(), Sizes: cfg.Size.String(), Seconds: round(p.seconds, 6), Messages: all.Messages,
+		Size: cfg.Size.Largest(), Sizes: cfg.Size.String(), Seconds: round(p.Seconds, 6), Messages: all.Messages,
 		Expected: all.Expected, Delivered: all.Counts.Delivered, Lost: all.Lost, Duplicated: all.Counts.Duplicated,
 		Reordered: all.Counts.Reordered, Corrupted: all.Counts.Corrupted, Foreign: all.Counts.Foreign,
 		Closed: all.Faults.Count[process.FaultClosed], Violations: all.Faults.Count[process.FaultProtocol], WarmupLost: all.WarmupLost,
-		Orders: all.OrdersMost(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.processes,
+		Orders: all.OrdersMost(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.Processes,
 		Sustained: float64(all.Backlog) <= cfg.Rate, Latency: all.Latency.Quantiles(), Skew: all.Skew.Quantiles(),
-		latency: all.Latency, Series: samples(all.Points, p.from),
+		Histogram: all.Latency, Series: samples(all.Points, p.From),
 	}
 	var urls []string
 	for _, t := range targets {
@@ -111,41 +125,45 @@ func newResult(cfg *load.Load, targets []*load.Target, all *process.Findings, p 
 	if res.Expected > 0 {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
 	}
-	res.DeliveriesPerSecond = round(float64(res.Delivered)/max(p.seconds, 1e-9), 1)
+	res.DeliveriesPerSecond = round(float64(res.Delivered)/max(p.Seconds, 1e-9), 1)
 	res.BytesPerDelivery = round(float64(all.Wire)/float64(max(1, res.Delivered)), 1)
 	res.Client.CPUPerDelivery = perDelivery(all.Spent, res.Delivered)
-	res.Client.Busy = round(all.Spent.Seconds()/max(p.seconds, 1e-9)/float64(all.Loops), 3)
+	res.Client.Busy = round(all.Spent.Seconds()/max(p.Seconds, 1e-9)/float64(all.Loops), 3)
 	res.Client.Saturated = res.Client.Busy > busyMax
+	res.Connect.Seconds = round(p.Connecting.Seconds(), 6)
+	res.Connect.PerSecond = round(float64(cfg.Clients-res.Connect.Failed)/p.Connecting.Seconds(), 1)
+	res.addServer(p)
+	res.addStalled(p)
 	return res
 }
 
 // addServer works out what the observations of the server's processes mean.
-func (res *Result) addServer(before usage.Observation, p *phases) {
-	if !p.from.OK || !p.to.OK {
+func (res *Result) addServer(p *Phases) {
+	if !p.From.OK || !p.To.OK {
 		return
 	}
 	joined := float64(max(1, res.Clients-res.Connect.Failed))
-	spent := p.to.CPU - p.from.CPU
+	spent := p.To.CPU - p.From.CPU
 	res.Server = &ServerCost{
 		CPUPerDelivery:      perDelivery(spent, res.Delivered),
-		CPUPerConnection:    round((p.idle.CPU-before.CPU).Seconds()*1e6/joined, 3),
+		CPUPerConnection:    round((p.Idle.CPU-p.Before.CPU).Seconds()*1e6/joined, 3),
 		CPUSeconds:          round(spent.Seconds(), 6),
-		SwitchesPerSecond:   round(float64(p.to.Switches-p.from.Switches)/max(p.seconds, 1e-9), 1),
-		RSS:                 p.to.RSS,
-		RSSPerConnection:    round(float64(p.idle.RSS-before.RSS)/joined, 1),
-		LoadedPerConnection: round(float64(p.to.RSS-before.RSS)/joined, 1),
+		SwitchesPerSecond:   round(float64(p.To.Switches-p.From.Switches)/max(p.Seconds, 1e-9), 1),
+		RSS:                 p.To.RSS,
+		RSSPerConnection:    round(float64(p.Idle.RSS-p.Before.RSS)/joined, 1),
+		LoadedPerConnection: round(float64(p.To.RSS-p.Before.RSS)/joined, 1),
 	}
 }
 
 // addStalled works out what each stalled client made the server's memory grow by.
-func (res *Result) addStalled(p *phases) {
+func (res *Result) addStalled(p *Phases) {
 	if res.Server != nil && res.Crowd.Stalled > 0 {
-		res.Server.RSSPerStalled = round(float64(p.to.RSS-p.idle.RSS)/float64(res.Crowd.Stalled), 1)
+		res.Server.RSSPerStalled = round(float64(p.To.RSS-p.Idle.RSS)/float64(res.Crowd.Stalled), 1)
 	}
 }
 
-// hear adds up what servers said of themselves.
-func (s *ServerCost) hear(said map[string]float64) {
+// Hear adds up what servers said of themselves.
+func (s *ServerCost) Hear(said map[string]float64) {
 	for name, n := range said {
 		if s.Said == nil {
 			s.Said = make(map[string]float64)
@@ -163,13 +181,13 @@ func round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// faulty says whether the server failed its clients.
-func (res *Result) faulty() bool {
+// Faulty says whether the server failed its clients.
+func (res *Result) Faulty() bool {
 	return res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.WarmupLost > 0 ||
 		res.Closed+res.Violations+res.Connect.Failed > 0
 }
 
-func (res *Result) writeJSON(path string) error {
+func (res *Result) WriteJSON(path string) error {
 	b, err := json.MarshalIndent(res, "", "  ")
 	if err != nil {
 		return err
@@ -180,8 +198,8 @@ func (res *Result) writeJSON(path string) error {
 // A row is one line of the report for people.
 type row struct{ Name, Text string }
 
-// print writes the table for people.
-func (res *Result) print(w io.Writer) {
+// Print writes the table for people.
+func (res *Result) Print(w io.Writer) {
 	for _, r := range res.rows() {
 		fmt.Fprintf(w, "%-12s %s\n", r.Name, r.Text)
 	}

@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/process"
 	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/report"
 	"sluice/loadtest/internal/server"
 	"sluice/loadtest/internal/usage"
 )
@@ -17,7 +18,7 @@ const quiet = 100 * time.Millisecond
 
 // measure makes one whole run against one or more servers and returns what it found. pids are the servers' processes, if
 // they are known. An error means that there is no result.
-func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids []int, show *progress.Display) (*Result, error) {
+func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids []int, show *progress.Display) (*report.Result, error) {
 	ps, err := startProcesses(ctx, cfg, targets)
 	if err != nil {
 		return nil, err
@@ -47,23 +48,12 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 	if err != nil {
 		return nil, err
 	}
-	res := newResult(cfg, targets, all, p)
-	res.Connect.Seconds = round(connecting.Seconds(), 6)
-	res.Connect.PerSecond = round(float64(cfg.Clients-res.Connect.Failed)/connecting.Seconds(), 1)
-	res.addServer(before, p)
-	res.addStalled(p)
-	return res, nil
-}
-
-// phases is what the clock and the processes' accounts said around the measured phase.
-type phases struct {
-	idle, from, to usage.Observation
-	seconds        float64
-	processes      int
+	p.Before, p.Connecting = before, connecting
+	return report.New(cfg, targets, all, p), nil
 }
 
 // phases settles, warms up and measures.
-func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Display) (*phases, error) {
+func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Display) (*report.Phases, error) {
 	select {
 	case <-time.After(ps.cfg.Settle):
 	case <-ctx.Done():
@@ -72,19 +62,19 @@ func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Disp
 	if err := ps.step(ctx, process.StepReplace); err != nil {
 		return nil, err
 	}
-	p := &phases{idle: usage.Observe(pids), processes: 1 + len(ps.helpers)}
+	p := &report.Phases{Idle: usage.Observe(pids), Processes: 1 + len(ps.helpers)}
 	if err := ps.step(ctx, process.StepWarmUp); err != nil {
 		return nil, err
 	}
 	if err := ps.step(ctx, process.StepReset); err != nil {
 		return nil, err
 	}
-	p.from = usage.Observe(pids)
+	p.From = usage.Observe(pids)
 	end := ps.follow(ctx, show)
 	began := time.Now()
 	err := ps.step(ctx, process.StepMeasure)
-	p.seconds = time.Since(began).Seconds()
-	p.to = usage.Observe(pids)
+	p.Seconds = time.Since(began).Seconds()
+	p.To = usage.Observe(pids)
 	end()
 	if err == nil {
 		err = ps.step(ctx, process.StepReturn)

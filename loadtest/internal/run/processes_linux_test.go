@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
+	"sluice/loadtest/internal/servertest"
 )
 
 // threeProcesses is a load whose clients of one room are in three processes, two of which publish.
@@ -28,34 +29,34 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 	isHit := func(conn, message int) bool { return conn == victim && message%100 == 50 }
 	for _, test := range []struct {
 		name   string
-		server *badServer
+		server *servertest.Server
 		want   seenFaults
 	}{
-		{"good", &badServer{}, seenFaults{}},
-		{"lost", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		{"good", &servertest.Server{}, seenFaults{}},
+		{"lost", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{}
 			}
 			return nil
 		}}, seenFaults{lost: 2}},
-		{"the last one lost", &badServer{mangle: func(_, message int, p []byte) [][]byte {
+		{"the last one lost", &servertest.Server{Mangle: func(_, message int, p []byte) [][]byte {
 			if message == 199 {
 				return [][]byte{}
 			}
 			return nil
 		}}, seenFaults{lost: 21}},
-		{"duplicated", &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		{"duplicated", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if isHit(conn, message) {
 				return [][]byte{p, p}
 			}
 			return nil
 		}}, seenFaults{duplicated: 2}},
-		{"corrupted", &badServer{mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
-		{"closed", &badServer{hangUp: func(conn, message int) bool { return conn == 20 && message == 199 }}, seenFaults{lost: 1, closed: 1}},
-		{"refused", &badServer{refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
+		{"corrupted", &servertest.Server{Mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
+		{"closed", &servertest.Server{HangUp: func(conn, message int) bool { return conn == 20 && message == 199 }}, seenFaults{lost: 1, closed: 1}},
+		{"refused", &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			res := loadServer(t, threeProcesses(), startServer(t, test.server))
+			res := loadServer(t, threeProcesses(), servertest.Start(t, test.server))
 			if got := faultsOf(res); got != test.want {
 				t.Errorf("counted %+v, want %+v\n%v", got, test.want, res.Explanations)
 			}
@@ -67,8 +68,8 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 			if res.Orders != 1 && test.want == (seenFaults{}) {
 				t.Errorf("clients of one room saw %d orders", res.Orders)
 			}
-			if test.want.lost == 0 && test.want.corrupted == 0 && uint64(res.latency.Count()) != res.Delivered {
-				t.Errorf("%d latencies of %d deliveries", res.latency.Count(), res.Delivered)
+			if test.want.lost == 0 && test.want.corrupted == 0 && uint64(res.Histogram.Count()) != res.Delivered {
+				t.Errorf("%d latencies of %d deliveries", res.Histogram.Count(), res.Delivered)
 			}
 		})
 	}
@@ -81,14 +82,14 @@ func TestPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
 	inOneRun(t, func() error {
 		cfg := threeProcesses()
 		cfg.Publishers, cfg.Messages, cfg.LossTimeout = 1, 30, 10*time.Second
-		res := loadServer(t, cfg, startServer(t, &badServer{mangle: func(conn, message int, p []byte) [][]byte {
+		res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 			if conn == 20 {
 				time.Sleep(pause)
 			}
 			return nil
 		}}))
 		low := float64(pause.Microseconds())
-		if res.faulty() || res.Seconds < 30*pause.Seconds() || res.Latency.Max < low {
+		if res.Faulty() || res.Seconds < 30*pause.Seconds() || res.Latency.Max < low {
 			t.Errorf("faults %+v, latency %+v, %v s for 30 messages of which each takes %v", faultsOf(res), res.Latency, res.Seconds, pause)
 		}
 		// Who reads late what came early is less far ahead.
@@ -103,8 +104,8 @@ func TestOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
 	cfg := threeProcesses()
 	cfg.Publishers, cfg.Rate, cfg.Duration, cfg.Sample, cfg.Storm, cfg.Stalled = 3, 60, 2*time.Second, true, 30, 2
 	cfg.LossTimeout = 10 * time.Second
-	res := loadServer(t, cfg, startServer(t, &badServer{}))
-	if res.faulty() || res.Messages != 120 || !res.Sustained || res.Crowd.Returned != 6 || res.Crowd.StalledOpen != 2 {
+	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{}))
+	if res.Faulty() || res.Messages != 120 || !res.Sustained || res.Crowd.Returned != 6 || res.Crowd.StalledOpen != 2 {
 		t.Errorf("%d messages, faults %+v, crowd %+v", res.Messages, faultsOf(res), res.Crowd)
 	}
 	// Clocks that differ between processes would show as latencies below nothing, which count as a nanosecond, or as long ones.
@@ -124,7 +125,7 @@ func TestProcessesSpeakTLS(t *testing.T) {
 	cfg := threeProcesses()
 	cfg.Insecure = true
 	isHit := func(conn, message int) bool { return conn == 7 && message%100 == 50 }
-	res := loadServer(t, cfg, startSecure(t, &badServer{mangle: flipper(isHit, 40)}))
+	res := loadServer(t, cfg, servertest.StartSecure(t, &servertest.Server{Mangle: flipper(isHit, 40)}))
 	if got, want := faultsOf(res), (seenFaults{corrupted: 2}); got != want || res.Delivered != 200*21-2 {
 		t.Errorf("counted %+v, want %+v; %d delivered", got, want, res.Delivered)
 	}
@@ -132,25 +133,18 @@ func TestProcessesSpeakTLS(t *testing.T) {
 
 func TestTargetsHaveTheirOwnRooms(t *testing.T) {
 	for _, processes := range []int{1, 2} {
-		one, two := &badServer{}, &badServer{}
+		one, two := &servertest.Server{}, &servertest.Server{}
 		cfg := testLoad()
 		cfg.Processes, cfg.Clients, cfg.Messages, cfg.LossTimeout = processes, 31, 100, 10*time.Second
-		res := loadServer(t, cfg, startServer(t, one), startServer(t, two))
+		res := loadServer(t, cfg, servertest.Start(t, one), servertest.Start(t, two))
 		// Each has a publisher, whose 50 messages reach its 16 or 15 clients.
-		if res.faulty() || res.Foreign > 0 || res.Publishers != 2 || res.Delivered != 50*31 {
+		if res.Faulty() || res.Foreign > 0 || res.Publishers != 2 || res.Delivered != 50*31 {
 			t.Errorf("%d processes: %d publishers, %d delivered, faults %+v", processes, res.Publishers, res.Delivered, faultsOf(res))
 		}
-		if a, b := one.clients(), two.clients(); a != 16 || b != 15 {
+		if a, b := one.Clients(), two.Clients(); a != 16 || b != 15 {
 			t.Errorf("%d processes: the targets had %d and %d clients, want 16 and 15", processes, a, b)
 		}
 	}
-}
-
-// clients is how many came.
-func (s *badServer) clients() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.requests
 }
 
 func TestRunEndsWithAHelperThatDies(t *testing.T) {
@@ -159,14 +153,14 @@ func TestRunEndsWithAHelperThatDies(t *testing.T) {
 	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	s := &badServer{before: func(message int) {
+	s := &servertest.Server{Before: func(message int) {
 		if message == 10 {
 			for _, pid := range helpersOf(os.Getpid()) {
 				_ = kill9(pid)
 			}
 		}
 	}}
-	targets, err := cfg.Aim([]string{startServer(t, s)})
+	targets, err := cfg.Aim([]string{servertest.Start(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}

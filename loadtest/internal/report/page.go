@@ -1,24 +1,20 @@
-package main
+package report
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
-	"html/template"
-	"os"
-	"runtime"
-	"strings"
 	"time"
+
+	"sluice/loadtest/internal/page"
 )
 
-//go:embed style.html page.html comparison.html
+//go:embed page.html
 var pageFiles embed.FS
 
-// pages are the templates, each named as its file.
-var pages = template.Must(template.ParseFS(pageFiles, "*.html"))
+var pageTemplate = page.Parse(pageFiles, "page.html")
 
-// A page is a report to look at: one file that asks nothing of the network.
-type page struct {
+// A view is a report to look at: one file that asks nothing of the network.
+type view struct {
 	Result  *Result
 	Began   time.Time
 	System  string
@@ -45,49 +41,40 @@ type faultRow struct {
 	IsBad   bool
 }
 
-// writePage writes the page of --html. failed are the gates that the run failed by.
-func writePage(path string, res *Result, began time.Time, args, failed []string) error {
+// WritePage writes the page of --html. failed are the gates that the run failed by.
+func WritePage(path string, res *Result, began time.Time, args, failed []string) error {
 	drawn, err := plots(res)
 	if err != nil {
 		return err
 	}
-	p := page{
+	p := view{
 		Result: res, Began: began, Plots: drawn, Rows: res.rows(), Cards: res.cards(), Faults: res.faultRows(),
-		System:  machine(),
+		System:  page.Machine(),
 		Notes:   append(failed, res.warnings()...),
-		Command: commandLine(args),
+		Command: page.CommandLine(args),
 	}
 	switch {
-	case res.faulty():
+	case res.Faulty():
 		p.Verdict = "The server failed its clients"
 	case len(failed) > 0:
 		p.Verdict = "Outside of the limits that were set"
 	default:
 		p.IsGood, p.Verdict = true, "Every message reached every client, once, whole and in order"
 	}
-	var buf bytes.Buffer
-	if err := pages.ExecuteTemplate(&buf, "page.html", p); err != nil {
-		return err
-	}
-	return os.WriteFile(path, buf.Bytes(), 0o644)
-}
-
-// machine is where the tool ran, and the server if it was spawned.
-func machine() string {
-	return fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	return page.Write(path, pageTemplate, p)
 }
 
 func (res *Result) cards() []card {
 	latency := words(res.Latency)
 	faults := res.Lost + res.Duplicated + res.Reordered + res.Corrupted
 	all := []card{
-		{Name: "Clients", Text: thousands(uint64(res.Clients - res.Connect.Failed)), IsBad: res.Connect.Failed > 0},
-		{Name: "Deliveries", Text: thousands(res.Delivered)},
-		{Name: "Deliveries per second", Text: thousands(uint64(res.DeliveriesPerSecond + 0.5))},
+		{Name: "Clients", Text: page.Thousands(uint64(res.Clients - res.Connect.Failed)), IsBad: res.Connect.Failed > 0},
+		{Name: "Deliveries", Text: page.Thousands(res.Delivered)},
+		{Name: "Deliveries per second", Text: page.Thousands(uint64(res.DeliveriesPerSecond + 0.5))},
 		{Name: "Latency, median", Text: fmt.Sprint(latency[0])},
 		{Name: "Latency, p99", Text: fmt.Sprint(latency[2])},
 		{Name: "Latency, longest", Text: fmt.Sprint(latency[4])},
-		{Name: "Messages at fault", Text: thousands(faults), IsBad: faults > 0},
+		{Name: "Messages at fault", Text: page.Thousands(faults), IsBad: faults > 0},
 	}
 	if s := res.Server; s != nil {
 		all = append(all,
@@ -112,30 +99,4 @@ func (res *Result) faultRows() []faultRow {
 		rows[i].IsBad = rows[i].IsBad && rows[i].Count > 0
 	}
 	return rows
-}
-
-// thousands writes n in groups of three, apart by a space that does not break.
-func thousands(n uint64) string {
-	s := fmt.Sprint(n)
-	for at := len(s) - 3; at > 0; at -= 3 {
-		s = s[:at] + "\u202f" + s[at:]
-	}
-	return s
-}
-
-// commandLine is the command for a shell.
-func commandLine(args []string) string {
-	words := []string{"loadtest"}
-	for _, a := range args {
-		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return !isPlain(r) }) {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-		words = append(words, a)
-	}
-	return strings.Join(words, " ")
-}
-
-// isPlain says that a shell takes r as it is.
-func isPlain(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,@%+", r)
 }

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"fmt"
@@ -56,6 +56,9 @@ var gateFigures = map[string]func(*Result) float64{
 	},
 }
 
+// GateNames are the figures that gates can ask about, sorted.
+func GateNames() []string { return slices.Sorted(maps.Keys(gateFigures)) }
+
 // serverFigure is not a number when the server was not measured: a gate on it then fails, because nobody can say that it
 // holds.
 func (res *Result) serverFigure(of func(*ServerCost) float64) float64 {
@@ -76,8 +79,7 @@ func (g *Gate) UnmarshalText(text []byte) error {
 	rest := g.text[at:]
 	g.op = rest[:len(rest)-len(strings.TrimLeft(rest, "<>=!"))]
 	if gateFigures[g.name] == nil {
-		names := slices.Sorted(maps.Keys(gateFigures))
-		return fmt.Errorf("%q is not a figure; there are %s", g.name, strings.Join(names, ", "))
+		return fmt.Errorf("%q is not a figure; there are %s", g.name, strings.Join(GateNames(), ", "))
 	}
 	if !slices.Contains([]string{"<", "<=", ">", ">=", "==", "!="}, g.op) {
 		return fmt.Errorf("%q compares by %q: use <, <=, >, >=, == or !=", text, g.op)
@@ -95,8 +97,8 @@ func (g *Gate) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// holds reports whether the condition is met, and the run failed by it.
-func (g *Gate) holds(res *Result) bool {
+// Holds reports whether the condition is met, and the run failed by it.
+func (g *Gate) Holds(res *Result) bool {
 	v := gateFigures[g.name](res)
 	switch g.op {
 	case "<":
@@ -114,10 +116,10 @@ func (g *Gate) holds(res *Result) bool {
 	}
 }
 
-// failures says which gates the run failed by, and what it had.
-func failures(gates []Gate, res *Result) (lines []string) {
+// Failures says which gates the run failed by, and what it had.
+func Failures(gates []Gate, res *Result) (lines []string) {
 	for i := range gates {
-		if g := &gates[i]; g.holds(res) {
+		if g := &gates[i]; g.Holds(res) {
 			lines = append(lines, fmt.Sprintf("failed by --fail-if %q: %s is %.6g", g.text, g.name, gateFigures[g.name](res)))
 		}
 	}

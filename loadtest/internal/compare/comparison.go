@@ -1,11 +1,10 @@
-package main
+package compare
 
 import (
-	"bytes"
+	"embed"
 	"fmt"
 	"html/template"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,9 +12,17 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg/draw"
+
+	"sluice/loadtest/internal/page"
+	"sluice/loadtest/internal/report"
 )
 
-// A comparisonPage is a comparison to look at, like page.
+//go:embed comparison.html
+var comparisonFiles embed.FS
+
+var comparisonTemplate = page.Parse(comparisonFiles, "comparison.html")
+
+// A comparisonPage is a comparison to look at, like that of a report.
 type comparisonPage struct {
 	Began   time.Time
 	System  string
@@ -42,7 +49,7 @@ const sideInks = "abcde"
 func sideInk(i int) string { return string(sideInks[i%len(sideInks)]) }
 
 func newComparisonPage(sides []side) *comparisonPage {
-	p := &comparisonPage{System: machine()}
+	p := &comparisonPage{System: page.Machine()}
 	for i := range sides {
 		s := &sides[i]
 		p.Sides = append(p.Sides, pageSide{sideInk(i), s.letter(), strings.TrimSpace(s.Name[2:])})
@@ -53,7 +60,7 @@ func newComparisonPage(sides []side) *comparisonPage {
 
 func (p *comparisonPage) addFaulty(sides []side) {
 	for i := range sides {
-		if letter := sides[i].letter(); slices.ContainsFunc(sides[i].Rounds, (*Result).faulty) && !slices.Contains(strings.Fields(p.Faulty), letter) {
+		if letter := sides[i].letter(); slices.ContainsFunc(sides[i].Rounds, (*report.Result).Faulty) && !slices.Contains(strings.Fields(p.Faulty), letter) {
 			p.Faulty = strings.TrimSpace(p.Faulty + " " + letter)
 		}
 	}
@@ -69,7 +76,7 @@ func compareSides(sides []side, figures []figure) (*comparisonPage, error) {
 		if len(all) == 0 || all[0].ratios == nil {
 			continue
 		}
-		svg, err := svgOf(ratioPlot(sides, all), f.name, plotWidth)
+		svg, err := page.SVG(ratioPlot(sides, all), f.name, page.Width)
 		if err != nil {
 			return nil, err
 		}
@@ -88,14 +95,14 @@ func compareSides(sides []side, figures []figure) (*comparisonPage, error) {
 // short writes a figure with what matters of it.
 func short(v float64) string {
 	if v >= 1e4 && v < 1e18 {
-		return thousands(uint64(v + 0.5))
+		return page.Thousands(uint64(v + 0.5))
 	}
 	return fmt.Sprintf("%.3g", v)
 }
 
 // ratioPlot has a line of dots for each side, the first at the top.
 func ratioPlot(sides []side, all []comparison) *plot.Plot {
-	p := newPlot()
+	p := page.NewPlot()
 	low, high := 0.95, 1.05
 	place := func(s *side) float64 {
 		return float64(len(sides) - slices.IndexFunc(sides, func(o side) bool { return o.Name == s.Name }))
@@ -117,15 +124,15 @@ func ratioPlot(sides []side, all []comparison) *plot.Plot {
 		if err != nil {
 			continue // There is nothing to draw.
 		}
-		scatter.GlyphStyle = draw.GlyphStyle{Color: ink(class), Radius: 3, Shape: draw.CircleGlyph{}}
+		scatter.GlyphStyle = draw.GlyphStyle{Color: page.Ink(class), Radius: 3, Shape: draw.CircleGlyph{}}
 		p.Add(scatter)
 		if m := median(c.ratios); !math.IsNaN(m) && !math.IsInf(m, 0) {
-			addLine(p, plotter.XYs{{X: m, Y: y - 0.3}, {X: m, Y: y + 0.3}}, class)
+			page.AddLine(p, plotter.XYs{{X: m, Y: y - 0.3}, {X: m, Y: y + 0.3}}, class)
 		}
 	}
 	margin := 0.05 * (high - low)
 	p.X.Min, p.X.Max = low-margin, high+margin
-	p.X.Tick.Marker = evenly(func(v, _ float64) string { return fmt.Sprintf("×%.4g", v) })
+	p.X.Tick.Marker = page.Evenly(func(v, _ float64) string { return fmt.Sprintf("×%.4g", v) })
 	p.Y.Min, p.Y.Max = 0.5, float64(len(sides))+0.5
 	p.Y.Tick.Marker = plot.TickerFunc(func(_, _ float64) (ticks []plot.Tick) {
 		for i := range sides {
@@ -142,11 +149,11 @@ func compareScale(at []int, sizes [][]side) (*comparisonPage, error) {
 	p.Legend = "Medians by number of clients, and how many times the first of them that is."
 	p.Head = []string{""}
 	for i, n := range at {
-		p.Head = append(p.Head, thousands(uint64(n)))
+		p.Head = append(p.Head, page.Thousands(uint64(n)))
 		p.addFaulty(sizes[i])
 	}
 	for _, f := range scaleFigures {
-		svg, err := svgOf(growthPlot(at, sizes, f), f.name, plotWidth)
+		svg, err := page.SVG(growthPlot(at, sizes, f), f.name, page.Width)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +172,7 @@ func compareScale(at []int, sizes [][]side) (*comparisonPage, error) {
 
 // growthPlot has a line for each side over the logarithm of the number of clients.
 func growthPlot(at []int, sizes [][]side, f figure) *plot.Plot {
-	p := newPlot()
+	p := page.NewPlot()
 	high := 0.0
 	for i := range sizes[0] {
 		var xys plotter.XYs
@@ -174,13 +181,13 @@ func growthPlot(at []int, sizes [][]side, f figure) *plot.Plot {
 			high = max(high, g.median)
 		}
 		slices.SortFunc(xys, func(a, b plotter.XY) int { return int(a.X - b.X) })
-		addLine(p, xys, sideInk(i))
+		page.AddLine(p, xys, sideInk(i))
 	}
 	if high == 0 {
 		high = 1
 	}
 	p.Y.Min, p.Y.Max = 0, 1.05*high
-	p.Y.Tick.Marker = apart(evenly(countLabel))
+	p.Y.Tick.Marker = page.Apart(page.Evenly(page.CountLabel))
 	p.X.Min, p.X.Max = float64(slices.Min(at)), float64(slices.Max(at))
 	if p.X.Min == p.X.Max {
 		p.X.Max++
@@ -196,10 +203,6 @@ func growthPlot(at []int, sizes [][]side, f figure) *plot.Plot {
 }
 
 func (p *comparisonPage) write(path string, began time.Time, args []string, rounds int) error {
-	p.Began, p.Command, p.Rounds = began, commandLine(args), rounds
-	var buf bytes.Buffer
-	if err := pages.ExecuteTemplate(&buf, "comparison.html", p); err != nil {
-		return err
-	}
-	return os.WriteFile(path, buf.Bytes(), 0o644)
+	p.Began, p.Command, p.Rounds = began, page.CommandLine(args), rounds
+	return page.Write(path, comparisonTemplate, p)
 }

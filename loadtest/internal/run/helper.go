@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"context"
@@ -93,14 +93,12 @@ func (h *helper) end() {
 	_ = h.cmd.Wait()
 }
 
-// HelperCommand is what the load test starts itself as; nobody else has a use for it.
-type HelperCommand struct{}
-
-// Run takes the steps that come in at standard input, until that ends.
-func (c *HelperCommand) Run(ctx context.Context, out *output) error {
+// Help takes the steps that come in at the reader, until that ends, and answers to the writer. It is what a process does
+// that startHelper started.
+func Help(ctx context.Context, r io.Reader, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := json.NewDecoder(os.Stdin)
+	in := json.NewDecoder(r)
 	var j job
 	if err := in.Decode(&j); err != nil {
 		return err
@@ -130,7 +128,7 @@ func (c *HelperCommand) Run(ctx context.Context, out *output) error {
 		if o.Step == process.StepCollect {
 			a.Part = p.Findings()
 		}
-		if err := json.NewEncoder(out.stdout).Encode(a); err != nil {
+		if err := json.NewEncoder(w).Encode(a); err != nil {
 			return err
 		}
 	}

@@ -1,46 +1,49 @@
-package main
+package compare
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"time"
+
+	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/report"
 )
 
 // scaleFigures are what may grow with the number of clients.
 var scaleFigures = []figure{
-	{"latency p50 ms", func(r *Result) float64 { return r.Latency.P50 / 1e3 }},
-	{"latency p99 ms", func(r *Result) float64 { return r.Latency.P99 / 1e3 }},
-	{"server CPU µs/delivery", func(r *Result) float64 { return r.Server.CPUPerDelivery }},
-	{"server CPU µs/connection", func(r *Result) float64 { return r.Server.CPUPerConnection }},
-	{"resident MB", func(r *Result) float64 { return float64(r.Server.RSS) / 1e6 }},
-	{"bytes/idle connection", func(r *Result) float64 { return r.Server.RSSPerConnection }},
-	{"own CPU µs/delivery", func(r *Result) float64 { return r.Client.CPUPerDelivery }},
+	{"latency p50 ms", func(r *report.Result) float64 { return r.Latency.P50 / 1e3 }},
+	{"latency p99 ms", func(r *report.Result) float64 { return r.Latency.P99 / 1e3 }},
+	{"server CPU µs/delivery", func(r *report.Result) float64 { return r.Server.CPUPerDelivery }},
+	{"server CPU µs/connection", func(r *report.Result) float64 { return r.Server.CPUPerConnection }},
+	{"resident MB", func(r *report.Result) float64 { return float64(r.Server.RSS) / 1e6 }},
+	{"bytes/idle connection", func(r *report.Result) float64 { return r.Server.RSSPerConnection }},
+	{"own CPU µs/delivery", func(r *report.Result) float64 { return r.Client.CPUPerDelivery }},
 }
 
-// scale makes the comparison with each number of clients.
-func (c *CompareCommand) scale(ctx context.Context, out *output) error {
+// Scale makes the comparison with each of these numbers of clients.
+func (s *Sides) Scale(ctx context.Context, what *load.Load, at []int, out *Output) error {
 	began := time.Now()
 	var all []side
-	sizes := make([][]side, len(c.At))
-	for i, n := range c.At {
-		cfg := c.Load
+	sizes := make([][]side, len(at))
+	for i, n := range at {
+		cfg := *what
 		cfg.Clients = n
 		if err := cfg.Prepare(); err != nil {
 			return err
 		}
-		if !c.Quiet {
-			fmt.Fprintf(out.stderr, "%d clients\n", n)
+		if !s.Quiet {
+			fmt.Fprintf(out.Stderr, "%d clients\n", n)
 		}
-		sides, err := c.Sides.compare(ctx, &cfg, loadFigures, out)
+		sides, err := s.compare(ctx, &cfg, false, loadFigures, out)
 		if err != nil {
 			return err
 		}
 		sizes[i] = sides
 		all = append(all, sides...)
 	}
-	printScale(out.stdout, c.At, sizes)
-	return c.Sides.finish(all, func() (*comparisonPage, error) { return compareScale(c.At, sizes) }, began, out)
+	printScale(out.Stdout, at, sizes)
+	return s.finish(all, func() (*comparisonPage, error) { return compareScale(at, sizes) }, began, out)
 }
 
 // printScale prints for each figure and side the median at each size, and how many times the smallest size's that is.

@@ -1,9 +1,13 @@
-package main
+// Package floor serves the physical floor: what a broadcast costs when nothing is done but to read the message and to write
+// its frame to each client. There is no queue, no limit, no ping, no fragmented message, no second room. A client that
+// cannot take a write at once is cut off, because anything else would be a feature.
+package floor
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -16,13 +20,6 @@ import (
 	"sluice/wsproto"
 )
 
-// FloorCommand serves the physical floor: what a broadcast costs when nothing is done but to read the message and to write
-// its frame to each client. There is no queue, no limit, no ping, no fragmented message, no second room: whoever
-// cannot take a write at once is cut off, because anything else would be a feature.
-type FloorCommand struct {
-	Listen string `help:"Where to listen." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
-}
-
 // floor is all of its state. One thread owns it.
 type floor struct {
 	epfd, listener int
@@ -34,10 +31,10 @@ type floor struct {
 	frame          []byte
 }
 
-// Run serves until ctx ends.
-func (c *FloorCommand) Run(ctx context.Context, out *output) error {
+// Serve listens at addr, host:port, says so on log, and serves until ctx ends.
+func Serve(ctx context.Context, addr string, log io.Writer) error {
 	limits.Raise(1)
-	l, err := net.Listen("tcp", c.Listen)
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
@@ -58,10 +55,10 @@ func (c *FloorCommand) Run(ctx context.Context, out *output) error {
 	}
 	forget := context.AfterFunc(ctx, func() { _, _ = unix.Write(f.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
 	defer forget()
-	fmt.Fprintf(out.stderr, "the floor listens on %v\n", l.Addr())
+	fmt.Fprintf(log, "the floor listens on %v\n", l.Addr())
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	return f.serve()
+	return f.run()
 }
 
 func listenerFD(l *net.TCPListener) (fd int, err error) {
@@ -84,8 +81,8 @@ func (f *floor) watch(fd int) error {
 // waitMillis bounds a wait of which Go's scheduler is not told: for so long a collection may have to wait for this thread.
 const waitMillis = 10
 
-// serve waits without telling the scheduler: told, it gives the processor to other threads and has to take it back.
-func (f *floor) serve() error {
+// run waits without telling the scheduler: told, it gives the processor to other threads and has to take it back.
+func (f *floor) run() error {
 	events := make([]unix.EpollEvent, 512)
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(f.epfd), uintptr(unsafe.Pointer(&events[0])),

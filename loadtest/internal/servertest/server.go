@@ -1,0 +1,190 @@
+// Package servertest is a server that does wrong what a test tells it to, on somebody else's WebSocket library.
+package servertest
+
+import (
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A Server broadcasts with somebody else's WebSocket library, and lets each test do to its deliveries what it likes.
+type Server struct {
+	http     *httptest.Server
+	secure   bool                                       // speaks TLS
+	Compress bool                                       // agrees on permessage-deflate
+	Refuse   func(request int) bool                     // answers 503 instead of upgrading
+	Greeting string                                     // sent to whoever comes
+	Mangle   func(conn, message int, p []byte) [][]byte // what conn gets instead of p; nil: p
+	HangUp   func(conn, message int) bool               // ends conn instead of delivering
+	Before   func(message int)                          // called before a message is broadcast
+	Wrap     func(conn int, p []byte) []byte            // an envelope
+
+	mu       sync.Mutex
+	Sender   int // of the message being broadcast
+	requests int
+	messages int
+	Conns    []*websocket.Conn // nil where one is gone
+}
+
+// Start runs s until the test ends and returns its URL.
+func Start(t testing.TB, s *Server) string {
+	t.Helper()
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // Clients that refuse the certificate are wanted here.
+	if s.secure {
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
+	t.Cleanup(func() {
+		s.mu.Lock()
+		for i := range s.Conns {
+			s.Drop(i)
+		}
+		s.mu.Unlock()
+		s.http.Close()
+	})
+	return "ws" + strings.TrimPrefix(s.http.URL, "http") + "/ws"
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	number := s.requests
+	s.requests++
+	if s.Refuse != nil && s.Refuse(number) {
+		s.mu.Unlock()
+		http.Error(w, "no", http.StatusServiceUnavailable)
+		return
+	}
+	c, err := (&websocket.Upgrader{EnableCompression: s.Compress}).Upgrade(w, r, nil)
+	if err != nil {
+		s.mu.Unlock()
+		return
+	}
+	id := len(s.Conns)
+	s.Conns = append(s.Conns, c)
+	if s.Greeting != "" {
+		_ = c.WriteMessage(websocket.TextMessage, []byte(s.Greeting))
+	}
+	s.mu.Unlock()
+	for {
+		kind, p, err := c.ReadMessage()
+		s.mu.Lock()
+		if err != nil {
+			if id < len(s.Conns) && s.Conns[id] == c { // Not of a run before reset.
+				s.Drop(id)
+			}
+			s.mu.Unlock()
+			return
+		}
+		s.Sender = id
+		s.broadcast(kind, p)
+		s.mu.Unlock()
+	}
+}
+
+// A Rooms has a server for each path.
+type Rooms struct{ ByPath map[string]*Server }
+
+// ServeHTTP implements http.Handler.
+func (s *Rooms) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.ByPath[r.URL.Path].serve(w, r)
+}
+
+func (s *Server) Drop(id int) {
+	if s.Conns[id] != nil {
+		s.Conns[id].Close()
+		s.Conns[id] = nil
+	}
+}
+
+func (s *Server) broadcast(kind int, p []byte) {
+	number := s.messages
+	s.messages++
+	if s.Before != nil {
+		s.Before(number)
+	}
+	for id, c := range s.Conns {
+		if c == nil {
+			continue
+		}
+		if s.HangUp != nil && s.HangUp(id, number) {
+			s.Drop(id)
+			continue
+		}
+		all := [][]byte{p}
+		if s.Mangle != nil {
+			if other := s.Mangle(id, number, p); other != nil {
+				all = other
+			}
+		}
+		for _, one := range all {
+			if s.Wrap != nil {
+				one = s.Wrap(id, one)
+			}
+			_ = c.WriteMessage(kind, one)
+		}
+	}
+}
+
+// Clients is how many came.
+func (s *Server) Clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// AwaitRequests holds the message that is about to be broadcast until so many requests have come.
+func (s *Server) AwaitRequests(t testing.TB, n int) {
+	for end := time.Now().Add(20 * time.Second); s.requests < n; {
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		if time.Now().After(end) {
+			t.Errorf("%d requests came, want %d", s.requests, n)
+			return
+		}
+	}
+}
+
+// Await waits until all connections of the server have ended.
+func (s *Server) Await(t testing.TB) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		s.mu.Lock()
+		open := 0
+		for _, c := range s.Conns {
+			if c != nil {
+				open++
+			}
+		}
+		s.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("the server still has %d connections", open)
+		}
+	}
+}
+
+// Reset forgets those who came, and how many messages there were.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Conns, s.requests, s.messages = nil, 0, 0
+}
+
+// StartSecure is start over net/http's TLS: somebody else's on that side, except for the records, which are crypto/tls's on
+// both.
+func StartSecure(t testing.TB, s *Server) string {
+	s.secure = true
+	return Start(t, s)
+}

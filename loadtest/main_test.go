@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"sluice/loadtest/internal/server"
+	"sluice/loadtest/internal/servertest"
+)
+
+func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
+	good := servertest.Start(t, &servertest.Server{})
+	bad := servertest.Start(t, &servertest.Server{Mangle: func(_, message int, p []byte) [][]byte {
+		if message == 10 {
+			return [][]byte{}
+		}
+		return nil
+	}})
+	port, err := server.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "report.json")
+	small := []string{"--clients=5", "--messages=20", "--warmup=0", "--loss-timeout=20s", "--settle=0s", "--connect-timeout=20s"}
+	for _, test := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{append(small, good, "--json", file), exitOK, "100 of 100"},
+		{append(small, bad, "--loss-timeout=2s"), exitFaulty, "5 lost"},
+		{append(small, good, "--fail-if", "max>1ns"), exitFaulty, `failed by --fail-if "max>1ns"`},
+		{append(small, fmt.Sprintf("ws://127.0.0.1:%d/", port)), exitUnreachable, "could not be reached: connection refused"},
+		{append(small, "--spawn", "echo no such luck; exit 7"), exitUnreachable, "no such luck"},
+		{[]string{"--size", "39"}, exitUsage, "--size 39: a message needs 40 bytes"},
+		{[]string{"--size", "much"}, exitUsage, "is not a size"},
+		{[]string{"--clients", "0"}, exitUsage, "--clients 0"},
+		{[]string{"--stalled", "1000"}, exitUsage, "--clients 1000: too few"},
+		{[]string{"--fail-if", "luck<1"}, exitUsage, "is not a figure"},
+		{[]string{"--rooms", "2", good}, exitUsage, "{room}"},
+		{[]string{"http://127.0.0.1/"}, exitUsage, "write ws://"},
+		{[]string{"--spawn", "true", good, good}, exitUsage, "one URL is enough"},
+		{[]string{"--processes", "65"}, exitUsage, "--processes 65: must be 0 to 64"},
+		{[]string{"--clients", "6", "--rooms", "4", good + "/{room}", good + "/{room}"}, exitUsage, "there are 8 rooms for them"},
+		{[]string{"--nonsense"}, exitUsage, "unknown flag --nonsense"},
+		{[]string{"--help"}, exitOK, "Examples:"},
+	} {
+		var said strings.Builder
+		if status := runMain(t.Context(), test.args, &said, &said); status != test.status || !strings.Contains(said.String(), test.says) {
+			t.Errorf("%v: exit status %d, want %d with %q\n%s", test.args, status, test.status, test.says, said.String())
+		}
+	}
+	b, err := os.ReadFile(file)
+	var res map[string]any
+	if err := errors.Join(err, json.Unmarshal(b, &res)); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range strings.Fields("clients publishers size seconds expected delivered lost duplicated reordered corrupted foreign reach deliveries_per_second latency_us skew_us connect client") {
+		if _, ok := res[key]; !ok {
+			t.Errorf("the report lacks %s", key)
+		}
+	}
+}
+
+func TestReportNamesWhatHappenedToConnections(t *testing.T) {
+	s := &servertest.Server{Refuse: func(request int) bool { return request == 3 }}
+	s.Before = func(message int) {
+		for id := 0; message == 10 && id < 2; id++ {
+			reason := websocket.FormatCloseMessage(1008, "not you")
+			_ = s.Conns[id].WriteControl(websocket.CloseMessage, reason, time.Now().Add(time.Second))
+		}
+	}
+	var said strings.Builder
+	args := []string{"--clients=10", "--publishers=5", "--rate=100", "--messages=50", "--warmup=0", "--settle=0s", "--loss-timeout=1s", servertest.Start(t, s)}
+	if status := runMain(t.Context(), args, &said, &said); status != exitFaulty {
+		t.Errorf("exit status %d", status)
+	}
+	if strings.Contains(said.String(), "different orders") {
+		t.Errorf("who missed the end is said to have seen another order:\n%s", said.String())
+	}
+	for _, words := range []string{"1 failed", "2 closed", `1 × handshake: server answered "HTTP/1.1 503 Service Unavailable"`, `2 × the server closed with 1008 policy violation "not you"`} {
+		if !strings.Contains(said.String(), words) {
+			t.Errorf("the report does not say %q:\n%s", words, said.String())
+		}
+	}
+}
+
+func TestUnknownCertificateIsRefusedUnlessInsecure(t *testing.T) {
+	url := servertest.StartSecure(t, &servertest.Server{})
+	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--connect-timeout=20s", "--loss-timeout=20s", url}
+	for _, test := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{args, exitUnreachable, "certificate"},
+		{append(slices.Clone(args), "--insecure"), exitOK, "100 of 100"},
+	} {
+		var said strings.Builder
+		if status := runMain(t.Context(), test.args, &said, &said); status != test.status || !strings.Contains(said.String(), test.says) {
+			t.Errorf("%v: exit status %d, want %d with %q\n%s", test.args, status, test.status, test.says, said.String())
+		}
+	}
+}
