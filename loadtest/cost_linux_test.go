@@ -22,8 +22,9 @@ import (
 
 const costClients, costMessages = 1000, 100
 
-// BenchmarkOwnCost compares the tool's own CPU time per delivery with that of a client loop which only reads and counts,
-// in turns on the same server. Beside it stands the tool's cost with sixteen messages in flight:
+// BenchmarkOwnCost compares the tool's own CPU time per delivery with that of a client loop which
+// only reads and counts, in turns on the same server. Beside it stands the tool's cost with sixteen
+// messages in flight:
 //
 //	go test ./loadtest -run '^$' -bench OwnCost -benchtime 9x
 func BenchmarkOwnCost(b *testing.B) {
@@ -49,7 +50,7 @@ func BenchmarkOwnCost(b *testing.B) {
 	b.ReportMetric(middle(many), "at-16-µs/delivery")
 }
 
-// toolCost is the tool's CPU time per delivery, in microseconds, with so many messages in flight.
+// toolCost is the tool's CPU time per delivery, in microseconds, with window messages in flight.
 func toolCost(b *testing.B, addr string, window int) float64 {
 	cfg := &load.Load{Clients: costClients, Publishers: 1, Rooms: 1, Size: load.FixedSize(64), Messages: costMessages, Window: window, Warmup: 5, Loops: 1, ConnectTimeout: time.Minute, LossTimeout: time.Minute}
 	if err := cfg.Prepare(); err != nil {
@@ -72,7 +73,8 @@ func bareCost(b *testing.B, port int) float64 {
 	return (usage.OwnCPU() - from).Seconds() * 1e6 / (costClients * costMessages)
 }
 
-// bareLoad sends one message at a time and only counts the bytes that come. It calls begin when it is warm.
+// bareLoad sends one message at a time and only counts the bytes that come. It calls begin when it
+// is warm.
 func bareLoad(b *testing.B, port int, begin func()) {
 	epfd, err := unix.EpollCreate1(0)
 	if err != nil {
@@ -131,7 +133,8 @@ func bareConnect(b *testing.B, port int) int {
 	return fd
 }
 
-// BenchmarkFloorAgainstC compares the floor's CPU time per delivery with that of the same loop in C, in turns:
+// BenchmarkFloorAgainstC compares the floor's CPU time per delivery with that of the same loop in
+// C, in turns:
 //
 //	go test ./loadtest -run '^$' -bench FloorAgainstC -benchtime 9x
 func BenchmarkFloorAgainstC(b *testing.B) {

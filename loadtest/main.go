@@ -1,5 +1,6 @@
-// Command loadtest loads a WebSocket server that broadcasts, any such server, and proves on every connection that nothing
-// was lost, doubled, reordered or damaged. See README.md for what its figures mean, and --help for its flags.
+// Command loadtest loads a WebSocket server that broadcasts, any such server, and proves on every
+// connection that nothing was lost, doubled, reordered or damaged. See README.md for what its
+// figures mean, and --help for its flags.
 package main
 
 import (

@@ -85,7 +85,7 @@ func TestReportNamesWhatHappenedToConnections(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	if strings.Contains(said.String(), "different orders") {
-		t.Errorf("who missed the end is said to have seen another order:\n%s", said.String())
+		t.Errorf("clients that missed the end are said to have seen another order:\n%s", said.String())
 	}
 	for _, words := range []string{"1 failed", "2 closed", `1 × handshake: server answered "HTTP/1.1 503 Service Unavailable"`, `2 × the server closed with 1008 policy violation "not you"`} {
 		if !strings.Contains(said.String(), words) {

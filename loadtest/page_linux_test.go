@@ -56,7 +56,8 @@ func TestPageShowsTheRunInABrowser(t *testing.T) {
 	if !slices.Equal(titles, want) {
 		t.Errorf("plots %q, want %q", titles, want)
 	}
-	// Each plot has lines within its frame, and labels on both axes that do not lie over each other.
+	// Each plot has lines within its frame, and labels on both axes that do not lie over each
+	// other.
 	type drawing struct {
 		Lines, Labels  int
 		Outside, Cover []string

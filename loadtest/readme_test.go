@@ -12,7 +12,7 @@ import (
 	"sluice/loadtest/internal/report"
 )
 
-// Whoever adds a flag, a gate's figure or a preset tells of it in the README.
+// Every flag, gate's figure and preset stands in the README, and no flag that does not exist.
 func TestReadmeNamesEveryFlag(t *testing.T) {
 	b, err := os.ReadFile("README.md")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package compare measures servers in turns under one load, and tells by what ratio they differ and by how much chance
-// would make them differ.
+// Package compare measures servers in turns under one load, and tells by what ratio they differ and
+// by how much chance would make them differ.
 package compare
 
 import (
@@ -21,7 +21,8 @@ import (
 	"sluice/loadtest/internal/run"
 )
 
-// Sides are the servers of a comparison.
+// Sides are the servers of a comparison and how they are compared: the flags that all comparisons
+// have.
 type Sides struct {
 	Spawn  []string `help:"A server to compare, as for loadtest --spawn. Repeatable; ratios are to the first." required:"" sep:"none" placeholder:"COMMAND" group:"Comparison"`
 	Rounds int      `help:"How often each server is measured. They take turns, and each time it is a new process." default:"9" placeholder:"N" group:"Comparison"`
@@ -62,7 +63,9 @@ var connectFigures = []figure{
 	{"bytes/connection", func(r *report.Result) float64 { return r.Server.RSSPerConnection }},
 }
 
-// Loads compares the sides under one load. With calm, the first server is measured once more without the load's crowd.
+// Loads compares the sides under one load, which it prepares. With calm, the first server is
+// measured once more without the load's crowd. The error is a load.UsageError where flags cannot
+// be, report.ErrFaulty where everything was measured and a server failed its clients.
 func (s *Sides) Loads(ctx context.Context, cfg *load.Load, calm bool, out *Output) error {
 	if err := cfg.Prepare(); err != nil {
 		return err
@@ -70,8 +73,9 @@ func (s *Sides) Loads(ctx context.Context, cfg *load.Load, calm bool, out *Outpu
 	return s.report(ctx, cfg, calm, loadFigures, out)
 }
 
-// Connecting compares what accepting and upgrading so many connections costs the sides. ramp is how many are opened a
-// second at most, if it is not zero; loops are those of the load test, 0 for half of the cores.
+// Connecting compares what accepting and upgrading connections costs the sides. ramp is how many
+// are opened a second at most, 0 for as fast as the server takes them; loops are those of the load
+// test, 0 for half of the cores. Errors are as those of Loads.
 func (s *Sides) Connecting(ctx context.Context, connections int, ramp float64, loops int, out *Output) error {
 	cfg := load.Load{
 		Clients: connections, Publishers: 1, Rooms: 1, Size: load.FixedSize(payload.SizeMin), Messages: 1, Window: 1, Loops: loops, Ramp: ramp,
@@ -104,8 +108,8 @@ type side struct {
 // letter is how tables call the side.
 func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 
-// compare lets the sides take turns. The order turns around with every round, so that a machine which grows slower does
-// not favour anybody.
+// compare lets the sides take turns. The order turns around with every round, so that a machine
+// which grows slower does not favour anybody.
 func (s *Sides) compare(ctx context.Context, cfg *load.Load, calm bool, figures []figure, out *Output) (sides []side, err error) {
 	limits.Raise(cfg.Loops)
 	if s.Rounds < 1 {
@@ -185,8 +189,8 @@ func brief(res *report.Result, figures []figure) string {
 	return strings.Join(words, ", ")
 }
 
-// A comparison is what one figure was on one side: the median of all rounds, and the ratios to the first side in the same
-// round. There are none where the first side does not have the figure.
+// A comparison is what one figure was on one side: the median of all rounds, and the ratios to the
+// first side in the same round. There are none where the first side does not have the figure.
 type comparison struct {
 	side   *side
 	median float64
@@ -210,7 +214,8 @@ func compared(sides []side, f figure) (all []comparison) {
 	return all
 }
 
-// printSides prints for each figure and side the median, and the median and spread of its ratio to the first side.
+// printSides prints for each figure and side the median, and the median and spread of its ratio to
+// the first side.
 func printSides(w io.Writer, sides []side, figures []figure) {
 	fmt.Fprintln(w)
 	for _, s := range sides {

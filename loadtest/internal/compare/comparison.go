@@ -43,7 +43,8 @@ type pageFigure struct {
 	Rows  [][]string
 }
 
-// sideInks are the colours of the sides; from the sixth on they repeat, and the letters tell them apart.
+// sideInks are the colours of the sides; from the sixth on they repeat, and the letters tell them
+// apart.
 const sideInks = "abcde"
 
 func sideInk(i int) string { return string(sideInks[i%len(sideInks)]) }

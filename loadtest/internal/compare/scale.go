@@ -21,7 +21,8 @@ var scaleFigures = []figure{
 	{"own CPU µs/delivery", func(r *report.Result) float64 { return r.Client.CPUPerDelivery }},
 }
 
-// Scale makes the comparison with each of these numbers of clients.
+// Scale compares the sides under the load what with each of the numbers of clients in at, and tells
+// how the figures grow. Errors are as those of Loads.
 func (s *Sides) Scale(ctx context.Context, what *load.Load, at []int, out *Output) error {
 	began := time.Now()
 	var all []side
@@ -46,7 +47,8 @@ func (s *Sides) Scale(ctx context.Context, what *load.Load, at []int, out *Outpu
 	return s.finish(all, func() (*comparisonPage, error) { return compareScale(at, sizes) }, began, out)
 }
 
-// printScale prints for each figure and side the median at each size, and how many times the smallest size's that is.
+// printScale prints for each figure and side the median at each size, and how many times the
+// smallest size's that is.
 func printScale(w io.Writer, at []int, sizes [][]side) {
 	fmt.Fprintln(w)
 	for _, s := range sizes[0] {

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Start begins a connection from source, if that is valid, and returns a non-blocking descriptor: it is writable
-// once connected or failed.
+// Start begins a connection from source, if that is valid, and returns a non-blocking descriptor
+// that no child inherits: it is writable once connected or failed. The caller closes it. It may be
+// called from any goroutine.
 func Start(to netip.AddrPort, source netip.Addr) (fd int, err error) {
 	family := unix.AF_INET
 	if to.Addr().Is6() {

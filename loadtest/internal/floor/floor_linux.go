@@ -1,6 +1,7 @@
-// Package floor serves the physical floor: what a broadcast costs when nothing is done but to read the message and to write
-// its frame to each client. There is no queue, no limit, no ping, no fragmented message, no second room. A client that
-// cannot take a write at once is cut off, because anything else would be a feature.
+// Package floor serves the physical floor: what a broadcast costs when nothing is done but to read
+// the message and to write its frame to each client. There is no queue, no limit, no ping, no
+// fragmented message, no second room. A client that cannot take a write at once is cut off, because
+// anything else would be a feature.
 package floor
 
 import (
@@ -31,7 +32,8 @@ type floor struct {
 	frame          []byte
 }
 
-// Serve listens at addr, host:port, says so on log, and serves until ctx ends.
+// Serve listens at addr, which is host:port, says so on log, and serves until ctx ends; then it
+// returns nil. It takes a thread for itself, which does not sleep longer than 10 ms.
 func Serve(ctx context.Context, addr string, log io.Writer) error {
 	limits.Raise(1)
 	l, err := net.Listen("tcp", addr)
@@ -68,7 +70,8 @@ func listenerFD(l *net.TCPListener) (fd int, err error) {
 	}
 	err = raw.Control(func(p uintptr) { fd = int(p) })
 	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // Accepted sockets inherit it.
+		// Accepted sockets inherit it.
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	return fd, err
 }
@@ -78,10 +81,12 @@ func (f *floor) watch(fd int) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(f.epfd, unix.EPOLL_CTL_ADD, fd, &ev))
 }
 
-// waitMillis bounds a wait of which Go's scheduler is not told: for so long a collection may have to wait for this thread.
+// waitMillis bounds a wait of which Go's scheduler is not told: a collection may have to wait for
+// this thread that long.
 const waitMillis = 10
 
-// run waits without telling the scheduler: told, it gives the processor to other threads and has to take it back.
+// run waits without telling the scheduler: told, it gives the processor to other threads and has to
+// take it back.
 func (f *floor) run() error {
 	events := make([]unix.EpollEvent, 512)
 	for {
@@ -192,7 +197,8 @@ func (f *floor) message(from int32, p []byte) int {
 		if at = 10; len(p) < at {
 			return 0
 		}
-		length = int(p[6])<<24 | int(p[7])<<16 | int(p[8])<<8 | int(p[9]) // The floor's friends send less than 4 GiB.
+		// What is measured against the floor sends less than 4 GiB.
+		length = int(p[6])<<24 | int(p[7])<<16 | int(p[8])<<8 | int(p[9])
 	}
 	size = at + 4 + length
 	if len(p) < size {

@@ -10,9 +10,10 @@ import (
 // Longest is the longest time that a histogram tells apart. Longer ones count as this.
 const Longest = 10 * time.Minute
 
-// A Histogram counts durations from 1 ns to longest and keeps three digits of each. It is not safe for concurrent use: each
-// loop has its own, and they are merged when nobody records any more. A copy of it counts into the same place. The zero
-// histogram is empty and can be asked, but neither recorded into nor merged.
+// A Histogram counts durations from 1 ns to Longest and keeps three digits of each. It is not safe
+// for concurrent use: each loop has its own, and they are merged when nobody records any more. A
+// copy of it counts into the same place. The zero Histogram is empty: it can be counted and asked
+// for Quantiles, but for nothing else.
 type Histogram struct{ h *hdrhistogram.Histogram }
 
 // New makes an empty histogram of some 200 kB.
@@ -20,8 +21,8 @@ func New() Histogram {
 	return Histogram{hdrhistogram.New(1, int64(Longest), 3)}
 }
 
-// Record counts one duration in nanoseconds. Clocks of one machine do not run backwards, but one below a nanosecond counts
-// as a nanosecond. It does not allocate.
+// Record counts one duration in nanoseconds. Clocks of one machine do not run backwards, but one
+// below a nanosecond counts as a nanosecond. It does not allocate.
 func (h Histogram) Record(ns int64) {
 	_ = h.h.RecordValue(min(max(ns, 1), int64(Longest))) // In range, so it cannot fail.
 }
@@ -59,7 +60,8 @@ func (h *Histogram) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Quantiles are some percentiles and the longest duration, in microseconds: all zero if nothing was recorded.
+// Quantiles are some percentiles and the longest duration, in microseconds: all zero if nothing was
+// recorded.
 type Quantiles struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -77,7 +79,8 @@ func (h Histogram) Quantiles() Quantiles {
 	return Quantiles{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(h.Max()) / 1e3}
 }
 
-// Packed is a histogram that takes little memory and is slow to record into: one for each interval of a series.
+// Packed is a histogram that takes little memory and is slow to add to: one for each interval of a
+// series.
 type Packed struct{ h *hdrhistogram.PackedHistogram }
 
 // NewPacked makes an empty one.

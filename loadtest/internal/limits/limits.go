@@ -8,7 +8,9 @@ import (
 	"sluice/reactor"
 )
 
-// Raise makes room for descriptors, for children too, and gives what is not a loop processors beside the loops.
+// Raise makes room for descriptors, which children inherit, and adds a processor for each loop to
+// those that Go uses, unless GOMAXPROCS says how many there are to be. Where the system refuses
+// descriptors, connections fail and say so.
 func Raise(loops int) {
 	_, _ = reactor.DescriptorLimit() // If it cannot be raised, connections fail and say so.
 	if os.Getenv("GOMAXPROCS") == "" {

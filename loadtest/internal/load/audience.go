@@ -12,8 +12,8 @@ type Kind uint8
 const (
 	KindReader  Kind = iota // reads at once, and is held to every message
 	KindStalled             // joins and never reads
-	KindSlow                // reads so many bytes a second; held to order and content, not to completeness
-	KindGuest               // leaves and returns; held to every message between the first and the last of a stay
+	KindSlow                // reads Slow.Rate bytes a second; held to order and content alone
+	KindGuest               // leaves and returns; held to every message within a stay
 )
 
 // Slow is a number of slow clients and their pace, written N@RATE.
@@ -55,12 +55,14 @@ func (s *Share) UnmarshalText(text []byte) error {
 // MarshalText writes what UnmarshalText reads.
 func (s Share) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v%%", float64(s)), nil }
 
-// CrowdSizes is how many clients are of each kind.
+// CrowdSizes is how many clients are of each kind. A load that was not prepared may have less than
+// no readers.
 func (c *Load) CrowdSizes() (n [KindGuest + 1]int) {
 	audience := c.Clients - c.Publishers
 	n[KindStalled], n[KindSlow] = c.Stalled, c.Slow.N
 	if c.Churn > 0 {
-		// Enough that nobody comes and goes more often than every other second, but most of the audience stays.
+		// Enough that nobody comes and goes more often than every other second, but most of the
+		// audience stays.
 		n[KindGuest] = min(max(1, int(2*c.Churn+0.999)), max(1, (audience-n[KindStalled]-n[KindSlow])/2))
 	}
 	n[KindGuest] = max(n[KindGuest], c.StormSize())
@@ -68,10 +70,11 @@ func (c *Load) CrowdSizes() (n [KindGuest + 1]int) {
 	return n
 }
 
-// StormSize is how many guests, the last ones, a storm takes.
+// StormSize is how many clients a storm takes: the last ones, all of them guests.
 func (c *Load) StormSize() int { return int(float64(c.Clients)*float64(c.Storm)/100 + 0.5) }
 
-// KindOf gives the clients behind the publishers and readers their kinds.
+// KindOf is how the client with this number, from 0, behaves. Readers come first, and the
+// publishers are the first of them.
 func (c *Load) KindOf(index int) Kind {
 	n := c.CrowdSizes()
 	for k := KindReader; k < KindGuest; k++ {

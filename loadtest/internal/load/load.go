@@ -1,4 +1,5 @@
-// Package load describes what is asked of a server: the flags of a load, their bounds, and where clients connect.
+// Package load describes what is asked of a server: the flags of a load, their bounds, and where
+// clients connect.
 package load
 
 import (
@@ -23,7 +24,9 @@ func (e UsageError) Error() string { return e.Err.Error() }
 // Unwrap is for errors.Is and errors.As.
 func (e UsageError) Unwrap() error { return e.Err }
 
-// Load is what is asked of a server, whichever it is.
+// Load is what is asked of a server, whichever it is. The flags are its fields, with kong's tags.
+// It has to be prepared before it is used, is not changed afterwards, and goes to other processes
+// of a run as JSON.
 type Load struct {
 	Clients    int           `help:"Connections to open." default:"1000" placeholder:"N" group:"Load" short:"c"`
 	Publishers int           `help:"How many of the clients send; they hear the others and themselves like everybody." default:"1" placeholder:"N" group:"Load" short:"p"`
@@ -72,14 +75,16 @@ func (c Load) Calm() *Load {
 const (
 	// processesMax bounds --processes: each holds a pipe to each other.
 	processesMax = 64
-	// descriptorsKept are not for clients: pipes, pollers, files, and the second descriptor that a TLS handshake takes.
+	// descriptorsKept are not for clients: pipes, pollers, files, and the second descriptor that a
+	// TLS handshake takes.
 	descriptorsKept = 512
 )
 
 // maxWindow keeps the room for messages on their way, which all publishers and loops have, small.
 const maxWindow = 4096
 
-// Prepare fills in what depends on the machine and refuses what cannot work, naming the flag.
+// Prepare fills in what depends on the machine and refuses what cannot work: the error is a
+// UsageError that names every flag that is wrong.
 func (c *Load) Prepare() error {
 	var problems []error
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
@@ -155,7 +160,7 @@ func (c *Load) divide() error {
 	return nil
 }
 
-// HeaderLines are the request's further lines.
+// HeaderLines are the request's further lines, without line ends.
 func (c *Load) HeaderLines() []string {
 	lines := append([]string(nil), c.Header...)
 	if c.Origin != "" {
@@ -173,7 +178,8 @@ func (c *Load) HeaderLines() []string {
 // openSlots is how many messages of an open loop, of all publishers, can be followed on their way.
 const openSlots = 1 << 14
 
-// SlotsPerStream is how many messages of one publisher can be followed: a power of two.
+// SlotsPerStream is how many messages of one publisher can be followed on their way: a power of
+// two.
 func (c *Load) SlotsPerStream() int {
 	window := uint(c.Window)
 	if c.Rate > 0 {

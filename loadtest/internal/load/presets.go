@@ -39,13 +39,14 @@ var presets = map[string]preset{
 // PresetNames are the names for --preset, sorted.
 func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
 
-// PresetFlag is what a preset sets a flag to, if it does.
+// PresetFlag is what a preset sets a flag, named without dashes, to. A preset or flag that does not
+// exist is not set.
 func PresetFlag(preset, flag string) (value string, isSet bool) {
 	value, isSet = presets[preset].flags[flag]
 	return value, isSet
 }
 
-// DescribePresets is for --help.
+// DescribePresets is the part of --help that names them with their flags.
 func DescribePresets() string {
 	var lines []string
 	for _, name := range PresetNames() {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Sizes says how large each message is: one size, a range, or a named mix of ranges. It is a function of publisher and
-// number, so that runs repeat and receivers know what to expect.
+// Sizes says how large each message is: one size, a range, or a named mix of ranges. It is a
+// function of publisher and number, so that runs repeat and receivers know what to expect.
 type Sizes struct {
 	parts []sizePart
 	text  string
@@ -47,7 +47,7 @@ func (s *Sizes) UnmarshalText(text []byte) error {
 // MarshalText is what UnmarshalText was given.
 func (s Sizes) MarshalText() ([]byte, error) { return []byte(s.text), nil }
 
-// FixedSize is a single size.
+// FixedSize is a single size of n bytes.
 func FixedSize(n int) Sizes {
 	return Sizes{parts: []sizePart{{100, n, n}}, text: strconv.Itoa(n)}
 }
@@ -55,15 +55,17 @@ func FixedSize(n int) Sizes {
 // String is what UnmarshalText was given.
 func (s Sizes) String() string { return s.text }
 
+// smallest is the size in bytes that no message falls below.
 func (s Sizes) smallest() int {
 	return slices.MinFunc(s.parts, func(a, b sizePart) int { return a.low - b.low }).low
 }
 
+// Largest is the size in bytes that no message exceeds.
 func (s Sizes) Largest() int {
 	return slices.MaxFunc(s.parts, func(a, b sizePart) int { return a.high - b.high }).high
 }
 
-// Of is the size of one message.
+// Of is the size of one message in bytes, the same in every process and run.
 func (s Sizes) Of(publisher uint16, seq uint32) int {
 	if len(s.parts) == 1 && s.parts[0].low == s.parts[0].high {
 		return s.parts[0].low

@@ -22,7 +22,8 @@ type Target struct {
 	TLS   *tls.Config // nil for ws://
 }
 
-// Aim resolves the targets and fits the load to their number.
+// Aim resolves the targets, and raises the number of publishers so that each target has one. The
+// load must be prepared; an error is a UsageError.
 func (c *Load) Aim(urls []string) ([]*Target, error) {
 	var all []*Target
 	for _, raw := range urls {
@@ -49,7 +50,8 @@ func tlsConfig(serverName string, insecure bool) *tls.Config {
 
 const resolveTimeout = 10 * time.Second
 
-// ParseTarget resolves a URL. The path's {room} stands for the room's name; without it there can be one room only.
+// ParseTarget resolves a URL. {room} in its path stands for the room's name; without it there can
+// be one room only. insecure takes any certificate.
 func ParseTarget(raw string, rooms int, insecure bool) (*Target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -99,7 +101,8 @@ func resolve(u *url.URL) (netip.AddrPort, error) {
 	}
 	addr := all[0].Unmap()
 	for _, other := range all {
-		if other.Unmap().Is4() { // Only there is a whole network of loopback addresses to connect from.
+		// Only there is a whole network of loopback addresses to connect from.
+		if other.Unmap().Is4() {
 			addr = other.Unmap()
 			break
 		}

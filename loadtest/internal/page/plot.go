@@ -16,8 +16,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// inks are the colours that plots are drawn in, and the CSS properties that stand in for them in the page, so that one
-// drawing serves light, dark and print. None is black, which SVG leaves out.
+// inks are the colours that plots are drawn in, and the CSS properties that stand in for them in
+// the page, so that one drawing serves light, dark and print. None is black, which SVG leaves out.
 var inks = []struct {
 	class string
 	drawn color.NRGBA
@@ -31,6 +31,7 @@ var inks = []struct {
 	{"e", color.NRGBA{0, 10, 10, 255}},
 }
 
+// Ink is the colour of a class: ink, grid, or a to e for lines. Another class is a panic.
 func Ink(class string) color.Color {
 	for _, i := range inks {
 		if i.class == class {
@@ -40,10 +41,11 @@ func Ink(class string) color.Color {
 	panic("loadtest: no ink " + class)
 }
 
-// Sizes of drawings. The page scales them, but not so far that labels could not be read.
+// Width, WideWidth and height are sizes of drawings. The page scales them, but not so far that
+// labels could not be read.
 const Width, WideWidth, height = 480, 990, 250
 
-// NewPlot is an empty plot in our style.
+// NewPlot is an empty plot in our style. Nothing of gonum's plots is safe for concurrent use.
 func NewPlot() *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
@@ -64,6 +66,8 @@ func NewPlot() *plot.Plot {
 	return p
 }
 
+// AddLine draws a line in the ink of a class. Coordinates that cannot be drawn, such as NaN, leave
+// it out.
 func AddLine(p *plot.Plot, xys plotter.XYs, class string) {
 	line, err := plotter.NewLine(xys)
 	if err != nil {
@@ -73,7 +77,7 @@ func AddLine(p *plot.Plot, xys plotter.XYs, class string) {
 	p.Add(line)
 }
 
-// A Labeller writes the number v of an axis that ends at high.
+// A Labeller writes the number v on an axis that ends at high, so that all labels have one unit.
 type Labeller func(v, high float64) string
 
 // Evenly puts four to eight round numbers on an axis.
@@ -99,7 +103,8 @@ func Apart(t plot.Ticker) plot.Ticker {
 	})
 }
 
-// RoundTo125 rounds to one, two or five times a power of ten, up or down as direction does.
+// RoundTo125 rounds v, above zero, to one, two or five times a power of ten: up or down as
+// direction, math.Ceil or math.Floor, does.
 func RoundTo125(v float64, direction func(float64) float64) float64 {
 	decade := math.Pow(10, math.Floor(math.Log10(v)))
 	options := []float64{1, 2, 5, 10}
@@ -129,6 +134,7 @@ func DurationLabel(v, high float64) string {
 	return fmt.Sprintf("%.4g s", v/1e9)
 }
 
+// CountLabel writes a number, with k or M where it is large.
 func CountLabel(v, high float64) string {
 	switch {
 	case high < 1e4 || v == 0:
@@ -139,11 +145,14 @@ func CountLabel(v, high float64) string {
 	return fmt.Sprintf("%.4gM", v/1e6)
 }
 
+// BytesLabel writes bytes as megabytes.
 func BytesLabel(v, _ float64) string { return fmt.Sprintf("%.4g MB", v/1e6) }
 
+// PlainLabel writes a number as it is.
 func PlainLabel(v, _ float64) string { return fmt.Sprintf("%.4g", v) }
 
-// SVG draws a plot as an element to put into a page.
+// SVG draws a plot as an element to put into a page, width wide in the page's own units and named
+// by title for people that cannot see it.
 func SVG(p *plot.Plot, title string, width vg.Length) (template.HTML, error) {
 	canvas := vgsvg.New(width, height)
 	p.Draw(draw.Crop(draw.New(canvas), 0, -8, 4, -8)) // Room for labels that stick out.

@@ -1,4 +1,5 @@
-// Package payload makes and judges what the load test sends: each message proves by itself what became of it.
+// Package payload makes and judges what the load test sends: each message proves by itself what
+// became of it.
 package payload
 
 import (
@@ -12,23 +13,25 @@ import (
 //
 //	run 8 | sequence 8 | publisher 4 | due time 12 | filler | checksum 8
 //
-// Each field is hexadecimal with the digits A to P: plain letters survive servers that insist on UTF-8 and envelopes that
-// escape, and four bits a byte decode eight bytes at a time. The checksum covers all that stands before it.
+// Each field is hexadecimal with the digits A to P: plain letters survive servers that insist on
+// UTF-8 and envelopes that escape, and four bits a byte decode eight bytes at a time. The checksum
+// covers all that stands before it.
 const (
 	headBytes    = 32
 	sumBytes     = 8
-	SizeMin      = headBytes + sumBytes
-	SizeMax      = 64 << 20
-	PublisherMax = 1<<16 - 1
+	SizeMin      = headBytes + sumBytes // bytes
+	SizeMax      = 64 << 20             // bytes
+	PublisherMax = 1<<16 - 1            // the highest number of a publisher
 )
 
 // DueMask cuts a due time to the 48 bits it has in a payload: 78 hours of nanoseconds.
 const DueMask = 1<<48 - 1
 
-// A Tag marks every payload of one run, so that another run's in the same room are not taken for ours.
+// A Tag marks every payload of one run, so that another run's in the same room are not taken for
+// ours.
 type Tag [8]byte
 
-// NewTag is a tag that other runs hardly have.
+// NewTag makes a tag that other runs hardly have.
 func NewTag() (tag Tag) {
 	appendDigits(tag[:0], rand.Uint32())
 	return tag
@@ -46,7 +49,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // filler is what payloads are filled up with; each message begins at another place of it.
 var filler = bytes.Repeat([]byte("the quick brown fox jumps over a lazy dog 0123456789 "), 1+(64<<10)/53)
 
-// Append appends a payload of size bytes, at least minSize.
+// Append appends a payload of size bytes, SizeMin to SizeMax, and returns the extended slice.
 func Append(dst []byte, tag Tag, s Stamp, size int) []byte {
 	start := len(dst)
 	dst = append(dst, tag[:]...)
@@ -61,16 +64,17 @@ func Append(dst []byte, tag Tag, s Stamp, size int) []byte {
 	return appendDigits(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// A Verdict is what checkPayload finds.
+// A Verdict is what Check finds.
 type Verdict uint8
 
 const (
-	Intact  Verdict = iota
-	Corrupt         // ours, but changed on the way
-	Foreign         // not of this run
+	Intact  Verdict = iota // ours, as it was sent
+	Corrupt                // ours, but changed on the way
+	Foreign                // not of this run
 )
 
-// Check reads the stamp of p and judges p whole. The stamp of a corrupt payload is as it reads, and may be wrong.
+// Check reads the stamp of p and judges p whole. The stamp of a corrupt payload is as it reads, and
+// may be wrong; that of a foreign one means nothing.
 func Check(p []byte, tag Tag) (Stamp, Verdict) {
 	if len(p) < SizeMin {
 		return Stamp{}, resembles(p, tag)
@@ -87,7 +91,8 @@ func Check(p []byte, tag Tag) (Stamp, Verdict) {
 	return s, resembles(p, tag)
 }
 
-// resembles tells a payload of ours that was damaged from somebody else's message: most of its tag is there.
+// resembles tells a payload of ours that was damaged from somebody else's message: most of its tag
+// is there.
 func resembles(p []byte, tag Tag) Verdict {
 	same := 0
 	for i := range min(len(p), len(tag)) {

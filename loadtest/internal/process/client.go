@@ -23,8 +23,8 @@ const (
 	gone
 )
 
-// A client is one WebSocket. It belongs to its worker's loop. There may be tens of thousands, so what only the opening
-// needs lives behind a pointer.
+// A client is one WebSocket. It belongs to its worker's loop. There may be tens of thousands, so
+// what only the opening needs lives behind a pointer.
 type client struct {
 	w         *worker
 	room      *room
@@ -79,14 +79,15 @@ func (c *client) readable() {
 	switch {
 	case c.state != joined || c.kind == load.KindReader || c.kind == load.KindGuest:
 		c.read()
-	case c.kind == load.KindStalled && (c.w.isLooking || c.ending): // What it left unread says how it ended.
+	// What it left unread says how it ended.
+	case c.kind == load.KindStalled && (c.w.isLooking || c.ending):
 		c.w.lookedAt = c.w.process.Now()
 		c.read()
 	}
 }
 
-// read takes what is there. A read that leaves room in the buffer has emptied the socket (epoll(7), "Questions and answers"),
-// so it is the last one unless an event told of the stream's end.
+// read takes what is there. A read that leaves room in the buffer has emptied the socket (epoll(7),
+// "Questions and answers"), so it is the last one unless an event told of the stream's end.
 func (c *client) read() {
 	for range readsPerTurn {
 		n, err := c.w.kernel.Read(int(c.fd), c.w.buf)
@@ -131,8 +132,8 @@ func (c *client) consume(p []byte) bool {
 	return c.state != gone
 }
 
-// decode takes messages out of p until it is used up. Between frames a client has no decoder: the worker's serves, which
-// stays in the processor's cache.
+// decode takes messages out of p until it is used up. Between frames a client has no decoder: the
+// worker's serves, which stays in the processor's cache.
 func (c *client) decode(p []byte) bool {
 	d := &c.w.decoder
 	if c.kind == load.KindReader { // The others' deliveries are not counted either.
@@ -204,7 +205,8 @@ func (c *client) deliver(p []byte, now int64) {
 		c.deliverOdd(s, v)
 		return
 	}
-	// A publisher of another room, or one that does not exist, cannot be: the payload is intact. But a server may mix rooms.
+	// A publisher of another room, or one that does not exist, cannot be: the payload is intact.
+	// But a server may mix rooms.
 	rooms := len(w.process.rooms)
 	place := uint32(int(s.Publisher) / rooms)
 	if int(s.Publisher)%rooms != c.room.index || int(place) >= len(c.check.next) {
@@ -231,8 +233,8 @@ func (c *client) deliver(p []byte, now int64) {
 	}
 }
 
-// unwrap finds our payload in an envelope; without one it returns p. What the stamp says decides where it ends: if that is
-// damaged, the checksum will not fit.
+// unwrap finds our payload in an envelope; without one it returns p. What the stamp says decides
+// where it ends: if that is damaged, the checksum will not fit.
 func (c *client) unwrap(p []byte) []byte {
 	tag := &c.w.process.tag
 	i := bytes.Index(p, tag[:])
@@ -293,8 +295,8 @@ func (c *client) arm(in reactor.Interest) {
 	c.armed = in&reactor.Writable != 0
 }
 
-// end is where every client goes, once. A client that had joined is no longer waited for, and what was on its way to it
-// is lost.
+// end is where every client goes, once. A client that had joined is no longer waited for, and what
+// was on its way to it is lost.
 func (c *client) end(f Fault, why string) {
 	was := c.state
 	if was == gone {
@@ -318,7 +320,8 @@ func (c *client) end(f Fault, why string) {
 	}
 }
 
-// cutOff counts what ended a client that did not mean to go. A server may well end those that do not keep up.
+// cutOff counts what ended a client that did not mean to go. A server may well end those that do
+// not keep up.
 func (c *client) cutOff(f Fault, why string) {
 	switch {
 	case f == FaultClosed && c.kind == load.KindStalled:
@@ -357,7 +360,8 @@ func (c *client) sayGoodbye() {
 		return
 	}
 	c.state = leaving
-	c.w.loop.Requeue(c.token, reactor.Readable)                                                    // A stalled client has left bytes unread, for which no edge will come.
+	// A stalled client has left bytes unread, for which no edge will come.
+	c.w.loop.Requeue(c.token, reactor.Readable)
 	c.out = wsproto.AppendMaskedFrame(c.out, wsproto.OpClose, true, newMask(), []byte{0x03, 0xe8}) // 1000
 	c.flush()
 }

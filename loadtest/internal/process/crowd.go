@@ -49,7 +49,8 @@ func (c *client) depart(how visit) {
 		c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
 		return
 	}
-	_ = c.w.kernel.SetOption(int(c.fd), reactor.AbortOnClose, 1) // If refused it leaves a little more politely.
+	// If refused it leaves a little more politely.
+	_ = c.w.kernel.SetOption(int(c.fd), reactor.AbortOnClose, 1)
 	c.state = leaving
 	c.end(FaultNone, "")
 }
@@ -74,7 +75,7 @@ func (c *client) returned(isBack bool) {
 type Crowd struct {
 	Stalled       int     `json:"stalled"`
 	StalledClosed int     `json:"stalled_closed"`    // ended by the server
-	StalledOpen   int     `json:"stalled_connected"` // still connected at the end, as reading what was left for them showed
+	StalledOpen   int     `json:"stalled_connected"` // at the end, as reading what was left showed
 	Slow          int     `json:"slow"`
 	SlowClosed    int     `json:"slow_closed"`
 	SlowDelivered uint64  `json:"slow_delivered"`
@@ -119,14 +120,14 @@ func (w *worker) storm() {
 }
 
 const (
-	// lookTime bounds how long stalled clients read at the end, and lookQuiet is how long nothing has to come to any of them
-	// before they are believed to have read it all.
+	// lookTime bounds how long stalled clients read at the end, and lookQuiet is how long nothing
+	// has to come to any of them before they are believed to have read it all.
 	lookTime  = 10 * time.Second
 	lookQuiet = 300 * time.Millisecond
 )
 
-// lookAtStalled makes the stalled clients read, at the very end, because only behind what they left unread can it stand
-// that the server ended their connection.
+// lookAtStalled makes the stalled clients read, at the very end, because only behind what they left
+// unread can it stand that the server ended their connection.
 func (p *Process) lookAtStalled(ctx context.Context, _ time.Duration) error {
 	err := p.onLoops(ctx, func(w *worker) {
 		w.isLooking, w.lookedAt = true, p.Now()

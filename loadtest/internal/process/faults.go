@@ -10,10 +10,10 @@ import (
 type Fault uint8
 
 const (
-	FaultNone Fault = iota
-	FaultConnect
-	FaultClosed
-	FaultProtocol
+	FaultNone     Fault = iota
+	FaultConnect        // it did not open
+	FaultClosed         // the server ended it
+	FaultProtocol       // the server broke RFC 6455 on it
 	numFaults
 )
 

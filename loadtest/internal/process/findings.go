@@ -7,7 +7,7 @@ import (
 	"sluice/loadtest/internal/load"
 )
 
-// A Findings is what one process found, and then what all of them did.
+// Findings are what one process found, and then what all of them did. Processes send them as JSON.
 type Findings struct {
 	Counts     Counts
 	Faults     Faults
@@ -21,14 +21,15 @@ type Findings struct {
 	Latency    latency.Histogram
 	Skew       latency.Histogram
 	Points     []Point
-	// Orders are, by room, the different orders in which clients saw its messages. Those that missed one cannot be compared.
+	// Orders are, by room, the different orders in which clients saw its messages. Those that
+	// missed one cannot be compared.
 	Orders map[int]map[uint64]bool
 	Wire   uint64 // bytes of frames that came to readers, in the measured phase
 	Loops  int
 	Spent  time.Duration // of processor time, in the measured phase
 }
 
-// Findings adds up what the loops found. They have ended.
+// Findings adds up what the loops found. They must have ended: it comes after StepCollect.
 func (p *Process) Findings() *Findings {
 	found := &Findings{
 		Latency: latency.New(), Skew: latency.New(), Orders: make(map[int]map[uint64]bool),
@@ -60,7 +61,8 @@ func (p *Process) Findings() *Findings {
 	return found
 }
 
-// addClient adds what one client saw. Only readers' deliveries count: the others are not held to every message.
+// addClient adds what one client saw. Only readers' deliveries count: the others are not held to
+// every message.
 func (found *Findings) addClient(c *client) {
 	found.Expected += c.expected()
 	counts := c.check.counts
@@ -96,7 +98,7 @@ func (found *Findings) OrdersMost() (most int) {
 	return most
 }
 
-// Add adds another process's part.
+// Add adds what another process found.
 func (found *Findings) Add(o *Findings) {
 	found.Counts.add(&o.Counts)
 	found.Faults.merge(&o.Faults)

@@ -56,7 +56,8 @@ func (c *client) connected() {
 		c.end(FaultConnect, err.Error())
 		return
 	}
-	_ = c.w.kernel.SetOption(int(c.fd), reactor.NoDelay, 1) // Without it a publisher's second message waits for an answer.
+	// Without it a publisher's second message waits for an answer.
+	_ = c.w.kernel.SetOption(int(c.fd), reactor.NoDelay, 1)
 	c.upgrade()
 }
 
@@ -101,7 +102,8 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 	return p[end:]
 }
 
-// join makes the client a receiver of its room's streams. A guest that returns goes on with its sequence check.
+// join makes the client a receiver of its room's streams. A guest that returns goes on with its
+// sequence check.
 func (c *client) join() {
 	if !c.wasJoined {
 		c.check.begin(c.room.streams)

@@ -8,7 +8,8 @@ import (
 	"sluice/reactor"
 )
 
-// A pacer wakes a loop at an instant, more exactly than epoll_wait's milliseconds: with a timerfd, timerfd_create(2).
+// A pacer wakes a loop at an instant, more exactly than epoll_wait's milliseconds: with a timerfd,
+// timerfd_create(2).
 type pacer struct{ fd int }
 
 func newPacer(l *reactor.Loop) (*pacer, error) {

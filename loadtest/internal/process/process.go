@@ -1,6 +1,6 @@
-// Package process is one process's part in a run: event loops, the clients on them, what publishers send, and what every
-// client was found to have got. It opens connections and judges messages; it starts no servers and no processes, and prints
-// nothing.
+// Package process is one process's part in a run: event loops, the clients on them, what publishers
+// send, and what every client was found to have got. It opens connections and judges messages; it
+// starts no servers and no processes, and prints nothing.
 package process
 
 import (
@@ -17,8 +17,10 @@ import (
 	"sluice/wsproto"
 )
 
-// A Process is one process's part in a load, from the first connection to the last. Its loops have it in common; what they write
-// is atomic. Clients, publishers and rooms have numbers that all processes know them by.
+// A Process is one process's part in a run, from the first connection to the last. Its loops have
+// it in common; what they write is atomic. Clients, publishers and rooms have numbers that all
+// processes know them by. Its exported methods are called by one goroutine, but for Now, which all
+// may call.
 type Process struct {
 	cfg      *load.Load
 	rank     *shared.Rank
@@ -51,8 +53,9 @@ type Process struct {
 	spent      time.Duration // of processor time, in the measured phase
 }
 
-// New makes a process's clients and loops; they do nothing until StepConnect. cfg must be prepared and is only read. Messages
-// bear tag, the same in all processes of the run. The process is to be released.
+// New makes a process's clients and loops; they do nothing until StepConnect. cfg must be prepared
+// and is only read. Messages bear tag, the same in all processes of the run. The process is to be
+// released, after StepCollect if it took StepConnect.
 func New(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.Tag) (*Process, error) {
 	p := &Process{
 		cfg:       cfg,
@@ -85,8 +88,9 @@ func New(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.
 // Now is the time on the run's clock, which all of its processes read alike.
 func (p *Process) Now() time.Duration { return p.kernel.Now() + p.ahead }
 
-// ClockOffset is how far the loops' clock, which begins with the process, is behind the system's. The two are read one
-// after the other, so of several readings the one that was interrupted least is right.
+// ClockOffset is how far the loops' clock, which begins with the process, is behind the system's.
+// The two are read one after the other, so of several readings the one that was interrupted least
+// is right.
 func (p *Process) ClockOffset() time.Duration {
 	least := time.Duration(1<<63 - 1)
 	var offset time.Duration
@@ -101,13 +105,16 @@ func (p *Process) ClockOffset() time.Duration {
 	return offset
 }
 
-// Follow makes now show the time of the process whose clockOffset is given.
+// Follow makes Now show the time of the process whose ClockOffset is given. It is called before the
+// first step.
 func (p *Process) Follow(offset time.Duration) { p.ahead = p.ClockOffset() - offset }
 
-// Observe makes the series of this process show what the processes of these ids use. It is called before the measured phase.
+// Observe makes the series of this process show what the processes of these ids use. It is called
+// before the measured phase.
 func (p *Process) Observe(pids []int) { p.observed = pids }
 
-// Audience is how many deliveries one message of each publisher makes.
+// Audience is how many deliveries one message of each publisher makes, by the clients that are
+// connected in all processes.
 func (p *Process) Audience() (n int64) {
 	for _, st := range p.streams {
 		n += st.room.live.Load()
@@ -115,8 +122,8 @@ func (p *Process) Audience() (n int64) {
 	return n
 }
 
-// makeRooms makes rooms and streams: each target has its own cfg.Rooms. Publisher p is in room p modulo rooms, like client
-// p, which it is.
+// makeRooms makes rooms and streams: each target has its own cfg.Rooms. Publisher p is in room p
+// modulo rooms, like client p, which it is.
 func (p *Process) makeRooms(targets []*load.Target) {
 	for i := range len(targets) * p.cfg.Rooms {
 		t := targets[i%len(targets)]
@@ -133,8 +140,8 @@ func (p *Process) makeRooms(targets []*load.Target) {
 	}
 }
 
-// processOf is the process that a client, and the publisher of the same number, belongs to. With as many processes as
-// targets, or a multiple, each process keeps to one target.
+// processOf is the process that a client, and the publisher of the same number, belongs to. With as
+// many processes as targets, or a multiple, each process keeps to one target.
 func (p *Process) processOf(client int) int { return client % p.rank.Count }
 
 func (p *Process) makeClients() {
@@ -180,7 +187,8 @@ func (p *Process) wakeLoops() {
 	}
 }
 
-// replacePublishers gives the streams of clients that could not join to others of their rooms. Nothing has been sent yet.
+// replacePublishers gives the streams of clients that could not join to others of their rooms.
+// Nothing has been sent yet.
 func (p *Process) replacePublishers(ctx context.Context, _ time.Duration) error {
 	var mu sync.Mutex
 	spare := make(map[*room][]*client)
@@ -256,7 +264,8 @@ func (p *Process) streamDone() {
 	}
 }
 
-// publish runs one phase: total messages, spread over the streams of all processes, ours followed until everybody has them.
+// publish runs one phase: total messages, spread over the streams of all processes, ours followed
+// until everybody has them.
 func (p *Process) publish(ctx context.Context, total int) error {
 	mine := 0
 	for _, st := range p.streams {
@@ -302,8 +311,8 @@ func (p *Process) onLoops(ctx context.Context, task func(*worker)) error {
 // goodbyeTime bounds how long the server has to answer Close frames.
 const goodbyeTime = time.Second
 
-// leave says goodbye on every connection and waits a moment for the server to end them. What fails here has been said
-// before, or does not matter any more.
+// leave says goodbye on every connection and waits a moment for the server to end them. What fails
+// here has been said before, or does not matter any more.
 func (p *Process) leave(ctx context.Context, _ time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, goodbyeTime)
 	defer cancel()
@@ -338,6 +347,7 @@ func (p *Process) stop() {
 	p.dials.Wait()
 }
 
+// Release frees the loops and closes what connections are left.
 func (p *Process) Release() {
 	for _, w := range p.workers {
 		w.loop.Release()

@@ -8,8 +8,8 @@ import (
 	"sluice/loadtest/internal/usage"
 )
 
-// A sampler cuts the measured phase of one process into intervals. The loops go on recording one number per delivery: at
-// the end of an interval each hands over its histogram for an empty one.
+// A sampler cuts the measured phase of one process into intervals. The loops go on recording one
+// number per delivery: at the end of an interval each hands over its histogram for an empty one.
 type sampler struct {
 	process *Process
 	server  *usage.Watcher // nil: no server is observed
@@ -31,9 +31,11 @@ type Point struct {
 }
 
 const (
-	// pointsMax bounds the points of a run. When there are so many, each two become one, and the interval doubles.
+	// pointsMax bounds the points of a run. When there are as many, each two become one, and the
+	// interval doubles.
 	pointsMax = 240
-	// sampleMin is the shortest interval: looking at a server's processes takes a good part of a millisecond.
+	// sampleMin is the shortest interval: looking at a server's processes takes a good part of a
+	// millisecond.
 	sampleMin = 100 * time.Millisecond
 )
 
@@ -75,7 +77,8 @@ func (s *sampler) follow(ctx context.Context) {
 		if len(s.points) >= pointsMax {
 			s.thin()
 		}
-		for now := s.process.Now(); next < now+s.every/2; { // Behind a late one, a short one would show a rate of chance.
+		// Behind a late one, a short one would show a rate of chance.
+		for now := s.process.Now(); next < now+s.every/2; {
 			next += s.every
 		}
 	}

@@ -17,8 +17,9 @@ type schedule interface {
 	isOverdue(st *stream, s *shared.Slot, now time.Duration) bool
 }
 
-// A closedLoop sends the next message when fewer than window are on their way to somebody. Latency counts from sending,
-// so it does not tell what a server that stalls does to those who would have sent meanwhile.
+// A closedLoop sends the next message when fewer than window are on their way to somebody. Latency
+// counts from sending, so it does not tell what a server that stalls does to clients that would
+// have sent meanwhile.
 type closedLoop struct {
 	window   uint32
 	until    time.Duration // no message after this, on the run's clock; zero for no such time
@@ -39,13 +40,15 @@ func (s *closedLoop) send(st *stream, now time.Duration) {
 
 func (s *closedLoop) wait(*stream, time.Duration) time.Duration { return timeoutCheck }
 
-// isOverdue says so when nobody got the message for as long as patience lasts: a slow server is not a lossy one.
+// isOverdue says so when nobody got the message for as long as patience lasts: a slow server is not
+// a lossy one.
 func (s *closedLoop) isOverdue(_ *stream, m *shared.Slot, now time.Duration) bool {
 	return now-m.LastSign() >= s.patience
 }
 
-// An openLoop sends at a fixed rate, whatever the server does. Latency counts from the instant a message was due: a stall
-// of the server, or of the tool, shows in every message that should have been sent meanwhile.
+// An openLoop sends at a fixed rate, whatever the server does. Latency counts from the instant a
+// message was due: a stall of the server, or of the tool, shows in every message that should have
+// been sent meanwhile.
 type openLoop struct {
 	start    time.Duration // when the first message is due, on the run's clock
 	interval time.Duration // between two messages of one stream
@@ -54,8 +57,8 @@ type openLoop struct {
 	drain    time.Duration // how long after the last message was due the rest is waited for
 }
 
-// unsentMax is how much may wait in the tool for a server that does not read. Messages beyond it are sent late, and count
-// from when they were due.
+// unsentMax is how much may wait in the tool for a server that does not read. Messages beyond it
+// are sent late, and count from when they were due.
 const unsentMax = 4 << 20
 
 func newOpenLoop(cfg *load.Load, start time.Duration) *openLoop {

@@ -1,23 +1,25 @@
 package process
 
-// A sequenceCheck is what one client has seen of the publishers in its room. It counts each fault once and under one name:
+// A sequenceCheck is what one client has seen of the publishers in its room. It counts each fault
+// once and under one name:
 //
-//   - lost: never came. A message behind it that did come makes a gap; the end of the run makes the rest.
+//   - lost: never came. A message behind it that did come makes a gap; the end makes the rest.
 //   - reordered: came behind one that was sent after it.
 //   - duplicated: came again.
 //   - corrupted: came with other bytes than it was sent with. It is not lost besides.
 type sequenceCheck struct {
 	next []uint32 // by the publisher's place in the room: the number to come next, or unknown
 	gaps map[gap]struct{}
-	// strays are corrupted messages that could not be told from others: each will look like a loss too.
+	// strays are corrupted messages that could not be told from others: each will look like a loss
+	// too.
 	strays uint32
 	missed uint64 // gaps of earlier stays
-	order  uint64 // grows with every message in its order: equal for clients that saw the same in the same order
+	order  uint64 // of what came: equal for clients that saw the same in the same order
 	clean  bool   // nothing was missed, so order can be compared
 	counts Counts
 }
 
-// unknown is the number of a publisher that has not been heard by somebody who came in the middle.
+// unknown is the number of a publisher that a client which came in the middle has not heard yet.
 const unknown = 1<<32 - 1
 
 type gap struct{ place, seq uint32 }
@@ -39,7 +41,8 @@ func (c *Counts) add(o *Counts) {
 	c.Foreign += o.Foreign
 }
 
-// begin forgets all but foreign messages, which may be greetings, and expects of every stream what it sends next.
+// begin forgets all but foreign messages, which may be greetings, and expects of every stream what
+// it sends next.
 func (s *sequenceCheck) begin(streams []*stream) {
 	for i := range s.next {
 		s.next[i] = streams[i].sent.Load()
@@ -49,8 +52,8 @@ func (s *sequenceCheck) begin(streams []*stream) {
 	s.strays, s.order, s.clean, s.counts = 0, 0, true, Counts{Foreign: s.counts.Foreign}
 }
 
-// take judges the number of an intact message. isNew says that it counts as a delivery; settled is how many numbers of
-// this publisher, up to and with this one, this client is no longer waited for.
+// take judges the number of an intact message. isNew says that it counts as a delivery; settled is
+// how many numbers of this publisher, up to and with this one, this client is no longer waited for.
 func (s *sequenceCheck) take(place, seq uint32) (isNew bool, settled uint32) {
 	next := s.next[place]
 	if seq == next {
@@ -91,7 +94,8 @@ func (s *sequenceCheck) takeOdd(place, seq, next uint32) (isNew bool, settled ui
 	return false, 0
 }
 
-// takeCorrupt counts a damaged message. It is taken for the one that is due if it still says so; settled is 1 then.
+// takeCorrupt counts a damaged message. It is taken for the one that is due if it still says so;
+// settled is 1 then.
 func (s *sequenceCheck) takeCorrupt(place, seq uint32) (settled uint32) {
 	s.counts.Corrupted++
 	s.clean = false

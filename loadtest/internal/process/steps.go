@@ -9,19 +9,20 @@ import (
 	"sluice/loadtest/internal/usage"
 )
 
-// A Step is a part of a run that all processes begin together; the next one begins when all have ended it.
+// A Step is a part of a run that all processes begin together; the next one begins when all have
+// ended it.
 type Step string
 
 const (
-	StepConnect       Step = "connect"
-	StepReplace       Step = "replace publishers"
-	StepWarmUp        Step = "warm up"
-	StepReset         Step = "reset"
-	StepMeasure       Step = "measure"
-	StepReturn        Step = "await guests"
-	StepLookAtStalled Step = "look at stalled clients"
-	StepLeave         Step = "leave"
-	StepCollect       Step = "collect"
+	StepConnect       Step = "connect"                 // until every client has joined or failed
+	StepReplace       Step = "replace publishers"      // that failed to join
+	StepWarmUp        Step = "warm up"                 // messages that do not count
+	StepReset         Step = "reset"                   // what has been found so far
+	StepMeasure       Step = "measure"                 // until everybody has what this process sends
+	StepReturn        Step = "await guests"            // until all are back
+	StepLookAtStalled Step = "look at stalled clients" // how their connections have ended
+	StepLeave         Step = "leave"                   // with Close frames, a second at most
+	StepCollect       Step = "collect"                 // ends the loops; Findings may be asked for
 )
 
 // steps are what each process does, from an instant on the run's clock that all of them are told.
@@ -37,7 +38,8 @@ var steps = map[Step]func(p *Process, ctx context.Context, at time.Duration) err
 	StepCollect:       func(p *Process, _ context.Context, _ time.Duration) error { p.stop(); return nil },
 }
 
-// Take takes a step and returns when it has ended.
+// Take takes a step, which begins at the instant at of the run's clock, and returns when it has
+// ended: with an error when a loop has failed, or ctx has ended.
 func (p *Process) Take(ctx context.Context, s Step, at time.Duration) error {
 	return steps[s](p, ctx, at)
 }
@@ -55,7 +57,8 @@ func (p *Process) reset(ctx context.Context, _ time.Duration) error {
 	})
 }
 
-// startDelay is how far ahead an open loop's first message is due, so that all loops know of it by then.
+// startDelay is how far ahead an open loop's first message is due, so that all loops know of it by
+// then.
 const startDelay = 10 * time.Millisecond
 
 // measured runs the measured phase: it ends when everybody has this process's messages.
@@ -116,7 +119,8 @@ func (p *Process) sentSinceReset() (n int) {
 	return n
 }
 
-// endWatching ends what goes on beside the loops in the measured phase. They must still run. It may be called again.
+// endWatching ends what goes on beside the loops in the measured phase. They must still run. It may
+// be called again.
 func (p *Process) endWatching() {
 	if p.storming != nil {
 		p.storming.stop()
@@ -127,7 +131,8 @@ func (p *Process) endWatching() {
 	}
 }
 
-// awaitGuests ends the measured phase for all processes, and waits until whoever left is back, or has failed to come back.
+// awaitGuests ends the measured phase for all processes, and waits until every client that left is
+// back, or has failed to come back.
 func (p *Process) awaitGuests(ctx context.Context, _ time.Duration) error {
 	p.spent += usage.OwnCPU()
 	p.endWatching()

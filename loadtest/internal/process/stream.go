@@ -12,8 +12,9 @@ import (
 	"sluice/wsproto"
 )
 
-// A stream is the messages of one publisher: what was sent, and who still waits for what. What sent and slots point to is
-// shared by all loops of all processes; everything below home belongs to the loop of the client that publishes.
+// A stream is the messages of one publisher: what was sent, and how many clients still wait for it.
+// What sent and slots point to is shared by all loops of all processes; everything below home
+// belongs to the loop of the client that publishes.
 type stream struct {
 	id    uint16
 	room  *room
@@ -40,7 +41,8 @@ type room struct {
 	live    *atomic.Int64 // clients that count as receivers, in all processes
 }
 
-// GiveUpsMax is how many messages in a row may reach nobody in full before a publisher stops asking.
+// GiveUpsMax is how many messages in a row may reach nobody in full before a publisher stops
+// asking.
 const GiveUpsMax = 8
 
 func (st *stream) slot(seq uint32) *shared.Slot { return &st.slots[seq&uint32(len(st.slots)-1)] }
@@ -56,8 +58,8 @@ func (st *stream) begin(count uint32) {
 	}
 }
 
-// step moves the stream on: settles what has arrived everywhere and sends what the schedule allows. It runs at the end of a
-// tick of home's loop.
+// step moves the stream on: settles what has arrived everywhere and sends what the schedule allows.
+// It runs at the end of a tick of home's loop.
 func (st *stream) step(now time.Duration) {
 	st.settle(now)
 	if !st.active {
@@ -97,7 +99,8 @@ func (st *stream) settle(now time.Duration) {
 	}
 }
 
-// isUnheardBy says that c does not get the stream's messages because it sends them, and the server does not echo.
+// isUnheardBy says that c does not get the stream's messages because it sends them, and the server
+// does not echo.
 func (st *stream) isUnheardBy(c *client) bool { return st.client == c && c.w.process.cfg.NoEcho }
 
 // send sends the next message, whose latency counts from due.
@@ -108,7 +111,7 @@ func (st *stream) send(now, due time.Duration) {
 		receivers--
 	}
 	st.slot(seq).Begin(seq, receivers, now)
-	st.sent.Store(seq + 1) // Last: who sees the number may count on the slot.
+	st.sent.Store(seq + 1) // Last: a loop that sees the number may count on the slot.
 	head := payload.Stamp{Seq: seq, Publisher: st.id, Due: int64(due) & payload.DueMask}
 	w.payload = payload.Append(w.payload[:0], w.process.tag, head, w.process.cfg.Size.Of(st.id, seq))
 	c := st.client
@@ -122,7 +125,8 @@ func (st *stream) send(now, due time.Duration) {
 	c.out = wsproto.AppendMaskedFrame(c.out, w.process.opcode, true, newMask(), w.payload)
 }
 
-// appendFragments appends a message in three frames, of which the last is empty (RFC 6455 §5.4 allows it).
+// appendFragments appends a message in three frames, of which the last is empty (RFC 6455 §5.4
+// allows it).
 func appendFragments(dst []byte, op wsproto.Opcode, p []byte) []byte {
 	half := len(p) / 2
 	dst = wsproto.AppendMaskedFrame(dst, op, false, newMask(), p[:half])
@@ -130,7 +134,8 @@ func appendFragments(dst []byte, op wsproto.Opcode, p []byte) []byte {
 	return wsproto.AppendMaskedFrame(dst, wsproto.OpContinuation, true, newMask(), nil)
 }
 
-// newMask is a frame's mask. It need not be secret here: no proxy is to be protected from ourselves (RFC 6455 §10.3).
+// newMask is a frame's mask. It need not be secret here: no proxy is to be protected from ourselves
+// (RFC 6455 §10.3).
 func newMask() [4]byte {
 	v := rand.Uint32()
 	return [4]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}

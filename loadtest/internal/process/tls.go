@@ -12,15 +12,17 @@ import (
 	"sluice/reactor"
 )
 
-// A session is TLS over a socket that a loop owns: crypto/tls reads and writes memory, which the loop fills and empties. Only
-// the handshake cannot be done so, because one that meets a would-block is broken for good: it has a goroutine and
-// a blocking socket, of which there are openingMax on a loop at most.
+// A session is TLS over a socket that a loop owns: crypto/tls reads and writes memory, which the
+// loop fills and empties. Only the handshake cannot be done so, because one that meets a
+// would-block is broken for good: it has a goroutine and a blocking socket, of which there are
+// openingMax on a loop at most.
 type session struct {
 	conn *tls.Conn
 	wire wire
 }
 
-// recordMax is how much is sealed at a time: one record, RFC 8446 §5.1. What was sealed cannot be taken back.
+// recordMax is how much is sealed at a time: one record, RFC 8446 §5.1. What was sealed cannot be
+// taken back.
 const recordMax = 16 << 10
 
 // openTLS begins to connect. Whatever comes of it is told to secured.
@@ -84,7 +86,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// unseal takes messages out of what came from the socket, and reports whether the client is still there.
+// unseal takes messages out of what came from the socket, and reports whether the client is still
+// there.
 func (c *client) unseal(p []byte) bool {
 	s := c.session
 	s.wire.in = p
@@ -110,7 +113,8 @@ func (c *client) unseal(p []byte) bool {
 	}
 }
 
-// seal makes one record of the beginning of out, if the last one has left, and returns what remains of out.
+// seal makes one record of the beginning of out, if the last one has left, and returns what remains
+// of out.
 func (s *session) seal(out []byte) []byte {
 	if len(s.wire.out) > 0 || len(out) == 0 {
 		return out
@@ -120,7 +124,8 @@ func (s *session) seal(out []byte) []byte {
 	return out[:copy(out, out[n:])]
 }
 
-// A wire is what crypto/tls takes for the connection: the socket during the handshake, memory after it.
+// A wire is what crypto/tls takes for the connection: the socket during the handshake, memory after
+// it.
 type wire struct {
 	net.Conn
 	isMemory bool
@@ -150,11 +155,17 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// errNoMore says that the socket has to be read first. A temporary net.Error leaves a tls.Conn as it was.
+// errNoMore says that the socket has to be read first. A temporary net.Error leaves a tls.Conn as
+// it was.
 var errNoMore net.Error = noMore{}
 
 type noMore struct{}
 
-func (noMore) Error() string   { return "no more bytes yet" }
-func (noMore) Timeout() bool   { return true }
+// Error implements error.
+func (noMore) Error() string { return "no more bytes yet" }
+
+// Timeout implements net.Error.
+func (noMore) Timeout() bool { return true }
+
+// Temporary implements net.Error.
 func (noMore) Temporary() bool { return true }

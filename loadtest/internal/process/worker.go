@@ -13,7 +13,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A worker is one loop and the clients on it. Its fields belong to the loop's goroutine, and to the run once that ended.
+// A worker is one loop and the clients on it. Its fields belong to the loop's goroutine, and to the
+// run once that ended.
 type worker struct {
 	process *Process
 	loop    *reactor.Loop
@@ -41,7 +42,7 @@ type worker struct {
 	churnDue   time.Duration
 	stormAt    time.Duration
 	backAt     time.Duration // when the last guest returned
-	isClosing  bool          // the run is over: who leaves stays away
+	isClosing  bool          // the run is over: a client that leaves stays away
 	isLooking  bool          // the measurement is over: stalled clients read
 	lookedAt   time.Duration // when one of them last found something
 	crowd      Crowd
@@ -64,9 +65,11 @@ type touch struct {
 
 const (
 	readBuffer = 64 << 10
-	// readsPerTurn bounds what one client reads in one turn, so that a flood to one does not make the others look slow.
+	// readsPerTurn bounds what one client reads in one turn, so that a flood to one does not make
+	// the others look slow.
 	readsPerTurn = 8
-	// openingMax is how many clients of one loop may be on their way in at a time: well below a listener's backlog.
+	// openingMax is how many clients of one loop may be on their way in at a time: well below a
+	// listener's backlog.
 	openingMax = 128
 )
 
@@ -109,7 +112,8 @@ func (w *worker) endTick(*reactor.Loop) time.Duration {
 	w.report()
 	now := w.process.Now()
 	sleep := shorter(w.churn(now), w.openMore(now))
-	w.wakePending.Store(false) // Before looking: who completes a slot from here on wakes us again.
+	// Before looking: a loop that completes a slot from here on wakes us again.
+	w.wakePending.Store(false)
 	for _, st := range w.streams {
 		st.step(now)
 		if st.active {
@@ -147,7 +151,8 @@ func (w *worker) tally(st *stream, seq uint32) *shared.Tally {
 	if t.Count > 0 && t.Seq == seq {
 		return t
 	}
-	if t.Count > 0 { // Two messages in one tick that share a slot: one client is far behind another.
+	// Two messages in one tick that share a slot: one client is far behind another.
+	if t.Count > 0 {
 		w.reportOne(st, t)
 	}
 	*t = shared.Tally{Seq: seq, First: math.MaxInt64}
@@ -177,7 +182,8 @@ func (w *worker) reportOne(st *stream, t *shared.Tally) {
 	t.Count = 0
 }
 
-// completed tells the loop of a stream, maybe in another process, that everybody has one of its messages.
+// completed tells the loop of a stream, maybe in another process, that everybody has one of its
+// messages.
 func (w *worker) completed(st *stream) {
 	if st.home == nil {
 		w.process.rank.Wake(w.process.processOf(int(st.id)))
@@ -200,7 +206,8 @@ func (w *worker) openMore(now time.Duration) (sleep time.Duration) {
 	return -1
 }
 
-// reset begins the measured phase: what came before is forgotten, and what still comes of it is ignored.
+// reset begins the measured phase: what came before is forgotten, and what still comes of it is
+// ignored.
 func (w *worker) reset() {
 	w.latency.Reset()
 	w.skew.Reset()

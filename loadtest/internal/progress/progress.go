@@ -14,12 +14,14 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// A Display tells whoever waits how far a run is: with a bar on a terminal, with a line every few seconds elsewhere.
+// A Display tells people who wait how far a run is: with a bar on a terminal, with a line every few
+// seconds elsewhere. The zero Display says nothing.
 type Display struct {
 	w     io.Writer // nil: says nothing
 	isTTY bool
 }
 
+// New makes a display on w, which says nothing if quiet.
 func New(w io.Writer, quiet bool) *Display {
 	if quiet {
 		return &Display{}
@@ -28,6 +30,7 @@ func New(w io.Writer, quiet bool) *Display {
 	return &Display{w: w, isTTY: isFile && cwriter.IsTerminal(int(f.Fd()))}
 }
 
+// Say writes one line, as fmt.Fprintf does.
 func (p *Display) Say(format string, args ...any) {
 	if p.w != nil {
 		fmt.Fprintf(p.w, format+"\n", args...)
@@ -39,7 +42,9 @@ const (
 	lineEvery  = 5 * time.Second
 )
 
-// Follow shows how count nears total, until the returned function is called.
+// Follow shows how count nears total until the function that it returns is called; count is called
+// from another goroutine meanwhile. what is being done, and the unit counted, are words for the
+// line.
 func (p *Display) Follow(ctx context.Context, what, unit string, total int64, count func() int64) (end func()) {
 	if p.w == nil || total <= 0 {
 		return func() {}
@@ -67,7 +72,8 @@ func (p *Display) drawBar(ctx context.Context, what, unit string, total int64, c
 	tick := time.NewTicker(barRefresh)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		bar.SetCurrent(min(count(), total-1)) // Reaching the end would remove it while the last ones are waited for.
+		// Reaching the end would remove it while the last ones are waited for.
+		bar.SetCurrent(min(count(), total-1))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A Gate is a condition under which the run counts as failed, such as lost>0 or p99>50ms.
+// A Gate is a condition under which the run counts as failed, such as lost>0 or p99>50ms. It is
+// made by UnmarshalText.
 type Gate struct {
 	text, name, op string
 	value          float64
@@ -59,8 +60,8 @@ var gateFigures = map[string]func(*Result) float64{
 // GateNames are the figures that gates can ask about, sorted.
 func GateNames() []string { return slices.Sorted(maps.Keys(gateFigures)) }
 
-// serverFigure is not a number when the server was not measured: a gate on it then fails, because nobody can say that it
-// holds.
+// serverFigure is not a number when the server was not measured: a gate on it then fails, because
+// nobody can say that the condition does not hold.
 func (res *Result) serverFigure(of func(*ServerCost) float64) float64 {
 	if res.Server == nil {
 		return math.NaN()
@@ -97,8 +98,8 @@ func (g *Gate) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Holds reports whether the condition is met, and the run failed by it.
-func (g *Gate) Holds(res *Result) bool {
+// holds reports whether the condition is met, and the run failed by it.
+func (g *Gate) holds(res *Result) bool {
 	v := gateFigures[g.name](res)
 	switch g.op {
 	case "<":
@@ -116,10 +117,10 @@ func (g *Gate) Holds(res *Result) bool {
 	}
 }
 
-// Failures says which gates the run failed by, and what it had.
+// Failures says which gates the run failed by, and what it had: a line for each.
 func Failures(gates []Gate, res *Result) (lines []string) {
 	for i := range gates {
-		if g := &gates[i]; g.Holds(res) {
+		if g := &gates[i]; g.holds(res) {
 			lines = append(lines, fmt.Sprintf("failed by --fail-if %q: %s is %.6g", g.text, g.name, gateFigures[g.name](res)))
 		}
 	}

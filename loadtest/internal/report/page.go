@@ -41,7 +41,8 @@ type faultRow struct {
 	IsBad   bool
 }
 
-// WritePage writes the page of --html. failed are the gates that the run failed by.
+// WritePage writes the page of --html. began is when the run did, args are the command's, and
+// failed are the lines of Failures.
 func WritePage(path string, res *Result, began time.Time, args, failed []string) error {
 	drawn, err := plots(res)
 	if err != nil {

@@ -17,7 +17,7 @@ type figurePlot struct {
 	Title string
 	Keys  []key // of its lines
 	SVG   template.HTML
-	Wide  template.HTML // the same for the page's whole width, where that is more than a phone's; may be empty
+	Wide  template.HTML // the same for the whole width of a wide page; may be empty
 }
 
 // A key says what a line is.
@@ -139,8 +139,8 @@ func timeAxis(p *plot.Plot, series []Sample) {
 	p.X.Tick.Marker = page.Evenly(func(v, _ float64) string { return fmt.Sprintf("%.4g s", v) })
 }
 
-// levels draws a figure as level over each interval: what is known is the interval as a whole. Intervals without a value
-// leave a gap between two lines.
+// levels draws a figure as level over each interval: what is known is the interval as a whole.
+// Intervals without a value leave a gap between two lines.
 func levels(series []Sample, of func(*Sample) (float64, bool)) (lines []plotter.XYs) {
 	var line plotter.XYs
 	for i := range series {

@@ -1,5 +1,6 @@
-// Package report puts what a run found into figures, and these into JSON, a table for people and a page. It judges whether
-// the server failed its clients, and whether the run is within the limits that somebody set.
+// Package report puts what a run found into figures, and these into JSON, a table for people and a
+// page. It judges whether the server failed its clients, and whether the run is within the limits
+// that somebody set.
 package report
 
 import (
@@ -42,14 +43,14 @@ type Result struct {
 	Closed     int     `json:"closed"`      // connections that the server ended
 	Violations int     `json:"violations"`  // connections on which the server broke the protocol
 	WarmupLost uint64  `json:"warmup_lost"` // before the measurement, not in Lost
-	Orders     int     `json:"orders"`      // most different orders that the clients of one room saw; 1 is a total order
-	Backlog    int     `json:"backlog"`     // open loop: messages not everywhere when the last one was due
-	Sustained  bool    `json:"sustained"`   // open loop: the backlog was less than a second's messages
+	Orders     int     `json:"orders"`      // most different ones in a room; 1 is a total order
+	Backlog    int     `json:"backlog"`     // open loop: not everywhere when the last was due
+	Sustained  bool    `json:"sustained"`   // open loop: backlog below a second's messages
 	Timeouts   int     `json:"timeouts"`    // messages that a publisher went on without
 	Reach      float64 `json:"reach"`       // Delivered ÷ Expected
 
 	DeliveriesPerSecond float64           `json:"deliveries_per_second"`
-	BytesPerDelivery    float64           `json:"bytes_per_delivery"` // on the wire, frame headers and whatever else came included
+	BytesPerDelivery    float64           `json:"bytes_per_delivery"` // with all that came
 	Latency             latency.Quantiles `json:"latency_us"`
 	Skew                latency.Quantiles `json:"skew_us"`
 
@@ -80,8 +81,8 @@ type ServerCost struct {
 	RSS                 int64              `json:"rss_bytes"`
 	RSSPerConnection    float64            `json:"rss_bytes_idle_per_connection"`
 	LoadedPerConnection float64            `json:"rss_bytes_loaded_per_connection"`
-	RSSPerStalled       float64            `json:"rss_bytes_per_stalled"` // growth from idle to the end, for each stalled client
-	Said                map[string]float64 `json:"said,omitempty"`        // numbers of its last log line
+	RSSPerStalled       float64            `json:"rss_bytes_per_stalled"` // growth from idle on
+	Said                map[string]float64 `json:"said,omitempty"`        // of its last log line
 }
 
 // ErrFaulty says that the report has the details.
@@ -90,15 +91,16 @@ var ErrFaulty = errors.New("the server failed its clients")
 // busyMax is the share of its loops' time from which on the tool was the bottleneck.
 const busyMax = 0.9
 
-// Phases are what the clock and the accounts of the server's processes said around the phases of a run.
+// Phases are what the clock and the accounts of the server's processes said around the phases of a
+// run. The observations are zero if no server was observed.
 type Phases struct {
-	Before, Idle, From, To usage.Observation // before connecting, when all were connected, around the measured phase
+	Before, Idle, From, To usage.Observation // From and To are around the measured phase
 	Connecting             time.Duration
 	Seconds                float64 // of the measured phase
 	Processes              int     // of the tool
 }
 
-// New puts into words what all processes found.
+// New puts into figures what all processes found.
 func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phases) *Result {
 	res := &Result{
 		Clients: cfg.Clients, Publishers: cfg.Publishers, Rooms: cfg.Rooms * len(targets), Window: cfg.Window, Rate: cfg.Rate,
@@ -162,7 +164,7 @@ func (res *Result) addStalled(p *Phases) {
 	}
 }
 
-// Hear adds up what servers said of themselves.
+// Hear adds what one of the servers said of itself in its last log line.
 func (s *ServerCost) Hear(said map[string]float64) {
 	for name, n := range said {
 		if s.Said == nil {
@@ -187,6 +189,7 @@ func (res *Result) Faulty() bool {
 		res.Closed+res.Violations+res.Connect.Failed > 0
 }
 
+// WriteJSON writes the result to a file.
 func (res *Result) WriteJSON(path string) error {
 	b, err := json.MarshalIndent(res, "", "  ")
 	if err != nil {
@@ -198,7 +201,7 @@ func (res *Result) WriteJSON(path string) error {
 // A row is one line of the report for people.
 type row struct{ Name, Text string }
 
-// Print writes the table for people.
+// Print writes the table for people, and below it warnings and what happened to connections.
 func (res *Result) Print(w io.Writer) {
 	for _, r := range res.rows() {
 		fmt.Fprintf(w, "%-12s %s\n", r.Name, r.Text)

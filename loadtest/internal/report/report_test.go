@@ -20,7 +20,7 @@ func TestGates(t *testing.T) {
 		var g Gate
 		if err := g.UnmarshalText([]byte(text)); err != nil {
 			t.Errorf("%s: %v", text, err)
-		} else if g.Holds(res) != holds {
+		} else if g.holds(res) != holds {
 			t.Errorf("%s: holds is %v", text, !holds)
 		}
 	}

@@ -93,8 +93,9 @@ func (h *helper) end() {
 	_ = h.cmd.Wait()
 }
 
-// Help takes the steps that come in at the reader, until that ends, and answers to the writer. It is what a process does
-// that startHelper started.
+// Help is a further process of a run: it takes the steps that come in at r, until that ends, and
+// answers to w. The process must have been started by another that makes the run, whose memory it
+// inherits.
 func Help(ctx context.Context, r io.Reader, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -80,8 +80,8 @@ func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
 // holding is what a process can fail to give back.
 type holding struct{ goroutines, descriptors, children int }
 
-// await waits until no more is held than before. The server's goroutines, in this process, end a moment after its connections;
-// before, some of an earlier run may have been ending still.
+// await waits until no more is held than before. The server's goroutines, in this process, end a
+// moment after its connections; before, some of an earlier run may have been ending still.
 func (before holding) await(t *testing.T) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {

@@ -16,8 +16,8 @@ import (
 // quiet is how long the run listens after the last message for what should not come.
 const quiet = 100 * time.Millisecond
 
-// measure makes one whole run against one or more servers and returns what it found. pids are the servers' processes, if
-// they are known. An error means that there is no result.
+// measure makes one whole run against one or more servers and returns what it found. pids are the
+// servers' processes, if they are known. An error means that there is no result.
 func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids []int, show *progress.Display) (*report.Result, error) {
 	ps, err := startProcesses(ctx, cfg, targets)
 	if err != nil {
@@ -86,7 +86,8 @@ func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Disp
 	return p, err
 }
 
-// follow shows the measured phase: by deliveries, or by seconds where nobody knows how many there will be.
+// follow shows the measured phase: by deliveries, or by seconds where nobody knows how many there
+// will be.
 func (ps *processes) follow(ctx context.Context, show *progress.Display) (end func()) {
 	if ps.cfg.Duration > 0 && ps.cfg.Rate == 0 {
 		start := time.Now()

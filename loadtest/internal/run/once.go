@@ -1,5 +1,6 @@
-// Package run makes one whole run: it starts the servers if it is told to, and further processes of the load test where
-// descriptors do not suffice, leads all processes through the steps of a run, and returns the report.
+// Package run makes one whole run: it starts the servers if it is told to, and further processes of
+// the load test where descriptors do not suffice, leads all processes through the steps of a run,
+// and returns the report.
 package run
 
 import (
@@ -12,8 +13,11 @@ import (
 	"sluice/loadtest/internal/server"
 )
 
-// Once makes one run, against servers that are started for it if there are commands. Each of those takes the path of
-// the first URL.
+// Once makes one run and returns its report, or an error if there is none. It is against servers
+// that are started for it if there are commands, each of which takes the path of the first URL;
+// otherwise against those of urls, whose processes are pids if they are known. cfg must be
+// prepared. The error is server.ErrUnreachable where not one client could connect, and a
+// load.UsageError where a URL cannot be.
 func Once(ctx context.Context, cfg *load.Load, urls, commands []string, pids []int, show *progress.Display) (*report.Result, error) {
 	var servers []*server.Server
 	for i, command := range commands {

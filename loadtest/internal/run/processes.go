@@ -11,10 +11,11 @@ import (
 	"sluice/loadtest/internal/shared"
 )
 
-// processes are the processes of one run: this one, and helpers where descriptors do not suffice. Each has its share of the
-// clients and of the publishers. They take every step of the run together, told over pipes, and meanwhile tell each other
-// what arrived in stats that all of them map. So a room may have its clients in several processes: each publisher still
-// waits for all of them, and each client still checks every publisher's numbers.
+// processes are the processes of one run: this one, and helpers where descriptors do not suffice.
+// Each has its share of the clients and of the publishers. They take every step of the run
+// together, told over pipes, and meanwhile tell each other what arrived in stats that all of them
+// map. So a room may have its clients in several processes: each publisher still waits for all of
+// them, and each client still checks every publisher's numbers.
 type processes struct {
 	cfg     *load.Load
 	totals  *shared.Totals
@@ -56,7 +57,7 @@ func startProcesses(ctx context.Context, cfg *load.Load, targets []*load.Target)
 	return ps, nil
 }
 
-// layoutOf is that of a run against so many targets, by so many processes.
+// layoutOf is that of a run against this number of targets, by this number of processes.
 func layoutOf(cfg *load.Load, targets, processes int) shared.Layout {
 	return shared.Layout{
 		Rooms: cfg.Rooms * targets, Streams: cfg.Publishers, SlotsPerStream: cfg.SlotsPerStream(), Processes: processes,

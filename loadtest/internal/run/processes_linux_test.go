@@ -75,8 +75,8 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 	}
 }
 
-// A closed loop must wait for receivers in other processes, too: its window shows in how far the server gets ahead of the
-// slowest client.
+// A closed loop must wait for receivers in other processes, too: its window shows in how far the
+// server gets ahead of the slowest client.
 func TestPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
 	const pause = 20 * time.Millisecond
 	inOneRun(t, func() error {
@@ -92,7 +92,7 @@ func TestPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
 		if res.Faulty() || res.Seconds < 30*pause.Seconds() || res.Latency.Max < low {
 			t.Errorf("faults %+v, latency %+v, %v s for 30 messages of which each takes %v", faultsOf(res), res.Latency, res.Seconds, pause)
 		}
-		// Who reads late what came early is less far ahead.
+		// A client that reads late what came early is less far ahead.
 		if res.Skew.P50 < low || res.Latency.P50 > low*10 {
 			return fmt.Errorf("skew %+v, latency %+v: want one client %v behind", res.Skew, res.Latency, pause)
 		}
@@ -108,7 +108,8 @@ func TestOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
 	if res.Faulty() || res.Messages != 120 || !res.Sustained || res.Crowd.Returned != 6 || res.Crowd.StalledOpen != 2 {
 		t.Errorf("%d messages, faults %+v, crowd %+v", res.Messages, faultsOf(res), res.Crowd)
 	}
-	// Clocks that differ between processes would show as latencies below nothing, which count as a nanosecond, or as long ones.
+	// Clocks that differ between processes would show as latencies below nothing, which count as a
+	// nanosecond, or as long ones.
 	if res.Latency.P50 < 1 || res.Latency.P50 > 1e6 {
 		t.Errorf("latency %+v", res.Latency)
 	}
@@ -180,7 +181,8 @@ func helpersOf(pid int) (all []int) {
 		if err != nil {
 			continue
 		}
-		status, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "status")) // It may have ended meanwhile.
+		// It may have ended meanwhile.
+		status, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "status"))
 		command, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
 		if strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", pid)) && strings.HasSuffix(string(command), "\x00helper\x00") {
 			all = append(all, id)

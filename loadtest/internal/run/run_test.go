@@ -32,8 +32,9 @@ func testLoad() *load.Load {
 	}
 }
 
-// inOneRun makes a run up to five times until it is as it should be. It is for figures that a machine with other work can spoil, in one
-// run or two but not in all: a tool that measures wrongly does so every time.
+// inOneRun makes a run up to five times until it is as it should be. It is for figures that a
+// machine with other work can spoil, in one run or two but not in all: a tool that measures wrongly
+// does so every time.
 func inOneRun(t *testing.T, run func() error) {
 	t.Helper()
 	var err error

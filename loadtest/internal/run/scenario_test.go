@@ -12,7 +12,8 @@ import (
 	"sluice/loadtest/internal/servertest"
 )
 
-// A stall of the server must show in every message that was due meanwhile (no coordinated omission).
+// A stall of the server must show in every message that was due meanwhile (no coordinated
+// omission).
 func TestPauseInOpenLoopShowsAtItsTrueSize(t *testing.T) {
 	inOneRun(t, func() error { return runWithPause(t, 500*time.Millisecond) })
 }
@@ -30,7 +31,8 @@ func runWithPause(t *testing.T, pause time.Duration) error {
 	}
 	// A machine that is busy besides adds its own delays, but takes none away.
 	low, high := 0.98*float64(pause.Microseconds()), 1.8*float64(pause.Microseconds())
-	// 100 of 300 messages were due during the pause, evenly: one in ten waited for more than 350 ms.
+	// 100 of 300 messages were due during the pause, evenly: one in ten waited for more than 350
+	// ms.
 	l := res.Latency
 	if l.Max < low || l.P999 < low || l.P90 < 0.6*low {
 		t.Fatalf("latency %+v: the messages due during the pause of %v do not show", l, pause)
@@ -83,7 +85,8 @@ func TestCrowdIsJudgedByWhatItReads(t *testing.T) {
 		t.Errorf("%d of %d delivered, want %d", res.Delivered, res.Expected, want)
 	}
 	c := res.Crowd
-	// Some ten leave by and by and six at once, but a tool that waits for a processor lets a few of their times pass.
+	// Some ten leave by and by and six at once, but a tool that waits for a processor lets a few of
+	// their times pass.
 	if c.Stalled != 3 || c.Slow != 2 || c.Guests != 12 || c.Left < 6+3 || c.Returned != c.Left || c.StormSeconds <= 0 {
 		t.Errorf("crowd %+v", c)
 	}
@@ -96,14 +99,15 @@ func TestGuestsMissNothingDuringAStay(t *testing.T) {
 	cfg := testLoad()
 	cfg.Storm, cfg.Messages, cfg.LossTimeout = 50, 400, 10*time.Second
 	s := &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-		if conn >= 20 && message == 390 { // Numbers from 20 on are those who came back.
+		if conn >= 20 && message == 390 { // Numbers from 20 on are clients that came back.
 			return [][]byte{}
 		}
 		return nil
 	}}
 	s.Before = func(message int) {
 		if message == 300 {
-			s.AwaitRequests(t, 20+10) // The storm was at 200. They come back in their time, and the messages go fast.
+			// The storm was at 200. They come back in their time, and the messages go fast.
+			s.AwaitRequests(t, 20+10)
 		}
 	}
 	res := loadServer(t, cfg, servertest.Start(t, s))
@@ -175,7 +179,8 @@ func TestRoomsAreKeptApart(t *testing.T) {
 		cfg.Rooms, cfg.Clients, cfg.Publishers, cfg.Messages, cfg.LossTimeout = len(rooms), 31, 5, 100, 10*time.Second
 		return loadServer(t, cfg, "ws"+strings.TrimPrefix(s.URL, "http")+"/ws/{room}")
 	}
-	// Publishers 0 and 3 are in the room of 11 clients, 1 and 4, and 2, in rooms of 10; each sends 20.
+	// Publishers 0 and 3 are in the room of 11 clients, 1 and 4, and 2, in rooms of 10; each sends
+	// 20.
 	res := load(&servertest.Server{}, &servertest.Server{}, &servertest.Server{})
 	if want := uint64(20 * (2*11 + 2*10 + 10)); res.Faulty() || res.Foreign > 0 || res.Delivered != want {
 		t.Errorf("%d delivered, want %d; faults %+v", res.Delivered, want, faultsOf(res))

@@ -26,7 +26,8 @@ const (
 // ErrUnreachable says that not one client could connect.
 var ErrUnreachable = errors.New("the server could not be reached")
 
-// A Server is a process that the tool started, and its descendants.
+// A Server is a process that the tool started, and its descendants. One goroutine at a time may use
+// it.
 type Server struct {
 	Port  int
 	cmd   *exec.Cmd
@@ -35,7 +36,9 @@ type Server struct {
 	err   error         // how, after ended
 }
 
-// Spawn runs a command of the shell with a free port in PORT and waits until something listens there.
+// Spawn runs a command of the shell with a free port in PORT and waits until something listens
+// there, 30 s at most. The server is to be stopped. If nothing comes to listen, or ctx ends before,
+// the error is ErrUnreachable and has the last of what it printed.
 func Spawn(ctx context.Context, command string) (*Server, error) {
 	port, err := FreePort()
 	if err != nil {
@@ -62,7 +65,8 @@ func Spawn(ctx context.Context, command string) (*Server, error) {
 	return s, nil
 }
 
-// FreePort asks the kernel for a port that nobody has. Somebody may take it before the server does, which then says so.
+// FreePort asks the kernel for a port that nobody has. Somebody may take it before the server does,
+// which then says so.
 func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -123,7 +127,8 @@ func (s *Server) lastWords() string {
 	return "\n  it printed: " + strings.Join(lines[max(0, len(lines)-5):], "\n  ")
 }
 
-// Said returns the numbers of the last line of its log that has deliveries=…, in the form name=value.
+// Said returns the numbers of the last line of its log that has deliveries=…, in the form
+// name=value; nil if there is none. It is asked after Stop.
 func (s *Server) Said() map[string]float64 {
 	var found map[string]float64
 	for line := range strings.Lines(s.tail.String()) {

@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// ownGroup puts the command into a process group of its own, so that what the shell started ends with it.
+// ownGroup puts the command into a process group of its own, so that what the shell started ends
+// with it.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // terminate and kill signal the group. It may have ended, which is as well.

@@ -1,4 +1,5 @@
-// Package servertest is a server that does wrong what a test tells it to, on somebody else's WebSocket library.
+// Package servertest is a server that does wrong what a test tells it to, on somebody else's
+// WebSocket library.
 package servertest
 
 import (
@@ -14,13 +15,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A Server broadcasts with somebody else's WebSocket library, and lets each test do to its deliveries what it likes.
+// A Server broadcasts with somebody else's WebSocket library, and lets each test do to its
+// deliveries what it likes. All of its functions are called under its lock, in which one message
+// after another is broadcast.
 type Server struct {
 	http     *httptest.Server
 	secure   bool                                       // speaks TLS
 	Compress bool                                       // agrees on permessage-deflate
 	Refuse   func(request int) bool                     // answers 503 instead of upgrading
-	Greeting string                                     // sent to whoever comes
+	Greeting string                                     // sent to each client that comes
 	Mangle   func(conn, message int, p []byte) [][]byte // what conn gets instead of p; nil: p
 	HangUp   func(conn, message int) bool               // ends conn instead of delivering
 	Before   func(message int)                          // called before a message is broadcast
@@ -37,7 +40,8 @@ type Server struct {
 func Start(t testing.TB, s *Server) string {
 	t.Helper()
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // Clients that refuse the certificate are wanted here.
+	// Clients that refuse the certificate are wanted here.
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if s.secure {
 		s.http.StartTLS()
 	} else {
@@ -90,7 +94,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A Rooms has a server for each path.
+// Rooms has a server for each path.
 type Rooms struct{ ByPath map[string]*Server }
 
 // ServeHTTP implements http.Handler.
@@ -98,6 +102,8 @@ func (s *Rooms) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.ByPath[r.URL.Path].serve(w, r)
 }
 
+// Drop ends a connection without a Close frame. It is for functions of the server, which has the
+// lock.
 func (s *Server) Drop(id int) {
 	if s.Conns[id] != nil {
 		s.Conns[id].Close()
@@ -134,14 +140,15 @@ func (s *Server) broadcast(kind int, p []byte) {
 	}
 }
 
-// Clients is how many came.
+// Clients is how many requests came.
 func (s *Server) Clients() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests
 }
 
-// AwaitRequests holds the message that is about to be broadcast until so many requests have come.
+// AwaitRequests holds the message that is about to be broadcast until n requests have come. It is
+// for Before, and lets go of the lock meanwhile.
 func (s *Server) AwaitRequests(t testing.TB, n int) {
 	for end := time.Now().Add(20 * time.Second); s.requests < n; {
 		s.mu.Unlock()
@@ -175,15 +182,15 @@ func (s *Server) Await(t testing.TB) {
 	}
 }
 
-// Reset forgets those who came, and how many messages there were.
+// Reset forgets all connections and requests, and how many messages there were.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Conns, s.requests, s.messages = nil, 0, 0
 }
 
-// StartSecure is start over net/http's TLS: somebody else's on that side, except for the records, which are crypto/tls's on
-// both.
+// StartSecure is Start over net/http's TLS: somebody else's on that side, except for the records,
+// which are crypto/tls's on both.
 func StartSecure(t testing.TB, s *Server) string {
 	s.secure = true
 	return Start(t, s)

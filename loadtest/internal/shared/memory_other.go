@@ -8,8 +8,8 @@ import (
 	"sluice/reactor"
 )
 
-// Memory would be what the processes of a run have in common. The reactor has no backend here, so one process cannot run
-// either.
+// Memory would be what the processes of a run have in common. The reactor has no backend here, so
+// one process cannot run either.
 type Memory struct{}
 
 // NewMemory refuses.

@@ -12,8 +12,8 @@ import (
 	"sluice/reactor"
 )
 
-// Memory is what the processes of a run have in common: memory for the stats, and for each process a pipe that wakes it.
-// The first process makes it, the others inherit it.
+// Memory is what the processes of a run have in common: memory for the stats, and for each process
+// a pipe that wakes it. The first process makes it, the others inherit it.
 type Memory struct {
 	layout Layout
 	file   *os.File
@@ -46,7 +46,8 @@ func NewMemory(l Layout) (m *Memory, err error) {
 		}
 		m.reads = append(m.reads, os.NewFile(uintptr(p[0]), "pipe"))
 		m.writes = append(m.writes, os.NewFile(uintptr(p[1]), "pipe"))
-		// Only now: a File that is made of a non-blocking descriptor makes it block when it is handed to a child.
+		// Only now: a File that is made of a non-blocking descriptor makes it block when it is
+		// handed to a child.
 		if err = errors.Join(unix.SetNonblock(p[0], true), unix.SetNonblock(p[1], true)); err != nil {
 			return nil, err
 		}
@@ -54,7 +55,8 @@ func NewMemory(l Layout) (m *Memory, err error) {
 	return m, nil
 }
 
-// Rank is that of the process which made the memory. It must not be used any more when that is closed.
+// Rank is that of the process which made the memory. It must not be used any more when that is
+// closed.
 func (m *Memory) Rank() *Rank {
 	p := &wakePipes{read: int(m.reads[0].Fd())}
 	for _, f := range m.writes {
@@ -68,7 +70,8 @@ func mapShared(fd, size int) ([]byte, error) {
 	return b, os.NewSyscallError("mmap", err)
 }
 
-// pipe makes one that only helpers inherit. Not by os.Pipe, whose ends would be the runtime poller's.
+// pipe makes one that only helpers inherit. Not by os.Pipe, whose ends would be the runtime
+// poller's.
 func pipe(p *[2]int) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -80,7 +83,8 @@ func pipe(p *[2]int) error {
 	return nil
 }
 
-// Files are what the process of this rank has to be started with, as exec.Cmd's ExtraFiles and before any others.
+// Files are what the process of this rank has to be started with, as exec.Cmd's ExtraFiles and
+// before any others.
 func (m *Memory) Files(rank int) []*os.File {
 	return append([]*os.File{m.file, m.reads[rank]}, m.writes...)
 }
@@ -101,7 +105,8 @@ func Inherit(l Layout, index int) (*Rank, error) {
 	return &Rank{Index: index, Count: l.Processes, Stats: layOut(&carver{mem: memory}, l), pipes: p}, nil
 }
 
-// wakePipes are how this process is woken and wakes: its own pipe's end for reading, and everybody's for writing.
+// wakePipes are how this process is woken and wakes: its own pipe's end for reading, and
+// everybody's for writing.
 type wakePipes struct {
 	read    int
 	write   []int
@@ -121,8 +126,8 @@ func (p *wakePipes) register(loop *reactor.Loop, onWoken func()) error {
 	return err
 }
 
-// OnEvent implements reactor.Source. The order is that of every wake-up: read, clear the flag, look at the stats. A loop
-// that writes to the stats later finds the flag clear and wakes again.
+// OnEvent implements reactor.Source. The order is that of every wake-up: read, clear the flag, look
+// at the stats. A loop that writes to the stats later finds the flag clear and wakes again.
 func (p *wakePipes) OnEvent(*reactor.Loop, reactor.Event) {
 	var buf [64]byte
 	for n := len(buf); n == len(buf); {
@@ -134,7 +139,7 @@ func (p *wakePipes) OnEvent(*reactor.Loop, reactor.Event) {
 	p.onWoken()
 }
 
-// Close gives everything back. It may be called of memory that NewMemory could not make whole.
+// Close gives everything back: nobody may use the Rank any more.
 func (m *Memory) Close() {
 	for _, f := range append(append([]*os.File{m.file}, m.reads...), m.writes...) {
 		if f != nil {

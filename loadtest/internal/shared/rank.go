@@ -16,15 +16,16 @@ func Alone(l Layout) *Rank {
 	return &Rank{Count: 1, Stats: layOut(&carver{}, l)}
 }
 
-// Wake makes another process look at the stats. Before its byte was read, a second one is not needed. Any loop may call
-// it.
+// Wake makes another process look at the stats. Before its byte was read, a second one is not
+// needed. Any loop may call it.
 func (r *Rank) Wake(process int) {
 	if !r.Stats.wakePending[process].Swap(true) {
 		r.pipes.wake(process)
 	}
 }
 
-// Watch makes loop call look, on its goroutine, when another process wakes this one. It is called once, before loop runs.
+// Watch makes loop call look, on its goroutine, when another process wakes this one. It is called
+// once, before loop runs.
 func (r *Rank) Watch(loop *reactor.Loop, look func()) error {
 	if r.pipes == nil {
 		return nil

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A Slot follows one message through the room. The loops report to it in batches, at the end of their ticks.
+// A Slot follows one message through the room. The loops report to it in batches, at the end of
+// their ticks.
 type Slot struct {
 	seq       atomic.Uint32
 	remaining atomic.Int64 // receivers that have neither got it nor been given up
@@ -15,8 +16,8 @@ type Slot struct {
 	sentAt    time.Duration // only for the publisher's loop
 }
 
-// Begin gives the slot to message seq, which so many receivers are to get. Only the publisher's loop may call it, and must
-// let nobody know of seq before.
+// Begin gives the slot to message seq, which receivers clients are to get, and which was sent now.
+// Only the publisher's loop may call it, and must let nobody know of seq before.
 func (s *Slot) Begin(seq uint32, receivers int64, now time.Duration) {
 	s.seq.Store(seq)
 	s.first.Store(math.MaxInt64)
@@ -28,13 +29,15 @@ func (s *Slot) Begin(seq uint32, receivers int64, now time.Duration) {
 // IsWaitedFor reports whether some receiver has neither got the message nor been given up.
 func (s *Slot) IsWaitedFor() bool { return s.remaining.Load() > 0 }
 
-// Skew is the time between the first and the last arrival so far; hasArrived is false if there was none.
+// Skew is the time between the first and the last arrival so far; hasArrived is false if there was
+// none.
 func (s *Slot) Skew() (skew time.Duration, hasArrived bool) {
 	first, last := s.first.Load(), s.last.Load()
 	return time.Duration(last - first), last > 0
 }
 
-// LastSign is when the message arrived last, or was sent if that is later. Only the publisher's loop may ask.
+// LastSign is when the message arrived last, or was sent if that is later. Only the publisher's
+// loop may ask.
 func (s *Slot) LastSign() time.Duration { return max(s.sentAt, time.Duration(s.last.Load())) }
 
 // SentAt is when the message was sent. Only the publisher's loop may ask.
@@ -48,8 +51,8 @@ type Tally struct {
 	Last  int64 // arrival; 0 if there was none
 }
 
-// Report adds what one loop saw of a message. True means that nobody waits for it any more; a message whose slot serves a
-// later one by now makes no difference. Any loop may call it.
+// Report adds what one loop saw of a message. True means that nobody waits for it any more. A tally
+// of a message that had the slot before changes nothing. Any loop may call it.
 func (s *Slot) Report(t *Tally) bool {
 	if s.seq.Load() != t.Seq {
 		return false

@@ -1,5 +1,5 @@
-// Package shared is what the loops of a run tell each other, in one process or in several: numbers in memory that all of
-// them map, and for each process a pipe that wakes it.
+// Package shared is what the loops of a run tell each other, in one process or in several: numbers
+// in memory that all of them map, and for each process a pipe that wakes it.
 package shared
 
 import (
@@ -7,7 +7,8 @@ import (
 	"unsafe"
 )
 
-// A Layout says how much of everything the stats of a run have. All of its processes must agree on it.
+// A Layout says how much of everything the stats of a run have. All of its processes must agree on
+// it.
 type Layout struct {
 	Rooms          int
 	Streams        int // of all publishers
@@ -15,8 +16,9 @@ type Layout struct {
 	Processes      int
 }
 
-// Stats are what the loops of a run tell each other. They hold numbers alone and no pointer, so that they can lie in memory
-// which several processes map. Everything in them is atomic but a slot's sentAt, which only its publisher's loop uses.
+// Stats are what the loops of a run tell each other. They hold numbers alone and no pointer, so
+// that they can lie in memory which several processes map. Everything in them is atomic but a
+// slot's sentAt, which only its publisher's loop uses.
 type Stats struct {
 	Totals *Totals
 	Live   []atomic.Int64  // by room: clients that count as receivers
@@ -32,11 +34,12 @@ type Totals struct {
 	Connects atomic.Int64 // openings begun, for the ramp
 	Ended    atomic.Int64 // openings that ended, well or not
 	Failed   atomic.Int64 // of those, the ones that did not end well
-	Arrival  atomic.Int64 // about when a message last arrived anywhere, nanoseconds on the run's clock
+	Arrival  atomic.Int64 // when a message last arrived anywhere, about; ns on the run's clock
 	Progress atomic.Int64 // deliveries so far, about
 }
 
-// Slots are those of one stream. They belong to messages by their number, modulo the count of slots.
+// Slots are those of one stream. They belong to messages by their number, modulo the count of
+// slots.
 func (s *Stats) Slots(stream int) []Slot {
 	return s.slots[stream*s.perStream : (stream+1)*s.perStream]
 }

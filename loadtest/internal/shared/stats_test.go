@@ -7,7 +7,8 @@ import (
 	"unsafe"
 )
 
-// Two processes lay the same memory out, each for itself: they must mean the same by every byte, and no two arrays may meet.
+// Two processes lay the same memory out, each for itself: they must mean the same by every byte,
+// and no two arrays may meet.
 func TestProcessesSeeTheSameStatsInTheSameMemory(t *testing.T) {
 	l := Layout{Rooms: 3, Streams: 5, SlotsPerStream: 8, Processes: 3}
 	memory := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(make([]uint64, l.size()/8)))), l.size())
@@ -58,7 +59,8 @@ func TestSlotIsDoneWhenEveryReceiverWasReported(t *testing.T) {
 		skew   time.Duration
 	}{
 		{Tally{Seq: 9, Count: 1, First: 300, Last: 350}, false, 50},
-		{Tally{Seq: 1, Count: 2, First: 1, Last: 999}, false, 50}, // Of a message that had the slot before.
+		// Of a message that had the slot before.
+		{Tally{Seq: 1, Count: 2, First: 1, Last: 999}, false, 50},
 		{Tally{Seq: 9, Count: 1, First: 200, Last: 240}, false, 150},
 		{Tally{Seq: 9, Count: 1, First: math.MaxInt64}, true, 150}, // Given up.
 	} {

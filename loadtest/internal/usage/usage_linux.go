@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Observation is what a process and its descendants had used at one moment.
+// An Observation is what processes and their descendants had used at one moment.
 type Observation struct {
 	OK       bool
 	CPU      time.Duration
@@ -20,14 +20,16 @@ type Observation struct {
 	Switches int64 // context switches, of their own will or not
 }
 
-// A Watcher observes the same roots and their descendants again and again. It is not safe for concurrent use.
+// A Watcher observes the same roots and their descendants again and again. It is not safe for
+// concurrent use.
 type Watcher struct {
 	roots  []int
 	tree   []int
 	listed time.Time
 }
 
-// listEvery is how often a repeated observation looks for new descendants, which means to read all of /proc.
+// listEvery is how often a repeated observation looks for new descendants, which means to read all
+// of /proc.
 const listEvery = time.Second
 
 // Watch makes a watcher of the processes with these ids; nil if there are none.
@@ -38,7 +40,8 @@ func Watch(roots []int) *Watcher {
 	return &Watcher{roots: roots}
 }
 
-// Observe is observe by a list of descendants that may be a second old. It may be asked of nil, which is nobody.
+// Observe is what the function Observe returns, by a list of descendants that may be a second old.
+// A nil Watcher observes nobody.
 func (p *Watcher) Observe() Observation {
 	if p == nil {
 		return Observation{}
@@ -49,8 +52,9 @@ func (p *Watcher) Observe() Observation {
 	return addUp(p.tree)
 }
 
-// Observe adds up the process trees of roots. Descendants that ended count with the processor time they left to those
-// that remain.
+// Observe adds up the processes with these ids and their descendants. Descendants that ended count
+// with the processor time they left to those that remain. Of nobody, or of processes that have all
+// ended, it is not OK.
 func Observe(roots []int) Observation { return addUp(tree(roots)) }
 
 func addUp(pids []int) (sum Observation) {
@@ -71,8 +75,9 @@ func addUp(pids []int) (sum Observation) {
 	return sum
 }
 
-// processCPU reads the process's own clock, which counts nanoseconds where /proc/PID/stat has hundredths of a second. Its
-// number is made of the process's as in clock_getcpuclockid(3): the inverted id and CPUCLOCK_SCHED.
+// processCPU reads the process's own clock, which counts nanoseconds where /proc/PID/stat has
+// hundredths of a second. Its number is made of the process's as in clock_getcpuclockid(3): the
+// inverted id and CPUCLOCK_SCHED.
 func processCPU(pid int) (time.Duration, error) {
 	var ts unix.Timespec
 	err := unix.ClockGettime(int32(^pid<<3|2), &ts)
@@ -98,7 +103,8 @@ func reapedCPU(pid int) time.Duration {
 	return time.Duration(user+system) * time.Second / ticksPerSecond
 }
 
-// statFields are the fields of /proc/PID/stat behind the name, which may hold anything: state is the first.
+// statFields are the fields of /proc/PID/stat behind the name, which may hold anything: state is
+// the first.
 func statFields(pid int) []string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
