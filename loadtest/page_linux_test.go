@@ -169,12 +169,12 @@ func TestComparisonIsAPageToo(t *testing.T) {
 		words []string
 	}{
 		{
-			[]string{"compare", "--clients=20", "--messages=20"},
+			[]string{"compare", "--clients=20", "--messages=20", "--rounds=2"},
 			[]string{"server CPU µs/delivery", "deliveries/s", "latency p50 µs", "latency p99 µs", "bytes/delivery", "resident MB", "own CPU µs/delivery"},
 			[]string{"No server failed its clients", "2 rounds", "A'", "1.000 to 1.000"},
 		},
 		{
-			[]string{"compare", "--at=10,30", "--messages=20", "--no-noise"},
+			[]string{"compare", "--at=10,30", "--messages=20", "--no-noise", "--rounds=1"},
 			[]string{
 				"latency p50 ms", "latency p99 ms", "server CPU µs/delivery", "server CPU µs/connection", "resident MB", "bytes/idle connection",
 				"own CPU µs/delivery",
@@ -184,7 +184,7 @@ func TestComparisonIsAPageToo(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "comparison.html")
 		var said strings.Builder
-		args := append(test.args, "--warmup=1", "--settle=0s", "--loss-timeout=20s", "--rounds=2", "--quiet", "--html", path, "--spawn", floor, "--spawn", floor)
+		args := append(test.args, "--warmup=1", "--settle=0s", "--loss-timeout=20s", "--quiet", "--html", path, "--spawn", floor, "--spawn", floor)
 		if status := runMain(t.Context(), args, &said, &said); status != exitOK {
 			t.Fatalf("exit status %d\n%s", status, said.String())
 		}

@@ -25,6 +25,7 @@ func threeProcesses() *load.Load {
 }
 
 func TestProcessesProveOneRoomTogether(t *testing.T) {
+	t.Parallel() // What is lost is waited for.
 	const victim = 7
 	isHit := func(conn, message int) bool { return conn == victim && message%100 == 50 }
 	for _, test := range []struct {
@@ -56,6 +57,7 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 		{"refused", &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			res := loadServer(t, threeProcesses(), servertest.Start(t, test.server))
 			if got := faultsOf(res); got != test.want {
 				t.Errorf("counted %+v, want %+v\n%v", got, test.want, res.Explanations)

@@ -149,6 +149,7 @@ func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
 
 // With one message at a time nothing behind the lost one can tell of the loss: only the clock does.
 func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
+	t.Parallel() // It waits more than it works.
 	cfg := testLoad()
 	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, 3*time.Second
 	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
@@ -166,6 +167,7 @@ func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 }
 
 func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
+	t.Parallel() // It waits more than it works.
 	cfg := testLoad()
 	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 100_000, 300*time.Millisecond
 	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
