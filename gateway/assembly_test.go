@@ -38,7 +38,7 @@ func (s *Server) each(t testing.TB, look func(c *conn)) {
 	}
 }
 
-// FAULTS.md has thirty seconds: here it is one. Two hundred clients send messages that never end, a byte at a time, of which no
+// By default it is thirty seconds: here it is one. Two hundred clients send messages that never end, a byte at a time, of which no
 // limit on sizes hears.
 func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	const clients = 200

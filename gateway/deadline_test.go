@@ -11,7 +11,7 @@ import (
 	"sluice/wsproto"
 )
 
-// As FAULTS.md has it, a byte comes every two seconds and there are ten to go, on a clock that stands while the test has work to do.
+// A byte comes every two seconds and there are ten to go, on a clock that stands while the test has work to do.
 func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 	const dribblers, pause = 500, 2 * time.Second
 	cfg := testConfig()

@@ -87,7 +87,7 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 }
 
 // With one among many who does not read, the others get each message as soon as without. The ratio is a figure, printed; a test can
-// only tell it from being held up. FAULTS.md has 1,000 clients: here there are 25, or 100 with SLUICE_CI=1.
+// only tell it from being held up. At full size it is 1,000 clients: here there are 25, or 100 with SLUICE_CI=1.
 func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	const size, messages, pairs = 1 << 10, 100, 3
 	readers := 25

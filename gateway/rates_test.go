@@ -193,7 +193,7 @@ func TestThrottledClientGoesOnHearing(t *testing.T) {
 	c.ExpectFrame(ws.OpText, "four")
 }
 
-// FAULTS-scaled: ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
+// The ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
 func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 	for reason, set := range map[CloseReason]func(*config){
 		ClosedMessageRate: func(c *config) { c.MessageRate = 500 },

@@ -10,8 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A model is a hub under random joins, leaves, publishes, partial writes, stalls and recoveries, beside what a naive reader of
-// DESIGN's contract expects of it. Everything is tiny, so that every bound is met.
+// A model is a hub under random joins, leaves, publishes, partial writes, stalls and recoveries, beside
+// what a naive reader of this package's comments expects of it. Everything is tiny, so that every bound
+// is met.
 type model struct {
 	*fixture
 	t      *rapid.T

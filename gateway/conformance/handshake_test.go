@@ -114,7 +114,7 @@ func TestH05_TooManyHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// FAULTS.md has 5,000 clients and the default timeout: here both are a tenth or less.
+// At full size it is 5,000 clients and the default timeout: here both are a tenth or less.
 func TestH08_SilentClientsAreClosedAtTheDeadline(t *testing.T) {
 	const silent = 500
 	cfg := gatewaytest.Options()
@@ -234,7 +234,7 @@ func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
 	}
 }
 
-// FAULTS.md has 1,000 clients: here 200, or 50 with the race detector.
+// At full size it is 1,000 clients: here 200, or 50 with the race detector.
 func TestH32_NoFrameComesBeforeThe101(t *testing.T) {
 	clients := 200
 	if testenv.RaceEnabled {

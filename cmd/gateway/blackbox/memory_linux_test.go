@@ -34,7 +34,7 @@ func residentPeak(p *proctest.Process) int64 {
 }
 
 // Clients that never read sit in rooms that are flooded with half as much again as GOMEMLIMIT allows, and the limits of backlogs, set far too
-// high, would let all of it be kept. The process sheds instead, in order, and stays about as large as it may be. FAULTS.md has 30
+// high, would let all of it be kept. The process sheds instead, in order, and stays about as large as it may be. At full size it is 30
 // minutes of it; this is some seconds.
 func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 	const (
