@@ -13,37 +13,41 @@ import (
 const (
 	wheelTick  = 20 * time.Millisecond
 	wheelSlots = 2048 // 41 s a turn: longer than the ping interval
-	// timersPerTick bounds the timer phase, so that thousands of timeouts due at once do not hold up the others' events.
+	// timersPerTick bounds the timer phase, so that thousands of timeouts due at once do not hold
+	// up the others' events.
 	timersPerTick = 1024
-	// visitsTime bounds how long those who asked for another turn have in a tick, all of a line together, for the same reason: they
-	// are the ones who have most to do.
+	// visitsTime bounds how long the sources that asked for another turn have in a tick, all of a
+	// line together, for the same reason: they have most to do.
 	visitsTime = time.Millisecond
-	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole process (SIGSTOP, a
-	// suspended machine): the loop's clock then leaves it out, and nobody is timed out for what we did not hear.
+	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole
+	// process (SIGSTOP, a suspended machine): the loop's clock then leaves it out, and nobody is
+	// timed out for what we did not hear.
 	pauseMin = 2 * time.Second
 )
 
 // Options configure a Loop. The zero value is usable.
 type Options struct {
 	Kernel     Kernel // nil: the operating system
-	EventsMax  int    // events taken from the kernel per tick, and sources visited again per tick; default 128
+	EventsMax  int    // events taken from the kernel, and sources visited again, per tick; default 128
 	SourcesMax int    // sources registered at a time; default 1<<20
 	MailboxMax int    // tasks waiting at a time; default 4096
 }
 
-// A Source is anything a loop watches: a connection, a listener. OnEvent is called on the loop and must not block. Several
-// conditions may come in one event.
+// A Source is anything a loop watches: a connection, a listener. OnEvent is called on the loop and
+// must not block. Several conditions may come in one event.
 type Source interface {
 	OnEvent(l *Loop, ev Event)
 }
 
-// A Hook runs at the end of every tick, when the tick's events are handled and before the loop waits. It returns how long
-// the loop may sleep at most: zero when it has left work behind, negative when it does not mind.
+// A Hook runs at the end of every tick, when the tick's events are handled and before the loop
+// waits. It returns how long the loop may sleep at most: zero when it has left work behind,
+// negative when it does not mind.
 type Hook func(l *Loop) time.Duration
 
-// A Loop is a reactor: one goroutine that waits for its sources' readiness and owns all of their state. Nothing in it is
-// locked. Other goroutines reach it through Post, Wake and Stop alone; every other method belongs to the goroutine that
-// runs the loop (and, before Run, to the one that made it).
+// A Loop is a reactor: one goroutine that waits for its sources' readiness and owns all of their
+// state. Nothing in it is locked. Other goroutines reach it through Post, Wake and Stop alone;
+// every other method belongs to the goroutine that runs the loop (and, before Run, to the one that
+// made it).
 type Loop struct {
 	kernel Kernel
 	poller *Poller
@@ -120,8 +124,8 @@ func orDefault(value, otherwise int) int {
 	return value
 }
 
-// Run ticks until Stop, then closes every descriptor the loop holds. It returns an error only when the poller fails,
-// which leaves the loop unable to serve.
+// Run ticks until Stop, then closes every descriptor the loop holds. It returns an error only when
+// the poller fails, which leaves the loop unable to serve.
 func (l *Loop) Run() error {
 	defer l.Release()
 	for !l.stopping.Load() {
@@ -132,9 +136,9 @@ func (l *Loop) Run() error {
 	return nil
 }
 
-// Tick makes one pass: wait, events, requeued, mailbox, timers, hooks, close. Descriptors close last, so that a number
-// cannot be reused while events that carry it are still to be handled. Tests and simulations step a loop with it;
-// everybody else calls Run.
+// Tick makes one pass: wait, events, requeued, mailbox, timers, hooks, close. Descriptors close
+// last, so that a number cannot be reused while events that carry it are still to be handled. Tests
+// and simulations step a loop with it; everybody else calls Run.
 func (l *Loop) Tick() error {
 	if err := l.wait(); err != nil {
 		return err
@@ -150,8 +154,9 @@ func (l *Loop) Tick() error {
 	return nil
 }
 
-// wait sleeps until something is to be done. The order of its steps makes every Wake count: whoever calls it either finds
-// the loop asleep, and writes to the poller, or has set the signal that the loop reads after saying that it sleeps.
+// wait sleeps until something is to be done. The order of its steps makes every Wake count: its
+// caller either finds the loop asleep, and writes to the poller, or has set the signal that the
+// loop reads after saying that it sleeps.
 func (l *Loop) wait() error {
 	timeout := l.timeout()
 	if timeout != 0 {
@@ -217,14 +222,15 @@ func (l *Loop) deliver(ev Event) {
 	e.source.OnEvent(l, ev)
 }
 
-// A line is of those who asked for another turn, the first of them in front.
+// A line holds the sources that asked for another turn, the first of them in front.
 type line struct {
 	waiting  []Token
 	visiting []Token // kept for its array
 }
 
-// visitLine visits those whose budget ended before the kernel said EAGAIN, as many as there may be events in a tick and as there
-// is time for, one at least. Who asks again is visited in a later tick, after the others' events and behind who stands in line.
+// visitLine visits sources whose budget ended before the kernel said EAGAIN, as many as there may
+// be events in a tick and as there is time for, one at least. One that asks again is visited in a
+// later tick, after the others' events and behind those in line.
 func (l *Loop) visitLine(q *line) {
 	n := min(len(q.waiting), cap(l.events))
 	if n == 0 {
@@ -238,7 +244,7 @@ func (l *Loop) visitLine(q *line) {
 		if i+1 < n && l.kernel.Now() >= until {
 			left := append(q.visiting, q.waiting...)
 			left = left[:copy(left, left[i+1:])]
-			q.visiting, q.waiting = q.waiting, left // Who was not visited stays in front.
+			q.visiting, q.waiting = q.waiting, left // Sources not visited stay in front.
 			return
 		}
 	}
@@ -277,7 +283,8 @@ func (l *Loop) runTimers() {
 		}
 	}
 	if len(l.expired) < cap(l.expired) {
-		l.expired = l.expired[:0] // All that were due have fired; what is left would keep the loop from sleeping.
+		// All that were due have fired; what is left would keep the loop from sleeping.
+		l.expired = l.expired[:0]
 	}
 }
 
@@ -294,7 +301,8 @@ func (l *Loop) closeSources() {
 	for i := 0; i < len(l.closing); i++ {
 		t := l.closing[i]
 		e, _ := l.sources.Get(t)
-		// Deregister first: a descriptor that was duplicated would go on reporting. Its failure changes nothing here.
+		// Deregister first: a descriptor that was duplicated would go on reporting. Its failure
+		// changes nothing here.
 		_ = l.poller.Deregister(int(e.fd))
 		_ = l.kernel.Close(int(e.fd)) // The descriptor is gone whatever close(2) says, and its peer too.
 		l.sources.Remove(t)
@@ -302,8 +310,9 @@ func (l *Loop) closeSources() {
 	l.closing = l.closing[:0]
 }
 
-// Release runs the tasks that were accepted and have not run, so that what they carry is not lost, and closes every
-// source's descriptor and the poller. Run does it by itself; it is for loops that are stepped.
+// Release runs the tasks that were accepted and have not run, so that what they carry is not lost,
+// and closes every source's descriptor and the poller. Run does it by itself; it is for loops that
+// are stepped.
 func (l *Loop) Release() {
 	l.stopping.Store(true)
 	l.mailbox.close()
@@ -320,7 +329,8 @@ func (l *Loop) Release() {
 	}
 }
 
-// Register watches the non-blocking fd for src. From here on the loop owns fd, and closes it; after an error it does not.
+// Register watches the non-blocking fd for src. From here on the loop owns fd, and closes it; after
+// an error it does not.
 func (l *Loop) Register(fd int, in Interest, m Mode, src Source) (Token, error) {
 	t, ok := l.sources.Insert(entry{source: src, fd: int32(fd), mode: m})
 	if !ok {
@@ -333,7 +343,8 @@ func (l *Loop) Register(fd int, in Interest, m Mode, src Source) (Token, error) 
 	return t, nil
 }
 
-// Rearm replaces what t is watched for and looks at the readiness anew: a condition that holds now is reported.
+// Rearm replaces what t is watched for and looks at the readiness anew: a condition that holds now
+// is reported.
 func (l *Loop) Rearm(t Token, in Interest) error {
 	e, ok := l.live(t)
 	if !ok {
@@ -342,11 +353,13 @@ func (l *Loop) Rearm(t Token, in Interest) error {
 	return l.poller.Reregister(int(e.fd), t, in, e.mode)
 }
 
-// Requeue puts t in line to be visited in a later tick as though the kernel had reported in: its budget ended before EAGAIN, so no new
-// edge will come. Who stands in line is not told of new bytes before its turn.
+// Requeue puts t in line to be visited in a later tick as though the kernel had reported in: its
+// budget ended before EAGAIN, so no new edge will come. A source in line does not hear of new bytes
+// before its turn.
 func (l *Loop) Requeue(t Token, in Interest) { l.queue(&l.requeued, t, in) }
 
-// Defer is Requeue for those whose turns take long: in a line of their own, so that they wait for each other and nobody else for them.
+// Defer is Requeue for costly sources, whose turns take long: they have a line of their own, so
+// that they wait for each other and no other source waits for them.
 func (l *Loop) Defer(t Token, in Interest) { l.queue(&l.deferred, t, in) }
 
 // queue puts t in line, unless it stands in one already.
@@ -366,7 +379,8 @@ func (l *Loop) queue(q *line, t Token, in Interest) {
 	}
 }
 
-// SetTimer makes t's one timer fire after the given time instead of whatever it had; zero cancels it.
+// SetTimer makes t's one timer fire after the given time instead of whatever it had; zero cancels
+// it.
 func (l *Loop) SetTimer(t Token, after time.Duration) {
 	e, ok := l.live(t)
 	if !ok {
@@ -377,10 +391,12 @@ func (l *Loop) SetTimer(t Token, after time.Duration) {
 		l.wheel.Cancel(t)
 		return
 	}
-	l.wheel.Set(t, l.now+min(after, math.MaxInt64-l.now)) // "Never" is a time that no clock reaches, not one long past.
+	// "Never" is a time that no clock reaches, not one long past.
+	l.wheel.Set(t, l.now+min(after, math.MaxInt64-l.now))
 }
 
-// Close ends t: no event reaches its source any more, and its descriptor closes at the end of this tick.
+// Close ends t: no event reaches its source any more, and its descriptor closes at the end of this
+// tick.
 func (l *Loop) Close(t Token) {
 	e, ok := l.live(t)
 	if !ok {
@@ -414,8 +430,9 @@ func (l *Loop) live(t Token) (*entry, bool) {
 // BeforeSleep adds a hook; hooks run in the order they were added.
 func (l *Loop) BeforeSleep(hook Hook) { l.hooks = append(l.hooks, hook) }
 
-// Now is the loop's clock: monotonic, read once per tick, and standing still while the whole process did, so that a
-// gateway that was stopped for ten seconds does not time out everybody on waking.
+// Now is the loop's clock: monotonic, read once per tick, and standing still while the whole
+// process did, so that a gateway that was stopped for ten seconds does not time out everybody on
+// waking.
 func (l *Loop) Now() time.Duration { return l.now }
 
 // Elapsed is the loop's clock read anew, for measuring inside a tick.
@@ -424,7 +441,8 @@ func (l *Loop) Elapsed() time.Duration { return l.kernel.Now() - l.pauses }
 // Kernel is the seam that sources make their system calls through.
 func (l *Loop) Kernel() Kernel { return l.kernel }
 
-// Sources yields every source, closing ones left out; it is an iter.Seq2. A source may be closed meanwhile.
+// Sources yields every source, closing ones left out; it is an iter.Seq2. A source may be closed
+// meanwhile.
 func (l *Loop) Sources(yield func(Token, Source) bool) {
 	for t, e := range l.sources.All {
 		if !e.isClosed && !yield(t, e.source) {
@@ -448,8 +466,8 @@ func (l *Loop) Len() int { return l.sources.Len() }
 // Stats returns the counters as they stand.
 func (l *Loop) Stats() Stats { return l.stats }
 
-// Post runs task on the loop in its next tick. Any goroutine may call it. False means that the mailbox is full or the loop
-// has ended, and that task will not run.
+// Post runs task on the loop in its next tick. Any goroutine may call it. False means that the
+// mailbox is full or the loop has ended, and that task will not run.
 func (l *Loop) Post(task func(*Loop)) bool {
 	if !l.mailbox.put(task) {
 		return false
@@ -458,8 +476,8 @@ func (l *Loop) Post(task func(*Loop)) bool {
 	return true
 }
 
-// Wake makes the loop pass through one more tick, hooks included. Any goroutine may call it; calls coalesce, and a loop
-// that is awake costs no system call.
+// Wake makes the loop pass through one more tick, hooks included. Any goroutine may call it; calls
+// coalesce, and a loop that is awake costs no system call.
 func (l *Loop) Wake() {
 	if l.signal.Swap(true) || !l.sleeping.Load() {
 		return

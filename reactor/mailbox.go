@@ -2,8 +2,8 @@ package reactor
 
 import "sync"
 
-// A mailbox holds the tasks that other goroutines posted to a loop. It is bounded: a full one refuses, so that a loop
-// which has fallen behind is not buried.
+// A mailbox holds the tasks that other goroutines posted to a loop. It is bounded: a full one
+// refuses, so that a loop which has fallen behind is not buried.
 type mailbox struct {
 	mu     sync.Mutex
 	tasks  []func(*Loop)

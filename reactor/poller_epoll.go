@@ -74,7 +74,8 @@ func (p *backend) control(op int, verb string, fd int, t Token, in Interest, m M
 func epollBits(in Interest, m Mode) uint32 {
 	var bits uint32
 	if in&Readable != 0 {
-		// RDHUP: a reader that stops at a short read still learns of the end of the stream that came with it.
+		// RDHUP: a reader that stops at a short read still learns of the end of the stream that
+		// came with it.
 		bits |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
 	if in&Writable != 0 {
@@ -109,7 +110,8 @@ func (p *backend) Wait(dst []Event, timeout time.Duration) ([]Event, error) {
 		ev := &p.events[i]
 		t := makeToken(uint32(ev.Fd), uint32(ev.Pad))
 		if t == wakeToken {
-			// Registered for edges, so it need not be read: each write is a new edge, and the counter has 64 bits.
+			// Registered for edges, so it need not be read: each write is a new edge, and the
+			// counter has 64 bits.
 			continue
 		}
 		dst = append(dst, Event{Token: t, ready: epollReady(ev.Events)})
@@ -137,7 +139,8 @@ func epollReady(bits uint32) ready {
 // Wake ends the present or the next Wait; any goroutine may call it.
 func (p *backend) Wake() error {
 	err := p.kernel.Signal(p.wakefd)
-	if err != nil && !errors.Is(err, syscall.EAGAIN) { // EAGAIN: the counter is full, so the event stands already.
+	// EAGAIN: the counter is full, so the event stands already.
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
 		return fmt.Errorf("reactor: wake: %w", os.NewSyscallError("write", err))
 	}
 	return nil

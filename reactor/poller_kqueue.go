@@ -12,12 +12,14 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// kqueueBackend is kqueue(2). It reaches the kernel through sys.KqueueCalls only, so it builds wherever errors have their
-// Unix names (Plan 9 alone has others), and a fake kernel drives it where there is no real one.
+// kqueueBackend is kqueue(2). It reaches the kernel through sys.KqueueCalls only, so it builds
+// wherever errors have their Unix names (Plan 9 alone has others), and a fake kernel drives it
+// where there is no real one.
 //
-// kqueue watches pairs of descriptor and filter, so one source has up to two, which come and go together here. A source
-// is found by its descriptor: the user data of a kevent is typed as a Go pointer, which must not lie in the kernel. That
-// is sound because kevents are translated as soon as they are fetched, and a descriptor is deregistered before it closes.
+// kqueue watches pairs of descriptor and filter, so one source has up to two, which come and go
+// together here. A source is found by its descriptor: the user data of a kevent is typed as a Go
+// pointer, which must not lie in the kernel. That is sound because kevents are translated as soon
+// as they are fetched, and a descriptor is deregistered before it closes.
 type kqueueBackend struct {
 	kernel  sys.KqueueCalls
 	kq      int
@@ -107,8 +109,9 @@ func (p *kqueueBackend) watched(fd int) *watch {
 	return &p.watches[fd]
 }
 
-// arm deletes the filters fd has and adds those it shall have. Adding anew is what makes every kernel look at the
-// readiness again: EV_ADD of a filter that exists does so on some systems only, and on some does not change EV_CLEAR.
+// arm deletes the filters fd has and adds those it shall have. Adding anew is what makes every
+// kernel look at the readiness again: EV_ADD of a filter that exists does so on some systems only,
+// and on some does not change EV_CLEAR.
 func (p *kqueueBackend) arm(fd int, t Token, in Interest, m Mode) error {
 	w := &p.watches[fd]
 	p.changes = filters(p.changes[:0], fd, w.armed, sys.FlagDelete)
@@ -116,7 +119,8 @@ func (p *kqueueBackend) arm(fd int, t Token, in Interest, m Mode) error {
 	w.token, w.mode, w.armed = t, m, in
 	err := p.change(p.changes)
 	if err != nil {
-		// Whatever was added must not report to a token that the caller believes refused; it may fail for the same reason.
+		// Whatever was added must not report to a token that the caller believes refused; it may
+		// fail for the same reason.
 		_ = p.change(filters(nil, fd, Readable|Writable, sys.FlagDelete))
 		w.armed = 0
 	}
@@ -145,9 +149,10 @@ func filters(dst []sys.Kevent, fd int, in Interest, flags uint16) []sys.Kevent {
 	return dst
 }
 
-// change applies changes in one call. The kernel stops at the first that fails; if that was a delete of a filter that is
-// not there, nothing is wrong but the rest has yet to be done. It does not say which one it was, so all are sent again
-// one by one: deleting and adding twice comes to the same.
+// change applies changes in one call. The kernel stops at the first that fails; if that was a
+// delete of a filter that is not there, nothing is wrong but the rest has yet to be done. It does
+// not say which one it was, so all are sent again one by one: deleting and adding twice comes to
+// the same.
 func (p *kqueueBackend) change(changes []sys.Kevent) error {
 	if len(changes) == 0 {
 		return nil
@@ -173,7 +178,8 @@ func (p *kqueueBackend) send(changes []sys.Kevent) error {
 	return err
 }
 
-// Wait appends events to dst; see Poller. Both filters of a descriptor that come in one batch are one Event.
+// Wait appends events to dst; see Poller. Both filters of a descriptor that come in one batch are
+// one Event.
 func (p *kqueueBackend) Wait(dst []Event, timeout time.Duration) ([]Event, error) {
 	room := cap(dst) - len(dst)
 	if room == 0 {
@@ -204,7 +210,7 @@ func (p *kqueueBackend) translate(dst []Event, ev *sys.Kevent) []Event {
 	}
 	w := p.watched(ev.FD)
 	if w == nil {
-		return dst // Its deletion failed, and nobody is left to tell.
+		return dst // Its deletion failed, and nobody is left to report to.
 	}
 	if w.mode == Oneshot {
 		w.armed &^= filterInterest(ev.Filter)
@@ -217,8 +223,8 @@ func (p *kqueueBackend) translate(dst []Event, ev *sys.Kevent) []Event {
 	return append(dst, Event{Token: w.token, ready: kqueueReady(ev)})
 }
 
-// silenceOneshots deletes the other filter of each oneshot source that was reported: the kernel silences filters, and
-// the contract speaks of sources.
+// silenceOneshots deletes the other filter of each oneshot source that was reported: the kernel
+// silences filters, and the contract speaks of sources.
 func (p *kqueueBackend) silenceOneshots(events []sys.Kevent) {
 	p.changes = p.changes[:0]
 	for i := range events {
@@ -230,8 +236,8 @@ func (p *kqueueBackend) silenceOneshots(events []sys.Kevent) {
 		w.armed = 0
 	}
 	for i := range p.changes {
-		// It fails only when the filter or its descriptor is gone, which is silence enough. One by one, because Kevent
-		// takes a bounded number.
+		// It fails only when the filter or its descriptor is gone, which is silence enough. One by
+		// one, because Kevent takes a bounded number.
 		_ = p.change(p.changes[i : i+1])
 	}
 }
@@ -257,21 +263,23 @@ func kqueueReady(ev *sys.Kevent) ready {
 	if ev.Filter == sys.FilterRead {
 		r |= readyHangup
 	}
-	// The write filter's end of file without an error follows our own shutdown(2) too: the peer may still be sending.
+	// The write filter's end of file without an error follows our own shutdown(2) too: the peer may
+	// still be sending.
 	return r
 }
 
 // Wake ends the present or the next Wait; any goroutine may call it.
 func (p *kqueueBackend) Wake() error {
 	_, err := p.kernel.Write(p.wakeW, wakeByte)
-	if err != nil && !errors.Is(err, syscall.EAGAIN) { // EAGAIN: the pipe is full, so the event stands already.
+	// EAGAIN: the pipe is full, so the event stands already.
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
 		return fmt.Errorf("reactor: wake: %w", os.NewSyscallError("write", err))
 	}
 	return nil
 }
 
-// drainWakes empties the pipe. A byte it takes beside the one that was reported belongs to a Wake that came before this
-// Wait returns, which is all that Wake promises.
+// drainWakes empties the pipe. A byte it takes beside the one that was reported belongs to a Wake
+// that came before this Wait returns, which is all that Wake promises.
 func (p *kqueueBackend) drainWakes() {
 	for {
 		n, err := p.kernel.Read(p.wakeR, p.drained[:])

@@ -10,7 +10,8 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// backend is never made: newPoller refuses. It has the methods that the rest of the package is compiled against.
+// backend is never made: newPoller refuses. It has the methods that the rest of the package is
+// compiled against.
 type backend struct{}
 
 func newPoller(sys.Calls) (*Poller, error) {

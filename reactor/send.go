@@ -16,8 +16,8 @@ type Send struct {
 // interruptedMax is how often in a row a write that a signal interrupted is tried again.
 const interruptedMax = 3
 
-// SendBatch makes every write of the batch and notes what came of each. A write that fails does not keep
-// the others from being made. It may be called from any goroutine that owns the descriptors.
+// SendBatch makes every write of the batch and notes what came of each. A write that fails does not
+// keep the others from being made. It may be called from any goroutine that owns the descriptors.
 func SendBatch(k Kernel, batch []Send) {
 	for i := range batch {
 		s := &batch[i]

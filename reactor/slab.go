@@ -6,10 +6,12 @@ const (
 	noSlot   = ^uint32(0)
 )
 
-// A Slab stores values in numbered slots and hands out a Token for each. Slots are reused, newest first, so that memory
-// stays dense; each reuse has a new generation, so that an old Token is recognised as stale.
+// A Slab stores values in numbered slots and hands out a Token for each. Slots are reused, newest
+// first, so that memory stays dense; each reuse has a new generation, so that an old Token is
+// recognised as stale.
 //
-// Values live in pages that never move: a pointer from Get holds until Remove. A Slab belongs to one goroutine.
+// Values live in pages that never move: a pointer from Get holds until Remove. A Slab belongs to
+// one goroutine.
 type Slab[T any] struct {
 	pages [][]cell[T]
 	free  uint32 // first free slot, linked through cell.next
@@ -92,7 +94,8 @@ func (s *Slab[T]) Remove(t Token) bool {
 // Len is the number of values stored.
 func (s *Slab[T]) Len() int { return s.len }
 
-// All calls yield for each value, in slot order, until it returns false. The current value may be removed meanwhile.
+// All calls yield for each value, in slot order, until it returns false. The current value may be
+// removed meanwhile.
 func (s *Slab[T]) All(yield func(Token, *T) bool) {
 	for slot := range s.used {
 		c := s.at(slot)

@@ -17,9 +17,10 @@ const (
 	PendingError = sys.PendingError // read only: SO_ERROR, cleared by reading
 )
 
-// Duplicate returns a second non-blocking descriptor of the same open file, closed on exec. It is for start-up and for
-// handing a connection over.
+// Duplicate returns a second non-blocking descriptor of the same open file, closed on exec. It is
+// for start-up and for handing a connection over.
 func Duplicate(fd int) (int, error) { return sys.Duplicate(fd) }
 
-// DescriptorLimit raises this process's limit of open descriptors as far as it may, for children too, and returns it.
+// DescriptorLimit raises this process's limit of open descriptors as far as it may, for children
+// too, and returns it.
 func DescriptorLimit() (uint64, error) { return sys.DescriptorLimit() }

@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// A Wheel is a hashed timer wheel: a ring of slots, each a list of timers whose due time, counted in ticks, falls on that
-// slot in this turn of the ring or in a later one. Setting, moving and cancelling are constant in time; there is one timer
-// per Token. It never reads a clock: callers pass the time. A timer fires at its due time rounded up to a tick, never
-// before. A Wheel belongs to one goroutine.
+// A Wheel is a hashed timer wheel: a ring of slots, each a list of timers whose due time, counted
+// in ticks, falls on that slot in this turn of the ring or in a later one. Setting, moving and
+// cancelling are constant in time; there is one timer per Token. It never reads a clock: callers
+// pass the time. A timer fires at its due time rounded up to a tick, never before. A Wheel belongs
+// to one goroutine.
 type Wheel struct {
 	tick  time.Duration
 	done  int64    // every timer due at this tick or before has been handed out
@@ -25,8 +26,8 @@ type timer struct {
 	prev, next uint32
 }
 
-// NewWheel returns a wheel of at least slots slots, each tick long, that starts at now. One turn of the ring should cover
-// most timeouts in use: a timer further ahead is looked at once per turn.
+// NewWheel returns a wheel of at least slots slots, each tick long, that starts at now. One turn of
+// the ring should cover most timeouts in use: a timer further ahead is looked at once per turn.
 func NewWheel(tick time.Duration, slots int, now time.Duration) *Wheel {
 	n := max(64, 1<<bits.Len(uint(slots-1)))
 	w := &Wheel{tick: tick, done: int64(now / tick), heads: make([]uint32, n), busy: make([]uint64, n/64)}
@@ -36,7 +37,8 @@ func NewWheel(tick time.Duration, slots int, now time.Duration) *Wheel {
 	return w
 }
 
-// Set makes t's timer due at the given time, instead of whatever it had. A time already past is due at the next tick.
+// Set makes t's timer due at the given time, instead of whatever it had. A time already past is due
+// at the next tick.
 func (w *Wheel) Set(t Token, due time.Duration) {
 	w.remove(t.slot())
 	ticks := max(int64((due-1)/w.tick)+1, w.done+1) // Rounded up without overflow.
@@ -61,8 +63,8 @@ func (w *Wheel) Cancel(t Token) {
 // Len is the number of timers set.
 func (w *Wheel) Len() int { return w.len }
 
-// Next is the time to call Expire again: no timer fires before it. It may be early, when the next busy slot holds only
-// timers of later turns. False means that no timer is set.
+// Next is the time to call Expire again: no timer fires before it. It may be early, when the next
+// busy slot holds only timers of later turns. False means that no timer is set.
 func (w *Wheel) Next() (time.Duration, bool) {
 	if w.len == 0 {
 		return 0, false
@@ -76,8 +78,9 @@ func (w *Wheel) Next() (time.Duration, bool) {
 	}
 }
 
-// Expire appends the tokens whose timers are due at now to dst, as many as its spare capacity takes, and unsets these
-// timers. If dst came back full, there may be more: call again, at once or after other work.
+// Expire appends the tokens whose timers are due at now to dst, as many as its spare capacity
+// takes, and unsets these timers. If dst came back full, there may be more: call again, at once or
+// after other work.
 func (w *Wheel) Expire(now time.Duration, dst []Token) []Token {
 	until := int64(now / w.tick)
 	// One turn meets every slot; what lies further back than a turn is met on the way.

@@ -28,15 +28,16 @@ const (
 // AnyFD in Fail stands for every descriptor.
 const AnyFD = -1
 
-// A Limit says how many of the want bytes that a read or write of fd asks for may pass, off bytes having passed since fd
-// was opened. With zero the call is refused with EAGAIN, with want or more it is left alone. Limits are called one at a
-// time, on whatever goroutine makes the call; they must not call the Kernel, except for its clock.
+// A Limit says how many of the want bytes that a read or write of fd asks for may pass, off bytes
+// having passed since fd was opened. With zero the call is refused with EAGAIN, with want or more
+// it is left alone. Limits are called one at a time, on whatever goroutine makes the call; they
+// must not call the Kernel, except for its clock.
 type Limit func(fd int, off int64, want int) int
 
 type real = sys.Real
 
-// A Kernel is the real kernel with a script. Any goroutine may call any method, at any time. The pollers' own descriptors
-// for waking are exempt from scripts.
+// A Kernel is the real kernel with a script. Any goroutine may call any method, at any time. The
+// pollers' own descriptors for waking are exempt from scripts.
 type Kernel struct {
 	real
 	clock clock
@@ -66,8 +67,9 @@ func New() *Kernel {
 	}
 }
 
-// Fail lets the next calls of this kind on fd fail, each with one of errs, in their order. The kernel does not see them. A
-// nil error lets one call through; AnyFD's errors are used when fd has none of its own. Close cannot fail.
+// Fail lets the next calls of this kind on fd fail, each with one of errs, in their order. The
+// kernel does not see them. A nil error lets one call through; AnyFD's errors are used when fd has
+// none of its own. Close cannot fail.
 func (k *Kernel) Fail(c Call, fd int, errs ...error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -82,7 +84,8 @@ func (k *Kernel) Limit(c Call, limit Limit) {
 	k.limits[c] = limit
 }
 
-// CutEvery returns a limit that ends calls at every multiple of n bytes of a descriptor's stream, and refuses once there.
+// CutEvery returns a limit that ends calls at every multiple of n bytes of a descriptor's stream,
+// and refuses once there.
 func CutEvery(n int) Limit {
 	refused := map[int]int64{} // by descriptor: the offset of its last refusal
 	return func(fd int, off int64, want int) int {
@@ -202,7 +205,8 @@ func (k *Kernel) fault(c Call, fd int) error {
 	return nil
 }
 
-// forget drops what is known of a descriptor's number, except the faults scripted for it: the next owner starts anew.
+// forget drops what is known of a descriptor's number, except the faults scripted for it: the next
+// owner starts anew.
 func (k *Kernel) forget(fd int) {
 	delete(k.watched, fd)
 	delete(k.passed, site{Read, fd})

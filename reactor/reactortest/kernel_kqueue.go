@@ -60,7 +60,8 @@ func (k *Kernel) change(kq int, changes []sys.Kevent) error {
 	return nil
 }
 
-// nudge makes kqueue look at fd's readiness anew, as the backend's rearming does; see the package comment.
+// nudge makes kqueue look at fd's readiness anew, as the backend's rearming does; see the package
+// comment.
 func (k *Kernel) nudge(fd int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -76,7 +77,8 @@ func (k *Kernel) nudge(fd int) {
 			{FD: fd, Filter: sys.Filter(filter), Flags: sys.FlagDelete},
 			{FD: fd, Filter: sys.Filter(filter), Flags: flags},
 		}
-		// It fails when fd was closed without Close of this kernel; then nobody waits for its events.
+		// It fails when fd was closed without Close of this kernel; then nobody waits for its
+		// events.
 		_, _ = k.real.Kevent(r.kq, changes, nil, 0)
 	}
 }

@@ -11,7 +11,8 @@ import (
 // lateMax is how many waits an event may be held back.
 const lateMax = 4
 
-// conditions are the bits of epoll_ctl(2) that name something to wait for. Without any, a oneshot that fired, nothing is reported.
+// conditions are the bits of epoll_ctl(2) that name something to wait for. Without any, a oneshot
+// that fired, nothing is reported.
 const conditions = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLERR | unix.EPOLLHUP
 
 // An epoll is an instance of epoll(7).
@@ -203,7 +204,7 @@ func (s *Sim) watchFault(op int, f file) error {
 	return syscall.ENOMEM
 }
 
-// remember has the registration w reported once more although it is gone.
+// remember makes a later wait report the registration w once more although it is gone.
 func (ep *epoll) remember(w *watch) {
 	if _, ok := w.file.(*socket); ok && ep.sim.roll(ep.sim.faults.Stale) {
 		ep.stale = append(ep.stale, unix.EpollEvent{Events: unix.EPOLLIN, Fd: w.low, Pad: w.high})
@@ -240,8 +241,8 @@ func (s *Sim) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, erro
 	}
 }
 
-// collect is ep_send_events: what was woken is looked up now, reported if it holds, and stays if it is level-triggered. An order
-// is not promised.
+// collect is ep_send_events: what was woken is looked up now, reported if it holds, and stays if it
+// is level-triggered. An order is not promised.
 func (ep *epoll) collect(events []unix.EpollEvent) (n int) {
 	s := ep.sim
 	stale := ep.stale
@@ -289,7 +290,8 @@ func (ep *epoll) collect(events []unix.EpollEvent) (n int) {
 	return n
 }
 
-// spurious reports one descriptor as ready for something it was registered for, whether it is or not.
+// spurious reports one descriptor as ready for something it was registered for, whether it is or
+// not.
 func (ep *epoll) spurious(events []unix.EpollEvent) int {
 	s := ep.sim
 	if len(events) == 0 || len(ep.all) == 0 || !s.roll(s.faults.Spurious) {

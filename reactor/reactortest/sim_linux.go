@@ -16,16 +16,16 @@ import (
 // firstFD is the lowest number a descriptor gets: those below are taken by the standard streams.
 const firstFD = 3
 
-// Faults say how often a Sim does what a program must be ready for, in times out of a thousand. The zero value is a kernel
-// without faults.
+// Faults say how often a Sim does what a program must be ready for, in times out of a thousand. The
+// zero value is a kernel without faults.
 type Faults struct {
 	ShortRead     int // a read takes less than has arrived
-	Squeeze       int // a write finds the room in the buffer shrunk, perhaps to nothing, until Step gives it back
+	Squeeze       int // a write finds the buffer's room shrunk, perhaps to nothing, until Step
 	Interrupt     int // EINTR, of reads, writes, accepts and waits
 	Late          int // an event is held back until a later wait
 	Spurious      int // at a wait, a registered descriptor is reported ready without being so
 	Stale         int // a registration that is removed is reported once more
-	Accept        int // accept fails: of these, half break the connection and half find no memory or descriptor
+	Accept        int // accept fails, one half for a broken connection, one for want of memory or descriptors
 	Watch         int // EPOLL_CTL_ADD or MOD fails
 	Broken        int // a read or write fails with ENOMEM or ENOBUFS
 	Slow          int // a call takes up to SlowBy
@@ -33,7 +33,8 @@ type Faults struct {
 	DescriptorMax int // descriptors open at a time; zero: no limit
 }
 
-// Buffers are the sizes of a connection's buffers in bytes, from the side of whoever accepts it. Each must be positive.
+// Buffers are the sizes of a connection's buffers in bytes, from the side that accepts it. Each
+// must be positive.
 type Buffers struct {
 	Send, PeerReceive int // of what is written to it
 	PeerSend, Receive int // of what it reads
@@ -45,7 +46,8 @@ type file interface {
 	watchers() *[]*watch
 }
 
-// A Sim is a kernel in memory; see the package comment. It is not safe for concurrent use: whatever runs on it takes turns.
+// A Sim is a kernel in memory; see the package comment. It is not safe for concurrent use: whatever
+// runs on it takes turns.
 type Sim struct {
 	random  *rand.Rand
 	now     time.Duration
@@ -72,13 +74,15 @@ func NewSim(seed uint64) *Sim {
 	return s
 }
 
-// SetFaults makes the kernel mean: faults strike as often as f says, and the wire moves only by Step.
+// SetFaults makes the kernel mean: faults strike as often as f says, and the wire moves only by
+// Step.
 func (s *Sim) SetFaults(f Faults) { s.faults, s.isCalm = f, false }
 
 // SetBuffers sets the sizes for connections made from here on.
 func (s *Sim) SetBuffers(b Buffers) { s.buffers = b }
 
-// Calm ends all faults: what was shrunk, held back or under way arrives, and from here on everything moves at once.
+// Calm ends all faults: what was shrunk, held back or under way arrives, and from here on
+// everything moves at once.
 func (s *Sim) Calm() {
 	s.faults, s.isCalm = Faults{}, true
 	for _, l := range slices.Clone(s.links) {
@@ -86,12 +90,13 @@ func (s *Sim) Calm() {
 	}
 }
 
-// OnCall sets the hook that may hand control to another coroutine. It is called around calls that are never made with a lock
-// held: accept, read, write, shutdown and epoll_ctl.
+// OnCall sets the hook that may hand control to another coroutine. It is called around calls that
+// are never made with a lock held: accept, read, write, shutdown and epoll_ctl.
 func (s *Sim) OnCall(hook func()) { s.onCall = hook }
 
-// OnSleep sets the hook that a wait calls when it has nothing to report. It hands control to others and returns when Ready may
-// have changed or the clock has reached until. Without it waits return at once, as though interrupted by nothing.
+// OnSleep sets the hook that a wait calls when it has nothing to report. It hands control to others
+// and returns when Ready may have changed or the clock has reached until. Without it waits return
+// at once, as though interrupted by nothing.
 func (s *Sim) OnSleep(hook func(epfd int, until time.Duration)) { s.onSleep = hook }
 
 // SetActor says which poller's loop runs from here on; zero is nobody in particular.
@@ -137,7 +142,8 @@ func (s *Sim) LinkNo(fd int) int {
 	return 0
 }
 
-// IsRegistered reports whether fd is open and registered with the poller epfd under the user data of two halves.
+// IsRegistered reports whether fd is open and registered with the poller epfd under the user data
+// of two halves.
 func (s *Sim) IsRegistered(epfd, fd int, low, high uint32) bool {
 	f := s.file(fd)
 	if f == nil {
@@ -158,7 +164,8 @@ func (s *Sim) file(fd int) file {
 	return s.files[fd]
 }
 
-// open gives f the lowest free number, as POSIX demands (open(2): "the lowest-numbered file descriptor not currently open").
+// open gives f the lowest free number, as POSIX demands (open(2): "the lowest-numbered file
+// descriptor not currently open").
 func (s *Sim) open(f file) (int, error) {
 	if s.faults.DescriptorMax > 0 && s.Open() >= s.faults.DescriptorMax {
 		return -1, syscall.EMFILE
@@ -210,7 +217,7 @@ func (s *Sim) Close(fd int) error {
 	return nil
 }
 
-// roll decides whether something that happens so many times out of a thousand happens now.
+// roll decides whether something that happens n times out of a thousand happens now.
 func (s *Sim) roll(perMille int) bool { return perMille > 0 && s.random.IntN(1000) < perMille }
 
 // begin is the start of a call that may be preempted. It takes time.

@@ -28,7 +28,7 @@ func (l *listening) poll() uint32 {
 	return 0
 }
 
-// shut resets whoever waits in the queue.
+// shut resets the connections that wait in the queue.
 func (l *listening) shut() {
 	for _, q := range l.queue {
 		q.server.aborts = true
@@ -71,8 +71,8 @@ func (s *Sim) accept(fd int) (int, error) {
 	return accepted, nil
 }
 
-// acceptFault fails an accept as accept(2) says it may: either of the process's or the machine's limits, which leaves the queue
-// as it was, or of a connection that broke while it waited.
+// acceptFault fails an accept as accept(2) says it may: either of the process's or the machine's
+// limits, which leaves the queue as it was, or of a connection that broke while it waited.
 func (s *Sim) acceptFault(l *listening) error {
 	if !s.roll(s.faults.Accept) {
 		return nil

@@ -7,15 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Peer is the far end of a connection to a listening descriptor: a client, whose own kernel never fails. Its methods are
-// system calls on a non-blocking socket.
+// A Peer is the far end of a connection to a listening descriptor: a client, whose own kernel never
+// fails. Its methods are system calls on a non-blocking socket.
 type Peer struct {
 	sim *Sim
 	end *socket
 }
 
-// Dial connects to the listening descriptor fd. The connection is made when its place in the queue is; nobody need have accepted
-// it. ECONNREFUSED says that nobody listens, EAGAIN that the queue is full.
+// Dial connects to the listening descriptor fd. The connection is made when its place in the queue
+// is; nobody need have accepted it. ECONNREFUSED says that nobody listens, EAGAIN that the queue is
+// full.
 func (s *Sim) Dial(fd int) (*Peer, error) {
 	l, ok := s.file(fd).(*listening)
 	if !ok {
@@ -72,7 +73,8 @@ func (p *Peer) Reset() {
 	p.Close()
 }
 
-// Activity is when the server last took bytes of the client's, and when it last gave its kernel some for the client.
+// Activity is when the server last took bytes of the client's, and when it last gave its kernel
+// some for the client.
 func (p *Peer) Activity() (read, wrote time.Duration) { return p.end.link.readAt, p.end.link.wroteAt }
 
 // IsDoomed reports whether a fault struck that may end the connection.

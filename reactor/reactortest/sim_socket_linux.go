@@ -12,7 +12,7 @@ import (
 // A link is one TCP connection: two sockets, and a flow each way.
 type link struct {
 	no     int
-	server *socket // whoever accepts it
+	server *socket // the side that accepts it
 	client *socket
 	// doomed says that a fault struck which may end the connection.
 	doomed bool
@@ -20,7 +20,8 @@ type link struct {
 	readAt, wroteAt time.Duration
 }
 
-// A socket is one end of a link. Its fields follow Linux's struct sock where a rule depends on them.
+// A socket is one end of a link. Its fields follow Linux's struct sock where a rule depends on
+// them.
 type socket struct {
 	sim     *Sim
 	link    *link
@@ -88,7 +89,8 @@ func (c *socket) poll() uint32 {
 
 func (c *socket) isReadable() bool { return len(c.in.arrived) > 0 || c.recvShut || c.err != 0 }
 
-// isWritable has the kernel's hysteresis: a third of the buffer must be free, though a write takes the last byte.
+// isWritable has the kernel's hysteresis: a third of the buffer must be free, though a write takes
+// the last byte.
 func (c *socket) isWritable() bool {
 	return c.sendShut || !c.out.squeezed && 3*len(c.out.unsent) <= 2*c.out.sendMax
 }
@@ -158,7 +160,8 @@ func (c *socket) shutdown() error {
 	return nil
 }
 
-// release is close(2): with unread bytes, or by SO_LINGER, it resets the connection, and drops what has not arrived.
+// release is close(2): with unread bytes, or by SO_LINGER, it resets the connection, and drops what
+// has not arrived.
 func (c *socket) release() {
 	c.isReleased = true
 	if c.aborts || len(c.in.arrived) > 0 {
@@ -191,7 +194,7 @@ func (c *socket) gotReset() {
 	c.wake(0)
 }
 
-// roomCame is sk_stream_write_space: an edge, but only for whoever was refused or has asked.
+// roomCame is sk_stream_write_space: an edge, but only for a socket that was refused or has asked.
 func (c *socket) roomCame() {
 	if c.wantsRoom && c.isWritable() {
 		c.wantsRoom = false
@@ -226,7 +229,7 @@ func (f *flow) move(n int) {
 		f.hasReset = false
 		f.to.gotReset()
 	case n > 0 && f.to.isReleased:
-		f.to.sendReset() // Whoever sends to a socket that was closed is told so: RFC 1122 §4.2.2.13.
+		f.to.sendReset() // Sending to a closed socket brings a reset: RFC 1122 §4.2.2.13.
 	case n > 0:
 		f.arrived = append(f.arrived, f.unsent[:n]...)
 		f.unsent = f.unsent[n:]
@@ -252,8 +255,8 @@ func (f *flow) relieve() {
 	f.from.roomCame()
 }
 
-// Step lets one thing happen on one of the wires: some bytes arrive, or an end, or a reset, or room in a buffer that had shrunk
-// comes back. False means that nothing was under way.
+// Step lets one thing happen on one of the wires: some bytes arrive, or an end, or a reset, or room
+// in a buffer that had shrunk comes back. False means that nothing was under way.
 func (s *Sim) Step() bool {
 	busy := s.busy[:0]
 	for _, l := range s.links {
@@ -300,7 +303,8 @@ func (s *Sim) settle(l *link) {
 	}
 }
 
-// forgetFinished drops the links that nobody holds any more and on which nothing is under way that anybody could see.
+// forgetFinished drops the links that nobody holds any more and on which nothing is under way that
+// anybody could see.
 func (s *Sim) forgetFinished() {
 	s.links = slices.DeleteFunc(s.links, func(l *link) bool { return l.server.isReleased && l.client.isReleased })
 }

@@ -66,11 +66,12 @@ func (s *Sim) noteEvent(fd int, mask uint32) {
 // Note adds a line of the test's own to the trace.
 func (s *Sim) Note(what string, args ...any) { s.note(fmt.Sprintf(what, args...), 0, 0) }
 
-// Digest is a number that two runs have in common if all their calls had the same results at the same times.
+// Digest is a number that two runs have in common if all their calls had the same results at the
+// same times.
 func (s *Sim) Digest() uint64 { return s.trace.digest }
 
-// Trace shows the last calls, one a line: time, poller whose loop made it, call, descriptor or connection, what was asked and
-// what was got.
+// Trace shows the last calls, one a line: time, poller whose loop made it, call, descriptor or
+// connection, what was asked and what was got.
 func (s *Sim) Trace() string {
 	var b strings.Builder
 	for i := max(0, s.trace.n-traceLen); i < s.trace.n; i++ {

@@ -4,7 +4,8 @@ package sys
 
 import "golang.org/x/sys/unix"
 
-// The twin of raw_linux.go: the same calls through wrappers that tell the race detector which memory they touch.
+// The twin of raw_linux.go: the same calls through wrappers that tell the race detector which
+// memory they touch.
 
 // Read implements Calls.
 func (Real) Read(fd int, p []byte) (int, error) {

@@ -1,7 +1,7 @@
 package sys
 
-// KqueueCalls is what the kqueue backend asks of a kernel. On kqueue systems it is part of Calls; elsewhere only tests
-// implement it, so that the backend is driven on every system.
+// KqueueCalls is what the kqueue backend asks of a kernel. On kqueue systems it is part of Calls;
+// elsewhere only tests implement it, so that the backend is driven on every system.
 type KqueueCalls interface {
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
@@ -9,8 +9,9 @@ type KqueueCalls interface {
 
 	// Kqueue makes a kqueue(2).
 	Kqueue() (int, error)
-	// Kevent is kevent(2): it applies changes in order, then waits msec milliseconds for events; zero does not wait, -1
-	// waits without bound. Without room for events it stops at the first change that fails and returns its error.
+	// Kevent is kevent(2): it applies changes in order, then waits msec milliseconds for events;
+	// zero does not wait, -1 waits without bound. Without room for events it stops at the first
+	// change that fails and returns its error.
 	Kevent(kq int, changes, events []Kevent, msec int) (int, error)
 	// Pipe makes a pipe of two non-blocking descriptors.
 	Pipe() (r, w int, err error)
@@ -33,7 +34,8 @@ const (
 	FilterWrite               // EVFILT_WRITE
 )
 
-// The flags in use. All systems with kqueue have the same values, which real_kqueue.go holds the compiler to.
+// The flags in use. All systems with kqueue have the same values, which real_kqueue.go holds the
+// compiler to.
 const (
 	FlagAdd     = 0x1    // EV_ADD
 	FlagDelete  = 0x2    // EV_DELETE

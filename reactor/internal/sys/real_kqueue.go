@@ -28,7 +28,8 @@ var nativeFilter = [...]int{FilterRead: unix.EVFILT_READ, FilterWrite: unix.EVFI
 
 // Kqueue implements Calls.
 func (Real) Kqueue() (int, error) {
-	// No child may be started between the two calls: it would inherit the descriptor on systems where kqueues are inherited.
+	// No child may be started between the two calls: it would inherit the descriptor on systems
+	// where kqueues are inherited.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	kq, err := unix.Kqueue()
@@ -39,7 +40,8 @@ func (Real) Kqueue() (int, error) {
 	return kq, nil
 }
 
-// Kevent implements Calls. It takes at most eventsPerCall changes and fetches at most as many events.
+// Kevent implements Calls. It takes at most eventsPerCall changes and fetches at most as many
+// events.
 func (Real) Kevent(kq int, changes, events []Kevent, msec int) (int, error) {
 	var in, out [eventsPerCall]unix.Kevent_t
 	for i := range changes {
@@ -96,7 +98,8 @@ func (Real) Read(fd int, p []byte) (int, error) {
 	return max(n, 0), err // x/sys says -1 with an error.
 }
 
-// Write implements Calls. The Go runtime turns SIGPIPE into EPIPE, except for the standard output and error.
+// Write implements Calls. The Go runtime turns SIGPIPE into EPIPE, except for the standard output
+// and error.
 func (Real) Write(fd int, p []byte) (int, error) {
 	n, err := unix.Write(fd, p)
 	return max(n, 0), err

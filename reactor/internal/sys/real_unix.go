@@ -21,7 +21,8 @@ func (Real) Now() time.Duration { return time.Since(start) }
 // CloseWrite implements Calls.
 func (Real) CloseWrite(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
 
-// Close implements Calls. On Linux the descriptor is freed even when close(2) reports EINTR, so it is never retried.
+// Close implements Calls. On Linux the descriptor is freed even when close(2) reports EINTR, so it
+// is never retried.
 func (Real) Close(fd int) error { return unix.Close(fd) }
 
 // SetOption implements Calls.
@@ -63,8 +64,8 @@ func (Real) PeerAddress(fd int) (netip.Addr, error) {
 // place is where a system keeps an option; the zero place means that it has none.
 type place struct{ level, name int }
 
-// Duplicate returns a second, non-blocking, close-on-exec descriptor for the open file behind fd. It is for start-up and
-// hand-over, not for the data path.
+// Duplicate returns a second, non-blocking, close-on-exec descriptor for the open file behind fd.
+// It is for start-up and hand-over, not for the data path.
 func Duplicate(fd int) (int, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -73,8 +74,8 @@ func Duplicate(fd int) (int, error) {
 	return n, unix.SetNonblock(n, true)
 }
 
-// DescriptorLimit is the soft RLIMIT_NOFILE, after raising it to the hard one. Go raises it by itself at start, but
-// gives children the old value unless Setrlimit was called.
+// DescriptorLimit is the soft RLIMIT_NOFILE, after raising it to the hard one. Go raises it by
+// itself at start, but gives children the old value unless Setrlimit was called.
 func DescriptorLimit() (uint64, error) {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {

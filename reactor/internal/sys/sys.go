@@ -1,8 +1,8 @@
-// Package sys is the seam between Sluice and the operating system: every system call of the reactor and of
-// connections, and the clock, go through Calls.
+// Package sys is the seam between Sluice and the operating system: every system call of the reactor
+// and of connections, and the clock, go through Calls.
 //
-// The real implementation has no state; package reactortest has a scripted one. One indirect call is nothing beside the
-// call it stands for (BenchmarkSeam in package reactor measures it).
+// The real implementation has no state; package reactortest has a scripted one. One indirect call
+// is nothing beside the call it stands for (BenchmarkSeam in package reactor measures it).
 package sys
 
 import (
@@ -14,16 +14,18 @@ import (
 // ErrUnsupported says that this system has no such call or option.
 var ErrUnsupported = errors.New("not supported on this system")
 
-// Calls is what the reactor and its connections ask of a kernel. Descriptors are non-blocking. Errors are plain
-// syscall.Errno values, never wrapped, so that EAGAIN costs nothing to compare. No method blocks except the poller's wait
-// with a timeout other than zero.
+// Calls is what the reactor and its connections ask of a kernel. Descriptors are non-blocking.
+// Errors are plain syscall.Errno values, never wrapped, so that EAGAIN costs nothing to compare. No
+// method blocks except the poller's wait with a timeout other than zero.
 type Calls interface {
 	// Now is the monotonic time since an arbitrary start.
 	Now() time.Duration
 
-	// Accept takes one connection from a listening descriptor, as accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC.
+	// Accept takes one connection from a listening descriptor, as accept4(2) with SOCK_NONBLOCK and
+	// SOCK_CLOEXEC.
 	Accept(fd int) (int, error)
-	// Read is read(2). Zero bytes and no error is the end of the stream. With an error the count is zero, as Write's is.
+	// Read takes what has arrived: recvfrom(2) on Linux, read(2) elsewhere. Zero bytes and no error
+	// is the end of the stream. With an error the count is zero, as Write's is.
 	Read(fd int, p []byte) (int, error)
 	// Write is write(2) to a socket; it never raises SIGPIPE.
 	Write(fd int, p []byte) (int, error)
@@ -31,12 +33,14 @@ type Calls interface {
 	CloseWrite(fd int) error
 	// Close is close(2). The descriptor is gone whatever it returns.
 	Close(fd int) error
-	// SetOption sets a socket option, or returns ErrUnsupported where the system has none of that meaning.
+	// SetOption sets a socket option, or returns ErrUnsupported where the system has none of that
+	// meaning.
 	SetOption(fd int, o Option, value int) error
 	// Option reads a socket option.
 	Option(fd int, o Option) (int, error)
-	// PeerAddress is getpeername(2): who is at the other end, an IPv4 address never in IPv6's form. The zero Addr is a peer
-	// without one, as those of unix sockets are. ENOTCONN says that the peer is gone.
+	// PeerAddress is getpeername(2): the other end's, an IPv4 address never in IPv6's form. The
+	// zero Addr is a peer without one, as those of unix sockets are. ENOTCONN says that the peer is
+	// gone.
 	PeerAddress(fd int) (netip.Addr, error)
 
 	pollCalls
@@ -53,7 +57,7 @@ const (
 	NotSentLowat                  // TCP_NOTSENT_LOWAT: bytes
 	UserTimeout                   // TCP_USER_TIMEOUT: milliseconds
 	SendBuffer                    // SO_SNDBUF: bytes
-	AbortOnClose                  // SO_LINGER on with a timeout of zero: close(2) sends RST and frees the kernel's buffers
+	AbortOnClose                  // SO_LINGER with zero seconds: close(2) sends RST and frees the buffers
 	PendingError                  // SO_ERROR, read only: reading clears it
 	optionsPerTable               // number of options
 )
