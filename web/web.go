@@ -1,7 +1,9 @@
-// Package web is the ordinary HTTP of the gateway's port: the demo page with its static files, and /livez.
+// Package web is the ordinary HTTP of the gateway's port: the demo page with its static files, and
+// /livez.
 //
-// Everything it serves is embedded in the binary and the page asks nobody else for anything, so it works on a machine without
-// a network. It knows nothing of rooms or sockets: /ws and /ws/{room} are served by the gateway's reactor and never come here.
+// Everything it serves is embedded in the binary and the page asks nobody else for anything, so it
+// works on a machine without a network. It knows nothing of rooms or sockets: /ws and /ws/{room}
+// are served by the gateway's reactor and never come here.
 package web
 
 import (
@@ -21,8 +23,9 @@ import (
 //go:embed static
 var embedded embed.FS
 
-// contentTypes is fixed here because mime.TypeByExtension reads the host's tables, and a module script served
-// under a type that some host made up is refused by every browser (nosniff makes that strict).
+// contentTypes is fixed here because mime.TypeByExtension reads the host's tables, and a module
+// script served under a type that some host made up is refused by every browser (nosniff makes that
+// strict).
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -30,9 +33,9 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// contentSecurityPolicy lets the page run its own files and nothing else; text that a stranger sent into a room can then
-// not become script even if the page had a bug. 'self' in connect-src covers ws: and wss: of the same host and
-// port (CSP Level 3 §6.7.2.8, "scheme-part match").
+// contentSecurityPolicy lets the page run its own files and nothing else; text that a stranger sent
+// into a room can then not become script even if the page had a bug. 'self' in connect-src covers
+// ws: and wss: of the same host and port (CSP Level 3 §6.7.2.8, "scheme-part match").
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -49,9 +52,10 @@ type asset struct {
 	etag        string
 }
 
-// New returns the handler for every path the reactor does not serve itself: GET and HEAD of /, of the page's static files and
-// of /livez; 405 for other methods on these; 404 for the rest. It may be called from any number of goroutines. It panics if
-// the embedded files are damaged, which only a broken build can do.
+// New returns the handler for every path the reactor does not serve itself: GET and HEAD of /, of
+// the page's static files and of /livez; 405 for other methods on these; 404 for the rest. It may
+// be called from any number of goroutines. It panics if the embedded files are damaged, which only
+// a broken build can do.
 func New(o Options) http.Handler {
 	s := &site{assets: make(map[string]asset)}
 	static, err := fs.Sub(embedded, "static")
@@ -86,8 +90,8 @@ func renderIndex(static fs.FS, o Options) []byte {
 	return page.Bytes()
 }
 
-// newAsset derives the validator from the content: embedded files have no modification time, and two builds of the same
-// page should share a cache entry.
+// newAsset derives the validator from the content: embedded files have no modification time, and
+// two builds of the same page should share a cache entry.
 func newAsset(name string, body []byte) asset {
 	sum := sha256.Sum256(body)
 	return asset{
@@ -117,29 +121,31 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isAsset:
 		serveAsset(w, r, a)
 	default:
-		// Alive means that this process answers. Whether it should get traffic is another question, /readyz on the admin port.
+		// Alive means that this process answers. Whether it should get traffic is another question.
 		plain(w, http.StatusOK, "ok\n")
 	}
 }
 
-// serveAsset sends a static file. no-cache means "ask again with the ETag", so that a new version of the gateway is seen at the
-// next load and an unchanged one costs a 304.
+// serveAsset sends a static file. no-cache means "ask again with the ETag", so that a new version
+// of the gateway is seen at the next load and an unchanged one costs a 304.
 func serveAsset(w http.ResponseWriter, r *http.Request, a asset) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	h.Set("Content-Type", a.contentType)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", a.etag)
-	// The zero time leaves Last-Modified out; ServeContent does HEAD, If-None-Match and ranges (RFC 9110 §13, §14).
+	// The zero time leaves Last-Modified out; ServeContent does HEAD, If-None-Match and ranges (RFC
+	// 9110 §13, §14).
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }
 
-// plain answers with a line of text that nobody may keep. net/http drops the body of a HEAD by itself.
+// plain answers with a line of text that nobody may keep. net/http drops the body of a HEAD by
+// itself.
 func plain(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// An error here means that the client has gone; there is nobody left to tell.
+	// An error here means that the client has gone, and nobody reads the rest.
 	_, _ = io.WriteString(w, text)
 }

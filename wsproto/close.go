@@ -10,8 +10,8 @@ import (
 // A Code is a close code: RFC 6455 §7.4 and the IANA registry "WebSocket Close Code Number".
 type Code uint16
 
-// Codes this program sends or names. CodeNoStatus and CodeAbnormal never stand on the wire: they say
-// that a Close frame had no code, or that there was no Close frame at all.
+// Codes this program sends or names. CodeNoStatus and CodeAbnormal never stand on the wire: they
+// say that a Close frame had no code, or that there was no Close frame at all.
 const (
 	CodeNormal          Code = 1000
 	CodeGoingAway       Code = 1001 // server shuts down, or page is left
@@ -25,7 +25,7 @@ const (
 	CodeInternalError   Code = 1011
 	CodeServiceRestart  Code = 1012 // come back, but not all at once
 	CodeTryAgainLater   Code = 1013 // overloaded
-	CodeSlowConsumer    Code = 4008 // ours: the room's backlog no longer holds what the client has not taken
+	CodeSlowConsumer    Code = 4008 // ours: the room no longer holds what the client has not taken
 	CodeNoPong          Code = 4009 // ours: silent for too long, and no answer to a ping
 )
 
@@ -60,13 +60,13 @@ var codeNames = map[Code]string{
 	CodeNoPong:          "no pong",
 }
 
-// A Violation is what a peer did wrong, one value per rule of RFC 6455 or RFC 7692. It is an error, comparable with == and
-// errors.Is, and small enough to count by: 1 <= v < NumViolations.
+// A Violation is what a peer did wrong, one value per rule of RFC 6455 or RFC 7692. It is an error,
+// comparable with == and errors.Is, and small enough to count by: 1 <= v < NumViolations.
 type Violation uint8
 
 // The violations, each with the rule it breaks.
 const (
-	ErrReservedBits           Violation = iota + 1 // §5.2: RSV1-3 without an extension, or where it has no meaning
+	ErrReservedBits           Violation = iota + 1 // §5.2: RSV1-3 without an extension or a meaning
 	ErrReservedOpcode                              // §5.2: opcodes 3-7 and 11-15
 	ErrControlTooLong                              // §5.5: control payload over 125 bytes
 	ErrControlFragmented                           // §5.5: control frame without FIN
@@ -81,14 +81,14 @@ const (
 	ErrCloseBody                                   // §5.5.1: Close with a body of one byte
 	ErrCloseCode                                   // §7.4: close code that may not be sent
 	ErrCloseReason                                 // §5.5.1: close reason that is not UTF-8
-	ErrInvalidDeflate                              // RFC 7692 §7.2.2: compressed data that is corrupt or cut off
-	ErrTooManyFragments                            // §10.4: message in more frames than the Decoder's limit
+	ErrInvalidDeflate                              // RFC 7692 §7.2.2: corrupt or cut off
+	ErrTooManyFragments                            // §10.4: message in more frames than allowed
 
 	NumViolations
 )
 
-// violations maps each violation to what the peer is told and what the log says. The texts are ours alone,
-// so they are fit for the reason of a Close frame.
+// violations maps each violation to the code that the peer gets and what the log says. The texts
+// are ours alone, so they are fit for the reason of a Close frame.
 var violations = [NumViolations]struct {
 	code Code
 	text string
@@ -120,8 +120,8 @@ func (v Violation) Error() string {
 	return violations[v].text
 }
 
-// CloseCode returns the code that tells the peer about err: its own for a Violation, CodeInternalError for any other
-// error, because then the fault is ours.
+// CloseCode returns the code that tells the peer about err: its own for a Violation,
+// CodeInternalError for any other error, because then the fault is ours.
 func CloseCode(err error) Code {
 	var v Violation
 	if errors.As(err, &v) && v > 0 && v < NumViolations {
@@ -130,8 +130,8 @@ func CloseCode(err error) Code {
 	return CodeInternalError
 }
 
-// ParseClose takes the body of a Close frame apart. An empty body is CodeNoStatus. Errors are ErrCloseBody, ErrCloseCode
-// and ErrCloseReason. reason aliases body.
+// ParseClose takes the body of a Close frame apart. An empty body is CodeNoStatus. Errors are
+// ErrCloseBody, ErrCloseCode and ErrCloseReason. reason aliases body.
 func ParseClose(body []byte) (code Code, reason []byte, err error) {
 	if len(body) == 0 {
 		return CodeNoStatus, nil, nil

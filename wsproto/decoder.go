@@ -10,37 +10,42 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A Message is a whole data message, its fragments joined and inflated, or a control frame. Op zero means none.
+// A Message is a whole data message, its fragments joined and inflated, or a control frame. Op zero
+// means none.
 type Message struct {
 	Op         Opcode
 	Compressed bool // it came deflated; Payload is not
 	Payload    []byte
 }
 
-// A Decoder turns the bytes of one connection into messages, however the bytes are cut. The zero value with a Limit is
-// ready, at the start of a stream. It belongs to one goroutine and may be moved by assignment as long as
-// only the copy is used from then on; a Decoder that is Idle may be forgotten and a new one used in its place.
+// A Decoder turns the bytes of one connection into messages, however the bytes are cut. The zero
+// value with a Limit is ready, at the start of a stream. It belongs to one goroutine and may be
+// moved by assignment as long as only the copy is used from then on; a Decoder that is Idle may be
+// forgotten and a new one used in its place.
 //
 //	 ┌────────── next frame ──────────┐
 //	 ▼                                │
 //	header ──all its bytes──▶ payload ┴─FIN, or a control frame──▶ Message
 //	 └───────────any byte that breaks a rule───────────▶ Violation, for good
 //
-// It holds bytes only for what came in pieces: up to 13 of a header in itself, a control payload in a block of 125, and a
-// message in a buffer that grows with what has arrived, never with what was announced. A compressed message is assembled as it
-// came and inflated when it is whole, in slices if that is wanted, and its inflated bytes are held while they are valid.
+// It holds bytes only for what came in pieces: up to 13 of a header in itself, a control payload in
+// a block of 125, and a message in a buffer that grows with what has arrived, never with what was
+// announced. A compressed message is assembled as it came and inflated when it is whole, in slices
+// if that is wanted, and its inflated bytes are held while they are valid.
 type Decoder struct {
-	// Limit is the most payload bytes a data message may have, all fragments together, on the wire as well as inflated. Zero
-	// admits only empty messages.
+	// Limit is the most payload bytes a data message may have, all fragments together, on the wire
+	// as well as inflated. Zero admits only empty messages.
 	Limit int
 	// Fragments is the most frames a data message may come in. Zero is no limit.
 	Fragments int
-	// Client says whose end this is: a client's, which takes frames without a mask, or a server's, which takes masked ones.
+	// Client says which end this is: a client's, which takes frames without a mask, or a server's,
+	// which takes masked ones.
 	Client bool
-	// Deflate says that permessage-deflate was agreed on, without context takeover: data messages may come compressed. It may
-	// change while the Decoder is Idle.
+	// Deflate says that permessage-deflate was agreed on, without context takeover: data messages
+	// may come compressed. It may change while the Decoder is Idle.
 	Deflate bool
-	// Slice is how much of a message one call of Next inflates, about, in what Inflated counts. Zero is no limit.
+	// Slice is how much of a message one call of Next inflates, about, in what Inflated counts.
+	// Zero is no limit.
 	Slice int
 
 	parts      uint32        // frames so far of the data message under way
@@ -63,21 +68,25 @@ type Decoder struct {
 	inflater   *inflater                // of the data message under way, if it is whole but not inflated
 }
 
-// minBuffer is where assembly begins: a client that announces much and sends little holds this little.
+// minBuffer is where assembly begins: a client that announces much and sends little holds this
+// little.
 const minBuffer = 256
 
 var (
-	// messageBuffers holds what messages are assembled in; larger ones than 4 MiB are left to the collector.
+	// messageBuffers holds what messages are assembled in; larger ones than 4 MiB are left to the
+	// collector.
 	messageBuffers = pbytes.New(minBuffer, 4<<20)
 	controlBuffers = sync.Pool{New: func() any { return new([MaxControlPayload]byte) }}
 )
 
-// Next takes bytes from src and returns at most one message; n is how many it took. Call it again with the rest until it
-// returns no message (Op zero) and no error: then src is exhausted, unless the Decoder is Inflating. err is a Violation; it comes at
-// the first byte that breaks a rule, after every message before it was returned, and for every call from then on.
+// Next takes bytes from src and returns at most one message; n is how many it took. Call it again
+// with the rest until it returns no message (Op zero) and no error: then src is exhausted, unless
+// the Decoder is Inflating. err is a Violation; it comes at the first byte that breaks a rule,
+// after every message before it was returned, and for every call from then on.
 //
-// A payload that lies whole in src is unmasked there and returned without a copy, so src must be writable; bytes behind n
-// are not touched. Payload is valid until the next call of Next or Release, or until src is overwritten.
+// A payload that lies whole in src is unmasked there and returned without a copy, so src must be
+// writable; bytes behind n are not touched. Payload is valid until the next call of Next or
+// Release, or until src is overwritten.
 func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
 	d.recycle()
 	if d.inflater != nil {
@@ -104,29 +113,32 @@ func (d *Decoder) Next(src []byte) (msg Message, n int, err error) {
 	return msg, n, nil
 }
 
-// Frames counts the frames begun so far, control frames among them. It wraps around, and starts anew with Release: what it is good
-// for is the difference that a call of Next makes.
+// Frames counts the frames begun so far, control frames among them. It wraps around, and starts
+// anew with Release: what it is good for is the difference that a call of Next makes.
 func (d *Decoder) Frames() uint32 { return d.frames }
 
-// Inflated counts the work of inflating so far, in the bytes that came of it and what blocks count for beside those: nothing may come of
-// a block. It wraps around and starts anew as Frames does.
+// Inflated counts the work of inflating so far, in the bytes that came of it and what blocks count
+// for beside those: nothing may come of a block. It wraps around and starts anew as Frames does.
 func (d *Decoder) Inflated() uint32 { return d.inflated }
 
 // Partial reports whether a message or a frame has begun and is not complete.
 func (d *Decoder) Partial() bool { return d.msgOp != 0 || d.inFrame || d.hdrLen != 0 }
 
-// Inflating reports whether a message has come whole and is inflated in slices. Then Next takes no bytes before that message was
-// returned: call it again, with the same bytes. How long this takes is up to the caller, not to the peer.
+// Inflating reports whether a message has come whole and is inflated in slices. Then Next takes no
+// bytes before that message was returned: call it again, with the same bytes. How long this takes
+// is up to the caller, not to the peer.
 func (d *Decoder) Inflating() bool { return d.inflater != nil }
 
-// Idle reports whether the stream is between messages and the Decoder holds nothing: no partial header, frame, message
-// or buffer. It is so once Next has returned without a message and nothing is half read.
+// Idle reports whether the stream is between messages and the Decoder holds nothing: no partial
+// header, frame, message or buffer. It is so once Next has returned without a message and nothing
+// is half read.
 func (d *Decoder) Idle() bool {
 	return d.failed == 0 && !d.Partial() && d.buf == nil && d.control == nil
 }
 
-// Held returns how many bytes of buffers the Decoder holds beside itself: at most Limit for a message, and one control
-// payload. While it is Inflating they are as many again for what came of the message, once that is more than any inflater has room for.
+// Held returns how many bytes of buffers the Decoder holds beside itself: at most Limit for a
+// message, and one control payload. While it is Inflating they are as many again for what came of
+// the message, once that is more than any inflater has room for.
 func (d *Decoder) Held() int {
 	held := cap(d.buf)
 	if d.control != nil {
@@ -138,7 +150,8 @@ func (d *Decoder) Held() int {
 	return held
 }
 
-// Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the connection closes.
+// Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the
+// connection closes.
 func (d *Decoder) Release() {
 	d.freeBuffers()
 	*d = Decoder{Limit: d.Limit, Fragments: d.Fragments, Client: d.Client, Deflate: d.Deflate, Slice: d.Slice}
@@ -168,8 +181,8 @@ func (d *Decoder) takeHeader(src []byte) (n int) {
 	return n
 }
 
-// checkHeader sets d.failed if the bytes of a header, of which h has the first few, break a rule. It returns the length
-// of the header as far as these bytes tell: h is whole when it has that many.
+// checkHeader sets d.failed if the bytes of a header, of which h has the first few, break a rule.
+// It returns the length of the header as far as these bytes tell: h is whole when it has that many.
 func (d *Decoder) checkHeader(h []byte) (size int) {
 	if len(h) == 0 {
 		return 2
@@ -227,7 +240,8 @@ func (d *Decoder) checkSecondByte(op Opcode, b byte) Violation {
 	return 0
 }
 
-// checkLength judges the length before a byte of payload is looked at: what is too big costs nothing.
+// checkLength judges the length before a byte of payload is looked at: what is too big costs
+// nothing.
 func (d *Decoder) checkLength(h []byte) Violation {
 	length := headerLength(h)
 	switch code := h[1] & codeBits; {
@@ -272,7 +286,8 @@ func (d *Decoder) beginFrame(h []byte) {
 	d.inFrame = true
 }
 
-// takePayload takes what src has of the frame's payload and returns the message that it completes, if it does.
+// takePayload takes what src has of the frame's payload and returns the message that it completes,
+// if it does.
 func (d *Decoder) takePayload(src []byte) (msg Message, n int) {
 	n = min(len(src), d.length-d.off)
 	part := src[:n:n]
@@ -287,7 +302,8 @@ func (d *Decoder) takePayload(src []byte) (msg Message, n int) {
 	return d.takeData(part), n
 }
 
-// takeControl returns the control frame if part completes it. It leaves the message around it alone.
+// takeControl returns the control frame if part completes it. It leaves the message around it
+// alone.
 func (d *Decoder) takeControl(part []byte) Message {
 	if len(part) == d.length {
 		return Message{Op: d.op, Payload: part}
@@ -328,7 +344,8 @@ func (d *Decoder) takeData(part []byte) Message {
 	return msg
 }
 
-// takeCompressed is takeData for a message that has to be inflated. Nothing can be said about its text before.
+// takeCompressed is takeData for a message that has to be inflated. Nothing can be said about its
+// text before.
 func (d *Decoder) takeCompressed(part []byte, done bool) Message {
 	if !done {
 		d.store(part)
@@ -341,7 +358,7 @@ func (d *Decoder) takeCompressed(part []byte, done bool) Message {
 	d.inflater = inflaters.Get().(*inflater)
 	d.inflater.start(part, d.Limit)
 	msg := d.inflate()
-	if d.failed == 0 && d.inflater != nil && len(d.buf) == 0 { // The bytes lie in src, which is not ours for longer than this call.
+	if d.failed == 0 && d.inflater != nil && len(d.buf) == 0 { // They lie in src, ours for this call alone.
 		d.store(part)
 		d.inflater.source.payload = d.buf
 	}
@@ -380,8 +397,8 @@ func (d *Decoder) endInflater() {
 	}
 }
 
-// store appends part to the buffer. A full one is exchanged for the next power of two, cut at Limit, so that old and new
-// together stay below twice the limit.
+// store appends part to the buffer. A full one is exchanged for the next power of two, cut at
+// Limit, so that old and new together stay below twice the limit.
 func (d *Decoder) store(part []byte) {
 	need := len(d.buf) + len(part)
 	if need > cap(d.buf) {

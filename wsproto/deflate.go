@@ -7,12 +7,13 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// deflateTail ends every message that is deflated and flushed: the length, and its complement, of an empty stored block. It is not sent;
-// the receiver puts it back (RFC 7692 §7.2.1, §7.2.2).
+// deflateTail ends every message that is deflated and flushed: the length, and its complement, of
+// an empty stored block. It is not sent; the receiver puts it back (RFC 7692 §7.2.1, §7.2.2).
 const deflateTail = "\x00\x00\xff\xff"
 
-// AppendDeflatedHeader appends the header of an unmasked frame that is a whole message of length bytes from AppendDeflated, at most
-// MaxServerHeader bytes. It panics unless op is text or binary: no other frame may be compressed.
+// AppendDeflatedHeader appends the header of an unmasked frame that is a whole message of length
+// bytes from AppendDeflated, at most MaxServerHeader bytes. It panics unless op is text or binary:
+// no other frame may be compressed.
 func AppendDeflatedHeader(dst []byte, op Opcode, length int) []byte {
 	if !op.isData() {
 		panic(fmt.Sprintf("wsproto: compressed frame with opcode %#x", byte(op)))
@@ -23,16 +24,18 @@ func AppendDeflatedHeader(dst []byte, op Opcode, length int) []byte {
 	return dst
 }
 
-// AppendDeflated appends payload as permessage-deflate has it on the wire without context takeover (RFC 7692 §7.2.1): it can be
-// inflated by itself, by any client that agreed to the extension. payload must not overlap the spare capacity of dst. What does
-// not compress grows by 5 bytes in 24 KiB, and 6 at the least. Nothing is allocated but what dst grows by.
+// AppendDeflated appends payload as permessage-deflate has it on the wire without context takeover
+// (RFC 7692 §7.2.1): it can be inflated by itself, by any client that agreed to the extension.
+// payload must not overlap the spare capacity of dst. What does not compress grows by 5 bytes in 24
+// KiB, and 6 at the least. Nothing is allocated but what dst grows by.
 func AppendDeflated(dst, payload []byte) []byte {
 	if len(payload) == 0 {
 		return append(dst, 0) // An empty stored block without its tail (§7.2.3.6).
 	}
 	w := appenders.Get().(*appender)
 	w.dst = dst
-	// Goes through payload in blocks of at most 32 KiB and keeps none of it. The error could only be the appender's.
+	// Goes through payload in blocks of at most 32 KiB and keeps none of it. The error could only
+	// be the appender's.
 	_ = flate.StatelessDeflate(w, payload, false, nil)
 	dst = w.dst[:len(w.dst)-len(deflateTail)]
 	w.dst = nil

@@ -5,15 +5,16 @@ import "bytes"
 // deflateName is the one extension that is spoken here, permessage-deflate (RFC 7692 §7).
 const deflateName = "permessage-deflate"
 
-// deflateAnswer accepts an offer. Without context takeover neither side keeps a window between messages: a deflated
-// message means the same to every client of a room, and a connection costs no memory. A server may ask for both even
-// of a client that did not offer it (§7.1.1).
+// deflateAnswer accepts an offer. Without context takeover neither side keeps a window between
+// messages: a deflated message means the same to every client of a room, and a connection costs no
+// memory. A server may ask for both even of a client that did not offer it (§7.1.1).
 const deflateAnswer = deflateName + "; server_no_context_takeover; client_no_context_takeover"
 
-// CheckDeflate judges the extensions that a request offers (RFC 6455 §9.1); call it after CheckUpgrade. agreed means that one of
-// them is permessage-deflate as it is served here, to be answered by AppendSwitchingProtocols. An offer that breaks a rule of
-// RFC 7692 §7.1 or asks for more is declined, which is never an error, and the next one is looked at. A header that is not
-// a list of extensions at all is refused.
+// CheckDeflate judges the extensions that a request offers (RFC 6455 §9.1); call it after
+// CheckUpgrade. agreed means that one of them is permessage-deflate as it is served here, to be
+// answered by AppendSwitchingProtocols. An offer that breaks a rule of RFC 7692 §7.1 or asks for
+// more is declined, which is never an error, and the next one is looked at. A header that is not a
+// list of extensions at all is refused.
 func (r *Request) CheckDeflate() (agreed bool, refusal *Refusal) {
 	ok := r.fields.eachExtension(func(e extension) {
 		agreed = agreed || e.isServed()
@@ -24,20 +25,23 @@ func (r *Request) CheckDeflate() (agreed bool, refusal *Refusal) {
 	return agreed, nil
 }
 
-// isServed reports whether the offer can be met. A smaller window of ours cannot: what is deflated for a room is deflated once, with
-// the whole window. 15 bits are the whole window, which the answer grants by saying nothing. What the client does with its own window
-// is its business: inflating has room for all of it.
+// isServed reports whether the offer can be met. A smaller window of ours cannot: what is deflated
+// for a room is deflated once, with the whole window. 15 bits are the whole window, which the
+// answer grants by saying nothing. What the client does with its own window is its business:
+// inflating has room for all of it.
 func (e *extension) isServed() bool {
 	return e.name == deflateName && e.isValid && (e.serverBits == 0 || e.serverBits == maxWindowBits)
 }
 
-// checkDeflateAnswer judges the extensions in a server's answer to an offer of deflateAnswer, if there was one.
+// checkDeflateAnswer judges the extensions in a server's answer to an offer of deflateAnswer, if
+// there was one.
 func (f fields) checkDeflateAnswer(offered bool) (deflate bool, fault string) {
 	count, fits := 0, true
 	ok := f.eachExtension(func(e extension) {
 		count++
-		// The server must agree to keep no context, because the Decoder keeps none. It may limit its own window as it
-		// likes, but not the client's, which did not offer that (RFC 7692 §7.1.2.2).
+		// The server must agree to keep no context, because the Decoder keeps none. It may limit
+		// its own window as it likes, but not the client's, which did not offer that (RFC 7692
+		// §7.1.2.2).
 		fits = fits && e.name == deflateName && e.isValid && e.seen&serverNoContext != 0 && e.seen&clientWindow == 0
 	})
 	switch {
@@ -60,7 +64,8 @@ const (
 // maxWindowBits is the base-2 logarithm of DEFLATE's largest window (RFC 1951 §2).
 const maxWindowBits = 15
 
-// An extension is one element of Sec-WebSocket-Extensions, read as permessage-deflate's parameters whatever its name.
+// An extension is one element of Sec-WebSocket-Extensions, read as permessage-deflate's parameters
+// whatever its name.
 type extension struct {
 	name       string
 	seen       uint8 // parameters
@@ -74,8 +79,8 @@ type extension struct {
 //	extension       = token *( ";" extension-param )
 //	extension-param = token [ "=" ( token / quoted-string ) ]
 //
-// What is quoted has to be a token too, so that commas, semicolons and equal signs never stand for themselves. ok is false if a line
-// is not such a list; the elements before its fault were yielded.
+// What is quoted has to be a token too, so that commas, semicolons and equal signs never stand for
+// themselves. ok is false if a line is not such a list; the elements before its fault were yielded.
 func (f fields) eachExtension(yield func(extension)) (ok bool) {
 	for i := range f {
 		if !equalFold(f[i].name, "Sec-WebSocket-Extensions") {
@@ -154,7 +159,8 @@ func parameterBit(name []byte) uint8 {
 	return 0
 }
 
-// windowBits returns the number that a window parameter's value is, 8 to 15 without leading zeros, and 0 for all else.
+// windowBits returns the number that a window parameter's value is, 8 to 15 without leading zeros,
+// and 0 for all else.
 func windowBits(value []byte) uint8 {
 	switch {
 	case len(value) == 1 && (value[0] == '8' || value[0] == '9'):
@@ -165,7 +171,8 @@ func windowBits(value []byte) uint8 {
 	return 0
 }
 
-// unquote returns the token that a parameter's value is, with or without quotes. ok is false if it is none.
+// unquote returns the token that a parameter's value is, with or without quotes. ok is false if it
+// is none.
 func unquote(value []byte) (token []byte, ok bool) {
 	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
 		return value, isToken(value)
@@ -178,8 +185,8 @@ func unquote(value []byte) (token []byte, ok bool) {
 	return token, isToken(token)
 }
 
-// unescape returns a copy of quoted without the backslashes of its quoted pairs (RFC 9110 §5.6.4). ok is false if one of
-// them has nothing behind it.
+// unescape returns a copy of quoted without the backslashes of its quoted pairs (RFC 9110 §5.6.4).
+// ok is false if one of them has nothing behind it.
 func unescape(quoted []byte) (plain []byte, ok bool) {
 	for i := 0; i < len(quoted); i++ {
 		if quoted[i] == '\\' {

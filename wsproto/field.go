@@ -8,8 +8,9 @@ type field struct{ name, value []byte }
 // fields are the header lines of a head, in order.
 type fields []field
 
-// parse takes the header lines of block, which holds everything between the first line and the blank one. It is as strict
-// as RFC 9112 §5 lets a server be: what two parsers could read in two ways is refused, not guessed at.
+// parse takes the header lines of block, which holds everything between the first line and the
+// blank one. It is as strict as RFC 9112 §5 lets a server be: what two parsers could read in two
+// ways is refused, not guessed at.
 func (f *fields) parse(block []byte) *Refusal {
 	for len(block) > 0 {
 		line, rest, ok := cutLine(block)
@@ -19,8 +20,8 @@ func (f *fields) parse(block []byte) *Refusal {
 		if len(*f) == MaxHeaders {
 			return Refuse(ReasonHeaderCount)
 		}
-		// A folded line (§5.2) begins with a space and a space before the colon (§5.1) is part of the name here: neither is
-		// a token, nor is a line without a name.
+		// A folded line (§5.2) begins with a space and a space before the colon (§5.1) is part of
+		// the name here: neither is a token, nor is a line without a name.
 		name, value, ok := bytes.Cut(line, []byte{':'})
 		if !ok || !isToken(name) || !isFieldValue(value) {
 			return Refuse(ReasonHeader)
@@ -44,7 +45,8 @@ func (f fields) get(name string) (value []byte, count int) {
 	return value, count
 }
 
-// hasToken reports whether the list in all lines with this name together has the token, in any case (RFC 9110 §5.6.1).
+// hasToken reports whether the list in all lines with this name together has the token, in any case
+// (RFC 9110 §5.6.1).
 func (f fields) hasToken(name, token string) bool {
 	for i := range f {
 		if !equalFold(f[i].name, name) {
@@ -60,13 +62,15 @@ func (f fields) hasToken(name, token string) bool {
 	return false
 }
 
-// cutElement returns the first element of a comma-separated list without the space around it, and the rest of the list.
+// cutElement returns the first element of a comma-separated list without the space around it, and
+// the rest of the list.
 func cutElement(list []byte) (element, rest []byte) {
 	element, rest, _ = bytes.Cut(list, []byte{','})
 	return trimSpace(element), rest
 }
 
-// trimSpace returns b without the spaces and tabs around it. Unlike bytes.Trim it never makes an empty value nil.
+// trimSpace returns b without the spaces and tabs around it. Unlike bytes.Trim it never makes an
+// empty value nil.
 func trimSpace(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
 		b = b[1:]
@@ -77,7 +81,8 @@ func trimSpace(b []byte) []byte {
 	return b
 }
 
-// cutLine returns the first line of b without its CRLF. ok is false for a line that has none or has a bare LF.
+// cutLine returns the first line of b without its CRLF. ok is false for a line that has none or has
+// a bare LF.
 func cutLine(b []byte) (line, rest []byte, ok bool) {
 	i := bytes.IndexByte(b, '\n')
 	if i < 1 || b[i-1] != '\r' {
@@ -86,8 +91,8 @@ func cutLine(b []byte) (line, rest []byte, ok bool) {
 	return b[:i-1], b[i+1:], true
 }
 
-// equalFold reports whether b is s but for the case of ASCII letters. s has no byte that folding would mistake for another:
-// it is a name of ours, or the lower-case host of an origin.
+// equalFold reports whether b is s but for the case of ASCII letters. s has no byte that folding
+// would mistake for another: it is a name of ours, or the lower-case host of an origin.
 func equalFold(b []byte, s string) bool {
 	if len(b) != len(s) {
 		return false

@@ -9,7 +9,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// An Opcode says what a frame is (RFC 6455 §5.2). The zero value is a continuation; no Message has it.
+// An Opcode says what a frame is (RFC 6455 §5.2). The zero value is a continuation; no Message has
+// it.
 type Opcode byte
 
 // The opcodes of RFC 6455; all others are reserved.
@@ -22,7 +23,8 @@ const (
 	OpPong         Opcode = 0xA
 )
 
-// IsControl reports whether op is a control frame's: those are never fragmented and may stand between fragments.
+// IsControl reports whether op is a control frame's: those are never fragmented and may stand
+// between fragments.
 func (op Opcode) IsControl() bool { return op&0x8 != 0 }
 
 // isData reports whether op begins a data message.
@@ -58,8 +60,9 @@ const (
 	MaxCloseReason = MaxControlPayload - 2
 )
 
-// AppendHeader appends the header of an unmasked frame with length bytes of payload, at most MaxServerHeader bytes
-// with the length in its shortest form. It panics on a control frame that no peer would take.
+// AppendHeader appends the header of an unmasked frame with length bytes of payload, at most
+// MaxServerHeader bytes with the length in its shortest form. It panics on a control frame that no
+// peer would take.
 func AppendHeader(dst []byte, op Opcode, fin bool, length int) []byte {
 	return appendHeader(dst, op, fin, 0, length)
 }
@@ -69,8 +72,9 @@ func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
 	return append(AppendHeader(dst, op, true, len(payload)), payload...)
 }
 
-// AppendClose appends an unmasked Close frame. A reason over MaxCloseReason bytes is cut between runes. A code that may not
-// stand on the wire, such as CodeNoStatus, gives an empty body, which is how an empty Close is echoed.
+// AppendClose appends an unmasked Close frame. A reason over MaxCloseReason bytes is cut between
+// runes. A code that may not stand on the wire, such as CodeNoStatus, gives an empty body, which is
+// how an empty Close is echoed.
 func AppendClose(dst []byte, code Code, reason string) []byte {
 	if !code.OnWire() {
 		return AppendHeader(dst, OpClose, true, 0)

@@ -14,8 +14,9 @@ const (
 	acceptGUID  = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 )
 
-// CheckUpgrade judges a parsed request as an opening handshake (RFC 6455 §4.2.1) and sets Key. It does not judge the path
-// or the origin. The order of the checks makes the answer the one that helps: who asked for no upgrade hears that first.
+// CheckUpgrade judges a parsed request as an opening handshake (RFC 6455 §4.2.1) and sets Key. It
+// does not judge the path or the origin. The order of the checks makes the answer the one that
+// helps: a request for no upgrade is answered with that first.
 func (r *Request) CheckUpgrade() *Refusal {
 	if refusal := r.checkMethod(); refusal != nil {
 		return refusal
@@ -73,8 +74,8 @@ func isKey(key []byte) bool {
 	return err == nil && n == 16
 }
 
-// Subprotocols yields the protocols the client offers in its order of preference; it is an iter.Seq. They are the
-// client's words: compare them, never send them back.
+// Subprotocols yields the protocols the client offers in its order of preference; it is an
+// iter.Seq. They are the client's words: compare them, never send them back.
 func (r *Request) Subprotocols(yield func([]byte) bool) {
 	for i := range r.fields {
 		if !equalFold(r.fields[i].name, "Sec-WebSocket-Protocol") {
@@ -89,8 +90,9 @@ func (r *Request) Subprotocols(yield func([]byte) bool) {
 	}
 }
 
-// AppendSwitchingProtocols appends the 101 response to a request whose Key is key. protocol is the subprotocol chosen from
-// those offered; empty for none. deflate is what CheckDeflate agreed to. Frames may follow at once.
+// AppendSwitchingProtocols appends the 101 response to a request whose Key is key. protocol is the
+// subprotocol chosen from those offered; empty for none. deflate is what CheckDeflate agreed to.
+// Frames may follow at once.
 func AppendSwitchingProtocols(dst, key []byte, protocol string, deflate bool) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAccept(dst, key)
@@ -113,8 +115,8 @@ func appendAccept[K []byte | string](dst []byte, key K) []byte {
 	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
-// AppendClientHandshake appends the request of a client. path is a request target; key is 16 random bytes in base64;
-// lines are further headers without line ends, such as "Origin: http://localhost".
+// AppendClientHandshake appends the request of a client. path is a request target; key is 16 random
+// bytes in base64; lines are further headers without line ends, such as "Origin: http://localhost".
 func AppendClientHandshake(dst []byte, host, path, key string, lines ...string) []byte {
 	dst = fmt.Appendf(dst, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", path, host, key)
@@ -125,12 +127,13 @@ func AppendClientHandshake(dst []byte, host, path, key string, lines ...string) 
 	return append(dst, "\r\n"...)
 }
 
-// DeflateOffer is the header line by which a client offers permessage-deflate, for AppendClientHandshake.
+// DeflateOffer is the header line by which a client offers permessage-deflate, for
+// AppendClientHandshake.
 const DeflateOffer = "Sec-WebSocket-Extensions: " + deflateAnswer
 
-// CheckServerHandshake judges the head of the response to AppendClientHandshake with this key; HeadEnd finds its end.
-// offeredDeflate says that DeflateOffer was among the lines, deflate that the server agreed. A server that did not upgrade
-// is quoted with its status line.
+// CheckServerHandshake judges the head of the response to AppendClientHandshake with this key;
+// HeadEnd finds its end. offeredDeflate says that DeflateOffer was among the lines, deflate that
+// the server agreed. A server that did not upgrade is quoted with its status line.
 func CheckServerHandshake(head []byte, key string, offeredDeflate bool) (deflate bool, err error) {
 	status, block, ok := cutLine(head)
 	if !ok {

@@ -6,21 +6,25 @@ import (
 	"strings"
 )
 
-// An Origin is what an Origin header may say: scheme, host and port (RFC 6454 §7), in lower case. The port of a scheme
-// with a default one is always spelled out, so that https://a and https://a:443 are equal.
+// An Origin is what an Origin header may say: scheme, host and port (RFC 6454 §7), in lower case.
+// The port of a scheme with a default one is always spelled out, so that https://a and
+// https://a:443 are equal.
 type Origin struct{ scheme, host, port string }
 
-// An OriginPolicy says which web pages may connect. Browsers send their page's origin and no script can change it; the check is
-// what keeps a foreign page from using a visitor's network position or cookies. It holds nobody else back.
+// An OriginPolicy says which web pages may connect. Browsers send their page's origin and no script
+// can change it; the check is what keeps a foreign page from using a visitor's network position or
+// cookies. It holds nobody else back.
 //
-// The zero value allows pages of the same origin. A policy from ParseOrigins allows what it lists besides.
+// The zero value allows pages of the same origin. A policy from ParseOrigins allows what it lists
+// besides.
 type OriginPolicy struct {
 	any, null bool
 	list      []Origin
 }
 
-// ParseOrigins makes a policy from a list of origins such as "https://example.com" or "http://localhost:3000". "*" stands
-// for every origin, "null" for pages without one (files, sandboxed frames).
+// ParseOrigins makes a policy from a list of origins such as "https://example.com" or
+// "http://localhost:3000". "*" stands for every origin, "null" for pages without one (files,
+// sandboxed frames).
 func ParseOrigins(entries []string) (OriginPolicy, error) {
 	var p OriginPolicy
 	for _, entry := range entries {
@@ -62,8 +66,8 @@ func (o Origin) String() string {
 	return s
 }
 
-// Allows judges the values of the headers Origin and Host. A request without an Origin comes from no page and is the
-// caller's to decide: ask only if the header is there.
+// Allows judges the values of the headers Origin and Host. A request without an Origin comes from
+// no page and is the caller's to decide: ask only if the header is there.
 func (p *OriginPolicy) Allows(origin, host []byte) bool {
 	if p.any {
 		return true
@@ -87,14 +91,15 @@ func (p *OriginPolicy) Allows(origin, host []byte) bool {
 	return false
 }
 
-// isSameHost compares an origin with a Host header. Behind a proxy that ends TLS only the page knows its scheme, so it is
-// the origin's scheme that says which port a Host without one means.
+// isSameHost compares an origin with a Host header. Behind a proxy that ends TLS only the page
+// knows its scheme, so it is the origin's scheme that says which port a Host without one means.
 func isSameHost(scheme, name, port, hostHeader []byte) bool {
 	host, hostPort, fault := splitHostPort(hostHeader, defaultPort(scheme))
 	return fault == "" && bytes.EqualFold(name, host) && bytes.Equal(port, hostPort)
 }
 
-// splitOrigin takes scheme://host[:port] apart; fault says why it is none. A missing port becomes the scheme's default.
+// splitOrigin takes scheme://host[:port] apart; fault says why it is none. A missing port becomes
+// the scheme's default.
 func splitOrigin(s []byte) (scheme, host, port []byte, fault string) {
 	scheme, rest, ok := bytes.Cut(s, []byte("://"))
 	if !ok || !isScheme(scheme) {
@@ -107,7 +112,8 @@ func splitOrigin(s []byte) (scheme, host, port []byte, fault string) {
 	return scheme, host, port, fault
 }
 
-// splitHostPort splits host[:port]; a missing port becomes fallback. The host may be in brackets and keeps them.
+// splitHostPort splits host[:port]; a missing port becomes fallback. The host may be in brackets
+// and keeps them.
 func splitHostPort(s, fallback []byte) (host, port []byte, fault string) {
 	host, port = s, fallback
 	if i := bytes.LastIndexByte(s, ':'); i > bytes.LastIndexByte(s, ']') {

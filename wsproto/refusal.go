@@ -8,7 +8,8 @@ import (
 // A Reason says why a request was refused: a metric label, a log word, and the row of one table.
 type Reason uint8
 
-// The reasons. Those behind ReasonExtensions are not found here but by the caller, who alone knows rooms, policies, load and time.
+// The reasons. Those behind ReasonExtensions are found by the caller, which alone knows rooms,
+// policies, load and time.
 const (
 	ReasonRequestLine   Reason = iota + 1 // 400: not "method target version"
 	ReasonTarget                          // 400: target or its percent-encoding malformed
@@ -42,8 +43,8 @@ const (
 	NumReasons
 )
 
-// A Refusal is the answer to a request that is refused. Text is for a person; it never repeats input, because
-// what reflects can be made to say anything.
+// A Refusal is the answer to a request that is refused. Text is for a person; it never repeats
+// input, because what reflects can be made to say anything.
 type Refusal struct {
 	Status int    // HTTP status code
 	Reason Reason // why
@@ -106,16 +107,16 @@ func init() {
 // Refuse returns the refusal for a reason. It is shared: not to be changed.
 func Refuse(reason Reason) *Refusal { return &refusals[reason] }
 
-// RetryAfter returns the refusal with another time to stay away for: clients that are refused together should not come back
-// together.
+// RetryAfter returns the refusal with another time to stay away for: clients that are refused
+// together should not come back together.
 func (r *Refusal) RetryAfter(seconds int) *Refusal {
 	other := *r
 	other.Header = "Retry-After: " + strconv.Itoa(seconds) + "\r\n"
 	return &other
 }
 
-// RefuseHead returns the refusal for a head that has MaxHeadBytes bytes and no end: 414 when it is still in its first
-// line, else 431.
+// RefuseHead returns the refusal for a head that has MaxHeadBytes bytes and no end: 414 when it is
+// still in its first line, else 431.
 func RefuseHead(buf []byte) *Refusal {
 	if _, _, ok := cutLine(buf); !ok {
 		return Refuse(ReasonTargetLength)
@@ -134,8 +135,8 @@ func (r Reason) String() string {
 // Error returns the status and the text.
 func (r *Refusal) Error() string { return strconv.Itoa(r.Status) + " " + r.Text }
 
-// AppendResponse appends the whole response. The connection is to be closed after it, with linger, and nothing that
-// came behind the request is to be read as one (RFC 9112 §9.6).
+// AppendResponse appends the whole response. The connection is to be closed after it, with linger,
+// and nothing that came behind the request is to be read as one (RFC 9112 §9.6).
 func (r *Refusal) AppendResponse(dst []byte) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.Status), 10)

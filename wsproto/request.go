@@ -12,10 +12,11 @@ const (
 	MaxTargetBytes = 4096
 )
 
-// HeadEnd returns the length of the request head that buf begins with, blank line included, or 0 when more is needed.
-// from is how many bytes of buf an earlier call has seen: a head that comes byte by byte costs linear time. A blank line
-// made with bare LFs ends a head too, so that Parse can refuse it at once instead of a timeout later. The caller stops
-// reading at MaxHeadBytes and answers RefuseHead.
+// HeadEnd returns the length of the request head that buf begins with, blank line included, or 0
+// when more is needed. from is how many bytes of buf an earlier call has seen: a head that comes
+// byte by byte costs linear time. A blank line made with bare LFs ends a head too, so that Parse
+// can refuse it at once instead of a timeout later. The caller stops reading at MaxHeadBytes and
+// answers RefuseHead.
 func HeadEnd(buf []byte, from int) int {
 	// The line end before the blank line may be among the bytes already seen: at most "\n\r" of it.
 	for i := max(0, from-2); ; {
@@ -33,13 +34,15 @@ func HeadEnd(buf []byte, from int) int {
 	}
 }
 
-// A Request is a parsed request head. All its bytes alias the head, but for a Path that was percent-encoded. It is
-// meant to be reused: parsing a head replaces the one before and allocates nothing once it has grown.
+// A Request is a parsed request head. All its bytes alias the head, but for a Path that was
+// percent-encoded. It is meant to be reused: parsing a head replaces the one before and allocates
+// nothing once it has grown.
 type Request struct {
 	Method []byte // a token, in the client's case
 	Target []byte // as sent: "/ws/a%20b?x=1", "http://host/ws", "*"
-	// Path is the target's path, percent-decoded exactly once: valid UTF-8 without control characters. Dot segments and double
-	// slashes are left alone, so that no two readers of the path disagree about what they become. Empty for CONNECT's host:port.
+	// Path is the target's path, percent-decoded exactly once: valid UTF-8 without control
+	// characters. Dot segments and double slashes are left alone, so that no two readers of the
+	// path disagree about what they become. Empty for CONNECT's host:port.
 	Path  []byte
 	Query []byte // behind the '?', still encoded; nil when there is none
 	Host  []byte // of an absolute target, else of the Host header (RFC 9112 §3.2.2); known after Parse
@@ -50,7 +53,8 @@ type Request struct {
 	decoded []byte // backs Path when it had to be decoded
 }
 
-// ParseLine parses the request line alone, enough to route by Path. Method and Minor are not judged but for their form.
+// ParseLine parses the request line alone, enough to route by Path. Method and Minor are not judged
+// but for their form.
 func (r *Request) ParseLine(head []byte) *Refusal {
 	_, refusal := r.parseLine(head)
 	return refusal
@@ -74,8 +78,9 @@ func (r *Request) Parse(head []byte) *Refusal {
 	return r.checkHost()
 }
 
-// Header returns the value of the first header with this name, in any case; nil when there is none. The value aliases the
-// head. Names are compared when asked for: a header nobody asks for costs nothing.
+// Header returns the value of the first header with this name, in any case; nil when there is none.
+// The value aliases the head. Names are compared when asked for: a header nobody asks for costs
+// nothing.
 func (r *Request) Header(name string) []byte {
 	value, _ := r.fields.get(name)
 	return value
@@ -84,7 +89,8 @@ func (r *Request) Header(name string) []byte {
 // parseLine parses the request line and returns what is behind it.
 func (r *Request) parseLine(head []byte) (rest []byte, refusal *Refusal) {
 	*r = Request{fields: r.fields[:0], decoded: r.decoded[:0]}
-	line, rest, ok := cutLine(bytes.TrimPrefix(head, []byte("\r\n"))) // one empty line may precede it (RFC 9112 §2.2)
+	// One empty line may precede it (RFC 9112 §2.2).
+	line, rest, ok := cutLine(bytes.TrimPrefix(head, []byte("\r\n")))
 	if !ok {
 		return nil, Refuse(ReasonRequestLine)
 	}

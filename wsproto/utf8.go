@@ -2,8 +2,9 @@ package wsproto
 
 import "unicode/utf8"
 
-// utf8Validator checks a text that arrives in pieces, cut anywhere, and fails at the first byte that no continuation can
-// make valid (RFC 6455 §8.1, RFC 3629 §4). The zero value is at the start of a text. A validator that failed is spent.
+// utf8Validator checks a text that arrives in pieces, cut anywhere, and fails at the first byte
+// that no continuation can make valid (RFC 6455 §8.1, RFC 3629 §4). The zero value is at the start
+// of a text. A validator that failed is spent.
 type utf8Validator struct {
 	missing uint8 // continuation bytes that the rune under way still needs
 	lo, hi  uint8 // range of the next one; narrower than 80..BF behind E0, ED, F0 and F4
@@ -17,7 +18,8 @@ func (u *utf8Validator) valid(p []byte) bool {
 		}
 		p = p[1:]
 	}
-	// The standard library is fast but knows only whole runes: it gets all but a rune cut off at the end.
+	// The standard library is fast but knows only whole runes: it gets all but a rune cut off at
+	// the end.
 	whole := len(p) - cutRune(p)
 	if !utf8.Valid(p[:whole]) {
 		return false
@@ -33,7 +35,8 @@ func (u *utf8Validator) valid(p []byte) bool {
 // complete reports whether the text may end here, that is, not inside a rune.
 func (u *utf8Validator) complete() bool { return u.missing == 0 }
 
-// cutRune returns how many bytes at the end of p (0 to 3) begin a rune that needs more bytes than p has.
+// cutRune returns how many bytes at the end of p (0 to 3) begin a rune that needs more bytes than p
+// has.
 func cutRune(p []byte) int {
 	for n := 1; n <= min(3, len(p)); n++ {
 		if b := p[len(p)-n]; !isContinuation(b) {
