@@ -6,9 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// A backlog keeps what all rooms retain, their tails left out, within a limit: beyond it the room that retains most drops its
-// oldest segment. Rooms report when they gain or lose a segment, not for each message. It is safe for concurrent use;
-// its lock is taken with a room's held, never the other way round.
+// A backlog keeps what all rooms retain, their tails apart, within a limit: beyond it the room that
+// retains most drops its oldest segment. Rooms report when they gain or lose a segment, not for
+// each message. It is safe for concurrent use; its lock is taken with a room's held, never the
+// other way round.
 type backlog struct {
 	drops atomic.Uint64 // segments dropped because all together were too many
 
@@ -18,7 +19,8 @@ type backlog struct {
 	rooms roomHeap // those that could drop something, the largest first
 }
 
-// set notes that r could drop n bytes, and reports whether all together are too many. The caller holds r's lock.
+// set notes that r could drop n bytes, and reports whether all together are too many. The caller
+// holds r's lock.
 func (k *backlog) set(r *Room, n int64) (isOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -53,7 +55,8 @@ func (k *backlog) spare() int64 {
 	return k.limit - k.total
 }
 
-// Retained is how many bytes all rooms retain for members that have fallen behind, each room's newest segment left out.
+// Retained is how many bytes all rooms retain for members that have fallen behind, each room's
+// newest segment left out.
 func (h *Hub) Retained() int64 {
 	h.backlog.mu.Lock()
 	defer h.backlog.mu.Unlock()
@@ -66,8 +69,9 @@ func (h *Hub) Pinned() int64 { return h.pinned.Load() }
 // Drops is how many segments were dropped because all rooms together retained too much.
 func (h *Hub) Drops() uint64 { return h.backlog.drops.Load() }
 
-// Tighten lowers what all rooms together may retain to total bytes, or raises it again, to Limits.Total at
-// most. What is beyond it is dropped at once. It may be called from any goroutine that is no loop's.
+// Tighten lowers what all rooms together may retain to total bytes, or raises it again, to
+// Limits.Total at most. What is beyond it is dropped at once. It may be called from any goroutine
+// that is no loop's.
 func (h *Hub) Tighten(total int64) {
 	h.backlog.mu.Lock()
 	h.backlog.limit = min(total, h.limits.Total)
@@ -77,12 +81,13 @@ func (h *Hub) Tighten(total int64) {
 	by.wakeOwed()
 }
 
-// SaveMemory makes rooms retain only what some member has yet to get, from their next sweep on, until it
-// is called again with false. It is not the rule because each segment dropped in a sweep is followed by
-// another one.
+// SaveMemory makes rooms retain only what some member has yet to get, from their next sweep on,
+// until it is called again with false. It is not the rule because each segment dropped in a sweep
+// is followed by another one.
 func (h *Hub) SaveMemory(isOn bool) { h.isLowMemory.Store(isOn) }
 
-// trim drops what every member has got. All tracks drop up to the same number, as always. The caller holds the lock.
+// trim drops what every member has got. All tracks drop up to the same number, as always. The
+// caller holds the lock.
 func (r *Room) trim() {
 	lowest := r.log.next
 	for _, b := range r.branches {
@@ -124,7 +129,7 @@ func (r *Room) dropOldest(by *Fanout) {
 	}
 	r.hub.backlog.set(r, r.log.spendable())
 	for _, b := range r.branches {
-		b.schedule(by, becauseSegment) // A member that stood there is overrun, and nobody else may say so.
+		b.schedule(by, becauseSegment) // A member that stood there is overrun, and only a round finds it.
 	}
 }
 

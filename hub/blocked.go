@@ -2,9 +2,11 @@ package hub
 
 import "time"
 
-// needsSweep reports whether a round that begins now has to take the blocked members in: which they are
-// has changed, publishers wait for them, the log has dropped what they may need or grown by a share of
-// the publish window, or they have not been looked at for a while.
+// needsSweep reports whether a round that begins now has to take the blocked members in:
+//
+//   - which they are has changed, or publishers wait for them
+//   - the log has dropped what they may need, or grown by a quarter of the publish window
+//   - they have not been looked at for a while, or the clock fell back
 func (b *branch) needsSweep(now time.Duration) bool {
 	s := &b.blocked
 	return s.hasChanged || b.room.IsFull() || b.track.oldest.Load().base != s.oldest ||
@@ -17,7 +19,8 @@ func (b *branch) enterLog(m *Member) {
 	b.blocked.lowest = min(b.blocked.lowest, m.cursor.seq())
 	b.setVisit(m)
 	if m.cursor.seg.base < b.track.oldest.Load().base {
-		b.round.again = true // A running round may have passed it. Without one the drop's mark brings the next.
+		// A running round may have passed it. Without one the drop's mark brings the next.
+		b.round.again = true
 	}
 }
 

@@ -1,14 +1,17 @@
 package hub
 
-// IsFull reports whether publishers have to wait: some loop's sweep, or most of those members who keep
-// taking bytes, are further behind than the publish window. A publisher that asks before each message
-// overshoots by one at most.
+// IsFull reports whether publishers have to wait: some loop's sweep, or most of the members that
+// keep taking bytes, are further behind than the publish window. A publisher that asks before each
+// message overshoots by one at most.
 func (r *Room) IsFull() bool { return r.isFull.Load() }
 
-// mustWait is the brake's rule. The room waits for the many, never for the few: for every loop's sweep,
-// because members whose turn has not come are our own debt, and for the majority of those that have
-// caught up, are behind, or are blocked but progressing. Members that have stopped reading count on
-// neither side. The caller holds the lock.
+// mustWait is the brake's rule: the room waits for the many, never for the few. The caller holds the
+// lock.
+//
+//   - For every loop's sweep, because members whose turn has not come are our own debt.
+//   - For a loop that has not looked at its blocked members since two segments were dropped.
+//   - For the majority of those that have caught up, are behind, or are blocked but progressing.
+//     Members that have stopped reading count on neither side.
 func (r *Room) mustWait() bool {
 	var activeMembers, lateMembers int32
 	for _, b := range r.branches {
@@ -22,8 +25,8 @@ func (r *Room) mustWait() bool {
 	return 2*lateMembers > activeMembers
 }
 
-// release lifts the brake if its reason is gone, and schedules the branches whose publishers wait. The
-// caller holds the lock.
+// release lifts the brake if its reason is gone, and schedules the branches whose publishers wait.
+// The caller holds the lock.
 func (r *Room) release(by *Fanout) {
 	if !r.isFull.Load() || r.mustWait() {
 		return

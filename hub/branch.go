@@ -13,8 +13,8 @@ type branch struct {
 	track *track
 	fan   *Fanout
 
-	marks      atomic.Uint32 // reasons to visit it that other loops left; more than zero: on the fanout's list of marks
-	nextMarked *branch       // belongs to who set the first mark, then to who takes the list
+	marks      atomic.Uint32 // reasons that other loops left; not zero: on the fanout's list of marks
+	nextMarked *branch       // of the loop that set the first mark, then of the one that takes the list
 	writable   atomic.Int32  // members that are writable
 
 	// Owned by the fanout's loop.
@@ -28,7 +28,7 @@ type branch struct {
 	waiters  []*Member      // publishers that wait for the room
 	turns    int            // how often the waiters were resumed
 	round    round
-	blocked  blockedSet // whom not every round visits
+	blocked  blockedSet // members that not every round visits
 
 	// Guarded by the room's lock, reported at the end of each round.
 	sweptTo    int64 // every writable member has been offered all bytes before this position
@@ -37,15 +37,16 @@ type branch struct {
 	hasWaiters bool
 }
 
-// A round is one pass, in slices, over the places there were when it began; who joins later is at a later
-// tail, and so is a member that was blocked until it caught up. Members met later in the round may be
-// brought further than the earlier ones; the round vouches for the tail it began with.
+// A round is one pass, in slices, over the places there were when it began; a member that joins
+// later is at a later tail, and so is one that was blocked until it caught up. Members met later in
+// the round may be brought further than the earlier ones; the round vouches for the tail it began
+// with.
 type round struct {
 	at          int32            // next place to look at
 	places      int32            // how many to look at; zero between rounds
 	open        int32            // members met whose turns have not ended
 	withBlocked bool             // it visits the blocked members as well
-	again       bool             // a member was refused in a segment that was dropped: the next round deals with it
+	again       bool             // a member was refused in a dropped segment: the next round is to look
 	end         int64            // the track's end when the round began
 	oldest      *segment         // the oldest one retained then
 	sweptTo     int64            // lowest position of a member behind that was met, at most end
@@ -72,9 +73,10 @@ type frameID struct {
 	index uint32
 }
 
-// A blockedSet is what a branch knows of its blocked members. A message is not worth a look at thousands
-// of clients that have stopped reading, so a round visits them only if something may have changed for
-// them. What it counts otherwise is how they stood when a round last did, or were refused since.
+// A blockedSet is what a branch knows of its blocked members. A message is not worth a look at
+// thousands of clients that have stopped reading, so a round visits them only if something may have
+// changed for them. What it counts otherwise is how they stood when a round last did, or were
+// refused since.
 type blockedSet struct {
 	overrun    int32         // those that stand nowhere in the log
 	hasChanged bool          // one of them was refused, rejoined, caught up or left
@@ -92,13 +94,13 @@ const (
 	becauseSegment                  // the log has gained or lost a segment
 	becauseFilled                   // the room is full now: how everybody stands matters
 	becauseRelieved                 // the room is no longer full, and publishers wait there
-	becauseJoined                   // somebody came whom no round has counted, or behind what no round has vouched for
+	becauseJoined                   // a member came that no round has counted, or behind no round's end
 	becauseReady                    // a blocked member's client takes bytes again
 	becauseCaughtUp                 // a blocked member has caught up
 	becauseLeft                     // a blocked member of a full room left
 	becauseRecount                  // the room is full, and it is time to count anew
 	becauseReclaimed                // the room's memory is given back: cursors still hold it
-	becauseToReclaim                // a room's memory is to be given back, and the branch that saw to that has ended
+	becauseToReclaim                // memory is to be given back, and the branch that saw to it has ended
 	becauseUnfinished               // time was up in the middle of a sweep
 	becauseBehind                   // a round has ended, and more was published meanwhile
 	becauseAnswered                 // the transport has answered for the last members of a round
@@ -126,9 +128,9 @@ func (r reasons) String() string {
 	return strings.Join(names, ", ")
 }
 
-// schedule is the only way to have a branch visited: by its loop's next Flush, in turns of branches. by is
-// the fanout on whose loop the caller is; another than the branch's leaves a mark, which may not be lost
-// and so needs no space anywhere, and owes that loop a wake.
+// schedule is the only way to have a branch visited: by its loop's next Flush, in turns of
+// branches. by is the fanout of the caller's loop; another than the branch's leaves a mark, which
+// may not be lost and so needs no space anywhere, and owes that loop a wake.
 func (b *branch) schedule(by *Fanout, why reason) {
 	if by == b.fan {
 		b.take(1 << why)
@@ -156,10 +158,10 @@ func (b *branch) take(why reasons) {
 	}
 }
 
-// isConcerned reports whether a message that was just published, and nothing else, is a reason to visit
-// b. If all of its members are blocked none of them can take it, and only now and then it changes what
-// they count for in the brake. A member that catches up meanwhile schedules b itself. The caller holds
-// the room's lock.
+// isConcerned reports whether a message that was just published, and nothing else, is a reason to
+// visit b. If all of its members are blocked none of them can take it, and only now and then it
+// changes what they count for in the brake. A member that catches up meanwhile schedules b itself.
+// The caller holds the room's lock.
 func (b *branch) isConcerned() bool {
 	return b.writable.Load() > 0 || b.track.end.Load()-b.sweptTo >= b.room.hub.limits.Window/4
 }
@@ -167,13 +169,13 @@ func (b *branch) isConcerned() bool {
 // places are what rounds have to know of 64 places before they look at a member: a bit for each.
 type places struct {
 	writable  uint64 // its member is writable
-	visitable uint64 // a round that takes the blocked members in visits its member: any but the overrun that are stalled
+	visitable uint64 // a round with the blocked visits it: any but the overrun that are stalled
 }
 
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 
-// add gives m a place. A new member is at the tail, so it does not matter whether a running round comes to
-// its place.
+// add gives m a place. A new member is at the tail, so it does not matter whether a running round
+// comes to its place.
 func (b *branch) add(m *Member) {
 	b.writable.Add(1)
 	if n := len(b.holes); n > 0 {
@@ -195,7 +197,8 @@ func (b *branch) addPlace(m *Member) {
 	b.setVisit(m)
 }
 
-// setVisit says to rounds that have not come to m whether it is blocked, and that it may be visited.
+// setVisit says to rounds that have not come to m whether it is blocked, and that it may be
+// visited.
 func (b *branch) setVisit(m *Member) {
 	k, bit := &b.bitmap[m.place/64], uint64(1)<<(m.place%64)
 	k.writable &^= bit
@@ -212,8 +215,8 @@ func (b *branch) clearVisit(m *Member) {
 	k.visitable &^= bit
 }
 
-// nextPlace is the first place from at on that a round has to visit, the blocked members' included or not;
-// one behind them all says that there is none.
+// nextPlace is the first place from at on that a round has to visit, the blocked members' included
+// or not; one behind them all says that there is none.
 func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
 	from := ^uint64(0) << (at % 64)
 	for i := at / 64; int(i) < len(b.bitmap); i++ {
@@ -229,8 +232,8 @@ func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
 	return int32(64 * len(b.bitmap))
 }
 
-// remove takes m out and leaves a hole, so that no neighbour moves to where a running sweep has been, or
-// is yet to come.
+// remove takes m out and leaves a hole, so that no neighbour moves to where a running sweep has
+// been, or is yet to come.
 func (b *branch) remove(m *Member) {
 	if m.IsBlocked() {
 		b.blocked.hasChanged = true
@@ -256,7 +259,7 @@ func (b *branch) compact() {
 	}
 }
 
-// resumeWaiters tells the waiting publishers that the room has room again.
+// resumeWaiters lets the waiting publishers go on: the room has room again.
 func (b *branch) resumeWaiters() {
 	if len(b.waiters) == 0 {
 		return

@@ -7,8 +7,8 @@ import (
 
 // A cursor is where one client stands in a track. It belongs to the client's loop.
 //
-// One without a segment is overrun: it stands nowhere, so that it keeps nothing alive. Its off and frame
-// together are the number of the first frame that the client has yet to get or to miss.
+// One without a segment is overrun: it stands nowhere, so that it keeps nothing alive. Its off and
+// frame together are the number of the first frame that the client has yet to get or to miss.
 type cursor struct {
 	seg   *segment
 	off   uint32 // offset in seg of the next byte to send
@@ -23,7 +23,8 @@ func (c *cursor) isOverrun() bool { return c.seg == nil }
 // start is a cursor before its first frame.
 func (s *segment) start() cursor { return cursor{seg: s, off: s.skip, frame: s.skipped} }
 
-// atOldest returns a cursor before the first frame retained. Any loop whose member reads the track may ask.
+// atOldest returns a cursor before the first frame retained. Any loop whose member reads the track
+// may ask.
 func (t *track) atOldest() cursor { return t.oldest.Load().start() }
 
 // atEnd returns a cursor behind the last frame. The caller holds the room's lock.
@@ -42,9 +43,9 @@ func (t *track) atNewest() cursor {
 	return c
 }
 
-// settle moves the cursor, which is not overrun, off segments that it has finished with, and returns the
-// contiguous bytes between it and the track's tail, or up to the end of its segment; empty means caught
-// up. The bytes never change.
+// settle moves the cursor, which is not overrun, off segments that it has finished with, and
+// returns the contiguous bytes between it and the track's tail, or up to the end of its segment;
+// empty means caught up. The bytes never change.
 func (c *cursor) settle() (pending []byte) {
 	for {
 		_, bytes := c.seg.load()
@@ -55,8 +56,8 @@ func (c *cursor) settle() (pending []byte) {
 		if next == nil {
 			return nil
 		}
-		// The segment is complete now that next is set, but it may have grown since its length was loaded
-		// above: look again, or the frames between are skipped silently.
+		// The segment is complete now that next is set, but it may have grown since its length was
+		// loaded above: look again, or the frames between are skipped silently.
 		if _, bytes = c.seg.load(); c.off < bytes {
 			return c.seg.data[c.off:bytes]
 		}
@@ -64,7 +65,8 @@ func (c *cursor) settle() (pending []byte) {
 	}
 }
 
-// advance moves the cursor n bytes on, within what settle returned, and reports how many frames that completed.
+// advance moves the cursor n bytes on, within what settle returned, and reports how many frames
+// that completed.
 func (c *cursor) advance(n int) (frames int) {
 	was := c.frame
 	c.off += uint32(n)
@@ -78,7 +80,8 @@ func (c *cursor) advance(n int) (frames int) {
 	return int(c.frame - was)
 }
 
-// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames and overrun.
+// restOfFrame is the number of bytes left of a frame that is partly sent, zero between frames and
+// overrun.
 func (c *cursor) restOfFrame() int {
 	if c.isOverrun() || c.off == c.frameStart() {
 		return 0
@@ -104,6 +107,6 @@ func (c *cursor) seq() uint64 {
 	return c.seg.first + uint64(c.frame-c.seg.skipped)
 }
 
-// stamp is about when the frame that the next byte belongs to was published: when the first of its group
-// was. The cursor is not caught up.
+// stamp is about when the frame that the next byte belongs to was published: when the first of its
+// group was. The cursor is not caught up.
 func (c *cursor) stamp() time.Duration { return c.seg.stamps[c.frame/stampEvery] }

@@ -3,18 +3,18 @@ package hub
 import "time"
 
 const (
-	// batchMembers and batchBytes bound what a transport is handed at once, and so the time between two
-	// looks at the clock.
+	// batchMembers and batchBytes bound what a transport is handed at once, and so the time between
+	// two looks at the clock.
 	batchMembers = 16
 	batchBytes   = 64 << 10
 )
 
-// A Transport writes what sweeps hand it to clients' sockets. It belongs to one Fanout and is called on
-// its loop.
+// A Transport writes what sweeps hand it to clients' sockets. It belongs to one Fanout and is
+// called on its loop.
 type Transport interface {
 	// Send offers each delivery of the batch to its client's socket, and answers for each once by
-	// Batch.Answer: before it returns or later on the same loop, in any order. The batch is its own until
-	// it has answered for all.
+	// Batch.Answer: before it returns or later on the same loop, in any order. The batch is its own
+	// until it has answered for all.
 	Send(b *Batch)
 }
 
@@ -30,7 +30,7 @@ const (
 
 // A Delivery is a contiguous stretch of a log on its way to one client, in the client's turn.
 type Delivery struct {
-	Client Client // whose member may have left its room meanwhile, and who may be closed
+	Client Client // its member may have left its room meanwhile, and it may be closed
 	Bytes  []byte // to be written. They are shared and must not be changed
 
 	member *Member
@@ -48,8 +48,8 @@ type Batch struct {
 	unanswered int
 }
 
-// Answer says what became of delivery i: n of its bytes were taken. now is the loop's clock. An answer for
-// a member that has left since is dropped.
+// Answer says what became of delivery i: n of its bytes were taken. now is the loop's clock. An
+// answer for a member that has left since is dropped.
 func (k *Batch) Answer(i, n int, outcome Outcome, now time.Duration) {
 	d, f := &k.Deliveries[i], k.fan
 	f.stats.Writes++
@@ -95,9 +95,9 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 	m.endTurn(now)
 }
 
-// goOn hands m's next bytes to the transport, or ends its turn, in which it may write up to the position
-// upto and budget bytes more: its client's own bytes first if it is at a
-// frame boundary, then the log's, until it has all, its budget is spent or the kernel refuses.
+// goOn hands m's next bytes to the transport, or ends its turn, in which it may write up to the
+// position upto and budget bytes more: its client's own bytes first if it is at a frame boundary,
+// then the log's, until it has all, its budget is spent or the kernel refuses.
 func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 	b := m.branch
 	if m.hasOwn && m.cursor.restOfFrame() == 0 {
@@ -131,8 +131,8 @@ func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 		if len(pending) == 0 {
 			m.unblock()
 		} else {
-			// Another loop has published since the turn began. No round hands a blocked member anything, and
-			// no edge comes for a socket that refused nothing.
+			// Another loop has published since the turn began. No round hands a blocked member
+			// anything, and no edge comes for a socket that refused nothing.
 			m.Ready()
 		}
 	case budget <= 0:
@@ -215,8 +215,8 @@ func (f *Fanout) afterVisit(p *pace) {
 	}
 }
 
-// sendAll sends what was handed, and what is handed while turns go on. What it has no time for is sent
-// first by the next Flush.
+// sendAll sends what was handed, and what is handed while turns go on. What it has no time for is
+// sent first by the next Flush.
 func (f *Fanout) sendAll(p *pace) {
 	for f.hasUnsent() && p.now < p.deadline {
 		k := f.batch

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A draft is a message on its way into a log: in the encodings that the room uses, as far as it can be
-// had before the room's lock is taken.
+// A draft is a message on its way into a log: in the encodings that the room uses, as far as it can
+// be had before the room's lock is taken.
 type draft struct {
 	has    uint8 // a bit for each encoding that frames has
 	frames [EncodingsMax]Frame
@@ -35,7 +35,8 @@ func (d *draft) encode(h *Hub, m Encoder, wanted uint8) {
 	}
 }
 
-// substitute fills in for encodings that were opened meanwhile, and returns those that have to be encoded.
+// substitute fills in for encodings that were opened meanwhile, and returns those that have to be
+// encoded.
 func (d *draft) substitute(h *Hub, open uint8) (lacking uint8) {
 	lacking = open &^ d.has
 	for set := lacking; set != 0; set &= set - 1 {

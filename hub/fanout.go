@@ -7,12 +7,13 @@ import (
 )
 
 const (
-	// slice is how long the flush phase of one tick may last, turn how much of it one room may take while others wait:
-	// one room of 20,000 members, or thousands of rooms, must not hold up everybody's events.
+	// slice is how long the flush phase of one tick may last, turn how much of it one room may take
+	// while others wait: one room of 20,000 members, or thousands of rooms, must not hold up
+	// everybody's events.
 	slice = time.Millisecond
 	turn  = slice / 4
-	// watchEvery is how often a full room's members are counted anew while none of them catches up, and
-	// for how long rounds may leave the blocked ones out.
+	// watchEvery is how often a full room's members are counted anew while none of them catches up,
+	// and for how long rounds may leave the blocked ones out.
 	watchEvery = 10 * time.Millisecond
 	// reclaimEvery is how often a fanout looks for idle rooms, to give back their memory.
 	reclaimEvery = time.Second
@@ -20,8 +21,8 @@ const (
 	reclaimBatch = 256
 )
 
-// A Fanout is one loop's part of the hub: the branches of rooms that have members on this loop. All methods belong to that
-// loop.
+// A Fanout is one loop's part of the hub: the branches of rooms that have members on this loop. All
+// methods belong to that loop.
 type Fanout struct {
 	hub       *Hub
 	wake      func()
@@ -30,7 +31,7 @@ type Fanout struct {
 	marks atomic.Pointer[branch] // marked by anybody, a linked list
 
 	queue    queue[*branch] // to sweep, in turns
-	sweeping *branch        // whose round goes on at this moment, and so need not be told of its end
+	sweeping *branch        // its round goes on at this moment, and so need not hear of its end
 	owed     []*Fanout      // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
 	counted  time.Duration // when the watched branches were last counted
@@ -44,7 +45,7 @@ type Fanout struct {
 	batch        *Batch        // being filled; nil: nothing is
 	batches      queue[*Batch] // full, to be sent first
 	spareBatches []*Batch
-	ownSent      int    // bytes that clients sent of their own in turns since the clock was looked at for them
+	ownSent      int    // bytes of their own that clients sent in turns since a look at the clock
 	handings     uint32 // deliveries so far, to tell them apart
 }
 
@@ -55,9 +56,9 @@ type Stats struct {
 	Writes     uint64              // deliveries that transports answered for
 	Refused    uint64              // … that the kernel did not take whole
 	Blocked    uint64              // times a member was refused that was not blocked
-	Slow       uint64              // times a member was further behind than half of the backlog for ten seconds
+	Slow       uint64              // times a member was beyond half of the backlog for ten seconds
 	Recovered  uint64              // times a slow member had caught up again
-	Overrun    [numPolicies]uint64 // times the log had dropped what a member still had to send, by what became of it
+	Overrun    [numPolicies]uint64 // times the log had dropped what a member needed, by its policy
 	Missed     uint64              // messages that members did not get under Skip and Latest
 	Unpinned   uint64              // members given up because dropped frames took too much memory
 }
@@ -94,8 +95,8 @@ func (h *Hub) NewFanout(wake func(), t Transport) *Fanout {
 }
 
 // Join makes m a member of the named room, which is made if need be, and a reader of one of its
-// encodings. The first frame m gets is the first one published after Join. m must not be in a room. The
-// errors are ErrTooManyRooms and ErrNoNewRooms.
+// encodings. The first frame m gets is the first one published after Join. m must not be in a room.
+// The errors are ErrTooManyRooms and ErrNoNewRooms.
 func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
 	m.client, m.owedTo = client, withoutEnd
 	for {
@@ -109,9 +110,9 @@ func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
 	}
 }
 
-// Flush sweeps the marked rooms: each member that is not blocked gets what it has not been sent, in turns of rooms, for at
-// most a slice of time. It returns how long the loop may sleep: zero with sweeps unfinished, negative without bound. It is
-// called at the end of every tick.
+// Flush sweeps the marked rooms: each member that is not blocked gets what it has not been sent, in
+// turns of rooms, for at most a slice of time. It returns how long the loop may sleep: zero with
+// sweeps unfinished, negative without bound. It is called at the end of every tick.
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
@@ -154,8 +155,8 @@ func (f *Fanout) sleep(now time.Duration) time.Duration {
 	return -1
 }
 
-// takeMarks moves the marked branches to the queue. A mark is cleared before its branch's log is read, so that a frame
-// published in between marks it again.
+// takeMarks moves the marked branches to the queue. A mark is cleared before its branch's log is
+// read, so that a frame published in between marks it again.
 func (f *Fanout) takeMarks() {
 	for b := f.marks.Swap(nil); b != nil; {
 		next := b.nextMarked
@@ -183,8 +184,8 @@ func (f *Fanout) wakeOwed() {
 	f.owed = f.owed[:0]
 }
 
-// watch makes b be counted anew from time to time: its room is full, and nothing that its members do is
-// sure to say so.
+// watch makes b be counted anew from time to time: its room is full, and nothing that its members
+// do is sure to say so.
 func (f *Fanout) watch(b *branch) {
 	if !b.watched {
 		b.watched = true

@@ -9,26 +9,27 @@ import (
 
 // Limits bound what the hub holds and how far publishers may run ahead. Sizes are in bytes.
 type Limits struct {
-	// Backlog is what a room retains for members that have fallen behind, all tracks together. It must exceed the largest
-	// frame.
+	// Backlog is what a room retains for members that have fallen behind, all tracks together. It
+	// must exceed the largest frame.
 	Backlog int64
-	// Window is how far a room's publishers may be ahead of its sweeps, and of most of its members, before they wait.
+	// Window is how far a room's publishers may be ahead of its sweeps, and of most of its members,
+	// before they wait.
 	Window int64
-	// Total is what all rooms together retain, each room's newest segments left out: beyond it the largest room drops
-	// its oldest segment.
+	// Total is what all rooms together retain, each room's newest segments left out: beyond it the
+	// largest room drops its oldest segment.
 	Total int64
-	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it the member of the loop at hand
-	// that has been stuck for longest is given up.
+	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it the
+	// member of the loop at hand that has been stuck for longest is given up.
 	Pinned int64
 	// Rooms is how many there may be at a time. Zero is no limit.
 	Rooms int
-	// Turn is what one member may be handed in one turn, so that a client that takes much does not keep
-	// the others waiting.
+	// Turn is what one member may be handed in one turn, so that a client that takes much does not
+	// keep the others waiting.
 	Turn int
 }
 
-// Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A Hub is safe for
-// concurrent use.
+// Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A
+// Hub is safe for concurrent use.
 type Hub struct {
 	limits      Limits
 	encodings   []EncodingInfo
@@ -39,7 +40,7 @@ type Hub struct {
 	isLowMemory atomic.Bool
 
 	mu       sync.Mutex
-	rooms    map[string]*Room // Names are clients' choice: the runtime hashes each map's keys with a seed of its own.
+	rooms    map[string]*Room // Names are clients' choice: each map hashes with a seed of its own.
 	isClosed bool             // no rooms are made
 }
 
@@ -53,11 +54,12 @@ var (
 type Options struct {
 	Limits    Limits
 	Encodings []EncodingInfo // at most EncodingsMax; members read one each
-	// PolicyOf tells the policy of a room that is made. It is called from any goroutine and must not call
-	// the hub. Nil: Disconnect.
+	// PolicyOf returns the policy of a room that is made. It is called from any goroutine and must
+	// not call the hub. Nil: Disconnect.
 	PolicyOf func(room string) Policy
-	// OnBroken is told of an invariant that does not hold: a fault of this package, of which the hub tries
-	// to go on. It is called from any goroutine, with the room locked or not. Nil: the hub panics.
+	// OnBroken hears of an invariant that does not hold: a fault of this package, behind which the
+	// hub tries to go on. It is called from any goroutine, with the room locked or not. Nil: the
+	// hub panics.
 	OnBroken func(what string)
 }
 
@@ -78,7 +80,7 @@ func New(o Options) (*Hub, error) {
 	return h, nil
 }
 
-// broken tells that an invariant does not hold.
+// broken reports an invariant that does not hold.
 func (h *Hub) broken(what string) {
 	if h.onBroken == nil {
 		panic("hub: " + what)
@@ -86,7 +88,8 @@ func (h *Hub) broken(what string) {
 	h.onBroken(what)
 }
 
-// RefuseRooms makes Join make no rooms until it is called again with false. Rooms that exist are joined as ever.
+// RefuseRooms makes Join make no rooms until it is called again with false. Rooms that exist are
+// joined as ever.
 func (h *Hub) RefuseRooms(isOn bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,7 +129,8 @@ func (h *Hub) roomOrNew(name string) (*Room, error) {
 	return r, nil
 }
 
-// forget removes a closed room from the directory. Another of the same name may have taken its place.
+// forget removes a closed room from the directory. Another of the same name may have taken its
+// place.
 func (h *Hub) forget(r *Room) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

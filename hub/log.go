@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// A log is one room's stream, in as many tracks as its members read: one for each encoding in use. A
-// message has the same number in all of them. A track nobody reads holds nothing. All of it is guarded
-// by the room's lock, but for what readers may load without (see track).
+// A log is one room's stream, in as many tracks as its members read: one for each encoding in use.
+// A message has the same number in all of them. A track nobody reads holds nothing. All of it is
+// guarded by the room's lock, but for what readers may load without (see track).
 type log struct {
 	tracks  [EncodingsMax]*track // nil until the first reader came
 	inUse   uint8                // a bit for each open track
 	next    uint64               // number of the next frame
 	held    int64                // bytes of memory that all tracks retain
-	backlog int64                // bytes retained at least, all tracks together, once there were so many
+	backlog int64                // bytes retained at least, all tracks together, once it held that many
 	largest int                  // bytes of a grown segment
 }
 
@@ -65,8 +65,8 @@ func (l *log) drop() {
 
 func (l *log) dropOldest(t *track) { l.held -= t.dropOldest() }
 
-// oldestTrack is the one whose oldest segment ends at the lowest number, so that the tracks drop together
-// and none drops what another still has: nil when there is none with more than its tail.
+// oldestTrack is the one whose oldest segment ends at the lowest number, so that the tracks drop
+// together and none drops what another still has: nil when there is none with more than its tail.
 func (l *log) oldestTrack() (oldest *track) {
 	var lowest uint64
 	for set := l.inUse; set != 0; set &= set - 1 {
@@ -112,8 +112,8 @@ func (l *log) exit(t *track) {
 	}
 }
 
-// reclaim lets go of all memory: cursors that are caught up move to an empty segment when they are next
-// looked at. The caller knows that every cursor is caught up.
+// reclaim lets go of all memory: cursors that are caught up move to an empty segment when they are
+// next looked at. The caller knows that every cursor is caught up.
 func (l *log) reclaim() {
 	for set := l.inUse; set != 0; set &= set - 1 {
 		l.held -= l.tracks[bits.TrailingZeros8(set)].reclaim(l.next)

@@ -7,39 +7,42 @@ import (
 )
 
 const (
-	// progressingFor is how long a member that was refused counts as progressing after it last took bytes;
-	// from then on it is stalled.
+	// progressingFor is how long a member that was refused counts as progressing after it last took
+	// bytes; from then on it is stalled.
 	progressingFor = time.Second
-	// slowAfter is how long a blocked member may be further behind than half of the backlog before it
-	// counts as slow, which is said before anything is cut.
+	// slowAfter is how long a blocked member may be further behind than half of the backlog before
+	// it counts as slow, which is said before anything is cut.
 	slowAfter = 10 * time.Second
 )
 
-// A Client is what stands behind a Member. The hub hands its bytes to a Transport and tells the client
-// only what it cannot know by itself: a delivery that the kernel takes calls none of these. They are
-// called on the member's loop, and each may make the member leave.
+// A Client is what stands behind a Member. The hub hands its bytes to a Transport and tells the
+// client only what it cannot know by itself: a delivery that the kernel takes calls none of these.
+// They are called on the member's loop, and each may make the member leave.
 type Client interface {
-	// SendOwn sends what the client has to send beside the room's bytes, now that it may: Member.HoldOwn
-	// has asked for that. It returns how many bytes went out, and whether that was all. What it lays aside
-	// because limit bytes have gone out it goes on with when it is called again; what the kernel refuses
-	// it tells by Member.Block.
+	// SendOwn sends what the client has to send beside the room's bytes, now that it may:
+	// Member.HoldOwn has asked for that. It returns how many bytes went out, and whether that was
+	// all. What it leaves because limit bytes have gone out it sends when it is called again; a
+	// refusal of the kernel it reports by Member.Block.
 	SendOwn(limit int) (sent int, isAll bool)
 	// Refused says that the kernel did not take all of what it was handed. The client is to call
 	// Member.Ready when its socket takes bytes again.
 	Refused()
-	// CaughtUp says that the member is no longer blocked: nobody need know when the socket takes bytes.
+	// CaughtUp says that the member is no longer blocked: nobody need know when the socket takes
+	// bytes.
 	CaughtUp()
 	// Finished says that the client has been sent all that Member.Finish left it to get.
 	Finished()
 	// Failed says that the transport could not write at all: the peer is gone.
 	Failed()
-	// Overrun says that the log has dropped what the member still had to send. rest is what is left of the
-	// frame that is partly sent; it goes out before anything else. A member that has left its room is to
-	// be closed then (Disconnect). One that is still in it goes on by itself when the rest has been sent.
+	// Overrun says that the log has dropped what the member still had to send. rest is what is left
+	// of the frame that is partly sent; it goes out before anything else. A member that has left
+	// its room is to be closed then (Disconnect). One that is still in it goes on by itself when
+	// the rest has been sent.
 	Overrun(rest Rest)
 	// Lagging says that the member has become slow, and that it has caught up again.
 	Lagging(isSlow bool)
-	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be released.
+	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be
+	// released.
 	Abort()
 	// Resume says that the room the member waited for with AwaitRoom has room again.
 	Resume()
@@ -52,17 +55,17 @@ type Client interface {
 //	   ├──────Leave──────┘  └──── caught up ──┤   └── its turn ───┘
 //	   └──────────────────────────────Leave──┴───────────────────┘
 //
-//	state     the kernel            who moves it on                 its cursor
+//	state     the kernel            what moves it on                its cursor
 //	outside   –                     Join                            none
 //	writable  took all it got       rounds, which hand it bytes     in the log
 //	blocked   refused some          Ready, called by its client     in the log, or overrun
 //	ready     takes bytes again     the branch's next sweep         in the log, or overrun
 //
-// Beside its state a member may be *handed*: bytes of it are with the transport, which has not answered.
-// Then it is not handed any more, not overrun, and its client's own bytes wait.
+// Beside its state a member may be *handed*: bytes of it are with the transport, which has not
+// answered. Then it is not handed any more, not overrun, and its client's own bytes wait.
 //
-// A writable member that is not at the tail is *behind*: its branch is scheduled, always. A blocked or
-// ready one that took bytes within the last second is *progressing*, otherwise *stalled*.
+// A writable member that is not at the tail is *behind*: its branch is scheduled, always. A blocked
+// or ready one that took bytes within the last second is *progressing*, otherwise *stalled*.
 type memberState uint8
 
 const (
@@ -84,9 +87,9 @@ func (s memberState) String() string {
 	return [...]string{outside: "outside", writable: "writable", blocked: "blocked", ready: "ready"}[s]
 }
 
-// A Member is one client in one room: a place among its branch's members and a cursor in the room's log.
-// It is part of its client and belongs to the client's loop. The zero Member is in no room. Its state is
-// drawn above.
+// A Member is one client in one room: a place among its branch's members and a cursor in the room's
+// log. It is part of its client and belongs to the client's loop. The zero Member is in no room.
+// Its state is drawn above.
 type Member struct {
 	branch    *branch
 	cursor    cursor
@@ -124,18 +127,18 @@ func (m *Member) Encoding() Encoding { return m.branch.track.encoding }
 // IsBlocked reports whether m was refused and has not caught up since.
 func (m *Member) IsBlocked() bool { return m.state >= blocked }
 
-// Took is when m's client last took bytes of the room's, while it was blocked of its own too, or was
-// refused. Zero: never.
+// Took is when m's client last took bytes of the room's, while it was blocked of its own too, or
+// was refused. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
-// Publish sends a message to everybody in m's room, m included, and returns its number there. now is the
-// loop's clock.
+// Publish sends a message to everybody in m's room, m included, and returns its number there. now
+// is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
 	return m.branch.room.Publish(m.branch.fan, now, msg)
 }
 
-// AwaitRoom puts m among those who are told by Resume when the room is no longer full. False means that
-// it is not full.
+// AwaitRoom puts m among the members whose Resume is called when the room is no longer full. False
+// means that it is not full.
 func (m *Member) AwaitRoom() bool {
 	if !m.isWaiting {
 		m.isWaiting = m.branch.room.await(m)
@@ -143,8 +146,8 @@ func (m *Member) AwaitRoom() bool {
 	return m.isWaiting
 }
 
-// Leave ends the membership. Nothing of the room is delivered after it, but bytes that the transport has
-// not answered for may still be written.
+// Leave ends the membership. Nothing of the room is delivered after it, but bytes that the
+// transport has not answered for may still be written.
 func (m *Member) Leave() {
 	b := m.branch
 	if b == nil {
@@ -159,7 +162,7 @@ func (m *Member) Leave() {
 	wasBlocked, wasMet := m.IsBlocked(), m.isMet
 	b.room.leave(m)
 	m.setState(outside)
-	*m = Member{took: m.took, client: m.client} // It may be told to Abort yet.
+	*m = Member{took: m.took, client: m.client} // Its client may have to Abort yet.
 	if wasMet {
 		b.closeTurn()
 	}
@@ -168,8 +171,8 @@ func (m *Member) Leave() {
 	}
 }
 
-// Finish ends m's stream with what is published now. Its client is told by Finished when it has been sent
-// that, which may be before Finish returns.
+// Finish ends m's stream with what is published now. Its client's Finished is called when it has
+// been sent that, which may be before Finish returns.
 func (m *Member) Finish() {
 	m.owedTo = m.branch.track.end.Load()
 	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
@@ -177,14 +180,15 @@ func (m *Member) Finish() {
 	}
 }
 
-// CanSendOwn reports whether m's client may write bytes of its own at this moment: nothing of the room's
-// is with the transport, and the last frame was sent whole. One that is in no room may always.
+// CanSendOwn reports whether m's client may write bytes of its own at this moment: nothing of the
+// room's is with the transport, and the last frame was sent whole. One that is in no room may
+// always.
 func (m *Member) CanSendOwn() bool {
 	return m.branch == nil || m.handed == 0 && !m.cursor.isOverrun() && m.cursor.restOfFrame() == 0
 }
 
-// HoldOwn has m's client called by SendOwn as soon as it may send bytes of its own: at the next frame
-// boundary, before more of the room's. It is for bytes that could not be sent at once.
+// HoldOwn makes the hub call m's client's SendOwn as soon as it may send bytes of its own: at the
+// next frame boundary, before more of the room's. It is for bytes that could not be sent at once.
 func (m *Member) HoldOwn() { m.hasOwn = true }
 
 // TookOwn says that m's client, which may be blocked, took bytes that are not the room's.
@@ -195,8 +199,8 @@ func (m *Member) TookOwn(now time.Duration) {
 	}
 }
 
-// Block says that the kernel did not take all of what it was given: m is blocked until it has caught up
-// again, and is to be told by Ready when it takes bytes.
+// Block says that the kernel did not take all of what it was given: m is blocked until it has
+// caught up again, and Ready is to be called when it takes bytes.
 func (m *Member) Block(now time.Duration) {
 	if m.state != writable {
 		return
@@ -209,9 +213,9 @@ func (m *Member) Block(now time.Duration) {
 	b.enterLog(m)
 }
 
-// Ready says that m, which is blocked, may go on: its client's socket takes bytes. The loop's next Flush
-// gives it a turn. If bytes of it are with the transport their answer says how it goes on; one that
-// refuses them may be older than this.
+// Ready says that m, which is blocked, may go on: its client's socket takes bytes. The loop's next
+// Flush gives it a turn. If bytes of it are with the transport their answer says how it goes on;
+// one that refuses them may be older than this.
 func (m *Member) Ready() {
 	switch {
 	case m.state != blocked:
@@ -231,8 +235,9 @@ func (m *Member) unblock() {
 	m.isSlow, m.beyond = false, 0
 	b.blocked.hasChanged = true
 	b.setVisit(m)
-	// It may be the one the brake waited for: count anew at the end of this tick. Or it was blocked like
-	// all others, and what was published before it counted as writable was no reason to visit its branch.
+	// It may be the one the brake waited for: count anew at the end of this tick. Or it was blocked
+	// like all others, and what was published before it counted as writable was no reason to visit
+	// its branch.
 	if b.writable.Add(1) == 1 || b.room.IsFull() {
 		b.schedule(b.fan, becauseCaughtUp)
 	}
@@ -251,11 +256,11 @@ func (m *Member) isStalled(now time.Duration) bool {
 type Lag struct {
 	Messages uint64        // one that is partly sent included
 	Bytes    int64         // of its track
-	Age      time.Duration // of the oldest message it has to send, or of one up to stampEvery-1 before it; zero when caught up
+	Age      time.Duration // of the oldest message it has to send, about; zero when caught up
 }
 
-// Lag returns how far m is behind at the time now, in constant time. Overrun it is behind all that is
-// retained.
+// Lag returns how far m is behind at the time now, in constant time. Overrun it is behind all that
+// is retained.
 func (m *Member) Lag(now time.Duration) Lag {
 	c := m.standing()
 	hasMore := len(c.settle()) > 0
@@ -274,18 +279,19 @@ func (m *Member) standing() cursor {
 	return m.cursor
 }
 
-// End is the position behind the last message that m is to get: of its room, or what Finish left it to get.
+// End is the position behind the last message that m is to get: of its room, or what Finish left it
+// to get.
 func (m *Member) End() int64 { return min(m.branch.track.end.Load(), m.owedTo) }
 
-// Position is m's place in its room's stream, in bytes of its encoding. Overrun it is that of the oldest
-// frame retained.
+// Position is m's place in its room's stream, in bytes of its encoding. Overrun it is that of the
+// oldest frame retained.
 func (m *Member) Position() int64 {
 	c := m.standing()
 	return c.position()
 }
 
-// JudgeLag looks whether m has become slow. The hub does so whenever a round takes the blocked members
-// in; m's client calls it when SlowAt has come, in case no round does.
+// JudgeLag looks whether m has become slow. The hub does so whenever a round takes the blocked
+// members in; m's client calls it when SlowAt has come, in case no round does.
 func (m *Member) JudgeLag(now time.Duration) {
 	switch {
 	case !m.isBeyond():
@@ -306,8 +312,8 @@ func (m *Member) isBeyond() bool {
 		b.track.end.Load()-m.Position() > b.room.hub.limits.Backlog/2 || b.isNearOverrun(&m.cursor))
 }
 
-// SlowAt is when m may become slow at the earliest, as things stand at the time now; false: it is slow
-// already, or not blocked.
+// SlowAt is when m may become slow at the earliest, as things stand at the time now; false: it is
+// slow already, or not blocked.
 func (m *Member) SlowAt(now time.Duration) (time.Duration, bool) {
 	since := now
 	if m.beyond > 0 {
@@ -316,5 +322,5 @@ func (m *Member) SlowAt(now time.Duration) (time.Duration, bool) {
 	return since + slowAfter, m.IsBlocked() && !m.isSlow
 }
 
-// withoutEnd is the owedTo of a member that has not been told to finish.
+// withoutEnd is the owedTo of a member that is not to Finish.
 const withoutEnd = math.MaxInt64

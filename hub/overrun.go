@@ -2,9 +2,10 @@ package hub
 
 import "time"
 
-// overrun deals with a blocked member that stands before the oldest segment retained. What is left of the
-// frame that it is in the middle of is copied, and the segment is let go. Where the policy keeps it, it is
-// overrun until its client has taken that rest: nothing that is dropped meanwhile costs anything for it.
+// overrun deals with a blocked member that stands before the oldest segment retained. What is left
+// of the frame that it is in the middle of is copied, and the segment is let go. Where the policy
+// keeps it, it is overrun until its client has taken that rest: nothing that is dropped meanwhile
+// costs anything for it.
 func (b *branch) overrun(m *Member, now time.Duration) {
 	f, policy, client := b.fan, b.room.policy, m.client
 	f.stats.Overrun[policy]++
@@ -20,15 +21,16 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 	f.fitPins()
 }
 
-// rejoin puts m, which is overrun, back into the log where its room's policy says, now that its Rest has
-// been sent and the kernel takes more.
+// rejoin puts m, which is overrun, back into the log where its room's policy says, now that its
+// Rest has been sent and the kernel takes more.
 func (m *Member) rejoin() {
 	b := m.branch
 	to := b.track.atOldest()
 	if b.room.policy == Latest {
 		b.room.mu.Lock()
 		to = b.track.atNewest()
-		b.reported.lowest = min(b.reported.lowest, to.seq()) // A room short of memory may drop it before the next round ends.
+		// A room short of memory may drop it before the next round ends.
+		b.reported.lowest = min(b.reported.lowest, to.seq())
 		b.room.mu.Unlock()
 	}
 	b.rejoin(m, to)

@@ -2,8 +2,8 @@ package hub
 
 import "container/list"
 
-// A pin is a copy of a frame that the log has dropped while members were in the middle of it. Those of one loop that are stuck in
-// the same frame share it. It belongs to its fanout's loop.
+// A pin is a copy of a frame that the log has dropped while members were in the middle of it. Those
+// of one loop that are stuck in the same frame share it. It belongs to its fanout's loop.
 type pin struct {
 	fan     *Fanout
 	place   *list.Element // among the fanout's pins, oldest first
@@ -11,8 +11,8 @@ type pin struct {
 	holders list.List // of *Member, in the order they came
 }
 
-// A Rest is what is left of a frame that a member was in the middle of when its room dropped it. No other byte may go out
-// before it. The zero Rest is empty. It belongs to the member's loop.
+// A Rest is what is left of a frame that a member was in the middle of when its room dropped it. No
+// other byte may go out before it. The zero Rest is empty. It belongs to the member's loop.
 type Rest struct {
 	left  []byte
 	pin   *pin
@@ -42,7 +42,8 @@ func (r *Rest) Release() {
 	*r = Rest{}
 }
 
-// restFor copies what m has yet to send of the frame it is in the middle of. The frame is copied once in a round.
+// restFor copies what m has yet to send of the frame it is in the middle of. The frame is copied
+// once in a round.
 func (b *branch) restFor(m *Member) Rest {
 	n := m.cursor.restOfFrame()
 	if n == 0 {
@@ -77,8 +78,8 @@ func (p *pin) drop() {
 	p.frame = nil
 }
 
-// fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that have been stuck for longest
-// are given up.
+// fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that
+// have been stuck for longest are given up.
 func (f *Fanout) fitPins() {
 	for f.hub.pinned.Load() > f.hub.limits.Pinned && f.pins.Len() > 0 {
 		p := f.pins.Front().Value.(*pin)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Room is a log and the members that read it, kept in branches: one for each loop and track that has
-// members. Its methods may be called from any goroutine.
+// A Room is a log and the members that read it, kept in branches: one for each loop and track that
+// has members. Its methods may be called from any goroutine.
 type Room struct {
 	hub    *Hub
 	name   string
@@ -26,7 +26,7 @@ type Room struct {
 	held     atomic.Int64  // log.held
 	next     atomic.Uint64 // log.next
 	oldest   atomic.Uint64 // lowest number that every open track retains
-	capacity atomic.Int64  // what the log may come to hold before it drops: the backlog, or less if all rooms had too much
+	capacity atomic.Int64  // what the log holds before it drops: the backlog, or less if all had too much
 	uses     atomic.Uint32 // log.inUse
 
 	// Guarded by the hub's backlog.
@@ -68,17 +68,18 @@ func (r *Room) Stats() RoomStats {
 	return s
 }
 
-// Publish appends one message and schedules every branch that has members who can take it. It returns the
-// message's number. by is the caller's own fanout, whose next Flush wakes the other loops; nil, for
-// callers outside of all loops, wakes them at once. now is the caller's clock, for telling the age of
-// what waits. Publish does not ask IsFull: callers do, before they take a message from its sender.
+// Publish appends one message and schedules every branch that has members that can take it. It
+// returns the message's number. by is the caller's own fanout, whose next Flush wakes the other
+// loops; nil, for callers outside of all loops, wakes them at once. now is the caller's clock, for
+// telling the age of what waits. Publish does not ask IsFull: callers do, before they take a
+// message from its sender.
 func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
 	isOutside := by == nil
 	if isOutside {
 		by = new(Fanout)
 	}
-	// Frames are made, memory is fetched and loops are woken without the lock: whoever waits for it is a
-	// loop that serves others.
+	// Frames are made, memory is fetched and loops are woken without the lock: a loop that waits
+	// for it serves others.
 	var d draft
 	for lacking := uint8(r.uses.Load()); ; {
 		d.encode(r.hub, m, lacking)
@@ -144,7 +145,8 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	return a
 }
 
-// noteHeld publishes what the log holds after it gained or lost a segment. The caller holds the lock.
+// noteHeld publishes what the log holds after it gained or lost a segment. The caller holds the
+// lock.
 func (r *Room) noteHeld() {
 	r.held.Store(r.log.held)
 	r.oldest.Store(r.log.oldest())
@@ -153,7 +155,7 @@ func (r *Room) noteHeld() {
 	}
 }
 
-// keepSpares leaves the next segments of some tracks ready for whoever fills the present ones.
+// keepSpares makes the next segments of some tracks, for the publisher that fills the present ones.
 func (r *Room) keepSpares(wanted uint8) {
 	for set := wanted; set != 0; set &= set - 1 {
 		t := r.log.tracks[bits.TrailingZeros8(set)] // It is there for good, and was when it needed one.
@@ -172,8 +174,8 @@ func (r *Room) keepSpares(wanted uint8) {
 	}
 }
 
-// join makes m a member behind the last frame published: a publish either precedes the join or sees the
-// member's branch. False means that the room was closed meanwhile.
+// join makes m a member behind the last frame published: a publish either precedes the join or sees
+// the member's branch. False means that the room was closed meanwhile.
 func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -192,15 +194,16 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 	m.cursor = t.atEnd()
 	m.setState(writable)
 	b.add(m)
-	// What was published while all others there were blocked was no reason to visit b. A full room counts m in.
+	// What was published while all others there were blocked was no reason to visit b. A full room
+	// counts m in.
 	if b.sweptTo < t.end.Load() || r.isFull.Load() {
 		b.schedule(f, becauseJoined)
 	}
 	return true
 }
 
-// leave ends m's membership, the track with its last reader, the branch with its last member, and the
-// room with its last branch.
+// leave ends m's membership, the track with its last reader, the branch with its last member, and
+// the room with its last branch.
 func (r *Room) leave(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -228,7 +231,8 @@ func (r *Room) leave(m *Member) {
 	}
 	r.release(b.fan)
 	if !r.isIdling && r.log.held > 0 {
-		r.branches[0].schedule(b.fan, becauseToReclaim) // Its next round has the memory given back: b's never ended.
+		// Its next round sees to the memory: b's never ended.
+		r.branches[0].schedule(b.fan, becauseToReclaim)
 	}
 }
 
@@ -260,9 +264,9 @@ func (r *Room) report(b *branch, done *round) {
 	}
 }
 
-// reclaim gives the log's memory back if nothing was published since the last look, when next was the
-// number to come, and every member has caught up. It reports whether the room needs no further visit,
-// and the number to compare with at the next.
+// reclaim gives the log's memory back if nothing was published since the last look, when next was
+// the number to come, and every member has caught up. It reports whether the room needs no further
+// visit, and the number to compare with at the next.
 func (r *Room) reclaim(next uint64, by *Fanout) (done bool, now uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 const (
 	segmentMin     = 1 << 10
 	segmentMax     = 256 << 10
-	segmentsPerLog = 16 // a full backlog has at least this many segments, so that it drops a sixteenth at a time at most
+	segmentsPerLog = 16 // a full backlog has as many or more: it drops a sixteenth at a time at most
 	ownPart        = 8  // a frame of this part of a grown segment or more lies in one of its own
 	spareMin       = 16 << 10
 	frameMeanFirst = 64 // bytes; how many frame ends a track's first segment has room for
@@ -22,9 +22,10 @@ const (
 //	              ▲                    ▲                         ▲
 //	              cursor (blocked)     cursor (behind)           cursors (caught up)
 //
-// One writer at a time appends, under the room's lock. Bytes below a segment's published length never
-// change, so readers on other loops need no lock: they load the length and read up to it. There is no
-// reference count: a segment lives while it is retained or a cursor stands in it or before it.
+// One writer at a time appends, under the room's lock. Bytes below a segment's published length
+// never change, so readers on other loops need no lock: they load the length and read up to it.
+// There is no reference count: a segment lives while it is retained or a cursor stands in it or
+// before it.
 type track struct {
 	encoding Encoding
 	tail     *segment                // nil while nobody reads the track
@@ -38,9 +39,10 @@ type track struct {
 	mean     int                     // bytes of a frame in it, about
 }
 
-// A segment is a stretch of a track: frames one behind the other, where each ends, and about when it was
-// published. The arrays are allocated with it and never reallocated: growing one would move it under a
-// reader. Two segments may share arrays, one behind the other in them, with a large frame between them:
+// A segment is a stretch of a track: frames one behind the other, where each ends, and about when
+// it was published. The arrays are allocated with it and never reallocated: growing one would move
+// it under a reader. Two segments may share arrays, one behind the other in them, with a large
+// frame between them:
 //
 //	[ frames | leftover ]         ──▶  [ frames ] ──▶ [ large frame ] ──▶ [ leftover ]
 //	         ▲ skip, skipped of the leftover, which is a segment of the same arrays
@@ -98,8 +100,8 @@ func (s *segment) hasRoom(n int) bool {
 	return int(frames) < len(s.ends) && int(bytes)+n <= len(s.data)
 }
 
-// An ownSegment is a large frame in a segment of its own, and the head of the one that may go on behind
-// it: all that is to be allocated for the frame.
+// An ownSegment is a large frame in a segment of its own, and the head of the one that may go on
+// behind it: all that is to be allocated for the frame.
 type ownSegment struct{ large, leftover segment }
 
 func newOwnSegment(f *Frame, now time.Duration) *ownSegment {
@@ -119,7 +121,8 @@ func (t *track) isOpen() bool { return t.tail != nil }
 
 // open begins the track anew where it ended. next is the number of its first frame to be.
 func (t *track) open(next uint64) {
-	t.tail = &segment{base: t.end.Load(), first: next} // Quiet rooms are many: the first frame brings the first bytes.
+	// Quiet rooms are many: the first frame brings the first bytes.
+	t.tail = &segment{base: t.end.Load(), first: next}
 	t.oldest.Store(t.tail)
 }
 
@@ -131,8 +134,8 @@ func (t *track) close() int64 {
 	return held
 }
 
-// append adds one frame whose number is next, with a segment if need be, and reports whether it needed
-// one and by how many bytes the track has grown for it.
+// append adds one frame whose number is next, with a segment if need be, and reports whether it
+// needed one and by how many bytes the track has grown for it.
 func (t *track) append(f *Frame, next uint64, now time.Duration, largest int) (grew int64, isNew bool) {
 	if isNew = !t.tail.hasRoom(f.len()); isNew {
 		grew = t.extend(f.len(), next, largest)
@@ -143,8 +146,8 @@ func (t *track) append(f *Frame, next uint64, now time.Duration, largest int) (g
 	return grew, isNew
 }
 
-// appendOwn adds a large frame that lies in a segment already. What the tail has free does not count
-// until the track goes on in it.
+// appendOwn adds a large frame that lies in a segment already. What the tail has free does not
+// count until the track goes on in it.
 func (t *track) appendOwn(own *ownSegment, next uint64) (grew int64) {
 	if tail := t.tail; !tail.isOwn {
 		frames, bytes := tail.load()
@@ -165,7 +168,8 @@ func (t *track) appendOwn(own *ownSegment, next uint64) (grew int64) {
 	return grew + own.large.size
 }
 
-// extend starts a segment that has room for a frame of n bytes, whose number is next, and returns its size.
+// extend starts a segment that has room for a frame of n bytes, whose number is next, and returns
+// its size.
 func (t *track) extend(n int, next uint64, largest int) int64 {
 	var s *segment
 	switch {
@@ -202,8 +206,8 @@ func (t *track) dropOldest() int64 {
 	return oldest.size
 }
 
-// nextSize is that of the segment behind the tail: twice as large as the last grown one, up to the limit,
-// and with room for n bytes and for frames such as the track had.
+// nextSize is that of the segment behind the tail: twice as large as the last grown one, up to the
+// limit, and with room for n bytes and for frames such as the track had.
 func (t *track) nextSize(n, largest int) segmentSize {
 	mean := t.mean
 	if frames, bytes := t.tail.load(); !t.tail.isOwn && frames > t.tail.skipped {
@@ -216,8 +220,8 @@ func (t *track) nextSize(n, largest int) segmentSize {
 	return segmentSize{room, max(4, room/mean)}
 }
 
-// needsSpare tells the size of the spare to make, if it is time to: the tail is half full, and large
-// enough for its successor to be worth a second turn of the lock.
+// needsSpare tells the size of the spare to make, if it is time to: the tail is half full, and
+// large enough for its successor to be worth a second turn of the lock.
 func (t *track) needsSpare(largest int) segmentSize {
 	if !t.isOpen() || t.spare != nil || t.tail.isOwn || len(t.tail.data) < spareMin {
 		return segmentSize{}

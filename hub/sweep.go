@@ -2,8 +2,9 @@ package hub
 
 import "time"
 
-// visitsPerLook is after how many visits that write nothing a sweep looks at the clock: as many as stay
-// well below a turn, and enough that looking costs nothing. It also looks after each batch that was sent.
+// visitsPerLook is after how many visits that write nothing a sweep looks at the clock: as many as
+// stay well below a turn, and enough that looking costs nothing. It also looks after each batch
+// that was sent.
 const visitsPerLook = 16
 
 // A pace tells when a sweep's time is over.
@@ -23,8 +24,8 @@ func (p *pace) visit() {
 
 func (p *pace) look() { p.visits, p.now = 0, p.clock() }
 
-// sweep gives the ready members their turns, and goes on with the round if one is due, until both end or
-// the pace's deadline is past. False means that there is more to do: b must be swept again.
+// sweep gives the ready members their turns, and goes on with the round if one is due, until both
+// end or the pace's deadline is past. False means that there is more to do: b must be swept again.
 func (b *branch) sweep(p *pace) (done bool) {
 	done = true
 	if b.due != 0 {
@@ -40,8 +41,8 @@ func (b *branch) sweep(p *pace) (done bool) {
 	return done && b.ready.len() == 0
 }
 
-// serveReady gives each of the ready members a turn. Who becomes ready again meanwhile, because its turn's
-// budget was spent, has had its turn.
+// serveReady gives each of the ready members a turn. One that becomes ready again meanwhile,
+// because its turn's budget was spent, has had its turn.
 func (b *branch) serveReady(p *pace) {
 	end := b.track.end.Load()
 	for n := b.ready.len(); n > 0 && p.now < p.deadline; n-- {
@@ -56,8 +57,8 @@ func (b *branch) serveReady(p *pace) {
 	b.fan.sendAll(p)
 }
 
-// goRound goes on with the round, or begins one. It returns true when nothing is to be done at present:
-// no round is due, or one that is waits for the transport alone.
+// goRound goes on with the round, or begins one. It returns true when nothing is to be done at
+// present: no round is due, or one that is waits for the transport alone.
 func (b *branch) goRound(p *pace) (done bool) {
 	r := &b.round
 	if r.places == 0 {
@@ -85,7 +86,8 @@ func (b *branch) goRound(p *pace) (done bool) {
 func (b *branch) begin(now time.Duration) {
 	b.compact()
 	end := b.track.end.Load()
-	// Who joins from here on, in a place that the round may not come to, begins at this number or a later one.
+	// A member that joins from here on, in a place that the round may not come to, begins at this
+	// number or later.
 	next := b.room.next.Load()
 	b.round = round{places: int32(len(b.members)), end: end, sweptTo: end, tally: tally{lowest: next}, oldest: b.track.oldest.Load()}
 	if b.needsSweep(now) {
@@ -97,8 +99,8 @@ func (b *branch) begin(now time.Duration) {
 // visit gives m a turn if it has something to get and may take it, and counts how it stands then.
 func (b *branch) visit(m *Member, end int64, now time.Duration) {
 	if m.handed == 0 {
-		// settle comes first in any case: it moves a cursor off a segment that it has finished with, which
-		// may be dropped.
+		// settle comes first in any case: it moves a cursor off a segment that it has finished
+		// with, which may be dropped.
 		if m.cursor.isOverrun() || len(m.cursor.settle()) == 0 || m.state != writable {
 			b.meet(m, now)
 			return
@@ -130,8 +132,8 @@ func (b *branch) meet(m *Member, now time.Duration) {
 	}
 }
 
-// countOverrun counts m as late while it takes the rest of its frame. Once it is stalled no round need
-// visit it.
+// countOverrun counts m as late while it takes the rest of its frame. Once it is stalled no round
+// need visit it.
 func (b *branch) countOverrun(m *Member, now time.Duration) {
 	if m.isStalled(now) {
 		b.clearVisit(m)
@@ -159,11 +161,11 @@ func (b *branch) count(m *Member, now time.Duration) {
 	}
 }
 
-// isNearOverrun reports whether what is retained behind a member, of all tracks, is more than half of what
-// the log may come to hold. Tracks drop together, by number, and frame ends count too: in a thin track,
-// or with tiny frames, that may be far fewer bytes than half of the backlog, or than the publish window.
-// A thin track's segments reach further back than the others'; so in number, too, the member may not be
-// in the older half of what every track retains.
+// isNearOverrun reports whether what is retained behind a member, of all tracks, is more than half
+// of what the log may come to hold. Tracks drop together, by number, and frame ends count too: in a
+// thin track, or with tiny frames, that may be far fewer bytes than half of the backlog, or than
+// the publish window. A thin track's segments reach further back than the others'; so in number,
+// too, the member may not be in the older half of what every track retains.
 func (b *branch) isNearOverrun(c *cursor) bool {
 	r, end, next := b.room, b.track.end.Load(), b.room.next.Load()
 	bytes := share(end-c.position(), end-b.track.oldest.Load().base)
@@ -191,8 +193,8 @@ func (b *branch) endRound() (done bool) {
 	if b.len() == 0 {
 		return true // The last one left in this round, and its track may be closed.
 	}
-	// Not r.end: a mark that came in the middle of the round was taken then, and only those visited later
-	// were brought to what it stood for; likewise what was dropped meanwhile.
+	// Not r.end: a mark that came in the middle of the round was taken then, and only those visited
+	// later were brought to what it stood for; likewise what was dropped meanwhile.
 	if r.sweptTo < b.track.end.Load() || r.oldest != b.track.oldest.Load() || r.again {
 		b.schedule(b.fan, becauseBehind)
 	}
