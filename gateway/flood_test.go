@@ -155,7 +155,7 @@ func flood(t *testing.T, plan floodPlan) floodOutcome {
 		if plan.isFree {
 			continue
 		}
-		if err := c.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil { // See narrow.
+		if err := c.(*net.TCPConn).SetReadBuffer(128 << 10); err != nil { // See wstest.Client.Narrow.
 			t.Fatal(err)
 		}
 	}

@@ -16,32 +16,17 @@ import (
 	"sluice/web"
 )
 
-// testConfig is the default configuration with two loops, but without pings and hurry, which a test that takes long on a busy machine
-// does not expect.
+// testConfig is the default configuration with two loops and the demo page, but without pings and hurry,
+// which a test that takes long on a busy machine does not expect.
 func testConfig() *config {
 	return &config{Options: Options{
-		Pages:              web.New(web.Options{}),
-		Loops:              2,
-		MaxConnections:     15_000,
-		MaxHTTPConnections: 256,
-		MaxMessage:         1 << 20,
-		MaxFragments:       131072,
-		RoomBacklog:        16 << 20,
-		BacklogMemory:      512 << 20,
-		PinnedMemory:       64 << 20,
-		AssemblyMemory:     256 << 20,
-		PublishWindow:      1 << 20,
-		UnsentBuffer:       64 << 10,
-		CompressMin:        256,
-		HandshakeTimeout:   time.Minute,
-		AssemblyTimeout:    30 * time.Second,
-		PingInterval:       time.Hour,
-		PongTimeout:        15 * time.Second,
-		StallTimeout:       time.Minute,
-		SkipTimeout:        5 * time.Minute,
-		CloseTimeout:       5 * time.Second,
-		DrainTimeout:       10 * time.Second,
-	}, tuning: tuning{panics: true}}
+		Pages:            web.New(web.Options{}),
+		Loops:            2,
+		MaxConnections:   15_000,
+		HandshakeTimeout: time.Minute,
+		PingInterval:     time.Hour,
+		StallTimeout:     time.Minute,
+	}.Defaults(), tuning: tuning{panics: true}}
 }
 
 // startGateway runs a gateway on a loopback port until the test ends, and returns it with its host:port.

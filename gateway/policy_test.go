@@ -25,7 +25,7 @@ func dialNarrow(t testing.TB, addr, path string) *gorilla.Conn {
 		if err != nil {
 			return nil, err
 		}
-		return c, c.(*net.TCPConn).SetReadBuffer(128 << 10) // See rawClient.narrow.
+		return c, c.(*net.TCPConn).SetReadBuffer(128 << 10) // See Client.Narrow.
 	}}
 	c, _, err := d.Dial("ws://"+addr+path, http.Header{})
 	if err != nil {

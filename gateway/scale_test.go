@@ -65,7 +65,7 @@ func (c bareClient) upgrade(port int, path string) error {
 	return nil
 }
 
-// read reads n bytes, blocking for at most patience.
+// read reads n bytes, blocking for at most Patience.
 func (c bareClient) read(n int) ([]byte, error) {
 	p := make([]byte, n)
 	for have := 0; have < n; {

@@ -49,6 +49,10 @@ func Start(t testing.TB, o gateway.Options) (*gateway.Server, string) {
 		if err := <-served; err != nil {
 			t.Errorf("the gateway could not go on: %v", err)
 		}
+		// It counts what does not hold of its own, and goes on.
+		if st, err := s.Stats(context.Background()); err != nil || st.Broken > 0 {
+			t.Errorf("%d times an invariant did not hold; %v", st.Broken, err)
+		}
 	})
 	return s, s.Addrs()[0].(*net.TCPAddr).String()
 }

@@ -5,6 +5,19 @@ import (
 	"testing"
 )
 
+// IsWholeSize reports, and says, whether a test of size is to run at the size that its figures are of, as it does in CI. Small it
+// holds the gateway to the same rules.
+func IsWholeSize(t testing.TB) bool {
+	t.Helper()
+	isWhole := os.Getenv("SLUICE_CI") == "1"
+	if isWhole {
+		t.Log("whole size")
+	} else {
+		t.Log("small size; whole with SLUICE_CI=1")
+	}
+	return isWhole
+}
+
 // LeaveOut skips a test for want of a tool or a right, with the reason. With SLUICE_CI=1 in the
 // environment it fails instead: a build machine must have all of them.
 func LeaveOut(t testing.TB, format string, args ...any) {

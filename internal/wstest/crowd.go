@@ -30,7 +30,7 @@ type Crowd struct {
 // Gather makes a crowd whose messages have size bytes. The publisher is its first listener.
 func Gather(t *testing.T, addr, path string, listeners, size int) *Crowd {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context()) // Each message has a time of its own, see publish and hearAll.
+	ctx, cancel := context.WithCancel(t.Context()) // Each message has a time of its own, see Publish and HearAll.
 	c := &Crowd{T: t, ctx: ctx, Size: size, heard: make([]atomic.Uint64, listeners)}
 	var wg sync.WaitGroup
 	for i := range listeners {
@@ -65,10 +65,12 @@ func Message(seq uint64, size int) []byte {
 	return p
 }
 
+// IsMessage reports whether p is the message with this number.
 func IsMessage(p []byte, seq uint64, size int) bool {
 	return len(p) == size && binary.BigEndian.Uint64(p) == seq && bytes.Count(p[8:], []byte{byte(seq)}) == size-8
 }
 
+// Publish has the publisher say so many messages.
 func (c *Crowd) Publish(messages int) {
 	c.T.Helper()
 	for range messages {
