@@ -61,8 +61,8 @@ func TestConnectionsFromOneAddressAreLimited(t *testing.T) {
 	s, addr := startGatewayOn(t, cfg, kernel)
 	a, b := wstest.Join(t, addr, "/ws"), wstest.Join(t, addr, "/ws")
 	expectTurnedAway(t, addr, "/ws")
-	if st := testenv.StatsOf(t, s); st.Turned != 1 || st.Refusals[wsproto.ReasonAddress] != 1 {
-		t.Errorf("%d turned away, %d for their address; want 1, 1", st.Turned, st.Refusals[wsproto.ReasonAddress])
+	if st := testenv.StatsOf(t, s); st.Rejected != 1 || st.Refusals[wsproto.ReasonAddress] != 1 {
+		t.Errorf("%d turned away, %d for their address; want 1, 1", st.Rejected, st.Refusals[wsproto.ReasonAddress])
 	}
 	kernel.from.Store("203.0.113.6")
 	other := wstest.Join(t, addr, "/ws")
@@ -284,8 +284,8 @@ func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	if least := time.Duration(clients-2*cfg.ConnectRate) * time.Second / time.Duration(cfg.ConnectRate); took < least {
 		t.Errorf("all were in after %v: that is more than the rate and a burst", took)
 	}
-	if n := refused.Load(); n == 0 || st.Refusals[wsproto.ReasonConnectRate] != uint64(n) || st.Turned != uint64(n) {
-		t.Errorf("%d refusals seen, %d counted, %d turned away", n, st.Refusals[wsproto.ReasonConnectRate], st.Turned)
+	if n := refused.Load(); n == 0 || st.Refusals[wsproto.ReasonConnectRate] != uint64(n) || st.Rejected != uint64(n) {
+		t.Errorf("%d refusals seen, %d counted, %d turned away", n, st.Refusals[wsproto.ReasonConnectRate], st.Rejected)
 	}
 	for n := range told[1:] {
 		if refused.Load() > 200 && told[n+1].Load() == 0 {

@@ -100,8 +100,8 @@ func (a *admission) leave(key netip.Addr) {
 // told another time, so that those who were turned away together do not come back together.
 const retryMax = 8
 
-// turnedAway are the answers to those who are not admitted.
-var turnedAway = func() map[wsproto.Reason][retryMax][]byte {
+// rejections are the answers to those who are not admitted.
+var rejections = func() map[wsproto.Reason][retryMax][]byte {
 	all := map[wsproto.Reason][retryMax][]byte{}
 	for _, reason := range []wsproto.Reason{
 		wsproto.ReasonUnavailable, wsproto.ReasonMemory, wsproto.ReasonAddress, wsproto.ReasonConnectRate,
@@ -115,14 +115,14 @@ var turnedAway = func() map[wsproto.Reason][retryMax][]byte {
 	return all
 }()
 
-// turnAway refuses a connection that was accepted and has no conn.
-func (l *listener) turnAway(fd int, reason wsproto.Reason) {
-	l.w.stats.Turned++
+// reject refuses a connection that was accepted and has no conn.
+func (l *listener) reject(fd int, reason wsproto.Reason) {
+	l.w.stats.Rejected++
 	l.w.stats.Refusals[reason]++
 	// Closing with the request unread would reset the connection, and the reset can overtake the
 	// answer. A fresh socket takes these few bytes; if not, the close says the same less politely.
 	_, _ = l.w.kernel.Read(fd, l.w.buf)
-	_, _ = l.w.kernel.Write(fd, turnedAway[reason][l.w.random.IntN(retryMax)])
+	_, _ = l.w.kernel.Write(fd, rejections[reason][l.w.random.IntN(retryMax)])
 	l.w.logRefusal(fd, wsproto.Refuse(reason), nil)
 	_ = l.w.kernel.Close(fd)
 }

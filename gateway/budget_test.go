@@ -182,7 +182,7 @@ func TestWaitingSenderDoesNotHoldThePublishedMessage(t *testing.T) {
 	for range 200 {
 		if err := post(t.Context(), w.loop, func(*reactor.Loop) {
 			if w.stats.Messages == 1 {
-				held <- w.assembly.held
+				held <- w.inputBudget.held
 			} else {
 				held <- 0
 			}

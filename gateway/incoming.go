@@ -43,7 +43,7 @@ func (c *conn) resumeReading(why pause) {
 func (c *conn) endTurn() {
 	c.pauseReading(pauseTurn)
 	if c.isCostly() {
-		c.w.loop.Defer(c.token, reactor.Readable)
+		c.w.loop.RequeueCostly(c.token, reactor.Readable)
 	} else {
 		c.w.loop.Requeue(c.token, reactor.Readable)
 	}
@@ -206,7 +206,7 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
 	}
-	c.w.assembly.hold(c, c.in.size(c.w.cfg))
+	c.w.inputBudget.hold(c, c.in.size(c.w.cfg))
 }
 
 // size is what it takes, in bytes.
@@ -223,7 +223,7 @@ func (c *conn) dropInput() {
 	if c.in == nil {
 		return
 	}
-	c.w.assembly.hold(c, 0)
+	c.w.inputBudget.hold(c, 0)
 	c.in.decoder.Release()
 	c.in = nil
 }

@@ -170,7 +170,7 @@ func (l *listener) rearm(in reactor.Interest) {
 func (l *listener) admit(fd int) {
 	key := l.keyOf(fd)
 	if reason := l.w.server.admit(key, l.w.kernel.Now()); reason != 0 {
-		l.turnAway(fd, reason)
+		l.reject(fd, reason)
 		return
 	}
 	if l.isTCP && runtime.GOOS != "linux" {

@@ -203,7 +203,7 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	testenv.Eventually(t, "nothing is held", func() bool {
 		held := make(chan int)
 		w := s.workers[0]
-		if err := post(t.Context(), w.loop, func(*reactor.Loop) { held <- w.assembly.held + len(w.assembly.conns) }); err != nil {
+		if err := post(t.Context(), w.loop, func(*reactor.Loop) { held <- w.inputBudget.held + len(w.inputBudget.conns) }); err != nil {
 			t.Fatal(err)
 		}
 		return <-held == 0

@@ -335,8 +335,8 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	st := testenv.StatsOf(t, s)
 	st.Closed[ClosedGone] = 0 // The probes.
 	st.Closed[ClosedRefused] = 0
-	if st.Closed != want || st.Refusals[wsproto.ReasonRoomMemory] != 1 || st.Refusals[wsproto.ReasonMemory] != 2 || st.Turned != 2 {
-		t.Errorf("closed %v, refused %v, turned away %d", st.Closed, st.Refusals, st.Turned)
+	if st.Closed != want || st.Refusals[wsproto.ReasonRoomMemory] != 1 || st.Refusals[wsproto.ReasonMemory] != 2 || st.Rejected != 2 {
+		t.Errorf("closed %v, refused %v, turned away %d", st.Closed, st.Refusals, st.Rejected)
 	}
 	lines := slices.DeleteFunc(log.lines("memory"), func(line string) bool { return strings.Contains(line, "msg=refused") })
 	if len(lines) != 6 {

@@ -77,7 +77,7 @@ type httpRefusals struct {
 }
 
 func (h *httpRefusals) addTo(s *Stats) {
-	s.Turned += h.turned.Load()
+	s.Rejected += h.turned.Load()
 	for i := range h.refused {
 		s.Refusals[i] += h.refused[i].Load()
 	}

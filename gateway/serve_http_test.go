@@ -338,9 +338,9 @@ func TestServeHTTPRefuses(t *testing.T) {
 			c.expectEnd()
 			c.Close()
 			eventually(t, "nobody is there", func() bool { return s.Open() == 0 })
-			if st := statsOf(t, s); st.Refusals[tc.reason] != was.Refusals[tc.reason]+1 || st.Turned != 0 || st.Upgrades != 0 {
+			if st := statsOf(t, s); st.Refusals[tc.reason] != was.Refusals[tc.reason]+1 || st.Rejected != 0 || st.Upgrades != 0 {
 				t.Errorf("%d refusals for it, %d turned away, %d upgrades; want one more than %d, 0, 0",
-					st.Refusals[tc.reason], st.Turned, st.Upgrades, was.Refusals[tc.reason])
+					st.Refusals[tc.reason], st.Rejected, st.Upgrades, was.Refusals[tc.reason])
 			}
 		})
 	}
@@ -470,8 +470,8 @@ func TestServeHTTPKeepsTheLimits(t *testing.T) {
 			t.Errorf("%s %q, Retry-After %q; want 503 for %v", r.Status, body, after, reason)
 		}
 		c.expectEnd()
-		if st := statsOf(t, s); st.Turned != was.Turned+1 || st.Refusals[reason] != was.Refusals[reason]+1 {
-			t.Errorf("%d turned away, %d for it; want one more than %d, %d", st.Turned, st.Refusals[reason], was.Turned, was.Refusals[reason])
+		if st := statsOf(t, s); st.Rejected != was.Rejected+1 || st.Refusals[reason] != was.Refusals[reason]+1 {
+			t.Errorf("%d turned away, %d for it; want one more than %d, %d", st.Rejected, st.Refusals[reason], was.Rejected, was.Refusals[reason])
 		}
 	}
 	join := func(t *testing.T, addr string, lines ...string) *rawConn {

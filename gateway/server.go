@@ -36,7 +36,7 @@ type Server struct {
 	workers []*worker
 
 	listeners []net.Listener // kept open for their descriptors' sake
-	handover  *handover
+	lending   *lending
 	http      *http.Server
 
 	admission *admission
@@ -109,7 +109,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		}
 		s.workers = append(s.workers, w)
 	}
-	s.handover = newHandover(s)
+	s.lending = newLending(s)
 	s.http = &http.Server{
 		Handler:           s.route(cfg.Pages),
 		ReadHeaderTimeout: httpHeaderTimeout,
@@ -224,11 +224,11 @@ func (s *Server) start() error {
 			if err := w.loop.Run(); err != nil {
 				s.failed <- err
 			}
-			w.assembly.release() // Inflating ends with the goroutine that it began on.
+			w.inputBudget.release() // Inflating ends with the goroutine that it began on.
 		})
 	}
 	s.loops.Go(func() {
-		if err := s.http.Serve(s.handover); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(s.lending); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
 		}
 	})
@@ -259,7 +259,7 @@ func (s *Server) close() {
 		w.loop.Stop()
 	}
 	s.http.Close()
-	s.handover.Close()
+	s.lending.Close()
 	s.loops.Wait()
 	s.release()
 	close(s.ended)

@@ -22,7 +22,7 @@ func (w *world) inspectBounds() {
 			busy++
 			most += w.inputMax()
 		}
-		if held := l.w.assembly.held; held > most {
+		if held := l.w.inputBudget.held; held > most {
 			w.Fail("the connections of loop %d hold %d bytes of unfinished input, the bound is %d", i, held, most)
 		}
 	}
@@ -170,7 +170,7 @@ func (w *world) rememberAll(l *simLoop) {
 		v.remember(w)
 		sum += v.held
 	}
-	if counted := l.w.assembly.held; sum != counted {
+	if counted := l.w.inputBudget.held; sum != counted {
 		w.Fail("the connections of a loop hold %d bytes of unfinished input, and it counts %d", sum, counted)
 	}
 }
@@ -283,7 +283,7 @@ func (l *simLoop) overtaken() (n uint64) {
 // settleMemory checks, when nobody is left, that nothing is.
 func (w *world) settleMemory() {
 	for i, l := range w.loops {
-		if held := l.w.assembly.held; held != 0 {
+		if held := l.w.inputBudget.held; held != 0 {
 			w.Fail("nobody is left, and loop %d counts %d bytes of unfinished input", i, held)
 		}
 	}

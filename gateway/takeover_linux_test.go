@@ -173,9 +173,9 @@ func TestN80_UpgradeThatFindsTheMailboxFullIsAnswered(t *testing.T) {
 		within(t, "nobody is counted", func() bool { return s.Open() == 0 })
 		within(t, "the client's descriptor and the gateway's are closed", func() bool { return descriptorCount(t) <= descriptors-2 })
 		letGo()
-		if st := counted(t, s); st.Refusals[wsproto.ReasonUnavailable] != 1 || st.Turned != 1 || st.TakenOver != 0 || st.Returned != 0 {
+		if st := counted(t, s); st.Refusals[wsproto.ReasonUnavailable] != 1 || st.Rejected != 1 || st.TakenOver != 0 || st.Returned != 0 {
 			t.Errorf("lent %t: %d refusals, %d turned away, %d taken over, %d returned; want 1, 1, 0, 0",
-				isLent, st.Refusals[wsproto.ReasonUnavailable], st.Turned, st.TakenOver, st.Returned)
+				isLent, st.Refusals[wsproto.ReasonUnavailable], st.Rejected, st.TakenOver, st.Returned)
 		}
 		if lines := log.lines("refused"); len(lines) != 1 || !strings.Contains(lines[0], "reason=unavailable") || !strings.Contains(lines[0], "GET /ws/guests") {
 			t.Errorf("lent %t: logged %q, want one line", isLent, lines)
@@ -206,8 +206,8 @@ func TestServeHTTPTakesNobodyWhileMemoryIsShort(t *testing.T) {
 	if r.StatusCode != http.StatusServiceUnavailable || body != wsproto.Refuse(wsproto.ReasonMemory).Text+"\n" || r.Header.Get("Retry-After") == "" {
 		t.Errorf("%s %q, want 503 for memory", r.Status, body)
 	}
-	if st := counted(t, s); st.Refusals[wsproto.ReasonMemory] != 1 || st.Turned != 1 || s.Open() != 0 {
-		t.Errorf("%d refusals, %d turned away, %d open; want 1, 1, 0", st.Refusals[wsproto.ReasonMemory], st.Turned, s.Open())
+	if st := counted(t, s); st.Refusals[wsproto.ReasonMemory] != 1 || st.Rejected != 1 || s.Open() != 0 {
+		t.Errorf("%d refusals, %d turned away, %d open; want 1, 1, 0", st.Refusals[wsproto.ReasonMemory], st.Rejected, s.Open())
 	}
 	s.pressure.taken.Store(int32(stepNone))
 	if r, _ := newGuest(t, addr).ask(guestUpgrade); r.StatusCode != http.StatusSwitchingProtocols {

@@ -30,11 +30,11 @@ type worker struct {
 	ping    []byte
 	drain   *drain // set when the gateway stops
 
-	inflated int // work of inflating in the present turn of a connection, in bytes
-	frames   int // … that began in it
-	encoder  encoder
-	sends    []reactor.Send // the batch being sent
-	assembly assembly
+	inflated    int // work of inflating in the present turn of a connection, in bytes
+	frames      int // … that began in it
+	encoder     encoder
+	sends       []reactor.Send // the batch being sent
+	inputBudget inputBudget
 
 	random *rand.Rand // for jitter; a simulation seeds it
 
@@ -56,10 +56,10 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	}
 	w := &worker{
 		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
-		encoder:  encoder{compressMin: int(s.cfg.CompressMin)},
-		buf:      make([]byte, readBufferSize),
-		ping:     wsproto.AppendFrame(nil, wsproto.OpPing, nil),
-		assembly: assembly{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
+		encoder:     encoder{compressMin: int(s.cfg.CompressMin)},
+		buf:         make([]byte, readBufferSize),
+		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
+		inputBudget: inputBudget{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
 	}
 	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
@@ -132,7 +132,7 @@ type Stats struct {
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections
 	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
-	Turned         uint64 // connections refused at a limit
+	Rejected       uint64 // connections refused at a limit
 	Refusals       [wsproto.NumReasons]uint64
 	Closed         [NumCloseReasons]uint64
 	Loop           reactor.Stats
@@ -161,7 +161,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.RegisterFailed, &o.RegisterFailed},
 		{&s.AcceptFailed, &o.AcceptFailed},
 		{&s.AcceptPaused, &o.AcceptPaused},
-		{&s.Turned, &o.Turned},
+		{&s.Rejected, &o.Rejected},
 		{&s.Loop.Ticks, &o.Loop.Ticks},
 		{&s.Loop.Events, &o.Loop.Events},
 		{&s.Loop.StaleEvents, &o.Loop.StaleEvents},

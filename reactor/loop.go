@@ -55,7 +55,7 @@ type Loop struct {
 	sources  *Slab[entry]
 	events   []Event
 	requeued line // visited in a later tick, although the kernel will not say so
-	deferred line // likewise, behind those
+	costly   line // likewise, behind those
 	closing  []Token
 	wheel    *Wheel
 	expired  []Token
@@ -146,7 +146,7 @@ func (l *Loop) Tick() error {
 	l.stats.Ticks++
 	l.dispatch()
 	l.visitLine(&l.requeued)
-	l.visitLine(&l.deferred)
+	l.visitLine(&l.costly)
 	l.runMailbox()
 	l.runTimers()
 	l.runHooks()
@@ -175,7 +175,7 @@ func (l *Loop) wait() error {
 
 // timeout is how long the next wait may last: zero with work left, negative without bound.
 func (l *Loop) timeout() time.Duration {
-	if len(l.requeued.waiting) > 0 || len(l.deferred.waiting) > 0 || len(l.expired) > 0 {
+	if len(l.requeued.waiting) > 0 || len(l.costly.waiting) > 0 || len(l.expired) > 0 {
 		return 0
 	}
 	timeout := l.hooksMax
@@ -358,9 +358,9 @@ func (l *Loop) Rearm(t Token, in Interest) error {
 // before its turn.
 func (l *Loop) Requeue(t Token, in Interest) { l.queue(&l.requeued, t, in) }
 
-// Defer is Requeue for costly sources, whose turns take long: they have a line of their own, so
+// RequeueCostly is Requeue for costly sources, whose turns take long: they have a line of their own, so
 // that they wait for each other and no other source waits for them.
-func (l *Loop) Defer(t Token, in Interest) { l.queue(&l.deferred, t, in) }
+func (l *Loop) RequeueCostly(t Token, in Interest) { l.queue(&l.costly, t, in) }
 
 // queue puts t in line, unless it stands in one already.
 func (l *Loop) queue(q *line, t Token, in Interest) {

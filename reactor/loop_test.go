@@ -278,10 +278,10 @@ func TestDeferredSourcesHoldUpNobodyElse(t *testing.T) {
 	l, k := newLoop(t, Options{})
 	var order []string
 	for _, name := range []string{"slow 1", "slow 2", "slow 3"} {
-		l.Defer(quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
+		l.RequeueCostly(quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
 			order = append(order, name)
 			k.Advance(2 * visitsTime)
-			l.Defer(ev.Token, Readable)
+			l.RequeueCostly(ev.Token, Readable)
 		})), Readable)
 	}
 	quick := quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
@@ -289,7 +289,7 @@ func TestDeferredSourcesHoldUpNobodyElse(t *testing.T) {
 		l.Requeue(ev.Token, Readable)
 	}))
 	l.Requeue(quick, Readable)
-	l.Defer(quick, Writable) // It keeps its place.
+	l.RequeueCostly(quick, Writable) // It keeps its place.
 	for range 4 {
 		step(t, l)
 	}

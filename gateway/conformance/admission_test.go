@@ -114,8 +114,8 @@ func TestConnectionsOverTheLimitGet503(t *testing.T) {
 		t.Errorf("got %s, Retry-After %q", r.Status, r.Header.Get("Retry-After"))
 	}
 	over.ExpectEnd()
-	if st := testenv.StatsOf(t, s); st.Turned != 1 {
-		t.Errorf("%d turned away, want 1", st.Turned)
+	if st := testenv.StatsOf(t, s); st.Rejected != 1 {
+		t.Errorf("%d turned away, want 1", st.Rejected)
 	}
 	in[0].Send(wstest.MaskedText("we go on"))
 	in[1].ExpectFrame(ws.OpText, "we go on")

@@ -39,58 +39,58 @@ func (c *conn) lend(read []byte) {
 	s.stay(key) // forget counts it out; it is still here.
 	c.forget(ClosedLent)
 	c.w.stats.Lent++
-	s.handover.take(arrival{fd, key}, append([]byte(nil), read...))
+	s.lending.take(arrival{fd, key}, append([]byte(nil), read...))
 }
 
-// A handover is the net.Listener that lent connections come from. Those that want an upgrade after
+// A lending is the net.Listener that lent connections come from. Those that want an upgrade after
 // all go back to a loop by Server.takeOver: a proxy that keeps connections alive sends GET / and
 // later the upgrade on one of them.
-type handover struct {
+type lending struct {
 	server  *Server
 	conns   chan net.Conn
 	done    chan struct{}
 	closing sync.Once
 }
 
-func newHandover(s *Server) *handover {
+func newLending(s *Server) *lending {
 	// Room for all that may be lent at a time, so that a loop never waits to lend.
-	return &handover{server: s, conns: make(chan net.Conn, s.cfg.MaxHTTPConnections), done: make(chan struct{})}
+	return &lending{server: s, conns: make(chan net.Conn, s.cfg.MaxHTTPConnections), done: make(chan struct{})}
 }
 
 // take makes a net.Conn of a connection, which it owns from here on.
-func (h *handover) take(a arrival, read []byte) {
+func (l *lending) take(a arrival, read []byte) {
 	f := os.NewFile(uintptr(a.fd), "lent")
 	inner, err := net.FileConn(f) // duplicates
 	f.Close()
 	if err != nil {
-		h.server.log.Error("cannot lend a connection", "error", err)
-		h.server.returned(a.key)
+		l.server.log.Error("cannot lend a connection", "error", err)
+		l.server.returned(a.key)
 		return
 	}
-	h.conns <- &lentConn{Conn: inner, key: a.key, read: read, server: h.server}
+	l.conns <- &lentConn{Conn: inner, key: a.key, read: read, server: l.server}
 	select {
-	case <-h.done: // Nobody accepts any more, and Close may have looked before.
-		h.Close()
+	case <-l.done: // Nobody accepts any more, and Close may have looked before.
+		l.Close()
 	default:
 	}
 }
 
 // Accept implements net.Listener.
-func (h *handover) Accept() (net.Conn, error) {
+func (l *lending) Accept() (net.Conn, error) {
 	select {
-	case c := <-h.conns:
+	case c := <-l.conns:
 		return c, nil
-	case <-h.done:
+	case <-l.done:
 		return nil, net.ErrClosed
 	}
 }
 
 // Close implements net.Listener. Connections that wait to be accepted are closed.
-func (h *handover) Close() error {
-	h.closing.Do(func() { close(h.done) })
+func (l *lending) Close() error {
+	l.closing.Do(func() { close(l.done) })
 	for {
 		select {
-		case c := <-h.conns:
+		case c := <-l.conns:
 			c.Close()
 		default:
 			return nil
@@ -99,7 +99,7 @@ func (h *handover) Close() error {
 }
 
 // Addr implements net.Listener.
-func (h *handover) Addr() net.Addr { return &net.UnixAddr{Name: "handover", Net: "unix"} }
+func (l *lending) Addr() net.Addr { return &net.UnixAddr{Name: "lending", Net: "unix"} }
 
 // A lentConn is a connection in net/http's hands. Reads begin with what the loop had read.
 type lentConn struct {
