@@ -13,15 +13,15 @@ type Send struct {
 	Err   error // as of Kernel.Write; nil, too, if it took fewer than there are
 }
 
-// interruptedMax is how often in a row a write that a signal interrupted is tried again.
-const interruptedMax = 3
+// triesMax is how often a write is tried that signals interrupt.
+const triesMax = 3
 
 // SendBatch makes every write of the batch and notes what came of each. A write that fails does not
 // keep the others from being made. It may be called from any goroutine that owns the descriptors.
 func SendBatch(k Kernel, batch []Send) {
 	for i := range batch {
 		s := &batch[i]
-		for range interruptedMax {
+		for range triesMax {
 			if s.N, s.Err = k.Write(s.FD, s.Bytes); !errors.Is(s.Err, syscall.EINTR) {
 				break
 			}

@@ -13,10 +13,10 @@ import (
 )
 
 // The race detector sees a system call's memory only through annotated wrappers. Without them a race on bytes that a
-// write reads, such as those of a room's log, would go unreported for ever.
+// write reads, be it one of a batch, such as those of a room's log, would go unreported for ever.
 func TestRaceDetectorSeesMemoryOfSystemCalls(t *testing.T) {
 	binary := buildPlantedRace(t)
-	for _, args := range []string{"write", "read", "write ordered", "read ordered"} {
+	for _, args := range []string{"write", "read", "batch", "log", "write ordered", "read ordered", "batch ordered", "log ordered"} {
 		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

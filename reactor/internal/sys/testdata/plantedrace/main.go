@@ -6,7 +6,10 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
+	"sluice/hub"
+	"sluice/reactor"
 	"sluice/reactor/internal/sys"
 )
 
@@ -22,9 +25,16 @@ func main() {
 		done   sync.WaitGroup
 	)
 	call := func() { kernel.Write(ends[1], buf) }
-	if os.Args[1] == "read" {
+	switch os.Args[1] {
+	case "read":
 		call()
 		call = func() { kernel.Read(ends[0], buf) }
+	case "batch":
+		call = func() { reactor.SendBatch(kernel, []reactor.Send{{FD: ends[1], Bytes: buf}}) }
+	case "log":
+		var batch *hub.Batch
+		batch, buf = publish()
+		call = func() { reactor.SendBatch(kernel, []reactor.Send{{FD: ends[1], Bytes: batch.Bytes(0)}}) }
 	}
 	done.Go(func() { buf[3] = 1 })
 	if len(os.Args) > 2 && os.Args[2] == "ordered" {
@@ -33,3 +43,37 @@ func main() {
 	call()
 	done.Wait()
 }
+
+// publish has a hub hand over what a member gets of a room's log, and returns those bytes, too.
+func publish() (*hub.Batch, []byte) {
+	h, err := hub.New(hub.Options{
+		Limits:    hub.Limits{Backlog: 1 << 20, Window: 1 << 20, Total: 1 << 20, Pinned: 1 << 20, Turn: 1 << 20},
+		Encodings: []hub.EncodingInfo{{Name: "plain"}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	var (
+		taken  keep
+		member hub.Member
+		clock  = func() time.Duration { return 0 }
+		fan    = h.NewFanout(func() {}, &taken)
+	)
+	if err := fan.Join("r", 0, &member, nil); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	member.Publish(0, message{})
+	fan.Flush(clock)
+	return taken.batch, taken.batch.Bytes(0)
+}
+
+// keep is a transport that leaves the writing to others.
+type keep struct{ batch *hub.Batch }
+
+func (k *keep) Send(b *hub.Batch) { k.batch = b }
+
+type message struct{}
+
+func (message) Encode(hub.Encoding) hub.Frame { return hub.Frame{Payload: []byte("0123456789")} }
