@@ -38,7 +38,7 @@ func TestSecureServerIsHeldToTheSame(t *testing.T) {
 			}
 			return nil
 		}}, seenFaults{duplicated: 2}},
-		{"closed", func(*load.Load) {}, &servertest.Server{HangUp: func(conn, message int) bool { return conn == 7 && message == 150 }}, seenFaults{lost: 50, closed: 1}},
+		{"closed", func(*load.Load) {}, hangUpAt(150, 7), seenFaults{lost: 50, closed: 1}},
 		{"refused", func(*load.Load) {}, &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
 		{"a crowd", func(c *load.Load) { c.Slow, c.Storm = load.Slow{N: 2, Rate: 5000}, 20 }, &servertest.Server{}, seenFaults{}},
 	} {

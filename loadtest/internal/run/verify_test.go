@@ -135,10 +135,20 @@ func flipper(isHit func(conn, message int) bool, at int) func(int, int, []byte) 
 	}
 }
 
+// hangUpAt is a server that ends connections instead of delivering a message: those that are so far
+// behind the publisher's in the order of twenty. The publisher, which need not have come first, is
+// spared: without it nobody would broadcast what it has sent.
+func hangUpAt(message int, behind ...int) *servertest.Server {
+	s := &servertest.Server{}
+	s.HangUp = func(conn, m int) bool {
+		return m == message && slices.Contains(behind, (conn-s.Sender+20)%20)
+	}
+	return s
+}
+
 func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
-	res := loadServer(t, testLoad(), servertest.Start(t, &servertest.Server{
-		HangUp: func(conn, message int) bool { return (conn == 7 || conn == 8) && message == 150 },
-	}))
+	s := hangUpAt(150, 7, 8)
+	res := loadServer(t, testLoad(), servertest.Start(t, s))
 	if got, want := faultsOf(res), (seenFaults{lost: 100, closed: 2}); got != want {
 		t.Errorf("counted %+v, want %+v", got, want)
 	}
