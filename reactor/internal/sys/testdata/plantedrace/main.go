@@ -34,7 +34,7 @@ func main() {
 	case "log":
 		var batch *hub.Batch
 		batch, buf = publish()
-		call = func() { reactor.SendBatch(kernel, []reactor.Send{{FD: ends[1], Bytes: batch.Bytes(0)}}) }
+		call = func() { reactor.SendBatch(kernel, []reactor.Send{{FD: ends[1], Bytes: batch.Deliveries[0].Bytes}}) }
 	}
 	done.Go(func() { buf[3] = 1 })
 	if len(os.Args) > 2 && os.Args[2] == "ordered" {
@@ -66,7 +66,7 @@ func publish() (*hub.Batch, []byte) {
 	}
 	member.Publish(0, message{})
 	fan.Flush(clock)
-	return taken.batch, taken.batch.Bytes(0)
+	return taken.batch, taken.batch.Deliveries[0].Bytes
 }
 
 // keep is a transport that leaves the writing to others.
