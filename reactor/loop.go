@@ -358,8 +358,8 @@ func (l *Loop) Rearm(t Token, in Interest) error {
 // before its turn.
 func (l *Loop) Requeue(t Token, in Interest) { l.queue(&l.requeued, t, in) }
 
-// RequeueCostly is Requeue for costly sources, whose turns take long: they have a line of their own, so
-// that they wait for each other and no other source waits for them.
+// RequeueCostly is Requeue for costly sources, whose turns take long: they have a line of their
+// own, so that they wait for each other and no other source waits for them.
 func (l *Loop) RequeueCostly(t Token, in Interest) { l.queue(&l.costly, t, in) }
 
 // queue puts t in line, unless it stands in one already.

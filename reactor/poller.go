@@ -75,8 +75,8 @@ func (e Event) Error() bool { return e.ready&readyError != 0 }
 // Timeout says that the source's timer fired. Only a Loop makes such events.
 func (e Event) Timeout() bool { return e.ready&readyTimeout != 0 }
 
-// Again says that this is the visit that the source asked for with Requeue or RequeueCostly. Only a Loop
-// makes such events.
+// Again says that this is the visit that the source asked for with Requeue or RequeueCostly. Only a
+// Loop makes such events.
 func (e Event) Again() bool { return e.ready&readyAgain != 0 }
 
 // String names the token and what is ready, for logs and tests.
