@@ -1,0 +1,323 @@
+package hub
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// filler is frame i of a log, of this many bytes.
+func filler(i, size int) []byte {
+	p := make([]byte, size)
+	for k := range p {
+		p[k] = byte(i*31 + k)
+	}
+	return p
+}
+
+// sum counts what the log's segments take.
+func (l plainLog) sum() (bytes int64) {
+	for s := l.t.oldest.Load(); s != nil; s = s.next.Load() {
+		bytes += s.size
+	}
+	return bytes
+}
+
+func (l plainLog) mustCount(t *testing.T) {
+	t.Helper()
+	if sum := l.sum(); sum != l.held || sum != l.t.held {
+		t.Fatalf("the log counts %d bytes, its track %d, and they hold %d", l.held, l.t.held, sum)
+	}
+}
+
+// free is what is left where the next small frame goes: in the leftover or else in the tail.
+func (l plainLog) free() int {
+	s := l.t.tail
+	if l.t.leftover != nil {
+		s = l.t.leftover
+	}
+	_, bytes := s.load()
+	return len(s.data) - int(bytes)
+}
+
+// fillTo appends small frames until the tail is a grown segment that is half full, and returns how many.
+func (l plainLog) fillTo(t *testing.T, i int) int {
+	t.Helper()
+	for {
+		l.append(nil, filler(i, 300))
+		i++
+		if _, n := l.t.tail.load(); len(l.t.tail.data) == l.largest && int(n) > l.largest/2 {
+			return i
+		}
+	}
+}
+
+func TestFrameOfAnEighthOfASegmentLiesInItsOwn(t *testing.T) {
+	l := newLog(1 << 20)
+	l.fillTo(t, 0)
+	if l.largest != 64<<10 || l.largeFrom() != 8<<10 {
+		t.Fatalf("segments of %d bytes, large from %d", l.largest, l.largeFrom())
+	}
+	for i, size := range []int{l.largeFrom() - 1, l.largeFrom(), l.largeFrom() + 1, l.largest - 1, l.largest, l.largest + 1, 5 * l.largest} {
+		l.append(nil, filler(i, size))
+		if isOwn := size >= l.largeFrom(); l.t.tail.isOwn != isOwn || isOwn && len(l.t.tail.data) != size {
+			t.Errorf("%d bytes: in a segment of its own %v, of %d bytes", size, l.t.tail.isOwn, len(l.t.tail.data))
+		}
+		l.mustCount(t)
+	}
+}
+
+// The memory for a large frame is fetched, and the frame is copied, before the room is locked.
+func TestLargeFrameIsWrittenBeforeTheLock(t *testing.T) {
+	f := newFixture(t, wide)
+	a := f.join(0, "r")
+	for range 100 {
+		a.say(nil, make([]byte, 1000))
+	}
+	f.flush()
+	const runs = 50
+	drafts := make([]draft, 0, runs+1)
+	for range runs + 1 {
+		d := draft{has: 1 << Plain}
+		d.frames[Plain] = Frame{Payload: make([]byte, 100_000)}
+		d.ownSegments(a.Room().log.largeFrom(), 1<<Plain, 0)
+		if d.own[Plain] == nil || !bytes.Equal(d.own[Plain].large.data, d.frames[Plain].Payload) {
+			t.Fatal("it has not been written")
+		}
+		drafts = append(drafts, d)
+	}
+	next := 0
+	if n := testing.AllocsPerRun(runs, func() {
+		a.Room().append(f.fans[0], 0, &drafts[next])
+		next++
+	}); n != 0 {
+		t.Errorf("%v allocations with the room locked", n)
+	}
+}
+
+// What the segment before a large frame has left is gone on with behind it, and does not count meanwhile.
+func TestLeftoverIsGoneOnWithAndNotChargedMeanwhile(t *testing.T) {
+	l := newLog(1 << 20)
+	i := l.fillTo(t, 0)
+	before, free, held := l.t.tail, l.free(), l.held
+	charged := before.size
+	large := filler(i, 20_000)
+	l.append(nil, large)
+	l.mustCount(t)
+	if l.t.leftover == nil || l.held > held-int64(free)+int64(len(large))+16 {
+		t.Fatalf("%d bytes are charged, %d before a frame of %d bytes, with %d free", l.held, held, len(large), free)
+	}
+	l.append(nil, filler(i+1, 30_000)) // Another one leaves the leftover as it is.
+	l.mustCount(t)
+	if l.t.leftover == nil {
+		t.Fatal("the leftover is forgotten behind a second large frame")
+	}
+	held = l.held
+	l.append(nil, filler(i+2, 300))
+	l.mustCount(t)
+	if tail := l.t.tail; &tail.data[0] != &before.data[0] || l.t.leftover != nil || tail.isOwn {
+		t.Fatal("a small frame behind the large ones does not lie in what was left")
+	}
+	if got := before.size + l.t.tail.size; got > charged || got < charged-64 || l.held != held+l.t.tail.size {
+		t.Errorf("both parts of a segment of %d bytes are charged %d", charged, got)
+	}
+
+	// One byte more than there is goes into a new segment; exactly what there is does not.
+	for _, more := range []int{0, 1} {
+		l.append(nil, filler(0, l.largeFrom()))
+		for l.free() > 5000 {
+			l.append(nil, filler(0, 300))
+		}
+		l.append(nil, filler(0, l.largeFrom()))
+		array := &l.t.leftover.data[0]
+		l.append(nil, filler(0, l.free()+more))
+		if isSame := &l.t.tail.data[0] == array; isSame != (more == 0) {
+			t.Errorf("%d bytes too many: in what was left %v", more, isSame)
+		}
+		l.mustCount(t)
+		l.fillTo(t, 0)
+	}
+}
+
+// sizesFor are sizes of frames around every edge that a log of such segments has.
+func sizesFor(l plainLog, random *rand.Rand) int {
+	edges := []int{1, 2, leftoverMin, l.largeFrom(), l.largest}
+	switch n := random.IntN(10); {
+	case n < 4:
+		return 1 + random.IntN(200)
+	case n < 7:
+		return max(1, edges[random.IntN(len(edges))]+random.IntN(3)-1)
+	case n < 8:
+		return l.largeFrom() + random.IntN(3*l.largest)
+	default: // Exactly what is left, or one byte more or less or a little.
+		return max(1, l.free()-[]int{-1, 0, 1, leftoverMin - 1, leftoverMin, leftoverMin + 1}[random.IntN(6)])
+	}
+}
+
+// Cursors at every offset of a stream of all sizes know where they are.
+func TestCursorKnowsWhereItIsAmongLargeFrames(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		l := newLog(16 << 10) // Segments of 1 KiB, large from 128 bytes on.
+		c := l.t.atEnd()
+		l.backlog = 1 << 40
+		starts, stream := []int{0}, []byte(nil)
+		for i := range 150 {
+			p := filler(i, sizesFor(l, random))
+			l.append(p[:1], p[1:])
+			stream = append(stream, p...)
+			starts = append(starts, len(stream))
+			l.mustCount(t)
+
+			newest := l.t.atNewest()
+			if got := read(&newest, 1<<20); !bytes.Equal(got, p) {
+				t.Fatalf("seed %d: the newest of %d frames is %d bytes that are not those of its %d", seed, i+1, len(got), len(p))
+			}
+		}
+		frame := 0
+		for at := 0; ; {
+			pending := c.settle()
+			for k := range len(pending) + 1 {
+				one := c
+				completed := one.advance(k)
+				if at+k == len(stream) {
+					frame = len(starts) - 1
+				}
+				for frame+1 < len(starts) && starts[frame+1] <= at+k {
+					frame++
+				}
+				rest := 0
+				if starts[frame] < at+k {
+					rest = starts[frame+1] - at - k
+				}
+				if one.position() != int64(at+k) || one.seq() != uint64(frame+1) || one.restOfFrame() != rest {
+					t.Fatalf("seed %d, offset %d: position %d, frame %d, %d bytes left; want frame %d and %d", seed, at+k, one.position(), one.seq(), one.restOfFrame(), frame+1, rest)
+				}
+				if first := c.seq(); completed != int(one.seq()-first) {
+					t.Fatalf("seed %d, offset %d: %d frames completed, want %d", seed, at+k, completed, one.seq()-first)
+				}
+			}
+			if len(pending) == 0 {
+				break
+			}
+			if !bytes.Equal(pending, stream[at:at+len(pending)]) {
+				t.Fatalf("seed %d: other bytes from %d on", seed, at)
+			}
+			at += len(pending)
+			c.advance(len(pending))
+		}
+		if c.position() != int64(len(stream)) {
+			t.Fatalf("seed %d: the stream ends at %d, want %d", seed, c.position(), len(stream))
+		}
+	}
+}
+
+// One writer and three readers: every byte of frames of all sizes, while segments are dropped behind the
+// slow ones, the log is given back now and then, and spares are made. With -race it shows that a leftover
+// is written to only where no reader of the segment before it looks.
+func TestReadersMissNothingAmongLargeFrames(t *testing.T) {
+	const frames = 3000
+	l := newLog(32 << 10) // Segments of 2 KiB, large from 256 bytes on.
+	random := rand.New(rand.NewPCG(1, 1))
+	var lengths sync.Map // by number
+	var readers sync.WaitGroup
+	for id := range 3 {
+		c := l.t.atEnd()
+		readers.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(id), 7))
+			number, offset, length := 1, 0, 0
+			for number <= frames {
+				p := c.settle()
+				if len(p) == 0 {
+					runtime.Gosched()
+					continue
+				}
+				p = p[:1+random.IntN(len(p))]
+				for _, b := range p {
+					if b != byte(number*31+offset) {
+						t.Errorf("reader %d: frame %d, byte %d is %d", id, number, offset, b)
+						return
+					}
+					if offset == 0 {
+						size, _ := lengths.Load(number)
+						length = size.(int)
+					}
+					if offset++; offset == length {
+						number, offset = number+1, 0
+					}
+				}
+				c.advance(len(p))
+				if rest := c.restOfFrame(); c.seq() != uint64(number) || offset > 0 && rest != length-offset || offset == 0 && rest != 0 {
+					t.Errorf("reader %d: at frame %d of byte %d, says %d and %d bytes left", id, number, offset, c.seq(), rest)
+					return
+				}
+			}
+		})
+	}
+	dropped := 0
+	for i := 1; i <= frames; i++ {
+		p := filler(i, sizesFor(l, random))
+		lengths.Store(i, len(p))
+		if size := l.t.needsSpare(l.largest); size != (segmentSize{}) && random.IntN(2) == 0 {
+			l.t.spare = size.make()
+		}
+		before := l.t.oldest.Load()
+		l.append(p[:1], p[1:])
+		if l.t.oldest.Load() != before {
+			dropped++
+		}
+		if l.mustCount(t); l.held-l.t.oldest.Load().size >= l.backlog {
+			t.Fatalf("the log holds %d bytes, and could drop some to hold %d", l.held, l.backlog)
+		}
+		oldest := l.t.atOldest()
+		if got := oldest.settle(); len(got) == 0 || got[0] != byte(oldest.seq()*31) || oldest.restOfFrame() != 0 {
+			t.Fatalf("what is retained does not begin with a frame's first byte behind message %d", i)
+		}
+		if random.IntN(500) == 0 {
+			l.reclaim()
+			if l.held != 0 || l.t.leftover != nil || l.t.spare != nil || l.sum() != 0 {
+				t.Fatalf("a log that was given back holds %d bytes", l.held)
+			}
+		}
+	}
+	readers.Wait()
+	if dropped < frames/100 {
+		t.Errorf("segments were dropped %d times", dropped)
+	}
+}
+
+// What counts against the backlog is what frames take: whatever their size, a client is overrun no sooner
+// than it is behind by seven eighths of it. Where the backlog is so small that it is of sixteen segments,
+// the tail counts as well, which may have nothing in it yet.
+func TestBacklogHoldsItsSizeInFramesOfEverySize(t *testing.T) {
+	for backlog, tail := range map[int64]int64{1 << 20: 64 << 10, 16 << 20: 0} {
+		for _, size := range []int{100, 125, 1000, 4096, 7282, 10_000, 16_384, 20_000, 29_000, 29_128, 30_000, 32_767, 32_768, 40_000, 65_536, 65_550, 87_382, 100_000, 131_072, 131_080, 200_000, 262_140} {
+			t.Run(fmt.Sprintf("%d of %d", size, backlog), func(t *testing.T) {
+				l := newLog(backlog)
+				p := make([]byte, size)
+				first, least := int64(0), int64(1<<62)
+				for range 4 * int(backlog) / size {
+					before := l.t.oldest.Load()
+					l.append(nil, p)
+					if now := l.t.oldest.Load(); now != before && now.base > 0 {
+						if first == 0 {
+							first = l.t.end.Load()
+						}
+						least = min(least, l.t.end.Load()-now.base) // A reader of the last frame before is overrun.
+					}
+				}
+				l.mustCount(t)
+				t.Logf("the first is overrun %.3f of a backlog behind, later ones no sooner than %.3f", float64(first)/float64(backlog), float64(least)/float64(backlog))
+				if bound := backlog*7/8 - tail; least < bound || first < bound {
+					t.Errorf("a client is overrun when it is %.3f of the backlog behind", float64(min(least, first))/float64(backlog))
+				}
+				if least > backlog*9/8+int64(size) {
+					t.Errorf("%.3f of the backlog is retained", float64(least)/float64(backlog))
+				}
+			})
+		}
+	}
+}
