@@ -111,11 +111,13 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 
 // look takes what came and befell the listener since the last look.
 func (l *listener) look() {
+	again := l.mayJump // It may have rejoined since, and been refused before a byte of that came.
 	l.mayJump = l.mayJump || l.overruns > l.seen
 	l.parse()
 	if l.overruns > l.seen {
+		again = again || l.overruns > l.seen+1
 		l.seen = l.overruns
-		l.jump()
+		l.jump(again)
 	}
 }
 
@@ -144,7 +146,7 @@ func (l *listener) parse() {
 }
 
 // jump follows a member that was overtaken out of the log.
-func (l *listener) jump() {
+func (l *listener) jump(again bool) {
 	t := l.m.t
 	if l.IsIn() && !l.cursor.isOverrun() {
 		return // It has rejoined by itself already, behind the rest of its frame.
@@ -170,9 +172,14 @@ func (l *listener) jump() {
 			t.Fatal("the rest of a frame does not make it whole")
 		}
 	}
-	if l.cursor.isOverrun() && l.cursor.seq() != l.next {
+	if !l.cursor.isOverrun() || l.cursor.seq() == l.next {
+		return
+	}
+	if !again {
 		t.Fatalf("overrun before message %d, and its cursor is before %d", l.next, l.cursor.seq())
 	}
+	l.miss(l.cursor.seq())
+	l.mayJump = true
 }
 
 // miss follows a member that is adrift back into the log, where it goes on with the message of that number, if it does.
