@@ -28,7 +28,10 @@ type arrival struct {
 }
 
 func newAdmission(cfg *config) *admission {
-	return &admission{perAddress: cfg.MaxPerAddress, rate: int64(cfg.ConnectRate), proxies: cfg.TrustedProxy, conns: map[netip.Addr]int{}}
+	return &admission{
+		perAddress: cfg.MaxPerAddress, rate: int64(cfg.ConnectRate), proxies: cfg.TrustedProxy,
+		conns: map[netip.Addr]int{},
+	}
 }
 
 // asks reports whether it matters where a connection comes from.

@@ -121,7 +121,7 @@ func (c *conn) transport() transport {
 type inbound struct {
 	head    []byte // an incomplete request head
 	scanned int    // how much of head has been searched for its end
-	stash   []byte // frames read but not decoded, because the room was full, a rate exceeded or a turn over; a read buffer of them at most
+	stash   []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
 	decoder wsproto.Decoder
 	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
 	began   time.Duration // when the first byte of the message under way came; zero: there is none

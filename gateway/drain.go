@@ -53,7 +53,9 @@ func (s *Server) stopAccepting() bool {
 	}
 	s.enter(phaseDraining)
 	for _, l := range s.listeners {
-		l.Close() // The loops have descriptors of their own; with this one open the kernel would go on queueing behind them.
+		// The loops have descriptors of their own; with this one open the kernel would go on queueing
+		// behind them.
+		l.Close()
 	}
 	return true
 }

@@ -141,7 +141,8 @@ func (l *listener) accept(n int) (empty bool) {
 			l.admit(fd)
 		case errors.Is(err, syscall.EAGAIN):
 			return true
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
+			errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
 			l.rest(err)
 			return true
 		default:

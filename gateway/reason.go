@@ -25,8 +25,8 @@ const (
 	ClosedRefused                            // its request was answered with an HTTP error
 	ClosedSilent                             // it never sent a request head
 	ClosedCloseTimeout                       // it did not take its last bytes within --close-timeout
-	ClosedPinned                             // it was stuck in a dropped frame for longest when those took more than --pinned-memory
-	ClosedAssembly                           // its unfinished message was the largest when those took more than --assembly-memory
+	ClosedPinned                             // stuck in a dropped frame for longest, beyond --pinned-memory
+	ClosedAssembly                           // its unfinished message was the largest, beyond --assembly-memory
 	ClosedFragments                          // its message came in more than --max-fragments
 	ClosedAssemblyTimeout                    // its message was not whole within --assembly-timeout
 	ClosedFrameRate                          // it sent more frames than --frame-rate and a burst

@@ -95,7 +95,9 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		failed: make(chan error, cfg.Loops+1), started: make(chan struct{}), ended: make(chan struct{}),
 	}
 	var err error
-	s.hub, err = hub.New(hub.Options{Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf, OnBroken: s.broken})
+	s.hub, err = hub.New(hub.Options{
+		Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf, OnBroken: s.broken,
+	})
 	if err != nil {
 		return nil, err
 	}
