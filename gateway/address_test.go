@@ -244,6 +244,7 @@ func TestBucketHoldsOneSecondsWorth(t *testing.T) {
 // At full size it is 10,000 clients in a second and a minute for all of them: here it is 500, with an admission of 100 a second, and
 // they wait a tenth of what they are told.
 func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
+	t.Parallel()
 	const clients = 500
 	cfg := testConfig()
 	cfg.ConnectRate = 100

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"fmt"
+
 	"sluice/hub"
 	"sluice/wsproto"
 )
@@ -46,11 +48,19 @@ func (e *encoder) of(m wsproto.Message) hub.Encoder {
 
 // Encode implements hub.Encoder.
 func (e *encoder) Encode(encoding hub.Encoding) hub.Frame {
-	op, payload := e.message.Op, e.message.Payload
-	if encoding == encodingPlain {
-		e.header = wsproto.AppendHeader(e.header[:0], op, true, len(payload))
-		return hub.Frame{Head: e.header, Payload: payload}
+	switch encoding {
+	case encodingPlain:
+		e.header = wsproto.AppendHeader(e.header[:0], e.message.Op, true, len(e.message.Payload))
+		return hub.Frame{Head: e.header, Payload: e.message.Payload}
+	case encodingDeflated:
+		return e.deflate()
 	}
+	panic(fmt.Sprintf("gateway: no frames in encoding %d", encoding))
+}
+
+// deflate is the deflated frame, an empty one if that is not worth it.
+func (e *encoder) deflate() hub.Frame {
+	op, payload := e.message.Op, e.message.Payload
 	if len(payload) < e.compressMin || len(payload) > compressMax {
 		return hub.Frame{}
 	}

@@ -175,7 +175,8 @@ func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
 // isInflating reports whether a message is whole and inflated in slices.
 func (c *conn) isInflating() bool { return c.in != nil && c.in.decoder.Inflating() }
 
-// pickDecoder is the connection's own if it holds a part of a message, and the worker's otherwise.
+// pickDecoder is the connection's own if it holds a part of a message, and the worker's otherwise. A
+// client that reads deflated frames may send them, and no other: it negotiated both at once.
 func (c *conn) pickDecoder() *wsproto.Decoder {
 	if c.in != nil {
 		return &c.in.decoder

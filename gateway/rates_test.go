@@ -105,6 +105,7 @@ func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
 // A client over a rate waits, and loses nothing by it: what it sends comes through at the rate, its pings are answered, and what
 // others say reaches it. Nobody else is held.
 func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		set      func(*config)
 		messages int
@@ -195,6 +196,7 @@ func TestThrottledClientGoesOnHearing(t *testing.T) {
 
 // The ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
 func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
+	t.Parallel()
 	for reason, set := range map[CloseReason]func(*config){
 		ClosedMessageRate: func(c *config) { c.MessageRate = 500 },
 		ClosedByteRate:    func(c *config) { c.ByteRate = 512 << 10 },
@@ -273,6 +275,7 @@ func TestThrottledClientIsNotTakenForDead(t *testing.T) {
 
 // A reset while a client is held is noticed, and what it costs is given back.
 func TestThrottledClientMayVanish(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.MessageRate = 1
 	s, addr := startGateway(t, cfg)

@@ -13,13 +13,13 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 500, with SLUICE_CI=1 2,000, with -race 200")
+	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 300, with SLUICE_CI=1 2,000, with -race 200")
 	simFrom  = flag.Uint64("sim.from", 1, "the first of them")
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to run, with the trace of its last calls if -v is given")
 )
 
 const (
-	simSeedsDefault = 500
+	simSeedsDefault = 300
 	simSeedsWhole   = 2000
 	simSeedsRace    = 200
 )
@@ -91,7 +91,7 @@ func lastLines(w *world) string {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
-	last := uint64(150)
+	last := uint64(100)
 	switch {
 	case testenv.RaceEnabled:
 		last = 40

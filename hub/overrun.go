@@ -11,7 +11,6 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 	f.stats.Overrun[policy]++
 	rest := b.restFor(m)
 	if policy == Disconnect {
-		m.isSlow = false // It goes, it does not recover.
 		m.Leave()
 	} else {
 		b.leaveLog(m)

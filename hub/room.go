@@ -223,6 +223,7 @@ func (r *Room) leave(m *Member) {
 	if !b.track.isOpen() {
 		r.uses.Store(uint32(r.log.inUse))
 		r.hub.backlog.set(r, r.log.spendable())
+		r.noteHeld()
 	}
 	if len(r.branches) == 0 {
 		r.isClosed = true

@@ -65,6 +65,7 @@ func TestSpawnedServerIsMeasuredAndStopped(t *testing.T) {
 }
 
 func TestComparisonPrintsMediansAndRatios(t *testing.T) {
+	t.Parallel()
 	floor := selfCommand(t, "floor --listen 127.0.0.1:$PORT")
 	for _, test := range []struct {
 		args  []string

@@ -41,6 +41,7 @@ func evaluate[T any](t *testing.T, tab context.Context, script string) T {
 }
 
 func TestPageShowsTheRunInABrowser(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "report.html")
 	args := []string{
 		"--clients=50", "--rate=50", "--duration=1s", "--stalled=3", "--settle=0s", "--loss-timeout=20s", "--fail-if=max<0", "--html", path,
@@ -137,6 +138,7 @@ func emulate(t *testing.T, tab context.Context, p emulation.SetEmulatedMediaPara
 }
 
 func TestPageNamesFaults(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "report.html")
 	url := servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
 		if conn == 3 && message == 10 {
@@ -162,6 +164,7 @@ func TestPageNamesFaults(t *testing.T) {
 }
 
 func TestComparisonIsAPageToo(t *testing.T) {
+	t.Parallel()
 	floor := selfCommand(t, "floor --listen 127.0.0.1:$PORT")
 	for _, test := range []struct {
 		args  []string

@@ -91,6 +91,7 @@ func (v tab) wantNoErrors() {
 }
 
 func TestPageTwoTabsTalk(t *testing.T) {
+	t.Parallel()
 	_, url := newGateway(t)
 	browser := browsertest.Start(t)
 	a := visit(t, browser, url+"/#tea")
@@ -116,6 +117,7 @@ func TestPageTwoTabsTalk(t *testing.T) {
 }
 
 func TestPageShowsMarkupLiterally(t *testing.T) {
+	t.Parallel()
 	_, url := newGateway(t)
 	browser := browsertest.Start(t)
 	a := visit(t, browser, url)
@@ -134,6 +136,7 @@ func TestPageShowsMarkupLiterally(t *testing.T) {
 }
 
 func TestPageShowsWhatOtherProgramsSend(t *testing.T) {
+	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)
 	for _, text := range []string{
@@ -159,6 +162,7 @@ func TestPageShowsWhatOtherProgramsSend(t *testing.T) {
 }
 
 func TestPageComesBackAfterTheGatewayClosed(t *testing.T) {
+	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)
 	v.say("before")
@@ -182,6 +186,7 @@ func TestPageComesBackAfterTheGatewayClosed(t *testing.T) {
 }
 
 func TestPageStopsAtAFinalCloseUntilAsked(t *testing.T) {
+	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)
 	r.closeAll(websocket.StatusPolicyViolation)
@@ -200,6 +205,7 @@ func TestPageStopsAtAFinalCloseUntilAsked(t *testing.T) {
 
 // The room is locked while the message goes out, so its echo cannot come before the connection is cut.
 func TestPageOffersToResendWhatWasNotEchoed(t *testing.T) {
+	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)
 	r.mu.Lock()
@@ -218,6 +224,7 @@ func TestPageOffersToResendWhatWasNotEchoed(t *testing.T) {
 }
 
 func TestPageBurstComesBackWholeAndInOrder(t *testing.T) {
+	t.Parallel()
 	_, url := newGateway(t)
 	browser := browsertest.Start(t)
 	a := visit(t, browser, url)
@@ -239,6 +246,7 @@ func TestPageBurstComesBackWholeAndInOrder(t *testing.T) {
 }
 
 func TestPageKeepsABoundedList(t *testing.T) {
+	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)
 	// Own messages are always drawn, so they are what can overrun the list.
@@ -260,6 +268,7 @@ func TestPageKeepsABoundedList(t *testing.T) {
 }
 
 func TestPageDoesNotPullAReaderDown(t *testing.T) {
+	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)
 	for i := range 30 {
@@ -281,6 +290,7 @@ func TestPageDoesNotPullAReaderDown(t *testing.T) {
 }
 
 func TestPageFitsAPhone(t *testing.T) {
+	t.Parallel()
 	_, url := newGateway(t)
 	browser := browsertest.Start(t)
 	if err := chromedp.Do(browser, chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(1),
@@ -300,6 +310,7 @@ func TestPageFitsAPhone(t *testing.T) {
 }
 
 func TestPageRefusesIllegalRooms(t *testing.T) {
+	t.Parallel()
 	_, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url+"/#..")
 	if room := evaluate[string](v, `location.hash`); room != "#lobby" {

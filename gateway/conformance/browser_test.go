@@ -86,6 +86,7 @@ func (p page) isBack(notices int) {
 }
 
 func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
+	t.Parallel()
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	network := wstest.Dig(t, addr)
 	browser := browsertest.Start(t)

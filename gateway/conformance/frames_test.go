@@ -183,6 +183,7 @@ func TestF24_UnsolicitedPongsAreIgnored(t *testing.T) {
 }
 
 func TestF27_CloseIsEchoed(t *testing.T) {
+	t.Parallel()
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	codes := []ws.StatusCode{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}
 	for _, code := range codes {
@@ -210,6 +211,7 @@ func TestF29_NothingIsHeardBehindAClose(t *testing.T) {
 }
 
 func TestF30_BothCloseAtOnce(t *testing.T) {
+	t.Parallel()
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	const clients = 20
 	var all []*wstest.Client

@@ -236,6 +236,7 @@ func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
 
 // At full size it is 1,000 clients: here 200, or 50 with the race detector.
 func TestH32_NoFrameComesBeforeThe101(t *testing.T) {
+	t.Parallel()
 	clients := 200
 	if testenv.RaceEnabled {
 		clients = 50

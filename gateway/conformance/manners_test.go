@@ -82,6 +82,7 @@ func TestK07_HalfCloseBehindTheFirstMessage(t *testing.T) {
 
 // One that takes nothing either is not waited for as long as a client that closes in order may be.
 func TestK07_HalfClosedClientThatTakesNothingIsGoneSoon(t *testing.T) {
+	t.Parallel()
 	cfg := gatewaytest.Options()
 	cfg.CloseTimeout, cfg.StallTimeout = time.Hour, time.Hour
 	s, addr := gatewaytest.Start(t, cfg)
