@@ -140,7 +140,7 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 		a.Send(wstest.Masked(ws.OpBinary, true, string(make([]byte, size))))
 		a.Frame()
 	}
-	testenv.Eventually(t, "it is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
+	testenv.Eventually(t, "it is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	if err := post(t.Context(), w.loop, func(*reactor.Loop) { v.isOpen = true; slow.writable() }); err != nil {
 		t.Fatal(err)
 	}

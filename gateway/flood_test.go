@@ -131,7 +131,7 @@ func flood(t *testing.T, plan floodPlan) floodOutcome {
 	cfg := testConfig()
 	cfg.Loops = plan.loops
 	cfg.RoomBacklog = plan.backlog
-	cfg.StallTimeout = time.Hour // One that is stalled is to be overtaken, however slow the others are.
+	cfg.StallTimeout = time.Hour // One that is stalled is to be overrun, however slow the others are.
 	kernel := reactortest.New()
 	var together *pace
 	if !plan.isFree {
@@ -239,7 +239,7 @@ func pourNumbered(c net.Conn, messages int) error {
 // publish window, a small part of the flood.
 func expectHeld(t *testing.T, s *Server, addr string, plan floodPlan) {
 	t.Helper()
-	testenv.Eventually(t, "the sender is held, or has been read to the end, or somebody was overtaken", func() bool {
+	testenv.Eventually(t, "the sender is held, or has been read to the end, or somebody was overrun", func() bool {
 		st := testenv.StatsOf(t, s)
 		return st.Paused > 0 || st.Messages == uint64(plan.messages) || st.Hub.Overrun[hub.Disconnect] > 0
 	})
@@ -253,7 +253,7 @@ func expectHeld(t *testing.T, s *Server, addr string, plan floodPlan) {
 	}
 	st := testenv.StatsOf(t, s)
 	if n := st.Hub.Overrun[hub.Disconnect]; n > 0 || st.Paused == 0 || st.Messages > uint64(plan.messages)/2 {
-		t.Fatalf("nobody has read anything: %d of %d messages were taken from the sender, which was paused %d times, and %d clients were overtaken",
+		t.Fatalf("nobody has read anything: %d of %d messages were taken from the sender, which was paused %d times, and %d clients were overrun",
 			st.Messages, plan.messages, st.Paused, n)
 	}
 }
@@ -283,7 +283,7 @@ func expectNobodyClosed(t *testing.T, out floodOutcome) {
 	}
 }
 
-// The same with one client that never reads: it is overtaken and closed, and nobody else notices. That the sender is not
+// The same with one client that never reads: it is overrun and closed, and nobody else notices. That the sender is not
 // slower is a figure, not a verdict, on machines as noisy as these: it is printed beside that of a run without.
 func TestFloodWithAStalledClientClosesThatOneAlone(t *testing.T) {
 	for _, plan := range floodPlans(t, 200) {
@@ -299,7 +299,7 @@ func TestFloodWithAStalledClientClosesThatOneAlone(t *testing.T) {
 				}
 			}
 			if n := with.stats.Hub.Overrun[hub.Disconnect]; n != 1 {
-				t.Errorf("%d clients were overtaken, want the stalled one", n)
+				t.Errorf("%d clients were overrun, want the stalled one", n)
 			}
 			t.Logf("time with a stalled client, as a multiple of without: %.2f", with.took.Seconds()/without.took.Seconds())
 		})

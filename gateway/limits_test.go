@@ -75,7 +75,7 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 	crowd := wstest.Gather(t, addr, "/ws/r", 3, int(cfg.MaxMessage))
 	for range 5 { // More than the backlog, and each more than the window.
 		crowd.Publish(1)
-		crowd.HearAll() // Or one that waits for a processor is overtaken by two that do not.
+		crowd.HearAll() // Or one that waits for a processor is overrun by two that do not.
 	}
 	over := wstest.Join(t, addr, "/ws/r")
 	over.TrySend(wstest.Masked(ws.OpBinary, true, strings.Repeat("x", int(cfg.MaxMessage)+1)))

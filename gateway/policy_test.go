@@ -62,9 +62,9 @@ func lastJump(looks []look) (from, to uint64) {
 	return from, looks[i].published
 }
 
-// A client of each kind of room stops reading, is overtaken several times over, and reads again. What it then gets is judged by
+// A client of each kind of room stops reading, is overrun several times over, and reads again. What it then gets is judged by
 // gorilla's client.
-func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
+func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 	const size, published = 4 << 10, 3 << 10 // 12 MiB, three backlogs
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
 		t.Run(policy.String(), func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestWhatBecomesOfAnOvertakenClientIsItsRoomsPolicy(t *testing.T) {
 				others.HearAll()
 				looks = append(looks, look{others.Sent, testenv.StatsOf(t, s).Hub.Missed})
 			}
-			testenv.Eventually(t, "it is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] > 0 })
+			testenv.Eventually(t, "it is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] > 0 })
 			others.ExpectPrompt("while one is behind")
 
 			next, missed, wentOn := uint64(0), uint64(0), uint64(0)

@@ -29,7 +29,7 @@ type step int32
 
 const (
 	stepNone        step = iota
-	stepLean             // rooms let go of what no client has yet to get
+	stepSaving           // rooms let go of what no client has yet to get
 	stepRooms            // no rooms are made
 	stepConnections      // no connections are taken
 	stepCursors          // rooms drop their oldest, whoever has yet to get it
@@ -42,7 +42,7 @@ var steps = [numSteps]struct {
 	text string
 }{
 	stepNone:        {0, "there is memory again"},
-	stepLean:        {70, "there is memory again"}, // Nobody notices this step.
+	stepSaving:      {70, "there is memory again"}, // Nobody notices this step.
 	stepRooms:       {80, "memory runs short: new rooms are refused"},
 	stepConnections: {85, "memory runs short: new rooms and connections are refused"},
 	stepCursors:     {90, "memory runs short: new rooms and connections are refused, the slowest clients overtaken"},
@@ -150,7 +150,7 @@ func (p *pressure) take(to step) {
 	if to == is {
 		return
 	}
-	p.hub.SaveMemory(to >= stepLean)
+	p.hub.SaveMemory(to >= stepSaving)
 	p.hub.RefuseRooms(to >= stepRooms)
 	p.taken.Store(int32(to))
 	if max(is, to) < stepRooms {

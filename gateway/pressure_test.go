@@ -77,8 +77,8 @@ func TestStepsOfPressureAreTakenInOrderAndTakenBack(t *testing.T) {
 		lines int // in the log so far
 	}{
 		{699, 1, stepNone, 0},
-		{700, 1, stepLean, 0},
-		{799, 1, stepLean, 0},
+		{700, 1, stepSaving, 0},
+		{799, 1, stepSaving, 0},
 		{800, 1, stepRooms, 1},
 		{849, 50, stepRooms, 1},
 		{850, 1, stepConnections, 2},
@@ -93,8 +93,8 @@ func TestStepsOfPressureAreTakenInOrderAndTakenBack(t *testing.T) {
 		{800, 50, stepConnections, 4},
 		{799, calmLooks, stepRooms, 5},
 		{750, 50, stepRooms, 5},
-		{749, calmLooks, stepLean, 6},
-		{650, 50, stepLean, 6},
+		{749, calmLooks, stepSaving, 6},
+		{650, 50, stepSaving, 6},
 		{649, calmLooks, stepNone, 6},
 		{1000, 1, stepCursors, 7}, // All of them at once,
 		{0, calmLooks, stepNone, 8},
@@ -103,7 +103,7 @@ func TestStepsOfPressureAreTakenInOrderAndTakenBack(t *testing.T) {
 		{799, calmLooks - 1, stepConnections, 10},
 		{799, 1, stepRooms, 11},
 		{749, calmLooks - 1, stepRooms, 11},
-		{749, 1, stepLean, 12},
+		{749, 1, stepSaving, 12},
 	} {
 		m.others.Store(stage.used)
 		for range stage.looks {
@@ -149,7 +149,7 @@ func TestCollectionIsAskedForWhileMemoryIsShort(t *testing.T) {
 		}
 		return m.collected.Load() - before
 	}
-	if n := look(790); n != 0 || p.step() != stepLean {
+	if n := look(790); n != 0 || p.step() != stepSaving {
 		t.Errorf("asked %d times at step %d, which refuses nothing", n, p.step())
 	}
 	if n := look(800); n != 3 || p.step() != stepRooms {
@@ -288,8 +288,8 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 
 	reach(60, stepNone)
 	expect("a new room", wstest.Ask(t, addr, "/ws/new.1"), 0)
-	reach(75, stepLean)
-	expect("a new room while rooms keep lean", wstest.Ask(t, addr, "/ws/new.2"), 0)
+	reach(75, stepSaving)
+	expect("a new room while rooms save memory", wstest.Ask(t, addr, "/ws/new.2"), 0)
 	reach(82, stepRooms)
 	expect("a new room", wstest.Ask(t, addr, "/ws/new.3"), wsproto.ReasonRoomMemory)
 	expect("a room that exists", wstest.Ask(t, addr, "/ws/small"), 0)
@@ -318,7 +318,7 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	for _, back := range []struct {
 		percent int64
 		step    step
-	}{{82, stepConnections}, {77, stepRooms}, {72, stepLean}, {10, stepNone}} {
+	}{{82, stepConnections}, {77, stepRooms}, {72, stepSaving}, {10, stepNone}} {
 		memory.others.Store(back.percent << 20)
 		testenv.Eventually(t, fmt.Sprintf("step %d again", back.step), func() bool { return s.pressure.step() == back.step })
 	}
@@ -326,7 +326,7 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	publish(large, 6<<20/size)
 	publish(small, 64)
 	if s.hub.Retained() < 4<<20 {
-		t.Errorf("%d bytes are retained of 6 MiB: rooms still keep lean", s.hub.Retained())
+		t.Errorf("%d bytes are retained of 6 MiB: rooms still save memory", s.hub.Retained())
 	}
 	expectEndOf(t, skipped, small)
 

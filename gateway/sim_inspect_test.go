@@ -52,7 +52,7 @@ func (w *world) inspect(l *simLoop) {
 	if err := w.Kernel.Err(); err != nil {
 		w.Fail("%w", err)
 	}
-	l.hasRun, l.reported, l.overtakenBefore, l.stoppedBefore = true, l.w.stats.Closed, l.overtaken(), l.stopped()
+	l.hasRun, l.reported, l.overrunBefore, l.stoppedBefore = true, l.w.stats.Closed, l.overrun(), l.stopped()
 }
 
 // newGoroutines is how many there are that were not there at the start. The runtime's own that runs finalizers counts while it

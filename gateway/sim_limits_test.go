@@ -220,13 +220,13 @@ func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
 // longer than v, nor is still in the same.
 func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	pin := v.pin
-	if pin == nil { // Overtaken just now, in a round that began before maybe: then it shares the copy of those it is with.
+	if pin == nil { // Overrun just now, in a round that began before maybe: then it shares the copy of those it is with.
 		pin = w.oldestGivenUp(append(slices.Clone(gone), l.views...))
 	}
 	pins := map[*byte]bool{}
-	overtaken := 0
+	overrun := 0
 	for _, other := range w.loops {
-		overtaken += int(other.overtaken() - other.overtakenBefore)
+		overrun += int(other.overrun() - other.overrunBefore)
 		for _, o := range other.views {
 			if o.pin != nil {
 				pins[o.pin] = true
@@ -240,7 +240,7 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	if v.pin != nil {
 		pins[v.pin] = true
 	}
-	if most := (len(pins) + overtaken + l.elsewhere) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
+	if most := (len(pins) + overrun + l.elsewhere) * w.frameMax(); int64(most) <= int64(w.server.cfg.PinnedMemory) {
 		w.Fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, w.server.cfg.PinnedMemory)
 	}
 }
@@ -258,7 +258,7 @@ func (w *world) oldestGivenUp(views []*connView) (pin *byte) {
 // notePins tells the loops that are in the middle of a tick how many copies of dropped frames the tick that l has ended may have made
 // or given up: when they cut somebody those may have been there. gone are l's connections that ended in it.
 func (w *world) notePins(l *simLoop, gone []*connView) {
-	n := int(l.overtaken() - l.overtakenBefore)
+	n := int(l.overrun() - l.overrunBefore)
 	for _, v := range append(gone, l.views...) {
 		if v.pin != nil && v.pin != v.c.pinnedFrame() {
 			n++
@@ -272,8 +272,8 @@ func (w *world) notePins(l *simLoop, gone []*connView) {
 	l.elsewhere = 0
 }
 
-// overtaken is how many members of the loop the logs have overtaken so far.
-func (l *simLoop) overtaken() (n uint64) {
+// overrun is how many members of the loop the logs have overrun so far.
+func (l *simLoop) overrun() (n uint64) {
 	for _, of := range l.w.fan.Stats().Overrun {
 		n += of
 	}

@@ -72,7 +72,7 @@ var mutants = []mutant{
 	{"round vouches only for the end it began with", 1000, []edit{{
 		"hub/sweep.go", "if r.sweptTo < b.track.end.Load()", "if r.sweptTo < r.end",
 	}}},
-	{"rest of an overtaken frame is short of a byte", 300, []edit{{
+	{"rest of an overrun frame is short of a byte", 300, []edit{{
 		"hub/pin.go", "left: p.frame[len(p.frame)-n:]", "left: p.frame[len(p.frame)-n+1:]",
 	}}},
 	{"brake not lifted by a finished round", 50, []edit{{
@@ -96,7 +96,7 @@ var mutants = []mutant{
 	{"round begun behind the last member's leave", 1000, []edit{{
 		"hub/sweep.go", "if b.len() == 0 { // The last", "if false { // The last",
 	}}},
-	{"client that was overtaken goes on before the rest of its frame", 300, []edit{{
+	{"client that was overrun goes on before the rest of its frame", 300, []edit{{
 		"hub/delivery.go", "if m.hasOwn && m.cursor.restOfFrame() == 0 {", "if m.hasOwn && m.cursor.restOfFrame() == 0 && !m.cursor.isOverrun() {",
 	}, {
 		"hub/delivery.go", "\t\tif m.hasOwn {\n\t\t\tpending", "\t\tif false {\n\t\t\tpending",

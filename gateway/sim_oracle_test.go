@@ -113,7 +113,7 @@ func (c *simClient) judgeCode(bye int) {
 	case c.Code == c.Violation, bye != 0 && c.Code == bye:
 		c.checkHeard()
 	case c.HasReason && reasons[c.reason].code != 0 && int(reasons[c.reason].code) == c.Code:
-	case c.Code == 4008 && c.HasReason: // overtaken while it was closing for that reason
+	case c.Code == 4008 && c.HasReason: // overrun while it was closing for that reason
 	default:
 		c.Fail("closed with %d; it deserves %d for its violation or %d for its Close, the gateway's reason is %v (known: %v)",
 			c.Code, c.Violation, bye, c.reason, c.HasReason)

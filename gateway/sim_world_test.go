@@ -65,14 +65,14 @@ type simLoop struct {
 	hasEnded bool
 	err      error
 
-	views           []*connView
-	blamed          []*connView             // closed for want of memory in the tick that is looked at
-	reported        [NumCloseReasons]uint64 // how many it had closed at the last look
-	overtakenBefore uint64                  // at the last look …
-	stoppedBefore   uint64                  // … and how often connections were not read on
-	elsewhere       int                     // copies of dropped frames that other loops may have had within its present tick, and gave up
-	hasRun          bool
-	began           time.Duration // when its present tick began
+	views         []*connView
+	blamed        []*connView             // closed for want of memory in the tick that is looked at
+	reported      [NumCloseReasons]uint64 // how many it had closed at the last look
+	overrunBefore uint64                  // at the last look …
+	stoppedBefore uint64                  // … and how often connections were not read on
+	elsewhere     int                     // copies of dropped frames that other loops may have had within its present tick, and gave up
+	hasRun        bool
+	began         time.Duration // when its present tick began
 
 	pausedAt, pausedFor time.Duration // the pause of the whole process that it noticed
 }

@@ -87,7 +87,7 @@ func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 	}
 }
 
-func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
+func TestOverrunClientIsClosedAfterWholeFrames(t *testing.T) {
 	const size = 4 << 10
 	cfg := testConfig()
 	cfg.RoomBacklog = 4 << 20
@@ -135,7 +135,7 @@ func TestOvertakenClientIsClosedAfterWholeFrames(t *testing.T) {
 	others.ExpectPrompt("after it was closed")
 }
 
-func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
+func TestK01_OverrunClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.T) {
 	cfg := testConfig()
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = 300 * time.Millisecond
@@ -150,7 +150,7 @@ func TestK01_OvertakenClientThatNeverReadsIsGoneAfterTheCloseTimeout(t *testing.
 	// Whether the kernel still had room for the Close frame decides which of the two it is.
 	st := testenv.StatsOf(t, s)
 	if st.Hub.Overrun[hub.Disconnect] != 1 || st.Closed[ClosedSlow]+st.Closed[ClosedCloseTimeout] != 1 {
-		t.Errorf("overtaken %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[ClosedSlow], st.Closed[ClosedCloseTimeout])
+		t.Errorf("overrun %d, closed as slow %d, in the close timeout %d", st.Hub.Overrun[hub.Disconnect], st.Closed[ClosedSlow], st.Closed[ClosedCloseTimeout])
 	}
 	others.ExpectPrompt("after it was closed")
 }
@@ -163,7 +163,7 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 	stalled := wstest.Join(t, addr, "/ws/stage").Narrow()
 	others := wstest.Gather(t, addr, "/ws/stage", 4, 1<<10)
 	for range 4 {
-		others.Publish(1 << 10) // within the backlog: nobody is overtaken
+		others.Publish(1 << 10) // within the backlog: nobody is overrun
 		others.HearAll()
 	}
 	passed := time.Duration(0)
@@ -342,8 +342,8 @@ func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
 	c.ExpectClose(1002)
 }
 
-// A pong is cut by a short write and then the room overtakes its client: what is left of the pong goes before the Close.
-func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
+// A pong is cut by a short write and then the room overruns its client: what is left of the pong goes before the Close.
+func TestOverrunClientGetsTheRestOfAHalfSentPong(t *testing.T) {
 	kernel := reactortest.New()
 	var isShut atomic.Bool
 	var victim, until atomic.Int64 // the first descriptor written to, and the offset at which it takes no more
@@ -372,7 +372,7 @@ func TestOvertakenClientGetsTheRestOfAHalfSentPong(t *testing.T) {
 		}
 	}
 	if testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] != 1 {
-		t.Fatal("not overtaken")
+		t.Fatal("not overrun")
 	}
 	isShut.Store(false)
 	slow.ExpectFrame(ws.OpPong, "0123456789")

@@ -116,7 +116,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 	grew := measureMemory(t).live - before.live
 	bound := float64(cfg.RoomBacklog) + 256<<10 + 4<<10*float64(stalled)
 	st := testenv.StatsOf(t, s)
-	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overtaken, %d messages missed",
+	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overrun, %d messages missed",
 		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overrun[policy], st.Hub.Missed)
 	if grew > bound {
 		t.Errorf("live heap grew by %.0f bytes, more than %.0f", grew, bound)
@@ -125,7 +125,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 		t.Errorf("resident memory grew by %.0f bytes, more than %.0f", peak, 2.5*bound+8<<20)
 	}
 	if n := st.Hub.Overrun[policy]; n < uint64(stalled) {
-		t.Errorf("%d times overtaken, want each of %d at least once", n, stalled)
+		t.Errorf("%d times overrun, want each of %d at least once", n, stalled)
 	}
 	if n := s.Open(); policy != hub.Disconnect && n != clients {
 		t.Errorf("%d connections are open, want all %d", n, clients)

@@ -44,7 +44,7 @@ func TestDropInTheMiddleOfARoundIsNotForgotten(t *testing.T) {
 		f.fans[0].Flush(func() time.Duration { return f.now })
 	}
 	if f.pass(); slow.dropped() || slow.overruns != 1 {
-		t.Errorf("overtaken %d times, in a dropped segment %v", slow.overruns, slow.dropped())
+		t.Errorf("overrun %d times, in a dropped segment %v", slow.overruns, slow.dropped())
 	}
 }
 
@@ -95,7 +95,7 @@ func TestRoomWaitsForTheManyOnAThinTrack(t *testing.T) {
 		}
 		for _, c := range many {
 			if c.overruns > 0 {
-				t.Fatalf("4,000 bytes deflated to %d: the many were overtaken; the publisher waited %d times", size, waits)
+				t.Fatalf("4,000 bytes deflated to %d: the many were overrun; the publisher waited %d times", size, waits)
 			}
 		}
 		if waits == 0 {
@@ -104,7 +104,7 @@ func TestRoomWaitsForTheManyOnAThinTrack(t *testing.T) {
 	}
 }
 
-// A backlog that fills over minutes: whoever it overtakes has been called slow before, whatever the frames are.
+// A backlog that fills over minutes: whoever it overruns has been called slow before, whatever the frames are.
 func TestSlowIsSaidBeforeAnythingIsCut(t *testing.T) {
 	for name, test := range map[string]struct {
 		frame  int
@@ -129,7 +129,7 @@ func TestSlowIsSaidBeforeAnythingIsCut(t *testing.T) {
 			}
 		}
 		if len(slow.slow) == 0 || !slow.slow[0] || slow.overruns == 0 {
-			t.Errorf("%s: told %v, overtaken %d times", name, slow.slow, slow.overruns)
+			t.Errorf("%s: told %v, overrun %d times", name, slow.slow, slow.overruns)
 		}
 	}
 }

@@ -33,10 +33,10 @@ func TestTightenedLimitIsMetByTheLargestRoomAtOnce(t *testing.T) {
 		t.Errorf("all rooms retain %d bytes of %d", n, 80<<10)
 	}
 	if f.hub.Drops() == 0 || f.woke[1] != 1 {
-		t.Error("nothing was dropped, or the loop of those it overtook was not woken")
+		t.Error("nothing was dropped, or the loop of those it overran was not woken")
 	}
 	if f.flush(); slow.overruns == 0 || other.overruns != 0 {
-		t.Errorf("overtaken %d times in the large room, %d in the small one; want some and none", slow.overruns, other.overruns)
+		t.Errorf("overrun %d times in the large room, %d in the small one; want some and none", slow.overruns, other.overruns)
 	}
 	drops := f.hub.Drops()
 	f.hub.Tighten(1 << 40)
@@ -47,7 +47,7 @@ func TestTightenedLimitIsMetByTheLargestRoomAtOnce(t *testing.T) {
 }
 
 // With nothing left to retain, whoever is even or merely waiting still gets everything.
-func TestTightenedToNothingOvertakesNobodyWhoReads(t *testing.T) {
+func TestTightenedToNothingOverrunsNobodyWhoReads(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 64<<10))
 	a, reader, slow := f.join(0, "r"), f.join(1, "r"), f.join(1, "r")
 	slow.room = 10
@@ -58,13 +58,13 @@ func TestTightenedToNothingOvertakesNobodyWhoReads(t *testing.T) {
 		t.Errorf("%d bytes are retained of none", f.hub.Retained())
 	}
 	if slow.IsIn() || reader.overruns+a.overruns > 0 || len(reader.got) != 200_000 || len(a.got) != 200_000 {
-		t.Errorf("the slow one is in %v; the readers were overtaken %d times and got %d and %d bytes of %d",
+		t.Errorf("the slow one is in %v; the readers were overrun %d times and got %d and %d bytes of %d",
 			slow.IsIn(), reader.overruns+a.overruns, len(reader.got), len(a.got), 200_000)
 	}
 }
 
-// A busy room keeps its backlog for nobody, until it is to keep lean: then only what some member has yet to get, on any track.
-func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
+// A busy room keeps its backlog for nobody, until it is to saves memory: then only what some member has yet to get, on any track.
+func TestLowMemoryRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 256<<10))
 	a, other := f.join(0, "r"), f.join(1, "r")
 	deflated := f.joinTrack(1, "r", Deflated)
@@ -83,7 +83,7 @@ func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 		t.Errorf("the tracks hold %d bytes, and somebody has yet to get 60,000 of one", n)
 	}
 	if f.hub.Drops() != 0 || a.overruns+other.overruns+deflated.overruns != 0 {
-		t.Error("somebody was overtaken by what nobody needed")
+		t.Error("somebody was overrun by what nobody needed")
 	}
 	deflated.open(-1)
 	f.grow(a, 1)
@@ -92,12 +92,12 @@ func TestLeanRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	}
 	f.hub.SaveMemory(false)
 	if f.grow(a, 500); f.hub.Retained() == 0 {
-		t.Error("the room still keeps lean")
+		t.Error("the room still saves memory")
 	}
 }
 
 // A loop that has not come to its members lately must not make publishers wait, because of what another loop let go of.
-func TestLeanRoomDoesNotMakePublishersWait(t *testing.T) {
+func TestLowMemoryRoomDoesNotMakePublishersWait(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 256<<10))
 	a := f.join(0, "r")
 	f.join(1, "r")
@@ -137,9 +137,9 @@ func TestRefusedRoomsAreThoseThatDoNotExist(t *testing.T) {
 	}
 }
 
-// A room that had to drop more than its own limit asks for counts what is behind against all it may hold again, once it may: lean as it
+// A room that had to drop more than its own limit asks for counts what is behind against all it may hold again, once it may: saving as it
 // is, it would not hold so much by itself.
-func TestLeanRoomMayHoldAllOfItsBacklogAgain(t *testing.T) {
+func TestLowMemoryRoomMayHoldAllOfItsBacklogAgain(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 64<<10))
 	f.policy = Skip
 	publisher := f.join(0, "r")

@@ -16,7 +16,7 @@ func (m *model) checkBranches() {
 
 func (m *model) checkBranch(b *branch) {
 	isCalled := b.isScheduled()
-	free, adrift := 0, 0
+	free, overrun := 0, 0
 	for i, l := range b.members {
 		bit := uint64(1) << (i % 64)
 		isFree, isVisited := b.bitmap[i/64].writable&bit != 0, b.bitmap[i/64].visitable&bit != 0
@@ -27,9 +27,9 @@ func (m *model) checkBranch(b *branch) {
 			}
 			continue
 		case int(l.place) != i, isFree == l.IsBlocked(), !isVisited && !(l.cursor.isOverrun() && l.isStalled(m.now)):
-			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, adrift %v", i, isFree, isVisited, l.place, l.IsBlocked(), l.cursor.isOverrun())
+			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, overrun %v", i, isFree, isVisited, l.place, l.IsBlocked(), l.cursor.isOverrun())
 		case l.cursor.isOverrun():
-			adrift++
+			overrun++
 			continue
 		case !l.IsBlocked():
 			free++
@@ -45,8 +45,8 @@ func (m *model) checkBranch(b *branch) {
 			m.t.Fatal("a blocked member stands in a dropped segment, and nobody calls its branch")
 		}
 	}
-	if int(b.writable.Load()) != free || int(b.blocked.overrun) != adrift {
-		m.t.Fatalf("a branch counts %d free and %d adrift, and has %d and %d", b.writable.Load(), b.blocked.overrun, free, adrift)
+	if int(b.writable.Load()) != free || int(b.blocked.overrun) != overrun {
+		m.t.Fatalf("a branch counts %d free and %d overrun, and has %d and %d", b.writable.Load(), b.blocked.overrun, free, overrun)
 	}
 	if unseen := b.track.end.Load() - b.sweptTo; !isCalled && unseen > 0 && (free > 0 || unseen >= m.limits.Window/4) {
 		m.t.Fatalf("%d bytes were published since the last round, %d members are free, and nobody calls their branch", unseen, free)

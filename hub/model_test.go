@@ -36,7 +36,7 @@ type listener struct {
 	m     *model
 	story *story
 	track Encoding
-	next  uint64 // number of the frame that must come next; adrift: of the first one missed
+	next  uint64 // number of the frame that must come next; overrun: of the first one missed
 	read  int    // bytes of got that were parsed
 	seen  int    // calls of Overrun that were looked at
 	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed shows when it goes on.
@@ -145,7 +145,7 @@ func (l *listener) parse() {
 	}
 }
 
-// jump follows a member that was overtaken out of the log.
+// jump follows a member that was overrun out of the log.
 func (l *listener) jump(again bool) {
 	t := l.m.t
 	if l.IsIn() && !l.cursor.isOverrun() {
@@ -157,7 +157,7 @@ func (l *listener) jump(again bool) {
 	}
 	if l.m.policy == Disconnect {
 		if l.IsIn() {
-			t.Fatal("overtaken and still in its room")
+			t.Fatal("overrun and still in its room")
 		}
 		return
 	}
@@ -182,10 +182,10 @@ func (l *listener) jump(again bool) {
 	l.mayJump = true
 }
 
-// miss follows a member that is adrift back into the log, where it goes on with the message of that number, if it does.
+// miss follows a member that is overrun back into the log, where it goes on with the message of that number, if it does.
 func (l *listener) miss(upTo uint64) {
 	if upTo < l.next {
-		l.m.t.Fatalf("overtaken before message %d, and %d is still there", l.next, upTo)
+		l.m.t.Fatalf("overrun before message %d, and %d is still there", l.next, upTo)
 	}
 	l.m.missed += upTo - l.next
 	l.next = upTo
@@ -240,7 +240,7 @@ func (m *model) check() {
 		sum.Add(&f.stats)
 	}
 	missed := sum.Missed
-	isExact := sum.Unpinned == 0 // Who is given up as soon as it was overtaken has not told the model.
+	isExact := sum.Unpinned == 0 // Who is given up as soon as it was overrun has not told the model.
 	for _, l := range m.all {
 		isExact = isExact && !l.mayJump
 	}
@@ -361,7 +361,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 			total := rapid.SampledFrom([]int64{0, m.limits.Total / 6, m.limits.Total / 2, 1 << 50}).Draw(t, "total")
 			m.total = min(total, m.limits.Total)
 			m.hub.Tighten(total)
-			m.hub.SaveMemory(rapid.Bool().Draw(t, "lean"))
+			m.hub.SaveMemory(rapid.Bool().Draw(t, "low memory"))
 		},
 		"": func(*rapid.T) { m.check() },
 	}
@@ -437,8 +437,8 @@ func TestRoomAgainstANaiveModel(t *testing.T) {
 	}
 }
 
-// Rooms without bounds that keep lean: what they let go of, nobody had yet to get.
-func TestLeanRoomsOvertakeNobody(t *testing.T) {
+// Rooms without bounds that saves memory: what they let go of, nobody had yet to get.
+func TestLowMemoryRoomsOverrunNobody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t, Disconnect, limits(1<<40, 1<<40))
 		m.hub.SaveMemory(true)
@@ -451,7 +451,7 @@ func TestLeanRoomsOvertakeNobody(t *testing.T) {
 			m.check()
 			for _, l := range m.all {
 				if l.overruns > 0 {
-					m.t.Fatalf("a member that waited for message %d was overtaken", l.next)
+					m.t.Fatalf("a member that waited for message %d was overrun", l.next)
 				}
 			}
 		}

@@ -28,7 +28,7 @@ func numbered(i int) []byte { return fmt.Appendf(nil, "%099d\n", i) }
 func TestSkipGoesOnAtTheOldestFrameRetained(t *testing.T) {
 	f, a, slow := flooded(t, Skip, 130)
 	if slow.overruns != 1 || !slow.IsIn() || !slow.IsBlocked() {
-		t.Fatalf("overtaken %d times, in its room %v, blocked %v; want once, and both", slow.overruns, slow.IsIn(), slow.IsBlocked())
+		t.Fatalf("overrun %d times, in its room %v, blocked %v; want once, and both", slow.overruns, slow.IsIn(), slow.IsBlocked())
 	}
 	slow.open(-1)
 	f.flush()
@@ -76,7 +76,7 @@ func TestLatestGoesOnAtTheNewestFrame(t *testing.T) {
 	}
 }
 
-// One that is slow but not overtaken misses nothing, whatever the policy.
+// One that is slow but not overrun misses nothing, whatever the policy.
 func TestLatestSparesWhoIsWithinTheBacklog(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 16<<10))
 	f.policy = Latest
@@ -123,7 +123,7 @@ func TestSlowMemberIsNoticedBeforeAnythingIsCutAndSoIsItsRecovery(t *testing.T) 
 	say(1)
 	slow.open(-1)
 	if !slices.Equal(slow.slow, []bool{true, false}) || slow.overruns > 0 {
-		t.Errorf("it was told %v, overtaken %d times", slow.slow, slow.overruns)
+		t.Errorf("it was told %v, overrun %d times", slow.slow, slow.overruns)
 	}
 	if s := f.fans[1].Stats(); s.Slow != 1 || s.Recovered != 1 || s.Blocked == 0 {
 		t.Errorf("counted %+v", s)
@@ -189,7 +189,7 @@ func TestAllRoomsTogetherStayWithinTheirLimit(t *testing.T) {
 		}
 	}
 	if slow.overruns != 1 || other.overruns != 0 {
-		t.Errorf("overtaken %d times in the large room, %d in the small one; want 1 and 0", slow.overruns, other.overruns)
+		t.Errorf("overrun %d times in the large room, %d in the small one; want 1 and 0", slow.overruns, other.overruns)
 	}
 	if s := b.Room().Stats(); s.Held < 40_000 {
 		t.Errorf("the small room holds %d bytes: it dropped although it is the smaller one", s.Held)

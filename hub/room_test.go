@@ -314,7 +314,7 @@ func TestBlockedMemberKeepsItsCursorAndResumes(t *testing.T) {
 	}
 }
 
-func TestOvertakenMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
+func TestOverrunMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 16<<10))
 	a, slow, stuck := f.join(0, "r"), f.join(1, "r"), f.join(1, "r")
 	between := f.join(1, "r")
@@ -330,7 +330,7 @@ func TestOvertakenMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
 		sent int
 	}{{slow, 30}, {stuck, 10}} {
 		if c.overruns != 1 || c.IsIn() || string(c.rest.Bytes()) != string(frame[c.sent:]) {
-			t.Errorf("overtaken %d times, still in %v, owed %q", c.overruns, c.IsIn(), c.rest.Bytes())
+			t.Errorf("overrun %d times, still in %v, owed %q", c.overruns, c.IsIn(), c.rest.Bytes())
 		}
 	}
 	if slow.rest.pin != stuck.rest.pin || f.hub.Pinned() != int64(len(frame)) {
@@ -348,7 +348,7 @@ func TestOvertakenMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
 }
 
 // A member that is never refused but gets only a budget per turn is our own debt: the publisher waits for it.
-func TestWaitingMemberIsNeverOvertaken(t *testing.T) {
+func TestWaitingMemberIsNeverOverrun(t *testing.T) {
 	l := limits(32<<10, 8<<10)
 	l.Turn = 100
 	f := newFixture(t, l)
@@ -371,7 +371,7 @@ func TestWaitingMemberIsNeverOvertaken(t *testing.T) {
 	}
 	f.flush()
 	if patient.overruns > 0 || len(patient.got) != published {
-		t.Errorf("overtaken %d times; got %d of %d bytes", patient.overruns, len(patient.got), published)
+		t.Errorf("overrun %d times; got %d of %d bytes", patient.overruns, len(patient.got), published)
 	}
 	if waits == 0 || published == 0 {
 		t.Errorf("%d waits, %d bytes published: want both", waits, published)
@@ -672,7 +672,7 @@ func TestRoundVisitsEveryPlaceAlthoughMembersJoinInItsMiddle(t *testing.T) {
 }
 
 // Its cursor still stands in the segment that the quiet room let go of, but it misses nothing.
-func TestEvenMemberOfARestingRoomIsNotOvertaken(t *testing.T) {
+func TestEvenMemberOfARestingRoomIsNotOverrun(t *testing.T) {
 	f := newFixture(t, wide)
 	a := f.join(0, "r")
 	a.say(nil, []byte("a"))
@@ -688,7 +688,7 @@ func TestEvenMemberOfARestingRoomIsNotOvertaken(t *testing.T) {
 	a.Block(f.now) // a frame of its own, as a pong is
 	f.flush()
 	if a.overruns > 0 {
-		t.Error("it was overtaken")
+		t.Error("it was overrun")
 	}
 }
 

@@ -156,7 +156,8 @@ func (b *branch) count(m *Member, now time.Duration) {
 		return
 	}
 	t.activeMembers++
-	if b.track.end.Load()-at > b.room.hub.limits.Window || b.isNearOverrun(&m.cursor) {
+	behind := b.track.end.Load() - at
+	if behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor) {
 		t.lateMembers++
 	}
 }

@@ -277,7 +277,7 @@ var scenarios = []struct {
 		r.wait()
 		r.wait()
 	}},
-	{"an edge that was overtaken by a read is not reported", func(r *rig) {
+	{"an edge that was overrun by a read is not reported", func(r *rig) {
 		s, c := r.pair()
 		r.add(s, in|edge)
 		r.farWrite(c, 10)

@@ -114,7 +114,7 @@ func NewPlan(r *rand.Rand) Plan {
 	if p.Lull > 0 {
 		p.quota = min(p.quota, 6)
 	}
-	if p.Lull > 0 || p.isSlow { // Small buffers stall; a large backlog overtakes nobody before that shows.
+	if p.Lull > 0 || p.isSlow { // Small buffers stall; a large backlog overruns nobody before that shows.
 		p.Backlog, p.buffers[0], p.buffers[1] = 16<<10, 16<<r.IntN(3), 16<<r.IntN(3)
 	}
 	return p
@@ -129,5 +129,5 @@ func (p *Plan) newBuffers(r *rand.Rand) reactortest.Buffers {
 // bufferMin is a buffer that a frame's header fits in.
 const bufferMin = 16
 
-// IsLossy says that who is overtaken stays, and misses messages.
+// IsLossy says that who is overrun stays, and misses messages.
 func (p *Plan) IsLossy() bool { return p.Policy != hub.Disconnect }

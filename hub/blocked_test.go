@@ -39,10 +39,10 @@ func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
 	f.now += slowAfter
 	for _, c := range asleep {
 		if c.overruns != 1 {
-			t.Fatalf("a member was overtaken %d times, want once until it takes bytes again", c.overruns)
+			t.Fatalf("a member was overrun %d times, want once until it takes bytes again", c.overruns)
 		}
 		if c.JudgeLag(f.now); len(c.slow) != 1 { // As its client does, whom no round comes to.
-			t.Fatal("a member that was overtaken ten seconds ago is not slow")
+			t.Fatal("a member that was overrun ten seconds ago is not slow")
 		}
 	}
 	if a.Room().IsFull() || len(a.got) != 5001*100 {
@@ -51,7 +51,7 @@ func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
 	a.say(nil, make([]byte, 50_000)) // A segment, and so a look.
 	f.flush()
 	if b := asleep[0].branch; int(b.nextPlace(0, true)) < len(b.members) {
-		t.Error("rounds still visit members that are adrift and do not move")
+		t.Error("rounds still visit members that are overrun and do not move")
 	}
 	f.woke = [2]int{}
 	for _, c := range asleep {
@@ -96,7 +96,7 @@ func TestQuietRoomWhoseMembersBecameEvenByThemselvesGivesItsMemoryBack(t *testin
 }
 
 // Another room has this one drop what its blocked members need, a moment after they were looked at.
-func TestDropBehindALookOvertakesAtOnce(t *testing.T) {
+func TestDropBehindALookOverrunsAtOnce(t *testing.T) {
 	l := limits(1<<20, 1<<20)
 	l.Total = 100 << 10
 	f, a, asleep := stalled(t, Skip, l)
@@ -116,11 +116,11 @@ func TestDropBehindALookOvertakesAtOnce(t *testing.T) {
 	}
 	for _, c := range asleep {
 		if c.overruns != 1 {
-			t.Fatalf("overtaken %d times", c.overruns)
+			t.Fatalf("overrun %d times", c.overruns)
 		}
 	}
 	if reader.overruns > 0 || len(reader.got) != 700*100 {
-		t.Errorf("who reads was overtaken %d times and has %d bytes", reader.overruns, len(reader.got))
+		t.Errorf("who reads was overrun %d times and has %d bytes", reader.overruns, len(reader.got))
 	}
 }
 
@@ -148,12 +148,12 @@ func TestMemberRefusedAheadOfARoundIsDealtWith(t *testing.T) {
 	last.room = 0
 	last.Block(f.now)
 	if f.pass(); last.dropped() || last.overruns != 1 {
-		t.Errorf("overtaken %d times, in a dropped segment %v", last.overruns, last.dropped())
+		t.Errorf("overrun %d times, in a dropped segment %v", last.overruns, last.dropped())
 	}
 }
 
-// The same in a room that keeps lean: what such a member has yet to get is not let go of, although the round does not come to it.
-func TestLeanRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
+// The same in a room that saves memory: what such a member has yet to get is not let go of, although the round does not come to it.
+func TestLowMemoryRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
 	l := wide
 	l.Turn = 100
 	f := newFixture(t, l)
@@ -183,7 +183,7 @@ func TestLeanRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
 	f.pass()
 	a.say(nil, numbered(0))
 	if f.pass(); last.overruns > 0 {
-		t.Error("it was overtaken by what only it needed")
+		t.Error("it was overrun by what only it needed")
 	}
 	last.open(-1)
 	f.flush()
@@ -192,8 +192,8 @@ func TestLeanRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
 	}
 }
 
-// A burst overtakes a member before any round has seen it behind: it has been slow from then on.
-func TestMemberOvertakenByABurstIsSlowTenSecondsLater(t *testing.T) {
+// A burst overruns a member before any round has seen it behind: it has been slow from then on.
+func TestMemberOverrunByABurstIsSlowTenSecondsLater(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 1<<20))
 	f.policy = Skip
 	a, slow := f.join(0, "r"), f.join(1, "r")
@@ -205,18 +205,18 @@ func TestMemberOvertakenByABurstIsSlowTenSecondsLater(t *testing.T) {
 	f.flush()
 	f.now += slowAfter
 	if slow.JudgeLag(f.now); slow.overruns != 1 || len(slow.slow) != 1 {
-		t.Errorf("overtaken %d times, told %v", slow.overruns, slow.slow)
+		t.Errorf("overrun %d times, told %v", slow.overruns, slow.slow)
 	}
 }
 
-// Clients that are adrift go on at the oldest message kept: a room that keeps lean keeps it for them, but not for those who go on at
+// Clients that are overrun go on at the oldest message kept: a room that saves memory keeps it for them, but not for those who go on at
 // the newest.
-func TestLeanRoomKeepsWhatThoseAdriftGoOnWith(t *testing.T) {
+func TestLowMemoryRoomKeepsWhatThoseAdriftGoOnWith(t *testing.T) {
 	for policy, want := range map[Policy]bool{Skip: true, Latest: false} {
 		f, a, asleep := stalled(t, policy, limits(64<<10, 64<<10))
 		f.grow(a, 2000)
 		if asleep[0].overruns == 0 {
-			t.Fatal("they were not overtaken")
+			t.Fatal("they were not overrun")
 		}
 		f.hub.SaveMemory(true)
 		f.grow(a, 1)
@@ -332,7 +332,7 @@ func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) 
 		f.flush()
 	}
 	if many[0].overruns != 1 || a.Room().IsFull() {
-		t.Fatalf("overtaken %d times, full: %v", many[0].overruns, a.Room().IsFull())
+		t.Fatalf("overrun %d times, full: %v", many[0].overruns, a.Room().IsFull())
 	}
 	published := 0
 	for range 100 {
@@ -352,7 +352,7 @@ func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) 
 }
 
 // Under Latest a member lands before what its branch has told of: until its next round another loop must not have the room let go of it.
-func TestLeanRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
+func TestLowMemoryRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
 	f, a, asleep := stalled(t, Latest, wide)
 	f.hub.SaveMemory(true)
 	large := make([]byte, segmentMax) // each in a segment of its own
@@ -362,7 +362,7 @@ func TestLeanRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
 	}
 	m := asleep[0]
 	if m.overruns != 1 {
-		t.Fatalf("overtaken %d times", m.overruns)
+		t.Fatalf("overrun %d times", m.overruns)
 	}
 	m.open(len(m.rest.Bytes()) + 10)
 	if m.cursor.restOfFrame() != segmentMax-10 {
@@ -373,7 +373,7 @@ func TestLeanRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
 		f.fans[0].Flush(func() time.Duration { return f.now })
 	}
 	if f.flush(); m.overruns != 1 {
-		t.Errorf("overtaken %d times, by what only it needed", m.overruns)
+		t.Errorf("overrun %d times, by what only it needed", m.overruns)
 	}
 }
 
