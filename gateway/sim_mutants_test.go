@@ -47,7 +47,7 @@ var mutants = []mutant{
 		"hub/delivery.go", "\tcase budget <= 0:\n\t\tm.Ready() //", "\tcase budget <= 0:\n\t\t//",
 	}}},
 	{"cursor moves by what was offered, not by what was taken", 50, []edit{{
-		"hub/delivery.go", "m.cursor.advance(n)", "m.cursor.advance(len(d.bytes))",
+		"hub/delivery.go", "m.cursor.advance(n)", "m.cursor.advance(len(d.Bytes))",
 	}}},
 	{"own frames are written in the middle of the log's", 100, []edit{
 		{"hub/member.go", " && m.cursor.restOfFrame() == 0\n", "\n"},
