@@ -283,7 +283,7 @@ func TestHeldLoopIsADelay(t *testing.T) {
 	cfg.Loops = 1
 	s, addr := startGateway(t, cfg)
 	two := newPair(t, s, addr)
-	held := 20 * delayMax(t)
+	const held = 400 * time.Millisecond // of the loop's thread: as long on every machine, and far from a read's patience
 	isHeld := make(chan struct{})
 	if err := post(t.Context(), s.workers[0].loop, func(*reactor.Loop) {
 		close(isHeld)
