@@ -157,30 +157,37 @@ func (c *conn) writable() {
 // Send implements hub.Transport: what goes to the kernel by itself goes in one batch, and every
 // other transport is asked alone.
 func (w *worker) Send(k *hub.Batch) {
-	plain := w.sends[:0]
+	plain, places, n := w.sends[:0], w.sendPlaces[:0], len(k.Deliveries)
 	for i := range k.Deliveries {
 		d := &k.Deliveries[i]
 		if c := d.Client.(*conn); c.life != dead && c.other == nil {
 			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: d.Bytes})
+			places = append(places, i)
 		}
 	}
+	w.sends, w.sendPlaces = plain, places
 	reactor.SendBatch(w.kernel, plain)
-	sent, now := plain, w.loop.Now()
-	for i := range k.Deliveries {
-		switch c := k.Deliveries[i].Client.(*conn); {
-		case c.other == nil && len(sent) > 0 && sent[0].FD == int(c.fd):
-			one := sent[0]
-			sent = sent[1:]
-			k.Answer(i, one.N, outcomeOf(one.Err), now)
-		case c.life == dead:
-			k.Answer(i, 0, hub.Failed, now)
-		default:
-			taken, err := c.transport().Write(int(c.fd), k.Deliveries[i].Bytes)
-			k.Answer(i, taken, outcomeOf(err), now)
-		}
+	now := w.loop.Now()
+	for i := range plain {
+		k.Answer(places[i], plain[i].N, outcomeOf(plain[i].Err), now)
 	}
-	clear(plain) // Or it would keep segments alive.
-	w.sends = plain
+	clear(plain) // Or they would keep segments alive.
+	if len(plain) == n {
+		return // All are answered, and the batch is the hub's again.
+	}
+	for i := range n {
+		if len(places) > 0 && places[0] == i {
+			places = places[1:]
+			continue
+		}
+		c, taken, outcome := k.Deliveries[i].Client.(*conn), 0, hub.Failed
+		if c.life != dead {
+			var err error
+			taken, err = c.transport().Write(int(c.fd), k.Deliveries[i].Bytes)
+			outcome = outcomeOf(err)
+		}
+		k.Answer(i, taken, outcome, now)
+	}
 }
 
 // outcomeOf tells the hub what a write's error means.

@@ -34,6 +34,7 @@ type worker struct {
 	frames      int // … that began in it
 	encoder     encoder
 	sends       []reactor.Send // the batch being sent
+	sendPlaces  []int          // of each among the batch's deliveries
 	inputBudget inputBudget
 
 	random *rand.Rand // for jitter; a simulation seeds it

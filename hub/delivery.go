@@ -57,8 +57,8 @@ func (k *Batch) Answer(i, n int, outcome Outcome, now time.Duration) {
 		m.handed = 0
 		f.answer(m, d, n, outcome, now)
 	}
-	*d = Delivery{}
 	if k.unanswered--; k.unanswered == 0 {
+		clear(k.Deliveries) // Or they would keep segments and clients alive.
 		k.Deliveries, k.bytes = k.Deliveries[:0], 0
 		f.spareBatches = append(f.spareBatches, k)
 	}
@@ -82,7 +82,11 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 		m.took = now
 	}
 	if n == len(d.Bytes) && outcome == Taken {
-		m.goOn(d.upto, d.budget-n, now)
+		if m.state == writable && !m.hasOwn && m.cursor.position() == d.upto && d.upto < m.owedTo {
+			m.endTurn(now) // What goOn would find, as for nearly every delivery.
+		} else {
+			m.goOn(d.upto, d.budget-n, now)
+		}
 		return
 	}
 	// A short write is a refusal: asking a second time would say so.
@@ -119,7 +123,12 @@ func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 	if m.cursor.isOverrun() {
 		m.rejoin()
 	}
-	pending := m.cursor.settle()
+	m.goOnWith(m.cursor.settle(), upto, budget, now)
+}
+
+// goOnWith is goOn for a member that is in the log, has nothing of its own that could go first, and
+// has pending before it.
+func (m *Member) goOnWith(pending []byte, upto int64, budget int, now time.Duration) {
 	at, end := m.cursor.position(), min(upto, m.owedTo)
 	switch {
 	case at >= m.owedTo:
@@ -142,7 +151,7 @@ func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 			pending = pending[:m.cursor.restOfFrame()] // Its client's own bytes wait for this frame's end.
 		}
 		pending = pending[:min(len(pending), budget, int(end-at))]
-		b.fan.hand(m, pending, upto, budget)
+		m.branch.fan.hand(m, pending, upto, budget)
 		return
 	}
 	m.endTurn(now)
@@ -181,9 +190,11 @@ func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
 		f.handings++
 	}
 	m.handed, m.isCalled = f.handings, false
-	k.Deliveries = append(k.Deliveries, Delivery{
-		Client: m.client, Bytes: bytes, member: m, handed: m.handed, upto: upto, budget: budget,
-	})
+	// In place: a Delivery is large to make and copy, and this is done for each client.
+	k.Deliveries = k.Deliveries[:len(k.Deliveries)+1]
+	d := &k.Deliveries[len(k.Deliveries)-1]
+	d.Client, d.Bytes, d.member = m.client, bytes, m
+	d.handed, d.upto, d.budget = m.handed, upto, budget
 	k.bytes += len(bytes)
 }
 

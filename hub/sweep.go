@@ -101,13 +101,21 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 	if m.handed == 0 {
 		// settle comes first in any case: it moves a cursor off a segment that it has finished
 		// with, which may be dropped.
-		if m.cursor.isOverrun() || len(m.cursor.settle()) == 0 || m.state != writable {
+		var pending []byte
+		if !m.cursor.isOverrun() {
+			pending = m.cursor.settle()
+		}
+		if len(pending) == 0 || m.state != writable {
 			b.meet(m, now)
 			return
 		}
 		m.isMet = true
 		b.round.open++
-		m.goOn(end, b.room.hub.limits.Turn, now)
+		if budget := b.room.hub.limits.Turn; m.hasOwn {
+			m.goOn(end, budget, now)
+		} else {
+			m.goOnWith(pending, end, budget, now)
+		}
 		return
 	}
 	m.isMet = true // Its turn began before the round came to it.

@@ -22,7 +22,7 @@ func SendBatch(k Kernel, batch []Send) {
 	for i := range batch {
 		s := &batch[i]
 		for range triesMax {
-			if s.N, s.Err = k.Write(s.FD, s.Bytes); !errors.Is(s.Err, syscall.EINTR) {
+			if s.N, s.Err = k.Write(s.FD, s.Bytes); s.Err == nil || !errors.Is(s.Err, syscall.EINTR) {
 				break
 			}
 		}
