@@ -4,7 +4,7 @@ import { Burst } from "./burst.js";
 import { Connection } from "./connection.js";
 import { count, millis, plural } from "./format.js";
 import { Log } from "./log.js";
-import { decode, encode } from "./message.js";
+import { decode, encode, nameMax, textMax } from "./message.js";
 import { Meter } from "./meter.js";
 import { Outbox } from "./outbox.js";
 import { Plot } from "./plot.js";
@@ -25,10 +25,17 @@ let wasOpen = false; // in this room, since joining it
 let received = 0; // not counting probes
 let probes = 0;
 const seen = new Set();
+const told = new Set(); // why there is no connection, as far as the log says it already
 
 const meter = new Meter();
 const plot = new Plot(element("plot"));
-const log = new Log({ list: element("log"), empty: element("empty"), newer: element("newer"), onResend: resend });
+const log = new Log({
+  list: element("log"),
+  newer: element("newer"),
+  empty: element("empty"),
+  spoken: element("spoken"),
+  onResend: resend,
+});
 const connection = new Connection({ onState: showState, onData: receive });
 const outbox = new Outbox({ log, send });
 const burst = new Burst({ send, onDone: showBurst });
@@ -47,39 +54,29 @@ function send(message) {
 
 // ---- what comes in
 
+// What is ours is told by its id, which only we know until it is in the room; never by what a message
+// says of itself.
 function receive(data) {
   probe.received();
   const message = decode(data);
-  const isOwn = message.from?.id === settings.ownId;
   if (message.kind === "ping") {
     probes++;
-    if (isOwn) probe.ownEcho(message.id);
-    else probe.othersProbe();
+    probe.echo(message.id);
     return;
   }
   received++;
   meter.mark();
-  if (message.kind === "chat") {
-    receiveChat(message, isOwn);
-    return;
-  }
-  if (message.kind === "burst" && isOwn) burst.echo(message);
-  log.add({ ...message, who: message.who ?? message.from.name, own: isOwn });
+  if (message.kind === "chat") receiveChat(message);
+  else log.add({ ...message, own: message.kind === "burst" && burst.echo(message) });
 }
 
-function receiveChat(message, isOwn) {
-  const key = `${message.from.id}/${message.id}`;
-  const ms = isOwn ? outbox.echo(message.id) : undefined;
+function receiveChat(message) {
+  const ms = outbox.echo(message);
   if (ms !== undefined) showRoundTrip(ms);
-  if (!isOwn && !seen.has(key)) log.add({ ...message, who: message.from.name, sentAt: sentAt(message) });
+  const key = `${message.sender}/${message.id}`;
+  if (ms === undefined && !seen.has(key)) log.add(message);
   seen.add(key);
   if (seen.size > seenMax) seen.delete(seen.values().next().value);
-}
-
-// sentAt is a Date, or nothing if the sender's clock value is none.
-function sentAt({ at }) {
-  const date = new Date(at);
-  return typeof at === "number" && !Number.isNaN(date.getTime()) ? date : undefined;
 }
 
 // ---- what the user does
@@ -90,6 +87,7 @@ function join(wanted) {
   burst.lost();
   room = wanted;
   wasOpen = false;
+  told.clear();
   settings.rememberRoom(room);
   element("room").value = room;
   document.title = `${room} · Sluice`;
@@ -105,17 +103,32 @@ function checkRoom() {
   element("room").setCustomValidity(isGood ? "" : "Letters, digits and _ . : ~ - only, 1 to 128 of them");
 }
 
+function checkName() {
+  const excess = element("name").value.trim().length - nameMax;
+  element("name").setCustomValidity(excess > 0 ? `${plural(excess, "character", "characters")} too many: a name has at most ${nameMax}` : "");
+}
+
 function applyName() {
   const wanted = element("name").value.trim();
   if (!wanted) element("name").value = name;
-  if (!wanted || wanted === name) return;
+  if (!wanted || wanted === name || !element("name").reportValidity()) return;
   name = wanted;
   settings.rememberName(name);
+}
+
+// excess says what is wrong with the length of a text, if anything is.
+function excess(text) {
+  const n = text.length - textMax;
+  return n > 0 ? `${plural(n, "character", "characters")} too many: a message has at most ${count(textMax)}.` : "";
 }
 
 function post() {
   const text = element("text").value;
   if (!text.trim()) return;
+  if (excess(text)) {
+    hint(`Not sent, ${excess(text)}`);
+    return;
+  }
   if (!outbox.post(name, text, room)) {
     hint("Not connected. Your text stays here; press Enter again once the connection is back.");
     return;
@@ -135,9 +148,26 @@ function resend(entry) {
   }
 }
 
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href); // on https and localhost only, and if it is allowed
+  } catch {
+    element("link").hidden = false;
+    element("link").value = location.href;
+    element("link").select();
+    const isCopied = document.execCommand("copy");
+    element("link").hidden = isCopied;
+    if (!isCopied) {
+      hint("This browser lets no page copy. The link stands above.");
+      return;
+    }
+  }
+  hint("Link copied. Whoever opens it joins this room.");
+}
+
 // hint shows a sentence under the input; an empty one brings back what index.html says there.
 function hint(text) {
-  element("hint").textContent = text || usualHint;
+  setText("hint", text || usualHint);
 }
 
 // ---- what is shown
@@ -145,6 +175,7 @@ function hint(text) {
 const labels = { connecting: "Connecting", open: "Connected", waiting: "Reconnecting", closed: "Closed" };
 
 function showState(next) {
+  const wasConnected = state.name === "open";
   state = next;
   document.body.dataset.state = state.name;
   element("why").textContent = sentence(state);
@@ -153,7 +184,7 @@ function showState(next) {
   // The count-down is seen but not read aloud every second.
   element("announce").textContent = `${labels[state.name]}. ${sentence(state)}`;
   if (state.name === "open") opened();
-  else if (state.name !== "connecting") ended();
+  else if (state.name !== "connecting") ended(wasConnected);
   refresh();
 }
 
@@ -164,13 +195,21 @@ function sentence({ name: now, why }) {
 
 function opened() {
   hint("");
+  told.clear();
+  delete document.body.dataset.lost;
   log.notice(wasOpen ? "Reconnected. What others said meanwhile is not shown here." : `You are in the room ${room}.`);
   wasOpen = true;
   probe.start();
 }
 
-// ended runs for every failed attempt too, when nothing is left to mark.
-function ended() {
+// ended runs for every failed attempt too, when nothing is left to mark. The log says each reason once.
+function ended(wasConnected) {
+  document.body.dataset.lost = "";
+  if (wasConnected || !told.has(state.why)) {
+    const next = state.name === "closed" ? "Not trying again." : "Trying again.";
+    log.notice(`${wasConnected ? "Connection lost" : "No connection"}: ${state.why}. ${next}`);
+  }
+  told.add(state.why);
   probe.stop();
   outbox.lost();
   burst.lost();
@@ -194,6 +233,7 @@ function refresh() {
   setText("rate", count(rate));
   setText("total", `${count(received)} in all, besides ${plural(probes, "probe", "probes")}`);
   const left = Math.ceil((state.retryAt - performance.now()) / 1000);
+  setText("brief", labels[state.name]);
   setText("state", state.name === "waiting" ? `Reconnecting in ${Math.max(0, left)} s` : labels[state.name]);
 }
 
@@ -205,6 +245,7 @@ function setText(id, text) {
 // ---- wiring
 
 element("room").addEventListener("input", checkRoom);
+element("name").addEventListener("input", checkName);
 element("name").addEventListener("change", applyName);
 element("join").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -216,17 +257,27 @@ element("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   post();
 });
+element("text").addEventListener("input", () => hint(excess(element("text").value)));
+// Enter sends, Shift+Enter is a new line. The Enter that ends a word of an input method breaks no line.
+let isShifted = false;
+element("text").addEventListener("keydown", (event) => {
+  isShifted = event.shiftKey;
+});
+element("text").addEventListener("beforeinput", (event) => {
+  if (event.inputType !== "insertLineBreak" || isShifted) return;
+  event.preventDefault();
+  post();
+});
 element("burst").addEventListener("click", () => {
   element("burst").disabled = true;
   burst.start();
 });
 element("retry").addEventListener("click", () => connection.retry());
-element("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(location.href);
-  hint("Link copied. Whoever opens it joins this room.");
+element("copy").addEventListener("click", copyLink);
+element("figures").addEventListener("click", () => {
+  const isShown = document.body.toggleAttribute("data-figures");
+  element("figures").setAttribute("aria-expanded", isShown);
 });
-// The clipboard exists on https and localhost only; elsewhere the address bar has the same link.
-element("copy").hidden = !navigator.clipboard;
 window.addEventListener("hashchange", () => join(settings.roomInAddress() || room));
 // For tests: as if the network had gone.
 document.addEventListener("sluice:drop", () => connection.drop("the connection was cut for a test"));

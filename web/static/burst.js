@@ -7,7 +7,8 @@ const size = 1000;
 const patience = 15_000; // ms without another echo
 
 export class Burst {
-  #id = "";
+  #waiting = new Map(); // id → seq
+  #running = false;
   #back = 0;
   #ordered = true;
   #started = 0;
@@ -22,27 +23,34 @@ export class Burst {
   }
 
   get running() {
-    return this.#id !== "";
+    return this.#running;
   }
 
   start() {
-    this.#id = token();
+    this.#waiting.clear();
+    this.#running = true;
     this.#back = 0;
     this.#ordered = true;
     this.#started = performance.now();
     for (let seq = 0; seq < size; seq++) {
-      this.#send({ kind: "burst", id: this.#id, seq, text: `burst message ${count(seq + 1)} of ${count(size)}` });
+      const id = token();
+      this.#waiting.set(id, seq);
+      this.#send({ kind: "burst", id, seq, text: `burst message ${count(seq + 1)} of ${count(size)}` });
     }
     this.#wait();
   }
 
-  // echo takes one of this page's own burst messages as it comes back.
-  echo({ id, seq }) {
-    if (id !== this.#id) return;
+  // echo tells whether a message is one of this burst's that comes back, and counts it. It is ours by its
+  // id, which nobody knows before.
+  echo({ id }) {
+    const seq = this.#waiting.get(id);
+    if (!this.#waiting.delete(id)) return false;
+    if (!this.#running) return true; // given up, and it came after all
     if (seq !== this.#back) this.#ordered = false;
     this.#back++;
     if (this.#back === size) this.#finish("");
     else if (this.#back % 100 === 0) this.#wait();
+    return true;
   }
 
   // lost ends a running burst with the connection.
@@ -60,7 +68,7 @@ export class Burst {
     const ms = performance.now() - this.#started;
     const order = this.#ordered ? "all in order" : "not in order";
     const rate = count((this.#back * 1000) / ms);
-    this.#id = "";
+    this.#running = false;
     this.#onDone({
       back: this.#back,
       text: `${count(this.#back)} of ${count(size)} back in ${count(ms)} ms, ${order}: ${rate} per second.${trouble}`,

@@ -6,6 +6,7 @@
 const firstDelay = 500; // ms, doubling
 const longestDelay = 15_000; // ms
 const connectTimeout = 10_000; // ms; a browser alone would wait for minutes
+const askTimeout = 3_000; // ms for /livez to say whether anybody is there
 const steadyAfter = 5_000; // ms open before the back-off starts anew, else accept-and-kick would loop at full speed
 
 const reasons = {
@@ -13,7 +14,7 @@ const reasons = {
   1001: "the gateway is going away",
   1002: "the gateway saw a protocol error",
   1003: "the gateway does not accept this kind of data",
-  1006: "the connection was lost, or the gateway cannot be reached",
+  1006: "the connection broke off",
   1007: "the gateway received text that is not UTF-8",
   1008: "the gateway's policy forbids this connection",
   1009: "a message was too big for the gateway",
@@ -41,6 +42,8 @@ export class Connection {
     this.#onState = onState;
     this.#onData = onData;
     window.addEventListener("online", () => this.retry());
+    // A gateway on this machine is there all the same: the next attempt finds it.
+    window.addEventListener("offline", () => this.drop("this device is offline"));
   }
 
   // open leaves the present connection, if any, and connects to url.
@@ -72,11 +75,12 @@ export class Connection {
 
   #connect() {
     clearTimeout(this.#timer);
+    this.#openedAt = 0;
     this.#onState({ name: "connecting", why: "" });
     const socket = new WebSocket(this.#url);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#timer = setTimeout(() => this.drop("the gateway did not answer within 10 s"), connectTimeout);
+    this.#timer = setTimeout(() => this.#unopened(socket, "did not answer it within 10 s"), connectTimeout);
     socket.onopen = () => {
       clearTimeout(this.#timer);
       this.#openedAt = performance.now();
@@ -84,9 +88,21 @@ export class Connection {
     };
     socket.onmessage = (event) => this.#onData(event.data);
     socket.onclose = (event) => {
+      if (!this.#openedAt) {
+        this.#unopened(socket, "refused it");
+        return;
+      }
       this.#socket = null;
       this.#ended(explain(event), final.has(event.code));
     };
+  }
+
+  // unopened ends an attempt that came to nothing. Browsers do not tell a page why; /livez tells whether
+  // anybody is there, and what the WebSocket met.
+  async #unopened(socket, met) {
+    clearTimeout(this.#timer);
+    const why = await askWhy(met);
+    if (socket === this.#socket) this.drop(why); // else somebody gave it up meanwhile
   }
 
   // abandon silences a socket before closing it: its late events belong to nobody.
@@ -113,6 +129,20 @@ export class Connection {
     this.#timer = setTimeout(() => this.#connect(), delay);
     this.#onState({ name: "waiting", why, retryAt: performance.now() + delay });
   }
+}
+
+async function askWhy(met) {
+  if (!navigator.onLine) return "this device is offline, or the gateway cannot be reached";
+  let answer;
+  try {
+    answer = await fetch("livez", { cache: "no-store", signal: AbortSignal.timeout(askTimeout) });
+  } catch {
+    return "the gateway cannot be reached";
+  }
+  if (answer.status === 503) return "the gateway is full or too busy (503)";
+  if (!answer.ok) return `no gateway answers here, but something else with status ${answer.status}`;
+  return `the gateway is there and ${met}: it, or a proxy in between, may be full, know no such room, ` +
+    `or take no WebSocket from ${location.origin}`;
 }
 
 function explain({ code, reason }) {

@@ -21,7 +21,7 @@ export class Outbox {
   post(who, text, room) {
     const message = { kind: "chat", id: token(), seq: this.#seq++, text };
     if (!this.#send(message)) return false;
-    this.#await(this.#log.addOwn({ who, text, kind: "chat", message, room }));
+    this.#await(this.#log.addOwn({ who, text, message, room }));
     return true;
   }
 
@@ -33,10 +33,11 @@ export class Outbox {
     return true;
   }
 
-  // echo returns the round-trip time in ms, or nothing for a message that was not awaited.
-  echo(id) {
+  // echo returns the round-trip time in ms, or nothing for a message that was not awaited. Nobody can know
+  // an id before its message is in the room, so what is awaited is ours, whoever says so.
+  echo({ id, text }) {
     const waiting = this.#waiting.get(id);
-    if (!waiting) return undefined;
+    if (waiting?.entry.text !== text) return undefined;
     clearTimeout(waiting.timer);
     this.#waiting.delete(id);
     const ms = performance.now() - waiting.sent;

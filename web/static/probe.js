@@ -39,14 +39,14 @@ export class Probe {
     this.#lastReceived = performance.now();
   }
 
-  ownEcho(id) {
-    if (id !== this.#waiting?.id) return;
+  // echo takes a probe that came, ours or another page's.
+  echo(id) {
+    if (id !== this.#waiting?.id) {
+      this.#heard++;
+      return;
+    }
     this.#onSample(performance.now() - this.#waiting.sent);
     this.#waiting = null;
-  }
-
-  othersProbe() {
-    this.#heard++;
   }
 
   #probe() {

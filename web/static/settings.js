@@ -1,5 +1,7 @@
 // Who and where: this tab's identity, and the name and room the user chose, remembered between visits.
 
+import { nameMax } from "./message.js";
+
 // One id per page load, not per browser: two tabs are two people, and a duplicated tab must not think that the
 // other's messages are its own. getRandomValues works on plain http too; randomUUID does not.
 export const ownId = token();
@@ -40,7 +42,7 @@ export function rememberRoom(room) {
 
 // A name that the user never chose is not stored, so that a second tab is a second guest.
 export function currentName() {
-  return (read("sluice.name") || "").slice(0, 32) || `guest ${100 + Math.floor(Math.random() * 900)}`;
+  return (read("sluice.name") || "").slice(0, nameMax) || `guest ${100 + Math.floor(Math.random() * 900)}`;
 }
 
 export function rememberName(name) {
