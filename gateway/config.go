@@ -21,6 +21,7 @@ type config struct {
 	isFilled bool // a zero is "none" from here on
 	hasRates bool // of one connection
 	origins  wsproto.OriginPolicy
+	hosts    wsproto.HostPolicy
 }
 
 // A tuning holds the bounds of one turn and their like. They are no options, because nobody needs
@@ -160,9 +161,17 @@ func (c *config) prepare() error {
 			refuse("Rooms", "%q is no pattern", r.Pattern)
 		}
 	}
+	for _, name := range c.Subprotocols {
+		if !wsproto.IsSubprotocol(name) {
+			refuse("Subprotocols", "%q is not a subprotocol's name: it must be a token of RFC 9110, such as mqtt or v1.chat.example.com", name)
+		}
+	}
 	var err error
 	if c.origins, err = wsproto.ParseOrigins(c.AllowOrigin); err != nil {
 		refuse("AllowOrigin", "%w", err)
+	}
+	if c.hosts, err = wsproto.ParseHosts(c.AllowHost); err != nil {
+		refuse("AllowHost", "%w", err)
 	}
 	return errors.Join(problems...)
 }
@@ -229,6 +238,21 @@ func (c *config) stallMax() time.Duration {
 		}
 	}
 	return longest
+}
+
+// subprotocol is the first that a client offers and Options.Subprotocols has; empty for none.
+func (c *config) subprotocol(r *wsproto.Request) string {
+	if len(c.Subprotocols) == 0 {
+		return ""
+	}
+	for offered := range r.Subprotocols {
+		for _, ours := range c.Subprotocols {
+			if string(offered) == ours {
+				return ours
+			}
+		}
+	}
+	return ""
 }
 
 // deflates reports whether clients of the room are offered compression.

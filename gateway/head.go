@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"strings"
 
 	"sluice/hub"
@@ -73,10 +74,10 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 		return refusal
 	}
 	if !isRoomName(room) {
-		return wsproto.Refuse(wsproto.ReasonRoomName)
+		return refusedRoomName
 	}
-	if origin := r.Header("Origin"); origin != nil && !c.w.cfg.origins.Allows(origin, r.Host) {
-		return wsproto.Refuse(wsproto.ReasonOrigin)
+	if refusal := c.w.server.judgePage(r.Header("Origin"), r.Host); refusal != nil {
+		return refusal
 	}
 	deflate = deflate && c.w.cfg.deflates(room)
 	encoding := encodingPlain
@@ -92,7 +93,7 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 	}
 	c.setLife(open)
 	c.w.stats.Upgrades++
-	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, "", deflate)
+	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), deflate)
 	c.send(c.w.header)
 	if c.life == open {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
@@ -123,6 +124,9 @@ func roomOf(path string) (room string, isSocket bool) {
 }
 
 const roomNameMax = 128
+
+var refusedRoomName = explain(wsproto.ReasonRoomName, fmt.Sprintf(
+	"This is not a room name: a room is /ws/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone.", roomNameMax))
 
 // isRoomName holds a name to [A-Za-z0-9_.:~-]{1,128}, neither . nor .. : it stands in paths, logs
 // and subjects of a broker without being escaped.

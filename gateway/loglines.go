@@ -11,13 +11,15 @@ import (
 // logRefusal says that a request was refused. head is what came of it.
 func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
 	if skipped, ok := w.server.samples.refused[r.Reason].take(w.kernel.Now()); ok {
-		w.server.logRefused(r, w.peer(fd), head, skipped)
+		compared := comparison(r.Reason, w.request.Header("Origin"), w.request.Host)
+		w.server.logRefused(r, w.peer(fd), head, skipped, compared)
 	}
 }
 
-func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64) {
-	s.log.Info("refused", "reason", r.Reason.String(), "status", r.Status, "from", from, "request", requestText(head),
-		"and_more", skipped)
+func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64, compared []any) {
+	s.log.Info("refused", append([]any{
+		"reason", r.Reason.String(), "status", r.Status, "from", from, "request", requestText(head), "and_more", skipped,
+	}, compared...)...)
 }
 
 // logAbuse says that a client was closed for what it did. detail is in words of ours.

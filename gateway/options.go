@@ -19,9 +19,19 @@ type Options struct {
 	// Pages answers what does not ask for a WebSocket. Nil: all of it is not found (404).
 	Pages http.Handler
 
-	// AllowOrigin lists origins, as https://example.com[:port], that pages may connect from besides
-	// the gateway's own; "*" is any.
+	// AllowOrigin lists origins, as https://example.com[:port], https://*.example.com or file://, that
+	// pages may connect from besides the gateway's own; "*" is any.
 	AllowOrigin []string
+	// AllowHost lists host names, as app.example.com or *.example.com, that are the gateway's own
+	// besides localhost and addresses; "*" is any. Pages that say another in their Host header are
+	// refused, and so are requests for Pages. Without a list any name is the gateway's own, unless it
+	// listens on loopback addresses alone: then a page's owner could have the page's name lead there.
+	// Unix sockets do not count, nor does ServeHTTP, of which the gateway does not know where it
+	// listens.
+	AllowHost []string
+	// Subprotocols lists names of which the first that a client offers is answered. Of a browser that
+	// offers some and is answered with none the connection fails. What they mean is between clients.
+	Subprotocols []string
 	// TrustedProxy lists networks whose connections MaxPerAddress and ConnectRate do not count.
 	TrustedProxy []netip.Prefix
 

@@ -87,6 +87,7 @@ func (h *httpRefusals) addTo(s *Stats) {
 func (s *Server) noteRefusal(r *http.Request, refusal *wsproto.Refusal) {
 	s.refusals.refused[refusal.Reason].Add(1)
 	if skipped, ok := s.samples.refused[refusal.Reason].take(s.workers[0].kernel.Now()); ok {
-		s.logRefused(refusal, addressText(remoteAddr(r)), []byte(r.Method+" "+r.RequestURI+" "+r.Proto), skipped)
+		s.logRefused(refusal, addressText(remoteAddr(r)), []byte(r.Method+" "+r.RequestURI+" "+r.Proto), skipped,
+			comparison(refusal.Reason, []byte(r.Header.Get("Origin")), []byte(r.Host)))
 	}
 }

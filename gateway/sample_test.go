@@ -42,6 +42,26 @@ func (j *journal) lines(words string) (all []string) {
 	return all
 }
 
+// startStopped runs a gateway on loopback, to which everybody comes from afar and whose clock stands still.
+func startStopped(t *testing.T, cfg *config, log *slog.Logger) (*Server, *farKernel) {
+	t.Helper()
+	kernel := newFarKernel("203.0.113.5")
+	kernel.StopClock()
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(cfg, log, kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(s.Close)
+	return s, kernel
+}
+
 // Requests with line ends, colours for a terminal and much else in them, and clients that break rules, by the hundred: each kind
 // is one line a second, short, on one line and plain, whichever way the log is written. The clock stands still meanwhile.
 func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
@@ -52,21 +72,7 @@ func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
 	} {
 		t.Run(format, func(t *testing.T) {
 			var log journal
-			kernel := newFarKernel("203.0.113.5")
-			kernel.StopClock()
-			cfg := testConfig()
-			if err := cfg.prepare(); err != nil {
-				t.Fatal(err)
-			}
-			s, err := newServer(cfg, slog.New(handler(&log)), kernel)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Listen("127.0.0.1:0"); err != nil {
-				t.Fatal(err)
-			}
-			s.start()
-			t.Cleanup(s.Close)
+			s, kernel := startStopped(t, testConfig(), slog.New(handler(&log)))
 			addr := s.Addrs()[0].(*net.TCPAddr).String()
 			once := func() {
 				t.Helper()

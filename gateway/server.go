@@ -44,6 +44,8 @@ type Server struct {
 	samples   samples
 	refusals  httpRefusals
 
+	judgesHosts bool // set by start, before anybody comes
+
 	invariants atomic.Uint64 // that did not hold
 
 	open   atomic.Int64  // connections that exist, lent ones included
@@ -133,7 +135,7 @@ func (s *Server) route(pages http.Handler) http.Handler {
 			s.takeOver(w, r, r.RequestURI)
 			return
 		}
-		pages.ServeHTTP(w, r)
+		s.servePage(pages, w, r)
 	})
 }
 
@@ -221,6 +223,7 @@ func (s *Server) start() error {
 	if err := s.beMade(); err != nil {
 		return err
 	}
+	s.judgesHosts = s.needsHosts()
 	for _, w := range s.workers {
 		s.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {

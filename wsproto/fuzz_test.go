@@ -126,7 +126,9 @@ func FuzzRequest(f *testing.F) {
 		r, refusal := judge(head)
 		for range r.Subprotocols {
 		}
-		new(OriginPolicy).Allows(r.Header("Origin"), r.Host)
+		new(OriginPolicy).Lists(r.Header("Origin"))
+		new(HostPolicy).IsOwn(r.Host)
+		IsSameHost(r.Header("Origin"), r.Host)
 		if refusal != nil {
 			if refusal.Reason == 0 || refusal.Reason >= NumReasons {
 				t.Fatalf("refused without a reason: %+v", refusal)

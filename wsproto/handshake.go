@@ -90,6 +90,9 @@ func (r *Request) Subprotocols(yield func([]byte) bool) {
 	}
 }
 
+// IsSubprotocol reports whether a subprotocol can have this name (RFC 6455 §4.1 item 10).
+func IsSubprotocol(name string) bool { return isToken([]byte(name)) }
+
 // AppendSwitchingProtocols appends the 101 response to a request whose Key is key. protocol is the
 // subprotocol chosen from those offered; empty for none. deflate is what CheckDeflate agreed to.
 // Frames may follow at once.

@@ -7,24 +7,21 @@ import (
 )
 
 // An Origin is what an Origin header may say: scheme, host and port (RFC 6454 §7), in lower case.
-// The port of a scheme with a default one is always spelled out, so that https://a and
-// https://a:443 are equal.
+// The port is empty where it is the scheme's default, so that https://a and https://a:443 are
+// equal. The host may be empty where the scheme needs none, as in file://.
 type Origin struct{ scheme, host, port string }
 
-// An OriginPolicy says which web pages may connect. Browsers send their page's origin and no script
-// can change it; the check is what keeps a foreign page from using a visitor's network position or
-// cookies. It holds nobody else back.
-//
-// The zero value allows pages of the same origin. A policy from ParseOrigins allows what it lists
-// besides.
+// An OriginPolicy lists which web pages may connect, beside those of the server's own (IsSameHost).
+// Browsers send their page's origin and no script can change it; the check is what keeps a foreign
+// page from using a visitor's network position or cookies. It holds nobody else back.
 type OriginPolicy struct {
 	any, null bool
-	list      []Origin
+	list      []Origin // a host may begin with "*.", see matchesHost
 }
 
-// ParseOrigins makes a policy from a list of origins such as "https://example.com" or
-// "http://localhost:3000". "*" stands for every origin, "null" for pages without one (files,
-// sandboxed frames).
+// ParseOrigins makes a policy from a list of origins such as "https://example.com",
+// "http://localhost:3000", "https://*.example.com" or "file://". "*" stands for every origin,
+// "null" for pages without one (sandboxed frames, files in some browsers).
 func ParseOrigins(entries []string) (OriginPolicy, error) {
 	var p OriginPolicy
 	for _, entry := range entries {
@@ -34,7 +31,7 @@ func ParseOrigins(entries []string) (OriginPolicy, error) {
 		case "null":
 			p.null = true
 		default:
-			o, err := ParseOrigin(entry)
+			o, err := parsePattern(entry)
 			if err != nil {
 				return OriginPolicy{}, err
 			}
@@ -42,6 +39,23 @@ func ParseOrigins(entries []string) (OriginPolicy, error) {
 		}
 	}
 	return p, nil
+}
+
+// parsePattern is ParseOrigin for what may have "*." in front of its host.
+func parsePattern(s string) (Origin, error) {
+	scheme, below, isBelow := strings.Cut(s, "://*.")
+	if !isBelow {
+		return ParseOrigin(s)
+	}
+	o, err := ParseOrigin(scheme + "://" + below)
+	if err != nil {
+		return Origin{}, err
+	}
+	if fault := belowFault([]byte(o.host)); fault != "" {
+		return Origin{}, fmt.Errorf("origin %q: %s", s, fault)
+	}
+	o.host = "*." + o.host
+	return o, nil
 }
 
 // ParseOrigin takes scheme://host[:port] apart. Errors quote s and say what is wrong with it.
@@ -60,15 +74,15 @@ func ParseOrigin(s string) (Origin, error) {
 // String returns scheme://host[:port], as a browser would write it.
 func (o Origin) String() string {
 	s := o.scheme + "://" + o.host
-	if o.port != string(defaultPort([]byte(o.scheme))) {
+	if o.port != "" {
 		s += ":" + o.port
 	}
 	return s
 }
 
-// Allows judges the values of the headers Origin and Host. A request without an Origin comes from
-// no page and is the caller's to decide: ask only if the header is there.
-func (p *OriginPolicy) Allows(origin, host []byte) bool {
+// Lists judges the value of an Origin header. A request without one comes from no page and is the
+// caller's to decide.
+func (p *OriginPolicy) Lists(origin []byte) bool {
 	if p.any {
 		return true
 	}
@@ -79,27 +93,32 @@ func (p *OriginPolicy) Allows(origin, host []byte) bool {
 	if fault != "" {
 		return false
 	}
-	if isSameHost(scheme, name, port, host) {
-		return true
-	}
 	for i := range p.list {
 		o := &p.list[i]
-		if equalFold(scheme, o.scheme) && equalFold(name, o.host) && string(port) == o.port {
+		if equalFold(scheme, o.scheme) && matchesHost(name, o.host) && string(port) == o.port {
 			return true
 		}
 	}
 	return false
 }
 
-// isSameHost compares an origin with a Host header. Behind a proxy that ends TLS only the page
-// knows its scheme, so it is the origin's scheme that says which port a Host without one means.
-func isSameHost(scheme, name, port, hostHeader []byte) bool {
-	host, hostPort, fault := splitHostPort(hostHeader, defaultPort(scheme))
-	return fault == "" && bytes.EqualFold(name, host) && bytes.Equal(port, hostPort)
+// IsSameHost reports whether the page of an Origin header came from the server that a Host header
+// names. Behind a proxy that ends TLS only the page knows its scheme, and the proxy may write the
+// port that it asks at, or none: to a page at its scheme's default port all default ports are one.
+func IsSameHost(origin, host []byte) bool {
+	scheme, name, port, fault := splitOrigin(origin)
+	hostName, hostPort, hostFault := splitHostPort(host)
+	if fault != "" || hostFault != "" || !bytes.EqualFold(name, hostName) {
+		return false
+	}
+	if len(port) == 0 && len(defaultPort(scheme)) > 0 {
+		return len(hostPort) == 0 || string(hostPort) == "80" || string(hostPort) == "443"
+	}
+	return bytes.Equal(port, hostPort)
 }
 
-// splitOrigin takes scheme://host[:port] apart; fault says why it is none. A missing port becomes
-// the scheme's default.
+// splitOrigin takes scheme://host[:port] apart; fault says why it is none. The scheme's default
+// port becomes none.
 func splitOrigin(s []byte) (scheme, host, port []byte, fault string) {
 	scheme, rest, ok := bytes.Cut(s, []byte("://"))
 	if !ok || !isScheme(scheme) {
@@ -108,24 +127,18 @@ func splitOrigin(s []byte) (scheme, host, port []byte, fault string) {
 	if bytes.ContainsAny(rest, "/?#") {
 		return nil, nil, nil, "must end with the host or port, without a path or slash"
 	}
-	host, port, fault = splitHostPort(rest, defaultPort(scheme))
+	byDefault := defaultPort(scheme)
+	if len(rest) == 0 && byDefault == "" {
+		return scheme, nil, nil, "" // file://
+	}
+	host, port, fault = splitHostPort(rest)
+	switch {
+	case fault == "" && len(port) == 0 && rest[len(rest)-1] == ':':
+		fault = "port must be a number, or be left out with its colon"
+	case string(port) == byDefault:
+		port = nil
+	}
 	return scheme, host, port, fault
-}
-
-// splitHostPort splits host[:port]; a missing port becomes fallback. The host may be in brackets
-// and keeps them.
-func splitHostPort(s, fallback []byte) (host, port []byte, fault string) {
-	host, port = s, fallback
-	if i := bytes.LastIndexByte(s, ':'); i > bytes.LastIndexByte(s, ']') {
-		host, port = s[:i], s[i+1:]
-		if !isPort(port) {
-			return nil, nil, "port must be a number from 1 to 65535 without leading zeros"
-		}
-	}
-	if !isHostName(host) {
-		return nil, nil, "host must be a name in ASCII (punycode), an IPv4 address, or an IPv6 address in brackets"
-	}
-	return host, port, ""
 }
 
 func isScheme(s []byte) bool {
@@ -138,44 +151,14 @@ func isScheme(s []byte) bool {
 	return len(s) > 0
 }
 
-func isHostName(s []byte) bool {
-	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
-		for _, c := range s[1 : len(s)-1] {
-			if !isHex(c) && c != ':' && c != '.' {
-				return false
-			}
-		}
-		return true
-	}
-	for _, c := range s {
-		letter := 'a' <= lower(c) && lower(c) <= 'z'
-		if !letter && !isDigit(c) && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return len(s) > 0
-}
-
-func isPort(s []byte) bool {
-	n := 0
-	for _, c := range s {
-		if !isDigit(c) || n > 65535 {
-			return false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return len(s) > 0 && s[0] != '0' && n <= 65535
-}
-
-var port80, port443 = []byte("80"), []byte("443")
-
-// defaultPort returns the port a scheme implies, nil when none.
-func defaultPort(scheme []byte) []byte {
+// defaultPort returns the port a scheme of the web implies, empty for any other scheme. Some
+// clients that are no browsers say ws and wss.
+func defaultPort(scheme []byte) string {
 	switch {
-	case equalFold(scheme, "http"):
-		return port80
-	case equalFold(scheme, "https"):
-		return port443
+	case equalFold(scheme, "http"), equalFold(scheme, "ws"):
+		return "80"
+	case equalFold(scheme, "https"), equalFold(scheme, "wss"):
+		return "443"
 	}
-	return nil
+	return ""
 }

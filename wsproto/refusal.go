@@ -29,7 +29,8 @@ const (
 	ReasonExtensions                      // 400: Sec-WebSocket-Extensions malformed
 
 	ReasonRoomName    // 400: the path names no possible room
-	ReasonOrigin      // 403: origin not allowed
+	ReasonOrigin      // 403: the page is neither of this host nor allowed
+	ReasonForeignHost // 403: the page goes by a host name that is not ours
 	ReasonNotFound    // 404: nothing lives at this path
 	ReasonTimeout     // 408: head not complete in time
 	ReasonUnavailable // 503: at a limit, or draining
@@ -82,16 +83,24 @@ var refusals = [NumReasons]Refusal{
 	ReasonKey:           {Status: 400, name: "key", Text: "There must be exactly one Sec-WebSocket-Key header, with 16 bytes in base64."},
 	ReasonExtensions:    {Status: 400, name: "extensions", Text: "The Sec-WebSocket-Extensions header is malformed."},
 	ReasonRoomName:      {Status: 400, name: "room_name", Text: "This is not a room name."},
-	ReasonOrigin:        {Status: 403, name: "origin", Text: "Pages of this origin may not connect."},
-	ReasonNotFound:      {Status: 404, name: "not_found", Text: "Nothing here."},
-	ReasonTimeout:       {Status: 408, name: "timeout", Text: "The request took too long."},
-	ReasonUnavailable:   {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},
-	ReasonMemory:        {Status: 503, name: "memory", Text: "The server is short of memory and takes no more connections now.", Header: retryLater},
-	ReasonAddress:       {Status: 503, name: "address", Text: "There are too many connections from your address.", Header: retryLater},
-	ReasonConnectRate:   {Status: 503, name: "connect_rate", Text: "Too many clients connect at the moment.", Header: retryLater},
-	ReasonRooms:         {Status: 503, name: "rooms", Text: "There can be no further room at the moment.", Header: retryLater},
-	ReasonRoomMemory:    {Status: 503, name: "room_memory", Text: "The server is short of memory: there can be no further room at the moment.", Header: retryLater},
-	ReasonTransport:     {Status: 501, name: "transport", Text: "A WebSocket cannot be opened on a connection of this kind."},
+	ReasonOrigin: {
+		Status: 403, name: "origin",
+		Text: "The page's origin is not this server's own: it differs from the host that was asked for. " +
+			"--allow-origin lets pages of other origins connect. Behind a proxy, let it pass the Host header on, too.",
+	},
+	ReasonForeignHost: {
+		Status: 403, name: "foreign_host",
+		Text: "Pages may not come here under this host name. --allow-host makes it one of this server's own; localhost and IP addresses are.",
+	},
+	ReasonNotFound:    {Status: 404, name: "not_found", Text: "Nothing here."},
+	ReasonTimeout:     {Status: 408, name: "timeout", Text: "The request took too long."},
+	ReasonUnavailable: {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},
+	ReasonMemory:      {Status: 503, name: "memory", Text: "The server is short of memory and takes no more connections now.", Header: retryLater},
+	ReasonAddress:     {Status: 503, name: "address", Text: "There are too many connections from your address.", Header: retryLater},
+	ReasonConnectRate: {Status: 503, name: "connect_rate", Text: "Too many clients connect at the moment.", Header: retryLater},
+	ReasonRooms:       {Status: 503, name: "rooms", Text: "There can be no further room at the moment.", Header: retryLater},
+	ReasonRoomMemory:  {Status: 503, name: "room_memory", Text: "The server is short of memory: there can be no further room at the moment.", Header: retryLater},
+	ReasonTransport:   {Status: 501, name: "transport", Text: "A WebSocket cannot be opened on a connection of this kind."},
 }
 
 // refusedHead answers HEAD, whose response must not have a body (RFC 9110 §9.3.2).

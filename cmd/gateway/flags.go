@@ -18,7 +18,9 @@ type Config struct {
 	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
 	Loops  int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
-	AllowOrigin  []string       `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowOrigin  []string       `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowHost    []string       `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
+	Subprotocol  []string       `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable, or separated by commas." placeholder:"NAME,…" group:"Admission"`
 	TrustedProxy []netip.Prefix `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Repeatable." placeholder:"CIDR" group:"Admission"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
@@ -67,6 +69,8 @@ func (c *Config) options() gateway.Options {
 	return gateway.Options{
 		Loops:              c.Loops, // Zero means the same in both.
 		AllowOrigin:        c.AllowOrigin,
+		AllowHost:          c.AllowHost,
+		Subprotocols:       c.Subprotocol,
 		TrustedProxy:       c.TrustedProxy,
 		MaxConnections:     given(c.MaxConnections),
 		MaxHTTPConnections: given(c.MaxHTTPConnections),
@@ -164,6 +168,13 @@ var complaints = []complaint{
 	{"DrainTimeout", reasonable("drain-timeout", func(c *Config) time.Duration { return c.DrainTimeout })},
 }
 
+// listFlags are those that the library says all about.
+var listFlags = map[string]string{
+	"AllowOrigin":  "--allow-origin",
+	"AllowHost":    "--allow-host",
+	"Subprotocols": "--subprotocol",
+}
+
 func atLeastOne(flag string, value func(*Config) int) func(*Config) string {
 	return func(c *Config) string { return fmt.Sprintf("--%s %d: must be at least 1", flag, value(c)) }
 }
@@ -210,8 +221,8 @@ func (c *Config) check() error {
 		}
 	}
 	for field, err := range refused {
-		if field == "AllowOrigin" {
-			err = fmt.Errorf("--allow-origin: %w", errors.Unwrap(err))
+		if flag := listFlags[field]; flag != "" {
+			err = fmt.Errorf("%s: %w", flag, errors.Unwrap(err))
 		}
 		problems = append(problems, err)
 	}

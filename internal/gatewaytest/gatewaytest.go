@@ -21,6 +21,7 @@ import (
 func Options() gateway.Options {
 	return gateway.Options{
 		Pages:            web.New(web.Options{}),
+		AllowHost:        []string{"sluice.test"}, // what tests call it, on loopback
 		Loops:            2,
 		MaxConnections:   15_000,
 		HandshakeTimeout: time.Minute,

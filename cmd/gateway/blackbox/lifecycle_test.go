@@ -204,7 +204,7 @@ func TestHelpAndVersion(t *testing.T) {
 		t.Errorf("--help: status %d, stderr %q", status, stderr)
 	}
 	for _, want := range []string{
-		"--listen", "--loops", "--allow-origin", "--max-connections", "--max-http-connections", "--max-message", "--room-backlog",
+		"--listen", "--loops", "--allow-origin", "--allow-host", "--subprotocol", "--max-connections", "--max-http-connections", "--max-message", "--room-backlog",
 		"--publish-window", "--handshake-timeout", "--ping-interval", "--pong-timeout", "--stall-timeout", "--close-timeout", "--drain-timeout",
 		"--max-per-address", "--trusted-proxy", "--connect-rate", "--max-rooms", "--max-fragments", "--assembly-timeout",
 		"--frame-rate", "--ping-rate", "--message-rate", "--byte-rate",

@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+
+	"sluice/wsproto"
+)
+
+// livePath is answered under any host name: whoever asks whether a server lives may call it
+// anything, and the answer tells nothing.
+const livePath = "/livez"
+
+// judgePage refuses a page of another origin. Browsers alone send an Origin; whoever sends none is
+// no page.
+func (s *Server) judgePage(origin, host []byte) *wsproto.Refusal {
+	switch {
+	case origin == nil || s.cfg.origins.Lists(origin):
+		return nil
+	case !wsproto.IsSameHost(origin, host):
+		return wsproto.Refuse(wsproto.ReasonOrigin)
+	case !s.isOwnHost(host):
+		return wsproto.Refuse(wsproto.ReasonForeignHost)
+	}
+	return nil
+}
+
+// isOwnHost judges the host that a browser asks for. HTTP/1.0 may name none, which no browser does.
+func (s *Server) isOwnHost(host []byte) bool {
+	return !s.judgesHosts || len(host) == 0 || s.cfg.hosts.IsOwn(host)
+}
+
+// needsHosts reports whether hosts are judged: by Options.AllowHost, or because only browsers of
+// this machine can come. Those are within the reach of any page that has its name lead here, and
+// nobody else calls such a server by a name of its own. A unix socket is in no page's reach, nor do
+// we know where a program listens that calls ServeHTTP. The caller holds mu.
+func (s *Server) needsHosts() bool {
+	onLoopback := false
+	for _, l := range s.listeners {
+		if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+			if !tcp.IP.IsLoopback() {
+				onLoopback = false
+				break
+			}
+			onLoopback = true
+		}
+	}
+	return onLoopback || len(s.cfg.AllowHost) > 0
+}
+
+// servePage passes on what pages answer. Who asks for an upgrade without an Origin is no browser.
+func (s *Server) servePage(pages http.Handler, w http.ResponseWriter, r *http.Request) {
+	isClient := r.Header.Get("Upgrade") != "" && r.Header.Get("Origin") == ""
+	if r.URL.Path != livePath && !isClient && !s.isOwnHost([]byte(r.Host)) {
+		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonForeignHost))
+		return
+	}
+	pages.ServeHTTP(w, r)
+}
+
+// comparison is what a log tells of a request that was refused for where its page comes from: what
+// was compared, and the flag that would let it in.
+func comparison(reason wsproto.Reason, origin, host []byte) []any {
+	words := []any{"origin", clipText(origin), "host", clipText(host)}
+	switch reason {
+	case wsproto.ReasonOrigin:
+		if o, err := wsproto.ParseOrigin(string(origin)); err == nil && len(origin) <= textMax {
+			return append(words, "hint", "--allow-origin "+o.String())
+		}
+		if string(origin) == "null" {
+			return append(words, "hint", "--allow-origin null")
+		}
+	case wsproto.ReasonForeignHost:
+		if name := wsproto.HostName(host); name != "" && len(name) <= textMax {
+			return append(words, "hint", "--allow-host "+name)
+		}
+	default:
+		return nil
+	}
+	return words
+}
