@@ -52,7 +52,7 @@ func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, 
 		t.Fatal(err)
 	}
 	s.start()
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.Close(); checkAccounts(t, s) })
 	return s, s.Addrs()[0].(*net.TCPAddr).String()
 }
 
@@ -76,6 +76,19 @@ func TestTwoClientsTalk(t *testing.T) {
 	}
 	if kind, p, err := other.Read(ctx); err != nil || kind != websocket.MessageBinary || string(p) != "mine" {
 		t.Fatalf("the other room got %v %q, %v; it must get its own message alone", kind, p, err)
+	}
+}
+
+// checkAccounts holds what a closed gateway has counted against itself: every connection has ended once, and
+// every message that was owed to a member became something.
+func checkAccounts(t testing.TB, s *Server) {
+	t.Helper()
+	sum, closed := s.final(), uint64(0)
+	for _, n := range sum.Closed {
+		closed += n
+	}
+	if closed != sum.Accepted || sum.Hub.Due() != 0 {
+		t.Errorf("%d connections were accepted and %d closed; of messages %+v, and %d came to nothing", sum.Accepted, closed, sum.Hub.Account, int64(sum.Hub.Due()))
 	}
 }
 

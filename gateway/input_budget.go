@@ -24,13 +24,6 @@ func (b *inputBudget) hold(c *conn, n int) {
 	}
 }
 
-// release gives back what all of them hold, when the loop has ended.
-func (b *inputBudget) release() {
-	for c := range b.conns {
-		c.dropInput()
-	}
-}
-
 // largest is the connection that holds most, of several the one with the lowest token: a map's
 // order is another each time, and the same input is to have the same outcome. There is one: their
 // sum is beyond the limit.

@@ -80,7 +80,7 @@ func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 			for range published / 256 {
 				others.Publish(256)
 				others.HearAll()
-				looks = append(looks, look{others.Sent, testenv.StatsOf(t, s).Hub.Missed})
+				looks = append(looks, look{others.Sent, testenv.StatsOf(t, s).Hub.Skipped})
 			}
 			testenv.Eventually(t, "it is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] > 0 })
 			others.ExpectPrompt("while one is behind")
@@ -118,11 +118,11 @@ func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 				expectClosed(t, s, ClosedSlow, 1)
 				return
 			}
-			if missed == 0 || st.Hub.Missed != missed {
-				t.Errorf("it missed %d messages, %d by the counter", missed, st.Hub.Missed)
+			if missed == 0 || st.Hub.Skipped != missed {
+				t.Errorf("it missed %d messages, %d by the counter", missed, st.Hub.Skipped)
 			}
 			// The kernel may take a little more after a while, so it may have gone on more than once: the last time counts.
-			from, to := lastJump(append(looks, look{others.Sent, st.Hub.Missed}))
+			from, to := lastJump(append(looks, look{others.Sent, st.Hub.Skipped}))
 			if policy == hub.Latest && (wentOn+1 < from || wentOn >= to) {
 				t.Errorf("it went on at message %d, when %d to %d were published", wentOn, from, to)
 			}

@@ -33,6 +33,7 @@ const (
 	ClosedPingRate                           // it sent more pings than --ping-rate and a burst
 	ClosedMessageRate                        // it went on sending more messages than --message-rate
 	ClosedByteRate                           // it went on sending more than --byte-rate
+	ClosedCut                                // the server was closed while it was there
 	ClosedLent                               // not closed: given to net/http
 	NumCloseReasons                          // how many there are
 )
@@ -66,6 +67,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedPingRate:        {"ping_rate", wsproto.CodePolicyViolation, "too many pings"},
 	ClosedMessageRate:     {"message_rate", wsproto.CodePolicyViolation, "too many messages for too long"},
 	ClosedByteRate:        {"byte_rate", wsproto.CodePolicyViolation, "too many bytes for too long"},
+	ClosedCut:             {"cut", 0, ""},
 	ClosedLent:            {"lent", 0, ""},
 }
 

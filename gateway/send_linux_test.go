@@ -155,7 +155,7 @@ func TestEachDeliveryOfABatchHasItsOwnAnswer(t *testing.T) {
 			t.Errorf("connection %d got %q, is %v, blocked %v, armed %v", i, got, c.life, c.reader.IsBlocked(), c.isArmed)
 		}
 	}
-	if n := h.w.fan.Stats().Deliveries; n != 4 {
+	if n := h.w.fan.Stats().Delivered; n != 4 {
 		t.Errorf("%d deliveries are counted, want 4", n)
 	}
 }

@@ -229,7 +229,6 @@ func (s *Server) start() error {
 			if err := w.loop.Run(); err != nil {
 				s.failed <- err
 			}
-			w.inputBudget.release() // Inflating ends with the goroutine that it began on.
 		})
 	}
 	s.loops.Go(func() {
@@ -333,8 +332,7 @@ func (s *Server) askLoops(ctx context.Context) (sum Stats, err error) {
 			return Stats{}, context.Cause(ctx)
 		}
 	}
-	sum.Broken = s.invariants.Load()
-	s.refusals.addTo(&sum)
+	s.addTo(&sum)
 	return sum, nil
 }
 
@@ -345,16 +343,22 @@ func (s *Server) final() Stats {
 		one := w.snapshot()
 		sum.add(&one)
 	}
-	sum.Broken = s.invariants.Load()
-	s.refusals.addTo(&sum)
+	s.addTo(&sum)
 	return sum
+}
+
+// addTo adds what is counted beside the loops.
+func (s *Server) addTo(sum *Stats) {
+	sum.Broken = s.invariants.Load()
+	sum.Hub.Owed += s.hub.OwedOutside()
+	s.refusals.addTo(sum)
 }
 
 func (w *worker) snapshot() Stats {
 	one := w.stats
 	one.Loop = w.loop.Stats()
 	one.Hub = w.fan.Stats()
-	one.Deliveries, one.Bytes, one.Writes = one.Hub.Deliveries, one.Hub.Bytes, one.Hub.Writes
+	one.Deliveries, one.Bytes, one.Writes = one.Hub.Delivered, one.Hub.Bytes, one.Hub.Writes
 	one.Refused += one.Hub.Refused
 	one.Deflated, one.DeflatedFrom, one.DeflatedTo = w.encoder.deflations, w.encoder.deflatedFrom, w.encoder.deflatedTo
 	return one

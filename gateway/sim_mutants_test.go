@@ -75,6 +75,12 @@ var mutants = []mutant{
 	{"rest of an overrun frame is short of a byte", 300, []edit{{
 		"hub/pin.go", "left: p.frame[len(p.frame)-n:]", "left: p.frame[len(p.frame)-n+1:]",
 	}}},
+	{"rest of an overrun frame is in no account", 300, []edit{{
+		"hub/pin.go", "\tp.settle(len(r.left) == 0)\n", "",
+	}}},
+	{"who leaves overrun is owed for ever", 300, []edit{{
+		"hub/account.go", "\tr.account.Ended += n\n\tm.branch.fan.stats.Ended += n\n", "\tif !m.cursor.isOverrun() {\n\t\tr.account.Ended += n\n\t\tm.branch.fan.stats.Ended += n\n\t}\n",
+	}}},
 	{"brake not lifted by a finished round", 50, []edit{{
 		"hub/room.go", "\t\tr.trim()\n\t}\n\tr.release(b.fan)\n", "\t\tr.trim()\n\t}\n",
 	}}},

@@ -182,6 +182,14 @@ func (w *world) settleAccounts() {
 	if closed != sum.Accepted {
 		w.Fail("%d connections were accepted and %d closed", sum.Accepted, closed)
 	}
+	if n := sum.Hub.Due(); n != 0 {
+		w.Fail("all have left, and of messages %d came to nothing: %+v", int64(n), sum.Hub.Account)
+	}
+	for r := range w.rooms {
+		if a := r.Account(); a.Due() != 0 {
+			w.Fail("all have left room %s, and of its messages %d came to nothing: %+v", r.Name(), int64(a.Due()), a)
+		}
+	}
 }
 
 // shutDown stops the loops in order.

@@ -66,7 +66,7 @@ func TestSimulation(t *testing.T) {
 		quiet += w.quiet
 		inflated += w.Inflated
 		for _, l := range w.loops {
-			missed += l.w.fan.Stats().Missed
+			missed += l.w.fan.Stats().Skipped
 		}
 	}
 	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d throttled, %d stale events, %d missed by policy, %d inflated, %d quiet looks; %d seeds had more unfinished input than a loop's share",

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/internal/simclient"
+	"sluice/hub"
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
@@ -29,7 +30,8 @@ type world struct {
 	calls      int          // since it runs
 	clients    []*simClient // each with what the gateway made of it
 	views      map[*conn]*connView
-	pins       map[*byte]int // step at which each copy of a dropped frame was first seen
+	rooms      map[*hub.Room]bool // those that were seen, gone or not
+	pins       map[*byte]int      // step at which each copy of a dropped frame was first seen
 	goroutines int
 	fixed      int           // descriptors open without any connection
 	quiet      int           // times everything slept and was looked through
@@ -82,7 +84,7 @@ func newWorld(seed uint64) (*world, error) {
 	w := &world{
 		World: &simclient.World{Random: rand.New(rand.NewPCG(seed, 1)), Kernel: reactortest.NewSim(seed)},
 		seed:  seed,
-		views: map[*conn]*connView{}, pins: map[*byte]int{},
+		views: map[*conn]*connView{}, rooms: map[*hub.Room]bool{}, pins: map[*byte]int{},
 	}
 	w.Plan = simclient.NewPlan(w.Random)
 	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, simclient.LimitsStream)))

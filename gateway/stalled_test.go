@@ -117,7 +117,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
 	bound := float64(cfg.RoomBacklog) + 256<<10 + 4<<10*float64(stalled)
 	st := testenv.StatsOf(t, s)
 	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overrun, %d messages missed",
-		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overrun[policy], st.Hub.Missed)
+		grew/1024, bound/1024, peak/1024, (2.5*bound+8<<20)/1024, st.Hub.Overrun[policy], st.Hub.Skipped)
 	if grew > bound {
 		t.Errorf("live heap grew by %.0f bytes, more than %.0f", grew, bound)
 	}

@@ -66,6 +66,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
+	l.AtEnd(func(*reactor.Loop) { w.cutAll() })
 	return w, nil
 }
 
@@ -110,6 +111,16 @@ func (w *worker) newConn(a arrival) *conn {
 		w.drain.tokens = append(w.drain.tokens, t)
 	}
 	return c
+}
+
+// cutAll ends whoever is still there when the loop has ended, on the goroutine that it ran on:
+// inflating ends where it began. Their descriptors close with the loop's.
+func (w *worker) cutAll() {
+	for _, source := range w.loop.Sources {
+		if c, ok := source.(*conn); ok {
+			c.forget(ClosedCut)
+		}
+	}
 }
 
 // Stats count what the connections of one loop, or of all, did since the start.

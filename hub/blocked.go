@@ -34,11 +34,3 @@ func (b *branch) leaveLog(m *Member) {
 	b.blocked.overrun++
 	b.setVisit(m)
 }
-
-// rejoin puts m, which is overrun, back into the log, and counts what it has missed.
-func (b *branch) rejoin(m *Member, to cursor) {
-	b.fan.stats.Missed += to.seq() - m.cursor.seq()
-	m.cursor = to
-	b.blocked.overrun--
-	b.enterLog(m)
-}

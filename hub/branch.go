@@ -30,6 +30,8 @@ type branch struct {
 	round    round
 	blocked  blockedSet // members that not every round visits
 
+	delivered atomic.Uint64 // messages that its members got: its loop counts, anybody reads
+
 	// Guarded by the room's lock, reported at the end of each round.
 	sweptTo    int64 // every writable member has been offered all bytes before this position
 	ackedTo    int64 // base of the oldest segment that every blocked member has been held against
@@ -239,6 +241,9 @@ func (b *branch) remove(m *Member) {
 		b.blocked.hasChanged = true
 	} else {
 		b.writable.Add(-1)
+	}
+	if m.cursor.isOverrun() {
+		b.blocked.overrun--
 	}
 	b.members[m.place] = nil
 	b.clearVisit(m)

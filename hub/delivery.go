@@ -76,7 +76,7 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 		m.endTurn(now)
 		return
 	}
-	f.stats.Deliveries += uint64(m.cursor.advance(n))
+	m.branch.countDelivered(m.cursor.advance(n))
 	f.stats.Bytes += uint64(n)
 	if n > 0 {
 		m.took = now

@@ -577,9 +577,9 @@ func TestAnswerForWhoLeftIsDropped(t *testing.T) {
 			d.answer(a, 6, Taken)
 			d.step()
 		}
-		before, cursor, deliveries := b.handed, b.cursor, d.fans[0].stats.Deliveries
+		before, cursor, deliveries := b.handed, b.cursor, d.fans[0].stats.Delivered
 		stale.batch.Answer(stale.i, len(stale.bytes), o, d.now)
-		if b.handed != before || b.cursor != cursor || b.IsBlocked() || !b.IsIn() || d.fans[0].stats.Deliveries != deliveries {
+		if b.handed != before || b.cursor != cursor || b.IsBlocked() || !b.IsIn() || d.fans[0].stats.Delivered != deliveries {
 			t.Fatalf("outcome %d: an answer for who had left was heard", o)
 		}
 	}
@@ -651,7 +651,7 @@ func TestOutcomesOfADelivery(t *testing.T) {
 					t.Errorf("it last took bytes at %v", b.took)
 				}
 				wholes := uint64(test.n / size)
-				if got := d.fans[1].stats; got.Writes != stats.Writes+1 || got.Bytes != stats.Bytes+uint64(test.n) || got.Deliveries != stats.Deliveries+wholes {
+				if got := d.fans[1].stats; got.Writes != stats.Writes+1 || got.Bytes != stats.Bytes+uint64(test.n) || got.Delivered != stats.Delivered+wholes {
 					t.Errorf("counted %+v, before %+v", got, stats)
 				} else if isRefusal := test.isArmed; (got.Refused > stats.Refused) != isRefusal || (got.Blocked > stats.Blocked) != (isRefusal && !isBlocked) {
 					t.Errorf("counted %+v, before %+v", got, stats)

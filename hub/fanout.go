@@ -51,21 +51,21 @@ type Fanout struct {
 
 // Stats count what befell the members of one loop since it began.
 type Stats struct {
-	Deliveries uint64              // messages handed to the kernel whole, once per member
-	Bytes      uint64              // of the log that the kernel took
-	Writes     uint64              // deliveries that transports answered for
-	Refused    uint64              // … that the kernel did not take whole
-	Blocked    uint64              // times a member was refused that was not blocked
-	Slow       uint64              // times a member was beyond half of the backlog for ten seconds
-	Recovered  uint64              // times a slow member had caught up again
-	Overrun    [numPolicies]uint64 // times the log had dropped what a member needed, by its policy
-	Missed     uint64              // messages that members did not get under Skip and Latest
-	Unpinned   uint64              // members given up because dropped frames took too much memory
+	Account
+
+	Bytes     uint64              // of the log that the kernel took
+	Writes    uint64              // deliveries that transports answered for
+	Refused   uint64              // … that the kernel did not take whole
+	Blocked   uint64              // times a member was refused that was not blocked
+	Slow      uint64              // times a member was beyond half of the backlog for ten seconds
+	Recovered uint64              // times a slow member had caught up again
+	Overrun   [numPolicies]uint64 // times the log had dropped what a member needed, by its policy
+	Unpinned  uint64              // members given up because dropped frames took too much memory
 }
 
 // Add adds what another loop counted.
 func (s *Stats) Add(o *Stats) {
-	s.Deliveries += o.Deliveries
+	s.Account.add(&o.Account)
 	s.Bytes += o.Bytes
 	s.Writes += o.Writes
 	s.Refused += o.Refused
@@ -75,7 +75,6 @@ func (s *Stats) Add(o *Stats) {
 	for i := range o.Overrun {
 		s.Overrun[i] += o.Overrun[i]
 	}
-	s.Missed += o.Missed
 	s.Unpinned += o.Unpinned
 }
 

@@ -38,6 +38,7 @@ type Hub struct {
 	backlog     backlog
 	pinned      atomic.Int64
 	isLowMemory atomic.Bool
+	owedOutside atomic.Uint64 // of messages that were published outside of all loops
 
 	mu       sync.Mutex
 	rooms    map[string]*Room // Names are clients' choice: each map hashes with a seed of its own.

@@ -153,9 +153,6 @@ func (m *Member) Leave() {
 	if b == nil {
 		return
 	}
-	if m.cursor.isOverrun() {
-		b.rejoin(m, b.track.atOldest()) // What the log dropped while it waited was missed.
-	}
 	if m.isWaiting {
 		b.dropWaiter(m)
 	}

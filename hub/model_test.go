@@ -19,6 +19,7 @@ type model struct {
 	policy Policy
 	limits Limits
 	rooms  map[string]*story
+	ever   []*story // rooms that are gone included
 	all    []*listener
 	missed uint64 // messages that members had to skip
 	total  int64  // what all rooms may retain at present
@@ -28,6 +29,8 @@ type model struct {
 type story struct {
 	room   *Room
 	frames [][numTracks][]byte // by number, from 1
+	owed   uint64              // messages, times the members that were there
+	got    uint64              // whole messages that came to members
 }
 
 // A listener is a member and what its client must see next.
@@ -65,6 +68,7 @@ func (m *model) join(fan int, room string, t Encoding) {
 	if s == nil || s.room != c.Room() {
 		s = &story{room: c.Room()}
 		m.rooms[room] = s
+		m.ever = append(m.ever, s)
 	}
 	m.all = append(m.all, &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1})
 }
@@ -98,6 +102,11 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 		both[Deflated] = short
 	}
 	s.frames = append(s.frames, both)
+	for _, l := range m.all {
+		if l.story == s && l.IsIn() {
+			s.owed++
+		}
+	}
 	var got uint64
 	if by != nil {
 		got = by.Publish(m.now, msg)
@@ -141,6 +150,7 @@ func (l *listener) parse() {
 			t.Fatalf("message %d came with other bytes in track %d", seq, l.track)
 		}
 		l.next++
+		l.story.got++
 		l.read += len(p)
 	}
 }
@@ -167,7 +177,7 @@ func (l *listener) jump(again bool) {
 	if isInFrame {
 		// The frame it is in the middle of comes whole, then the gap.
 		l.got = append(l.got, l.rest.Bytes()...)
-		l.rest.Release()
+		l.rest.Sent(len(l.rest.Bytes()))
 		if l.parse(); l.read != len(l.got) {
 			t.Fatal("the rest of a frame does not make it whole")
 		}
@@ -210,9 +220,7 @@ func (l *listener) open(n int) {
 
 // leave leaves the room.
 func (l *listener) leave() {
-	if l.look(); l.IsIn() && l.cursor.isOverrun() {
-		l.miss(l.oldest())
-	} else if l.IsIn() && l.mayJump && l.cursor.seq() > l.next {
+	if l.look(); l.IsIn() && !l.cursor.isOverrun() && l.mayJump && l.cursor.seq() > l.next {
 		l.miss(l.cursor.seq())
 	}
 	l.rest.Release()
@@ -239,7 +247,7 @@ func (m *model) check() {
 	for _, f := range m.fans {
 		sum.Add(&f.stats)
 	}
-	missed := sum.Missed
+	missed := sum.Skipped
 	isExact := sum.Unpinned == 0 // Who is given up as soon as it was overrun has not told the model.
 	for _, l := range m.all {
 		isExact = isExact && !l.mayJump
@@ -247,6 +255,7 @@ func (m *model) check() {
 	if missed < m.missed || isExact && missed != m.missed {
 		m.t.Fatalf("%d messages were skipped, %d by the hub's count", m.missed, missed)
 	}
+	m.checkAccounts(sum.Account)
 	m.checkBranches()
 	var spendable int64
 	for _, s := range m.rooms {
@@ -254,6 +263,34 @@ func (m *model) check() {
 	}
 	if total := m.hub.Retained(); total != spendable || total > m.total {
 		m.t.Fatalf("rooms retain %d bytes, %d by the hub's count, the limit is %d", spendable, total, m.total)
+	}
+}
+
+// checkAccounts holds what each room, gone or not, and all loops together have counted to what came and to
+// what is still due: nothing is lost, and nothing counts twice.
+func (m *model) checkAccounts(sum Account) {
+	sum.Owed += m.hub.OwedOutside()
+	var rooms Account
+	for _, s := range m.ever {
+		a, due := s.room.Account(), uint64(0)
+		for _, l := range m.all {
+			if l.story != s {
+				continue
+			}
+			if l.IsIn() {
+				due += uint64(len(s.frames)) + 1 - l.cursor.seq()
+			}
+			if l.rest.pin != nil {
+				due++
+			}
+		}
+		if a.Owed != s.owed || a.Delivered != s.got || a.Due() != due {
+			m.t.Fatalf("%d messages are owed, %d came and %d are due; by the room's count %+v, due %d", s.owed, s.got, due, a, a.Due())
+		}
+		rooms.add(&a)
+	}
+	if rooms != sum {
+		m.t.Fatalf("all rooms count %+v, all loops %+v", rooms, sum)
 	}
 }
 
@@ -419,6 +456,10 @@ func (m *model) heal() {
 	}
 	for _, l := range m.all {
 		l.Leave()
+		l.rest.Release()
+	}
+	if m.check(); slices.ContainsFunc(m.ever, func(s *story) bool { a := s.room.Account(); return a.Due() != 0 }) {
+		m.t.Fatal("all have left, and something is due")
 	}
 	if n, kept := m.hub.Rooms(), m.hub.Retained(); n != 0 || kept != 0 {
 		m.t.Fatalf("%d rooms and %d retained bytes are left", n, kept)

@@ -10,10 +10,10 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 	f, policy, client := b.fan, b.room.policy, m.client
 	f.stats.Overrun[policy]++
 	rest := b.restFor(m)
+	b.leaveLog(m)
 	if policy == Disconnect {
 		m.Leave()
 	} else {
-		b.leaveLog(m)
 		m.JudgeLag(now)
 	}
 	client.Overrun(rest)
@@ -21,16 +21,21 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 }
 
 // rejoin puts m, which is overrun, back into the log where its room's policy says, now that its
-// Rest has been sent and the kernel takes more.
+// Rest has been sent and the kernel takes more. What it jumps over it has skipped.
 func (m *Member) rejoin() {
-	b := m.branch
+	b, r := m.branch, m.branch.room
+	r.mu.Lock()
 	to := b.track.atOldest()
-	if b.room.policy == Latest {
-		b.room.mu.Lock()
+	if r.policy == Latest {
 		to = b.track.atNewest()
 		// A room short of memory may drop it before the next round ends.
 		b.reported.lowest = min(b.reported.lowest, to.seq())
-		b.room.mu.Unlock()
 	}
-	b.rejoin(m, to)
+	skipped := to.seq() - m.cursor.seq()
+	r.account.Skipped += skipped
+	b.fan.stats.Skipped += skipped
+	r.mu.Unlock()
+	m.cursor = to
+	b.blocked.overrun--
+	b.enterLog(m)
 }

@@ -6,6 +6,7 @@ import "container/list"
 // of one loop that are stuck in the same frame share it. It belongs to its fanout's loop.
 type pin struct {
 	fan     *Fanout
+	room    *Room
 	place   *list.Element // among the fanout's pins, oldest first
 	frame   []byte
 	holders list.List // of *Member, in the order they came
@@ -35,6 +36,7 @@ func (r *Rest) Release() {
 	if p == nil {
 		return
 	}
+	p.settle(len(r.left) == 0)
 	p.holders.Remove(r.place)
 	if p.holders.Len() == 0 {
 		p.drop()
@@ -53,7 +55,7 @@ func (b *branch) restFor(m *Member) Rest {
 	id := frameID{c.seg, c.frame}
 	p := b.round.pins[id]
 	if p == nil || p.frame == nil {
-		p = b.fan.pin(c.seg.data[c.frameStart():c.seg.ends[c.frame]])
+		p = b.pin(c.seg.data[c.frameStart():c.seg.ends[c.frame]])
 		if b.round.pins == nil {
 			b.round.pins = map[frameID]*pin{}
 		}
@@ -62,10 +64,10 @@ func (b *branch) restFor(m *Member) Rest {
 	return Rest{left: p.frame[len(p.frame)-n:], pin: p, place: p.holders.PushBack(m)}
 }
 
-func (f *Fanout) pin(frame []byte) *pin {
-	p := &pin{fan: f, frame: append([]byte(nil), frame...)}
-	p.place = f.pins.PushBack(p)
-	f.hub.pinned.Add(int64(len(p.frame)))
+func (b *branch) pin(frame []byte) *pin {
+	p := &pin{fan: b.fan, room: b.room, frame: append([]byte(nil), frame...)}
+	p.place = p.fan.pins.PushBack(p)
+	p.fan.hub.pinned.Add(int64(len(p.frame)))
 	return p
 }
 

@@ -48,7 +48,7 @@ func TestSkipGoesOnAtTheOldestFrameRetained(t *testing.T) {
 		t.Errorf("it went on %d bytes before the end; the backlog is %d", n, 32<<10)
 	}
 	s := f.fans[1].Stats()
-	if s.Missed != uint64(len(a.got)-len(slow.got))/100 || s.Overrun[Skip] != uint64(slow.overruns) {
+	if s.Skipped != uint64(len(a.got)-len(slow.got))/100 || s.Overrun[Skip] != uint64(slow.overruns) {
 		t.Errorf("counted %+v, missed were %d", s, (len(a.got)-len(slow.got))/100)
 	}
 	if slow.IsBlocked() || f.hub.Pinned() != 0 {
@@ -71,8 +71,8 @@ func TestLatestGoesOnAtTheNewestFrame(t *testing.T) {
 	if !bytes.HasSuffix(slow.got, numbered(1000)) || len(slow.got) != len(want)+100 {
 		t.Error("it did not get the next message")
 	}
-	if s := f.fans[1].Stats(); s.Missed != 997 {
-		t.Errorf("%d messages counted as missed, want 997", s.Missed)
+	if s := f.fans[1].Stats(); s.Skipped != 997 {
+		t.Errorf("%d messages counted as missed, want 997", s.Skipped)
 	}
 }
 

@@ -18,8 +18,9 @@ type Room struct {
 	log      log
 	branches []*branch // in the order they came
 	members  int
-	isClosed bool // the last member left: a caller that still holds the room looks it up anew
-	isIdling bool // on some fanout's list of rooms whose memory to reclaim when they are idle
+	account  Account // without what its branches have delivered
+	isClosed bool    // the last member left: a caller that still holds the room looks it up anew
+	isIdling bool    // on some fanout's list of rooms whose memory to reclaim when they are idle
 
 	// Written under mu, read without.
 	isFull   atomic.Bool   // the brake: publishers wait
@@ -94,7 +95,9 @@ func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
 		if a.isOver {
 			r.hub.fit(by)
 		}
+		by.stats.Owed += a.owed
 		if isOutside {
+			r.hub.owedOutside.Add(a.owed)
 			by.wakeOwed()
 		}
 		return a.seq
@@ -104,9 +107,10 @@ func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
 // An appended is what came of appending a message.
 type appended struct {
 	seq        uint64
-	lacking    uint8 // nothing was appended: it is to be encoded in these first
-	needsSpare uint8 // tracks for which the next segment should be made
-	isOver     bool  // all rooms together retain too much
+	owed       uint64 // members that it was published to
+	lacking    uint8  // nothing was appended: it is to be encoded in these first
+	needsSpare uint8  // tracks for which the next segment should be made
+	isOver     bool   // all rooms together retain too much
 }
 
 func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
@@ -117,6 +121,8 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	}
 	var hasMoved bool
 	a.seq, hasMoved = r.log.append(d, now)
+	a.owed = uint64(r.members)
+	r.account.Owed += a.owed
 	r.next.Store(r.log.next)
 	hasFilled := !r.isFull.Load() && r.mustWait()
 	if hasFilled {
@@ -208,6 +214,7 @@ func (r *Room) leave(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := m.branch
+	r.settle(m)
 	b.remove(m)
 	r.members--
 	r.log.exit(b.track)
@@ -220,6 +227,7 @@ func (r *Room) leave(m *Member) {
 			break
 		}
 	}
+	r.account.Delivered += b.delivered.Load()
 	if !b.track.isOpen() {
 		r.uses.Store(uint32(r.log.inUse))
 		r.hub.backlog.set(r, r.log.spendable())

@@ -60,6 +60,7 @@ type Loop struct {
 	wheel    *Wheel
 	expired  []Token
 	hooks    []Hook
+	atEnd    func(*Loop)   // nil once it was called
 	hooksMax time.Duration // how long the hooks of this tick let us sleep
 
 	now     time.Duration
@@ -311,12 +312,16 @@ func (l *Loop) closeSources() {
 }
 
 // Release runs the tasks that were accepted and have not run, so that what they carry is not lost,
-// and closes every source's descriptor and the poller. Run does it by itself; it is for loops that
+// then what AtEnd was given, and closes every source's descriptor and the poller. Run does it by itself; it is for loops that
 // are stepped.
 func (l *Loop) Release() {
 	l.stopping.Store(true)
 	l.mailbox.close()
 	l.runMailbox()
+	if f := l.atEnd; f != nil {
+		l.atEnd = nil
+		f(l)
+	}
 	for t := range l.sources.All {
 		l.Close(t)
 	}
@@ -429,6 +434,10 @@ func (l *Loop) live(t Token) (*entry, bool) {
 
 // BeforeSleep adds a hook; hooks run in the order they were added.
 func (l *Loop) BeforeSleep(hook Hook) { l.hooks = append(l.hooks, hook) }
+
+// AtEnd has f run once, when the loop has ended and before the descriptors of its sources are
+// closed: f is the last to see them.
+func (l *Loop) AtEnd(f func(*Loop)) { l.atEnd = f }
 
 // Now is the loop's clock: monotonic, read once per tick, and standing still while the whole
 // process did, so that a gateway that was stopped for ten seconds does not time out everybody on

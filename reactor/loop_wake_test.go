@@ -259,6 +259,29 @@ func TestTaskThatWasAcceptedRunsAlthoughTheLoopEnds(t *testing.T) {
 	}
 }
 
+// What AtEnd was given sees every source that is left, one of the last task included, before its descriptor is closed.
+func TestAtEndIsTheLastToSeeTheSources(t *testing.T) {
+	l, _ := newLoop(t, Options{})
+	fd, _ := socketPair(t)
+	calls, left := 0, 0
+	l.AtEnd(func(l *Loop) {
+		calls++
+		for range l.Sources {
+			left++
+		}
+		if !isOpen(fd) {
+			t.Error("the descriptor is closed already")
+		}
+	})
+	l.Post(func(l *Loop) { attach(t, l, fd, Readable, Edge, new(seen)) })
+	l.Stop()
+	must(t, l.Run())
+	l.Release()
+	if calls != 1 || left != 1 || isOpen(fd) {
+		t.Errorf("called %d times with %d sources, and the descriptor is open: %v", calls, left, isOpen(fd))
+	}
+}
+
 func TestCallsAfterReleaseAreHarmless(t *testing.T) {
 	l, k := newLoop(t, Options{})
 	l.Release()

@@ -185,6 +185,7 @@ func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <
 func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 	sum, _ := s.Stats(context.Background()) // It waits for nobody any more, so it cannot fail.
 	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
+		"owed", sum.Hub.Owed, "skipped", sum.Hub.Skipped, "ended_early", sum.Hub.Ended,
 		"refused_writes", sum.Refused, "accepted", sum.Accepted, "ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
 }
 

@@ -50,12 +50,24 @@ func Start(t testing.TB, o gateway.Options) (*gateway.Server, string) {
 		if err := <-served; err != nil {
 			t.Errorf("the gateway could not go on: %v", err)
 		}
-		// It counts what does not hold of its own, and goes on.
-		if st, err := s.Stats(context.Background()); err != nil || st.Broken > 0 {
-			t.Errorf("%d times an invariant did not hold; %v", st.Broken, err)
-		}
+		CheckAccounts(t, s)
 	})
 	return s, s.Addrs()[0].(*net.TCPAddr).String()
+}
+
+// CheckAccounts holds what a closed gateway has counted against itself: no invariant was broken, every
+// connection has ended once, and every message that was owed to a member became something.
+func CheckAccounts(t testing.TB, s *gateway.Server) {
+	t.Helper()
+	st, err := s.Stats(context.Background())
+	closed := uint64(0)
+	for _, n := range st.Closed {
+		closed += n
+	}
+	if err != nil || st.Broken > 0 || closed != st.Accepted || st.Hub.Due() != 0 {
+		t.Errorf("%d times an invariant did not hold; %d connections were accepted and %d closed; of messages %+v, and %d came to nothing; %v",
+			st.Broken, st.Accepted, closed, st.Hub.Account, int64(st.Hub.Due()), err)
+	}
 }
 
 // ExpectClosed waits until n connections have ended for a reason.
