@@ -44,6 +44,9 @@ func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 		return
 	}
 	c.setLife(finishing)
+	if c.pauses&pauseRoom != 0 {
+		c.resumeReading(pauseRoom) // What it still sends is dropped.
+	}
 	if c.flushOwn(); c.life == finishing {
 		c.reader.Finish()
 	}

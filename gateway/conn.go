@@ -61,7 +61,7 @@ func (s lifeState) String() string {
 // A pause is a reason not to read a connection on; several may hold at a time:
 //
 //	why        begins when                                    ends when
-//	pauseRoom  its room is full before a message              the hub says that it has room: Resume
+//	pauseRoom  its room is full, or others are before it      the hub says that its turn has come: Resume
 //	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
 //	pauseTurn  it has had its turn, or is costly              the loop gives it the next
 //

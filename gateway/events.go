@@ -26,7 +26,7 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 			c.resumeReading(pauseTurn)
 			c.read(false)
 		case c.isCostly():
-			c.endTurn()
+			c.standInLine()
 		default:
 			c.read(false)
 		}

@@ -35,12 +35,22 @@ func (c *conn) resumeReading(why pause) {
 	}
 	c.heard = now // We did not listen meanwhile.
 	if why != pauseTurn {
-		c.endTurn()
+		c.standInLine()
 	}
 }
 
-// endTurn puts the connection in line for another turn, without an event.
+// endTurn ends a turn whose budget was spent. The connection goes behind the publishers that wait
+// for its room, or, if none does, in line for its next turn.
 func (c *conn) endTurn() {
+	if c.life == open && !c.isInflating() && c.reader.EndTurn(true) {
+		c.pauseForRoom()
+		return
+	}
+	c.standInLine()
+}
+
+// standInLine has the connection read on in another turn, without an event.
+func (c *conn) standInLine() {
 	c.pauseReading(pauseTurn)
 	if c.isCostly() {
 		c.w.loop.RequeueCostly(c.token, reactor.Readable)
@@ -59,6 +69,9 @@ func (c *conn) endTurn() {
 func (c *conn) read(failed bool) {
 	began := c.w.loop.Elapsed()
 	c.fill(failed)
+	if c.life == open && (c.pauses&pauseTurn == 0 || c.isInflating()) {
+		c.reader.EndTurn(false) // It has read all there is, or may not read on, or has to inflate first.
+	}
 	c.answer()
 	if took := c.w.loop.Elapsed() - began; c.life == open && (c.meter != nil || took >= c.w.cfg.costlyTurn) {
 		c.noteCost(took)
@@ -259,15 +272,20 @@ func (c *conn) pausedBefore() bool {
 	case c.isThrottled():
 		c.stopClock()
 		return true
-	case !c.reader.Room().IsFull() || !c.reader.AwaitRoom():
+	case !c.reader.AwaitRoom():
 		return false
 	}
-	c.pauseReading(pauseRoom)
-	c.w.stats.Paused++
+	c.pauseForRoom()
 	return true
 }
 
-// Resume implements hub.Client: the room has room again.
+// pauseForRoom waits for Resume.
+func (c *conn) pauseForRoom() {
+	c.pauseReading(pauseRoom)
+	c.w.stats.Paused++
+}
+
+// Resume implements hub.Client: it is the client's turn to publish.
 func (c *conn) Resume() { c.resumeReading(pauseRoom) }
 
 // unstash goes on with what was read before reading was stopped, and reports whether to read on.

@@ -85,7 +85,13 @@ var mutants = []mutant{
 		"hub/room.go", "\t\tr.trim()\n\t}\n\tr.release(b.fan)\n", "\t\tr.trim()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
-		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.endTurn()\n\t}\n", "",
+		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t}\n", "",
+	}}},
+	{"turn not over when nothing is left to read", 50, []edit{{
+		"gateway/incoming.go", "\t\tc.reader.EndTurn(false) //", "\t\t//",
+	}}},
+	{"sender that the brake stops in its turn not resumed", 50, []edit{{
+		"hub/line.go", "\t\tif m.lineState == due {\n\t\t\tm.branch", "\t\tif false {\n\t\t\tm.branch",
 	}}},
 	{"waiting sender timed out", 2000, []edit{{
 		"gateway/events.go", "if c.pauses&(pauseRoom|pauseRate) != 0 ||", "if c.isThrottled() ||",

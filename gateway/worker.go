@@ -136,7 +136,7 @@ type Stats struct {
 	Deflated       uint64 // messages that were deflated, each once for its room …
 	DeflatedFrom   uint64 // … their bytes before …
 	DeflatedTo     uint64 // … and after
-	Paused         uint64 // times a sender was not read on, because its room was full
+	Paused         uint64 // times a sender was not read on, because its room was full or others were before it
 	Throttled      uint64 // times a sender was not read on, because it was over a rate
 	Lent           uint64 // connections given to net/http
 	Returned       uint64 // of those, back to ask for an upgrade

@@ -2,7 +2,7 @@ package hub
 
 // IsFull reports whether publishers have to wait: some loop's sweep, or most of the members that
 // keep taking bytes, are further behind than the publish window. A publisher that asks before each
-// message overshoots by one at most.
+// message overshoots by one at most. Members ask by AwaitRoom, which also keeps them in line.
 func (r *Room) IsFull() bool { return r.isFull.Load() }
 
 // mustWait is the brake's rule: the room waits for the many, never for the few. The caller holds the
@@ -25,28 +25,12 @@ func (r *Room) mustWait() bool {
 	return 2*lateMembers > activeMembers
 }
 
-// release lifts the brake if its reason is gone, and schedules the branches whose publishers wait.
+// release lifts the brake if its reason is gone, and lets waiting publishers go on.
 // The caller holds the lock.
 func (r *Room) release(by *Fanout) {
 	if !r.isFull.Load() || r.mustWait() {
 		return
 	}
 	r.isFull.Store(false)
-	for _, b := range r.branches {
-		if b.hasWaiters {
-			b.schedule(by, becauseRelieved)
-		}
-	}
-}
-
-// await puts m among its branch's waiting publishers, unless the room is not full after all.
-func (r *Room) await(m *Member) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.isFull.Load() {
-		return false
-	}
-	m.branch.hasWaiters = true
-	m.branch.waiters = append(m.branch.waiters, m)
-	return true
+	r.goOn(by)
 }

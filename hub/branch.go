@@ -25,18 +25,16 @@ type branch struct {
 	due      reasons        // why a round is due; none: none is
 	isQueued bool           // on the fanout's queue of branches to sweep
 	watched  bool           // on the fanout's list of branches to count anew while the room is full
-	waiters  []*Member      // publishers that wait for the room
-	turns    int            // how often the waiters were resumed
+	granted  bool           // on the fanout's list of branches with publishers to resume
 	round    round
 	blocked  blockedSet // members that not every round visits
 
 	delivered atomic.Uint64 // messages that its members got: its loop counts, anybody reads
 
 	// Guarded by the room's lock, reported at the end of each round.
-	sweptTo    int64 // every writable member has been offered all bytes before this position
-	ackedTo    int64 // base of the oldest segment that every blocked member has been held against
-	reported   tally // of all members: each has got all frames before reported.lowest
-	hasWaiters bool
+	sweptTo  int64 // every writable member has been offered all bytes before this position
+	ackedTo  int64 // base of the oldest segment that every blocked member has been held against
+	reported tally // of all members: each has got all frames before reported.lowest
 }
 
 // A round is one pass, in slices, over the places there were when it began; a member that joins
@@ -95,7 +93,7 @@ const (
 	becausePublished  reason = iota // somebody there can take a message
 	becauseSegment                  // the log has gained or lost a segment
 	becauseFilled                   // the room is full now: how everybody stands matters
-	becauseRelieved                 // the room is no longer full, and publishers wait there
+	becauseGranted                  // it is the turn of publishers there that have waited
 	becauseJoined                   // a member came that no round has counted, or behind no round's end
 	becauseReady                    // a blocked member's client takes bytes again
 	becauseCaughtUp                 // a blocked member has caught up
@@ -110,7 +108,7 @@ const (
 )
 
 var reasonNames = [reasonCount]string{
-	"published", "segment", "filled", "relieved", "joined", "ready", "caught up", "left", "recount", "reclaimed",
+	"published", "segment", "filled", "granted", "joined", "ready", "caught up", "left", "recount", "reclaimed",
 	"to reclaim", "unfinished", "behind", "answered",
 }
 
@@ -151,8 +149,18 @@ func (b *branch) schedule(by *Fanout, why reason) {
 	by.owe(b.fan)
 }
 
-// take puts the branch on its fanout's queue, for a round unless only turns are due.
+// take puts the branch on its fanout's queue, for a round unless only turns are due. Publishers are
+// resumed without a visit.
 func (b *branch) take(why reasons) {
+	if why&(1<<becauseGranted) != 0 {
+		if !b.granted {
+			b.granted = true
+			b.fan.granted = append(b.fan.granted, b)
+		}
+		if why &^= 1 << becauseGranted; why == 0 {
+			return
+		}
+	}
 	b.due |= why &^ ofTurns
 	if !b.isQueued {
 		b.isQueued = true
@@ -260,35 +268,6 @@ func (b *branch) compact() {
 	for _, m := range members {
 		if m != nil {
 			b.addPlace(m)
-		}
-	}
-}
-
-// resumeWaiters lets the waiting publishers go on: the room has room again.
-func (b *branch) resumeWaiters() {
-	if len(b.waiters) == 0 {
-		return
-	}
-	b.room.mu.Lock()
-	b.hasWaiters = false
-	b.room.mu.Unlock()
-	waiters := b.waiters
-	b.waiters = nil
-	for _, m := range waiters {
-		m.isWaiting = false
-	}
-	b.turns++ // The first may fill the room again before the others' turn: each is first at some time.
-	for i := range waiters {
-		waiters[(i+b.turns)%len(waiters)].client.Resume()
-	}
-}
-
-func (b *branch) dropWaiter(m *Member) {
-	m.isWaiting = false
-	for i, w := range b.waiters {
-		if w == m {
-			b.waiters = append(b.waiters[:i], b.waiters[i+1:]...)
-			return
 		}
 	}
 }

@@ -14,6 +14,14 @@ type draft struct {
 	own    [EncodingsMax]*ownSegment // for large frames, which lie there already
 }
 
+// size is that of the largest frame.
+func (d *draft) size() (n int) {
+	for set := d.has; set != 0; set &= set - 1 {
+		n = max(n, d.frames[bits.TrailingZeros8(set)].len())
+	}
+	return n
+}
+
 // encode adds what the draft lacks of the wanted encodings.
 func (d *draft) encode(h *Hub, m Encoder, wanted uint8) {
 	for set := wanted &^ d.has; set != 0; set = wanted &^ d.has { // A substitute may have come with another.

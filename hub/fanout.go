@@ -35,6 +35,10 @@ type Fanout struct {
 	owed     []*Fanout      // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
 	counted  time.Duration // when the watched branches were last counted
+	granted  []*branch     // with publishers to resume
+	resumed  []*Member     // of one of those, while they are resumed
+	lines    []lineWatch   // of rooms whose publishers wait
+	linesAt  time.Duration // when they were last looked at
 	pins     list.List     // of *pin, the one that has been there for longest in front
 	stats    Stats
 
@@ -115,13 +119,15 @@ func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
-	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && !f.hasUnsent() {
+	f.resumeGranted()
+	if f.queue.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && len(f.lines) == 0 && !f.hasUnsent() {
 		return -1
 	}
 	now := clock()
 	// The clock falls back behind these when a pause of the whole process ended within a Flush.
 	f.counted, f.reclaimedAt = min(f.counted, now), min(f.reclaimedAt, now)
 	f.countWatched(now)
+	f.watchLines(now)
 	deadline := now + slice
 	p := pace{clock: clock, now: now, deadline: deadline}
 	f.sendAll(&p) // Of turns that went on when the transport answered late, or for which there was no time.
@@ -139,15 +145,21 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	}
 	f.wakeOwed() // A sweep that lifts the brake marks publishers on other loops.
 	f.reclaim(p.now)
+	f.takeMarks() // Publishers that were let go on meanwhile need not wait for the next Flush.
+	f.resumeGranted()
 	return f.sleep(p.now)
 }
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.queue.len() > 0 || f.hasUnsent() || f.reclaiming > 0 || f.marks.Load() != nil:
+	case f.queue.len() > 0 || f.hasUnsent() || f.reclaiming > 0 || len(f.granted) > 0 || f.marks.Load() != nil:
 		return 0
+	case len(f.watched) > 0 && len(f.lines) > 0:
+		return max(0, min(f.counted, f.linesAt)+watchEvery-now)
 	case len(f.watched) > 0:
 		return max(0, f.counted+watchEvery-now)
+	case len(f.lines) > 0:
+		return max(0, f.linesAt+watchEvery-now)
 	case len(f.idle) > 0:
 		return max(0, f.reclaimedAt+reclaimEvery-now)
 	}

@@ -44,7 +44,8 @@ type Client interface {
 	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be
 	// released.
 	Abort()
-	// Resume says that the room the member waited for with AwaitRoom has room again.
+	// Resume says that the turn has come of a member that AwaitRoom or EndTurn let wait. It is to
+	// publish soon, asking again, and to say when its turn is over.
 	Resume()
 }
 
@@ -100,11 +101,12 @@ type Member struct {
 	place     int32         // index among the branch's members
 	handed    uint32        // names the delivery that is with the transport; zero: none is
 	state     memberState
-	hasOwn    bool // its client has bytes of its own for the next frame boundary
-	isMet     bool // the round under way waits for the end of its turn
-	isCalled  bool // its client called Ready since it was handed bytes
-	isWaiting bool // among the branch's waiting publishers
-	isSlow    bool // beyond for slowAfter, and not caught up since
+	hasOwn    bool      // its client has bytes of its own for the next frame boundary
+	isMet     bool      // the round under way waits for the end of its turn
+	isCalled  bool      // its client called Ready since it was handed bytes
+	isSlow    bool      // beyond for slowAfter, and not caught up since
+	lineState lineState // among the publishers that wait
+	spent     uint16    // bytes published since its grant, at most that much
 }
 
 // setState is the one place where a state changes.
@@ -134,16 +136,23 @@ func (m *Member) Took() time.Duration { return m.took }
 // Publish sends a message to everybody in m's room, m included, and returns its number there. now
 // is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
-	return m.branch.room.Publish(m.branch.fan, now, msg)
+	seq, size := m.branch.room.publish(m.branch.fan, now, msg)
+	m.spent = uint16(min(int(m.spent)+size, grantBytes))
+	return seq
 }
 
-// AwaitRoom puts m among the members whose Resume is called when the room is no longer full. False
-// means that it is not full.
+// AwaitRoom asks for leave to publish a message. False means that m may. True means that its room is
+// full or that others are before it: its client's Resume is called when its turn has come.
 func (m *Member) AwaitRoom() bool {
-	if !m.isWaiting {
-		m.isWaiting = m.branch.room.await(m)
-	}
-	return m.isWaiting
+	r := m.branch.room
+	return r.mustAsk.Load() && r.ask(m)
+}
+
+// EndTurn says that m's client publishes nothing more at present, and whether it has more to publish
+// in its next turn. True means that others are before it then: its Resume is called.
+func (m *Member) EndTurn(hasMore bool) bool {
+	r := m.branch.room
+	return r.mustAsk.Load() && r.endTurn(m, hasMore)
 }
 
 // Leave ends the membership. Nothing of the room is delivered after it, but bytes that the
@@ -152,9 +161,6 @@ func (m *Member) Leave() {
 	b := m.branch
 	if b == nil {
 		return
-	}
-	if m.isWaiting {
-		b.dropWaiter(m)
 	}
 	wasBlocked, wasMet := m.IsBlocked(), m.isMet
 	b.room.leave(m)
@@ -168,9 +174,10 @@ func (m *Member) Leave() {
 	}
 }
 
-// Finish ends m's stream with what is published now. Its client's Finished is called when it has
-// been sent that, which may be before Finish returns.
+// Finish ends m's stream with what is published now, and its place in line: it publishes no more.
+// Its client's Finished is called when it has been sent that, which may be before Finish returns.
 func (m *Member) Finish() {
+	m.quitLine()
 	m.owedTo = m.branch.track.end.Load()
 	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
 		m.client.Finished()

@@ -31,6 +31,7 @@ type story struct {
 	frames [][numTracks][]byte // by number, from 1
 	owed   uint64              // messages, times the members that were there
 	got    uint64              // whole messages that came to members
+	line   []*listener         // those that asked, have to wait and have not been resumed, in that order
 }
 
 // A listener is a member and what its client must see next.
@@ -42,6 +43,8 @@ type listener struct {
 	next  uint64 // number of the frame that must come next; overrun: of the first one missed
 	read  int    // bytes of got that were parsed
 	seen  int    // calls of Overrun that were looked at
+	turns int    // calls of Resume that were looked at
+	said  int    // bytes since its turn began, or ended
 	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed shows when it goes on.
 	mayJump bool
 }
@@ -87,10 +90,7 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	if s == nil || s.room.Stats().Members == 0 {
 		return
 	}
-	if s.room.IsFull() {
-		if by != nil {
-			by.AwaitRoom()
-		}
+	if by != nil && by.mustWait() || by == nil && s.room.IsFull() {
 		return
 	}
 	seq := uint64(len(s.frames)) + 1
@@ -109,6 +109,7 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	}
 	var got uint64
 	if by != nil {
+		m.said(by, len(plain))
 		got = by.Publish(m.now, msg)
 	} else {
 		got = s.room.Publish(nil, m.now, msg)
@@ -225,6 +226,7 @@ func (l *listener) leave() {
 	}
 	l.rest.Release()
 	l.Leave()
+	l.leaveLine()
 }
 
 // check holds the hub to its bounds.
@@ -257,6 +259,7 @@ func (m *model) check() {
 	}
 	m.checkAccounts(sum.Account)
 	m.checkBranches()
+	m.checkLines()
 	var spendable int64
 	for _, s := range m.rooms {
 		spendable += m.checkMemory(s.room)
@@ -358,6 +361,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"publish":      publish,
 		"publish more": publish,
+		"turn":         m.takeTurn,
+		"turn again":   m.takeTurn,
 		"flush":        flush,
 		"flush again":  flush,
 		"join": func(t *rapid.T) {
@@ -423,6 +428,7 @@ func (m *model) heal() {
 	for _, l := range m.all {
 		l.room = -1
 	}
+	m.endLines()
 	for range 3 {
 		m.flush()
 		for _, l := range m.all {
@@ -441,7 +447,7 @@ func (m *model) heal() {
 		if last := uint64(len(l.story.frames)); l.next != last+1 || l.IsBlocked() || l.read != len(l.got) {
 			m.t.Fatalf("a member waits for message %d of %d, blocked %v", l.next, last, l.IsBlocked())
 		}
-		if l.story.room.IsFull() || l.isWaiting {
+		if l.story.room.IsFull() || l.lineState.mustWait() || len(l.story.line) > 0 {
 			m.t.Fatal("a room in which everybody is even makes its publishers wait")
 		}
 	}

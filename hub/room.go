@@ -16,6 +16,7 @@ type Room struct {
 
 	mu       sync.Mutex
 	log      log
+	line     line      // publishers that wait
 	branches []*branch // in the order they came
 	members  int
 	account  Account // without what its branches have delivered
@@ -24,6 +25,7 @@ type Room struct {
 
 	// Written under mu, read without.
 	isFull   atomic.Bool   // the brake: publishers wait
+	mustAsk  atomic.Bool   // it is full, or others wait or have grants: publishers ask for their turn
 	held     atomic.Int64  // log.held
 	next     atomic.Uint64 // log.next
 	oldest   atomic.Uint64 // lowest number that every open track retains
@@ -75,6 +77,13 @@ func (r *Room) Stats() RoomStats {
 // telling the age of what waits. Publish does not ask IsFull: callers do, before they take a
 // message from its sender.
 func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
+	seq, _ := r.publish(by, now, m)
+	return seq
+}
+
+// publish is Publish. It also returns how many bytes the message takes in the log, in the encoding
+// that makes most of it.
+func (r *Room) publish(by *Fanout, now time.Duration, m Encoder) (seq uint64, size int) {
 	isOutside := by == nil
 	if isOutside {
 		by = new(Fanout)
@@ -100,7 +109,7 @@ func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
 			r.hub.owedOutside.Add(a.owed)
 			by.wakeOwed()
 		}
-		return a.seq
+		return a.seq, d.size()
 	}
 }
 
@@ -127,6 +136,7 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	hasFilled := !r.isFull.Load() && r.mustWait()
 	if hasFilled {
 		r.isFull.Store(true)
+		r.mustAsk.Store(true)
 	}
 	for _, b := range r.branches {
 		switch {
@@ -218,6 +228,7 @@ func (r *Room) leave(m *Member) {
 	b.remove(m)
 	r.members--
 	r.log.exit(b.track)
+	r.quit(m)
 	if b.len() > 0 {
 		return
 	}

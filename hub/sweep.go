@@ -196,8 +196,6 @@ func (b *branch) endRound() (done bool) {
 	b.room.report(b, &r)
 	if b.room.IsFull() {
 		b.fan.watch(b)
-	} else {
-		b.resumeWaiters()
 	}
 	if b.len() == 0 {
 		return true // The last one left in this round, and its track may be closed.

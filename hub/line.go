@@ -1,0 +1,227 @@
+package hub
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// grantBytes is what a publisher that has waited may publish before others have their turn.
+	grantBytes = 16 << 10
+	// grantTime is how long the others wait for one that has a grant and does not end it: its loop
+	// is busy, or it stands in another line there.
+	grantTime = 50 * time.Millisecond
+	// grantsMax is how many get their grants together, a publish window's worth of them.
+	grantsMax = 64
+)
+
+// A line is the publishers of one room that wait, of all loops, in the order in which they asked.
+// Those in front get their grants together, so that no loop waits for another's every turn, and the
+// next ones when all of these have ended.
+//
+// While anybody is in it nobody publishes who is not: a loop that is quick, or that lifts the brake
+// itself, is not ahead of the others. The room's lock guards it, and its members' states in it.
+type line struct {
+	waiting []*Member // queued
+	granted []*Member // due or publishing
+	late    int       // how many of those, in front, nobody waits for any more
+	given   uint32    // how often grants were given
+	watcher *Fanout   // the loop that looks whether they are late; nil: there are none
+}
+
+// A lineState is a member's place in its room's line:
+//
+//	absent ──asks──▶ queued ──those before have ended──▶ due ──Resume──▶ publishing
+//	   ▲               ▲                                  ▲ └───the brake───┘ │
+//	   │               └──────────used, or its client's turn is over──────────┤
+//	   └────────────────────nothing to publish, leaves────────────────────────┘
+//
+// Whom the brake stops keeps its grant. After grantTime nobody waits for the end of a grant.
+type lineState uint8
+
+const (
+	absent lineState = iota
+	queued
+	due
+	publishing
+)
+
+// mustWait reports whether the member's Resume is to come.
+func (s lineState) mustWait() bool { return s == queued || s == due }
+
+// isFree reports whether nobody has to be waited for.
+func (l *line) isFree() bool { return len(l.waiting) == 0 && len(l.granted) == l.late }
+
+// drop takes m out of the line.
+func (l *line) drop(m *Member) {
+	switch m.lineState {
+	case queued:
+		i := slices.Index(l.waiting, m)
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	case due, publishing:
+		i := slices.Index(l.granted, m)
+		l.granted = slices.Delete(l.granted, i, i+1)
+		if i < l.late {
+			l.late--
+		}
+	}
+	m.lineState, m.spent = absent, 0
+}
+
+// ask reports whether m has to wait before it publishes.
+func (r *Room) ask(m *Member) (waits bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case m.lineState.mustWait():
+	case m.lineState == absent || m.spent >= grantBytes:
+		r.stand(m)
+	case r.isFull.Load():
+		m.lineState = due
+	}
+	return m.lineState.mustWait()
+}
+
+// endTurn ends m's grant with its client's turn, and reports whether m has to wait before the next.
+func (r *Room) endTurn(m *Member, hasMore bool) (waits bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case m.lineState.mustWait():
+	case hasMore:
+		r.stand(m)
+	default:
+		r.quit(m)
+	}
+	return m.lineState.mustWait()
+}
+
+// quitLine takes m, which publishes no more, out of the line.
+func (m *Member) quitLine() {
+	if r := m.branch.room; r.mustAsk.Load() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.quit(m)
+	}
+}
+
+// stand puts m behind all that wait, unless it need not wait for anybody. The caller holds the lock.
+func (r *Room) stand(m *Member) {
+	r.line.drop(m)
+	if r.isFull.Load() || !r.line.isFree() {
+		m.lineState = queued
+		r.line.waiting = append(r.line.waiting, m)
+	}
+	if r.grant(m.branch.fan); m.lineState == due { // All others have ended: its turn has come.
+		m.lineState = publishing
+	}
+}
+
+// quit takes m out of the line. The caller holds the lock.
+func (r *Room) quit(m *Member) {
+	r.line.drop(m)
+	r.grant(m.branch.fan)
+}
+
+// grant gives those in front of the line their grants, if it is time, and notes whether publishers
+// have to ask. The caller holds the lock, and by is its loop's.
+func (r *Room) grant(by *Fanout) {
+	l := &r.line
+	if n := min(len(l.waiting), grantsMax); n > 0 && len(l.granted) == l.late && !r.isFull.Load() {
+		for _, m := range l.waiting[:n] {
+			m.lineState = due
+			m.branch.schedule(by, becauseGranted)
+		}
+		l.granted = append(l.granted, l.waiting[:n]...)
+		l.waiting = slices.Delete(l.waiting, 0, n)
+		l.given++
+		if l.watcher == nil {
+			l.watcher = by
+			by.lines = append(by.lines, lineWatch{room: r})
+		}
+	}
+	r.mustAsk.Store(r.isFull.Load() || len(l.waiting)+len(l.granted) > 0)
+}
+
+// goOn lets those go on that the brake has stopped in their turns, or the next ones. The caller
+// holds the lock.
+func (r *Room) goOn(by *Fanout) {
+	for _, m := range r.line.granted {
+		if m.lineState == due {
+			m.branch.schedule(by, becauseGranted)
+		}
+	}
+	r.grant(by)
+}
+
+// resumeGranted resumes the branch's members whose turn it is.
+func (b *branch) resumeGranted() {
+	r, f := b.room, b.fan
+	r.mu.Lock()
+	for _, m := range r.line.granted {
+		if m.branch == b && m.lineState == due && !r.isFull.Load() {
+			m.lineState = publishing
+			f.resumed = append(f.resumed, m)
+		}
+	}
+	r.mu.Unlock()
+	for _, m := range f.resumed {
+		m.client.Resume()
+	}
+	clear(f.resumed)
+	f.resumed = f.resumed[:0]
+}
+
+// resumeGranted resumes the publishers of all branches that were scheduled for it before.
+func (f *Fanout) resumeGranted() {
+	n := len(f.granted)
+	for _, b := range f.granted[:n] {
+		b.granted = false
+		b.resumeGranted()
+	}
+	f.granted = slices.Delete(f.granted, 0, n)
+}
+
+// A lineWatch is a line that a loop watches, lest it wait for a grant for ever.
+type lineWatch struct {
+	room  *Room
+	given uint32        // the line's at the last look …
+	due   time.Duration // … and when those grants are late
+}
+
+// look gives the next grants if the present ones are late, and reports whether to look again.
+func (w *lineWatch) look(by *Fanout, now time.Duration) (again bool) {
+	r := w.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := &r.line
+	w.due = min(w.due, now+grantTime) // The clock falls back behind a pause of the whole process.
+	switch {
+	case l.isFree():
+		l.watcher = nil
+		return false
+	case w.given != l.given || r.isFull.Load():
+		w.given, w.due = l.given, now+grantTime
+	case now >= w.due:
+		l.late = len(l.granted)
+		r.grant(by)
+	}
+	return true
+}
+
+// watchLines looks at the lines that the loop watches.
+func (f *Fanout) watchLines(now time.Duration) {
+	f.linesAt = min(f.linesAt, now)
+	if len(f.lines) == 0 || now-f.linesAt < watchEvery {
+		return
+	}
+	f.linesAt = now
+	left := f.lines[:0]
+	for _, w := range f.lines {
+		if w.look(f, now) {
+			left = append(left, w)
+		}
+	}
+	clear(f.lines[len(left):])
+	f.lines = left
+}
