@@ -50,7 +50,15 @@ const (
 func (s lineState) mustWait() bool { return s == queued || s == due }
 
 // isFree reports whether nobody has to be waited for.
-func (l *line) isFree() bool { return len(l.waiting) == 0 && len(l.granted) == l.late }
+func (l *line) isFree() bool { return l == nil || len(l.waiting) == 0 && len(l.granted) == l.late }
+
+// grantees are those that have a grant.
+func (l *line) grantees() []*Member {
+	if l == nil {
+		return nil
+	}
+	return l.granted
+}
 
 // drop takes m out of the line.
 func (l *line) drop(m *Member) {
@@ -110,6 +118,9 @@ func (r *Room) stand(m *Member) {
 	r.line.drop(m)
 	if r.isFull.Load() || !r.line.isFree() {
 		m.lineState = queued
+		if r.line == nil {
+			r.line = &line{}
+		}
 		r.line.waiting = append(r.line.waiting, m)
 	}
 	if r.grant(m.branch.fan); m.lineState == due { // All others have ended: its turn has come.
@@ -126,7 +137,11 @@ func (r *Room) quit(m *Member) {
 // grant gives those in front of the line their grants, if it is time, and notes whether publishers
 // have to ask. The caller holds the lock, and by is its loop's.
 func (r *Room) grant(by *Fanout) {
-	l := &r.line
+	l := r.line
+	if l == nil {
+		r.mustAsk.Store(r.isFull.Load())
+		return
+	}
 	if n := min(len(l.waiting), grantsMax); n > 0 && len(l.granted) == l.late && !r.isFull.Load() {
 		for _, m := range l.waiting[:n] {
 			m.lineState = due
@@ -146,7 +161,7 @@ func (r *Room) grant(by *Fanout) {
 // goOn lets those go on that the brake has stopped in their turns, or the next ones. The caller
 // holds the lock.
 func (r *Room) goOn(by *Fanout) {
-	for _, m := range r.line.granted {
+	for _, m := range r.line.grantees() {
 		if m.lineState == due {
 			m.branch.schedule(by, becauseGranted)
 		}
@@ -158,7 +173,7 @@ func (r *Room) goOn(by *Fanout) {
 func (b *branch) resumeGranted() {
 	r, f := b.room, b.fan
 	r.mu.Lock()
-	for _, m := range r.line.granted {
+	for _, m := range r.line.grantees() {
 		if m.branch == b && m.lineState == due && !r.isFull.Load() {
 			m.lineState = publishing
 			f.resumed = append(f.resumed, m)
@@ -194,11 +209,13 @@ func (w *lineWatch) look(by *Fanout, now time.Duration) (again bool) {
 	r := w.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := &r.line
+	l := r.line
 	w.due = min(w.due, now+grantTime) // The clock falls back behind a pause of the whole process.
 	switch {
 	case l.isFree():
-		l.watcher = nil
+		if l.watcher = nil; len(l.granted) == 0 {
+			r.line = nil
+		}
 		return false
 	case w.given != l.given || r.isFull.Load():
 		w.given, w.due = l.given, now+grantTime

@@ -15,7 +15,7 @@ func (l *listener) mustWait() bool {
 	l.m.lookAtTurns()
 	r, was := l.Room(), l.lineState
 	queue := slices.Contains(l.story.line, l)
-	others := len(r.line.waiting) > 0 || len(r.line.granted) > r.line.late
+	others := !r.line.isFree()
 	waits := l.AwaitRoom()
 	switch {
 	case r.IsFull() && !waits:
@@ -37,8 +37,12 @@ func (l *listener) mustWait() bool {
 
 // said holds what the member publishes to its grant.
 func (m *model) said(l *listener, size int) {
-	if l.lineState != publishing && (len(l.Room().line.waiting) > 0 || l.lineState != absent) {
-		m.t.Fatalf("a publisher that is %d in line goes ahead of %d", l.lineState, len(l.Room().line.waiting))
+	before := 0
+	if line := l.Room().line; line != nil {
+		before = len(line.waiting)
+	}
+	if l.lineState != publishing && (before > 0 || l.lineState != absent) {
+		m.t.Fatalf("a publisher that is %d in line goes ahead of %d", l.lineState, before)
 	}
 	if l.said += size; l.lineState == publishing && l.said-size >= grantBytes {
 		m.t.Fatalf("a publisher says %d bytes with one grant", l.said)
@@ -110,7 +114,10 @@ func (m *model) lookAtTurns() {
 func (m *model) checkLines() {
 	m.lookAtTurns()
 	for name, s := range m.rooms {
-		r, l := s.room, &s.room.line
+		r, l := s.room, s.room.line
+		if l == nil {
+			l = &line{}
+		}
 		var waiting []*Member
 		for _, one := range s.line {
 			switch one.lineState {

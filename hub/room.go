@@ -16,7 +16,7 @@ type Room struct {
 
 	mu       sync.Mutex
 	log      log
-	line     line      // publishers that wait
+	line     *line     // publishers that wait; nil: there are none, and have not been
 	branches []*branch // in the order they came
 	members  int
 	account  Account // without what its branches have delivered
