@@ -3,8 +3,11 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os/user"
 	"path"
+	"strconv"
 	"time"
 
 	"sluice/hub"
@@ -22,6 +25,8 @@ type config struct {
 	hasRates bool // of one connection
 	origins  wsproto.OriginPolicy
 	hosts    wsproto.HostPolicy
+
+	socketGroup int // what SocketGroup is to the system; negative: none
 }
 
 // A tuning holds the bounds of one turn and their like. They are no options, because nobody needs
@@ -161,6 +166,17 @@ func (c *config) prepare() error {
 			refuse("Rooms", "%q is no pattern", r.Pattern)
 		}
 	}
+	if c.SocketMode&^fs.ModePerm != 0 {
+		refuse("SocketMode", "%#o is not 0 to 0777", uint32(c.SocketMode))
+	}
+	c.socketGroup = -1
+	if c.SocketGroup != "" {
+		id, err := groupID(c.SocketGroup)
+		if err != nil {
+			refuse("SocketGroup", "%w", err)
+		}
+		c.socketGroup = id
+	}
 	for _, name := range c.Subprotocols {
 		if !wsproto.IsSubprotocol(name) {
 			refuse("Subprotocols", "%q is not a subprotocol's name: it must be a token of RFC 9110, such as mqtt or v1.chat.example.com", name)
@@ -174,6 +190,18 @@ func (c *config) prepare() error {
 		refuse("AllowHost", "%w", err)
 	}
 	return errors.Join(problems...)
+}
+
+// groupID is the number of a group, which may be given itself.
+func groupID(group string) (int, error) {
+	if id, err := strconv.ParseUint(group, 10, 31); err == nil {
+		return int(id), nil
+	}
+	found, err := user.LookupGroup(group)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(found.Gid)
 }
 
 // MessageHeaderMax is the most that a message takes in a room's log beside its bytes.

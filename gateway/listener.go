@@ -43,10 +43,13 @@ type listener struct {
 // openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The
 // returned net.Listener must stay open as long as its descriptor is used, and removes the socket
 // file of a unix address when closed.
-func openListener(address string) ([]net.Listener, error) {
+func (c *config) openListener(address string) ([]net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		l, err := net.Listen("unix", path)
-		return []net.Listener{l}, err
+		l, err := c.listenUnix(path)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{l}, nil
 	}
 	l, err := listenTCP(address)
 	if err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -32,7 +33,12 @@ type Options struct {
 	// Subprotocols lists names of which the first that a client offers is answered. Of a browser that
 	// offers some and is answered with none the connection fails. What they mean is between clients.
 	Subprotocols []string
-	// TrustedProxy lists networks whose connections MaxPerAddress and ConnectRate do not count.
+	// SocketMode and SocketGroup, a name or a number, say who may connect to the unix sockets that are
+	// listened on: 0660 by default, and the group of the process.
+	SocketMode  fs.FileMode
+	SocketGroup string
+	// TrustedProxy lists networks whose connections MaxPerAddress and ConnectRate do not count. Those
+	// by unix sockets they never count.
 	TrustedProxy []netip.Prefix
 
 	MaxConnections     int   // connections at a time: 100,000
@@ -94,6 +100,7 @@ func (o Options) Validate() error {
 func (o Options) Defaults() Options {
 	c := &o
 	setDefault(&c.Loops, runtime.GOMAXPROCS(0)) // which follows a container's limit of processors
+	setDefault(&c.SocketMode, 0o660)
 	setDefault(&c.MaxConnections, 100_000)
 	setDefault(&c.MaxHTTPConnections, 256)
 	setDefault(&c.MaxMessage, 1<<20)

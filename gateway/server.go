@@ -140,7 +140,7 @@ func (s *Server) route(pages http.Handler) http.Handler {
 }
 
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
-// zero is one that the system chooses. All addresses are opened before Serve. After an error there
+// zero is one that the system chooses. A socket at the path that nobody answers on is replaced. All addresses are opened before Serve. After an error there
 // may be a part of them open, so the Server is to be closed.
 func (s *Server) Listen(address string) error {
 	if err := s.listen(address); err != nil {
@@ -155,7 +155,7 @@ func (s *Server) listen(address string) error {
 	if err := s.beMade(); err != nil {
 		return err
 	}
-	opened, err := openListener(address)
+	opened, err := s.cfg.openListener(address)
 	if err != nil {
 		return err
 	}

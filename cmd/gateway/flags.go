@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"io/fs"
 	"time"
 
 	"sluice/gateway"
@@ -15,13 +15,15 @@ import (
 // environment. The library's Options have the same fields, but there zero is a default: options
 // translates.
 type Config struct {
-	Listen []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
-	Loops  int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
+	Listen      []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
+	SocketMode  Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
+	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
+	Loops       int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
-	AllowOrigin  []string       `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
-	AllowHost    []string       `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
-	Subprotocol  []string       `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable, or separated by commas." placeholder:"NAME,…" group:"Admission"`
-	TrustedProxy []netip.Prefix `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Repeatable." placeholder:"CIDR" group:"Admission"`
+	AllowOrigin  []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowHost    []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
+	Subprotocol  []string `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable, or separated by commas." placeholder:"NAME,…" group:"Admission"`
+	TrustedProxy []Proxy  `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
@@ -71,7 +73,9 @@ func (c *Config) options() gateway.Options {
 		AllowOrigin:        c.AllowOrigin,
 		AllowHost:          c.AllowHost,
 		Subprotocols:       c.Subprotocol,
-		TrustedProxy:       c.TrustedProxy,
+		TrustedProxy:       networks(c.TrustedProxy),
+		SocketMode:         fs.FileMode(c.SocketMode),
+		SocketGroup:        c.SocketGroup,
 		MaxConnections:     given(c.MaxConnections),
 		MaxHTTPConnections: given(c.MaxHTTPConnections),
 		MaxMessage:         int64(given(c.MaxMessage)),
@@ -121,6 +125,14 @@ type complaint struct {
 
 // complaints are in the order in which they are made.
 var complaints = []complaint{
+	{"", func(c *Config) string {
+		for _, address := range c.Listen {
+			if fault := addressFault(address); fault != "" {
+				return fmt.Sprintf("--listen %s: %s", address, fault)
+			}
+		}
+		return ""
+	}},
 	{"Loops", func(c *Config) string {
 		return fmt.Sprintf("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)
 	}},
@@ -168,9 +180,10 @@ var complaints = []complaint{
 	{"DrainTimeout", reasonable("drain-timeout", func(c *Config) time.Duration { return c.DrainTimeout })},
 }
 
-// listFlags are those that the library says all about.
-var listFlags = map[string]string{
+// wordFlags are those of which the library says all there is to say.
+var wordFlags = map[string]string{
 	"AllowOrigin":  "--allow-origin",
+	"SocketGroup":  "--socket-group",
 	"AllowHost":    "--allow-host",
 	"Subprotocols": "--subprotocol",
 }
@@ -221,7 +234,7 @@ func (c *Config) check() error {
 		}
 	}
 	for field, err := range refused {
-		if flag := listFlags[field]; flag != "" {
+		if flag := wordFlags[field]; flag != "" {
 			err = fmt.Errorf("%s: %w", flag, errors.Unwrap(err))
 		}
 		problems = append(problems, err)

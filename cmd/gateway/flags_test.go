@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"os"
 	"reflect"
 	"regexp"
@@ -19,7 +20,7 @@ import (
 func parse(t *testing.T, args ...string) *Config {
 	t.Helper()
 	var cfg Config
-	parser, err := kong.New(&cfg)
+	parser, err := kong.New(&cfg, wholeLists())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +60,14 @@ func TestEveryFlagArrivesInTheOptions(t *testing.T) {
 		switch v.Kind() {
 		case reflect.Bool:
 			v.SetBool(!v.Bool())
+		case reflect.String:
+			v.SetString("other")
 		case reflect.Slice:
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		case reflect.Uint8:
+			if proxies, ok := v.Addr().Interface().(*[]Proxy); ok { // The zero one is none.
+				(*proxies)[0].Prefix = netip.MustParsePrefix("10.0.0.0/8")
+			}
+		case reflect.Uint8, reflect.Uint32:
 			v.SetUint(v.Uint() + 1)
 		default:
 			v.SetInt(v.Int() + 1)

@@ -62,6 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(helpWithDefault),
+		wholeLists(),
 	)
 	_, err := parser.Parse(args)
 	if exited >= 0 { // --help and --version

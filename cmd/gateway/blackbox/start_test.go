@@ -1,0 +1,57 @@
+//go:build unix
+
+package blackbox
+
+import (
+	"strings"
+	"testing"
+
+	"sluice/internal/proctest"
+)
+
+// N43: what a script leaves that forgot to set a variable means nothing, for every list, as a flag and in the environment.
+func TestN43_EmptyListsAreRefused(t *testing.T) {
+	for _, name := range []string{"listen", "allow-origin", "allow-host", "subprotocol", "trusted-proxy", "room"} {
+		sep := ","
+		if name == "room" {
+			sep = ";"
+		}
+		for _, value := range []string{"", sep, sep + sep} {
+			cmd := proctest.Command(t, "--"+name+"="+value)
+			if value == sep { // One way for each is enough.
+				cmd = proctest.Command(t)
+				cmd.Env = append(cmd.Env, "SLUICE_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"="+value)
+			}
+			if status, _, stderr := proctest.Outcome(t, cmd); status != 2 || !strings.Contains(stderr, "--"+name) || !strings.Contains(stderr, "empty") {
+				t.Errorf("--%s %q: status %d, %q; want 2 and the flag", name, value, status, stderr)
+			}
+		}
+	}
+	for _, args := range [][]string{{"--listen", ""}, {"--listen=127.0.0.1:0,"}, {"--listen=,127.0.0.1:0"}, {"--listen=", "--listen=127.0.0.1:0"}, {"--room=a=skip;;b=skip"}} {
+		if status, _, stderr := proctest.Outcome(t, proctest.Command(t, args...)); status != 2 || !strings.Contains(stderr, "empty") {
+			t.Errorf("%q: status %d, %q; want 2", args, status, stderr)
+		}
+	}
+	cmd := proctest.Command(t)
+	cmd.Env = append(cmd.Env, "SLUICE_LISTEN=")
+	if status, _, stderr := proctest.Outcome(t, cmd); status != 2 || !strings.Contains(stderr, "SLUICE_LISTEN") {
+		t.Errorf("an empty variable: status %d, %q; want 2 and its name", status, stderr)
+	}
+	proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0,localhost:0", "--room=a=skip;b=latest,plain", "--trusted-proxy=unix"))
+}
+
+// N46: an address that cannot work is a flag that makes no sense, said with what was meant.
+func TestN46_AddressesThatCannotWork(t *testing.T) {
+	for address, says := range map[string]string{
+		"18230":           "did you mean :18230?",
+		"127.0.0.1:99999": "0 to 65535",
+		"localhost":       "did you mean localhost:8080?",
+		"/run/sluice":     "did you mean unix:/run/sluice?",
+		"unix:":           "no path",
+	} {
+		status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "--listen="+address))
+		if status != 2 || !strings.Contains(stderr, "--listen "+address+": ") || !strings.Contains(stderr, says) {
+			t.Errorf("%s: status %d, %q; want 2 and %q", address, status, stderr, says)
+		}
+	}
+}
