@@ -38,7 +38,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // could not start, or could not go on
 	exitUsage  = 2 // flags or environment make no sense
-	exitCut    = 3 // stopped by a second signal
+	exitCut    = 3 // stopped by another signal
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -130,7 +130,7 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	raiseProcs(opts.Loops)
 	fitDescriptors(&opts, log)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(signals, stopSignals()...)
 	defer signal.Stop(signals)
 
 	s, err := gateway.New(opts, log)
@@ -164,21 +164,44 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	return status
 }
 
-// drain lets the connections end in order. A second signal cuts it short.
+// stopSignals end the gateway in order. SIGHUP does so as long as there is nothing that it could
+// read anew; where it is ignored from the start, as nohup has it, it stays ignored.
+func stopSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGTERM, os.Interrupt}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// repeatTime is for how long further signals are the same request: timeout(1) and supervisors
+// signal the process and its group.
+const repeatTime = time.Second
+
+// drain lets the connections end in order. A later signal cuts it short.
 func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <-chan os.Signal) (status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(ctx) }()
-	select {
-	case err := <-drained:
-		if err != nil {
-			log.Warn("cutting the connections that are left", "connections", s.Open(), "error", err)
+	repeats := time.After(repeatTime)
+	for {
+		select {
+		case err := <-drained:
+			if err != nil {
+				log.Warn("cutting the connections that are left", "connections", s.Open(), "error", err)
+			}
+			return exitOK
+		case <-repeats:
+			repeats = nil
+		case got := <-signals:
+			if repeats != nil {
+				log.Debug("the same request to stop", "signal", got.String())
+				continue
+			}
+			log.Warn("stopping at once", "signal", got.String(), "connections", s.Open())
+			return exitCut
 		}
-		return exitOK
-	case got := <-signals:
-		log.Warn("stopping at once", "signal", got.String(), "connections", s.Open())
-		return exitCut
 	}
 }
 

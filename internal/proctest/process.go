@@ -142,6 +142,19 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
+// InsistOnEnd sends it a signal again and again, until it has ended.
+func (p *Process) InsistOnEnd(s os.Signal) {
+	p.T.Helper()
+	for end := time.Now().Add(testenv.Patience); time.Now().Before(end); {
+		_ = p.Cmd.Process.Signal(s) // It may have ended.
+		select {
+		case <-p.Ended:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // ExpectExit waits until it has ended, with this status.
 func (p *Process) ExpectExit(status int) {
 	p.T.Helper()

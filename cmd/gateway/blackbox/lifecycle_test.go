@@ -25,7 +25,7 @@ import (
 )
 
 func TestD01_IdleGatewayEndsAtOnceOnASignal(t *testing.T) {
-	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--drain-timeout=1m", "--close-timeout=1m"))
 		p.Signal(s)
 		p.ExpectExit(0) // Long before anything would time out.
@@ -94,7 +94,7 @@ func TestD03_SecondSignalStopsAtOnce(t *testing.T) {
 	stuck, _ := wstest.Stick(t, p.Addr)
 	p.Signal(syscall.SIGTERM)
 	p.ExpectLog("draining")
-	p.Signal(syscall.SIGINT)
+	p.InsistOnEnd(syscall.SIGINT)
 	p.ExpectExit(3)
 	if _, err := stuck.Rest(); errors.Is(err, wstest.ErrTimeout) {
 		t.Error("the connection was not ended")
