@@ -161,9 +161,12 @@ func (c *config) prepare() error {
 			refuse(t.field, "%v is not %v to %v", t.value, time.Millisecond, timeoutMax)
 		}
 	}
-	for _, r := range c.Rooms {
-		if _, err := path.Match(r.Pattern, ""); err != nil || r.Pattern == "" {
-			refuse("Rooms", "%q is no pattern", r.Pattern)
+	for i, r := range c.Rooms {
+		if fault := patternFault(r.Pattern); fault != "" {
+			refuse("Rooms", "rule %q can count for no room: %s", r.Pattern, fault)
+		}
+		if before, isShadowed := shadow(c.Rooms, i); isShadowed {
+			refuse("Rooms", "rule %q never counts: the first that matches does, and that is %q before it", r.Pattern, before)
 		}
 	}
 	if c.SocketMode&^fs.ModePerm != 0 {

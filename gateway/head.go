@@ -135,11 +135,14 @@ func isRoomName(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		b := s[i]
-		isWord := 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
-		if !isWord && !strings.ContainsRune("_.:~-", rune(b)) {
+		if !isRoomByte(s[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func isRoomByte(b byte) bool {
+	isWord := 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
+	return isWord || strings.IndexByte("_.:~-", b) >= 0
 }

@@ -51,18 +51,31 @@ func (c *config) openListener(address string) ([]net.Listener, error) {
 		}
 		return []net.Listener{l}, nil
 	}
+	if host, port, _ := net.SplitHostPort(address); strings.EqualFold(host, "localhost") {
+		return listenLocalhost(port)
+	}
 	l, err := listenTCP(address)
 	if err != nil {
 		return nil, err
 	}
-	all := []net.Listener{l}
-	// net.Listen takes one family for a name; a browser may try the other one first.
-	if host, _, _ := net.SplitHostPort(address); host == "localhost" {
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		for _, other := range []string{"127.0.0.1", "::1"} {
-			if second, err := listenTCP(net.JoinHostPort(other, port)); err == nil {
-				all = append(all, second)
-			}
+	return []net.Listener{l}, nil
+}
+
+// listenLocalhost listens on both loopback addresses: net.Listen would take one of them, and a
+// browser may try the other first. Nothing is looked up: in a container from scratch there is no
+// file to find the name in.
+func listenLocalhost(port string) ([]net.Listener, error) {
+	var all []net.Listener
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		l, err := listenTCP(net.JoinHostPort(ip, port))
+		if err == nil {
+			all = append(all, l)
+			_, port, _ = net.SplitHostPort(l.Addr().String())
+			continue
+		}
+		isMissing := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+		if len(all) == 0 && (ip == "::1" || !isMissing) {
+			return nil, err
 		}
 	}
 	return all, nil

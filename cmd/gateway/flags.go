@@ -184,6 +184,7 @@ var complaints = []complaint{
 var wordFlags = map[string]string{
 	"AllowOrigin":  "--allow-origin",
 	"SocketGroup":  "--socket-group",
+	"Rooms":        "--room",
 	"AllowHost":    "--allow-host",
 	"Subprotocols": "--subprotocol",
 }

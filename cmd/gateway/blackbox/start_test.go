@@ -40,6 +40,21 @@ func TestN43_EmptyListsAreRefused(t *testing.T) {
 	proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0,localhost:0", "--room=a=skip;b=latest,plain", "--trusted-proxy=unix"))
 }
 
+// N44: a rule that counts for no room is a slip, and so is one with two policies.
+func TestN44_RoomRulesThatNeverCount(t *testing.T) {
+	for rule, says := range map[string]string{
+		"ticker/*=latest":       "/ stands for nothing",
+		"x=latest,skip":         "one slow policy",
+		"*=skip;ticker.*=plain": "never counts",
+		"a=skip;a=plain":        "never counts",
+	} {
+		status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "--room="+rule))
+		if status != 2 || !strings.Contains(stderr, "--room: ") || !strings.Contains(stderr, says) {
+			t.Errorf("%s: status %d, %q; want 2 and %q", rule, status, stderr, says)
+		}
+	}
+}
+
 // N46: an address that cannot work is a flag that makes no sense, said with what was meant.
 func TestN46_AddressesThatCannotWork(t *testing.T) {
 	for address, says := range map[string]string{
