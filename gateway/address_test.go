@@ -108,7 +108,7 @@ func TestLentConnectionsCountForTheirAddress(t *testing.T) {
 	cfg.MaxPerAddress = 1
 	s, addr := startGatewayOn(t, cfg, newFarKernel("2001:db8::1"))
 	c := wstest.Connect(t, addr)
-	c.Send(wstest.PlainGet("/livez"))
+	c.Send(wstest.PlainGet("/"))
 	c.Response()
 	expectTurnedAway(t, addr, "/ws")
 	c.Send(wstest.UpgradeHead("/ws"))
@@ -121,7 +121,7 @@ func TestLentConnectionsCountForTheirAddress(t *testing.T) {
 	expectNobodyCounted(t, s)
 
 	c = wstest.Connect(t, addr)
-	c.Send(wstest.PlainGet("/livez"))
+	c.Send(wstest.PlainGet("/"))
 	c.Response()
 	c.Close()
 	expectNobodyCounted(t, s)

@@ -58,7 +58,7 @@ func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 func (c *conn) hungUp() {
 	switch c.life {
 	case reading:
-		c.die(ClosedGone)
+		c.die(c.silence(ClosedGone))
 	case open:
 		c.closeWith(ClosedGone, 0, "")
 		if c.life == finishing || c.life == parting {
@@ -67,6 +67,15 @@ func (c *conn) hungUp() {
 	case lingering:
 		c.die(c.end.reason)
 	}
+}
+
+// silence is the reason for the end of a connection that is reading and has sent nothing since its
+// last answer; without an answer, another.
+func (c *conn) silence(other CloseReason) CloseReason {
+	if c.past == wasAnswered && c.in == nil {
+		return ClosedAnswered
+	}
+	return other
 }
 
 // part leaves the room, if it has not been left, and sends the last bytes: what is in the outbox
@@ -137,11 +146,17 @@ func (c *conn) die(r CloseReason) {
 	c.w.loop.Close(c.token)
 }
 
-// forget gives back everything but the descriptor.
+// forget gives back everything but the descriptor, and counts why.
 func (c *conn) forget(r CloseReason) {
 	if c.end != nil && r == ClosedGone {
 		r = c.end.reason // It was closing for another reason already.
 	}
+	c.w.stats.Closed[r]++
+	c.letGo()
+}
+
+// letGo gives back everything but the descriptor.
+func (c *conn) letGo() {
 	c.setLife(dead)
 	c.reader.Leave()
 	c.dropInput()
@@ -149,6 +164,5 @@ func (c *conn) forget(r CloseReason) {
 		c.own.rest.Release()
 	}
 	c.own, c.end = nil, nil
-	c.w.stats.Closed[r]++
 	c.w.server.leave(c.key())
 }

@@ -112,6 +112,9 @@ func (c *config) prepare() error {
 			refuse(n.field, "%d is less than 1", n.value)
 		}
 	}
+	if c.MaxHead < headMin || c.MaxHead > headMax {
+		refuse("MaxHead", "%d is not %d to %d", c.MaxHead, headMin, headMax)
+	}
 	if c.ByteRate > 0 && c.ByteRate < readBufferSize {
 		refuse("ByteRate", "%d is less than %d, what is read at a time", c.ByteRate, readBufferSize)
 	}
@@ -130,6 +133,7 @@ func (c *config) prepare() error {
 		{"BacklogMemory", c.BacklogMemory, c.RoomBacklog, "RoomBacklog"},
 		{"PinnedMemory", c.PinnedMemory, c.MaxMessage + wsproto.MaxServerHeader, "MaxMessage and a header"},
 		{"AssemblyMemory", c.AssemblyMemory, c.MaxMessage, "MaxMessage"},
+		{"HeadMemory", c.HeadMemory, c.MaxHead, "MaxHead"},
 	} {
 		if m.value < m.least {
 			refuse(m.field, "%d is less than %s, %d", m.value, m.why, m.least)
@@ -213,6 +217,8 @@ const MessageHeaderMax = wsproto.MaxServerHeader
 const (
 	loopsMax   = 1024
 	messageMax = 1 << 30
+	headMin    = 1 << 10 // a browser's handshake takes half of it
+	headMax    = 1 << 20
 )
 
 // readMax is the most that one read takes, in bytes.
@@ -230,6 +236,12 @@ func (c *config) inputMax() int64 {
 // waiting; and others have room for a message beside it.
 func (c *config) assemblyShare() int {
 	return int(max(c.AssemblyMemory/int64(c.Loops), c.inputMax()+c.MaxMessage))
+}
+
+// headShare is what one loop may hold of unfinished heads, in bytes. However little HeadMemory is, a
+// client that is alone is within it: a slice that grows takes up to twice what is in it.
+func (c *config) headShare() int {
+	return int(max(c.HeadMemory/int64(c.Loops), 2*(c.MaxHead+readBufferSize)+headCost))
 }
 
 func (c *config) limits() hub.Limits {

@@ -21,11 +21,11 @@ type transport interface {
 //
 //	reading ──101──▶ open ──a reason to close──▶ finishing ──▶ parting ──all sent──▶ lingering ──▶ dead
 //	   │ │             └──overrun, and its room lets it go────────▲                                 ▲
-//	   │ └──refused───────────────────────────────────────────────┘                                 │
-//	   └──another path: lent to net/http ───────────────────────────────────────────────────────────┘
+//	   │ └──refused, answered for the last time───────────────────┘                                 │
+//	   └──another path: lent to net/http for one request ───────────────────────────────────────────┘
 //
 //	state      what it sends                                what it does with what comes
-//	reading    nothing                                      collects the request head
+//	reading    the answer to /livez                         collects the request head
 //	open       its room's messages, frames of its own       decodes and publishes it, unless reading is paused
 //	finishing  its room's messages up to the reason         drops it
 //	parting    what is in its outbox, the Close frame       drops it
@@ -75,6 +75,15 @@ const (
 	pauseTurn
 )
 
+// A past is what a connection that is reading has behind it.
+type past uint8
+
+const (
+	wasAccepted past = iota // nothing
+	wasHanded               // net/http: it came by ServeHTTP, with one request that is an upgrade or nothing
+	wasAnswered             // an answer to an ordinary request: it may be silent for a while now
+)
+
 // A conn is one client's connection, from accept to close. It belongs to its worker's loop. There
 // are many, so what a connection rarely needs lives behind a pointer and is allocated when it first
 // does; TestConnSize pins its size.
@@ -98,7 +107,7 @@ type conn struct {
 	life    lifeState
 	pauses  pause // why it is not read on
 	isArmed bool  // registered for Writable too, because a write was refused
-	wasLent bool  // came back from net/http
+	past    past  // what it has behind it while it is reading
 }
 
 // setLife is the one place where the state changes.
@@ -119,8 +128,12 @@ func (c *conn) transport() transport {
 
 // inbound is input that could not be finished with when it was read.
 type inbound struct {
-	head    []byte // an incomplete request head
-	scanned int    // how much of head has been searched for its end
+	head         []byte // an incomplete request head, or requests that wait for their turn
+	scanned      int    // how much of head has been searched for its end
+	isLine       bool   // head's request line is whole and good
+	headHeld     int    // bytes that the worker counts as this connection's share of --head-memory
+	older, newer *conn  // its neighbours in the list of those that hold any
+
 	stash   []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
 	decoder wsproto.Decoder
 	held    int           // bytes that the worker counts as this connection's share of --assembly-memory

@@ -2,8 +2,8 @@
 // sends, every client of the room receives.
 //
 // A Server owns listeners, one event loop per core, and the hub that all loops share. Sockets live
-// on the loops without a goroutine each; what does not ask for a WebSocket is answered by net/http
-// beside them. What becomes of a connection is decided in one place for each: admission and the
+// on the loops without a goroutine each; a request that does not ask for a WebSocket is answered by
+// net/http beside them. What becomes of a connection is decided in one place for each: admission and the
 // request head, incoming frames, outgoing bytes, its deadlines, its end.
 //
 // It reads no flags and no environment, writes to no file and sets no process-wide limit: that is

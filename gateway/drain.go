@@ -151,6 +151,10 @@ func (c *conn) goAway() {
 	case open:
 		c.close(ClosedDrain)
 	case reading:
+		if c.silence(ClosedDrain) == ClosedAnswered {
+			c.die(ClosedAnswered) // It has not asked for anything.
+			return
+		}
 		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), nil)
 	}
 }

@@ -38,7 +38,7 @@ func (c *conn) onTimer() {
 	switch c.life {
 	case reading:
 		if c.in == nil { // Not one byte: there is nobody to explain it to.
-			c.die(ClosedSilent)
+			c.die(c.silence(ClosedSilent))
 			return
 		}
 		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout), c.in.head)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // readHead collects the request head, and acts on it when it is whole. Bytes behind it are the
-// first frames.
+// first frames, a body, or the next request. Every head on a listener of ours is judged here, first
+// or later on its connection, as the bytes came: nobody else's parser says where one ends.
 func (c *conn) readHead(p []byte) bool {
 	from := 0
 	if c.in != nil {
@@ -17,38 +19,56 @@ func (c *conn) readHead(p []byte) bool {
 		c.in.head = append(c.in.head, p...)
 		p = c.in.head
 	}
-	n := wsproto.HeadEnd(p, from)
+	n, limit := wsproto.HeadEnd(p, from), int(c.w.cfg.MaxHead)
 	switch {
-	case n > wsproto.MaxHeadBytes || n == 0 && len(p) >= wsproto.MaxHeadBytes:
+	case n > limit || n == 0 && len(p) >= limit:
 		return c.refuse(wsproto.RefuseHead(p), p)
 	case n > 0:
 		c.dropInput()
 		return c.route(p, n)
 	}
+	return c.awaitHead(p)
+}
+
+// awaitHead keeps a head that is not whole, unless its beginning shows already that it is none.
+func (c *conn) awaitHead(p []byte) bool {
 	if c.in == nil {
-		c.in = &inbound{head: append([]byte(nil), p...), decoder: c.w.newDecoder()}
+		c.in = &inbound{head: append([]byte(nil), p...)}
 	}
-	c.in.scanned = len(p)
-	return true
+	in := c.in
+	if in.scanned == 0 && c.past == wasAnswered {
+		c.w.loop.SetTimer(c.token, c.w.cfg.HandshakeTimeout) // The silence before it had a time of its own.
+	}
+	if !in.isLine {
+		var refusal *wsproto.Refusal
+		if in.isLine, refusal = c.w.request.CheckStart(p, in.scanned); refusal != nil {
+			return c.refuse(refusal, p)
+		}
+	}
+	in.scanned = len(p)
+	c.w.headBudget.hold(c)
+	return c.life != dead
 }
 
 // route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the
-// reactor, every other path is lent to net/http with all the bytes read so far.
+// reactor, /livez too, and every other path is lent to net/http.
 func (c *conn) route(p []byte, n int) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
-	if refusal := r.ParseLine(head); refusal != nil {
+	if refusal := r.Parse(head); refusal != nil {
 		return c.refuse(refusal, head)
 	}
 	room, isSocket := roomOf(string(r.Path))
-	if !isSocket {
-		if c.wasLent {
-			return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head) // Or it would go back and forth.
-		}
-		c.lend(p)
-		return false
+	switch {
+	case isSocket:
+	case c.past == wasHanded:
+		return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head) // Or it would go back and forth.
+	case string(r.Path) == livezPath:
+		return c.answerLivez(head, behind)
+	default:
+		return c.lend(p, n)
 	}
-	if refusal := c.upgrade(head, room); refusal != nil {
+	if refusal := c.upgrade(room); refusal != nil {
 		return c.refuse(refusal, head)
 	}
 	if c.life == open && len(behind) > 0 {
@@ -58,14 +78,11 @@ func (c *conn) route(p []byte, n int) bool {
 	return c.life == open
 }
 
-// upgrade checks the request, joins the room and answers 101. The answer is written or put in the
-// outbox before anything of the room can be: rooms are swept at the end of the tick, and the outbox
-// goes first.
-func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
+// upgrade checks the parsed request, joins the room and answers 101. The answer is written or put in
+// the outbox before anything of the room can be: rooms are swept at the end of the tick, and the
+// outbox goes first.
+func (c *conn) upgrade(room string) *wsproto.Refusal {
 	r := &c.w.request
-	if refusal := r.Parse(head); refusal != nil {
-		return refusal
-	}
 	if refusal := r.CheckUpgrade(); refusal != nil {
 		return refusal
 	}
@@ -108,6 +125,9 @@ func (c *conn) upgrade(head []byte, room string) *wsproto.Refusal {
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.w.stats.Refusals[r.Reason]++
 	c.w.logRefusal(int(c.fd), r, head)
+	if bytes.HasPrefix(head, []byte("HEAD ")) {
+		r = r.ToHEAD()
+	}
 	c.own = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
 	c.closeWith(ClosedRefused, 0, "")
 	return c.life != dead
@@ -116,11 +136,16 @@ func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 const lobby = "lobby"
 
 // roomOf tells which room a decoded path names, and whether it names one at all: /ws is the lobby.
+// One slash more at the end changes nothing, because many clients and proxies put one there.
 func roomOf(path string) (room string, isSocket bool) {
-	if path == "/ws" {
+	if path == "/ws" || path == "/ws/" {
 		return lobby, true
 	}
-	return strings.CutPrefix(path, "/ws/")
+	room, isSocket = strings.CutPrefix(path, "/ws/")
+	if len(room) > 1 {
+		room = strings.TrimSuffix(room, "/")
+	}
+	return room, isSocket
 }
 
 const roomNameMax = 128

@@ -237,6 +237,7 @@ func (c *conn) dropInput() {
 	if c.in == nil {
 		return
 	}
+	c.w.headBudget.drop(c)
 	c.w.inputBudget.hold(c, 0)
 	c.in.decoder.Release()
 	c.in = nil
@@ -290,6 +291,9 @@ func (c *conn) Resume() { c.resumeReading(pauseRoom) }
 
 // unstash goes on with what was read before reading was stopped, and reports whether to read on.
 func (c *conn) unstash() bool {
+	if c.life == reading && c.in != nil && c.in.scanned == 0 {
+		return c.readHead(nil)
+	}
 	if c.life != open || c.in == nil || len(c.in.stash) == 0 && !c.isInflating() {
 		return true
 	}

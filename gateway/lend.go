@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"sluice/wsproto"
@@ -13,38 +16,47 @@ import (
 // Limits of ordinary HTTP. A lent connection costs a goroutine and buffers, so their number is
 // bounded too.
 const (
-	httpHeaderTimeout = 10 * time.Second
-	httpReadTimeout   = 30 * time.Second
-	httpWriteTimeout  = 30 * time.Second
-	httpIdleTimeout   = 60 * time.Second
+	httpReadTimeout  = 30 * time.Second // of a body
+	httpWriteTimeout = 30 * time.Second
+	idleTimeout      = 60 * time.Second // for the next request
 )
 
-// lend gives a connection that does not ask for a WebSocket to net/http, with all the bytes read so
-// far.
-func (c *conn) lend(read []byte) {
-	s := c.w.server
+// lend gives a connection to net/http for one request that does not ask for a WebSocket. p begins
+// with that request's head, of n bytes, which has been parsed. What came behind the request comes
+// back with the connection.
+func (c *conn) lend(p []byte, n int) bool {
+	s, head := c.w.server, p[:n]
+	body, refusal := c.w.request.BodyLength()
+	if refusal == nil {
+		refusal = s.judgeHost(&c.w.request)
+	}
+	if refusal != nil {
+		return c.refuse(refusal, head)
+	}
 	if s.lent.Add(1) > int64(s.cfg.MaxHTTPConnections) {
 		s.lent.Add(-1)
-		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), read)
-		return
+		return c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), head)
 	}
 	fd, err := c.w.loop.Detach(c.token)
 	if err != nil {
 		s.lent.Add(-1)
 		c.w.log.Error("cannot lend a connection", "error", err)
 		c.die(ClosedGone)
-		return
+		return false
 	}
 	key := c.key()
-	s.stay(key) // forget counts it out; it is still here.
-	c.forget(ClosedLent)
+	s.stay(key) // letGo counts it out; it is still here.
+	c.letGo()
 	c.w.stats.Lent++
-	s.lending.take(arrival{fd, key}, append([]byte(nil), read...))
+	end := n + int(min(body, int64(len(p)-n)))
+	s.lending.take(fd, &lentConn{
+		key: key, server: s,
+		request: append([]byte(nil), p[:end]...), left: body - int64(end-n), behind: append([]byte(nil), p[end:]...),
+	})
+	return false
 }
 
-// A lending is the net.Listener that lent connections come from. Those that want an upgrade after
-// all go back to a loop by Server.takeOver: a proxy that keeps connections alive sends GET / and
-// later the upgrade on one of them.
+// A lending is the net.Listener that lent connections come from.
 type lending struct {
 	server  *Server
 	conns   chan net.Conn
@@ -57,17 +69,18 @@ func newLending(s *Server) *lending {
 	return &lending{server: s, conns: make(chan net.Conn, s.cfg.MaxHTTPConnections), done: make(chan struct{})}
 }
 
-// take makes a net.Conn of a connection, which it owns from here on.
-func (l *lending) take(a arrival, read []byte) {
-	f := os.NewFile(uintptr(a.fd), "lent")
+// take makes a net.Conn of a descriptor, which it owns from here on, and c of that.
+func (l *lending) take(fd int, c *lentConn) {
+	f := os.NewFile(uintptr(fd), "lent")
 	inner, err := net.FileConn(f) // duplicates
 	f.Close()
 	if err != nil {
 		l.server.log.Error("cannot lend a connection", "error", err)
-		l.server.returned(a.key)
+		c.count()
 		return
 	}
-	l.conns <- &lentConn{Conn: inner, key: a.key, read: read, server: l.server}
+	c.Conn = inner
+	l.conns <- c
 	select {
 	case <-l.done: // Nobody accepts any more, and Close may have looked before.
 		l.Close()
@@ -101,31 +114,116 @@ func (l *lending) Close() error {
 // Addr implements net.Listener.
 func (l *lending) Addr() net.Addr { return &net.UnixAddr{Name: "lending", Net: "unix"} }
 
-// A lentConn is a connection in net/http's hands. Reads begin with what the loop had read.
+// A lentConn is a connection in net/http's hands, for one request. It reads as that request's head
+// and body, as the loop has measured them, and nothing behind: the next head is for the loop to
+// judge, to which the connection goes back when the answer has been sent. So net/http can be of no
+// other opinion about where a request begins, and a client between two requests holds no goroutine.
+//
+// A handler may take the connection for good instead, by http.Hijacker.
 type lentConn struct {
 	net.Conn
-	key    netip.Addr // whom it counts for
-	read   []byte
-	server *Server
-	once   sync.Once
+	key      netip.Addr // whom it counts for
+	server   *Server
+	request  []byte // what the loop had read of the request, and net/http has not
+	left     int64  // bytes of its body that have yet to come
+	behind   []byte // what came behind it
+	isTaken  bool   // by a handler
+	isBack   bool   // on a loop
+	counting sync.Once
 }
 
-func (c *lentConn) Read(p []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(p, c.read)
-		c.read = c.read[n:]
+// Read implements net.Conn.
+func (c *lentConn) Read(p []byte) (n int, err error) {
+	switch {
+	case len(c.request) > 0:
+		n = copy(p, c.request)
+		c.request = c.request[n:]
+		return n, nil
+	case c.left > 0:
+		n, err = c.Conn.Read(p[:min(int64(len(p)), c.left)])
+		c.left -= int64(n)
+		return n, err
+	case c.isBack:
+		return 0, io.EOF
+	case !c.isTaken:
+		return 0, c.awaitEnd()
+	case len(c.behind) > 0:
+		n = copy(p, c.behind)
+		c.behind = c.behind[n:]
 		return n, nil
 	}
 	return c.Conn.Read(p)
 }
 
+// awaitEnd returns when the client is gone, which net/http wants to know while a handler runs, or
+// at the deadline that it sets to have done with that. A client that has sent more is there.
+func (c *lentConn) awaitEnd() error {
+	if len(c.behind) == 0 {
+		var next [1]byte
+		if _, err := c.Conn.Read(next[:]); err != nil {
+			return err
+		}
+		c.behind = append(c.behind, next[0])
+	}
+	raw, err := c.Conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(func(uintptr) bool { return false })
+}
+
+// changed hears from net/http what becomes of the connection.
+func (c *lentConn) changed(state http.ConnState) {
+	switch state {
+	case http.StateHijacked:
+		c.isTaken = true
+	case http.StateIdle:
+		c.isBack = true
+		if len(c.request) == 0 && c.left == 0 { // Or it has not read what we took for the request, and closes.
+			c.giveBack()
+		}
+	}
+}
+
+// giveBack returns the connection to a loop. net/http closes what it has of it.
+func (c *lentConn) giveBack() {
+	s := c.server
+	s.stay(c.key)
+	c.count() // Before its next request can come, which finds the place free.
+	key, behind := c.key, c.behind
+	refusal := s.handOver(c, func(w *worker, fd int) { w.takeBack(arrival{fd, key}, behind) })
+	if refusal == nil {
+		return
+	}
+	s.leave(key)
+	if len(behind) > 0 { // There is somebody to tell.
+		s.noteRefusal(refusal, addressText(parseAddr(c.RemoteAddr().String())), behind, nil)
+		dismiss(c, refusal)
+	}
+}
+
+// Close implements net.Conn.
 func (c *lentConn) Close() error {
-	c.once.Do(func() { c.server.returned(c.key) })
+	c.count()
 	return c.Conn.Close()
 }
 
-// returned counts a lent connection out.
-func (s *Server) returned(key netip.Addr) {
-	s.lent.Add(-1)
-	s.leave(key)
+// count counts the connection out of those that are lent, once.
+func (c *lentConn) count() {
+	c.counting.Do(func() {
+		c.server.lent.Add(-1)
+		c.server.leave(c.key)
+	})
+}
+
+// takeBack makes a conn of a connection whose request net/http has answered. behind is what its
+// client has sent since.
+func (w *worker) takeBack(a arrival, behind []byte) {
+	c := w.newConn(a)
+	if c == nil {
+		return
+	}
+	w.stats.Returned++
+	c.keepAlive()
+	c.goOn(behind)
 }

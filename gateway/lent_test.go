@@ -13,7 +13,7 @@ func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
 	were := runtime.NumGoroutine()
 	for i := range 100 {
 		c := wstest.Connect(t, addr)
-		c.Send(wstest.PlainGet("/livez"))
+		c.Send(wstest.PlainGet("/"))
 		c.Response()
 		if i%3 == 1 {
 			c.Send(wstest.UpgradeHead("/ws"))

@@ -16,11 +16,17 @@ func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
 	}
 }
 
-func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64, compared []any) {
+func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64, more []any) {
+	if r.Reason == wsproto.ReasonNotHTTP && len(head) > 0 && head[0] == tlsHandshake {
+		more = []any{"hint", "TLS on a plain port: connect to ws:// or http://, or let a proxy in front end TLS"}
+	}
 	s.log.Info("refused", append([]any{
 		"reason", r.Reason.String(), "status", r.Status, "from", from, "request", requestText(head), "and_more", skipped,
-	}, compared...)...)
+	}, more...)...)
 }
+
+// tlsHandshake is the first byte of a TLS client (RFC 8446 §5.1).
+const tlsHandshake = 0x16
 
 // logAbuse says that a client was closed for what it did. detail is in words of ours.
 func (c *conn) logAbuse(r CloseReason, detail string) {

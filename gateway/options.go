@@ -17,7 +17,8 @@ import (
 type Options struct {
 	// Loops is the number of event loops: one per core by default, at most 1024.
 	Loops int
-	// Pages answers what does not ask for a WebSocket. Nil: all of it is not found (404).
+	// Pages answers paths other than /ws, /ws/{room} and /livez. Nil: all of it is not found (404).
+	// A body has to come with a Content-Length.
 	Pages http.Handler
 
 	// AllowOrigin lists origins, as https://example.com[:port], https://*.example.com or file://, that
@@ -42,7 +43,9 @@ type Options struct {
 	TrustedProxy []netip.Prefix
 
 	MaxConnections     int   // connections at a time: 100,000
-	MaxHTTPConnections int   // … of which ordinary HTTP may hold: 256
+	MaxHTTPConnections int   // … of which ordinary requests may be under way at: 256
+	MaxHead            int64 // request line and headers: 32 KiB, 1 KiB to 1 MiB
+	HeadMemory         int64 // what all heads that are not whole may take together: 32 MiB, at least MaxHead
 	MaxMessage         int64 // largest message: 1 MiB, at most 1 GiB
 	MaxPerAddress      int   // connections from one address, of IPv6 one /64: no limit
 	ConnectRate        int   // new connections a second, with bursts of as many: no limit
@@ -63,7 +66,7 @@ type Options struct {
 	UnsentBuffer  int64      // what may wait in the kernel unsent for one client: 64 KiB; none: the kernel's choice
 	SendBuffer    int64      // the kernel's whole send buffer for one client: the kernel's choice
 
-	HandshakeTimeout time.Duration // from accepting a connection to the end of its request head: 10 s
+	HandshakeTimeout time.Duration // from accepting a connection, or the first byte of a later request, to the end of the head: 10 s
 	AssemblyTimeout  time.Duration // from the first byte of a message that comes in pieces to its last: 30 s
 	PingInterval     time.Duration // silence after which a client is pinged: 30 s
 	PongTimeout      time.Duration // how long a pinged client may stay silent: 15 s
@@ -103,6 +106,8 @@ func (o Options) Defaults() Options {
 	setDefault(&c.SocketMode, 0o660)
 	setDefault(&c.MaxConnections, 100_000)
 	setDefault(&c.MaxHTTPConnections, 256)
+	setDefault(&c.MaxHead, 32<<10)
+	setDefault(&c.HeadMemory, 32<<20)
 	setDefault(&c.MaxMessage, 1<<20)
 	setDefault(&c.MaxFragments, 131_072)
 	setDefault(&c.AssemblyMemory, 256<<20)

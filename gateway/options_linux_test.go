@@ -18,7 +18,7 @@ func TestAcceptedConnectionsCarryTheOptions(t *testing.T) {
 	wstest.Join(t, addr, "/ws")
 	wstest.Join(t, addr, "/ws") // one for each loop
 	lent := wstest.Connect(t, addr)
-	lent.Send(wstest.PlainGet("/livez"))
+	lent.Send(wstest.PlainGet("/"))
 	lent.Response()
 	lent.Send(wstest.UpgradeHead("/ws"))
 	lent.ExpectUpgrade()

@@ -2,14 +2,9 @@ package gateway
 
 import (
 	"net"
-	"net/http"
 
 	"sluice/wsproto"
 )
-
-// livePath is answered under any host name: whoever asks whether a server lives may call it
-// anything, and the answer tells nothing.
-const livePath = "/livez"
 
 // judgePage refuses a page of another origin. Browsers alone send an Origin; whoever sends none is
 // no page.
@@ -48,14 +43,14 @@ func (s *Server) needsHosts() bool {
 	return onLoopback || len(s.cfg.AllowHost) > 0
 }
 
-// servePage passes on what pages answer. Who asks for an upgrade without an Origin is no browser.
-func (s *Server) servePage(pages http.Handler, w http.ResponseWriter, r *http.Request) {
-	isClient := r.Header.Get("Upgrade") != "" && r.Header.Get("Origin") == ""
-	if r.URL.Path != livePath && !isClient && !s.isOwnHost([]byte(r.Host)) {
-		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonForeignHost))
-		return
+// judgeHost refuses a page's request under a name that is not ours. Who asks for an upgrade without
+// an Origin is no browser.
+func (s *Server) judgeHost(r *wsproto.Request) *wsproto.Refusal {
+	isClient := len(r.Header("Upgrade")) > 0 && len(r.Header("Origin")) == 0
+	if isClient || s.isOwnHost(r.Host) {
+		return nil
 	}
-	pages.ServeHTTP(w, r)
+	return wsproto.Refuse(wsproto.ReasonForeignHost)
 }
 
 // comparison is what a log tells of a request that was refused for where its page comes from: what

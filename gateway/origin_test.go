@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 	"sluice/wsproto"
 )
@@ -47,7 +48,7 @@ func TestN06_N74_RefusedPagesAreLoggedWithTheRemedy(t *testing.T) {
 	}
 }
 
-// N74: the page's refusal is logged and counted like the others, though net/http has the request.
+// N74: the page's refusal is logged and counted like the others.
 func TestN74_RefusedPageIsCountedAndLogged(t *testing.T) {
 	var log journal
 	cfg := testConfig()
@@ -63,7 +64,7 @@ func TestN74_RefusedPageIsCountedAndLogged(t *testing.T) {
 	get()
 	kernel.Pass(2 * time.Second)
 	get()
-	if n := s.refusals.refused[wsproto.ReasonForeignHost].Load(); n != 3 {
+	if n := testenv.StatsOf(t, s).Refusals[wsproto.ReasonForeignHost]; n != 3 {
 		t.Errorf("%d counted, want 3", n)
 	}
 	lines := log.lines("reason=foreign_host")

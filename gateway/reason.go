@@ -24,6 +24,7 @@ const (
 	ClosedDrain                              // the gateway stops
 	ClosedRefused                            // its request was answered with an HTTP error
 	ClosedSilent                             // it never sent a request head
+	ClosedAnswered                           // its ordinary requests were answered, and there came no further one
 	ClosedCloseTimeout                       // it did not take its last bytes within --close-timeout
 	ClosedPinned                             // stuck in a dropped frame for longest, beyond --pinned-memory
 	ClosedAssembly                           // its unfinished message was the largest, beyond --assembly-memory
@@ -34,7 +35,7 @@ const (
 	ClosedMessageRate                        // it went on sending more messages than --message-rate
 	ClosedByteRate                           // it went on sending more than --byte-rate
 	ClosedCut                                // the server was closed while it was there
-	ClosedLent                               // not closed: given to net/http
+	ClosedLent                               // it ended while net/http had it
 	NumCloseReasons                          // how many there are
 )
 
@@ -58,6 +59,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedDrain:           {"drain", wsproto.CodeGoingAway, "going away"},
 	ClosedRefused:         {"refused", 0, ""},
 	ClosedSilent:          {"silent", 0, ""},
+	ClosedAnswered:        {"answered", 0, ""},
 	ClosedCloseTimeout:    {"close_timeout", 0, ""},
 	ClosedPinned:          {"pinned_memory", 0, ""},
 	ClosedAssembly:        {"assembly_memory", wsproto.CodeTryAgainLater, "out of memory for unfinished messages"},

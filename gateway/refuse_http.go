@@ -36,7 +36,7 @@ func explain(reason wsproto.Reason, text string) *wsproto.Refusal {
 
 // refuseHTTP answers a request that net/http still has.
 func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request, refusal *wsproto.Refusal) {
-	s.noteRefusal(r, refusal)
+	s.noteRequest(r, refusal)
 	header := w.Header()
 	for line := range strings.SplitSeq(refusal.Header, "\r\n") {
 		if name, value, ok := strings.Cut(line, ": "); ok {
@@ -83,11 +83,17 @@ func (h *httpRefusals) addTo(s *Stats) {
 	}
 }
 
-// noteRefusal counts and logs a refusal, as a loop does its own.
-func (s *Server) noteRefusal(r *http.Request, refusal *wsproto.Refusal) {
+// noteRequest counts and logs a refusal of a request that net/http has parsed.
+func (s *Server) noteRequest(r *http.Request, refusal *wsproto.Refusal) {
+	s.noteRefusal(refusal, addressText(remoteAddr(r)), []byte(r.Method+" "+r.RequestURI+" "+r.Proto),
+		comparison(refusal.Reason, []byte(r.Header.Get("Origin")), []byte(r.Host)))
+}
+
+// noteRefusal counts and logs a refusal, as a loop does its own. head is what came of the request,
+// more what the log tells besides.
+func (s *Server) noteRefusal(refusal *wsproto.Refusal, from string, head []byte, more []any) {
 	s.refusals.refused[refusal.Reason].Add(1)
 	if skipped, ok := s.samples.refused[refusal.Reason].take(s.workers[0].kernel.Now()); ok {
-		s.logRefused(refusal, addressText(remoteAddr(r)), []byte(r.Method+" "+r.RequestURI+" "+r.Proto), skipped,
-			comparison(refusal.Reason, []byte(r.Header.Get("Origin")), []byte(r.Host)))
+		s.logRefused(refusal, from, head, skipped, more)
 	}
 }

@@ -40,7 +40,7 @@ const startPatience = time.Second
 //   - net/http has judged the request's head before the gateway does, and is more lenient: it joins folded
 //     lines and takes a bare line feed for a line's end. Requests in front of this one are its own affair.
 //   - How long a head may take to come is for http.Server's ReadHeaderTimeout to say. Its timeouts end when
-//     the connection leaves. That a head has at most 8 KiB and 64 lines holds here, too.
+//     the connection leaves. That a head has at most MaxHead bytes and 128 lines holds here, too.
 //   - Headers that handlers in front have set for the response are not sent with the upgrade.
 //   - MaxPerAddress and ConnectRate count for r.RemoteAddr. A handler in front may set it to the client
 //     that a proxy of the program's speaks for.
@@ -91,9 +91,13 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		}
 		s.stay(key) // Closing conn counts the lent one out.
 	}
-	if refusal := s.handOver(conn, key, isLent, appendBuffered(appendRequest(nil, r, target), buffered.Reader)); refusal != nil {
+	read := appendBuffered(appendRequest(nil, r, target), buffered.Reader)
+	if lent, ok := conn.(*lentConn); ok {
+		read = append(read, lent.behind...)
+	}
+	if refusal := s.handOver(conn, func(w *worker, fd int) { w.takeOver(arrival{fd, key}, read, isLent) }); refusal != nil {
 		s.leave(key)
-		s.noteRefusal(r, refusal)
+		s.noteRequest(r, refusal)
 		dismiss(conn, refusal)
 		return
 	}
@@ -134,20 +138,21 @@ func (s *Server) awaitServe(ctx context.Context) bool {
 }
 
 // remoteAddr is where a request comes from; the zero Addr if that is no address of the network.
-func remoteAddr(r *http.Request) netip.Addr {
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+func remoteAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
+
+func parseAddr(text string) netip.Addr {
+	if from, err := netip.ParseAddrPort(text); err == nil {
 		return from.Addr().Unmap()
 	}
-	from, _ := netip.ParseAddr(r.RemoteAddr)
+	from, _ := netip.ParseAddr(text)
 	return from.Unmap()
 }
 
-// handOver gives a connection that is counted in to a loop, with what was read of it. conn is to be
-// closed afterwards: the loop has a descriptor of its own.
-func (s *Server) handOver(conn net.Conn, key netip.Addr, isLent bool, read []byte) *wsproto.Refusal {
+// handOver gives a connection that is counted in to a loop, on which adopt makes something of it.
+// conn is to be closed afterwards: the loop has a descriptor of its own.
+func (s *Server) handOver(conn net.Conn, adopt func(w *worker, fd int)) *wsproto.Refusal {
 	if lent, ok := conn.(*lentConn); ok {
 		conn = lent.Conn
-		read = append(read, lent.read...) // More than net/http's buffer takes may have come behind the request.
 	}
 	fd, err := duplicate(conn)
 	if err != nil {
@@ -161,7 +166,7 @@ func (s *Server) handOver(conn net.Conn, key netip.Addr, isLent bool, read []byt
 	}
 	for range s.workers { // One whose mailbox is full is overloaded: another may not be.
 		w := s.workers[s.turn.Add(1)%uint64(len(s.workers))]
-		if w.loop.Post(func(*reactor.Loop) { w.takeOver(arrival{fd, key}, read, isLent) }) {
+		if w.loop.Post(func(*reactor.Loop) { adopt(w, fd) }) {
 			return nil
 		}
 	}
@@ -197,13 +202,19 @@ func (w *worker) takeOver(a arrival, read []byte, isLent bool) {
 	if isLent {
 		w.stats.Returned++
 	} else {
+		w.stats.Accepted++
 		w.stats.TakenOver++
 	}
-	w.cfg.setOptions(w.kernel, a.fd) // Package net has set keep-alive times of its own.
-	c.wasLent = true
+	c.past = wasHanded
 	w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
-	if c.consume(read) {
-		w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
+	c.goOn(read)
+}
+
+// goOn reads a connection on that comes from net/http, where this was read of it.
+func (c *conn) goOn(read []byte) {
+	c.w.cfg.setOptions(c.w.kernel, int(c.fd)) // Package net has set keep-alive times of its own.
+	if len(read) == 0 || c.consume(read) {
+		c.w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
 	}
 	c.answer()
 }

@@ -115,28 +115,17 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	}
 	s.lending = newLending(s)
 	s.http = &http.Server{
-		Handler:           s.route(cfg.Pages),
-		ReadHeaderTimeout: httpHeaderTimeout,
-		ReadTimeout:       httpReadTimeout,
-		WriteTimeout:      httpWriteTimeout,
-		IdleTimeout:       httpIdleTimeout,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler:        cfg.Pages,
+		ReadTimeout:    httpReadTimeout,
+		WriteTimeout:   httpWriteTimeout,
+		MaxHeaderBytes: int(cfg.MaxHead),
+		ConnState:      func(c net.Conn, state http.ConnState) { c.(*lentConn).changed(state) },
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if cfg.Pages == nil {
+		s.http.Handler = http.NotFoundHandler()
 	}
 	return s, nil
-}
-
-func (s *Server) route(pages http.Handler) http.Handler {
-	if pages == nil {
-		pages = http.NotFoundHandler()
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, isSocket := roomOf(r.URL.Path); isSocket {
-			s.takeOver(w, r, r.RequestURI)
-			return
-		}
-		s.servePage(pages, w, r)
-	})
 }
 
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
@@ -352,6 +341,8 @@ func (s *Server) addTo(sum *Stats) {
 	sum.Broken = s.invariants.Load()
 	sum.Hub.Owed += s.hub.OwedOutside()
 	s.refusals.addTo(sum)
+	// What was lent has come back, is still there, or has ended there.
+	sum.Closed[ClosedLent] = uint64(max(0, int64(sum.Lent-sum.Returned)-s.lent.Load()))
 }
 
 func (w *worker) snapshot() Stats {

@@ -77,7 +77,7 @@ func (g *guest) expectEnd() {
 }
 
 const (
-	guestPage    = "GET /livez HTTP/1.1\r\nHost: sluice.test\r\n\r\n"
+	guestPage    = "GET / HTTP/1.1\r\nHost: sluice.test\r\n\r\n"
 	guestUpgrade = "GET /ws/guests HTTP/1.1\r\nHost: sluice.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
@@ -133,13 +133,31 @@ func holdLoop(t testing.TB, s *Server) (letGo func()) {
 	return letGo
 }
 
-// An upgrade that finds every mailbox full is told so, counted and logged, on its way from a foreign server and on its way back
-// from our own net/http.
+// An upgrade that finds every mailbox full is told so, counted and logged: on its way from a foreign server, on its way back from
+// our own net/http where the pages lead to the gateway, and behind a page's request that net/http has answered.
 func TestN80_UpgradeThatFindsTheMailboxFullIsAnswered(t *testing.T) {
-	for _, isLent := range []bool{false, true} {
+	for _, tc := range []struct {
+		name      string
+		isForeign bool
+		requests  string
+		pages     int // answered before it
+	}{
+		{"foreign", true, guestUpgrade, 0},
+		{"lent", false, strings.Replace(guestUpgrade, "/ws/", "/mine/ws/", 1), 0},
+		{"returned", false, guestPage + guestUpgrade, 1},
+	} {
 		var log journal
+		var s *Server
+		arrived, held := make(chan struct{}, 1), make(chan struct{})
+		hold := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			arrived <- struct{}{}
+			<-held
+			if r.URL.Path != "/" {
+				http.StripPrefix("/mine", s).ServeHTTP(w, r)
+			}
+		})
 		cfg := testConfig()
-		cfg.Loops = 1
+		cfg.Loops, cfg.Pages = 1, hold
 		if err := cfg.prepare(); err != nil {
 			t.Fatal(err)
 		}
@@ -154,19 +172,32 @@ func TestN80_UpgradeThatFindsTheMailboxFullIsAnswered(t *testing.T) {
 		if err := s.start(); err != nil {
 			t.Fatal(err)
 		}
-		addr := foreign(t, s)
-		if isLent {
-			addr = s.Addrs()[0].String()
+		addr := s.Addrs()[0].String()
+		if tc.isForeign {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				arrived <- struct{}{}
+				<-held
+				s.ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			addr = server.Listener.Addr().String()
 		}
 		g := newGuest(t, addr)
-		if isLent {
-			g.ask(guestPage)
+		if _, err := io.WriteString(g, tc.requests+strings.Repeat("early frames", 1000)); err != nil {
+			t.Fatal(err)
 		}
-		letGo := holdLoop(t, s)
+		<-arrived
 		descriptors := descriptorCount(t)
-		r, body := g.ask(guestUpgrade, strings.Repeat("early frames", 1000))
+		letGo := holdLoop(t, s)
+		close(held)
+		for range tc.pages {
+			if r, _ := g.answer(); r.StatusCode != http.StatusOK {
+				t.Errorf("%s: page %s", tc.name, r.Status)
+			}
+		}
+		r, body := g.answer()
 		if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" || !r.Close || body == "" {
-			t.Errorf("lent %t: %s, Retry-After %q, close %t, %q", isLent, r.Status, r.Header.Get("Retry-After"), r.Close, body)
+			t.Errorf("%s: %s, Retry-After %q, close %t, %q", tc.name, r.Status, r.Header.Get("Retry-After"), r.Close, body)
 		}
 		g.expectEnd()
 		g.Close()
@@ -174,14 +205,17 @@ func TestN80_UpgradeThatFindsTheMailboxFullIsAnswered(t *testing.T) {
 		within(t, "the client's descriptor and the gateway's are closed", func() bool { return descriptorCount(t) <= descriptors-2 })
 		letGo()
 		if st := counted(t, s); st.Refusals[wsproto.ReasonUnavailable] != 1 || st.Rejected != 1 || st.TakenOver != 0 || st.Returned != 0 {
-			t.Errorf("lent %t: %d refusals, %d turned away, %d taken over, %d returned; want 1, 1, 0, 0",
-				isLent, st.Refusals[wsproto.ReasonUnavailable], st.Rejected, st.TakenOver, st.Returned)
+			t.Errorf("%s: %d refusals, %d turned away, %d taken over, %d returned; want 1, 1, 0, 0",
+				tc.name, st.Refusals[wsproto.ReasonUnavailable], st.Rejected, st.TakenOver, st.Returned)
 		}
-		if lines := log.lines("refused"); len(lines) != 1 || !strings.Contains(lines[0], "reason=unavailable") || !strings.Contains(lines[0], "GET /ws/guests") {
-			t.Errorf("lent %t: logged %q, want one line", isLent, lines)
+		if lines := log.lines("refused"); len(lines) != 1 || !strings.Contains(lines[0], "reason=unavailable") || !strings.Contains(lines[0], "/ws/guests") {
+			t.Errorf("%s: logged %q, want one line", tc.name, lines)
 		}
 		if r, body := newGuest(t, addr).ask(guestUpgrade); r.StatusCode != http.StatusSwitchingProtocols {
-			t.Errorf("lent %t: afterwards %s %q, want 101", isLent, r.Status, body)
+			t.Errorf("%s: afterwards %s %q, want 101", tc.name, r.Status, body)
+		}
+		if tc.isForeign {
+			<-arrived
 		}
 	}
 }

@@ -36,6 +36,7 @@ type worker struct {
 	sends       []reactor.Send // the batch being sent
 	sendPlaces  []int          // of each among the batch's deliveries
 	inputBudget inputBudget
+	headBudget  headBudget
 
 	random *rand.Rand // for jitter; a simulation seeds it
 
@@ -61,6 +62,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		buf:         make([]byte, readBufferSize),
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
 		inputBudget: inputBudget{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
+		headBudget:  headBudget{limit: s.cfg.headShare()},
 	}
 	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
@@ -83,6 +85,7 @@ func (w *worker) jitter() time.Duration {
 func (w *worker) adopt(taken []arrival) {
 	for _, a := range taken {
 		if c := w.newConn(a); c != nil {
+			w.stats.Accepted++
 			w.loop.SetTimer(c.token, w.cfg.HandshakeTimeout)
 		}
 	}
@@ -106,7 +109,6 @@ func (w *worker) newConn(a arrival) *conn {
 		c.meter = &meter{key: a.key}
 	}
 	c.token = t
-	w.stats.Accepted++
 	if w.drain != nil {
 		w.drain.tokens = append(w.drain.tokens, t)
 	}
@@ -125,7 +127,7 @@ func (w *worker) cutAll() {
 
 // Stats count what the connections of one loop, or of all, did since the start.
 type Stats struct {
-	Accepted       uint64
+	Accepted       uint64 // connections, those that came by ServeHTTP included
 	Upgrades       uint64
 	EarlyBytes     uint64 // handshakes with frames in the same packet
 	Messages       uint64 // data messages received
@@ -138,8 +140,8 @@ type Stats struct {
 	DeflatedTo     uint64 // … and after
 	Paused         uint64 // times a sender was not read on, because its room was full or others were before it
 	Throttled      uint64 // times a sender was not read on, because it was over a rate
-	Lent           uint64 // connections given to net/http
-	Returned       uint64 // of those, back to ask for an upgrade
+	Lent           uint64 // times a connection was given to net/http, each for one request
+	Returned       uint64 // of those, back for the next one
 	TakenOver      uint64 // connections that came by ServeHTTP
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections

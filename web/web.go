@@ -1,9 +1,8 @@
-// Package web is the ordinary HTTP of the gateway's port: the demo page with its static files, and
-// /livez.
+// Package web is the ordinary HTTP of the gateway's port: the demo page with its static files.
 //
 // Everything it serves is embedded in the binary and the page asks nobody else for anything, so it
-// works on a machine without a network. It knows nothing of rooms or sockets: /ws and /ws/{room}
-// are served by the gateway's reactor and never come here.
+// works on a machine without a network. It knows nothing of rooms or sockets: /ws, /ws/{room} and
+// /livez are answered on the gateway's loops and never come here.
 package web
 
 import (
@@ -52,10 +51,10 @@ type asset struct {
 	etag        string
 }
 
-// New returns the handler for every path the reactor does not serve itself: GET and HEAD of /, of
-// the page's static files and of /livez; 405 for other methods on these; 404 for the rest. It may
-// be called from any number of goroutines. It panics if the embedded files are damaged, which only
-// a broken build can do.
+// New returns the handler for every path the reactor does not serve itself: GET, HEAD and OPTIONS of
+// / and of the page's static files; 405 for other methods on these; 404 for the rest. It may be
+// called from any number of goroutines. It panics if the embedded files are damaged, which only a
+// broken build can do.
 func New(o Options) http.Handler {
 	s := &site{assets: make(map[string]asset)}
 	static, err := fs.Sub(embedded, "static")
@@ -113,18 +112,20 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	a, isAsset := s.assets[r.URL.Path]
 	switch {
-	case !isAsset && r.URL.Path != "/livez":
+	case !isAsset:
 		plain(w, http.StatusNotFound, "404: nothing here. The page is at / and WebSockets are at /ws and /ws/{room}.\n")
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		h.Set("Allow", "GET, HEAD")
-		plain(w, http.StatusMethodNotAllowed, "405: only GET and HEAD are answered here.\n")
-	case isAsset:
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		serveAsset(w, r, a)
+	case r.Method == http.MethodOptions: // A balancer's way to ask whether anybody is there.
+		h.Set("Allow", allowed)
+		w.WriteHeader(http.StatusNoContent)
 	default:
-		// Alive means that this process answers. Whether it should get traffic is another question.
-		plain(w, http.StatusOK, "ok\n")
+		h.Set("Allow", allowed)
+		plain(w, http.StatusMethodNotAllowed, "405: only GET, HEAD and OPTIONS are answered here.\n")
 	}
 }
+
+const allowed = "GET, HEAD, OPTIONS"
 
 // serveAsset sends a static file. no-cache means "ask again with the ETag", so that a new version
 // of the gateway is seen at the next load and an unchanged one costs a 304.

@@ -80,8 +80,10 @@ type extension struct {
 //	extension-param = token [ "=" ( token / quoted-string ) ]
 //
 // What is quoted has to be a token too, so that commas, semicolons and equal signs never stand for
-// themselves. ok is false if a line is not such a list; the elements before its fault were yielded.
+// themselves. Empty elements are skipped, but no more than emptyMax of them (RFC 9110 §5.6.1.2). ok
+// is false if a line is not such a list; the elements before its fault were yielded.
 func (f fields) eachExtension(yield func(extension)) (ok bool) {
+	empty := 0
 	for i := range f {
 		if !equalFold(f[i].name, "Sec-WebSocket-Extensions") {
 			continue
@@ -89,6 +91,12 @@ func (f fields) eachExtension(yield func(extension)) (ok bool) {
 		for list, more := f[i].value, true; more; {
 			var element []byte
 			element, list, more = bytes.Cut(list, []byte{','})
+			if len(trimSpace(element)) == 0 {
+				if empty++; empty > emptyMax {
+					return false
+				}
+				continue
+			}
 			e, ok := parseExtension(element)
 			if !ok {
 				return false
@@ -98,6 +106,9 @@ func (f fields) eachExtension(yield func(extension)) (ok bool) {
 	}
 	return true
 }
+
+// emptyMax is far more than any list has whose elements somebody has taken out.
+const emptyMax = 32
 
 func parseExtension(element []byte) (e extension, ok bool) {
 	name, params, more := bytes.Cut(element, []byte{';'})

@@ -115,6 +115,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add(upgrade("POST /ws HTTP/1.0", "Content-Length: 5"))
 	f.Add([]byte("GET / HTTP/1.1\n\n"))
 	f.Add([]byte("\r\nGET /%00 HTTP/1.1\r\nHost : a\r\n b: c\r\n\r\n"))
+	f.Add(head("POST /livez HTTP/1.1", "Host: a", "Content-Length: 5", "Transfer-Encoding: chunked"))
+	f.Add(head("POST / HTTP/1.1", "Host: a", "Content-Length: 005"))
+	f.Add([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		end := HeadEnd(input, 0)
 		for from := range min(end, 300) {
@@ -123,6 +126,11 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 		head := input[:end]
+		startsAlike(t, input, head)
+		var plain Request
+		if end > 0 && plain.Parse(head) == nil {
+			measuresAsNetHTTP(t, &plain, head)
+		}
 		r, refusal := judge(head)
 		for range r.Subprotocols {
 		}
@@ -142,6 +150,40 @@ func FuzzRequest(f *testing.F) {
 			agreesWithNetHTTP(t, r, head)
 		}
 	})
+}
+
+// startsAlike holds CheckStart to find the same however the input comes, and nothing in a head that Parse takes.
+func startsAlike(t *testing.T, input, head []byte) {
+	t.Helper()
+	var r Request
+	isTaken := len(head) > 0 && r.Parse(head) == nil
+	isKnown, first := false, (*Refusal)(nil)
+	for n := 1; n <= min(len(input), 300) && !isKnown && first == nil; n++ {
+		isKnown, first = r.CheckStart(input[:n], n-1)
+		if isLine, atOnce := r.CheckStart(input[:n], 0); isLine != isKnown || atOnce != first {
+			t.Fatalf("%q: %t %v in pieces, %t %v at once", input[:n], isKnown, first, isLine, atOnce)
+		}
+	}
+	if isTaken && first != nil {
+		t.Fatalf("%q: Parse takes it, CheckStart says %v", head, first)
+	}
+}
+
+// measuresAsNetHTTP holds a body's length, where there is one, to what net/http makes of the same head: two readers of one stream
+// that differ in it are what smuggling needs.
+func measuresAsNetHTTP(t *testing.T, r *Request, head []byte) {
+	t.Helper()
+	length, refusal := r.BodyLength()
+	if refusal != nil {
+		return
+	}
+	other, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(bytes.TrimPrefix(head, []byte("\r\n")))))
+	if err != nil {
+		return // The connection ends there.
+	}
+	if other.ContentLength != length || len(other.TransferEncoding) > 0 {
+		t.Errorf("%d bytes of body, net/http %d %q", length, other.ContentLength, other.TransferEncoding)
+	}
 }
 
 func agreesWithNetHTTP(t *testing.T, r *Request, head []byte) {

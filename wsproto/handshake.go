@@ -47,18 +47,16 @@ func (r *Request) CheckUpgrade() *Refusal {
 
 // checkMethod demands a GET of HTTP/1.1 without a body: bytes of a body would be read as frames.
 func (r *Request) checkMethod() *Refusal {
-	if string(r.Method) == "HEAD" {
-		return &refusedHead
-	}
 	if string(r.Method) != "GET" {
 		return Refuse(ReasonMethod)
 	}
 	if r.Minor == 0 {
 		return Refuse(ReasonHTTPVersion)
 	}
-	_, length := r.fields.get("Content-Length")
-	_, encoding := r.fields.get("Transfer-Encoding")
-	if length+encoding > 0 {
+	// A length of zero is no body (RFC 9112 §6.3): clients that put one on every request are many.
+	length, lengths := r.fields.get("Content-Length")
+	_, codings := r.fields.get("Transfer-Encoding")
+	if codings > 0 || lengths > 1 || lengths == 1 && string(length) != "0" {
 		return Refuse(ReasonBody)
 	}
 	return nil

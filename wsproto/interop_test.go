@@ -24,7 +24,7 @@ var interopSizes = []int{0, 1, 125, 126, 65535, 65536, 1 << 20}
 
 // readHead reads until a head is whole and returns it and what came behind it.
 func readHead(conn net.Conn) (head, rest []byte, err error) {
-	buf, have := make([]byte, MaxHeadBytes), 0
+	buf, have := make([]byte, 32<<10), 0
 	for {
 		n, err := conn.Read(buf[have:])
 		if err != nil {

@@ -11,16 +11,19 @@ type Reason uint8
 // The reasons. Those behind ReasonExtensions are found by the caller, which alone knows rooms,
 // policies, load and time.
 const (
-	ReasonRequestLine   Reason = iota + 1 // 400: not "method target version"
+	ReasonNotHTTP       Reason = iota + 1 // 400: does not begin with a method
+	ReasonRequestLine                     // 400: not "method target version"
 	ReasonTarget                          // 400: target or its percent-encoding malformed
 	ReasonTargetLength                    // 414: target over MaxTargetBytes
 	ReasonHTTPVersion                     // 505: not HTTP/1.1 or a later 1.x
-	ReasonHeadSize                        // 431: head over MaxHeadBytes
+	ReasonHeadSize                        // 431: head over the caller's limit
 	ReasonHeaderCount                     // 431: more than MaxHeaders headers
 	ReasonHeader                          // 400: malformed header line, or Origin twice
 	ReasonHost                            // 400: Host missing, doubled or malformed
 	ReasonMethod                          // 405: not GET
-	ReasonBody                            // 400: Content-Length or Transfer-Encoding
+	ReasonBody                            // 400: a handshake with a body
+	ReasonFraming                         // 400: Content-Length or Transfer-Encoding do not say clearly how long the body is
+	ReasonLength                          // 411: a body in chunks
 	ReasonNoUpgrade                       // 426: no upgrade to websocket asked for
 	ReasonConnection                      // 400: Connection lacks the token "upgrade"
 	ReasonVersionHeader                   // 400: Sec-WebSocket-Version missing or doubled
@@ -35,6 +38,7 @@ const (
 	ReasonTimeout     // 408: head not complete in time
 	ReasonUnavailable // 503: at a limit, or draining
 	ReasonMemory      // 503: memory is too short for another connection
+	ReasonHeads       // 503: unfinished heads take too much memory, and this one has taken longest
 	ReasonAddress     // 503: too many connections from one address
 	ReasonConnectRate // 503: too many new connections a second
 	ReasonRooms       // 503: would make one room too many
@@ -63,6 +67,7 @@ const (
 )
 
 var refusals = [NumReasons]Refusal{
+	ReasonNotHTTP:      {Status: 400, name: "not_http", Text: "This is not an HTTP request."},
 	ReasonRequestLine:  {Status: 400, name: "request_line", Text: "The request line is malformed."},
 	ReasonTarget:       {Status: 400, name: "target", Text: "The request target is malformed."},
 	ReasonTargetLength: {Status: 414, name: "target_length", Text: "The request target is too long."},
@@ -73,6 +78,8 @@ var refusals = [NumReasons]Refusal{
 	ReasonHost:         {Status: 400, name: "host", Text: "There must be exactly one valid Host header."},
 	ReasonMethod:       {Status: 405, name: "method", Text: "A WebSocket handshake is a GET request.", Header: allowGet},
 	ReasonBody:         {Status: 400, name: "body", Text: "A WebSocket handshake has no body."},
+	ReasonFraming:      {Status: 400, name: "framing", Text: "It is not clear how long the body of the request is."},
+	ReasonLength:       {Status: 411, name: "length", Text: "A body needs a Content-Length here: none is taken in chunks."},
 	ReasonNoUpgrade: {
 		Status: 426, name: "no_upgrade", Header: upgradeVersion,
 		Text: "This is a WebSocket endpoint. Connect with a WebSocket client, for example new WebSocket(\"ws://...\") in a browser.",
@@ -96,6 +103,7 @@ var refusals = [NumReasons]Refusal{
 	ReasonTimeout:     {Status: 408, name: "timeout", Text: "The request took too long."},
 	ReasonUnavailable: {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},
 	ReasonMemory:      {Status: 503, name: "memory", Text: "The server is short of memory and takes no more connections now.", Header: retryLater},
+	ReasonHeads:       {Status: 503, name: "heads", Text: "Too many requests are incomplete at the moment.", Header: retryLater},
 	ReasonAddress:     {Status: 503, name: "address", Text: "There are too many connections from your address.", Header: retryLater},
 	ReasonConnectRate: {Status: 503, name: "connect_rate", Text: "Too many clients connect at the moment.", Header: retryLater},
 	ReasonRooms:       {Status: 503, name: "rooms", Text: "There can be no further room at the moment.", Header: retryLater},
@@ -103,18 +111,21 @@ var refusals = [NumReasons]Refusal{
 	ReasonTransport:   {Status: 501, name: "transport", Text: "A WebSocket cannot be opened on a connection of this kind."},
 }
 
-// refusedHead answers HEAD, whose response must not have a body (RFC 9110 §9.3.2).
-var refusedHead = Refusal{Status: 405, name: "method", Header: allowGet, noBody: true}
-
 func init() {
 	for reason := range refusals {
 		refusals[reason].Reason = Reason(reason)
 	}
-	refusedHead.Reason, refusedHead.Text = ReasonMethod, refusals[ReasonMethod].Text
 }
 
 // Refuse returns the refusal for a reason. It is shared: not to be changed.
 func Refuse(reason Reason) *Refusal { return &refusals[reason] }
+
+// ToHEAD returns the refusal as it answers HEAD, without a body (RFC 9110 §9.3.2).
+func (r *Refusal) ToHEAD() *Refusal {
+	other := *r
+	other.noBody = true
+	return &other
+}
 
 // RetryAfter returns the refusal with another time to stay away for: clients that are refused
 // together should not come back together.
@@ -124,8 +135,8 @@ func (r *Refusal) RetryAfter(seconds int) *Refusal {
 	return &other
 }
 
-// RefuseHead returns the refusal for a head that has MaxHeadBytes bytes and no end: 414 when it is
-// still in its first line, else 431.
+// RefuseHead returns the refusal for a head that has too many bytes: 414 when it is still in its
+// first line, else 431.
 func RefuseHead(buf []byte) *Refusal {
 	if _, _, ok := cutLine(buf); !ok {
 		return Refuse(ReasonTargetLength)

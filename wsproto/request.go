@@ -5,18 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a request head.
+// Bounds of a request head, beside that of its bytes, which is the caller's.
 const (
-	MaxHeadBytes   = 8192 // request line, headers and blank line
-	MaxHeaders     = 64
+	MaxHeaders     = 128
 	MaxTargetBytes = 4096
+	maxMethodBytes = 32 // registered ones have at most 17
 )
 
 // HeadEnd returns the length of the request head that buf begins with, blank line included, or 0
 // when more is needed. from is how many bytes of buf an earlier call has seen: a head that comes
 // byte by byte costs linear time. A blank line made with bare LFs ends a head too, so that Parse
-// can refuse it at once instead of a timeout later. The caller stops reading at MaxHeadBytes and
-// answers RefuseHead.
+// can refuse it at once instead of a timeout later. The caller stops reading at a limit of its own
+// and answers RefuseHead.
 func HeadEnd(buf []byte, from int) int {
 	// The line end before the blank line may be among the bytes already seen: at most "\n\r" of it.
 	for i := max(0, from-2); ; {
@@ -53,18 +53,28 @@ type Request struct {
 	decoded []byte // backs Path when it had to be decoded
 }
 
-// ParseLine parses the request line alone, enough to route by Path. Method and Minor are not judged
-// but for their form.
-func (r *Request) ParseLine(head []byte) *Refusal {
-	_, refusal := r.parseLine(head)
-	return refusal
+// CheckStart judges the beginning of a head that is not whole: it returns the refusal that the head
+// is sure to end in, and nil while it may still become a request. So what is not HTTP at all, TLS or
+// SSH or zeros, need not be waited for. isLine says that the request line is whole and good, and
+// that there is nothing more to find here. from is how many bytes an earlier call has seen.
+func (r *Request) CheckStart(buf []byte, from int) (isLine bool, refusal *Refusal) {
+	if string(buf) == "\r" {
+		return false, nil // Half of the empty line that may come first.
+	}
+	line := bytes.TrimPrefix(buf, []byte("\r\n"))
+	method, _, isWhole := bytes.Cut(line[:min(len(line), maxMethodBytes+1)], []byte{' '})
+	if len(line) > 0 && !isMethod(method) || !isWhole && len(method) > maxMethodBytes {
+		return false, Refuse(ReasonNotHTTP)
+	}
+	if bytes.IndexByte(buf[max(from, len(buf)-len(line)):], '\n') < 0 {
+		return false, nil
+	}
+	_, refusal = r.parseLine(buf)
+	return refusal == nil, refusal
 }
 
 // Parse parses a whole head, as long as HeadEnd said. It refuses with 400, 414, 431 or 505.
 func (r *Request) Parse(head []byte) *Refusal {
-	if len(head) > MaxHeadBytes {
-		return RefuseHead(head)
-	}
 	block, refusal := r.parseLine(head)
 	if refusal != nil {
 		return refusal
@@ -94,9 +104,12 @@ func (r *Request) parseLine(head []byte) (rest []byte, refusal *Refusal) {
 	if !ok {
 		return nil, Refuse(ReasonRequestLine)
 	}
-	method, line, _ := bytes.Cut(line, []byte{' '})
+	method, line, ok := bytes.Cut(line, []byte{' '})
+	if !ok || len(method) > maxMethodBytes || !isMethod(method) {
+		return nil, Refuse(ReasonNotHTTP)
+	}
 	target, version, ok := bytes.Cut(line, []byte{' '})
-	if !ok || !isToken(method) {
+	if !ok {
 		return nil, Refuse(ReasonRequestLine)
 	}
 	if refusal := r.parseVersion(version); refusal != nil {
@@ -182,6 +195,40 @@ func (r *Request) parsePath(target []byte) *Refusal {
 	return nil
 }
 
+// BodyLength is how many bytes of body follow a parsed head. It is meant for requests that are no
+// handshakes. What two readers could take for different lengths is refused with 400 (RFC 9112 §6.1,
+// §6.3): Content-Length twice or as anything but digits, any Transfer-Encoding beside it, before
+// HTTP/1.1, or other than "chunked". A body in chunks is clear, but is not taken: 411.
+func (r *Request) BodyLength() (n int64, refusal *Refusal) {
+	length, lengths := r.fields.get("Content-Length")
+	coding, codings := r.fields.get("Transfer-Encoding")
+	switch {
+	case codings == 1 && lengths == 0 && r.Minor > 0 && equalFold(coding, "chunked"):
+		return 0, Refuse(ReasonLength)
+	case codings > 0 || lengths > 1:
+		return 0, Refuse(ReasonFraming)
+	case lengths == 0:
+		return 0, nil
+	}
+	if len(length) == 0 || len(length) > maxLengthDigits {
+		return 0, Refuse(ReasonFraming)
+	}
+	for _, c := range length {
+		if !isDigit(c) {
+			return 0, Refuse(ReasonFraming)
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n, nil
+}
+
+// maxLengthDigits keeps a length within an int64.
+const maxLengthDigits = 18
+
+// KeepsAlive reports whether the client of a parsed request means to send another one on the same
+// connection. HTTP/1.0 would have to ask for it (RFC 9112 §9.3), which is not heard.
+func (r *Request) KeepsAlive() bool { return r.Minor > 0 && !r.fields.hasToken("Connection", "close") }
+
 // checkHost demands one valid Host header (RFC 9112 §3.2), which HTTP/1.0 did not know.
 func (r *Request) checkHost() *Refusal {
 	host, count := r.fields.get("Host")
@@ -195,6 +242,12 @@ func (r *Request) checkHost() *Refusal {
 		r.Host = host
 	}
 	return nil
+}
+
+// isMethod reports whether b is a method, or the beginning of one. A method is a token; all that
+// there are begin with a letter, which tells them from TLS, from Redis' "*1" and from a folded line.
+func isMethod(b []byte) bool {
+	return len(b) > 0 && 'a' <= lower(b[0]) && lower(b[0]) <= 'z' && allIn(b, tokenByte)
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -71,25 +71,22 @@ func TestHeadEndFindsTheBlankLineInPieces(t *testing.T) {
 	}
 }
 
+// How long a head may be is for the caller to say, who has what came of it.
 func TestH04_HeadOverTheLimitIsRefused(t *testing.T) {
-	long := upgrade("GET /ws HTTP/1.1", "X: "+strings.Repeat("x", MaxHeadBytes))
-	wantReason(t, "one long header", long, ReasonHeadSize)
-	if got := RefuseHead(long[:MaxHeadBytes]); got.Status != 431 {
+	long := upgrade("GET /ws HTTP/1.1", "X: "+strings.Repeat("x", 32<<10))
+	if got := RefuseHead(long[:32<<10]); got.Status != 431 {
 		t.Errorf("no end in sight: %v", got)
 	}
-	if got := RefuseHead([]byte("GET /" + strings.Repeat("x", MaxHeadBytes))); got.Status != 414 {
+	if got := RefuseHead([]byte("GET /" + strings.Repeat("x", 32<<10))); got.Status != 414 {
 		t.Errorf("no end of the first line in sight: %v", got)
 	}
-	short := upgrade("GET /ws HTTP/1.1", "X: ")
-	fits := upgrade("GET /ws HTTP/1.1", "X: "+strings.Repeat("x", MaxHeadBytes-len(short)))
-	wantReason(t, "8192 bytes", fits, 0)
 }
 
 func TestH05_MoreHeadersThanTheLimitAreRefused(t *testing.T) {
 	lines := func(n int) []string { return strings.Split(strings.Repeat("a: b\n", n)[:5*n-1], "\n") }
-	wantReason(t, "64 headers", upgrade("GET /ws HTTP/1.1", lines(MaxHeaders-5)...), 0)
-	wantReason(t, "65 headers", upgrade("GET /ws HTTP/1.1", lines(MaxHeaders-4)...), ReasonHeaderCount)
-	wantReason(t, "100,000 headers", upgrade("GET /ws HTTP/1.1", lines(100_000)...), ReasonHeadSize)
+	wantReason(t, fmt.Sprint(MaxHeaders), upgrade("GET /ws HTTP/1.1", lines(MaxHeaders-5)...), 0)
+	wantReason(t, fmt.Sprint(MaxHeaders+1), upgrade("GET /ws HTTP/1.1", lines(MaxHeaders-4)...), ReasonHeaderCount)
+	wantReason(t, "100,000 headers", upgrade("GET /ws HTTP/1.1", lines(100_000)...), ReasonHeaderCount)
 }
 
 func TestH13_FoldedHeaderLineIsRefused(t *testing.T) {
@@ -130,17 +127,22 @@ func TestMalformedHeaderLinesAreRefused(t *testing.T) {
 
 func TestMalformedRequestLinesAreRefused(t *testing.T) {
 	for _, line := range []string{
-		"", "GET", "GET /ws", "GET  /ws HTTP/1.1", "GET /ws  HTTP/1.1", " GET /ws HTTP/1.1", "GET /ws HTTP/1.1 ", "GET\t/ws\tHTTP/1.1",
-		"G(T /ws HTTP/1.1", "GET /a b HTTP/1.1", "GET /ws http/1.1", "GET /ws HTTP/1", "GET /ws HTTP/1.", "GET /ws HTTPS/1.1", "GET /ws\rHTTP/1.1",
-		"\x16\x03\x01\x02 \x01 \x01",
+		"GET /ws", "GET  /ws HTTP/1.1", "GET /ws  HTTP/1.1", "GET /ws HTTP/1.1 ", "GET /a b HTTP/1.1", "GET /ws http/1.1",
+		"GET /ws HTTP/1", "GET /ws HTTP/1.", "GET /ws HTTPS/1.1", "GET /ws\rHTTP/1.1", "GET ",
 	} {
 		wantReason(t, fmt.Sprintf("%q", line), upgrade(line), ReasonRequestLine)
+	}
+	for _, line := range []string{
+		"", "GET", " GET /ws HTTP/1.1", "GET\t/ws\tHTTP/1.1", "G(T /ws HTTP/1.1", "\x16\x03\x01\x02 \x01 \x01", "1GET /ws HTTP/1.1",
+		strings.Repeat("G", maxMethodBytes+1) + " /ws HTTP/1.1",
+	} {
+		wantReason(t, fmt.Sprintf("%q", line), upgrade(line), ReasonNotHTTP)
 	}
 }
 
 func TestOneEmptyLineMayPrecedeTheRequest(t *testing.T) {
 	wantReason(t, "one", append([]byte("\r\n"), upgrade("GET /ws HTTP/1.1")...), 0)
-	wantReason(t, "two", append([]byte("\r\n\r\n"), upgrade("GET /ws HTTP/1.1")...), ReasonRequestLine)
+	wantReason(t, "two", append([]byte("\r\n\r\n"), upgrade("GET /ws HTTP/1.1")...), ReasonNotHTTP)
 }
 
 func TestH23_HTTPVersions(t *testing.T) {
@@ -184,20 +186,26 @@ func TestH28_PathIsDecodedOnce(t *testing.T) {
 	}
 	wantReason(t, "4,097 bytes", upgrade("GET /"+strings.Repeat("x", MaxTargetBytes)+" HTTP/1.1"), ReasonTargetLength)
 	many := upgrade("GET /ws?" + strings.Repeat("a=b&", 5000) + " HTTP/1.1")
-	if got := RefuseHead(many[:MaxHeadBytes]); got.Reason != ReasonTargetLength {
+	if got := RefuseHead(many[:8192]); got.Reason != ReasonTargetLength {
 		t.Errorf("5,000 parameters: %v", got)
 	}
 }
 
+// parseLine parses a request line alone.
+func parseLine(r *Request, line []byte) *Refusal {
+	_, refusal := r.CheckStart(line, 0)
+	return refusal
+}
+
 func TestQueryAndMethodFormsAreKept(t *testing.T) {
 	var r Request
-	if refusal := r.ParseLine([]byte("GET /ws/a?since=%35&x HTTP/1.1\r\n")); refusal != nil || string(r.Query) != "since=%35&x" {
+	if refusal := parseLine(&r, []byte("GET /ws/a?since=%35&x HTTP/1.1\r\n")); refusal != nil || string(r.Query) != "since=%35&x" {
 		t.Errorf("query %q, %v", r.Query, refusal)
 	}
-	if refusal := r.ParseLine([]byte("OPTIONS * HTTP/1.1\r\n")); refusal != nil || string(r.Path) != "*" || r.Query != nil {
+	if refusal := parseLine(&r, []byte("OPTIONS * HTTP/1.1\r\n")); refusal != nil || string(r.Path) != "*" || r.Query != nil {
 		t.Errorf("path %q, query %q, %v", r.Path, r.Query, refusal)
 	}
-	if refusal := r.ParseLine([]byte("CONNECT example.com:443 HTTP/1.1\r\n")); refusal != nil || len(r.Path) != 0 {
+	if refusal := parseLine(&r, []byte("CONNECT example.com:443 HTTP/1.1\r\n")); refusal != nil || len(r.Path) != 0 {
 		t.Errorf("path %q, %v", r.Path, refusal)
 	}
 }
@@ -216,12 +224,11 @@ func TestHostMustBeThereOnce(t *testing.T) {
 }
 
 func TestH35_TenThousandCookiesCostNothingUntilAskedFor(t *testing.T) {
-	cookies := "Cookie: " + strings.Repeat("a=b; ", 1400)
+	cookies := "Cookie: " + strings.Repeat("a=b; ", 10_000)
 	r, refusal := judge(upgrade("GET /ws HTTP/1.1", cookies))
-	if refusal != nil || len(r.Header("cookie")) != len("a=b; ")*1400-1 {
-		t.Errorf("under the cap: %v, %d bytes", refusal, len(r.Header("cookie")))
+	if refusal != nil || len(r.Header("cookie")) != len("a=b; ")*10_000-1 {
+		t.Errorf("%v, %d bytes", refusal, len(r.Header("cookie")))
 	}
-	wantReason(t, "10,000", upgrade("GET /ws HTTP/1.1", "Cookie: "+strings.Repeat("a=b; ", 10_000)), ReasonHeadSize)
 }
 
 func TestHeaderLookupIgnoresCaseAndAliasesTheHead(t *testing.T) {

@@ -26,7 +26,9 @@ type Config struct {
 	TrustedProxy []Proxy  `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
-	MaxHTTPConnections int  `name:"max-http-connections" help:"Connections that ordinary HTTP may hold at a time." default:"256" placeholder:"N" group:"Limits"`
+	MaxHTTPConnections int  `name:"max-http-connections" help:"Ordinary HTTP requests that may be under way at a time." default:"256" placeholder:"N" group:"Limits"`
+	MaxHead            Size `help:"Largest request head: the request line and all headers, cookies among them." default:"32KiB" placeholder:"SIZE" group:"Limits"`
+	HeadMemory         Size `help:"What all request heads that are not whole may take together; each loop has its share. Beyond it the one that has taken longest is refused with 503." default:"32MiB" placeholder:"SIZE" group:"Limits"`
 	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
 	MaxPerAddress      int  `help:"Connections at a time from one address, of IPv6 one /64. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
@@ -47,7 +49,7 @@ type Config struct {
 	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
 	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
 
-	HandshakeTimeout time.Duration `help:"From accepting a connection to the end of its request head." default:"10s" group:"Timeouts"`
+	HandshakeTimeout time.Duration `help:"From accepting a connection, or from the first byte of a later request on it, to the end of the request head." default:"10s" group:"Timeouts"`
 	AssemblyTimeout  time.Duration `help:"From the first byte of a message that comes in pieces to its last. Later is refused with 1008." default:"30s" group:"Timeouts"`
 	PingInterval     time.Duration `help:"Silence after which a client is pinged; up to a quarter earlier, each client at another time." default:"30s" group:"Timeouts"`
 	PongTimeout      time.Duration `help:"How long a pinged client may stay silent." default:"15s" group:"Timeouts"`
@@ -78,6 +80,8 @@ func (c *Config) options() gateway.Options {
 		SocketGroup:        c.SocketGroup,
 		MaxConnections:     given(c.MaxConnections),
 		MaxHTTPConnections: given(c.MaxHTTPConnections),
+		MaxHead:            int64(given(c.MaxHead)),
+		HeadMemory:         int64(given(c.HeadMemory)),
 		MaxMessage:         int64(given(c.MaxMessage)),
 		MaxPerAddress:      c.MaxPerAddress,
 		ConnectRate:        c.ConnectRate,
@@ -148,6 +152,12 @@ var complaints = []complaint{
 		return fmt.Sprintf("--byte-rate %v: must be at least 16KiB, what is read at a time, or 0 for no limit", c.ByteRate)
 	}},
 	{"MaxFragments", atLeastOne("max-fragments", func(c *Config) int { return c.MaxFragments })},
+	{"MaxHead", func(c *Config) string {
+		return fmt.Sprintf("--max-head %v: must be 1KiB to 1MiB", c.MaxHead)
+	}},
+	{"HeadMemory", func(c *Config) string {
+		return fmt.Sprintf("--head-memory %v: must be at least --max-head, %v", c.HeadMemory, c.MaxHead)
+	}},
 	{"MaxMessage", func(c *Config) string {
 		return fmt.Sprintf("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
 	}},

@@ -330,7 +330,7 @@ func TestN50_RefusedRoomNameSaysWhatIsAllowed(t *testing.T) {
 		allowed[rune(part[0])] = true
 	}
 	for c := rune(0x20); c < 0x180; c++ {
-		name := "a" + string(c)
+		name := "a" + string(c) + "a" // At the end a slash would be none of the name (N12).
 		if status, body := join(name); (status == http.StatusSwitchingProtocols) != allowed[c] {
 			t.Errorf("room %q: %d %q", name, status, body)
 		}

@@ -112,7 +112,7 @@ func TestE07_WallClockLeapsAndNothingHappens(t *testing.T) {
 	}()
 
 	page := wstest.Connect(t, p.Addr)
-	dateOf(page) // It is net/http's from here on.
+	dateOf(page) // It is kept alive from here on.
 	idle, unfinished := wstest.Join(t, p.Addr, "/ws/r"), wstest.Join(t, p.Addr, "/ws/r", wstest.Masked(ws.OpText, false, "begun before, "))
 	talker, stalled := wstest.Join(t, p.Addr, "/ws/large"), wstest.Join(t, p.Addr, "/ws/large").Narrow()
 	for _, c := range []*wstest.Client{page, idle, unfinished, talker, stalled} {
@@ -175,7 +175,7 @@ func TestE07_WallClockLeapsAndNothingHappens(t *testing.T) {
 // dateOf asks for a page and returns its Date.
 func dateOf(page *wstest.Client) time.Time {
 	page.T.Helper()
-	page.Send(wstest.PlainGet("/livez"))
+	page.Send(wstest.PlainGet("/"))
 	r, _ := page.Response()
 	date, err := http.ParseTime(r.Header.Get("Date"))
 	if r.StatusCode != http.StatusOK || err != nil {
