@@ -128,7 +128,10 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	opts := cfg.options().Defaults() // Loops among them, before there are more processors than cores.
 	opts.Pages = web.New(web.Options{Version: version()})
 	raiseProcs(opts.Loops)
-	fitDescriptors(&opts, log)
+	if err := fitDescriptors(&opts, log); err != nil {
+		log.Error("cannot start", "error", err, "hint", moreDescriptors)
+		return exitFailed
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, stopSignals()...)
 	defer signal.Stop(signals)
@@ -253,20 +256,37 @@ func raiseProcs(loops int) {
 // spareDescriptors are kept for what is not a connection: listeners, pollers, logs.
 const spareDescriptors = 64
 
+// A gateway that could hold fewer than connectionsLeast for want of descriptors is of no use to
+// anybody and says so at the start, not by refusing clients; below connectionsFew it warns.
+const (
+	connectionsLeast = 16
+	connectionsFew   = 1000
+	moreDescriptors  = "raise it with ulimit -n or LimitNOFILE"
+)
+
 // fitDescriptors lowers --max-connections to what the descriptor limit allows.
-func fitDescriptors(opts *gateway.Options, log *slog.Logger) {
+func fitDescriptors(opts *gateway.Options, log *slog.Logger) error {
 	limit, err := reactor.DescriptorLimit()
 	if err != nil {
 		log.Warn("cannot read the descriptor limit", "error", err)
-		return
+		return nil
 	}
 	spare := spareDescriptors + opts.MaxHTTPConnections
 	room := max(1, int(min(limit, 1<<30))-spare)
-	if opts.MaxConnections > room {
-		log.Info("lowering --max-connections to what the descriptor limit allows", "from", opts.MaxConnections, "to", room,
-			"descriptors", limit, "hint", "raise it with ulimit -n or LimitNOFILE")
-		opts.MaxConnections = room
+	if opts.MaxConnections <= room {
+		return nil
 	}
+	if room < min(connectionsLeast, opts.MaxConnections) {
+		return fmt.Errorf("a limit of %d descriptors leaves room for hardly any connection", limit)
+	}
+	level := slog.LevelInfo
+	if room < connectionsFew {
+		level = slog.LevelWarn
+	}
+	log.Log(context.Background(), level, "lowering --max-connections to what the descriptor limit allows",
+		"from", opts.MaxConnections, "to", room, "descriptors", limit, "hint", moreDescriptors)
+	opts.MaxConnections = room
+	return nil
 }
 
 // version is the module's version, or the commit a development build was made from.

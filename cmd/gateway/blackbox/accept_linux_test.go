@@ -1,7 +1,9 @@
 package blackbox
 
 import (
-	"net/http"
+	"fmt"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,23 +131,34 @@ func TestE16_SoftDescriptorLimitIsRaised(t *testing.T) {
 	}
 }
 
-// E16 at the edge: not even one connection fits beside what the gateway itself needs. It says so and serves that one, or none, but
-// does not fail later.
-func TestE16_HardlyAnyDescriptors(t *testing.T) {
+// E16 at the edge, N45: hardly any connection fits beside what the gateway itself needs, so it does not start and names the limit
+// and the remedy; where some fit but few it serves them, and warns. Relatives: a --max-connections that is as small is met, and
+// not worth a word.
+func TestE16_N45_HardlyAnyDescriptors(t *testing.T) {
 	t.Parallel()
-	cmd := proctest.Command(t, "--listen=127.0.0.1:0")
-	proctest.UnderLimit(t, cmd, "ulimit -n 40")
-	p := proctest.Launch(t, cmd)
-	if to := p.ExpectLog(`lowering --max-connections.* to=(\d+) descriptors=40`); to != "1" {
-		t.Errorf("lowered to %s, want 1", to)
+	limited := func(descriptors int, flags ...string) *exec.Cmd {
+		cmd := proctest.Command(t, append(flags, "--listen=127.0.0.1:0")...)
+		proctest.UnderLimit(t, cmd, fmt.Sprintf("ulimit -n %d", descriptors))
+		return cmd
 	}
-	c := wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("the only one"))
-	c.ExpectFrame(ws.OpText, "the only one")
-	second := wstest.Connect(t, p.Addr)
-	second.TrySend(wstest.UpgradeHead("/ws"))
-	if r, _ := second.Response(); r.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("the second got %s", r.Status)
+	status, _, stderr := proctest.Outcome(t, limited(24))
+	if status != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "limit of 24 descriptors") || !strings.Contains(stderr, "ulimit -n") {
+		t.Errorf("with 24: status %d, %q; want 1 and the remedy in a line", status, stderr)
 	}
-	c.Send(wstest.MaskedText("still here"))
-	c.ExpectFrame(ws.OpText, "still here")
+	between := proctest.Command(t, "--listen=127.0.0.1:0") // Some fit or hardly any, but it is said.
+	proctest.UnderLimit(t, between, `ulimit -n 64 && exec timeout 1 "$0" "$@"`)
+	if _, _, stderr := proctest.Outcome(t, between); !regexp.MustCompile(`level=(WARN|ERROR) .*64.* hint="raise it with ulimit -n`).MatchString(stderr) {
+		t.Errorf("with 64: %q; want a warning or an error, and the remedy", stderr)
+	}
+	p := proctest.Launch(t, limited(200, "--max-http-connections=16"))
+	p.ExpectLog(`level=WARN msg="lowering --max-connections.* descriptors=200 hint="raise it with ulimit -n`)
+	a, b := wstest.Join(t, p.Addr, "/ws"), wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("some fit"))
+	a.ExpectFrame(ws.OpText, "some fit")
+	b.ExpectFrame(ws.OpText, "some fit")
+
+	p = proctest.Launch(t, limited(100, "--max-http-connections=1", "--max-connections=2"))
+	wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("enough")).ExpectFrame(ws.OpText, "enough")
+	if strings.Contains(p.Logged(), "lowering") {
+		t.Errorf("warned of what was asked for:\n%s", p.Logged())
+	}
 }
