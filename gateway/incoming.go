@@ -86,6 +86,10 @@ func (c *conn) fill(failed bool) {
 		}
 		return
 	}
+	if c.waitsForSweeps() {
+		c.endTurn() // Read, it would only have to be kept.
+		return
+	}
 	for budget := c.w.cfg.readBudget; budget > 0; {
 		n, err := c.transport().Read(int(c.fd), c.w.buf[:min(len(c.w.buf), budget)])
 		switch {
@@ -132,7 +136,7 @@ func (c *conn) consume(p []byte) bool {
 func (c *conn) decode(p []byte) bool {
 	d := c.pickDecoder()
 	for {
-		if c.w.inflated >= c.w.cfg.readBudget {
+		if c.w.inflated >= c.w.cfg.readBudget || len(p) > 0 && c.waitsForSweeps() {
 			return c.decodeLater(d, p)
 		}
 		if len(p) > 0 && c.pausedBefore() {
@@ -285,6 +289,10 @@ func (c *conn) pauseForRoom() {
 	c.pauseReading(pauseRoom)
 	c.w.stats.Paused++
 }
+
+// waitsForSweeps reports whether nothing may be published before the tick's end: what all rooms have
+// dropped takes too much memory until sweeps are past it.
+func (c *conn) waitsForSweeps() bool { return c.life == open && c.w.server.hub.IsShort() }
 
 // Resume implements hub.Client: it is the client's turn to publish.
 func (c *conn) Resume() { c.resumeReading(pauseRoom) }

@@ -59,9 +59,9 @@ type Options struct {
 	ByteRate    int64 // bytes a second that are taken from one client, at least 16 KiB: no limit
 
 	SlowPolicy    hub.Policy // what becomes of a client further behind than its room keeps
-	RoomBacklog   int64      // what a room keeps for clients that are behind: 16 MiB, more than MaxMessage
-	BacklogMemory int64      // what all rooms may keep together: 512 MiB, at least RoomBacklog
-	PinnedMemory  int64      // what may be kept of dropped messages for clients inside them: 64 MiB
+	RoomBacklog   int64      // bytes of messages that a room keeps for clients that are behind: 16 MiB, more than MaxMessage
+	BacklogMemory int64      // memory of all rooms together: 512 MiB, at least RoomBacklog
+	PinnedMemory  int64      // … of it what may be kept of dropped messages for clients inside them: 64 MiB, half of it at most
 	PublishWindow int64      // how far senders may be ahead of most readers: 1 MiB, at most RoomBacklog
 	UnsentBuffer  int64      // what may wait in the kernel unsent for one client: 64 KiB; none: the kernel's choice
 	SendBuffer    int64      // the kernel's whole send buffer for one client: the kernel's choice

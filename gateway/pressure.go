@@ -22,6 +22,9 @@ const (
 	collectAfter = 30
 	// slack is how many percent of the limit lie between a step's beginning and its end.
 	slack = 5
+	// leastForRooms is how many percent of the limit rooms may have, whatever else takes: with nothing
+	// at all whoever is blocked for a moment would be overrun.
+	leastForRooms = 5
 )
 
 // A step is what is done about memory running short, all lower steps included.
@@ -53,8 +56,8 @@ var steps = [numSteps]struct {
 // mapped: with a limit the runtime lets garbage grow up to it.
 //
 // At each collection it learns what lives beside the backlogs, and lets all backlogs together have
-// the rest, up to the last step. They report each segment, so this bound holds however fast they
-// grow.
+// the rest, up to the last step. They report each segment, the newest too, so this bound holds however
+// fast they grow.
 type pressure struct {
 	source memorySource
 	hub    *hub.Hub
@@ -73,7 +76,11 @@ type pressure struct {
 }
 
 func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
-	return &pressure{source: cfg.memory, hub: h, log: log, total: int64(cfg.BacklogMemory)}
+	p := &pressure{source: cfg.memory, hub: h, log: log, total: cfg.BacklogMemory}
+	if p.source.isLimited() {
+		h.Tighten(p.allowance()) // Or they might have more than all of it before the first look.
+	}
+	return p
 }
 
 // watch looks at memory until ctx ends.
@@ -116,7 +123,9 @@ func (p *pressure) weigh(now liveMemory) {
 }
 
 // allowance is how many bytes all backlogs together may have.
-func (p *pressure) allowance() int64 { return max(0, p.share(steps[stepCursors].from)-p.others) }
+func (p *pressure) allowance() int64 {
+	return max(p.share(leastForRooms), p.share(steps[stepCursors].from)-p.others)
+}
 
 // next is the step to be taken now.
 func (p *pressure) next() step {

@@ -262,10 +262,10 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 			c.HearAll()
 		}
 	}
-	publish(large, 6<<20/size)
-	publish(small, 3<<20/size)
+	publish(large, 10<<20/size)
+	publish(small, 7<<20/size)
 	retained := s.hub.Retained()
-	if retained < 8<<20 {
+	if retained < 16<<20 {
 		t.Fatalf("the backlogs retain %d bytes: the slow ones were not slow enough for this test", retained)
 	}
 	reach := func(percent int64, want step) {
@@ -306,7 +306,7 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 		t.Errorf("step %d, overtaken %v; the small room's were not due", s.pressure.step(), st.Hub.Overrun)
 	}
 	memory.others.Store(100 << 20)
-	testenv.Eventually(t, "nothing is retained", func() bool { return s.hub.Retained() == 0 })
+	testenv.Eventually(t, "little is retained", func() bool { return s.hub.Retained() <= leastForRooms<<20 })
 	testenv.Eventually(t, "the slow one of the small room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	publish(large, 64)
 	publish(small, 64)
@@ -314,12 +314,11 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	slow.Close()
 	expectClosed(t, s, ClosedSlow, 1)
 
-	retained = 0
 	for _, back := range []struct {
 		percent int64
 		step    step
 	}{{82, stepConnections}, {77, stepRooms}, {72, stepSaving}, {10, stepNone}} {
-		memory.others.Store(back.percent << 20)
+		memory.others.Store(back.percent<<20 - s.hub.Retained())
 		testenv.Eventually(t, fmt.Sprintf("step %d again", back.step), func() bool { return s.pressure.step() == back.step })
 	}
 	expect("a new connection and room", wstest.Ask(t, addr, "/ws/new.3"), 0)

@@ -82,7 +82,7 @@ var mutants = []mutant{
 		"hub/account.go", "\tr.account.Ended += n\n\tm.branch.fan.stats.Ended += n\n", "\tif !m.cursor.isOverrun() {\n\t\tr.account.Ended += n\n\t\tm.branch.fan.stats.Ended += n\n\t}\n",
 	}}},
 	{"brake not lifted by a finished round", 50, []edit{{
-		"hub/room.go", "\t\tr.trim()\n\t}\n\tr.release(b.fan)\n", "\t\tr.trim()\n\t}\n",
+		"hub/room.go", "\t\tr.noteMoved()\n\t}\n\tr.release(b.fan)\n", "\t\tr.noteMoved()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
 		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t}\n", "",
@@ -145,6 +145,13 @@ var mutants = []mutant{
 	}}},
 	{"a round does not wait for its answers", 3000, []edit{{
 		"hub/sweep.go", "return r.open > 0 || b.endRound()", "return b.endRound()",
+	}}},
+	{"a room's newest segments are not counted", 50, []edit{{
+		"hub/room.go", "\tmemory, dropped := r.log.memory()\n\treturn r.hub",
+		"\tmemory, dropped := r.log.memory()\n\tfor _, t := range r.log.tracks {\n\t\tif t != nil && t.isOpen() {\n\t\t\tmemory -= t.tail.size\n\t\t}\n\t}\n\tmemory = max(memory, dropped)\n\treturn r.hub",
+	}}},
+	{"nobody is told that a room gave something up", 300, []edit{{
+		"hub/backlog.go", "b.schedule(by, becauseSegment) // A member that", "_ = b // A member that",
 	}}},
 	{"dropped frame kept behind its last client", 300, []edit{{
 		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",

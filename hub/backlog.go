@@ -6,43 +6,67 @@ import (
 	"sync/atomic"
 )
 
-// A backlog keeps what all rooms retain, their tails apart, within a limit: beyond it the room that
-// retains most drops its oldest segment. Rooms report when they gain or lose a segment, not for
-// each message. It is safe for concurrent use; its lock is taken with a room's held, never the
-// other way round.
+// A backlog keeps what all rooms take within a limit: their logs, the newest segments too, and the
+// dropped frames that members are inside. Beyond it the room that retains most drops its oldest
+// segment, and if that is its newest, what stands behind it is an empty one.
+//
+//	limit ≥ what logs retain + pinned           at once, whoever publishes
+//	        + what was dropped and not swept    before more is published, see Hub.IsShort
+//
+// Rooms report when they gain or lose a segment, not for each message. It is safe for concurrent
+// use; its lock is taken with a room's held, never the other way round.
 type backlog struct {
-	drops atomic.Uint64 // segments dropped because all together were too many
+	drops   atomic.Uint64 // times something was dropped because all together were too much
+	limit   atomic.Int64  // Limits.Total, or less while memory is short
+	pinned  atomic.Int64  // bytes of dropped frames that members are in the middle of
+	isShort atomic.Bool   // see Hub.IsShort
 
-	mu    sync.Mutex
-	limit int64 // Limits.Total, or less while memory is short
-	total int64
-	rooms roomHeap // those that could drop something, the largest first
+	mu       sync.Mutex
+	retained int64    // bytes of memory that all rooms could drop
+	dropped  int64    // … that they have dropped, and cursors may still keep
+	rooms    roomHeap // those that could drop something, the largest first
 }
 
-// set notes that r could drop n bytes, and reports whether all together are too many. The caller
-// holds r's lock.
-func (k *backlog) set(r *Room, n int64) (isOver bool) {
+// set notes that r could drop so many bytes, and has dropped so many that cursors may still keep. It
+// reports whether all together are too many. The caller holds r's lock.
+func (k *backlog) set(r *Room, retained, dropped int64) (isOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.total += n - r.spendable
-	was := r.spendable
-	r.spendable = n
+	k.retained += retained - r.retained
+	k.dropped += dropped - r.dropped
+	was := r.retained
+	r.retained, r.dropped = retained, dropped
 	switch {
-	case was == 0 && n > 0:
+	case was == 0 && retained > 0:
 		heap.Push(&k.rooms, r)
-	case was > 0 && n == 0:
-		heap.Remove(&k.rooms, r.heapIndex)
-	case n > 0:
-		heap.Fix(&k.rooms, r.heapIndex)
+	case was > 0 && retained == 0:
+		heap.Remove(&k.rooms, int(r.heapIndex))
+	case retained != was:
+		heap.Fix(&k.rooms, int(r.heapIndex))
 	}
-	return k.total > k.limit
+	k.judge()
+	return k.spareLocked() < 0
 }
+
+// judge tells publishers whether to wait. The caller holds the lock.
+func (k *backlog) judge() { k.isShort.Store(k.dropped > 0 && k.spareLocked() < k.dropped) }
+
+// setLimit changes how many bytes all rooms may take.
+func (k *backlog) setLimit(n int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.limit.Store(n)
+	k.judge()
+}
+
+// spareLocked is how many bytes may be retained beside those that are.
+func (k *backlog) spareLocked() int64 { return k.limit.Load() - k.retained - k.pinned.Load() }
 
 // largest is the room to drop from, if all together are too many.
 func (k *backlog) largest() (*Room, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.total <= k.limit || len(k.rooms) == 0 {
+	if k.spareLocked() >= 0 || len(k.rooms) == 0 {
 		return nil, false
 	}
 	return k.rooms[0], true
@@ -52,30 +76,34 @@ func (k *backlog) largest() (*Room, bool) {
 func (k *backlog) spare() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.limit - k.total
+	return k.spareLocked()
 }
 
-// Retained is how many bytes all rooms retain for members that have fallen behind, each room's
-// newest segment left out.
+// Retained is how many bytes all rooms take: their logs, what those have dropped until sweeps are
+// past it, and the frames of it that are pinned.
 func (h *Hub) Retained() int64 {
-	h.backlog.mu.Lock()
-	defer h.backlog.mu.Unlock()
-	return h.backlog.total
+	k := &h.backlog
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.retained + k.dropped + k.pinned.Load()
 }
+
+// IsShort reports whether all rooms take more than they may, and only sweeps can change that: what
+// they hold was dropped already, and cursors keep it. Publishers from outside ask before each
+// message; one that is told so waits until its loop's tick has ended.
+func (h *Hub) IsShort() bool { return h.backlog.isShort.Load() }
 
 // Pinned is how many bytes of dropped frames are kept for members in the middle of them.
-func (h *Hub) Pinned() int64 { return h.pinned.Load() }
+func (h *Hub) Pinned() int64 { return h.backlog.pinned.Load() }
 
-// Drops is how many segments were dropped because all rooms together retained too much.
+// Drops is how many times a room dropped something because all together retained too much.
 func (h *Hub) Drops() uint64 { return h.backlog.drops.Load() }
 
 // Tighten lowers what all rooms together may retain to total bytes, or raises it again, to
 // Limits.Total at most. What is beyond it is dropped at once. It may be called from any goroutine
 // that is no loop's.
 func (h *Hub) Tighten(total int64) {
-	h.backlog.mu.Lock()
-	h.backlog.limit = min(total, h.limits.Total)
-	h.backlog.mu.Unlock()
+	h.backlog.setLimit(min(total, h.limits.Total))
 	by := new(Fanout)
 	h.fit(by)
 	by.wakeOwed()
@@ -87,8 +115,8 @@ func (h *Hub) Tighten(total int64) {
 func (h *Hub) SaveMemory(isOn bool) { h.isLowMemory.Store(isOn) }
 
 // trim drops what every member has got. All tracks drop up to the same number, as always. The
-// caller holds the lock.
-func (r *Room) trim() {
+// caller holds the lock, and by is its loop's.
+func (r *Room) trim(by *Fanout) {
 	lowest := r.log.next
 	for _, b := range r.branches {
 		lowest = min(lowest, b.reported.lowest)
@@ -101,33 +129,42 @@ func (r *Room) trim() {
 		return
 	}
 	for _, b := range r.branches {
-		b.ackedTo = max(b.ackedTo, b.track.oldest.Load().base) // Nobody stands before it.
+		oldest := b.track.oldest.Load().base
+		b.ackedTo = max(b.ackedTo, oldest) // Nobody needs what is before it …
+		if b.lookedTo < oldest {
+			b.schedule(by, becauseSegment) // … but cursors may stand at its end.
+		}
 	}
-	r.hub.backlog.set(r, r.log.spendable())
+	r.forget()
+	r.noteMoved()
 	if r.hub.backlog.spare() >= r.log.backlog-r.log.held { // What made it drop before its own limit is over.
 		r.capacity.Store(r.log.backlog)
 	}
-	r.noteHeld()
 }
 
 // fit drops from the largest rooms until all together retain no more than they may.
 func (h *Hub) fit(by *Fanout) {
 	for r, ok := h.backlog.largest(); ok; r, ok = h.backlog.largest() {
-		r.dropOldest(by)
+		r.giveUp(by)
 	}
 }
 
-// dropOldest drops one segment, because all rooms together retain too much.
-func (r *Room) dropOldest(by *Fanout) {
+// giveUp drops the oldest segment, or the newest where there is no other, because all rooms together
+// retain too much.
+func (r *Room) giveUp(by *Fanout) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if t := r.log.oldestTrack(); t != nil { // It may have dropped them itself meanwhile.
-		r.log.dropOldest(t)
-		r.hub.backlog.drops.Add(1)
-		r.capacity.Store(r.log.held)
-		r.noteHeld()
+	if !r.retains() { // It may have dropped all of it itself meanwhile.
+		return
 	}
-	r.hub.backlog.set(r, r.log.spendable())
+	if t := r.log.oldestTrack(); t != nil {
+		r.log.dropOldest(t)
+	} else {
+		r.log.retire()
+	}
+	r.hub.backlog.drops.Add(1)
+	r.capacity.Store(r.log.held)
+	r.noteMoved()
 	for _, b := range r.branches {
 		b.schedule(by, becauseSegment) // A member that stood there is overrun, and only a round finds it.
 	}
@@ -137,15 +174,15 @@ func (r *Room) dropOldest(by *Fanout) {
 type roomHeap []*Room
 
 func (h roomHeap) Len() int           { return len(h) }
-func (h roomHeap) Less(i, j int) bool { return h[i].spendable > h[j].spendable }
+func (h roomHeap) Less(i, j int) bool { return h[i].retained > h[j].retained }
 func (h roomHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].heapIndex, h[j].heapIndex = i, j
+	h[i].heapIndex, h[j].heapIndex = int32(i), int32(j)
 }
 
 func (h *roomHeap) Push(x any) {
 	r := x.(*Room)
-	r.heapIndex = len(*h)
+	r.heapIndex = int32(len(*h))
 	*h = append(*h, r)
 }
 

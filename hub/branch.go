@@ -34,6 +34,7 @@ type branch struct {
 	// Guarded by the room's lock, reported at the end of each round.
 	sweptTo  int64 // every writable member has been offered all bytes before this position
 	ackedTo  int64 // base of the oldest segment that every blocked member has been held against
+	lookedTo int64 // … of the oldest one that every cursor has been moved on to, but for those behind sweptTo
 	reported tally // of all members: each has got all frames before reported.lowest
 }
 

@@ -21,7 +21,7 @@ func (f *fixture) pass() {
 // All rooms together have too much, so a quiet one drops; its round was at its middle and had begun with what was retained then.
 func TestDropInTheMiddleOfARoundIsNotForgotten(t *testing.T) {
 	l := limits(1<<20, 1<<20)
-	l.Total = 100 << 10
+	l.Total = 240 << 10
 	f := newFixture(t, l)
 	a, slow := f.join(0, "quiet"), f.join(1, "quiet")
 	slow.room = 10
@@ -50,7 +50,7 @@ func TestDropInTheMiddleOfARoundIsNotForgotten(t *testing.T) {
 
 func TestMemberRefusedInADroppedSegmentIsDealtWith(t *testing.T) {
 	l := limits(1<<20, 1<<20)
-	l.Total = 100 << 10
+	l.Total = 240 << 10
 	f := newFixture(t, l)
 	a, slow, b := f.join(0, "quiet"), f.join(1, "quiet"), f.join(0, "busy")
 	slow.room = 10

@@ -9,17 +9,18 @@ import (
 
 // Limits bound what the hub holds and how far publishers may run ahead. Sizes are in bytes.
 type Limits struct {
-	// Backlog is what a room retains for members that have fallen behind, all tracks together. It
-	// must exceed the largest frame.
+	// Backlog is what a room retains for members that have fallen behind, in bytes of frames, all
+	// tracks together. It must exceed the largest frame.
 	Backlog int64
 	// Window is how far a room's publishers may be ahead of its sweeps, and of most of its members,
 	// before they wait.
 	Window int64
-	// Total is what all rooms together retain, each room's newest segments left out: beyond it the
-	// largest room drops its oldest segment.
+	// Total is the memory of all rooms together, all tracks and pinned frames included: beyond it the
+	// largest room drops its oldest segment. In memory frames take more than their bytes: tiny ones
+	// twice as much.
 	Total int64
-	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it the
-	// member of the loop at hand that has been stuck for longest is given up.
+	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it, or half
+	// of Total, the member of the loop at hand that has been stuck for longest is given up.
 	Pinned int64
 	// Rooms is how many there may be at a time. Zero is no limit.
 	Rooms int
@@ -36,7 +37,6 @@ type Hub struct {
 	policyOf    func(room string) Policy
 	onBroken    func(what string)
 	backlog     backlog
-	pinned      atomic.Int64
 	isLowMemory atomic.Bool
 	owedOutside atomic.Uint64 // of messages that were published outside of all loops
 
@@ -77,7 +77,7 @@ func New(o Options) (*Hub, error) {
 	if h.policyOf == nil {
 		h.policyOf = func(string) Policy { return Disconnect }
 	}
-	h.backlog.limit = l.Total
+	h.backlog.setLimit(l.Total)
 	return h, nil
 }
 

@@ -12,8 +12,8 @@ type log struct {
 	tracks  [EncodingsMax]*track // nil until the first reader came
 	inUse   uint8                // a bit for each open track
 	next    uint64               // number of the next frame
-	held    int64                // bytes of memory that all tracks retain
-	backlog int64                // bytes retained at least, all tracks together, once it held that many
+	held    int64                // bytes of frames that all tracks retain
+	backlog int64                // … at least, once it held that many
 	largest int                  // bytes of a grown segment
 }
 
@@ -33,17 +33,16 @@ func (l *log) append(d *draft, now time.Duration) (seq uint64, hasMoved bool) {
 		e := bits.TrailingZeros8(set)
 		t := l.tracks[e]
 		if own := d.own[e]; own != nil {
-			l.held += t.appendOwn(own, l.next)
+			t.appendOwn(own, l.next)
 			hasMoved = true
-			continue
+		} else if t.append(&d.frames[e], l.next, now, l.largest) {
+			hasMoved = true
 		}
-		grew, isNew := t.append(&d.frames[e], l.next, now, l.largest)
-		l.held += grew
-		hasMoved = hasMoved || isNew
+		l.held += int64(d.frames[e].len())
 	}
 	l.next++
-	if hasMoved {
-		l.drop()
+	if l.held > l.backlog && l.drop() {
+		hasMoved = true
 	}
 	return l.next - 1, hasMoved
 }
@@ -56,11 +55,18 @@ func (l *log) oldest() (first uint64) {
 	return first
 }
 
-// drop lets go of the oldest segments beyond the backlog.
-func (l *log) drop() {
-	for t := l.oldestTrack(); t != nil && l.held-t.oldest.Load().size >= l.backlog; t = l.oldestTrack() {
+// drop lets go of the oldest segments beyond the backlog, and reports whether there were any. What
+// counts is what frames take: where their ends are, and what segments have free, is no client's lag.
+func (l *log) drop() (hasDropped bool) {
+	for t := l.oldestTrack(); t != nil; t = l.oldestTrack() {
+		oldest := t.oldest.Load()
+		if l.held-(oldest.next.Load().base-oldest.base) < l.backlog {
+			break
+		}
 		l.dropOldest(t)
+		hasDropped = true
 	}
+	return hasDropped
 }
 
 func (l *log) dropOldest(t *track) { l.held -= t.dropOldest() }
@@ -81,13 +87,15 @@ func (l *log) oldestTrack() (oldest *track) {
 	return oldest
 }
 
-// spendable is what could be dropped: everything but the tails.
-func (l *log) spendable() (bytes int64) {
+// memory is how many bytes of memory all tracks take, and how many of them are of segments that were
+// dropped, in which cursors may stand.
+func (l *log) memory() (all, dropped int64) {
 	for set := l.inUse; set != 0; set &= set - 1 {
 		t := l.tracks[bits.TrailingZeros8(set)]
-		bytes += t.held - t.tail.size
+		all += t.memory
+		dropped += t.dropped
 	}
-	return bytes
+	return all, dropped
 }
 
 // enter counts a reader of an encoding in; the first one opens its track.
@@ -107,15 +115,16 @@ func (l *log) enter(e Encoding) *track {
 // exit counts a reader out; the last one closes the track.
 func (l *log) exit(t *track) {
 	if t.readers--; t.readers == 0 {
-		l.held -= t.close()
+		l.held -= t.held()
+		t.close()
 		l.inUse &^= 1 << t.encoding
 	}
 }
 
-// reclaim lets go of all memory: cursors that are caught up move to an empty segment when they are
-// next looked at. The caller knows that every cursor is caught up.
-func (l *log) reclaim() {
+// retire drops everything, the tails too: cursors that are caught up move to empty segments when
+// they are next looked at.
+func (l *log) retire() {
 	for set := l.inUse; set != 0; set &= set - 1 {
-		l.held -= l.tracks[bits.TrailingZeros8(set)].reclaim(l.next)
+		l.held -= l.tracks[bits.TrailingZeros8(set)].retire(l.next)
 	}
 }

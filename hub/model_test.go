@@ -90,6 +90,9 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	if s == nil || s.room.Stats().Members == 0 {
 		return
 	}
+	if m.hub.IsShort() {
+		return
+	}
 	if by != nil && by.mustWait() || by == nil && s.room.IsFull() {
 		return
 	}
@@ -213,7 +216,8 @@ func (l *listener) open(n int) {
 		if l.m.policy == Skip {
 			l.miss(l.oldest())
 		} else {
-			l.miss(uint64(len(l.story.frames)))
+			newest := l.branch.track.atNewest() // Behind the last message, if memory was too short to keep it.
+			l.miss(newest.seq())
 		}
 	}
 	l.client.open(n)
@@ -240,7 +244,7 @@ func (m *model) check() {
 	}
 	var pinned int64
 	for p := range pins {
-		pinned += int64(len(p.frame))
+		pinned += footprint(len(p.frame))
 	}
 	if pinned != m.hub.Pinned() || pinned > m.limits.Pinned {
 		m.t.Fatalf("%d bytes are pinned, %d by the hub's count, the limit is %d", pinned, m.hub.Pinned(), m.limits.Pinned)
@@ -260,12 +264,21 @@ func (m *model) check() {
 	m.checkAccounts(sum.Account)
 	m.checkBranches()
 	m.checkLines()
-	var spendable int64
+	var memory, dropped int64
 	for _, s := range m.rooms {
-		spendable += m.checkMemory(s.room)
+		all, of := m.checkMemory(s.room)
+		memory, dropped = memory+all, dropped+of
 	}
-	if total := m.hub.Retained(); total != spendable || total > m.total {
-		m.t.Fatalf("rooms retain %d bytes, %d by the hub's count, the limit is %d", spendable, total, m.total)
+	total := m.hub.Retained()
+	if total != memory+m.hub.Pinned() {
+		m.t.Fatalf("rooms take %d bytes and pins %d, %d by the hub's count", memory, m.hub.Pinned(), total)
+	}
+	// Each loop may keep one pinned frame, however little there is.
+	if retained := total - dropped; retained > max(m.total, m.hub.Pinned()) {
+		m.t.Fatalf("rooms retain %d bytes, the limit is %d", retained, m.total)
+	}
+	if short := dropped > 0 && total > m.total; short && !m.hub.IsShort() || m.hub.IsShort() && dropped == 0 {
+		m.t.Fatalf("rooms take %d bytes, of which %d were dropped, the limit is %d, and publishers wait: %v", total, dropped, m.total, m.hub.IsShort())
 	}
 }
 
@@ -297,38 +310,38 @@ func (m *model) checkAccounts(sum Account) {
 	}
 }
 
-// checkMemory counts what is reachable from the room's cursors.
-func (m *model) checkMemory(r *Room) (spendable int64) {
+// checkMemory counts what the room takes, and what is reachable from its cursors.
+func (m *model) checkMemory(r *Room) (memory, dropped int64) {
 	var held, reachable int64
 	for i := range r.log.tracks {
 		t := r.log.tracks[i]
 		if t == nil || !t.isOpen() {
 			continue
 		}
-		first := t.oldest.Load()
-		for s := first; s != nil; s = s.next.Load() {
-			held += s.size
-			if s != t.tail {
-				spendable += s.size
-			}
+		held += t.held()
+		bytes, of := memoryOf(t)
+		if bytes > t.memory {
+			m.t.Fatalf("a track counts %d bytes of memory and takes %d", t.memory, bytes)
 		}
+		if of > t.dropped {
+			m.t.Fatalf("a track counts %d bytes as dropped, and they take %d", t.dropped, of)
+		}
+		memory, dropped, reachable = memory+t.memory, dropped+t.dropped, reachable+bytes
 		for _, l := range m.all {
-			if l.IsIn() && l.branch.track == t && !l.cursor.isOverrun() && l.cursor.seg.base < first.base {
-				first = l.cursor.seg
+			if l.IsIn() && l.branch.track == t && !l.cursor.isOverrun() && l.cursor.seg.base < t.first.base {
+				m.t.Fatal("a cursor stands before what is counted")
 			}
-		}
-		for s := first; s != nil; s = s.next.Load() {
-			reachable += s.size
 		}
 	}
 	if held != r.log.held {
-		m.t.Fatalf("the room counts %d bytes and holds %d", r.log.held, held)
+		m.t.Fatalf("the room counts %d bytes of frames and holds %d", r.log.held, held)
 	}
-	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for, and both tails.
-	if bound := m.limits.Backlog + m.limits.Window + int64(4*int(numTracks)*r.log.largest); reachable > bound {
+	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for, both tails and
+	// spares; and where frames end.
+	if bound := 3*m.limits.Backlog/2 + m.limits.Window + int64(6*int(numTracks)*r.log.largest); reachable > bound {
 		m.t.Fatalf("%d bytes are reachable, more than %d", reachable, bound)
 	}
-	return spendable
+	return memory, dropped
 }
 
 func (m *model) pick() *listener {
@@ -443,6 +456,9 @@ func (m *model) heal() {
 	for _, l := range m.all {
 		if !l.IsIn() {
 			continue
+		}
+		if l.mayJump && l.cursor.seq() > l.next { // Memory was too short to keep even the last message.
+			l.miss(l.cursor.seq())
 		}
 		if last := uint64(len(l.story.frames)); l.next != last+1 || l.IsBlocked() || l.read != len(l.got) {
 			m.t.Fatalf("a member waits for message %d of %d, blocked %v", l.next, last, l.IsBlocked())

@@ -2,8 +2,9 @@ package hub
 
 import "container/list"
 
-// A pin is a copy of a frame that the log has dropped while members were in the middle of it. Those
-// of one loop that are stuck in the same frame share it. It belongs to its fanout's loop.
+// A pin is a frame that the log has dropped while members were in the middle of it: a copy, or, of a
+// large frame, the segment's own bytes. Those of one loop that are stuck in the same frame share it.
+// It belongs to its fanout's loop.
 type pin struct {
 	fan     *Fanout
 	room    *Room
@@ -44,8 +45,8 @@ func (r *Rest) Release() {
 	*r = Rest{}
 }
 
-// restFor copies what m has yet to send of the frame it is in the middle of. The frame is copied
-// once in a round.
+// restFor keeps what m has yet to send of the frame it is in the middle of. The frame is copied once
+// in a round.
 func (b *branch) restFor(m *Member) Rest {
 	n := m.cursor.restOfFrame()
 	if n == 0 {
@@ -55,7 +56,11 @@ func (b *branch) restFor(m *Member) Rest {
 	id := frameID{c.seg, c.frame}
 	p := b.round.pins[id]
 	if p == nil || p.frame == nil {
-		p = b.pin(c.seg.data[c.frameStart():c.seg.ends[c.frame]])
+		frame := c.seg.data[c.frameStart():c.seg.ends[c.frame]]
+		if !c.seg.isOwn {
+			frame = append([]byte(nil), frame...) // Or it would keep the whole segment.
+		}
+		p = b.pin(frame)
 		if b.round.pins == nil {
 			b.round.pins = map[frameID]*pin{}
 		}
@@ -65,9 +70,9 @@ func (b *branch) restFor(m *Member) Rest {
 }
 
 func (b *branch) pin(frame []byte) *pin {
-	p := &pin{fan: b.fan, room: b.room, frame: append([]byte(nil), frame...)}
+	p := &pin{fan: b.fan, room: b.room, frame: frame}
 	p.place = p.fan.pins.PushBack(p)
-	p.fan.hub.pinned.Add(int64(len(p.frame)))
+	p.fan.hub.backlog.pinned.Add(footprint(len(p.frame)))
 	return p
 }
 
@@ -76,14 +81,20 @@ func (p *pin) drop() {
 		return
 	}
 	p.fan.pins.Remove(p.place)
-	p.fan.hub.pinned.Add(-int64(len(p.frame)))
+	p.fan.hub.backlog.pinned.Add(-footprint(len(p.frame)))
 	p.frame = nil
 }
 
 // fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that
-// have been stuck for longest are given up.
+// have been stuck for longest are given up. Where all rooms may take little, half of that is for
+// those who read, but for a loop's last pin. For what remains pinned the rooms drop.
 func (f *Fanout) fitPins() {
-	for f.hub.pinned.Load() > f.hub.limits.Pinned && f.pins.Len() > 0 {
+	k := &f.hub.backlog
+	isOver := func() bool {
+		pinned := k.pinned.Load()
+		return pinned > f.hub.limits.Pinned || pinned > k.limit.Load()/2 && f.pins.Len() > 1
+	}
+	for f.pins.Len() > 0 && isOver() {
 		p := f.pins.Front().Value.(*pin)
 		for e := p.holders.Front(); e != nil; {
 			m := e.Value.(*Member)
@@ -93,4 +104,5 @@ func (f *Fanout) fitPins() {
 		}
 		p.drop() // Its last holder's Release has done it, unless a client kept its Rest.
 	}
+	f.hub.fit(f)
 }

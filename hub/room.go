@@ -33,8 +33,9 @@ type Room struct {
 	uses     atomic.Uint32 // log.inUse
 
 	// Guarded by the hub's backlog.
-	spendable int64 // bytes the room could drop
-	heapIndex int   // its place among the rooms that could drop something
+	heapIndex int32 // its place among the rooms that could drop something
+	retained  int64 // bytes of memory that the room could drop
+	dropped   int64 // … that it has dropped, and cursors may still keep
 }
 
 func newRoom(h *Hub, name string) *Room {
@@ -53,7 +54,8 @@ func (r *Room) Policy() Policy { return r.policy }
 // RoomStats describe a room at one moment.
 type RoomStats struct {
 	Members int
-	Held    int64               // bytes of memory the log retains, all tracks together
+	Held    int64               // bytes of frames the log retains, all tracks together
+	Memory  int64               // … of memory it takes, with what it dropped and cursors may still keep
 	Next    uint64              // number of the next message
 	End     [EncodingsMax]int64 // bytes ever published, by encoding
 }
@@ -63,6 +65,7 @@ func (r *Room) Stats() RoomStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := RoomStats{Members: r.members, Held: r.log.held, Next: r.log.next}
+	s.Memory, _ = r.log.memory()
 	for i, t := range r.log.tracks {
 		if t != nil {
 			s.End[i] = t.end.Load()
@@ -149,8 +152,7 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 		}
 	}
 	if hasMoved {
-		a.isOver = r.hub.backlog.set(r, r.log.spendable())
-		r.noteHeld()
+		a.isOver = r.noteMoved()
 	}
 	for set := r.log.inUse; set != 0; set &= set - 1 {
 		e := bits.TrailingZeros8(set)
@@ -161,30 +163,35 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	return a
 }
 
-// noteHeld publishes what the log holds after it gained or lost a segment. The caller holds the
-// lock.
-func (r *Room) noteHeld() {
+// noteMoved publishes what the log holds after it gained or lost a segment, and reports whether all
+// rooms together retain too much. The caller holds the lock.
+func (r *Room) noteMoved() (isOver bool) {
 	r.held.Store(r.log.held)
 	r.oldest.Store(r.log.oldest())
 	if r.log.held > r.capacity.Load() {
 		r.capacity.Store(min(r.log.held, r.log.backlog))
 	}
+	memory, dropped := r.log.memory()
+	return r.hub.backlog.set(r, memory-dropped, dropped)
 }
 
 // keepSpares makes the next segments of some tracks, for the publisher that fills the present ones.
+// Where others would have to drop something for a spare, there is none.
 func (r *Room) keepSpares(wanted uint8) {
 	for set := wanted; set != 0; set &= set - 1 {
 		t := r.log.tracks[bits.TrailingZeros8(set)] // It is there for good, and was when it needed one.
 		r.mu.Lock()
 		size := t.needsSpare(r.log.largest)
 		r.mu.Unlock()
-		if size == (segmentSize{}) {
+		if size == (segmentSize{}) || r.hub.backlog.spare() < size.memory() {
 			continue
 		}
 		s := size.make()
 		r.mu.Lock()
 		if t.needsSpare(r.log.largest) != (segmentSize{}) {
 			t.spare = s
+			t.memory += s.size
+			r.noteMoved()
 		}
 		r.mu.Unlock()
 	}
@@ -203,6 +210,7 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 	b := r.branchOf(f, t)
 	if b == nil {
 		b = &branch{room: r, track: t, fan: f, sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base}
+		b.lookedTo = b.ackedTo
 		r.branches = append(r.branches, b)
 	}
 	r.members++
@@ -239,18 +247,16 @@ func (r *Room) leave(m *Member) {
 		}
 	}
 	r.account.Delivered += b.delivered.Load()
-	if !b.track.isOpen() {
-		r.uses.Store(uint32(r.log.inUse))
-		r.hub.backlog.set(r, r.log.spendable())
-		r.noteHeld()
-	}
+	r.uses.Store(uint32(r.log.inUse))
+	r.forget()
+	r.noteMoved() // Its track may have been closed.
 	if len(r.branches) == 0 {
 		r.isClosed = true
 		r.hub.forget(r) // Lock order: a room's before the hub's; the hub never takes a room's.
 		return
 	}
 	r.release(b.fan)
-	if !r.isIdling && r.log.held > 0 {
+	if !r.isIdling && r.retains() {
 		// Its next round sees to the memory: b's never ended.
 		r.branches[0].schedule(b.fan, becauseToReclaim)
 	}
@@ -270,18 +276,43 @@ func (r *Room) report(b *branch, done *round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.sweptTo, b.reported = done.sweptTo, done.tally
-	b.ackedTo = max(b.ackedTo, done.oldest.base) // More may have been trimmed meanwhile.
+	b.lookedTo = done.oldest.base
+	b.ackedTo = max(b.ackedTo, b.lookedTo) // More may have been trimmed meanwhile.
 	if b.blocked.overrun > 0 && r.policy == Skip {
 		b.reported.lowest = min(b.reported.lowest, done.oldest.first) // They go on there.
 	}
 	if r.hub.isLowMemory.Load() {
-		r.trim()
+		r.trim(b.fan)
+	}
+	if r.forget() {
+		r.noteMoved()
 	}
 	r.release(b.fan)
-	if !r.isIdling && r.log.held > 0 {
+	if !r.isIdling && r.retains() {
 		r.isIdling = true
 		b.fan.idle = append(b.fan.idle, idleRoom{room: r})
 	}
+}
+
+// forget counts what was dropped no longer where every loop has brought its members past it, or
+// overrun them, and reports whether there was any. The caller holds the lock.
+func (r *Room) forget() (isLess bool) {
+	for set := r.log.inUse; set != 0; set &= set - 1 {
+		t := r.log.tracks[bits.TrailingZeros8(set)]
+		if t.first == t.oldest.Load() {
+			continue
+		}
+		to := t.end.Load()
+		for _, b := range r.branches {
+			if b.track == t {
+				to = min(to, b.sweptTo, b.lookedTo)
+			}
+		}
+		was := t.first
+		t.forget(to)
+		isLess = isLess || t.first != was
+	}
+	return isLess
 }
 
 // reclaim gives the log's memory back if nothing was published since the last look, when next was
@@ -297,15 +328,20 @@ func (r *Room) reclaim(next uint64, by *Fanout) (done bool, now uint64) {
 	if now != next || !r.isCaughtUp() {
 		return false, now
 	}
-	r.log.reclaim()
-	r.held.Store(0)
+	r.log.retire()
+	r.noteMoved() // All of it, when a round has moved the cursors on.
 	r.capacity.Store(r.log.backlog)
-	r.hub.backlog.set(r, 0)
 	r.isIdling = false
 	for _, b := range r.branches {
 		b.schedule(by, becauseReclaimed)
 	}
 	return true, now
+}
+
+// retains reports whether the log has memory to give back. The caller holds the lock.
+func (r *Room) retains() bool {
+	memory, dropped := r.log.memory()
+	return memory > dropped
 }
 
 func (r *Room) isCaughtUp() bool {

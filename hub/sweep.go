@@ -124,6 +124,9 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 
 // meet deals with what has befallen m, which no transport has bytes of, and counts how it stands.
 func (b *branch) meet(m *Member, now time.Duration) {
+	if !m.cursor.isOverrun() && m.cursor.seg.base < b.round.oldest.base {
+		m.cursor.settle() // At the end of a segment that was dropped it needs nothing of it.
+	}
 	if m.IsBlocked() && !m.cursor.isOverrun() {
 		if m.cursor.seg.base < b.round.oldest.base {
 			b.overrun(m, now)

@@ -261,8 +261,10 @@ func (c *Client) WaitsFor() string {
 		if other.Room != c.Room || !other.isGood() || !other.isHere() {
 			continue
 		}
-		if c.w.Plan.IsLossy() { // Everybody gets the newest message, whatever was missed before it.
-			if other.lastWords && c.Last != other.Last {
+		if c.w.Plan.IsLossy() {
+			// Everybody gets the newest message, whatever was missed before it, unless all rooms together have too little
+			// memory to keep it.
+			if other.lastWords && c.Last != other.Last && c.w.Plan.Limits.Backlog == 0 {
 				return fmt.Sprintf("the message that client %d has", i)
 			}
 			continue
