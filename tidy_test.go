@@ -66,7 +66,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":        {"gateway", "internal/browsertest", "internal/gatewaytest", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/conformance":        {"gateway", "internal/browsertest", "internal/gatewaytest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},
@@ -74,6 +74,7 @@ var arrows = map[string][]string{
 	"internal/sameness":          {},
 	"internal/gatewaytest":       {"gateway", "internal/testenv", "web"},
 	"internal/proctest":          {"internal/testenv"},
+	"internal/realclients":       {"internal/testenv"},
 	"internal/testenv":           {},
 	"internal/wstest":            {"internal/testenv", "wsproto"},
 }

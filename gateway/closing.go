@@ -7,12 +7,17 @@ import (
 	"sluice/wsproto"
 )
 
+// After the last byte was sent, what the client still sends is read and dropped. Closing before it
+// has ended its stream would reset the connection, and the reset can overtake the Close frame: a
+// client in the middle of a message never learned why it was closed. So that a client cannot be
+// dropped for ever, lingering ends
+//
+//   - after lingerTime without a byte;
+//   - --close-timeout after the connection began to end, lingerTime at the least;
+//   - after config.lingerMax bytes, some 20 ms of the loop's time at the default --max-message.
 const (
-	// lingerTime and lingerBytes bound how long and how much is read and dropped after the last
-	// byte was sent. Closing with unread input would reset the connection, and the reset can
-	// overtake the Close frame.
 	lingerTime  = time.Second
-	lingerBytes = 64 << 10
+	lingerBytes = 64 << 20 // or four of the largest messages
 )
 
 // close ends the connection for a reason of ours.
@@ -36,9 +41,7 @@ func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 	if c.life >= finishing {
 		return
 	}
-	c.end = &farewell{reason: r, code: code, text: text}
-	c.dropInput()
-	c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
+	c.beginEnd(r, code, text)
 	if !c.reader.IsIn() {
 		c.part()
 		return
@@ -50,6 +53,14 @@ func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 	if c.flushOwn(); c.life == finishing {
 		c.reader.Finish()
 	}
+}
+
+// beginEnd decides how the connection ends. What came of a message is dropped, and the time runs.
+func (c *conn) beginEnd(r CloseReason, code wsproto.Code, text string) {
+	timeout := c.w.cfg.CloseTimeout
+	c.end = &farewell{reason: r, code: code, text: text, due: c.w.loop.Now() + timeout}
+	c.dropInput()
+	c.w.loop.SetTimer(c.token, timeout)
 }
 
 // hungUp handles the end of the client's stream. Without a Close frame before it that is abnormal
@@ -111,6 +122,8 @@ func (c *conn) sendLast() {
 	}
 	c.setLife(lingering)
 	c.end.dropped = 0 // What came before we had said all is not what lingering has to bear with.
+	c.heard = c.w.loop.Now()
+	c.end.due = max(c.end.due, c.heard+lingerTime)
 	c.w.loop.SetTimer(c.token, lingerTime)
 	// The end of its stream may have been reported already, while nothing was read.
 	c.w.loop.Requeue(c.token, reactor.Readable)
@@ -121,11 +134,34 @@ func (c *conn) sendLast() {
 
 // discard drops what a client sends that we no longer listen to, and reports whether to read on.
 func (c *conn) discard(n int) bool {
-	if c.end.dropped += n; c.end.dropped > lingerBytes && c.life == lingering {
-		c.die(c.end.reason)
+	if c.end.dropped += int64(n); c.life == lingering && c.end.dropped > c.w.cfg.lingerMax() {
+		c.cutShort()
 		return false
 	}
 	return true
+}
+
+// linger waits on if the client has sent anything of late.
+func (c *conn) linger() {
+	now := c.w.loop.Now()
+	switch silentAt := c.heard + lingerTime; {
+	case now >= silentAt:
+		c.die(c.end.reason)
+	case now >= c.end.due:
+		c.cutShort()
+	default:
+		c.w.loop.SetTimer(c.token, min(silentAt, c.end.due)-now)
+	}
+}
+
+// cutShort ends a connection whose client still sends. It may not come to know why.
+func (c *conn) cutShort() {
+	c.w.stats.CutShort++
+	if skipped, ok := c.w.server.samples.cutShort.take(c.w.kernel.Now()); ok {
+		c.w.log.Info("cut while its client was sending", "reason", c.end.reason.String(), "dropped_bytes", c.end.dropped,
+			"from", c.w.peer(int(c.fd)), "and_more", skipped)
+	}
+	c.die(c.end.reason)
 }
 
 // abort ends the connection at once and frees what the kernel holds for it: close(2) with SO_LINGER

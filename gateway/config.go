@@ -244,6 +244,9 @@ func (c *config) headShare() int {
 	return int(max(c.HeadMemory/int64(c.Loops), 2*(c.MaxHead+readBufferSize)+headCost))
 }
 
+// lingerMax is how much of a closed client's input is read and dropped, in bytes.
+func (c *config) lingerMax() int64 { return max(lingerBytes, 4*c.MaxMessage) }
+
 func (c *config) limits() hub.Limits {
 	return hub.Limits{
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,

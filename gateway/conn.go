@@ -29,7 +29,7 @@ type transport interface {
 //	open       its room's messages, frames of its own       decodes and publishes it, unless reading is paused
 //	finishing  its room's messages up to the reason         drops it
 //	parting    what is in its outbox, the Close frame       drops it
-//	lingering  nothing: writing is shut down                drops it, for a moment
+//	lingering  nothing: writing is shut down                drops it until its end, within bounds
 //	dead       nothing: the descriptor closes with the tick –
 //
 // It can die in any state.
@@ -155,5 +155,6 @@ type farewell struct {
 	reason  CloseReason
 	code    wsproto.Code // zero: no Close frame is due
 	text    string
-	dropped int // bytes read and dropped
+	due     time.Duration // when it is over, whatever the client does
+	dropped int64         // bytes read and dropped
 }

@@ -47,7 +47,7 @@ func (c *conn) onTimer() {
 	case finishing, parting:
 		c.abort(ClosedCloseTimeout)
 	case lingering:
-		c.die(c.end.reason)
+		c.linger()
 	}
 }
 

@@ -212,6 +212,7 @@ func costlyInputs(most int) []hostileInput {
 		{"final_blocks_of_nothing", true, true, wstest.MaskedDeflated(ws.OpBinary, append(bytes.Repeat([]byte{3, 0}, most/2-1), 0))},
 		{"blocks_with_the_costliest_codes", true, true, wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(most))},
 		{"messages_with_the_costliest_codes", true, true, bytes.Repeat(wstest.MaskedDeflated(ws.OpBinary, costlyBlocks(120)), most/480)},
+		{"more_behind_an_error", true, false, wstest.FrameBytes(announced(1<<30), make([]byte, 24<<20))},
 		{"largest_head", false, false, wstest.UpgradeHead("/ws/head", "X: "+strings.Repeat("h", 7900))},
 		{"most_headers", false, false, wstest.UpgradeHead("/ws/headers", strings.Split(strings.Repeat("A: b\r\n", 50)+"A: b", "\r\n")...)},
 	}

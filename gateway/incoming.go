@@ -90,7 +90,11 @@ func (c *conn) fill(failed bool) {
 		c.endTurn() // Read, it would only have to be kept.
 		return
 	}
-	for budget := c.w.cfg.readBudget; budget > 0; {
+	budget := c.w.cfg.readBudget
+	if c.life > open {
+		budget = c.w.cfg.writeBudget // To drop is cheap, and the sooner its end is there the better.
+	}
+	for budget > 0 {
 		n, err := c.transport().Read(int(c.fd), c.w.buf[:min(len(c.w.buf), budget)])
 		switch {
 		case err == nil && n > 0:

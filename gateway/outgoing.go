@@ -235,9 +235,7 @@ func (c *conn) Overrun(rest hub.Rest) {
 	}
 	c.reader.Leave()
 	if c.life != finishing { // Or it was to get everything published before it was closed, which is gone now.
-		c.end = &farewell{reason: ClosedSlow}
-		c.dropInput()
-		c.w.loop.SetTimer(c.token, c.w.cfg.CloseTimeout)
+		c.beginEnd(ClosedSlow, 0, "")
 	}
 	c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[ClosedSlow].text
 	c.part()

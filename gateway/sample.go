@@ -32,6 +32,7 @@ func (s *sample) take(now time.Duration) (skipped uint64, ok bool) {
 type samples struct {
 	refused   [wsproto.NumReasons]sample
 	closed    [NumCloseReasons]sample
+	cutShort  sample
 	unwatched sample
 	untaken   sample
 }

@@ -147,6 +147,7 @@ type Stats struct {
 	AcceptFailed   uint64 // by errors of single connections
 	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
 	Rejected       uint64 // connections refused at a limit
+	CutShort       uint64 // connections closed in order whose clients went on sending beyond all bounds
 	Refusals       [wsproto.NumReasons]uint64
 	Closed         [NumCloseReasons]uint64
 	Loop           reactor.Stats
@@ -176,6 +177,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.AcceptFailed, &o.AcceptFailed},
 		{&s.AcceptPaused, &o.AcceptPaused},
 		{&s.Rejected, &o.Rejected},
+		{&s.CutShort, &o.CutShort},
 		{&s.Loop.Ticks, &o.Loop.Ticks},
 		{&s.Loop.Events, &o.Loop.Events},
 		{&s.Loop.StaleEvents, &o.Loop.StaleEvents},
