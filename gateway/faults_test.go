@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -242,5 +243,58 @@ func TestK08_CloseFrameIsNotLostToUnreadInput(t *testing.T) {
 		c.ExpectClose(1002)
 		c.ExpectEnd()
 		c.Close()
+	}
+}
+
+// An endlessKernel has accept fail for as long as a test likes.
+type endlessKernel struct {
+	*reactortest.Kernel
+	failure atomic.Pointer[syscall.Errno]
+	calls   atomic.Int32
+}
+
+func (k *endlessKernel) Accept(fd int) (int, error) {
+	k.calls.Add(1)
+	if errno := k.failure.Load(); errno != nil {
+		return -1, *errno
+	}
+	return k.Kernel.Accept(fd)
+}
+
+// An error of accept that comes again and again does not spin the loop, be it said to be one connection's. It is logged once a
+// second, and accepting goes on when it is over. Relatives: all that accept(2) lists, and EINTR.
+func TestN26_AcceptThatFailsForEverRests(t *testing.T) {
+	for _, errno := range []syscall.Errno{
+		syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.EINTR, syscall.ENETDOWN, syscall.EOPNOTSUPP, syscall.EINVAL, syscall.EBADF, syscall.EMFILE, syscall.ENOMEM,
+	} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			var log journal
+			kernel := &endlessKernel{Kernel: reactortest.New()}
+			kernel.StopClock()
+			s, addr := startGatewayLogging(t, testConfig(), kernel, &log)
+			here := wstest.Join(t, addr, "/ws/r")
+			kernel.failure.Store(&errno)
+			before := kernel.calls.Load()
+			waiting := wstest.Connect(t, addr)
+			testenv.Eventually(t, "accepting rests", func() bool { return testenv.StatsOf(t, s).AcceptPaused == 1 })
+			const passed = 2 * time.Second
+			for range passed / (10 * time.Millisecond) {
+				kernel.Pass(10 * time.Millisecond)
+			}
+			tried := kernel.calls.Load() - before
+			t.Logf("%d attempts in %v", tried, passed)
+			if most := int32(acceptsPerTick * (passed/acceptPause + 1)); tried > most || tried < 5 {
+				t.Errorf("%d attempts, want at most %d", tried, most)
+			}
+			here.Send(wstest.MaskedText("still served"))
+			here.ExpectFrame(ws.OpText, "still served")
+			kernel.failure.Store(nil)
+			kernel.Pass(acceptRetry)
+			waiting.Send(wstest.UpgradeHead("/ws/r"))
+			waiting.ExpectUpgrade()
+			if lines := log.lines("cannot accept connections"); len(lines) < 2 || len(lines) > 3 {
+				t.Errorf("%d lines in %v: %q", len(lines), passed, lines)
+			}
+		})
 	}
 }

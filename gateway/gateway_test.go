@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"testing"
@@ -39,12 +40,17 @@ func startGateway(t testing.TB, cfg *config) (*Server, string) {
 // startGatewayOn is startGateway on a scripted kernel.
 func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, string) {
 	t.Helper()
+	return startGatewayLogging(t, cfg, kernel, testenv.LogTo(t))
+}
+
+// startGatewayLogging is startGatewayOn with a log that the test reads.
+func startGatewayLogging(t testing.TB, cfg *config, kernel reactor.Kernel, log io.Writer) (*Server, string) {
+	t.Helper()
 	testenv.RaiseProcessors()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(testenv.LogTo(t), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s, err := newServer(cfg, log, kernel)
+	s, err := newServer(cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})), kernel)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,10 +19,14 @@ const (
 	// acceptsPerTick bounds the connections taken in one tick, so that a storm of them leaves time
 	// for those that are here. The listener is level-triggered: what is left is reported again.
 	acceptsPerTick = 64
-	// acceptRetry is how long accepting rests when descriptors or memory have run out. Interest is
-	// dropped meanwhile, or the listener would be reported at every wait; an edge-triggered one
-	// would never be reported again.
+	// acceptRetry is how long accepting rests when descriptors or memory have run out, or the
+	// listener is of no use. Interest is dropped meanwhile, or the listener would be reported at
+	// every wait; an edge-triggered one would never be reported again.
 	acceptRetry = 250 * time.Millisecond
+	// acceptPause is how long it rests when as many connections as a tick takes have failed, and not
+	// one did not: whoever makes connections fail is not to spin the loop, nor to keep the others
+	// waiting for long.
+	acceptPause = 50 * time.Millisecond
 
 	keepIdle = 60 // seconds
 	// userTimeoutAfter is how much later than any stall timeout the kernel itself gives up on a
@@ -38,6 +42,8 @@ type listener struct {
 	isTCP bool
 	next  int         // worker that gets the next connection
 	taken [][]arrival // accepted this tick, by worker
+
+	failures int // of single connections, in a row
 }
 
 // openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The
@@ -154,32 +160,56 @@ func (l *listener) accept(n int) (empty bool) {
 		fd, err := l.w.kernel.Accept(l.fd)
 		switch {
 		case err == nil:
+			l.failures = 0
 			l.admit(fd)
+			continue
 		case errors.Is(err, syscall.EAGAIN):
+			l.failures = 0
 			return true
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
-			errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
-			l.rest(err)
+		case isOfListener(err):
+			l.rest(err, acceptRetry)
 			return true
-		default:
-			// The error of one connection, gone before it was taken (accept(2) "Error handling"):
-			// the next may be fine.
-			l.w.stats.AcceptFailed++
+		}
+		// The error of one connection, gone before it was taken (accept(2) "Error handling"): the
+		// next may be fine.
+		l.w.stats.AcceptFailed++
+		if l.failures++; l.failures >= acceptsPerTick {
+			l.rest(err, acceptPause)
+			return true
 		}
 	}
 	return false
 }
 
-func (l *listener) rest(err error) {
+// isOfListener reports whether accepting failed for a reason that the next connection has as well:
+// nothing is left of something, or the listener is none.
+func isOfListener(err error) bool {
+	for _, of := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK, syscall.EFAULT,
+	} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *listener) rest(err error, pause time.Duration) {
+	l.failures = 0
 	l.w.stats.AcceptPaused++
-	l.w.log.Warn("cannot accept connections, trying again shortly", "error", err)
+	if skipped, ok := l.w.server.samples.unaccepted.take(l.w.kernel.Now()); ok {
+		l.w.log.Warn("cannot accept connections, trying again shortly", "error", err, "and_more", skipped)
+	}
 	l.rearm(0)
-	l.w.loop.SetTimer(l.token, acceptRetry)
+	l.w.loop.SetTimer(l.token, pause)
 }
 
 func (l *listener) rearm(in reactor.Interest) {
 	if err := l.w.loop.Rearm(l.token, in); err != nil {
-		l.w.log.Error("cannot rearm the listener, trying again shortly", "error", err)
+		if skipped, ok := l.w.server.samples.unarmed.take(l.w.kernel.Now()); ok {
+			l.w.log.Error("cannot rearm the listener, trying again shortly", "error", err, "and_more", skipped)
+		}
 		l.w.loop.SetTimer(l.token, acceptRetry) // Or it would stay deaf.
 	}
 }

@@ -30,9 +30,12 @@ func (s *sample) take(now time.Duration) (skipped uint64, ok bool) {
 
 // samples are what clients can have logged, each at most once a second.
 type samples struct {
-	refused   [wsproto.NumReasons]sample
-	closed    [NumCloseReasons]sample
-	cutShort  sample
-	unwatched sample
-	untaken   sample
+	refused    [wsproto.NumReasons]sample
+	closed     [NumCloseReasons]sample
+	cutShort   sample
+	shortage   sample
+	unarmed    sample
+	unaccepted sample
+	unwatched  sample
+	untaken    sample
 }
