@@ -253,9 +253,6 @@ func raiseProcs(loops int) {
 	}
 }
 
-// spareDescriptors are kept for what is not a connection: listeners, pollers, logs.
-const spareDescriptors = 64
-
 // A gateway that could hold fewer than connectionsLeast for want of descriptors is of no use to
 // anybody and says so at the start, not by refusing clients; below connectionsFew it warns.
 const (
@@ -271,8 +268,7 @@ func fitDescriptors(opts *gateway.Options, log *slog.Logger) error {
 		log.Warn("cannot read the descriptor limit", "error", err)
 		return nil
 	}
-	spare := spareDescriptors + opts.MaxHTTPConnections
-	room := max(1, int(min(limit, 1<<30))-spare)
+	room := roomIn(int(min(limit, 1<<30)), opts)
 	if opts.MaxConnections <= room {
 		return nil
 	}
@@ -287,6 +283,15 @@ func fitDescriptors(opts *gateway.Options, log *slog.Logger) error {
 		"from", opts.MaxConnections, "to", room, "descriptors", limit, "hint", moreDescriptors)
 	opts.MaxConnections = room
 	return nil
+}
+
+// roomIn is how many connections fit in so many descriptors, one at least. Some are the gateway's
+// own: listeners, logs, the runtime's, two for each loop. Some are kept for connections that change
+// hands with net/http and have a second one for that moment; of what is left that is an eighth at
+// most, because few do so at a time.
+func roomIn(descriptors int, opts *gateway.Options) int {
+	left := descriptors - 32 - 2*opts.Loops
+	return max(1, left-min(opts.MaxHTTPConnections, left/8))
 }
 
 // version is the module's version, or the commit a development build was made from.

@@ -2,8 +2,10 @@ package blackbox
 
 import (
 	"fmt"
+	"net/http"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,5 +162,39 @@ func TestE16_N45_HardlyAnyDescriptors(t *testing.T) {
 	wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("enough")).ExpectFrame(ws.OpText, "enough")
 	if strings.Contains(p.Logged(), "lowering") {
 		t.Errorf("warned of what was asked for:\n%s", p.Logged())
+	}
+}
+
+// Where there are few descriptors, most are for connections: what is kept for net/http is a share of them. All fit, and among them
+// as many as may be ordinary HTTP.
+func TestN80_FewDescriptorsAreMostlyForConnections(t *testing.T) {
+	t.Parallel()
+	cmd := proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2")
+	proctest.UnderLimit(t, cmd, "ulimit -n 256")
+	p := proctest.Launch(t, cmd)
+	room, err := strconv.Atoi(p.ExpectLog(`lowering --max-connections.* to=(\d+) descriptors=256`))
+	if err != nil || room < 180 {
+		t.Fatalf("room for %d connections of 256 descriptors, %v", room, err)
+	}
+	var sockets []*wstest.Client
+	for range room / 2 {
+		sockets = append(sockets, wstest.Join(t, p.Addr, "/ws"))
+	}
+	for range room - room/2 { // Each stays with net/http.
+		c := wstest.Connect(t, p.Addr)
+		c.Send(wstest.PlainGet("/livez"))
+		if r, _ := c.Response(); r.StatusCode != http.StatusOK {
+			t.Fatalf("answered with %s", r.Status)
+		}
+	}
+	more := wstest.Connect(t, p.Addr)
+	more.TrySend(wstest.UpgradeHead("/ws"))
+	if r, _ := more.Response(); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one too many got %s", r.Status)
+	}
+	sockets[0].Send(wstest.MaskedText("all are in"))
+	sockets[len(sockets)-1].ExpectFrame(ws.OpText, "all are in")
+	if n := len(p.Descriptors()); n > 256-8 {
+		t.Errorf("%d descriptors are open, of 256", n)
 	}
 }

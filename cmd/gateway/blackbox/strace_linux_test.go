@@ -111,6 +111,19 @@ func TestK14_InjectedShortages(t *testing.T) {
 	}
 }
 
+// N23: the kernel has no memory for every third call. What it was to do is done a little later.
+func TestN23_InjectedShortagesOfMemory(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"sendto", "recvfrom"} {
+		for _, errno := range []string{"ENOBUFS", "ENOMEM"} {
+			t.Run(call+"/"+errno, func(t *testing.T) {
+				t.Parallel()
+				losesNothing(t, call, errno, 3)
+			})
+		}
+	}
+}
+
 func TestInjectedInterruptions(t *testing.T) {
 	t.Parallel()
 	for _, calls := range []string{"?epoll_wait,epoll_pwait", "sendto", "recvfrom", "accept4"} {
