@@ -16,6 +16,7 @@ const kernelDir = "reactor/internal/sys"
 // first here, for the reason behind them. A call that is new on the interface is not among them.
 var partialDoubles = map[string]string{
 	"gateway.countingKernel": "Write: it counts what is read alone",
+	"gateway.cutKernel":      "Read: it cuts what is written alone",
 	"gateway.ear":            "Write: it hears what is read; what is written its clients judge",
 }
 

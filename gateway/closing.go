@@ -116,7 +116,12 @@ func (c *conn) sendLast() {
 	case !isAll:
 		return
 	}
-	if err := c.transport().CloseWrite(int(c.fd)); err != nil {
+	switch err := c.transport().CloseWrite(int(c.fd)); {
+	case err == nil:
+	case isShortage(err):
+		c.putOffWrites(err)
+		return
+	default:
 		c.die(c.end.reason) // The peer is gone already, so there is nothing to linger for.
 		return
 	}

@@ -17,10 +17,10 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 	if ev.Error() && c.life != dead {
 		c.read(true) // First: a reset leaves what was said before it, and writing would find the peer gone.
 	}
-	if ev.Writable() && c.life != dead {
+	if ev.Writable() && c.life != dead && !c.lacksWrites() {
 		c.writable()
 	}
-	if ev.Readable() && !ev.Error() && c.life != dead {
+	if ev.Readable() && !ev.Error() && c.life != dead && !c.lacksReads() {
 		switch {
 		case ev.Again():
 			c.resumeReading(pauseTurn)

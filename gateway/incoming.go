@@ -104,7 +104,11 @@ func (c *conn) fill(failed bool) {
 		case errors.Is(err, syscall.EAGAIN):
 			return
 		case errors.Is(err, syscall.EINTR):
+			budget -= len(c.w.buf) / 4 // Signals without end are not to hold the loop.
 			continue
+		case isShortage(err):
+			c.putOffReads(err)
+			return
 		default:
 			c.die(ClosedGone)
 			return

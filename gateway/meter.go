@@ -23,7 +23,7 @@ const (
 )
 
 // A meter is what limits have to know of one client. It exists only for a client of which one of
-// them wants to know something, or of which a turn took long.
+// them wants to know something, of which a turn took long, or that the kernel lacked memory for.
 type meter struct {
 	key   netip.Addr // whom it counts for, see admission; zero: nobody
 	level int        // a leaky bucket of bytes that were inflated …
@@ -33,6 +33,8 @@ type meter struct {
 
 	spent   time.Duration // a leaky bucket of what its turns took …
 	spentAt time.Duration
+
+	reads, writes shortage
 
 	until time.Duration // when a pause for its rates ends, or ended
 	over  time.Duration // since when it has been throttled again and again
@@ -55,7 +57,10 @@ func (c *conn) key() (key netip.Addr) {
 }
 
 // read notes that the client sent n bytes.
-func (m *meter) read(n int) { m.level = max(0, m.level-inflateFree*n) }
+func (m *meter) read(n int) {
+	m.level = max(0, m.level-inflateFree*n)
+	m.reads.failures = 0
+}
 
 // chargeInflated notes that n bytes were inflated, and reports whether that is within what a client
 // may cost.

@@ -40,7 +40,7 @@ func (c *conn) pong(body []byte) {
 	switch {
 	case o.pongAt < 0:
 		o.pongAt = len(o.bytes)
-	case c.isArmed, len(o.bytes)-o.pongAt > pongsMax:
+	case c.isArmed, c.lacksWrites(), len(o.bytes)-o.pongAt > pongsMax:
 		o.bytes = o.bytes[:o.pongAt]
 	}
 	o.bytes = wsproto.AppendFrame(o.bytes, wsproto.OpPong, body)
@@ -59,7 +59,7 @@ func (c *conn) flushOwn() {
 	if c.own == nil {
 		return
 	}
-	if !c.isArmed && c.reader.CanSendOwn() {
+	if !c.isArmed && !c.lacksWrites() && c.reader.CanSendOwn() {
 		if _, isAll := c.SendOwn(c.w.cfg.writeBudget); isAll {
 			return
 		}
@@ -72,7 +72,7 @@ func (c *conn) flushOwn() {
 // SendOwn implements hub.Client: it sends the outbox, of a dropped frame's rest at most limit
 // bytes.
 func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
-	o := c.own
+	o, interrupts := c.own, 0
 	for o != nil && c.life != dead {
 		next := o.rest.Bytes()
 		isRest := len(next) > 0
@@ -90,7 +90,7 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 		}
 		n, err := c.transport().Write(int(c.fd), next)
 		if err != nil {
-			if errors.Is(err, syscall.EINTR) {
+			if interrupts++; errors.Is(err, syscall.EINTR) && interrupts < interruptsMax {
 				continue
 			}
 			c.refused(err)
@@ -98,6 +98,9 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 		}
 		sent += n
 		c.heard = c.w.loop.Now()
+		if c.meter != nil {
+			c.meter.writes.failures = 0
+		}
 		c.reader.TookOwn(c.heard)
 		if isRest {
 			o.rest.Sent(n)
@@ -109,38 +112,53 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 	return sent, true
 }
 
-// refused deals with bytes of the connection's own that the kernel did not take. EAGAIN keeps them
-// and asks to be told when there is room; anything else means that the peer is gone.
+// interruptsMax is how often signals may interrupt a write before it counts as refused.
+const interruptsMax = 3
+
+// refused deals with bytes of the connection's own that the kernel did not take. Where there is no
+// room, or no memory, they are kept; anything else means that the peer is gone.
 func (c *conn) refused(err error) {
-	if !errors.Is(err, syscall.EAGAIN) {
+	switch c.outcomeOf(err) {
+	case hub.Failed:
 		c.die(ClosedGone)
-		return
+	case hub.Refused, hub.Deferred:
+		c.w.stats.Refused++
+		if c.reader.IsIn() {
+			c.reader.Block(c.w.loop.Now())
+		}
+		c.arm()
 	}
-	c.w.stats.Refused++
-	if c.reader.IsIn() {
-		c.reader.Block(c.w.loop.Now())
-	}
-	c.arm()
 }
 
-// arm asks to be told when the socket takes bytes again.
+// arm asks to be told when the socket takes bytes again. It asks anew if it has asked already: a
+// short write leaves a socket that may take more, of which no edge tells, unless it is TCP's on
+// Linux.
 func (c *conn) arm() {
-	if c.isArmed {
-		return
+	if c.life == dead || c.lacksWrites() {
+		return // It is tried again at its time.
 	}
+	wasArmed := c.isArmed
 	c.rearm(reactor.Readable | reactor.Writable)
-	if c.life == open {
+	if c.life == open && !wasArmed {
 		c.setTimer() // The stall deadline may be nearer than the one that stands.
 	}
 }
 
 func (c *conn) rearm(in reactor.Interest) {
-	if err := c.w.loop.Rearm(c.token, in); err != nil {
-		c.w.log.Error("cannot rearm", "error", err)
+	err := c.w.loop.Rearm(c.token, in)
+	c.isArmed = err == nil && in&reactor.Writable != 0
+	switch {
+	case err == nil:
+	case !isShortage(err):
+		if skipped, ok := c.w.server.samples.unarmed.take(c.w.kernel.Now()); ok {
+			c.w.log.Error("cannot rearm", "error", err, "and_more", skipped)
+		}
 		c.die(ClosedGone)
-		return
+	case in&reactor.Writable != 0:
+		c.putOffWrites(err)
+	default:
+		// It goes on being told of room that it does not ask for, which harms nobody.
 	}
-	c.isArmed = in&reactor.Writable != 0
 }
 
 // writable goes on after a refused write. What a room's member has to get is left to the sweeps,
@@ -169,7 +187,11 @@ func (w *worker) Send(k *hub.Batch) {
 	reactor.SendBatch(w.kernel, plain)
 	now := w.loop.Now()
 	for i := range plain {
-		k.Answer(places[i], plain[i].N, outcomeOf(plain[i].Err), now)
+		outcome := hub.Taken
+		if err := plain[i].Err; err != nil {
+			outcome = k.Deliveries[places[i]].Client.(*conn).outcomeOf(err)
+		}
+		k.Answer(places[i], plain[i].N, outcome, now)
 	}
 	clear(plain) // Or they would keep segments alive.
 	if len(plain) == n {
@@ -184,14 +206,15 @@ func (w *worker) Send(k *hub.Batch) {
 		if c.life != dead {
 			var err error
 			taken, err = c.transport().Write(int(c.fd), k.Deliveries[i].Bytes)
-			outcome = outcomeOf(err)
+			outcome = c.outcomeOf(err)
 		}
 		k.Answer(i, taken, outcome, now)
 	}
 }
 
-// outcomeOf tells the hub what a write's error means.
-func outcomeOf(err error) hub.Outcome {
+// outcomeOf tells the hub what a write's error means. For want of memory it is a refusal that no
+// edge ends.
+func (c *conn) outcomeOf(err error) hub.Outcome {
 	switch {
 	case err == nil:
 		return hub.Taken
@@ -199,6 +222,9 @@ func outcomeOf(err error) hub.Outcome {
 		return hub.Refused
 	case errors.Is(err, syscall.EINTR):
 		return hub.Deferred
+	case isShortage(err):
+		c.putOffWrites(err)
+		return hub.Refused
 	}
 	return hub.Failed
 }

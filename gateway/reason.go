@@ -35,6 +35,7 @@ const (
 	ClosedMessageRate                        // it went on sending more messages than --message-rate
 	ClosedByteRate                           // it went on sending more than --byte-rate
 	ClosedCut                                // the server was closed while it was there
+	ClosedShortage                           // the kernel had no memory for it, again and again
 	ClosedLent                               // it ended while net/http had it
 	NumCloseReasons                          // how many there are
 )
@@ -70,6 +71,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedMessageRate:     {"message_rate", wsproto.CodePolicyViolation, "too many messages for too long"},
 	ClosedByteRate:        {"byte_rate", wsproto.CodePolicyViolation, "too many bytes for too long"},
 	ClosedCut:             {"cut", 0, ""},
+	ClosedShortage:        {"kernel_memory", 0, ""},
 	ClosedLent:            {"lent", 0, ""},
 }
 

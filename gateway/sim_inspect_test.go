@@ -292,7 +292,12 @@ func (w *world) inspectDue() {
 func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	c := v.c
 	readable, writable := w.Kernel.Condition(int(c.fd))
-	if writable && w.owesBytes(c) {
+	for _, s := range c.shortages() {
+		if s.due != 0 && s.due < l.w.loop.Elapsed()-time.Second { // Time may have leapt just now.
+			w.Fail("connection %d: what was put off is due since %v, and every loop sleeps", v.link, s.due)
+		}
+	}
+	if writable && !c.lacksWrites() && w.owesBytes(c) {
 		w.Fail("connection %d: bytes wait, its socket takes bytes, and every loop sleeps", v.link)
 	}
 	if c.pauses&pauseRoom != 0 && c.reader.IsIn() && !c.reader.Room().IsFull() {
@@ -301,7 +306,7 @@ func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	if c.isThrottled() && c.life == open && w.isOwed(l, v) {
 		w.Fail("connection %d is not read on, although its rates allow it", v.link)
 	}
-	if c.pauses&pauseRoom != 0 || c.isThrottled() || (c.life == finishing || c.life == parting) {
+	if c.pauses&pauseRoom != 0 || c.isThrottled() || c.lacksReads() || (c.life == finishing || c.life == parting) {
 		return // A closing connection is read when it has said all.
 	}
 	if readable {
@@ -310,6 +315,14 @@ func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	if c.in != nil && len(c.in.stash) > 0 {
 		w.Fail("connection %d: what was read waits to be decoded, and every loop sleeps", v.link)
 	}
+}
+
+// shortages are what the connection was put off for, or may be.
+func (c *conn) shortages() []shortage {
+	if c.meter == nil {
+		return nil
+	}
+	return []shortage{c.meter.reads, c.meter.writes}
 }
 
 // owesBytes says whether something waits to be written.

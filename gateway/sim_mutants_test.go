@@ -39,6 +39,15 @@ var mutants = []mutant{
 	{"rearm forgotten after a refusal", 50, []edit{{
 		"gateway/outgoing.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
 	}}},
+	{"a short write of somebody armed is taken for a refusal", 300, []edit{{
+		"gateway/outgoing.go", "\twasArmed := c.isArmed\n", "\twasArmed := c.isArmed\n\tif wasArmed {\n\t\treturn\n\t}\n",
+	}}},
+	{"who was put off is not tried again", 50, []edit{{
+		"gateway/shortage.go", "w.putOff = append(w.putOff, c.token)", "_ = c.token",
+	}}},
+	{"a shortage of epoll_ctl is forgotten", 300, []edit{{
+		"gateway/outgoing.go", "\tcase in&reactor.Writable != 0:\n\t\tc.putOffWrites(err)\n", "",
+	}}},
 	{"wake lost: the signal is cleared behind the mailbox", 3000, []edit{
 		{"reactor/loop.go", "\tl.signal.Store(false) // before", "\t// before"},
 		{"reactor/loop.go", "\tl.runHooks()\n\tl.closeSources()\n", "\tl.runHooks()\n\tl.closeSources()\n\tl.signal.Store(false)\n"},

@@ -51,7 +51,7 @@ func (t *lateTransport) answerSome() time.Duration {
 		if c.life != dead {
 			var err error
 			taken, err = c.transport().Write(int(c.fd), d.batch.Deliveries[d.i].Bytes)
-			outcome = outcomeOf(err)
+			outcome = c.outcomeOf(err)
 		}
 		d.batch.Answer(d.i, taken, outcome, t.w.loop.Now())
 		if len(t.due) == 0 {

@@ -37,6 +37,7 @@ type worker struct {
 	sendPlaces  []int          // of each among the batch's deliveries
 	inputBudget inputBudget
 	headBudget  headBudget
+	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
 
 	random *rand.Rand // for jitter; a simulation seeds it
 
@@ -69,6 +70,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
 	l.AtEnd(func(*reactor.Loop) { w.cutAll() })
+	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.retry() })
 	return w, nil
 }
 
@@ -145,8 +147,9 @@ type Stats struct {
 	TakenOver      uint64 // connections that came by ServeHTTP
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections
-	AcceptPaused   uint64 // times accepting stopped for want of descriptors or memory
+	AcceptPaused   uint64 // times accepting rested: for want of descriptors or memory, or because of failures in a row
 	Rejected       uint64 // connections refused at a limit
+	PutOff         uint64 // calls for which the kernel lacked memory, and that were put off
 	CutShort       uint64 // connections closed in order whose clients went on sending beyond all bounds
 	Refusals       [wsproto.NumReasons]uint64
 	Closed         [NumCloseReasons]uint64
@@ -177,6 +180,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.AcceptFailed, &o.AcceptFailed},
 		{&s.AcceptPaused, &o.AcceptPaused},
 		{&s.Rejected, &o.Rejected},
+		{&s.PutOff, &o.PutOff},
 		{&s.CutShort, &o.CutShort},
 		{&s.Loop.Ticks, &o.Loop.Ticks},
 		{&s.Loop.Events, &o.Loop.Events},

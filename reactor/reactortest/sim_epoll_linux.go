@@ -190,7 +190,9 @@ func (s *Sim) watchFault(op int, f file) error {
 	}
 	switch f := f.(type) {
 	case *socket:
-		f.link.doomed = true
+		if f.link.lack(&f.link.lackedOut); op == unix.EPOLL_CTL_ADD {
+			f.link.doomed = true
+		}
 	case *listening:
 		if op == unix.EPOLL_CTL_ADD {
 			return nil // Without its listener there would be nothing to simulate.

@@ -20,6 +20,7 @@ const firstFD = 3
 // zero value is a kernel without faults.
 type Faults struct {
 	ShortRead     int // a read takes less than has arrived
+	ShortWrite    int // a write takes less than there is room for, and no edge follows: the socket stays writable
 	Squeeze       int // a write finds the buffer's room shrunk, perhaps to nothing, until Step
 	Interrupt     int // EINTR, of reads, writes, accepts and waits
 	Late          int // an event is held back until a later wait
@@ -27,7 +28,7 @@ type Faults struct {
 	Stale         int // a registration that is removed is reported once more
 	Accept        int // accept fails, one half for a broken connection, one for want of memory or descriptors
 	Watch         int // EPOLL_CTL_ADD or MOD fails
-	Broken        int // a read or write fails with ENOMEM or ENOBUFS
+	NoMemory      int // a read or write fails with ENOMEM or ENOBUFS
 	Slow          int // a call takes up to SlowBy
 	SlowBy        time.Duration
 	DescriptorMax int // descriptors open at a time; zero: no limit

@@ -16,6 +16,9 @@ type link struct {
 	client *socket
 	// doomed says that a fault struck which may end the connection.
 	doomed bool
+	// lackedIn and lackedOut are how often in a row there was no memory for the server to read, and
+	// to write or be watched.
+	lackedIn, lackedOut int
 	// readAt and wroteAt are when the server last took and gave bytes.
 	readAt, wroteAt time.Duration
 }
@@ -323,7 +326,7 @@ func (s *Sim) read(fd int, p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.transferFault(c); err != nil {
+	if err := s.transferFault(c, &c.link.lackedIn); err != nil {
 		return 0, err
 	}
 	if n := min(len(p), len(c.in.arrived)); n > 1 && s.roll(s.faults.ShortRead) {
@@ -331,7 +334,7 @@ func (s *Sim) read(fd int, p []byte) (int, error) {
 	}
 	n, err := c.read(p)
 	if n > 0 {
-		c.link.readAt = s.now
+		c.link.readAt, c.link.lackedIn = s.now, 0
 	}
 	return n, err
 }
@@ -351,7 +354,7 @@ func (s *Sim) write(fd int, p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.transferFault(c); err != nil {
+	if err := s.transferFault(c, &c.link.lackedOut); err != nil {
 		return 0, err
 	}
 	if !c.out.squeezed && !c.sendShut && len(p) > 0 && s.roll(s.faults.Squeeze) {
@@ -360,20 +363,32 @@ func (s *Sim) write(fd int, p []byte) (int, error) {
 			c.out.allowance = 0
 		}
 	}
+	if len(p) > 1 && s.roll(s.faults.ShortWrite) {
+		p = p[:1+s.random.IntN(len(p))]
+	}
 	n, err := c.write(p)
 	if n > 0 {
-		c.link.wroteAt = s.now
+		c.link.wroteAt, c.link.lackedOut = s.now, 0
 	}
 	return n, err
 }
 
+// lacksMax is how often in a row a connection has to bear with a kernel that has no memory for it.
+const lacksMax = 3
+
+// lack notes that there was no memory for a connection, one time more of a kind.
+func (l *link) lack(times *int) {
+	*times++
+	l.doomed = l.doomed || *times > lacksMax
+}
+
 // transferFault is what may befall a read or write of c.
-func (s *Sim) transferFault(c *socket) error {
+func (s *Sim) transferFault(c *socket, lacked *int) error {
 	if s.roll(s.faults.Interrupt) {
 		return syscall.EINTR
 	}
-	if s.roll(s.faults.Broken) {
-		c.link.doomed = true
+	if s.roll(s.faults.NoMemory) {
+		c.link.lack(lacked)
 		return []error{syscall.ENOMEM, syscall.ENOBUFS}[s.random.IntN(2)]
 	}
 	return nil

@@ -65,7 +65,7 @@ func NewPlan(r *rand.Rand) Plan {
 		Faults: reactortest.Faults{
 			ShortRead: sometimes(500), Squeeze: sometimes(500), Interrupt: sometimes(200), Late: sometimes(500),
 			Spurious: sometimes(200), Stale: sometimes(800), Accept: sometimes(300), Watch: sometimes(30),
-			Broken: sometimes(5), Slow: sometimes(100), SlowBy: time.Duration(between(1, 3000)) * time.Microsecond,
+			NoMemory: 4 * sometimes(5), Slow: sometimes(100), SlowBy: time.Duration(between(1, 3000)) * time.Microsecond,
 		},
 		Scarce:      r.IntN(4) == 0,
 		Drains:      r.IntN(4) == 0,
@@ -106,6 +106,7 @@ func NewPlan(r *rand.Rand) Plan {
 		p.Leap, p.WireWeight = time.Duration(between(50, 500))*time.Millisecond, between(2, 8)
 		p.Ping, p.Pong, p.Stall = seconds(1, 2), seconds(1, 2), seconds(4, 6)
 	}
+	p.Faults.ShortWrite = p.Faults.ShortRead / 4
 	p.Backlog = between(p.Message+20, 6<<10)
 	p.Window = between(1, min(p.Backlog, 700))
 	for i := range p.buffers {
