@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -154,7 +155,7 @@ func TestN74_EmbeddedAndUnixGatewaysTakeAnyHostUnlessTold(t *testing.T) {
 		if r, body := c.Response(); r.StatusCode != tc.status {
 			t.Errorf("own hosts %q: embedded: %s %q", tc.hosts, r.Status, body)
 		}
-		transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}
+		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}
 		t.Cleanup(transport.CloseIdleConnections)
 		r, err := (&http.Client{Transport: transport}).Get("http://app.example.com/")
 		if err != nil {
