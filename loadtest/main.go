@@ -47,7 +47,7 @@ Loads with a name, for --preset:
 %s
 
 Exit status: 0 all well, 1 the server failed its clients or a --fail-if was met, 2 wrong use, 3 the server could not be
-reached.`
+reached, or not from here: this machine ran out of ports or descriptors.`
 
 // Exit statuses.
 const (
@@ -123,7 +123,7 @@ func status(err error, stderr io.Writer) int {
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "loadtest: %v\n", err)
-	if errors.Is(err, server.ErrUnreachable) {
+	if errors.Is(err, server.ErrUnreachable) || errors.Is(err, run.ErrExhausted) {
 		return exitUnreachable
 	}
 	return exitFaulty

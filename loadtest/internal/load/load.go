@@ -59,8 +59,8 @@ type Load struct {
 	Ramp           float64       `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Tool"`
 	Settle         time.Duration `help:"Pause between the last connection and the first message." default:"200ms" group:"Tool"`
 	ConnectTimeout time.Duration `help:"How long one connection may take to open." default:"10s" group:"Tool"`
-	LossTimeout    time.Duration `help:"How long nothing may arrive before a message that somebody does not get counts as lost." default:"2s" group:"Tool"`
-	Drain          time.Duration `help:"Open loop: how long to wait for the rest when the last message was sent." default:"30s" group:"Tool"`
+	LossTimeout    time.Duration `help:"How long nothing may arrive before a message that somebody does not get is no longer waited for. It counts as lost if it does not come until the end either." default:"2s" group:"Tool"`
+	Drain          time.Duration `help:"How long to wait for the rest when the last message was sent, while something comes. What still came then is unfinished, not lost." default:"30s" group:"Tool"`
 
 	Sample bool `kong:"-"` // the report shows the run over time
 }

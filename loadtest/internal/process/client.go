@@ -35,6 +35,7 @@ type client struct {
 	kind      load.Kind
 	returning bool // a guest that is away
 	wasJoined bool // upgraded, whatever became of it
+	wasCut    bool // by the server, or by a fault
 	armed     bool // registered for Writable too, because a write was refused
 	deflates  bool // agreed on permessage-deflate
 	ending    bool // an event told of the stream's end, which no other will
@@ -341,6 +342,7 @@ func (c *client) abandon() {
 	if c.kind != load.KindReader {
 		return
 	}
+	c.wasCut = true
 	c.room.live.Add(-1)
 	for place, st := range c.room.streams {
 		sent := st.sent.Load()

@@ -14,6 +14,7 @@ type Findings struct {
 	Messages   uint64 // sent in the measured phase
 	Expected   uint64
 	Lost       uint64
+	Unfinished uint64 // not lost, but not waited for
 	WarmupLost uint64
 	Backlog    int
 	Timeouts   int
@@ -27,13 +28,16 @@ type Findings struct {
 	Wire   uint64 // bytes of frames that came to readers, in the measured phase
 	Loops  int
 	Spent  time.Duration // of processor time, in the measured phase
+	Waited time.Duration // for a processor
+
+	Echoed uint64 // deliveries to the client that had sent the message
 }
 
 // Findings adds up what the loops found. They must have ended: it comes after StepCollect.
 func (p *Process) Findings() *Findings {
 	found := &Findings{
 		Latency: latency.New(), Skew: latency.New(), Orders: make(map[int]map[uint64]bool),
-		Loops: len(p.workers), Spent: p.spent, WarmupLost: p.warmupLost.Load(),
+		Loops: len(p.workers), Spent: p.spent, Waited: p.waited, WarmupLost: p.warmupLost.Load(),
 	}
 	if p.sampler != nil {
 		found.Latency.Merge(p.sampler.total)
@@ -45,7 +49,9 @@ func (p *Process) Findings() *Findings {
 		found.Faults.merge(&w.faults)
 		found.Timeouts += w.timeouts
 		found.Wire += w.wire
-		found.Lost += w.lost()
+		lost, unfinished := w.missing()
+		found.Lost += lost
+		found.Unfinished += unfinished
 		found.Crowd.add(&w.crowd)
 		if w.stormAt > 0 {
 			found.Crowd.StormSeconds = max(found.Crowd.StormSeconds, (w.backAt - w.stormAt).Seconds())
@@ -53,6 +59,7 @@ func (p *Process) Findings() *Findings {
 		for _, st := range w.streams {
 			found.Messages += uint64(st.sent.Load() - w.warm[st.id])
 			found.Backlog += max(0, st.backlog)
+			found.Echoed += st.echoed()
 		}
 		for _, c := range w.clients {
 			found.addClient(c)
@@ -77,7 +84,8 @@ func (found *Findings) addClient(c *client) {
 		counts.Delivered = 0
 	}
 	found.Counts.add(&counts)
-	isWhole := c.check.clean && c.check.lost(c.room.streams, c) == 0
+	lost, unfinished := c.check.missing(c.room.streams, c)
+	isWhole := c.check.clean && lost+unfinished == 0
 	if c.wasJoined && c.kind == load.KindReader && isWhole && !c.w.process.cfg.NoEcho {
 		found.addOrder(c.room.index, c.check.order)
 	}
@@ -105,6 +113,7 @@ func (found *Findings) Add(o *Findings) {
 	found.Messages += o.Messages
 	found.Expected += o.Expected
 	found.Lost += o.Lost
+	found.Unfinished += o.Unfinished
 	found.WarmupLost += o.WarmupLost
 	found.Backlog += o.Backlog
 	found.Timeouts += o.Timeouts
@@ -120,6 +129,23 @@ func (found *Findings) Add(o *Findings) {
 	}
 	found.Loops += o.Loops
 	found.Spent += o.Spent
+	found.Waited += o.Waited
+	found.Echoed += o.Echoed
+}
+
+// echoed is how many messages of the measured phase came back to the client that sent them.
+func (st *stream) echoed() (n uint64) {
+	c := st.client
+	if !c.wasJoined || st.isUnheardBy(c) {
+		return 0
+	}
+	n = uint64(c.check.next[st.place] - c.w.warm[st.id])
+	for g := range c.check.gaps {
+		if g.place == st.place {
+			n--
+		}
+	}
+	return n
 }
 
 // expected is how many messages of the measured phase the client should have got.

@@ -28,6 +28,7 @@ func (c *client) open() {
 	}
 	fd, err := dial.Start(to.Addr, c.source())
 	if err != nil {
+		c.noteExhaustion(err)
 		c.end(FaultConnect, err.Error())
 		return
 	}

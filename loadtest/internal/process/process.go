@@ -51,6 +51,7 @@ type Process struct {
 	sampler    *sampler // nil: no series is asked for
 	storming   *storming
 	spent      time.Duration // of processor time, in the measured phase
+	waited     time.Duration // for a processor, by all threads, in the measured phase
 }
 
 // New makes a process's clients and loops; they do nothing until StepConnect. cfg must be prepared
@@ -133,7 +134,7 @@ func (p *Process) makeRooms(targets []*load.Target) {
 		room := p.rooms[i%len(p.rooms)]
 		st := &stream{
 			id: uint16(i), room: room, place: uint32(len(room.streams)),
-			sent: &p.rank.Stats.Sent[i], slots: p.rank.Stats.Slots(i),
+			sent: &p.rank.Stats.Sent[i], cut: &p.rank.Stats.Cut[i], slots: p.rank.Stats.Slots(i),
 		}
 		room.streams = append(room.streams, st)
 		p.streams = append(p.streams, st)

@@ -123,13 +123,20 @@ func (s *sequenceCheck) holes() uint64 {
 	return n - min(n, uint64(s.strays))
 }
 
-// lost is how many messages of the streams never came to c.
-func (s *sequenceCheck) lost(streams []*stream, c *client) uint64 {
-	n := uint64(len(s.gaps))
+// missing is how many messages of the streams never came to c: lost, or unfinished, which were not
+// waited for to the end. What others came behind is lost, and what a connection that ended owed.
+func (s *sequenceCheck) missing(streams []*stream, c *client) (lost, unfinished uint64) {
+	lost = uint64(len(s.gaps))
 	for place, next := range s.next {
-		if sent := streams[place].sent.Load(); !streams[place].isUnheardBy(c) && next != unknown && next < sent {
-			n += uint64(sent - next)
+		st := streams[place]
+		sent := st.sent.Load()
+		switch {
+		case st.isUnheardBy(c) || next == unknown || next >= sent:
+		case st.cut.Load() && !c.wasCut:
+			unfinished += uint64(sent - next)
+		default:
+			lost += uint64(sent - next)
 		}
 	}
-	return n - min(n, uint64(s.strays))
+	return lost - min(lost, uint64(s.strays)), unfinished
 }

@@ -52,7 +52,8 @@ func (p *Process) warmUp(ctx context.Context, _ time.Duration) error {
 // reset begins the measured phase. Nobody sends while it is taken.
 func (p *Process) reset(ctx context.Context, _ time.Duration) error {
 	return p.onLoops(ctx, func(w *worker) {
-		p.warmupLost.Add(w.lost())
+		lost, _ := w.missing()
+		p.warmupLost.Add(lost)
 		w.reset()
 	})
 }
@@ -63,7 +64,7 @@ const startDelay = 10 * time.Millisecond
 
 // measured runs the measured phase: it ends when everybody has this process's messages.
 func (p *Process) measured(ctx context.Context, at time.Duration) error {
-	p.spent = -usage.OwnCPU()
+	p.spent, p.waited = -usage.OwnCPU(), -usage.OwnWaiting()
 	if p.cfg.Sample {
 		p.sampler = p.startSampler(at)
 	}
@@ -135,6 +136,7 @@ func (p *Process) endWatching() {
 // back, or has failed to come back.
 func (p *Process) awaitGuests(ctx context.Context, _ time.Duration) error {
 	p.spent += usage.OwnCPU()
+	p.waited += usage.OwnWaiting()
 	p.endWatching()
 	for away := int64(1); away > 0 && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		var n atomic.Int64
@@ -154,16 +156,18 @@ func (p *Process) awaitGuests(ctx context.Context, _ time.Duration) error {
 	return ctx.Err()
 }
 
-// lost counts what the worker's clients have missed so far.
-func (w *worker) lost() (n uint64) {
+// missing counts what the worker's clients have missed so far.
+func (w *worker) missing() (lost, unfinished uint64) {
 	for _, c := range w.clients {
 		switch {
 		case !c.wasJoined:
 		case c.kind == load.KindReader:
-			n += c.check.lost(c.room.streams, c)
+			l, u := c.check.missing(c.room.streams, c)
+			lost += l
+			unfinished += u
 		case c.kind == load.KindGuest:
-			n += c.check.holes()
+			lost += c.check.holes()
 		}
 	}
-	return n
+	return lost, unfinished
 }

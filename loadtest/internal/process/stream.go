@@ -13,13 +13,14 @@ import (
 )
 
 // A stream is the messages of one publisher: what was sent, and how many clients still wait for it.
-// What sent and slots point to is shared by all loops of all processes; everything below home
+// What sent, cut and slots point to is shared by all loops of all processes; everything below home
 // belongs to the loop of the client that publishes.
 type stream struct {
 	id    uint16
 	room  *room
 	place uint32         // among the publishers of the room
 	sent  *atomic.Uint32 // messages sent so far; the next one's number
+	cut   *atomic.Bool   // the phase ended although messages still came
 	slots []shared.Slot  // by number, modulo their count, which is a power of two
 
 	home     *worker // nil when the publisher is in another process
@@ -30,6 +31,9 @@ type stream struct {
 	backlog  int    // messages not settled when the last one was due; negative before that
 	timeouts int    // messages in a row that were given up
 	active   bool   // in a phase that is not over for this stream
+
+	gaveUpAt time.Duration // when a message of the phase was last given up; zero if none was
+	allSent  time.Duration // when the phase's last message was sent; zero before that
 }
 
 // A room is a set of clients that should hear the same.
@@ -52,6 +56,8 @@ func (st *stream) begin(count uint32) {
 	st.first = st.sent.Load()
 	st.limit = st.first + min(count, math.MaxUint32-1-st.first)
 	st.timeouts, st.backlog = 0, -1
+	st.gaveUpAt, st.allSent = 0, 0
+	st.cut.Store(false)
 	st.active = st.client.state == joined && count > 0
 	if !st.active {
 		st.home.process.streamDone()
@@ -65,16 +71,55 @@ func (st *stream) step(now time.Duration) {
 	if !st.active {
 		return
 	}
-	if st.client.state != joined || st.timeouts >= GiveUpsMax {
+	if st.hasStopped() {
 		st.limit = st.sent.Load()
 	}
 	if st.sent.Load() < st.limit {
 		st.home.process.schedule.send(st, now)
 	}
-	if st.sent.Load() == st.limit && st.settled == st.limit {
+	if st.sent.Load() < st.limit {
+		return
+	}
+	if st.allSent == 0 {
+		st.allSent = now
+	}
+	if st.settled == st.limit && !st.awaitsRest(now) {
 		st.active = false
 		st.home.process.streamDone()
 	}
+}
+
+// hasStopped says that nobody sends, or asks, any more.
+func (st *stream) hasStopped() bool { return st.client.state != joined || st.timeouts >= GiveUpsMax }
+
+// awaitsRest says that messages which were given up are waited for at the end of the phase: until
+// nothing of the stream has come anywhere for as long as patience lasts, and they are lost; or until
+// the time for it is over while some still came, and nobody knows.
+func (st *stream) awaitsRest(now time.Duration) bool {
+	if st.gaveUpAt == 0 {
+		return false
+	}
+	isWaitedFor, came := st.rest()
+	if !isWaitedFor {
+		return false
+	}
+	cfg := st.home.process.cfg
+	isSilent := now-max(st.gaveUpAt, came) >= cfg.LossTimeout
+	isOver := now-st.allSent >= max(cfg.Drain, cfg.LossTimeout)
+	st.cut.Store(isOver && now-came < cfg.LossTimeout)
+	return !isSilent && !isOver
+}
+
+// rest looks at the last messages of the phase, as many as there are slots for: whether one of them
+// is waited for, and when one last arrived somewhere.
+func (st *stream) rest() (isWaitedFor bool, came time.Duration) {
+	sent := st.sent.Load()
+	for n := min(sent-st.first, uint32(len(st.slots))); n > 0; n-- {
+		s := st.slot(sent - n)
+		isWaitedFor = isWaitedFor || s.IsWaitedFor()
+		came = max(came, s.LastArrival())
+	}
+	return isWaitedFor, came
 }
 
 func (st *stream) settle(now time.Duration) {
@@ -85,11 +130,12 @@ func (st *stream) settle(now time.Duration) {
 	for ; st.settled < sent; st.settled++ {
 		s := st.slot(st.settled)
 		if s.IsWaitedFor() {
-			if !st.active || !st.home.process.schedule.isOverdue(st, s, now) {
+			if !st.active || !st.hasStopped() && !st.home.process.schedule.isOverdue(st, s, now) {
 				return
 			}
 			st.timeouts++
 			st.home.timeouts++
+			st.gaveUpAt = now
 			continue
 		}
 		st.timeouts = 0

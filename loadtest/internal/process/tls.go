@@ -64,6 +64,7 @@ func dialTLS(ctx context.Context, to *load.Target, c *client) (s *session, fd in
 // secured goes on, on the loop, where the handshake ended.
 func (c *client) secured(s *session, fd int, err error) {
 	if err != nil {
+		c.noteExhaustion(err)
 		c.end(FaultConnect, reason(err))
 		return
 	}

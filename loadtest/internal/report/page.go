@@ -59,6 +59,8 @@ func WritePage(path string, res *Result, began time.Time, args, failed []string)
 		p.Verdict = "The server failed its clients"
 	case len(failed) > 0:
 		p.Verdict = "Outside of the limits that were set"
+	case res.Unfinished > 0:
+		p.Verdict = "All that came was right, but not all of it was waited for"
 	default:
 		p.IsGood, p.Verdict = true, "Every message reached every client, once, whole and in order"
 	}
@@ -88,6 +90,7 @@ func (res *Result) cards() []card {
 func (res *Result) faultRows() []faultRow {
 	rows := []faultRow{
 		{"lost", res.Lost, "never came", true},
+		{"unfinished", res.Unfinished, "on their way, and coming, when the load test stopped waiting: not lost", false},
 		{"duplicated", res.Duplicated, "came again", true},
 		{"reordered", res.Reordered, "came behind a later message of the same publisher", true},
 		{"corrupted", res.Corrupted, "came with other bytes", true},

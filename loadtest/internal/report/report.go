@@ -36,6 +36,7 @@ type Result struct {
 	Expected   uint64  `json:"expected"`
 	Delivered  uint64  `json:"delivered"`
 	Lost       uint64  `json:"lost"`
+	Unfinished uint64  `json:"unfinished"` // on their way when the tool stopped waiting
 	Duplicated uint64  `json:"duplicated"`
 	Reordered  uint64  `json:"reordered"`
 	Corrupted  uint64  `json:"corrupted"`
@@ -62,10 +63,12 @@ type Result struct {
 	Server *ServerCost `json:"server,omitempty"`
 	Client struct {
 		CPUPerDelivery float64 `json:"cpu_us_per_delivery"`
-		Busy           float64 `json:"busy"` // share of its loops' time that the tool computed
+		Busy           float64 `json:"busy"`    // share of its loops' time that the tool computed
+		Waiting        float64 `json:"waiting"` // … and that it waited for a processor
 		Saturated      bool    `json:"saturated"`
 	} `json:"client"`
 	Crowd        process.Crowd `json:"crowd"`
+	Guess        string        `json:"guess,omitempty"`        // what a pattern in what was lost may mean
 	Explanations []string      `json:"explanations,omitempty"` // of what happened to connections
 	Series       []Sample      `json:"series,omitempty"`
 
@@ -91,6 +94,10 @@ var ErrFaulty = errors.New("the server failed its clients")
 // busyMax is the share of its loops' time from which on the tool was the bottleneck.
 const busyMax = 0.9
 
+// waitingMax is the share of its loops' time without a processor from which on latencies are the
+// machine's.
+const waitingMax = 0.1
+
 // Phases are what the clock and the accounts of the server's processes said around the phases of a
 // run. The observations are zero if no server was observed.
 type Phases struct {
@@ -105,7 +112,7 @@ func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phase
 	res := &Result{
 		Clients: cfg.Clients, Publishers: cfg.Publishers, Rooms: cfg.Rooms * len(targets), Window: cfg.Window, Rate: cfg.Rate,
 		Size: cfg.Size.Largest(), Sizes: cfg.Size.String(), Seconds: round(p.Seconds, 6), Messages: all.Messages,
-		Expected: all.Expected, Delivered: all.Counts.Delivered, Lost: all.Lost, Duplicated: all.Counts.Duplicated,
+		Expected: all.Expected, Delivered: all.Counts.Delivered, Lost: all.Lost, Unfinished: all.Unfinished, Duplicated: all.Counts.Duplicated,
 		Reordered: all.Counts.Reordered, Corrupted: all.Counts.Corrupted, Foreign: all.Counts.Foreign,
 		Closed: all.Faults.Count[process.FaultClosed], Violations: all.Faults.Count[process.FaultProtocol], WarmupLost: all.WarmupLost,
 		Orders: all.OrdersMost(), Backlog: all.Backlog, Timeouts: all.Timeouts, Crowd: all.Crowd, Processes: p.Processes,
@@ -131,12 +138,33 @@ func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phase
 	res.BytesPerDelivery = round(float64(all.Wire)/float64(max(1, res.Delivered)), 1)
 	res.Client.CPUPerDelivery = perDelivery(all.Spent, res.Delivered)
 	res.Client.Busy = round(all.Spent.Seconds()/max(p.Seconds, 1e-9)/float64(all.Loops), 3)
+	res.Client.Waiting = round(all.Waited.Seconds()/max(p.Seconds, 1e-9)/float64(all.Loops), 3)
+	res.Guess = guess(cfg, all)
 	res.Client.Saturated = res.Client.Busy > busyMax
 	res.Connect.Seconds = round(p.Connecting.Seconds(), 6)
 	res.Connect.PerSecond = round(float64(cfg.Clients-res.Connect.Failed)/p.Connecting.Seconds(), 1)
 	res.addServer(p)
 	res.addStalled(p)
 	return res
+}
+
+// guess is what it may mean that some clients got everything and others nothing; empty if it is not
+// so.
+func guess(cfg *load.Load, all *process.Findings) string {
+	heard, missed := all.Counts.Delivered, all.Lost+all.Unfinished
+	switch {
+	case missed == 0 || heard+missed != all.Expected:
+		return ""
+	case heard == 0 && all.Counts.Foreign > 0:
+		return "nobody got a message of ours, but others came: does the server wrap messages? Try --contains"
+	case heard == 0:
+		return "nobody got anything, not even the sender: does this path broadcast?"
+	case heard == all.Echoed:
+		return "only the sender hears it: an echo server, or another room?"
+	case all.Echoed == 0 && missed == all.Messages && !cfg.NoEcho:
+		return "everybody but the sender hears it: a server that does not echo? Try --no-echo"
+	}
+	return ""
 }
 
 // addServer works out what the observations of the server's processes mean.
@@ -251,6 +279,16 @@ func (res *Result) rows() (rows []row) {
 func (res *Result) warnings() (lines []string) {
 	if res.Client.Saturated {
 		lines = append(lines, "warning: the load test itself was the bottleneck; latency and rate are its own. Try --loops, or fewer clients.")
+	}
+	if res.Client.Waiting > waitingMax {
+		lines = append(lines, fmt.Sprintf("warning: the load test had to wait for a processor for %.0f %% of its loops' time; latency is the machine's, too. "+
+			"Leave it processors of its own, or load from another machine.", 100*res.Client.Waiting))
+	}
+	if res.Guess != "" {
+		lines = append(lines, "warning: "+res.Guess)
+	}
+	if res.Unfinished > 0 {
+		lines = append(lines, fmt.Sprintf("warning: %d deliveries were still on their way, and coming, when --drain was over: they are not counted as lost", res.Unfinished))
 	}
 	if res.WarmupLost > 0 {
 		lines = append(lines, fmt.Sprintf("warning: %d messages were lost in the warm-up", res.WarmupLost))

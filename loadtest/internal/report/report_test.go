@@ -14,8 +14,8 @@ func TestGates(t *testing.T) {
 	res := &Result{Lost: 3, Latency: latency.Quantiles{P99: 50_000}, Reach: 0.5}
 	for text, holds := range map[string]bool{
 		"lost>0": true, "lost > 3": false, "lost>=3": true, "lost==3": true, "lost!=3": false, "p99>50ms": false,
-		"p99>=50ms": true, "p99>49.9ms": true, "p99 < 1s": true, "p99<=50000": true, "reach<1": true, "reach<0.5": false,
-		"cpu>1000": true, "cpu<1": true, // Nobody measured it.
+		"p99>=50ms": true, "p99>49.9ms": true, "p99 < 1s": true, "p99<=50000us": true, "reach<1": true, "reach<0.5": false,
+		"cpu>1000us": true, "cpu<1us": true, // Nobody measured it.
 	} {
 		var g Gate
 		if err := g.UnmarshalText([]byte(text)); err != nil {

@@ -32,6 +32,11 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 	err = ps.step(ctx, process.StepConnect)
 	end()
 	connecting := time.Since(began)
+	if err == nil {
+		if err = process.Exhausted(totals); err != nil {
+			return nil, err
+		}
+	}
 	if err == nil && int(totals.Failed.Load()) == cfg.Clients {
 		err = server.ErrUnreachable
 	}
@@ -45,6 +50,9 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 		return nil, ps.explained(ctx, err)
 	}
 	all, err := ps.collect(ctx)
+	if err == nil {
+		err = process.Exhausted(totals) // Clients that return open anew.
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -36,9 +36,8 @@ func (s *Slot) Skew() (skew time.Duration, hasArrived bool) {
 	return time.Duration(last - first), last > 0
 }
 
-// LastSign is when the message arrived last, or was sent if that is later. Only the publisher's
-// loop may ask.
-func (s *Slot) LastSign() time.Duration { return max(s.sentAt, time.Duration(s.last.Load())) }
+// LastArrival is when the message last arrived somewhere; zero if it has not.
+func (s *Slot) LastArrival() time.Duration { return time.Duration(s.last.Load()) }
 
 // SentAt is when the message was sent. Only the publisher's loop may ask.
 func (s *Slot) SentAt() time.Duration { return s.sentAt }

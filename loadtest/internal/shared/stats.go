@@ -23,6 +23,7 @@ type Stats struct {
 	Totals *Totals
 	Live   []atomic.Int64  // by room: clients that count as receivers
 	Sent   []atomic.Uint32 // by stream: messages sent so far
+	Cut    []atomic.Bool   // by stream: the rest was not waited for, although messages still came
 
 	slots       []Slot // of all streams, one stream's after the other's
 	perStream   int
@@ -36,6 +37,8 @@ type Totals struct {
 	Failed   atomic.Int64 // of those, the ones that did not end well
 	Arrival  atomic.Int64 // when a message last arrived anywhere, about; ns on the run's clock
 	Progress atomic.Int64 // deliveries so far, about
+
+	Exhausted [3]atomic.Int64 // openings that failed for want of something here, by what it was
 }
 
 // Slots are those of one stream. They belong to messages by their number, modulo the count of
@@ -50,6 +53,7 @@ func layOut(c *carver, l Layout) *Stats {
 	s := &Stats{
 		Live:        carve[atomic.Int64](c, l.Rooms),
 		Sent:        carve[atomic.Uint32](c, l.Streams),
+		Cut:         carve[atomic.Bool](c, l.Streams),
 		slots:       carve[Slot](c, l.Streams*l.SlotsPerStream),
 		wakePending: carve[atomic.Bool](c, l.Processes),
 		perStream:   l.SlotsPerStream,

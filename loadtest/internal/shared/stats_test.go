@@ -50,8 +50,8 @@ func TestProcessesSeeTheSameStatsInTheSameMemory(t *testing.T) {
 func TestSlotIsDoneWhenEveryReceiverWasReported(t *testing.T) {
 	var s Slot
 	s.Begin(9, 3, 100)
-	if _, hasArrived := s.Skew(); hasArrived || s.LastSign() != 100 || !s.IsWaitedFor() {
-		t.Errorf("a new slot: arrived %v, last sign %v, waited for %v", hasArrived, s.LastSign(), s.IsWaitedFor())
+	if _, hasArrived := s.Skew(); hasArrived || s.LastArrival() != 0 || s.SentAt() != 100 || !s.IsWaitedFor() {
+		t.Errorf("a new slot: arrived %v, last arrival %v, waited for %v", hasArrived, s.LastArrival(), s.IsWaitedFor())
 	}
 	for _, step := range []struct {
 		tally  Tally
@@ -70,7 +70,7 @@ func TestSlotIsDoneWhenEveryReceiverWasReported(t *testing.T) {
 			t.Errorf("after %+v: done %v, skew %v, waited for %v; want %v, %v", step.tally, isDone, skew, s.IsWaitedFor(), step.isDone, step.skew)
 		}
 	}
-	if s.LastSign() != 350 {
-		t.Errorf("last sign %v, want 350 ns", s.LastSign())
+	if s.LastArrival() != 350 {
+		t.Errorf("last arrival %v, want 350 ns", s.LastArrival())
 	}
 }

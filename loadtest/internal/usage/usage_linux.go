@@ -90,6 +90,21 @@ func OwnCPU() time.Duration {
 	return cpu
 }
 
+// OwnWaiting is how long this process's threads were ready to run and had no processor: the second
+// field of each one's schedstat (sched-stats.rst of the kernel's documentation), in nanoseconds.
+// Where the kernel does not say, it is zero.
+func OwnWaiting() (sum time.Duration) {
+	threads, _ := os.ReadDir("/proc/self/task")
+	for _, t := range threads {
+		b, _ := os.ReadFile("/proc/self/task/" + t.Name() + "/schedstat")
+		if f := strings.Fields(string(b)); len(f) > 1 {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
+}
+
 const ticksPerSecond = 100 // USER_HZ, the same on every Linux that Go runs on
 
 // reapedCPU is what ended children left: cutime and cstime of proc_pid_stat(5).

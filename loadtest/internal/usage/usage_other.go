@@ -27,6 +27,9 @@ func Watch([]int) *Watcher { return nil }
 // Observe is never OK.
 func (*Watcher) Observe() Observation { return Observation{} }
 
+// OwnWaiting is zero: only Linux tells.
+func OwnWaiting() time.Duration { return 0 }
+
 // OwnCPU is what the Go runtime estimates of the processor time this process has used.
 func OwnCPU() time.Duration {
 	sample := []metrics.Sample{{Name: "/cpu/classes/user:cpu-seconds"}}
