@@ -137,6 +137,9 @@ func (c *RunCommand) Run(ctx context.Context, out *compare.Output) error {
 	if len(c.Spawn) > 0 && len(c.URL) > 1 {
 		return load.UsageError{Err: errors.New("--spawn: one URL is enough, whose path is every server's")}
 	}
+	if err := report.CheckFiles(report.File{Flag: "--json", Path: c.JSON}, report.File{Flag: "--html", Path: c.HTML}); err != nil {
+		return load.UsageError{Err: err}
+	}
 	c.Sample = c.JSON != "" || c.HTML != ""
 	limits.Raise(c.Loops)
 	urls := c.URL

@@ -71,6 +71,54 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 	}
 }
 
+// A run of hours is not to be had again. Relatives: each command that writes, a directory, a directory
+// without the right, a file without the right, both reports into one file; and what is not touched: a
+// report of before, a pipe.
+func TestN65_FilesThatCannotBeWrittenAreSaidBeforeTheRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	before := filepath.Join(dir, "before.json")
+	if err := os.WriteFile(before, []byte("before"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	missing, fresh := filepath.Join(dir, "missing", "x"), filepath.Join(dir, "fresh")
+	// The server would fail the command, were it started: nobody listens.
+	port, err := server.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := []string{fmt.Sprintf("ws://127.0.0.1:%d/", port), "--clients=2", "--messages=1"}
+	spawn := []string{"--spawn", "exit 7", "--spawn", "exit 7"}
+	for _, test := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{append(run, "--html", missing), exitUsage, "--html " + missing + ": no such file or directory"},
+		{append(run, "--json", missing), exitUsage, "--json " + missing + ": no such file or directory"},
+		{append(run, "--json", fresh, "--html", missing), exitUsage, "--html " + missing},
+		{append(run, "--json", dir), exitUsage, "--json " + dir + ": is a directory"},
+		{append(run, "--json", fresh, "--html", fresh), exitUsage, "--json would write to the same file"},
+		{append(run, "--json", filepath.Join(before, "x")), exitUsage, "not a directory"},
+		{append(run, "--json", before, "--html", fresh), exitUnreachable, "could not be reached"},
+		{append(run, "--html", "/dev/stderr"), exitUnreachable, "could not be reached"},
+		{append([]string{"compare", "--json", missing}, spawn...), exitUsage, "--json " + missing},
+		{append([]string{"compare", "--html", missing, "--at=1,2"}, spawn...), exitUsage, "--html " + missing},
+		{append([]string{"connect", "--html", missing}, spawn...), exitUsage, "--html " + missing},
+	} {
+		var said strings.Builder
+		if status := runMain(t.Context(), test.args, &said, &said); status != test.status || !strings.Contains(said.String(), test.says) {
+			t.Errorf("%v: exit status %d, want %d with %q\n%s", test.args, status, test.status, test.says, said.String())
+		}
+	}
+	if b, err := os.ReadFile(before); err != nil || string(b) != "before" {
+		t.Errorf("the report of before is %q, %v", b, err)
+	}
+	if _, err := os.Stat(fresh); err == nil {
+		t.Error("a run that did not take place left a report")
+	}
+}
+
 func TestReportNamesWhatHappenedToConnections(t *testing.T) {
 	s := &servertest.Server{Refuse: func(request int) bool { return request == 3 }}
 	s.Before = func(message int) {

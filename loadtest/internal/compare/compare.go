@@ -99,6 +99,14 @@ func (s *Sides) report(ctx context.Context, cfg *load.Load, calm bool, figures [
 	return s.finish(sides, func() (*comparisonPage, error) { return compareSides(sides, figures) }, began, out)
 }
 
+// checkFiles says before the rounds what could not be written after them.
+func (s *Sides) checkFiles() error {
+	if err := report.CheckFiles(report.File{Flag: "--json", Path: s.JSON}, report.File{Flag: "--html", Path: s.HTML}); err != nil {
+		return load.UsageError{Err: err}
+	}
+	return nil
+}
+
 // A side is one server's results, one a round.
 type side struct {
 	Name   string           `json:"name"`
@@ -111,10 +119,13 @@ func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 // compare lets the sides take turns. The order turns around with every round, so that a machine
 // which grows slower does not favour anybody.
 func (s *Sides) compare(ctx context.Context, cfg *load.Load, calm bool, figures []figure, out *Output) (sides []side, err error) {
-	limits.Raise(cfg.Loops)
 	if s.Rounds < 1 {
 		return nil, load.UsageError{Err: errors.New("--rounds must be at least 1")}
 	}
+	if err := s.checkFiles(); err != nil {
+		return nil, err
+	}
+	limits.Raise(cfg.Loops)
 	commands := slices.Clone(s.Spawn)
 	loads := slices.Repeat([]*load.Load{cfg}, len(commands)+1)
 	sides = make([]side, 0, len(commands)+2)
