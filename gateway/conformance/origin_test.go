@@ -121,6 +121,33 @@ func TestN74_LoopbackGatewayIsNobodyElsesHost(t *testing.T) {
 	}
 }
 
+// N74: a browser that has a stranger's name lead to 127.0.0.1. Whatever is in its tab now, the gateway's refusal here, has that
+// name's origin and may run scripts: its requests and its WebSocket come to nothing. With the name allowed the page works.
+func TestN74_BrowserWhoseNameWasRebound(t *testing.T) {
+	browser := browsertest.Start(t)
+	for _, hosts := range [][]string{nil, {browsertest.ReboundName}} {
+		_, _, port := startAs(t, hosts...)
+		url := "http://" + browsertest.ReboundName + port + "/"
+		tab := browsertest.NewTab(t, browser)
+		if hosts != nil {
+			openPage(t, tab, url) // It waits until its WebSocket is open.
+			continue
+		}
+		p := page{t, tab, nil}
+		p.do(chromedp.Navigate(url))
+		p.until(`document.body.innerText.includes("--allow-host")`)
+		p.do(chromedp.Evaluate[chromedp.Void](`{
+			window.became = [];
+			const s = new WebSocket("ws://" + location.host + "/ws");
+			s.onopen = () => became.push("open");
+			s.onerror = () => became.push("refused");
+			fetch("/").then((r) => became.push(r.status));
+			fetch("/nothing", { method: "POST", body: "x" }).then((r) => became.push(r.status));
+		}`))
+		p.until(`became.length === 3 && became.map(String).sort().join() === "403,403,refused"`)
+	}
+}
+
 func upgradeWith(line, host, origin string) []byte {
 	_, headers, _ := strings.Cut(string(upgradeFrom(origin, host)), "\r\n")
 	return []byte(line + "\r\n" + headers)

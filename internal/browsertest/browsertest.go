@@ -1,5 +1,5 @@
 // Package browsertest starts a real Chromium for tests of the demo page. It drives the browser by chromedp and keeps it
-// from asking anything of the network: only loopback names resolve.
+// from asking anything of the network: only loopback names resolve, and ReboundName.
 //
 // Without a Chromium the calling test is skipped, with the reason; with SLUICE_CI=1 in the environment a missing one is a failure,
 // so that a build machine cannot go green by lacking the tool.
@@ -22,6 +22,9 @@ import (
 // closeTimeout bounds the graceful end of a browser; a killed one would leave a folder in the temporary directory.
 const closeTimeout = 10 * time.Second
 
+// ReboundName is the one name that leads to this machine beside localhost, as a stranger may have his lead here.
+const ReboundName = "rebound.test"
+
 // names are the programs looked for in PATH, in this order.
 var names = []string{"chromium", "chromium-browser", "google-chrome"}
 
@@ -38,7 +41,7 @@ func Start(t testing.TB) context.Context {
 		chromedp.WindowSize(1280, 800),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]"),
+		chromedp.Flag("host-resolver-rules", "MAP "+ReboundName+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]"),
 		chromedp.Flag("log-level", "3"),
 		chromedp.CombinedOutput(output),
 		chromedp.WSURLReadTimeout(time.Minute), // Starting takes long on a busy machine.
