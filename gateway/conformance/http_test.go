@@ -21,6 +21,7 @@ import (
 func TestLentConnectionComesBackForAnUpgrade(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	witness := wstest.Join(t, addr, "/ws/stage")
+	s.Addrs() // It waits until Serve has begun all that it does.
 	were := runtime.NumGoroutine()
 	c := wstest.Connect(t, addr)
 	c.Send(wstest.PlainGet("/"))

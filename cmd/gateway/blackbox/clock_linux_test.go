@@ -100,7 +100,7 @@ func buildShifted(t *testing.T) (path string) {
 func TestE07_WallClockLeapsAndNothingHappens(t *testing.T) {
 	const handshake, size = time.Second, 64 << 10
 	path, clock := buildShifted(t), filepath.Join(t.TempDir(), "clock")
-	cmd := proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2", fmt.Sprintf("--handshake-timeout=%v", handshake),
+	cmd := proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2", "--allow-host=sluice.test", fmt.Sprintf("--handshake-timeout=%v", handshake),
 		"--assembly-timeout=20m", "--ping-interval=20m", "--pong-timeout=20m", "--stall-timeout=20m", "--skip-timeout=20m", "--message-rate=100")
 	cmd.Path, cmd.Args[0] = path, path
 	cmd.Env = append(cmd.Env, shiftEnv+"="+clock, "GOMEMLIMIT=1GiB")
