@@ -47,11 +47,17 @@ func RemoveBuilt() {
 // Command is the gateway with these flags, in surroundings that do not configure it. It ends with the test.
 func Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
+	return LastingCommand(t, 2*testenv.Patience, args...)
+}
+
+// LastingCommand is Command for a test that takes longer than others. The gateway is killed when time is up.
+func LastingCommand(t *testing.T, time time.Duration, args ...string) *exec.Cmd {
+	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*testenv.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), time)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, path, args...)
 	for _, entry := range os.Environ() {
