@@ -78,6 +78,11 @@ type Options struct {
 	Rooms         []RoomRule // what is different in some rooms; of several that match the first counts
 	NoCompression bool       // do not offer permessage-deflate
 	CompressMin   int64      // smallest message that is worth deflating: 256; none: each is deflated
+
+	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the connection,
+	// the request or the room whose state it left in doubt, is logged with its stack, and counted
+	// (Stats.Panics); one in a loop's own state ends the process in any case.
+	ExitOnPanic bool
 }
 
 // An OptionError says what is wrong with one field of Options.

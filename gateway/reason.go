@@ -36,6 +36,7 @@ const (
 	ClosedByteRate                           // it went on sending more than --byte-rate
 	ClosedCut                                // the server was closed while it was there
 	ClosedShortage                           // the kernel had no memory for it, again and again
+	ClosedFault                              // its handling panicked, or its room's
 	ClosedLent                               // it ended while net/http had it
 	NumCloseReasons                          // how many there are
 )
@@ -72,6 +73,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedByteRate:        {"byte_rate", wsproto.CodePolicyViolation, "too many bytes for too long"},
 	ClosedCut:             {"cut", 0, ""},
 	ClosedShortage:        {"kernel_memory", 0, ""},
+	ClosedFault:           {"fault", wsproto.CodeInternalError, "internal error"},
 	ClosedLent:            {"lent", 0, ""},
 }
 

@@ -38,4 +38,5 @@ type samples struct {
 	unaccepted sample
 	unwatched  sample
 	untaken    sample
+	panicked   sample
 }

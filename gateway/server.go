@@ -47,6 +47,7 @@ type Server struct {
 	judgesHosts bool // set by start, before anybody comes
 
 	invariants atomic.Uint64 // that did not hold
+	panics     atomic.Uint64 // that were survived
 
 	open   atomic.Int64  // connections that exist, lent ones included
 	lent   atomic.Int64  // those in net/http's hands
@@ -113,17 +114,18 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		}
 		s.workers = append(s.workers, w)
 	}
+	pages := cfg.Pages
+	if pages == nil {
+		pages = http.NotFoundHandler()
+	}
 	s.lending = newLending(s)
 	s.http = &http.Server{
-		Handler:        cfg.Pages,
+		Handler:        s.guard(pages),
 		ReadTimeout:    httpReadTimeout,
 		WriteTimeout:   httpWriteTimeout,
 		MaxHeaderBytes: int(cfg.MaxHead),
 		ConnState:      func(c net.Conn, state http.ConnState) { c.(*lentConn).changed(state) },
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	if cfg.Pages == nil {
-		s.http.Handler = http.NotFoundHandler()
 	}
 	return s, nil
 }
@@ -338,7 +340,7 @@ func (s *Server) final() Stats {
 
 // addTo adds what is counted beside the loops.
 func (s *Server) addTo(sum *Stats) {
-	sum.Broken = s.invariants.Load()
+	sum.Broken, sum.Panics = s.invariants.Load(), s.panics.Load()
 	sum.Hub.Owed += s.hub.OwedOutside()
 	s.refusals.addTo(sum)
 	// What was lent has come back, is still there, or has ended there.

@@ -53,11 +53,16 @@ type drain struct {
 }
 
 func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
-	l, err := reactor.NewLoop(reactor.Options{Kernel: kernel, SourcesMax: s.cfg.MaxConnections + spareSources})
+	w := new(worker)
+	o := reactor.Options{Kernel: kernel, SourcesMax: s.cfg.MaxConnections + spareSources}
+	if s.cfg.survives() {
+		o.OnPanic = w.panicked
+	}
+	l, err := reactor.NewLoop(o)
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{
+	*w = worker{
 		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
 		encoder:     encoder{compressMin: int(s.cfg.CompressMin)},
 		buf:         make([]byte, readBufferSize),
@@ -68,7 +73,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	l.BeforeSleep(func(l *reactor.Loop) time.Duration { return w.fan.Flush(l.Elapsed) })
+	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.flush() })
 	l.AtEnd(func(*reactor.Loop) { w.cutAll() })
 	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.retry() })
 	return w, nil
@@ -155,6 +160,7 @@ type Stats struct {
 	Closed         [NumCloseReasons]uint64
 	Loop           reactor.Stats
 	Broken         uint64 // invariants that did not hold: faults of the gateway's own
+	Panics         uint64 // that ended a connection, a request or a room: likewise
 	Hub            hub.Stats
 }
 

@@ -32,6 +32,9 @@ type backlog struct {
 func (k *backlog) set(r *Room, retained, dropped int64) (isOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if r.isSpoiled.Load() {
+		retained, dropped = 0, 0 // Its memory goes with its members.
+	}
 	k.retained += retained - r.retained
 	k.dropped += dropped - r.dropped
 	was := r.retained

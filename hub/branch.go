@@ -105,12 +105,13 @@ const (
 	becauseUnfinished               // time was up in the middle of a sweep
 	becauseBehind                   // a round has ended, and more was published meanwhile
 	becauseAnswered                 // the transport has answered for the last members of a round
+	becauseSpoiled                  // the room is to end: a panic left its state in doubt
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"published", "segment", "filled", "granted", "joined", "ready", "caught up", "left", "recount", "reclaimed",
-	"to reclaim", "unfinished", "behind", "answered",
+	"to reclaim", "unfinished", "behind", "answered", "spoiled",
 }
 
 // reasons are a set of them.

@@ -244,6 +244,8 @@ func (f *Fanout) hasUnsent() bool { return f.batch != nil || f.batches.len() > 0
 
 func (f *Fanout) send(k *Batch, p *pace) {
 	k.unanswered = len(k.Deliveries)
+	f.sent = k
 	f.transport.Send(k)
+	f.sent = nil
 	p.look()
 }

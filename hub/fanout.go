@@ -32,6 +32,7 @@ type Fanout struct {
 
 	queue    queue[*branch] // to sweep, in turns
 	sweeping *branch        // its round goes on at this moment, and so need not hear of its end
+	swept    *branch        // the one that Flush is at
 	owed     []*Fanout      // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
 	counted  time.Duration // when the watched branches were last counted
@@ -47,6 +48,7 @@ type Fanout struct {
 	reclaimedAt time.Duration // when the idle rooms were last looked through
 
 	batch        *Batch        // being filled; nil: nothing is
+	sent         *Batch        // the one that is with the transport's Send
 	batches      queue[*Batch] // full, to be sent first
 	spareBatches []*Batch
 	ownSent      int    // bytes of their own that clients sent in turns since a look at the clock
@@ -138,9 +140,14 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		if f.queue.len() > 0 {
 			p.deadline = min(deadline, p.now+turn)
 		}
-		if b.len() > 0 && !b.sweep(&p) {
+		f.swept = b
+		switch {
+		case b.room.isSpoiled.Load():
+			b.disband()
+		case b.len() > 0 && !b.sweep(&p):
 			b.schedule(f, becauseUnfinished)
 		}
+		f.swept = nil
 		p.visit()
 	}
 	f.wakeOwed() // A sweep that lifts the brake marks publishers on other loops.

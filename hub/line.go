@@ -81,6 +81,8 @@ func (r *Room) ask(m *Member) (waits bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case r.isSpoiled.Load():
+		return false
 	case m.lineState.mustWait():
 	case m.lineState == absent || m.spent >= grantBytes:
 		r.stand(m)
@@ -95,6 +97,8 @@ func (r *Room) endTurn(m *Member, hasMore bool) (waits bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
+	case r.isSpoiled.Load():
+		return false
 	case m.lineState.mustWait():
 	case hasMore:
 		r.stand(m)

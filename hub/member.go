@@ -44,6 +44,9 @@ type Client interface {
 	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be
 	// released.
 	Abort()
+	// Spoiled says that the member has left its room, because a panic left the room's state in
+	// doubt. isWhole: at a frame boundary, so that the client can be told.
+	Spoiled(isWhole bool)
 	// Resume says that the turn has come of a member that AwaitRoom or EndTurn let wait. It is to
 	// publish soon, asking again, and to say when its turn is over.
 	Resume()
@@ -160,6 +163,10 @@ func (m *Member) EndTurn(hasMore bool) bool {
 func (m *Member) Leave() {
 	b := m.branch
 	if b == nil {
+		return
+	}
+	if b.room.isSpoiled.Load() {
+		m.forsake()
 		return
 	}
 	wasBlocked, wasMet := m.IsBlocked(), m.isMet

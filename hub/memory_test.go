@@ -27,6 +27,7 @@ func (*quietClient) Failed()                 {}
 func (*quietClient) Overrun(Rest)            {}
 func (*quietClient) Lagging(bool)            {}
 func (*quietClient) Resume()                 {}
+func (*quietClient) Spoiled(bool)            {}
 func (*quietClient) Abort()                  {}
 
 func TestManyQuietRoomsCostLittle(t *testing.T) {

@@ -23,8 +23,17 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 // rejoin puts m, which is overrun, back into the log where its room's policy says, now that its
 // Rest has been sent and the kernel takes more. What it jumps over it has skipped.
 func (m *Member) rejoin() {
+	to := m.rejoinAt()
+	m.cursor = to
+	m.branch.blocked.overrun--
+	m.branch.enterLog(m)
+}
+
+// rejoinAt is where m, which is overrun, goes on.
+func (m *Member) rejoinAt() cursor {
 	b, r := m.branch, m.branch.room
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	to := b.track.atOldest()
 	if r.policy == Latest {
 		to = b.track.atNewest()
@@ -34,8 +43,5 @@ func (m *Member) rejoin() {
 	skipped := to.seq() - m.cursor.seq()
 	r.account.Skipped += skipped
 	b.fan.stats.Skipped += skipped
-	r.mu.Unlock()
-	m.cursor = to
-	b.blocked.overrun--
-	b.enterLog(m)
+	return to
 }

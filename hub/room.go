@@ -32,6 +32,8 @@ type Room struct {
 	capacity atomic.Int64  // what the log holds before it drops: the backlog, or less if all had too much
 	uses     atomic.Uint32 // log.inUse
 
+	isSpoiled atomic.Bool // see Spoil
+
 	// Guarded by the hub's backlog.
 	heapIndex int32 // its place among the rooms that could drop something
 	retained  int64 // bytes of memory that the room could drop
@@ -107,9 +109,8 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder) (seq uint64, si
 		if a.isOver {
 			r.hub.fit(by)
 		}
-		by.stats.Owed += a.owed
 		if isOutside {
-			r.hub.owedOutside.Add(a.owed)
+			r.hub.owedOutside.Add(by.stats.Owed)
 			by.wakeOwed()
 		}
 		return a.seq, d.size()
@@ -119,23 +120,25 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder) (seq uint64, si
 // An appended is what came of appending a message.
 type appended struct {
 	seq        uint64
-	owed       uint64 // members that it was published to
-	lacking    uint8  // nothing was appended: it is to be encoded in these first
-	needsSpare uint8  // tracks for which the next segment should be made
-	isOver     bool   // all rooms together retain too much
+	lacking    uint8 // nothing was appended: it is to be encoded in these first
+	needsSpare uint8 // tracks for which the next segment should be made
+	isOver     bool  // all rooms together retain too much
 }
 
 func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.isSpoiled.Load() {
+		return a
+	}
 	if a.lacking = d.substitute(r.hub, r.log.inUse); a.lacking != 0 {
 		return a
 	}
 	var hasMoved bool
 	a.seq, hasMoved = r.log.append(d, now)
-	a.owed = uint64(r.members)
-	r.account.Owed += a.owed
 	r.next.Store(r.log.next)
+	r.account.Owed += uint64(r.members)
+	by.stats.Owed += uint64(r.members)
 	hasFilled := !r.isFull.Load() && r.mustWait()
 	if hasFilled {
 		r.isFull.Store(true)
@@ -180,20 +183,26 @@ func (r *Room) noteMoved() (isOver bool) {
 func (r *Room) keepSpares(wanted uint8) {
 	for set := wanted; set != 0; set &= set - 1 {
 		t := r.log.tracks[bits.TrailingZeros8(set)] // It is there for good, and was when it needed one.
-		r.mu.Lock()
-		size := t.needsSpare(r.log.largest)
-		r.mu.Unlock()
-		if size == (segmentSize{}) || r.hub.backlog.spare() < size.memory() {
-			continue
+		size := r.neededSpare(t)
+		if size != (segmentSize{}) && r.hub.backlog.spare() >= size.memory() {
+			r.keepSpare(t, size.make())
 		}
-		s := size.make()
-		r.mu.Lock()
-		if t.needsSpare(r.log.largest) != (segmentSize{}) {
-			t.spare = s
-			t.memory += s.size
-			r.noteMoved()
-		}
-		r.mu.Unlock()
+	}
+}
+
+func (r *Room) neededSpare(t *track) segmentSize {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return t.needsSpare(r.log.largest)
+}
+
+func (r *Room) keepSpare(t *track, s *segment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t.needsSpare(r.log.largest) != (segmentSize{}) {
+		t.spare = s
+		t.memory += s.size
+		r.noteMoved()
 	}
 }
 

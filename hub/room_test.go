@@ -39,6 +39,8 @@ type client struct {
 	overruns int
 	aborted  bool
 	slow     []bool // what Lagging said
+	spoiled  int
+	isWhole  bool
 	resumed  int
 	leavesAt int // leaves when it has so many bytes
 	isArmed  bool
@@ -58,12 +60,13 @@ func (c *client) take(p []byte) (n int) {
 	return n
 }
 
-func (c *client) Refused()            { c.isArmed = true }
-func (c *client) CaughtUp()           { c.isArmed = false }
-func (c *client) Finished()           { c.Leave() }
-func (c *client) Failed()             { c.Leave() }
-func (c *client) Resume()             { c.resumed++ }
-func (c *client) Lagging(isSlow bool) { c.slow = append(c.slow, isSlow) }
+func (c *client) Refused()             { c.isArmed = true }
+func (c *client) CaughtUp()            { c.isArmed = false }
+func (c *client) Finished()            { c.Leave() }
+func (c *client) Failed()              { c.Leave() }
+func (c *client) Resume()              { c.resumed++ }
+func (c *client) Spoiled(isWhole bool) { c.spoiled, c.isWhole = c.spoiled+1, isWhole }
+func (c *client) Lagging(isSlow bool)  { c.slow = append(c.slow, isSlow) }
 
 func (c *client) Overrun(rest Rest) {
 	c.overruns++

@@ -31,6 +31,10 @@ type Options struct {
 	EventsMax  int    // events taken from the kernel, and sources visited again, per tick; default 128
 	SourcesMax int    // sources registered at a time; default 1<<20
 	MailboxMax int    // tasks waiting at a time; default 4096
+	// OnPanic hears that a source's OnEvent panicked, on the loop's goroutine. The loop goes on with
+	// the next event, unless OnPanic panics or the panic came from this package. Nil: all panics go
+	// on.
+	OnPanic func(s Source, p Panic)
 }
 
 // A Source is anything a loop watches: a connection, a listener. OnEvent is called on the loop and
@@ -60,7 +64,8 @@ type Loop struct {
 	wheel    *Wheel
 	expired  []Token
 	hooks    []Hook
-	atEnd    func(*Loop)   // nil once it was called
+	atEnd    func(*Loop) // nil once it was called
+	onPanic  func(Source, Panic)
 	hooksMax time.Duration // how long the hooks of this tick let us sleep
 
 	now     time.Duration
@@ -113,6 +118,7 @@ func NewLoop(o Options) (*Loop, error) {
 		wheel:   NewWheel(wheelTick, wheelSlots, now),
 		expired: make([]Token, 0, timersPerTick),
 		mailbox: mailbox{limit: orDefault(o.MailboxMax, 4096)},
+		onPanic: o.OnPanic,
 		now:     now,
 		realNow: now,
 	}, nil
@@ -220,7 +226,7 @@ func (l *Loop) deliver(ev Event) {
 		}
 	}
 	l.stats.Events++
-	e.source.OnEvent(l, ev)
+	l.call(e.source, ev)
 }
 
 // A line holds the sources that asked for another turn, the first of them in front.
@@ -259,7 +265,7 @@ func (l *Loop) visit(t Token) {
 	ev := Event{Token: t, ready: e.again | readyAgain}
 	e.again = 0
 	l.stats.Events++
-	e.source.OnEvent(l, ev)
+	l.call(e.source, ev)
 }
 
 func (l *Loop) runMailbox() {
@@ -280,7 +286,7 @@ func (l *Loop) runTimers() {
 	for _, t := range l.expired { // Those fired first may cancel, move or close the later ones.
 		if e, ok := l.live(t); ok && e.isDue {
 			e.isDue = false
-			e.source.OnEvent(l, Event{Token: t, ready: readyTimeout})
+			l.call(e.source, Event{Token: t, ready: readyTimeout})
 		}
 	}
 	if len(l.expired) < cap(l.expired) {

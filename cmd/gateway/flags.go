@@ -62,6 +62,8 @@ type Config struct {
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
 	CompressMin Size               `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
 
+	OnPanic string `help:"What a fault of the gateway's own ends: close, the connection or room whose state it left in doubt (1011), or exit, the process. One that leaves more in doubt ends the process in any case." enum:"close,exit" default:"close" placeholder:"close|exit" group:"Faults"`
+
 	LogFormat string `help:"text or json." enum:"text,json" default:"text" group:"Logging"`
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
 }
@@ -110,6 +112,7 @@ func (c *Config) options() gateway.Options {
 		Rooms:              c.Room,
 		NoCompression:      !c.Compress,
 		CompressMin:        int64(given(c.CompressMin)),
+		ExitOnPanic:        c.OnPanic == "exit",
 	}
 }
 

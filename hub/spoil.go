@@ -1,0 +1,86 @@
+package hub
+
+// A panic leaves the state in doubt that it passed. Locks are let go on the way, so others would go
+// on with it; what they may do is this:
+//
+//	where it came from                        in doubt    what becomes of it
+//	an event of a member's client, that       its room    Spoil: the room has no members any more, and its name
+//	passed this package; a sweep                          is free for another
+//	the directory, the backlog of all rooms   everybody   nobody should go on: end the process
+//
+// Who recovers a panic decides by what it passed, and asks InDoubt which rooms a sweep was at.
+
+// Spoil ends a room whose state is in doubt: nothing is published into it any more, its members
+// have left it, and each one's client is told so by Client.Spoiled, on its own loop. It may be
+// called from any goroutine, and more than once.
+func (r *Room) Spoil() {
+	by := new(Fanout)
+	defer by.wakeOwed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isSpoiled.Swap(true) {
+		return
+	}
+	r.isFull.Store(false)
+	r.mustAsk.Store(false)
+	if l := r.line; l != nil {
+		l.waiting, l.granted, l.late = nil, nil, 0
+	}
+	r.isClosed = true
+	r.hub.forget(r)
+	r.hub.backlog.set(r, 0, 0)
+	for _, b := range r.branches {
+		b.schedule(by, becauseSpoiled)
+	}
+}
+
+// InDoubt returns the rooms that a Flush was at which has panicked: that of the branch it swept,
+// and those of a batch that the transport had. None says that it was at none, and that all may be
+// in doubt. The next Flush goes on with the others.
+func (f *Fanout) InDoubt() (rooms []*Room) {
+	if b := f.swept; b != nil {
+		f.swept, f.sweeping = nil, nil
+		rooms = append(rooms, b.room)
+	}
+	if k := f.sent; k != nil {
+		f.sent = nil
+		for i := range k.Deliveries {
+			if m := k.Deliveries[i].member; m != nil && m.branch != nil {
+				rooms = append(rooms, m.branch.room)
+			}
+		}
+	}
+	return rooms
+}
+
+// disband makes all members of a spoiled room leave it. Only they are looked at: nothing else of
+// the branch can be trusted.
+func (b *branch) disband() {
+	members := b.members
+	b.members, b.bitmap, b.holes, b.due, b.round = nil, nil, nil, 0, round{}
+	for _, m := range members {
+		if m == nil || m.branch != b {
+			continue
+		}
+		client, isWhole := m.client, m.CanSendOwn()
+		m.forsake()
+		client.Spoiled(isWhole)
+	}
+}
+
+// forsake makes m leave a spoiled room.
+func (m *Member) forsake() {
+	m.branch.room.lose(m)
+	m.setState(outside)
+	*m = Member{took: m.took, client: m.client}
+}
+
+// lose takes m, whose room is spoiled, out of the account.
+func (r *Room) lose(m *Member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if next, seq := r.next.Load(), m.cursor.seq(); next > seq {
+		r.account.Ended += next - seq
+		m.branch.fan.stats.Ended += next - seq
+	}
+}

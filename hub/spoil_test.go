@@ -1,0 +1,119 @@
+package hub
+
+import (
+	"testing"
+	"time"
+)
+
+// sum is what all loops of the fixture count.
+func (f *fixture) sum() Account {
+	var sum Stats
+	for _, fan := range f.fans {
+		one := fan.Stats()
+		sum.Add(&one)
+	}
+	sum.Owed += f.hub.OwedOutside()
+	return sum.Account
+}
+
+// N27: a room whose state is in doubt ends for all of its members, on every loop and in every state, and for nobody else.
+func TestN27_SpoiledRoomEndsForItsMembersAlone(t *testing.T) {
+	for _, isLate := range []bool{false, true} {
+		f := newFixture(t, wide)
+		even, far, stuck, deflated := f.join(0, "r"), f.join(1, "r"), f.join(0, "r"), f.joinTrack(1, "r", Deflated)
+		other := f.join(0, "s")
+		stuck.room = 3
+		room := even.Room()
+		even.say([]byte("h"), []byte("ello"))
+		f.flush()
+		f.transport.isLate = isLate
+		far.say([]byte("h"), []byte("and"))
+		for _, fan := range f.fans { // With a late transport both loops have handed bytes.
+			fan.Flush(func() time.Duration { return f.now })
+		}
+		room.Spoil()
+		room.Spoil()
+		if seq := room.Publish(nil, f.now, &Message{Plain: Frame{[]byte("h"), []byte("late")}}); seq != 0 {
+			t.Errorf("published as %d into a room that has ended", seq)
+		}
+		far.Leave() // It goes by itself, before its loop hears of it.
+		f.flush()
+		for name, c := range map[string]*client{"even": even, "stuck": stuck, "deflated": deflated} {
+			if c.spoiled != 1 || c.IsIn() {
+				t.Errorf("late %v: %s was told %d times, is in %v", isLate, name, c.spoiled, c.IsIn())
+			}
+			if want := name == "even" && !isLate || name == "deflated" && !isLate; c.isWhole != want {
+				t.Errorf("late %v: %s stands at a frame boundary: %v, want %v", isLate, name, c.isWhole, want)
+			}
+		}
+		if far.spoiled != 0 || other.spoiled != 0 {
+			t.Error("who had left, or is in another room, was told")
+		}
+		if a := room.Account(); a.Due() != 0 || a != f.sum() {
+			t.Errorf("late %v: the room counts %+v, the loops %+v", isLate, a, f.sum())
+		}
+		if f.hub.Retained() != 0 {
+			t.Errorf("%d bytes are retained for nobody", f.hub.Retained())
+		}
+		again := f.join(0, "r")
+		if again.Room() == room {
+			t.Fatal("whoever comes later is in the room that has ended")
+		}
+		again.say([]byte("h"), []byte("again"))
+		other.say([]byte("h"), []byte("there"))
+		f.flush()
+		if string(again.got) != "hagain" || string(other.got) != "hthere" {
+			t.Errorf("the new room got %q, the other one %q", again.got, other.got)
+		}
+	}
+}
+
+// N27: a Flush that panics tells which rooms it was at, and the next one serves the others.
+func TestN27_FlushThatPanicsIsGoneOnWith(t *testing.T) {
+	f := newFixture(t, wide)
+	victim, peer, other := f.join(0, "r"), f.join(0, "r"), f.join(0, "s")
+	victim.say([]byte("h"), []byte("one"))
+	other.say([]byte("h"), []byte("two"))
+	f.fans[0].transport = panicky{f.transport, victim}
+	rooms := func() (rooms []*Room) {
+		defer func() {
+			if recover() == nil {
+				t.Fatal("it did not panic")
+			}
+			rooms = f.fans[0].InDoubt()
+		}()
+		f.fans[0].Flush(func() time.Duration { return f.now })
+		return nil
+	}()
+	if len(rooms) == 0 {
+		t.Fatal("no room is in doubt")
+	}
+	for _, r := range rooms {
+		if r != victim.Room() && victim.IsIn() {
+			t.Errorf("room %s is in doubt", r.Name())
+		}
+		r.Spoil()
+	}
+	f.flush()
+	if victim.spoiled != 1 || peer.spoiled != 1 || other.spoiled != 0 || string(other.got) != "htwo" {
+		t.Errorf("told %d, %d and %d times; the other room got %q", victim.spoiled, peer.spoiled, other.spoiled, other.got)
+	}
+	if a := f.sum(); a.Due() != 0 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// panicky panics when it is to write to one client.
+type panicky struct {
+	Transport
+	victim Client
+}
+
+func (p panicky) Send(k *Batch) {
+	for i := range k.Deliveries {
+		if k.Deliveries[i].Client == p.victim {
+			panic("oh")
+		}
+	}
+	p.Transport.Send(k)
+}
