@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math"
 	"time"
 
 	"sluice/reactor"
@@ -14,7 +15,8 @@ import (
 //
 //   - after lingerTime without a byte;
 //   - --close-timeout after the connection began to end, lingerTime at the least;
-//   - after config.lingerMax bytes, some 20 ms of the loop's time at the default --max-message.
+//   - after config.lingerMax bytes, some 20 ms of the loop's time at the default --max-message;
+//     in a drain neither of these two, but its end.
 const (
 	lingerTime  = time.Second
 	lingerBytes = 64 << 20 // or four of the largest messages
@@ -38,6 +40,12 @@ func (c *conn) violated(err error) {
 // closeWith ends the connection in order: the client gets every message published so far, its own
 // included, then the Close frame, within --close-timeout. The second of two reasons is not heard.
 func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
+	c.closeUpTo(math.MaxInt64, r, code, text)
+}
+
+// closeUpTo is closeWith for a client that gets no more than what its room had published up to a
+// position, and the frame that it is in.
+func (c *conn) closeUpTo(upTo int64, r CloseReason, code wsproto.Code, text string) {
 	if c.life >= finishing {
 		return
 	}
@@ -51,16 +59,43 @@ func (c *conn) closeWith(r CloseReason, code wsproto.Code, text string) {
 		c.resumeReading(pauseRoom) // What it still sends is dropped.
 	}
 	if c.flushOwn(); c.life == finishing {
-		c.reader.Finish()
+		c.reader.Finish(upTo)
 	}
 }
 
 // beginEnd decides how the connection ends. What came of a message is dropped, and the time runs.
 func (c *conn) beginEnd(r CloseReason, code wsproto.Code, text string) {
-	timeout := c.w.cfg.CloseTimeout
-	c.end = &farewell{reason: r, code: code, text: text, due: c.w.loop.Now() + timeout}
+	now := c.w.loop.Now()
+	c.end = &farewell{reason: r, code: code, text: text, due: now + c.w.cfg.CloseTimeout, standing: c.standing(r)}
+	timer := c.end.due
+	if d := c.w.drain; d != nil && r == ClosedDrain {
+		c.end.due, timer = d.end, d.cutAt
+	}
 	c.dropInput()
-	c.w.loop.SetTimer(c.token, timeout)
+	c.w.loop.SetTimer(c.token, max(timer-now, 1))
+}
+
+// overdue deals with a client that has not taken its last bytes in time. In a drain it is cut to the
+// end of the frame that it is in first: nothing bounds any more what may wait in the kernel for it,
+// and so that and the Close frame go out as soon as the kernel has room for them.
+func (c *conn) overdue() {
+	now := c.w.loop.Now()
+	switch {
+	case c.end.reason != ClosedDrain:
+		c.abort(ClosedCloseTimeout)
+		return
+	case now >= c.end.due:
+		c.abort(ClosedCut)
+		return
+	}
+	c.w.loop.SetTimer(c.token, c.end.due-now)
+	_ = c.w.kernel.SetOption(int(c.fd), reactor.NotSentLowat, math.MaxInt32) // A system without it has no such bound.
+	if c.life == finishing {
+		c.reader.Finish(0)
+	}
+	if c.life == finishing || c.life == parting {
+		c.writable()
+	}
 }
 
 // hungUp handles the end of the client's stream. Without a Close frame before it that is abnormal
@@ -128,7 +163,9 @@ func (c *conn) sendLast() {
 	c.setLife(lingering)
 	c.end.dropped = 0 // What came before we had said all is not what lingering has to bear with.
 	c.heard = c.w.loop.Now()
-	c.end.due = max(c.end.due, c.heard+lingerTime)
+	if c.end.reason != ClosedDrain {
+		c.end.due = max(c.end.due, c.heard+lingerTime)
+	}
 	c.w.loop.SetTimer(c.token, lingerTime)
 	// The end of its stream may have been reported already, while nothing was read.
 	c.w.loop.Requeue(c.token, reactor.Readable)
@@ -139,7 +176,8 @@ func (c *conn) sendLast() {
 
 // discard drops what a client sends that we no longer listen to, and reports whether to read on.
 func (c *conn) discard(n int) bool {
-	if c.end.dropped += int64(n); c.life == lingering && c.end.dropped > c.w.cfg.lingerMax() {
+	c.end.dropped += int64(n)
+	if c.life == lingering && c.end.reason != ClosedDrain && c.end.dropped > c.w.cfg.lingerMax() {
 		c.cutShort()
 		return false
 	}
@@ -192,6 +230,7 @@ func (c *conn) forget(r CloseReason) {
 	if c.end != nil && r == ClosedGone {
 		r = c.end.reason // It was closing for another reason already.
 	}
+	c.logLeft(r)
 	c.w.stats.Closed[r]++
 	c.letGo()
 }

@@ -157,4 +157,6 @@ type farewell struct {
 	text    string
 	due     time.Duration // when it is over, whatever the client does
 	dropped int64         // bytes read and dropped
+
+	standing standing // when its end began
 }

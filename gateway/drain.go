@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"sluice/reactor"
@@ -19,10 +20,19 @@ const (
 	lastAccepts = 4096
 )
 
-// Drain stops accepting, closes every WebSocket with 1001, spread over at most half of
-// Options.DrainTimeout, lets ordinary requests finish, and returns when nobody is left or ctx ends.
-// Connections that are left are then for Close to cut. Whoever was in the accept queue is taken and
-// told like the others. Serve goes on until its own context ends.
+// Drain stops accepting, and closes every WebSocket with 1001 and every other request when it is
+// answered. It returns when nobody is left, which is at the end of Options.DrainTimeout at the
+// latest, or when ctx ends; connections that are left then are for Close to cut. Whoever was in the
+// accept queue is taken and told like the others. Serve goes on until its own context ends.
+//
+//	0 ──── turns, 1 ms each ──── 1/2 ──────────── 3/4 ───────────── DrainTimeout
+//	│                                              │                    │
+//	│ at its turn a client gets what was published │ who is behind gets │ who has not taken
+//	│ until then, if it is behind what stood when  │ the rest of its    │ that is cut off:
+//	│ the drain began, then Close 1001             │ frame and the 1001 │ ClosedCut
+//
+// From its turn on what a client sends is read and dropped, until it has closed, has been silent for a
+// second behind its last bytes, or the drain is over: a reset would take what it has yet to read.
 //
 // A Server that has not begun to serve has nobody to tell and is closed; for one that is closed
 // there is nothing to do.
@@ -36,7 +46,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	if err := s.startDrain(ctx); err != nil {
 		return err
 	}
-	err := s.http.Shutdown(ctx)
+	err := s.shutDownHTTP(ctx)
 	if cut := s.waitEmpty(ctx); cut != nil {
 		return cut
 	}
@@ -63,10 +73,9 @@ func (s *Server) stopAccepting() bool {
 // startDrain returns when all loops have begun: until then those in an accept queue are not among
 // the connections to wait for.
 func (s *Server) startDrain(ctx context.Context) error {
-	spreadMax := s.cfg.DrainTimeout / 2
 	started := make(chan struct{}, len(s.workers))
 	for _, w := range s.workers {
-		if err := post(ctx, w.loop, func(*reactor.Loop) { w.startDrain(spreadMax); started <- struct{}{} }); err != nil {
+		if err := post(ctx, w.loop, func(*reactor.Loop) { w.startDrain(s.cfg.DrainTimeout); started <- struct{}{} }); err != nil {
 			return err
 		}
 	}
@@ -78,6 +87,13 @@ func (s *Server) startDrain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// shutDownHTTP lets ordinary requests finish within the drain's time.
+func (s *Server) shutDownHTTP(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
+	defer cancel()
+	return s.http.Shutdown(ctx)
 }
 
 // post insists while a loop's mailbox is full.
@@ -94,18 +110,23 @@ func post(ctx context.Context, l *reactor.Loop, task func(*reactor.Loop)) error 
 	return nil
 }
 
-func (w *worker) startDrain(spreadMax time.Duration) {
+func (w *worker) startDrain(timeout time.Duration) {
 	if w.drain != nil {
 		return // Drain was called another time.
 	}
 	w.closeListeners()
-	d := &drain{start: w.loop.Now()}
+	now := w.loop.Now()
+	d := &drain{start: now, cutAt: now + timeout - timeout/4, end: now + timeout}
 	for t, source := range w.loop.Sources {
-		if _, ok := source.(*conn); ok {
-			d.tokens = append(d.tokens, t)
+		if c, ok := source.(*conn); ok {
+			one := leaver{token: t}
+			if c.reader.IsIn() {
+				one.stood = c.reader.End()
+			}
+			d.leavers = append(d.leavers, one)
 		}
 	}
-	d.spread = min(spreadMax, time.Duration(len(d.tokens))*drainEach)
+	d.spread = min(timeout/2, time.Duration(len(d.leavers))*drainEach)
 	w.drain = d
 	w.loop.BeforeSleep(func(*reactor.Loop) time.Duration { return w.drainSome() })
 }
@@ -130,26 +151,35 @@ func (w *worker) closeListeners() {
 // drainSome closes those whose turn has come, and says when to be called again.
 func (w *worker) drainSome() time.Duration {
 	d := w.drain
-	if d.done == len(d.tokens) {
+	if d.done == len(d.leavers) {
 		return -1
 	}
-	due := len(d.tokens)
+	due := len(d.leavers)
 	if passed := w.loop.Now() - d.start + drainTick; passed < d.spread {
-		due = int(int64(len(d.tokens)) * int64(passed) / int64(d.spread))
+		due = int(int64(len(d.leavers)) * int64(passed) / int64(d.spread))
 	}
 	for ; d.done < due; d.done++ {
-		if source, ok := w.loop.Source(d.tokens[d.done]); ok {
-			source.(*conn).goAway()
+		one := d.leavers[d.done]
+		if source, ok := w.loop.Source(one.token); ok {
+			source.(*conn).goAway(one.stood)
 		}
 	}
 	return drainTick
 }
 
-// goAway closes a connection because the gateway stops.
-func (c *conn) goAway() {
+// goAway closes a connection because the gateway stops. One that is behind is owed no more than
+// stood when the drain began: what others go on publishing does not keep it.
+func (c *conn) goAway(stood int64) {
 	switch c.life {
 	case open:
-		c.close(ClosedDrain)
+		upTo := int64(math.MaxInt64)
+		if c.reader.IsBlocked() {
+			upTo = stood
+		}
+		if c.pauses&(pauseRoom|pauseRate) != 0 { // It may not read before what it sends is taken.
+			c.w.loop.Requeue(c.token, reactor.Readable)
+		}
+		c.closeUpTo(upTo, ClosedDrain, reasons[ClosedDrain].code, reasons[ClosedDrain].text)
 	case reading:
 		if c.silence(ClosedDrain) == ClosedAnswered {
 			c.die(ClosedAnswered) // It has not asked for anything.

@@ -45,7 +45,7 @@ func (c *conn) onTimer() {
 	case open:
 		c.checkLife()
 	case finishing, parting:
-		c.abort(ClosedCloseTimeout)
+		c.overdue()
 	case lingering:
 		c.linger()
 	}

@@ -2,9 +2,13 @@ package gateway
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
 	"net/netip"
 	"strconv"
 
+	"sluice/hub"
 	"sluice/wsproto"
 )
 
@@ -35,6 +39,49 @@ func (c *conn) logAbuse(r CloseReason, detail string) {
 			"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped)
 	}
 }
+
+// A standing is what a log line says of a connection's place in its room.
+type standing struct {
+	room, from string
+	lag        hub.Lag // zero unless it is why the connection ends
+}
+
+// standing is looked up while the connection is in its room, and its peer is there.
+func (c *conn) standing(r CloseReason) (s standing) {
+	if c.reader.IsIn() {
+		s.room = c.reader.Room().Name()
+		if r.isSlowness() {
+			s.lag = c.reader.Lag(c.w.loop.Now())
+		}
+	}
+	if r.isSlowness() || c.w.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.from = c.w.peer(int(c.fd))
+	}
+	return s
+}
+
+// logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of those
+// who were too slow, now and then.
+func (c *conn) logLeft(r CloseReason) {
+	level, skipped := slog.LevelDebug, uint64(0)
+	if r.isSlowness() {
+		if n, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
+			level, skipped = slog.LevelInfo, n
+		}
+	}
+	if !c.w.log.Enabled(context.Background(), level) {
+		return
+	}
+	s := c.standing(r)
+	if c.end != nil && !c.reader.IsIn() { // As it was before it left.
+		s = c.end.standing
+	}
+	c.w.log.Log(context.Background(), level, "client left", "reason", r.String(), "id", c.id(), "from", s.from,
+		"room", clipText([]byte(s.room)), "messages_behind", s.lag.Messages, "bytes_behind", s.lag.Bytes, "and_more", skipped)
+}
+
+// id names a connection in the log: its loop, and its token there.
+func (c *conn) id() string { return fmt.Sprintf("%d.%x", c.w.no, uint64(c.token)) }
 
 // peer is where a connection comes from, as far as the kernel can tell.
 func (w *worker) peer(fd int) string {

@@ -73,7 +73,7 @@ type Options struct {
 	StallTimeout     time.Duration // how long a client may take none of the bytes that wait for it: 20 s
 	SkipTimeout      time.Duration // the same under the policies skip and latest: 5 min
 	CloseTimeout     time.Duration // how long a closing client has to take what it is owed: 5 s
-	DrainTimeout     time.Duration // how long a program lets Drain take; it spreads the closes over half of it: 10 s
+	DrainTimeout     time.Duration // how long Drain takes at most, see there: 10 s
 
 	Rooms         []RoomRule // what is different in some rooms; of several that match the first counts
 	NoCompression bool       // do not offer permessage-deflate

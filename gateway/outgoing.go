@@ -253,17 +253,18 @@ func (c *conn) Overrun(rest hub.Rest) {
 	if len(rest.Bytes()) > 0 {
 		c.outboxed().rest = rest // There is none there yet: until it is sent nothing of the log is, and so nobody overrun.
 	}
-	if c.life == open && c.reader.IsIn() {
+	if c.life == open && c.reader.Room().Policy() != hub.Disconnect {
 		if c.own != nil {
 			c.reader.HoldOwn()
 		}
 		return
 	}
-	c.reader.Leave()
 	if c.life != finishing { // Or it was to get everything published before it was closed, which is gone now.
 		c.beginEnd(ClosedSlow, 0, "")
 	}
-	c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[ClosedSlow].text
+	if c.end.reason != ClosedDrain {
+		c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[ClosedSlow].text
+	}
 	c.part()
 }
 

@@ -34,7 +34,7 @@ const (
 	ClosedPingRate                           // it sent more pings than --ping-rate and a burst
 	ClosedMessageRate                        // it went on sending more messages than --message-rate
 	ClosedByteRate                           // it went on sending more than --byte-rate
-	ClosedCut                                // the server was closed while it was there
+	ClosedCut                                // it was there when a drain, or the server, ended
 	ClosedShortage                           // the kernel had no memory for it, again and again
 	ClosedFault                              // its handling panicked, or its room's
 	ClosedLent                               // it ended while net/http had it
@@ -83,6 +83,15 @@ func (r CloseReason) String() string { return reasons[r].label }
 func (r CloseReason) isAbuse() bool {
 	switch reasons[r].code {
 	case wsproto.CodeProtocolError, wsproto.CodeInvalidPayload, wsproto.CodePolicyViolation, wsproto.CodeMessageTooBig:
+		return true
+	}
+	return false
+}
+
+// isSlowness reports whether it was for what the client did not take.
+func (r CloseReason) isSlowness() bool {
+	switch r {
+	case ClosedSlow, ClosedStalled, ClosedCloseTimeout, ClosedPinned, ClosedCut:
 		return true
 	}
 	return false

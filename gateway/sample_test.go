@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -189,5 +190,71 @@ func TestSamplesAreOneASecondForAllLoops(t *testing.T) {
 	}
 	if sum < 10 || sum > 11 || uint64(sum)+told+s.skipped.Load() != 400_000 {
 		t.Errorf("%d lines, which told of %d others, and %d are left", sum, told, s.skipped.Load())
+	}
+}
+
+// N88. Whoever leaves is in the log for debugging, with the reason that it is counted under, an id that no other connection has, its
+// address and its room. Relatives: one that never asked for a room, one whose request was refused, one that vanished, one that
+// was closed for what it did, one that left its room before its end; one that is given to net/http has not left. N47's cuts
+// are the same line, above debug.
+func TestN88_LineSaysWhoLeftAndWhy(t *testing.T) {
+	var log journal
+	cfg := testConfig()
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(cfg, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(func() { s.Close(); checkAccounts(t, s) })
+	addr := s.Addrs()[0].(*net.TCPAddr).String()
+	peer := wstest.Join(t, addr, "/ws/a")
+	peer.Send(wstest.MaskedClose(1000, ""))
+	peer.ExpectClose(1000)
+	peer.Close()
+	wstest.Join(t, addr, "/ws/b").Close()
+	rude := wstest.Join(t, addr, "/ws/c", wstest.MaskedText("\xff"))
+	rude.ExpectClose(1007)
+	rude.Close()
+	bad := wstest.Connect(t, addr)
+	bad.Send(wstest.UpgradeHead("/ws/" + strings.Repeat("x", 200)))
+	bad.Response()
+	bad.Close()
+	page := wstest.Connect(t, addr)
+	page.Send(wstest.PlainGet("/", "Connection: close"))
+	page.Response()
+	page.Close()
+	wstest.Connect(t, addr).Reset()
+	wstest.Join(t, addr, "/ws/d")
+	testenv.Eventually(t, "one is there", func() bool { return s.Open() == 1 })
+	s.Close()
+
+	ids, left := map[string]bool{}, map[string]int{}
+	line := regexp.MustCompile(`level=(\w+) msg="client left" reason=(\w+) id=(\S+) from=127\.0\.0\.1 room=(\S+) messages_behind=0 bytes_behind=0 and_more=0\n$`)
+	for _, text := range log.lines("client left") {
+		m := line.FindStringSubmatch(text)
+		if m == nil {
+			if !strings.Contains(text, "reason=gone") { // The kernel does not know any more where one came from that has reset.
+				t.Errorf("logged %q", text)
+			}
+			continue
+		}
+		if left[m[1]+" "+m[2]+" "+m[4]]++; ids[m[3]] {
+			t.Errorf("two connections have the id %s", m[3])
+		}
+		ids[m[3]] = true
+	}
+	for _, want := range []string{"DEBUG peer a", "DEBUG gone b", "DEBUG not_utf8 c", `DEBUG refused ""`, "INFO cut d"} {
+		if left[want] != 1 {
+			t.Errorf("%d lines for %q of %v", left[want], want, left)
+		}
+	}
+	if n := len(log.lines("client left")); n != 6 {
+		t.Errorf("%d lines for 6 that left", n)
 	}
 }

@@ -230,7 +230,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		return true
 	case ClosedAssemblyTimeout: // Time that passed in all; when the message began is not followed.
 		return now+w.longest >= configOf(&w.Plan).AssemblyTimeout
-	case ClosedDrain:
+	case ClosedDrain, ClosedCut:
 		return w.IsDraining
 	case ClosedRefused:
 		return c.Kind == simclient.Bad || w.IsDraining || now >= w.Plan.Handshake

@@ -136,7 +136,7 @@ func (w *world) farewell() {
 	}
 	if w.IsDraining = w.Plan.Drains; w.IsDraining {
 		for _, l := range w.loops {
-			if !l.w.loop.Post(func(*reactorLoop) { l.w.startDrain(100 * time.Millisecond) }) {
+			if !l.w.loop.Post(func(*reactorLoop) { l.w.startDrain(l.w.cfg.DrainTimeout) }) {
 				w.Fail("a mailbox refused")
 			}
 		}

@@ -17,6 +17,7 @@ const spareSources = 64
 // for server and log.
 type worker struct {
 	server *Server
+	no     int // among the server's loops
 	cfg    *config
 	log    *slog.Logger
 	kernel reactor.Kernel
@@ -46,10 +47,18 @@ type worker struct {
 
 // A drain closes a loop's connections one after the other.
 type drain struct {
-	tokens []reactor.Token
-	start  time.Duration
-	spread time.Duration
-	done   int
+	leavers []leaver
+	start   time.Duration
+	spread  time.Duration // in which each has its turn
+	cutAt   time.Duration // when those that are behind are cut to the end of the frame they are in
+	end     time.Duration // when those that have not taken that are cut off
+	done    int           // leavers that have had their turn
+}
+
+// A leaver is a connection that waits for its turn.
+type leaver struct {
+	token reactor.Token
+	stood int64 // end of what its room had published when the drain began
 }
 
 func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
@@ -63,7 +72,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		return nil, err
 	}
 	*w = worker{
-		server: s, cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
+		server: s, no: len(s.workers), cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
 		encoder:     encoder{compressMin: int(s.cfg.CompressMin)},
 		buf:         make([]byte, readBufferSize),
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
@@ -117,7 +126,7 @@ func (w *worker) newConn(a arrival) *conn {
 	}
 	c.token = t
 	if w.drain != nil {
-		w.drain.tokens = append(w.drain.tokens, t)
+		w.drain.leavers = append(w.drain.leavers, leaver{token: t})
 	}
 	return c
 }
@@ -127,7 +136,11 @@ func (w *worker) newConn(a arrival) *conn {
 func (w *worker) cutAll() {
 	for _, source := range w.loop.Sources {
 		if c, ok := source.(*conn); ok {
-			c.forget(ClosedCut)
+			r := ClosedCut
+			if c.life == lingering { // It was told all.
+				r = c.end.reason
+			}
+			c.forget(r)
 		}
 	}
 }

@@ -130,9 +130,14 @@ func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 // has pending before it.
 func (m *Member) goOnWith(pending []byte, upto int64, budget int, now time.Duration) {
 	at, end := m.cursor.position(), min(upto, m.owedTo)
+	if at >= m.owedTo {
+		if end = at + int64(m.cursor.restOfFrame()); end == at {
+			m.client.Finished()
+			m.endTurn(now)
+			return
+		}
+	}
 	switch {
-	case at >= m.owedTo:
-		m.client.Finished()
 	case at >= end || len(pending) == 0:
 		if !m.IsBlocked() {
 			break

@@ -121,7 +121,7 @@ func TestN73_GrantEndsWhateverBecomesOfItsPublisher(t *testing.T) {
 		{"used by one large message", func(_ *fixture, c *client) { c.say(nil, make([]byte, 90<<10)); c.AwaitRoom() }},
 		{"nothing left to say", func(_ *fixture, c *client) { c.sayAll(1); c.EndTurn(false) }},
 		{"leaves", func(_ *fixture, c *client) { c.Leave() }},
-		{"closes", func(_ *fixture, c *client) { c.Finish() }},
+		{"closes", func(_ *fixture, c *client) { c.Finish(1 << 62) }},
 		{"does not come", func(f *fixture, _ *client) {
 			for range grantTime/watchEvery + 1 {
 				f.now += watchEvery
@@ -152,7 +152,7 @@ func TestN73_GrantEndsWhateverBecomesOfItsPublisher(t *testing.T) {
 
 // One that waits and leaves, or closes, is waited for by nobody.
 func TestN73_WhoLeavesTheLineHoldsNobody(t *testing.T) {
-	for name, leave := range map[string]func(*client){"leaves": func(c *client) { c.Leave() }, "closes": func(c *client) { c.Finish() }} {
+	for name, leave := range map[string]func(*client){"leaves": func(c *client) { c.Leave() }, "closes": func(c *client) { c.Finish(1 << 62) }} {
 		t.Run(name, func(t *testing.T) {
 			f, all := newLine(t, 5)
 			leave(all[0]) // The first, one in the middle and the last.

@@ -35,9 +35,9 @@ type Client interface {
 	// Failed says that the transport could not write at all: the peer is gone.
 	Failed()
 	// Overrun says that the log has dropped what the member still had to send. rest is what is left
-	// of the frame that is partly sent; it goes out before anything else. A member that has left
-	// its room is to be closed then (Disconnect). One that is still in it goes on by itself when
-	// the rest has been sent.
+	// of the frame that is partly sent; it goes out before anything else. Under Disconnect the
+	// member leaves its room with this call, and is to be closed. Otherwise it goes on by itself
+	// when the rest has been sent.
 	Overrun(rest Rest)
 	// Lagging says that the member has become slow, and that it has caught up again.
 	Lagging(isSlow bool)
@@ -181,11 +181,13 @@ func (m *Member) Leave() {
 	}
 }
 
-// Finish ends m's stream with what is published now, and its place in line: it publishes no more.
-// Its client's Finished is called when it has been sent that, which may be before Finish returns.
-func (m *Member) Finish() {
+// Finish ends m's stream at a position of its track, and with what is published now at the latest,
+// and its place in line: it publishes no more. Where m is past that position the frame that it is in
+// the middle of is its last. Its client's Finished is called when it has been sent that, which may be
+// before Finish returns. Another Finish may end it sooner.
+func (m *Member) Finish(upTo int64) {
 	m.quitLine()
-	m.owedTo = m.branch.track.end.Load()
+	m.owedTo = min(upTo, m.owedTo, m.branch.track.end.Load())
 	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
 		m.client.Finished()
 	}
@@ -292,7 +294,10 @@ func (m *Member) standing() cursor {
 
 // End is the position behind the last message that m is to get: of its room, or what Finish left it
 // to get.
-func (m *Member) End() int64 { return min(m.branch.track.end.Load(), m.owedTo) }
+func (m *Member) End() int64 {
+	c := m.standing()
+	return max(min(m.branch.track.end.Load(), m.owedTo), c.position()+int64(c.restOfFrame()))
+}
 
 // Position is m's place in its room's stream, in bytes of its encoding. Overrun it is that of the
 // oldest frame retained.

@@ -11,12 +11,12 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 	f.stats.Overrun[policy]++
 	rest := b.restFor(m)
 	b.leaveLog(m)
-	if policy == Disconnect {
-		m.Leave()
-	} else {
+	if policy != Disconnect {
 		m.JudgeLag(now)
 	}
-	client.Overrun(rest)
+	if client.Overrun(rest); policy == Disconnect {
+		m.Leave()
+	}
 	f.fitPins()
 }
 

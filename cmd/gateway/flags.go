@@ -56,7 +56,7 @@ type Config struct {
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
 	SkipTimeout      time.Duration `help:"The same under the policies skip and latest, which are for clients that may fall behind." default:"5m" group:"Timeouts"`
 	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
-	DrainTimeout     time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: how long clients have to go before the gateway exits." default:"10s" group:"Timeouts"`
+	DrainTimeout     time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: how long clients have to go before the gateway exits. After three quarters of it one that is behind gets the rest of its message and no more." default:"10s" group:"Timeouts"`
 
 	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=latest' or 'logs.*=skip,plain': another slow policy, or plain for no compression. * stands for anything; of several that match the first one counts. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`

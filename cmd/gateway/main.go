@@ -181,9 +181,13 @@ func stopSignals() []os.Signal {
 // signal the process and its group.
 const repeatTime = time.Second
 
+// drainGrace is what a drain may last beyond its time: the loops end their connections at that, and
+// this is for what hangs.
+const drainGrace = time.Second
+
 // drain lets the connections end in order. A later signal cuts it short.
 func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <-chan os.Signal) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout+drainGrace)
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- s.Drain(ctx) }()
@@ -211,9 +215,16 @@ func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <
 // logTotals says what was done, when all is over.
 func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 	sum, _ := s.Stats(context.Background()) // It waits for nobody any more, so it cannot fail.
+	var closed []any
+	for r, n := range sum.Closed {
+		if n > 0 {
+			closed = append(closed, gateway.CloseReason(r).String(), n)
+		}
+	}
 	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
 		"owed", sum.Hub.Owed, "skipped", sum.Hub.Skipped, "ended_early", sum.Hub.Ended,
-		"refused_writes", sum.Refused, "accepted", sum.Accepted, "ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
+		"refused_writes", sum.Refused, "accepted", sum.Accepted, slog.Group("closed", closed...),
+		"ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
 }
 
 // announce says what a person who just started the gateway wants to know.

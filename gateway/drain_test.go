@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gorilla "github.com/gorilla/websocket"
+
+	"sluice/hub"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+	"sluice/reactor"
+)
+
+// N22. A drain meets readers that are megabytes behind and go on reading, slower than the drain lasts, and others that read only when
+// they are to go and send all the time. Gorilla's client sees whole frames in order and then Close 1001, nothing else, whatever its
+// room's policy, and however short --close-timeout is.
+//
+// Relatives: a reader overrun while it drains, in the middle of a frame or not; one that took its frame's rest from a copy; one
+// whose own pongs wait; one that is held by its room or a rate while it is told to go, and does not read before it has sent; a
+// frame whose rest is more than the kernel takes; what is published while the drain goes on. Package hub's finish_test.go has the
+// frames' ends one by one, blackbox the program.
+func TestN22_WhoKeepsReadingSeesWholeFramesAndClose1001(t *testing.T) {
+	const fast, slow, senders = 12, 5, 3
+	for _, policy := range []hub.Policy{hub.Disconnect, hub.Latest} {
+		for _, size := range []int{4 << 10, 200 << 10} {
+			t.Run(fmt.Sprintf("%v/%d", policy, size), func(t *testing.T) {
+				t.Parallel()
+				cfg := testConfig()
+				cfg.SlowPolicy = policy
+				cfg.CloseTimeout = 200 * time.Millisecond
+				cfg.DrainTimeout = 3 * time.Second
+				s, addr := startGateway(t, cfg)
+				var all []*gorilla.Conn
+				for range slow + senders {
+					all = append(all, dialNarrow(t, addr, "/ws/r"))
+				}
+				crowd := make([]*gorilla.Conn, fast)
+				var readers sync.WaitGroup
+				for i := range crowd {
+					crowd[i] = dialNarrow(t, addr, "/ws/r")
+					readers.Go(func() { readAtRate(t, crowd[i], size, 0) })
+				}
+				for seq := range 6 << 20 / size {
+					if err := crowd[0].WriteMessage(gorilla.BinaryMessage, wstest.Message(uint64(seq), size)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				testenv.Eventually(t, "the slow are far behind", func() bool {
+					st := testenv.StatsOf(t, s)
+					return st.Messages == uint64(6<<20/size) && st.Hub.Refused > 0
+				})
+				drained := make(chan error, 1)
+				go func() { drained <- s.Drain(context.Background()) }()
+				testenv.Eventually(t, "all have had their turn", func() bool { return livesIn(t, s, open) == 0 })
+				for i, c := range all {
+					if i < slow {
+						readers.Go(func() { readAtRate(t, c, size, 300<<10) })
+						continue
+					}
+					stop := make(chan struct{})
+					readers.Go(func() {
+						for {
+							select {
+							case <-stop:
+								return
+							default: // It is read and dropped.
+								_ = c.WriteMessage(gorilla.BinaryMessage, make([]byte, 100))
+								time.Sleep(time.Millisecond)
+							}
+						}
+					})
+					readers.Go(func() {
+						defer close(stop)
+						testenv.Eventually(t, "all are told", func() bool { return livesIn(t, s, open, finishing, parting) == 0 })
+						readAtRate(t, c, size, 0)
+					})
+				}
+				readers.Wait()
+				if err := <-drained; err != nil {
+					t.Errorf("Drain: %v", err)
+				}
+				if st := testenv.StatsOf(t, s); st.Closed[ClosedDrain] != fast+slow+senders || st.Closed[ClosedCut] != 0 {
+					t.Errorf("closed %v", st.Closed)
+				}
+			})
+		}
+	}
+}
+
+// readAtRate reads whole messages in order, so many bytes a second if that is not zero, until it is told to go away.
+func readAtRate(t *testing.T, c *gorilla.Conn, size, rate int) {
+	began := time.Now()
+	for seq := uint64(0); ; seq++ {
+		_ = c.SetReadDeadline(time.Now().Add(testenv.Patience))
+		_, p, err := c.ReadMessage()
+		if closed := new(gorilla.CloseError); errors.As(err, &closed) {
+			if closed.Code != 1001 {
+				t.Errorf("after %d messages it is closed with %v", seq, closed)
+			}
+			c.Close()
+			return
+		}
+		if err != nil || !wstest.IsMessage(p, seq, size) {
+			t.Errorf("after %d messages comes one of %d bytes, %v", seq, len(p), err)
+			return
+		}
+		if rate > 0 {
+			time.Sleep(time.Until(began.Add(time.Duration(seq+1) * time.Duration(size) * time.Second / time.Duration(rate))))
+		}
+	}
+}
+
+// onConns calls f on each loop for each of its connections.
+func onConns(t *testing.T, s *Server, f func(c *conn)) {
+	t.Helper()
+	for _, w := range s.workers {
+		done := make(chan struct{})
+		if err := post(context.Background(), w.loop, func(*reactor.Loop) {
+			defer close(done)
+			for _, source := range w.loop.Sources {
+				if c, ok := source.(*conn); ok {
+					f(c)
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+}
+
+// livesIn counts the connections in some states.
+func livesIn(t *testing.T, s *Server, states ...lifeState) (n int) {
+	onConns(t, s, func(c *conn) {
+		for _, state := range states {
+			if c.life == state {
+				n++
+			}
+		}
+	})
+	return n
+}
+
+// A client that never reads, in the middle of a frame whose rest is more than its kernels take, is cut when the drain is over:
+// counted under a reason of its own, and logged with its id and room, how far it was behind and for how many more the line
+// stands. Whoever has closed by then is not.
+func TestN22_WhoDoesNotReadIsCutCountedAndLogged(t *testing.T) {
+	const size = 12 << 20
+	cfg := testConfig()
+	cfg.MaxMessage, cfg.RoomBacklog = size, 4*size
+	cfg.DrainTimeout = time.Second
+	var log journal
+	s, addr := startGatewayLogging(t, cfg, nil, &log)
+	const deaf = 3
+	for range deaf {
+		dialNarrow(t, addr, "/ws/stage")
+	}
+	loud := wstest.Join(t, addr, "/ws/stage")
+	loud.Send(wstest.MaskedBinary(strings.Repeat("x", size)))
+	loud.Frame()
+	loud.Close()
+	testenv.Eventually(t, "they alone are there", func() bool { return s.Open() == deaf })
+	began := time.Now()
+	if err := s.Drain(context.Background()); err != nil {
+		t.Errorf("Drain: %v", err)
+	}
+	if took := time.Since(began); took < cfg.DrainTimeout*9/10 {
+		t.Errorf("the drain lasted %v of %v", took, cfg.DrainTimeout)
+	}
+	if st := testenv.StatsOf(t, s); st.Closed[ClosedCut] != deaf || st.Hub.Ended < deaf {
+		t.Errorf("closed %v, of messages %+v", st.Closed, st.Hub.Account)
+	}
+	lines := log.lines("client left")
+	if len(lines) != 1 || !strings.Contains(lines[0], "reason=cut") || !strings.Contains(lines[0], "room=stage") ||
+		!strings.Contains(lines[0], "messages_behind=1") || !strings.Contains(lines[0], " id=") || strings.Contains(lines[0], "level=DEBUG") {
+		t.Errorf("logged %q; want one line for all", lines)
+	}
+}
