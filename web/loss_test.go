@@ -49,6 +49,10 @@ func TestN62_LossIsALineAtOnce(t *testing.T) {
 	r.cutAll()
 	v.wantNotices(inRoom, `Connection lost`, back, `Connection lost: .*1006`, back)
 
+	if evaluate[bool](v, `document.getElementById("empty").checkVisibility()`) {
+		t.Error("the invitation of an empty room lies over the lines")
+	}
+
 	offline := func(is bool) {
 		t.Helper()
 		_, err := chromedp.Call(v.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: is})
@@ -82,7 +86,7 @@ func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 		}
 	}
 	silent := func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }
-	refused := `No connection: the gateway is there and refused it: .*full.*room.*` + regexp.QuoteMeta(url)
+	refused := `No connection: the gateway is there, but refused the WebSocket: .*full.*room.*` + regexp.QuoteMeta(url)
 	type refusal struct {
 		what      string
 		ws, livez http.HandlerFunc
@@ -99,7 +103,7 @@ func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 		{"livez says nothing", hangUp, silent, `No connection: the gateway cannot be reached`},
 	}
 	if testenv.IsWholeSize(t) {
-		refusals = append(refusals, refusal{"silence", silent, nil, `No connection: the gateway is there and did not answer it within 10 s`})
+		refusals = append(refusals, refusal{"silence", silent, nil, `No connection: the gateway is there, but did not answer the WebSocket within 10 s`})
 	}
 	for _, tt := range refusals {
 		r.refuse(tt.ws, tt.livez)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -132,4 +135,19 @@ func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A proxy that does not pass the Host on makes the gateway take the page for a stranger's: its upgrade is refused, and the gateway is
+// there all the same.
+func TestN63_PageSaysThatTheGatewayRefusesIt(t *testing.T) {
+	t.Parallel()
+	_, addr := gatewaytest.Start(t, gatewaytest.Options())
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: addr}) // and the Host is the gateway's address
+	}})
+	t.Cleanup(proxy.Close)
+	p := page{t, browsertest.Start(t), nil}
+	p.do(chromedp.Navigate(proxy.URL))
+	p.until(`[...document.querySelectorAll("#log li.notice")].some((e) => e.innerText.includes("No connection: the gateway is there, but refused the WebSocket"))`)
+	p.until(`document.getElementById("why").textContent.includes(location.origin)`)
 }

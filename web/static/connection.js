@@ -80,7 +80,7 @@ export class Connection {
     const socket = new WebSocket(this.#url);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#timer = setTimeout(() => this.#unopened(socket, "did not answer it within 10 s"), connectTimeout);
+    this.#timer = setTimeout(() => this.#unopened(socket, "did not answer the WebSocket within 10 s"), connectTimeout);
     socket.onopen = () => {
       clearTimeout(this.#timer);
       this.#openedAt = performance.now();
@@ -89,7 +89,7 @@ export class Connection {
     socket.onmessage = (event) => this.#onData(event.data);
     socket.onclose = (event) => {
       if (!this.#openedAt) {
-        this.#unopened(socket, "refused it");
+        this.#unopened(socket, "refused the WebSocket");
         return;
       }
       this.#socket = null;
@@ -141,8 +141,8 @@ async function askWhy(met) {
   }
   if (answer.status === 503) return "the gateway is full or too busy (503)";
   if (!answer.ok) return `no gateway answers here, but something else with status ${answer.status}`;
-  return `the gateway is there and ${met}: it, or a proxy in between, may be full, know no such room, ` +
-    `or take no WebSocket from ${location.origin}`;
+  return `the gateway is there, but ${met}: it, or a proxy in between, may be full, know no such room, ` +
+    `or take none from ${location.origin}`;
 }
 
 function explain({ code, reason }) {

@@ -5,6 +5,7 @@ import { draw, drawStatus } from "./line.js";
 import { List } from "./list.js";
 
 const spokenMax = 5; // messages that wait for a screen reader
+const besideInvitation = 2; // notices that leave room for the sentence of an empty list
 
 export class Log {
   #list;
@@ -12,6 +13,7 @@ export class Log {
   #spoken;
   #onResend;
   #isFlood = false;
+  #notices = 0;
 
   constructor({ list, newer, empty, spoken, onResend }) {
     this.#list = new List({ scroller: list, newer, draw });
@@ -38,6 +40,8 @@ export class Log {
   // notice adds a line about the connection rather than from a person.
   notice(text) {
     this.#list.push({ kind: "notice", text, at: new Date() });
+    this.#notices++;
+    if (this.#notices > besideInvitation) this.#empty.hidden = true;
     this.#speak(text);
   }
 
