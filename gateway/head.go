@@ -50,6 +50,18 @@ func (c *conn) awaitHead(p []byte) bool {
 	return c.life != dead
 }
 
+// readLater leaves requests that have been read already for the connection's next turn, and reports
+// whether to read on before that.
+func (c *conn) readLater(p []byte) bool {
+	c.in = &inbound{head: append([]byte(nil), p...)}
+	c.w.headBudget.hold(c)
+	if c.life != reading {
+		return c.life != dead
+	}
+	c.standInLine()
+	return false
+}
+
 // route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the
 // reactor, /livez too, and every other path is lent to net/http.
 func (c *conn) route(p []byte, n int) bool {

@@ -62,15 +62,7 @@ func (c *conn) answerLivez(head, behind []byte) bool {
 		return c.life != dead
 	}
 	c.keepAlive()
-	if len(behind) == 0 {
-		return true
-	}
-	c.in = &inbound{head: append([]byte(nil), behind...)}
-	c.w.headBudget.hold(c)
-	if c.life == reading {
-		c.endTurn()
-	}
-	return false
+	return len(behind) == 0 || c.readLater(behind)
 }
 
 // keepAlive waits for another request on a connection that has had an answer.

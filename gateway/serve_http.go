@@ -68,6 +68,11 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonBody))
 		return
 	}
+	read := appendRequest(nil, r, target)
+	if int64(len(read)) > s.cfg.MaxHead {
+		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonHeadSize))
+		return
+	}
 	isLent := r.Context().Value(http.ServerContextKey) == s.http // Pages may lead here, too.
 	var key netip.Addr
 	if !isLent {
@@ -91,7 +96,7 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		}
 		s.stay(key) // Closing conn counts the lent one out.
 	}
-	read := appendBuffered(appendRequest(nil, r, target), buffered.Reader)
+	read = appendBuffered(read, buffered.Reader)
 	if lent, ok := conn.(*lentConn); ok {
 		read = append(read, lent.behind...)
 	}
@@ -210,13 +215,15 @@ func (w *worker) takeOver(a arrival, read []byte, isLent bool) {
 	c.goOn(read)
 }
 
-// goOn reads a connection on that comes from net/http, where this was read of it.
+// goOn has a connection read on that comes from net/http, where this was read of it. That is an
+// event of its own, like any other input: a fault in it is this connection's.
 func (c *conn) goOn(read []byte) {
 	c.w.cfg.setOptions(c.w.kernel, int(c.fd)) // Package net has set keep-alive times of its own.
-	if len(read) == 0 || c.consume(read) {
+	if len(read) > 0 {
+		c.readLater(read)
+	} else {
 		c.w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
 	}
-	c.answer()
 }
 
 // appendRequest writes the head of r as it stood on the wire, near enough: names in canonical case
