@@ -122,6 +122,7 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	}
 	c.setLife(open)
 	c.w.stats.Upgrades++
+	c.logJoined(room)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), deflate)
 	c.send(c.w.header)
 	if c.life == open {

@@ -60,6 +60,14 @@ func (c *conn) standing(r CloseReason) (s standing) {
 	return s
 }
 
+// logJoined says for debugging that a client is in its room. logLeft has the same id.
+func (c *conn) logJoined(room string) {
+	if c.w.log.Enabled(context.Background(), slog.LevelDebug) {
+		c.w.log.Debug("client joined", "id", c.id(), "from", c.w.peer(int(c.fd)), "room", clipText([]byte(room)),
+			"encoding", encodings[c.reader.Encoding()].Name)
+	}
+}
+
 // logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of those
 // who were too slow, now and then.
 func (c *conn) logLeft(r CloseReason) {

@@ -3,10 +3,12 @@
 package blackbox
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"sluice/internal/proctest"
+	"sluice/internal/wstest"
 )
 
 // N43: what a script leaves that forgot to set a variable means nothing, for every list, as a flag and in the environment.
@@ -53,6 +55,16 @@ func TestN44_RoomRulesThatNeverCount(t *testing.T) {
 			t.Errorf("%s: status %d, %q; want 2 and %q", rule, status, stderr, says)
 		}
 	}
+}
+
+// N47: at debug one client can be followed from its coming to its leaving, by the id.
+func TestN47_DebugLogFollowsAClient(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--log-level=debug"))
+	c := wstest.Join(t, p.Addr, "/ws/tea", wstest.MaskedClose(1000, ""))
+	id := p.ExpectLog(`level=DEBUG msg="client joined" id=(\S+) from=127\.0\.0\.1 room=tea`)
+	c.ExpectClose(1000)
+	c.Close()
+	p.ExpectLog(`level=DEBUG msg="client left" reason=peer id=` + regexp.QuoteMeta(id) + ` from=127\.0\.0\.1 room=tea`)
 }
 
 // N46: an address that cannot work is a flag that makes no sense, said with what was meant.
