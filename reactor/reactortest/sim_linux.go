@@ -34,11 +34,12 @@ type Faults struct {
 	DescriptorMax int // descriptors open at a time; zero: no limit
 }
 
-// Buffers are the sizes of a connection's buffers in bytes, from the side that accepts it. Each
-// must be positive.
+// Buffers are the sizes of a connection's buffers in bytes, from the side that accepts it. Each of
+// the four must be positive.
 type Buffers struct {
 	Send, PeerReceive int // of what is written to it
 	PeerSend, Receive int // of what it reads
+	Unsent            int // what may wait in Send that was not sent; zero: all of it
 }
 
 // file is what a descriptor leads to.
@@ -287,10 +288,10 @@ func (s *Sim) Option(fd int, o sys.Option) (int, error) {
 	return int(c.takeError()), nil
 }
 
-// PeerAddress implements reactor.Kernel. The simulation's peers have none.
+// PeerAddress implements reactor.Kernel. The simulation's peers are on the same machine.
 func (s *Sim) PeerAddress(fd int) (netip.Addr, error) {
 	_, err := s.socketAt("getpeername", fd)
-	return netip.Addr{}, err
+	return netip.IPv6Loopback(), err
 }
 
 // deadline is when a wait of msec milliseconds ends.

@@ -77,5 +77,8 @@ func (p *Peer) Reset() {
 // some for the client.
 func (p *Peer) Activity() (read, wrote time.Duration) { return p.end.link.readAt, p.end.link.wroteAt }
 
+// Acknowledged is when the server last learned that some of what it wrote had arrived.
+func (p *Peer) Acknowledged() time.Duration { return p.end.link.ackedAt }
+
 // IsDoomed reports whether a fault struck that may end the connection.
 func (p *Peer) IsDoomed() bool { return p.end.link.doomed }

@@ -19,8 +19,9 @@ type link struct {
 	// lackedIn and lackedOut are how often in a row there was no memory for the server to read, and
 	// to write or be watched.
 	lackedIn, lackedOut int
-	// readAt and wroteAt are when the server last took and gave bytes.
-	readAt, wroteAt time.Duration
+	// readAt and wroteAt are when the server last took and gave bytes, ackedAt when it last learned
+	// that some had arrived.
+	readAt, wroteAt, ackedAt time.Duration
 }
 
 // A socket is one end of a link. Its fields follow Linux's struct sock where a rule depends on
@@ -45,7 +46,9 @@ type socket struct {
 type flow struct {
 	from, to  *socket
 	unsent    []byte // in the sender's kernel
+	unacked   int    // have arrived, and the sender has not learned of it: still in its buffer
 	arrived   []byte // in the receiver's, unread
+	unsentMax int    // TCP_NOTSENT_LOWAT; zero: none
 	sendMax   int
 	recvMax   int
 	hasEnd    bool // the end of the stream stands behind unsent
@@ -58,7 +61,7 @@ func (s *Sim) newLink() *link {
 	s.linkNo++
 	l := &link{no: s.linkNo}
 	l.server, l.client = &socket{sim: s, link: l}, &socket{sim: s, link: l}
-	down := &flow{from: l.server, to: l.client, sendMax: s.buffers.Send, recvMax: s.buffers.PeerReceive}
+	down := &flow{from: l.server, to: l.client, sendMax: s.buffers.Send, recvMax: s.buffers.PeerReceive, unsentMax: s.buffers.Unsent}
 	up := &flow{from: l.client, to: l.server, sendMax: s.buffers.PeerSend, recvMax: s.buffers.Receive}
 	l.server.out, l.server.in, l.client.out, l.client.in = down, up, up, down
 	s.links = append(s.links, l)
@@ -92,11 +95,16 @@ func (c *socket) poll() uint32 {
 
 func (c *socket) isReadable() bool { return len(c.in.arrived) > 0 || c.recvShut || c.err != 0 }
 
-// isWritable has the kernel's hysteresis: a third of the buffer must be free, though a write takes
-// the last byte.
+// isWritable has the kernel's hysteresis, sk_stream_is_writeable: a third of the buffer must be
+// free, though a write takes the last byte, and half of what may be unsent.
 func (c *socket) isWritable() bool {
-	return c.sendShut || !c.out.squeezed && 3*len(c.out.unsent) <= 2*c.out.sendMax
+	f := c.out
+	return c.sendShut || !f.squeezed && 3*f.queued() <= 2*f.sendMax && (f.unsentMax == 0 || 2*len(f.unsent) < f.unsentMax)
 }
+
+// queued is what SIOCOUTQ says: what was written and is not acknowledged. What has arrived and is
+// unread is acknowledged, sooner or later.
+func (f *flow) queued() int { return len(f.unsent) + f.unacked }
 
 func (c *socket) takeError() syscall.Errno {
 	err := c.err
@@ -118,7 +126,10 @@ func (c *socket) write(p []byte) (int, error) {
 	if c.sendShut {
 		return 0, syscall.EPIPE
 	}
-	room := c.out.sendMax - len(c.out.unsent)
+	room := c.out.sendMax - c.out.queued()
+	if c.out.unsentMax > 0 {
+		room = min(room, max(0, c.out.unsentMax-len(c.out.unsent)))
+	}
 	if c.out.squeezed {
 		room = min(room, c.out.allowance)
 	}
@@ -178,7 +189,7 @@ func (c *socket) release() {
 
 func (c *socket) sendReset() {
 	if !c.isReset {
-		c.out.unsent, c.out.hasEnd, c.out.hasReset, c.isReset = nil, false, true, true
+		c.out.unsent, c.out.unacked, c.out.hasEnd, c.out.hasReset, c.isReset = nil, 0, false, true, true
 	}
 }
 
@@ -191,7 +202,7 @@ func (c *socket) gotReset() {
 	if c.sawEnd && !c.sendShut {
 		c.err = syscall.EPIPE // CLOSE_WAIT
 	}
-	c.out.unsent, c.out.hasEnd = nil, false
+	c.out.unsent, c.out.unacked, c.out.hasEnd = nil, 0, false
 	c.isReset, c.sendShut, c.recvShut = true, true, true
 	c.wake(unix.EPOLLERR)
 	c.wake(0)
@@ -218,14 +229,15 @@ func (f *flow) movable() int {
 
 // hasNews reports whether something of f is under way.
 func (f *flow) hasNews() bool {
-	return f.squeezed || f.hasReset || f.movable() > 0 || f.endIsDue()
+	return f.squeezed || f.hasReset || f.movable() > 0 || f.unacked > 0 || f.endIsDue()
 }
 
 func (f *flow) endIsDue() bool {
 	return f.hasEnd && len(f.unsent) == 0 && !f.to.sawEnd && !f.to.isReset
 }
 
-// move lets n bytes arrive; or, with nothing else under way, what stands behind the bytes.
+// move lets n bytes arrive; or, with nothing else under way, what stands behind the bytes; or the
+// word that some have arrived.
 func (f *flow) move(n int) {
 	switch {
 	case f.hasReset:
@@ -236,11 +248,23 @@ func (f *flow) move(n int) {
 	case n > 0:
 		f.arrived = append(f.arrived, f.unsent[:n]...)
 		f.unsent = f.unsent[n:]
+		f.unacked += n
 		f.to.wake(unix.EPOLLIN)
 		f.from.roomCame()
 	case f.endIsDue():
 		f.endArrives()
+	case f.unacked > 0:
+		f.acknowledge(f.unacked)
 	}
+}
+
+// acknowledge tells the sender that n bytes have arrived, which makes room in its buffer.
+func (f *flow) acknowledge(n int) {
+	f.unacked -= n
+	if f.from == f.from.link.server {
+		f.from.link.ackedAt = f.from.sim.now
+	}
+	f.from.roomCame()
 }
 
 // endArrives is tcp_fin. When both streams have ended the connection is over.
@@ -277,6 +301,12 @@ func (s *Sim) Step() bool {
 	if f.squeezed && (s.random.IntN(2) == 0 || !f.hasReset && f.movable() == 0 && !f.hasEnd) {
 		s.note("relief", f.from.link.no, 0)
 		f.relieve()
+		return true
+	}
+	if f.unacked > 0 && !f.hasReset && (s.random.IntN(2) == 0 || f.movable() == 0) {
+		n := 1 + s.random.IntN(f.unacked)
+		s.note("acknowledged", f.from.link.no, n)
+		f.acknowledge(n)
 		return true
 	}
 	n := f.movable()
@@ -371,6 +401,15 @@ func (s *Sim) write(fd int, p []byte) (int, error) {
 		c.link.wroteAt, c.link.lackedOut = s.now, 0
 	}
 	return n, err
+}
+
+// Queued implements reactor.Kernel.
+func (s *Sim) Queued(fd int) (int, error) {
+	c, err := s.socketAt("siocoutq", fd)
+	if err != nil {
+		return 0, err
+	}
+	return c.out.queued(), s.done("siocoutq", fd, 0, c.out.queued(), nil)
 }
 
 // lacksMax is how often in a row a connection has to bear with a kernel that has no memory for it.

@@ -105,6 +105,19 @@ func (Real) Write(fd int, p []byte) (int, error) {
 	return max(n, 0), err
 }
 
+// Queued implements Calls. What is written to a unix socket lies at its reader's end at once, and is
+// not counted.
+func (Real) Queued(fd int) (int, error) {
+	self, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, err
+	}
+	if _, isUnix := self.(*unix.SockaddrUnix); isUnix {
+		return 0, ErrUnsupported
+	}
+	return queued(fd)
+}
+
 var optionTable = [optionsPerTable]place{
 	NoDelay:      {unix.IPPROTO_TCP, unix.TCP_NODELAY},
 	KeepAlive:    {unix.SOL_SOCKET, unix.SO_KEEPALIVE},

@@ -33,6 +33,9 @@ func (Real) Signal(eventfd int) error {
 	return err
 }
 
+// Queued implements Calls.
+func (Real) Queued(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.SIOCOUTQ) }
+
 var optionTable = [optionsPerTable]place{
 	NoDelay:      {unix.IPPROTO_TCP, unix.TCP_NODELAY},
 	KeepAlive:    {unix.SOL_SOCKET, unix.SO_KEEPALIVE},

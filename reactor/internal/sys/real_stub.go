@@ -39,6 +39,9 @@ func (Real) SetOption(int, Option, int) error { return ErrUnsupported }
 // Option implements Calls.
 func (Real) Option(int, Option) (int, error) { return 0, ErrUnsupported }
 
+// Queued implements Calls.
+func (Real) Queued(int) (int, error) { return 0, ErrUnsupported }
+
 // PeerAddress implements Calls.
 func (Real) PeerAddress(int) (netip.Addr, error) { return netip.Addr{}, ErrUnsupported }
 

@@ -38,6 +38,11 @@ type Calls interface {
 	SetOption(fd int, o Option, value int) error
 	// Option reads a socket option.
 	Option(fd int, o Option) (int, error)
+	// Queued is how much the kernel has not got rid of that was written to a connection. Of TCP it is
+	// the bytes that the peer's end has not acknowledged, sent or not; of a unix socket on Linux it
+	// is the memory that those take which the peer has not read. ErrUnsupported where the system does
+	// not tell.
+	Queued(fd int) (int, error)
 	// PeerAddress is getpeername(2): the other end's, an IPv4 address never in IPv6's form. The
 	// zero Addr is a peer without one, as those of unix sockets are. ENOTCONN says that the peer is
 	// gone.
