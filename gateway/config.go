@@ -74,7 +74,7 @@ func (c *config) fill() {
 	for _, n := range []*int{&c.MaxPerAddress, &c.ConnectRate, &c.MaxRooms, &c.FrameRate, &c.PingRate, &c.MessageRate} {
 		*n = max(0, *n)
 	}
-	for _, n := range []*int64{&c.ByteRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
+	for _, n := range []*int64{&c.ByteRate, &c.MinReadRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
 		*n = max(0, *n)
 	}
 
@@ -138,6 +138,9 @@ func (c *config) prepare() error {
 		if m.value < m.least {
 			refuse(m.field, "%d is less than %s, %d", m.value, m.why, m.least)
 		}
+	}
+	if c.MinReadRate > math.MaxInt32 {
+		refuse("MinReadRate", "%d is more than %d", c.MinReadRate, math.MaxInt32)
 	}
 	if c.UnsentBuffer > math.MaxInt32 {
 		refuse("UnsentBuffer", "%d is more than %d", c.UnsentBuffer, math.MaxInt32)
@@ -251,6 +254,7 @@ func (c *config) limits() hub.Limits {
 	return hub.Limits{
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,
 		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
+		MinRate: max(1, c.MinReadRate), // Whoever takes anything has a vote for as long as there are.
 	}
 }
 

@@ -56,7 +56,8 @@ func (c *conn) onTimer() {
 // nearest of its deadlines. Messages do not move the timer: it looks again when it fires.
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
-	if c.reader.IsBlocked() && now-c.reader.Took() >= c.stallTimeout() {
+	c.reader.Ask(now)
+	if c.reader.IsBlocked() && c.reader.HasStopped(now, c.stallTimeout()) {
 		c.abort(ClosedStalled)
 		return
 	}
@@ -120,6 +121,9 @@ func (c *conn) setTimer() {
 	}
 	if c.reader.IsBlocked() {
 		due = min(due, c.reader.Took()+c.stallTimeout())
+		if at, _ := c.reader.AskAt(); !c.reader.IsAsked() {
+			due = min(due, at) // Or it would be known at the stall deadline only what to compare with.
+		}
 	}
 	if at, ok := c.reader.SlowAt(now); ok {
 		due = min(due, at)

@@ -62,6 +62,7 @@ type Options struct {
 	RoomBacklog   int64      // bytes of messages that a room keeps for clients that are behind: 16 MiB, more than MaxMessage
 	BacklogMemory int64      // memory of all rooms together: 512 MiB, at least RoomBacklog
 	PinnedMemory  int64      // … of it what may be kept of dropped messages for clients inside them: 64 MiB, half of it at most
+	MinReadRate   int64      // bytes a second a client has to read for senders to wait for it: 4 KiB; none: any
 	PublishWindow int64      // how far senders may be ahead of most readers: 1 MiB, at most RoomBacklog
 	UnsentBuffer  int64      // what may wait in the kernel unsent for one client: 64 KiB; none: the kernel's choice
 	SendBuffer    int64      // the kernel's whole send buffer for one client: the kernel's choice
@@ -120,6 +121,7 @@ func (o Options) Defaults() Options {
 	setDefault(&c.BacklogMemory, 512<<20)
 	setDefault(&c.PinnedMemory, 64<<20)
 	setDefault(&c.PublishWindow, 1<<20)
+	setDefault(&c.MinReadRate, 4<<10)
 	setDefault(&c.UnsentBuffer, 64<<10)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.AssemblyTimeout, 30*time.Second)

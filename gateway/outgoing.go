@@ -101,7 +101,7 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 		if c.meter != nil {
 			c.meter.writes.failures = 0
 		}
-		c.reader.TookOwn(c.heard)
+		c.reader.TookOwn(n, c.heard)
 		if isRest {
 			o.rest.Sent(n)
 			continue
@@ -227,6 +227,19 @@ func (c *conn) outcomeOf(err error) hub.Outcome {
 		return hub.Refused
 	}
 	return hub.Failed
+}
+
+// Queued implements hub.Client. Peers of unix sockets have no address.
+func (c *conn) Queued() (n int64, means hub.Queued) {
+	queued, err := c.w.kernel.Queued(int(c.fd))
+	if err != nil {
+		return 0, hub.QueuedUntold
+	}
+	c.w.stats.Asked++
+	if peer, err := c.w.kernel.PeerAddress(int(c.fd)); err == nil && !peer.IsValid() {
+		return int64(queued), hub.QueuedMemory
+	}
+	return int64(queued), hub.QueuedBytes
 }
 
 // Refused implements hub.Client.

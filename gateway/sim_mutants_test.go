@@ -162,6 +162,12 @@ var mutants = []mutant{
 	{"nobody is told that a room gave something up", 300, []edit{{
 		"hub/backlog.go", "b.schedule(by, becauseSegment) // A member that", "_ = b // A member that",
 	}}},
+	{"own bytes counted: a sender that keeps up with itself is a reason to go on", 300, []edit{{
+		"hub/sweep.go", "\tcase !m.hearsItself():\n", "\tdefault:\n",
+	}}},
+	{"kernel not asked what a client has taken", 300, []edit{{
+		"gateway/outgoing.go", "queued, err := c.w.kernel.Queued(int(c.fd))", "queued, err := 0, error(nil)",
+	}}},
 	{"dropped frame kept behind its last client", 300, []edit{{
 		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",
 	}}},

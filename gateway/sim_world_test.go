@@ -88,6 +88,7 @@ func newWorld(seed uint64) (*world, error) {
 	}
 	w.Plan = simclient.NewPlan(w.Random)
 	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, simclient.LimitsStream)))
+	w.Plan.DrawBrake(rand.New(rand.NewPCG(seed, simclient.BrakeStream)))
 	cfg := configOf(&w.Plan)
 	if err := cfg.prepare(); err != nil {
 		return nil, err

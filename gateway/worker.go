@@ -155,6 +155,7 @@ type Stats struct {
 	Bytes          uint64 // of deliveries
 	Writes         uint64 // system calls that did it
 	Refused        uint64 // writes that the kernel did not take whole
+	Asked          uint64 // times the kernel was asked what a blocked client has taken
 	Deflated       uint64 // messages that were deflated, each once for its room …
 	DeflatedFrom   uint64 // … their bytes before …
 	DeflatedTo     uint64 // … and after
@@ -187,6 +188,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.Bytes, &o.Bytes},
 		{&s.Writes, &o.Writes},
 		{&s.Refused, &o.Refused},
+		{&s.Asked, &o.Asked},
 		{&s.Deflated, &o.Deflated},
 		{&s.DeflatedFrom, &o.DeflatedFrom},
 		{&s.DeflatedTo, &o.DeflatedTo},

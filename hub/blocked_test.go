@@ -19,8 +19,7 @@ func stalled(t *testing.T, policy Policy, l Limits) (f *fixture, a *client, asle
 	}
 	a.say(nil, numbered(0))
 	f.flush()
-	f.now += progressingFor
-	f.flush()
+	f.outvote()
 	return f, a, asleep
 }
 
@@ -235,7 +234,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	}
 	expect := func(what string, active, late int32) {
 		t.Helper()
-		all[0].say(nil, numbered(0))
+		all[0].Room().Publish(nil, f.now, &Message{Plain: Frame{nil, numbered(0)}})
 		f.flush()
 		if reported := all[0].branch.reported; reported.activeMembers != active || reported.lateMembers != late {
 			t.Errorf("%s: %d active, %d of them late; want %d and %d", what, reported.activeMembers, reported.lateMembers, active, late)
@@ -247,7 +246,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	}
 	expect("four are refused", 10, 0)
 	for range 120 {
-		all[0].say(nil, numbered(0))
+		all[0].Room().Publish(nil, f.now, &Message{Plain: Frame{nil, numbered(0)}})
 		f.flush()
 	}
 	expect("they are late", 10, 4)
@@ -255,7 +254,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	expect("one becomes even", 10, 3)
 	all[7].Leave()
 	expect("one leaves", 9, 2)
-	f.now += progressingFor
+	f.outvote()
 	expect("two are stalled", 7, 0)
 	all[1].Block(f.now) // a frame of its own
 	expect("one more is refused", 7, 0)
@@ -326,7 +325,7 @@ func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) 
 	}
 	a.say(nil, make([]byte, 500_000))
 	f.flush()
-	f.now += progressingFor
+	f.outvote()
 	for range 30 {
 		a.say(nil, make([]byte, 50_000))
 		f.flush()

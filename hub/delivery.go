@@ -78,7 +78,11 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 	}
 	m.branch.countDelivered(m.cursor.advance(n))
 	f.stats.Bytes += uint64(n)
-	if n > 0 {
+	switch {
+	case n == 0:
+	case m.IsBlocked():
+		m.wrote(n, now)
+	default:
 		m.took = now
 	}
 	if n == len(d.Bytes) && outcome == Taken {

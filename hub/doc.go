@@ -13,7 +13,7 @@
 // Appending costs a thousandth of delivering, so a room has a brake: [Room.IsFull] tells publishers
 // to wait while a loop's sweep, or most of the members that keep taking bytes, are more than the
 // publish window behind. A stalled or slow minority holds nobody; it has the backlog to catch up
-// in. Members ask by [Member.AwaitRoom], and those that have to wait go on in the order in which
+// in. Who is stalled the hub does not guess: it asks what the client's kernel has got rid of. Members ask by [Member.AwaitRoom], and those that have to wait go on in the order in which
 // they asked, whichever loops they are on.
 //
 // # Locks

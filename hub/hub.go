@@ -24,6 +24,9 @@ type Limits struct {
 	Pinned int64
 	// Rooms is how many there may be at a time. Zero is no limit.
 	Rooms int
+	// MinRate is how fast, in bytes a second, a client has to read if publishers are to wait for it.
+	// Zero is 4 KiB.
+	MinRate int64
 	// Turn is what one member may be handed in one turn, so that a client that takes much does not
 	// keep the others waiting.
 	Turn int
@@ -67,8 +70,11 @@ type Options struct {
 // New returns a hub without rooms.
 func New(o Options) (*Hub, error) {
 	l := o.Limits
-	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Turn <= 0 || l.Rooms < 0 {
-		return nil, fmt.Errorf("hub: limits must be positive, that of rooms may be zero: %+v", l)
+	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Turn <= 0 || l.Rooms < 0 || l.MinRate < 0 {
+		return nil, fmt.Errorf("hub: limits must be positive, those of rooms and of the rate may be zero: %+v", l)
+	}
+	if l.MinRate == 0 {
+		l.MinRate = minRateDefault
 	}
 	if err := checkEncodings(o.Encodings); err != nil {
 		return nil, err

@@ -47,14 +47,6 @@ func (l *log) append(d *draft, now time.Duration) (seq uint64, hasMoved bool) {
 	return l.next - 1, hasMoved
 }
 
-// oldest is the lowest number that every open track retains.
-func (l *log) oldest() (first uint64) {
-	for set := l.inUse; set != 0; set &= set - 1 {
-		first = max(first, l.tracks[bits.TrailingZeros8(set)].oldest.Load().first)
-	}
-	return first
-}
-
 // drop lets go of the oldest segments beyond the backlog, and reports whether there were any. What
 // counts is what frames take: where their ends are, and what segments have free, is no client's lag.
 func (l *log) drop() (hasDropped bool) {

@@ -6,14 +6,9 @@ import (
 	"time"
 )
 
-const (
-	// progressingFor is how long a member that was refused counts as progressing after it last took
-	// bytes; from then on it is stalled.
-	progressingFor = time.Second
-	// slowAfter is how long a blocked member may be further behind than half of the backlog before
-	// it counts as slow, which is said before anything is cut.
-	slowAfter = 10 * time.Second
-)
+// slowAfter is how long a blocked member may be further behind than half of the backlog before it
+// counts as slow, which is said before anything is cut.
+const slowAfter = 10 * time.Second
 
 // A Client is what stands behind a Member. The hub hands its bytes to a Transport and tells the
 // client only what it cannot know by itself: a delivery that the kernel takes calls none of these.
@@ -47,6 +42,10 @@ type Client interface {
 	// Spoiled says that the member has left its room, because a panic left the room's state in
 	// doubt. isWhole: at a frame boundary, so that the client can be told.
 	Spoiled(isWhole bool)
+	// Queued is how much of what the client was given its kernel has not got rid of, and what the
+	// number means. It is asked now and then while the member is blocked, and may not change
+	// anything.
+	Queued() (n int64, means Queued)
 	// Resume says that the turn has come of a member that AwaitRoom or EndTurn let wait. It is to
 	// publish soon, asking again, and to say when its turn is over.
 	Resume()
@@ -69,7 +68,7 @@ type Client interface {
 // answered. Then it is not handed any more, not overrun, and its client's own bytes wait.
 //
 // A writable member that is not at the tail is *behind*: its branch is scheduled, always. A blocked
-// or ready one that took bytes within the last second is *progressing*, otherwise *stalled*.
+// or ready one is *progressing* while it has a vote (see vote), otherwise *stalled*.
 type memberState uint8
 
 const (
@@ -99,15 +98,15 @@ type Member struct {
 	cursor    cursor
 	client    Client
 	owedTo    int64         // position up to which it gets messages; math.MaxInt64: without end
-	took      time.Duration // when its client last took bytes, or was first refused
-	beyond    time.Duration // since when it is further behind than half of the backlog; zero: it is not
+	took      time.Duration // when its client last took bytes, or may have
+	vote      *vote         // nil: it has published nothing and was not asked about
 	place     int32         // index among the branch's members
 	handed    uint32        // names the delivery that is with the transport; zero: none is
 	state     memberState
 	hasOwn    bool      // its client has bytes of its own for the next frame boundary
 	isMet     bool      // the round under way waits for the end of its turn
 	isCalled  bool      // its client called Ready since it was handed bytes
-	isSlow    bool      // beyond for slowAfter, and not caught up since
+	isSlow    bool      // beyond half of the backlog for slowAfter, and not caught up since
 	lineState lineState // among the publishers that wait
 	spent     uint16    // bytes published since its grant, at most that much
 }
@@ -132,15 +131,16 @@ func (m *Member) Encoding() Encoding { return m.branch.track.encoding }
 // IsBlocked reports whether m was refused and has not caught up since.
 func (m *Member) IsBlocked() bool { return m.state >= blocked }
 
-// Took is when m's client last took bytes of the room's, while it was blocked of its own too, or
-// was refused. Zero: never.
+// Took is when m's client last took bytes of the room's, while it was blocked of its own too, as far
+// as is known: it was refused then, or its kernel was asked. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
 // Publish sends a message to everybody in m's room, m included, and returns its number there. now
 // is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
-	seq, size := m.branch.room.publish(m.branch.fan, now, msg)
+	seq, size, own := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
 	m.spent = uint16(min(int(m.spent)+size, grantBytes))
+	m.said(own)
 	return seq
 }
 
@@ -204,10 +204,10 @@ func (m *Member) CanSendOwn() bool {
 // next frame boundary, before more of the room's. It is for bytes that could not be sent at once.
 func (m *Member) HoldOwn() { m.hasOwn = true }
 
-// TookOwn says that m's client, which may be blocked, took bytes that are not the room's.
-func (m *Member) TookOwn(now time.Duration) {
+// TookOwn says that m's client, which may be blocked, took n bytes that are not the room's.
+func (m *Member) TookOwn(n int, now time.Duration) {
 	if m.IsBlocked() {
-		m.took = now
+		m.wrote(n, now)
 		m.branch.setVisit(m) // Overrun, it counts again.
 	}
 }
@@ -219,6 +219,9 @@ func (m *Member) Block(now time.Duration) {
 		return
 	}
 	m.took = now
+	if m.vote != nil {
+		m.vote.refused()
+	}
 	m.setState(blocked)
 	b := m.branch
 	b.writable.Add(-1)
@@ -245,7 +248,10 @@ func (m *Member) Ready() {
 func (m *Member) unblock() {
 	b, wasSlow := m.branch, m.isSlow
 	m.setState(writable)
-	m.isSlow, m.beyond = false, 0
+	m.isSlow = false
+	if m.vote != nil {
+		m.vote.beyond = 0
+	}
 	b.blocked.hasChanged = true
 	b.setVisit(m)
 	// It may be the one the brake waited for: count anew at the end of this tick. Or it was blocked
@@ -259,10 +265,6 @@ func (m *Member) unblock() {
 		m.client.Lagging(false)
 	}
 	m.client.CaughtUp()
-}
-
-func (m *Member) isStalled(now time.Duration) bool {
-	return m.IsBlocked() && now-m.took >= progressingFor
 }
 
 // A Lag is how far a member is behind its room.
@@ -311,10 +313,12 @@ func (m *Member) Position() int64 {
 func (m *Member) JudgeLag(now time.Duration) {
 	switch {
 	case !m.isBeyond():
-		m.beyond = 0
-	case m.beyond == 0:
-		m.beyond = max(now, 1)
-	case !m.isSlow && now-m.beyond >= slowAfter:
+		if m.vote != nil {
+			m.vote.beyond = 0
+		}
+	case m.itsVote().beyond == 0:
+		m.vote.beyond = max(now, 1)
+	case !m.isSlow && now-m.vote.beyond >= slowAfter:
 		m.isSlow = true
 		m.branch.fan.stats.Slow++
 		m.client.Lagging(true)
@@ -332,8 +336,8 @@ func (m *Member) isBeyond() bool {
 // slow already, or not blocked.
 func (m *Member) SlowAt(now time.Duration) (time.Duration, bool) {
 	since := now
-	if m.beyond > 0 {
-		since = m.beyond
+	if m.vote != nil && m.vote.beyond > 0 {
+		since = m.vote.beyond
 	}
 	return since + slowAfter, m.IsBlocked() && !m.isSlow
 }

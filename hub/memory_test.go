@@ -21,6 +21,7 @@ type quietClient struct{ Member }
 func (*quietClient) take(p []byte) (n int)   { return len(p) }
 func (*quietClient) SendOwn(int) (int, bool) { return 0, true }
 func (*quietClient) Refused()                {}
+func (*quietClient) Queued() (int64, Queued) { return 0, QueuedBytes }
 func (*quietClient) CaughtUp()               {}
 func (*quietClient) Finished()               {}
 func (*quietClient) Failed()                 {}

@@ -26,7 +26,7 @@ func (m *model) checkBranch(b *branch) {
 				m.t.Fatalf("rounds visit place %d, where nobody is", i)
 			}
 			continue
-		case int(l.place) != i, isFree == l.IsBlocked(), !isVisited && !(l.cursor.isOverrun() && l.isStalled(m.now)):
+		case int(l.place) != i, isFree == l.IsBlocked(), !isVisited && !(l.cursor.isOverrun() && l.isStalled()):
 			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, overrun %v", i, isFree, isVisited, l.place, l.IsBlocked(), l.cursor.isOverrun())
 		case l.cursor.isOverrun():
 			overrun++

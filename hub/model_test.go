@@ -427,7 +427,7 @@ func (m *model) heal() {
 	m.check()
 	m.transport.answerAll()
 	m.flush()
-	m.now += progressingFor
+	m.outvote()
 	for range 2 { // What is watched comes to its turn.
 		m.now += watchEvery
 		m.flush()

@@ -24,13 +24,12 @@ type Room struct {
 	isIdling bool    // on some fanout's list of rooms whose memory to reclaim when they are idle
 
 	// Written under mu, read without.
-	isFull   atomic.Bool   // the brake: publishers wait
-	mustAsk  atomic.Bool   // it is full, or others wait or have grants: publishers ask for their turn
-	held     atomic.Int64  // log.held
-	next     atomic.Uint64 // log.next
-	oldest   atomic.Uint64 // lowest number that every open track retains
-	capacity atomic.Int64  // what the log holds before it drops: the backlog, or less if all had too much
-	uses     atomic.Uint32 // log.inUse
+	isFull   atomic.Bool              // the brake: publishers wait
+	mustAsk  atomic.Bool              // it is full, or others wait or have grants: publishers ask for their turn
+	next     atomic.Uint64            // log.next
+	several  atomic.Pointer[[]*track] // the open tracks, if there are two or more
+	capacity atomic.Int64             // what the log holds before it drops: the backlog, or less if all had too much
+	uses     atomic.Uint32            // log.inUse
 
 	isSpoiled atomic.Bool // see Spoil
 
@@ -82,13 +81,13 @@ func (r *Room) Stats() RoomStats {
 // telling the age of what waits. Publish does not ask IsFull: callers do, before they take a
 // message from its sender.
 func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
-	seq, _ := r.publish(by, now, m)
+	seq, _, _ := r.publish(by, now, m, 0)
 	return seq
 }
 
 // publish is Publish. It also returns how many bytes the message takes in the log, in the encoding
-// that makes most of it.
-func (r *Room) publish(by *Fanout, now time.Duration, m Encoder) (seq uint64, size int) {
+// that makes most of it and in one that is in use.
+func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) (seq uint64, size, own int) {
 	isOutside := by == nil
 	if isOutside {
 		by = new(Fanout)
@@ -113,7 +112,7 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder) (seq uint64, si
 			r.hub.owedOutside.Add(by.stats.Owed)
 			by.wakeOwed()
 		}
-		return a.seq, d.size()
+		return a.seq, d.size(), d.frames[e].len()
 	}
 }
 
@@ -166,11 +165,23 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	return a
 }
 
+// noteTracks publishes which tracks there are after one was opened or closed. The caller holds the
+// lock.
+func (r *Room) noteTracks() {
+	r.uses.Store(uint32(r.log.inUse))
+	var open []*track
+	for set := r.log.inUse; set != 0; set &= set - 1 {
+		open = append(open, r.log.tracks[bits.TrailingZeros8(set)])
+	}
+	r.several.Store(nil)
+	if len(open) > 1 {
+		r.several.Store(&open)
+	}
+}
+
 // noteMoved publishes what the log holds after it gained or lost a segment, and reports whether all
 // rooms together retain too much. The caller holds the lock.
 func (r *Room) noteMoved() (isOver bool) {
-	r.held.Store(r.log.held)
-	r.oldest.Store(r.log.oldest())
 	if r.log.held > r.capacity.Load() {
 		r.capacity.Store(min(r.log.held, r.log.backlog))
 	}
@@ -215,7 +226,9 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 		return false
 	}
 	t := r.log.enter(e)
-	r.uses.Store(uint32(r.log.inUse))
+	if t.readers == 1 {
+		r.noteTracks()
+	}
 	b := r.branchOf(f, t)
 	if b == nil {
 		b = &branch{room: r, track: t, fan: f, sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base}
@@ -256,7 +269,9 @@ func (r *Room) leave(m *Member) {
 		}
 	}
 	r.account.Delivered += b.delivered.Load()
-	r.uses.Store(uint32(r.log.inUse))
+	if !b.track.isOpen() {
+		r.noteTracks()
+	}
 	r.forget()
 	r.noteMoved() // Its track may have been closed.
 	if len(r.branches) == 0 {

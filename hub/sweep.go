@@ -127,6 +127,9 @@ func (b *branch) meet(m *Member, now time.Duration) {
 	if !m.cursor.isOverrun() && m.cursor.seg.base < b.round.oldest.base {
 		m.cursor.settle() // At the end of a segment that was dropped it needs nothing of it.
 	}
+	if m.IsBlocked() {
+		m.Ask(now) // Before it may be called stalled.
+	}
 	if m.IsBlocked() && !m.cursor.isOverrun() {
 		if m.cursor.seg.base < b.round.oldest.base {
 			b.overrun(m, now)
@@ -137,16 +140,16 @@ func (b *branch) meet(m *Member, now time.Duration) {
 	switch {
 	case m.branch != b: // It left.
 	case m.cursor.isOverrun():
-		b.countOverrun(m, now)
+		b.countOverrun(m)
 	default:
-		b.count(m, now)
+		b.count(m)
 	}
 }
 
 // countOverrun counts m as late while it takes the rest of its frame. Once it is stalled no round
 // need visit it.
-func (b *branch) countOverrun(m *Member, now time.Duration) {
-	if m.isStalled(now) {
+func (b *branch) countOverrun(m *Member) {
+	if m.isStalled() {
 		b.clearVisit(m)
 		return
 	}
@@ -154,8 +157,9 @@ func (b *branch) countOverrun(m *Member, now time.Duration) {
 	b.blocked.lateMembers++
 }
 
-// count adds m to the tally of those that stand like it.
-func (b *branch) count(m *Member, now time.Duration) {
+// count adds m to the tally of those that stand like it. Stalled it counts on neither side, and not
+// on the side of those that keep up if what it keeps up with is its own.
+func (b *branch) count(m *Member) {
 	at, t := m.cursor.position(), &b.round.tally
 	if m.IsBlocked() {
 		t = &b.blocked.tally
@@ -163,32 +167,36 @@ func (b *branch) count(m *Member, now time.Duration) {
 		b.round.sweptTo = min(b.round.sweptTo, at)
 	}
 	t.lowest = min(t.lowest, m.cursor.seq())
-	if m.isStalled(now) {
-		return
-	}
-	t.activeMembers++
 	behind := b.track.end.Load() - at
-	if behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor) {
+	switch {
+	case m.isStalled():
+	case behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor):
+		t.activeMembers++
 		t.lateMembers++
+	case !m.hearsItself():
+		t.activeMembers++
 	}
 }
 
 // isNearOverrun reports whether what is retained behind a member, of all tracks, is more than half
-// of what the log may come to hold. Tracks drop together, by number, and frame ends count too: in a
-// thin track, or with tiny frames, that may be far fewer bytes than half of the backlog, or than
-// the publish window. A thin track's segments reach further back than the others'; so in number,
-// too, the member may not be in the older half of what every track retains.
+// of what the log may come to hold. Tracks drop together, by number: in a thin track that may be far
+// fewer bytes than half of the backlog, or than the publish window; and a track that was just opened
+// has next to nothing behind anybody.
 func (b *branch) isNearOverrun(c *cursor) bool {
-	r, end, next := b.room, b.track.end.Load(), b.room.next.Load()
-	bytes := share(end-c.position(), end-b.track.oldest.Load().base)
-	frames := share(int64(next-c.seq()), int64(next-r.oldest.Load()))
-	if r.uses.Load()&(r.uses.Load()-1) == 0 { // One track: its bytes say all.
-		frames = 0
+	r, next := b.room, b.room.next.Load()
+	behind := float64(b.track.end.Load() - c.position())
+	if all := r.several.Load(); all != nil {
+		for _, t := range *all {
+			if oldest := t.oldest.Load(); t != b.track && oldest != nil { // It may just have closed.
+				behind += share(int64(next-c.seq()), int64(next-oldest.first)) * float64(t.end.Load()-oldest.base)
+			}
+		}
 	}
-	return max(bytes, frames)*float64(r.held.Load()) > float64(r.capacity.Load())/2
+	return behind > float64(r.capacity.Load())/2
 }
 
-func share(part, whole int64) float64 { return float64(part) / float64(max(1, whole)) }
+// share is a part of a whole, all of it at most.
+func share(part, whole int64) float64 { return min(1, float64(part)/float64(max(1, whole))) }
 
 // endRound reports what the round has found, and schedules the next one if more is to be found.
 func (b *branch) endRound() (done bool) {

@@ -46,6 +46,7 @@ type Config struct {
 	BacklogMemory Size       `help:"Memory of all rooms together, of which messages take a little more than their bytes and tiny ones twice as much. Beyond it the largest room drops its oldest first, and at last its newest." default:"512MiB" placeholder:"SIZE" group:"Slow clients"`
 	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients in the middle of them. Beyond it, or half of --backlog-memory, whoever of the loop at hand has been there for longest is cut." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
 	PublishWindow Size       `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Slow clients"`
+	MinReadRate   Size       `help:"How fast, in bytes a second, a client has to read for senders to wait for it: each byte it takes lets it be waited for as long as it takes to read one at this rate, 16 seconds at most. 0 waits for whoever takes anything." default:"4KiB" placeholder:"SIZE" group:"Slow clients"`
 	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
 	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
 
@@ -99,6 +100,7 @@ func (c *Config) options() gateway.Options {
 		BacklogMemory:      int64(given(c.BacklogMemory)),
 		PinnedMemory:       int64(given(c.PinnedMemory)),
 		PublishWindow:      int64(given(c.PublishWindow)),
+		MinReadRate:        int64(given(c.MinReadRate)),
 		UnsentBuffer:       int64(given(c.UnsentBuffer)),
 		SendBuffer:         int64(given(c.SendBuffer)),
 		HandshakeTimeout:   given(c.HandshakeTimeout),
@@ -177,6 +179,9 @@ var complaints = []complaint{
 	}},
 	{"AssemblyMemory", func(c *Config) string {
 		return fmt.Sprintf("--assembly-memory %v: must be at least --max-message, %v", c.AssemblyMemory, c.MaxMessage)
+	}},
+	{"MinReadRate", func(c *Config) string {
+		return fmt.Sprintf("--min-read-rate %v: must be less than 2GiB", c.MinReadRate)
 	}},
 	{"UnsentBuffer", tooMuchBuffer},
 	{"SendBuffer", tooMuchBuffer},

@@ -68,7 +68,12 @@ func Stick(t *testing.T, addr string) (c *Client, sent []string) {
 
 // UpgradeRaw opens a connection, upgrades it, and returns it with nothing read beyond the answer.
 func UpgradeRaw(addr, path string) (net.Conn, error) {
-	c, err := net.Dial("tcp", addr)
+	return UpgradeRawBy(&net.Dialer{}, addr, path)
+}
+
+// UpgradeRawBy is UpgradeRaw with a dialer of the caller's.
+func UpgradeRawBy(d *net.Dialer, addr, path string) (net.Conn, error) {
+	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}

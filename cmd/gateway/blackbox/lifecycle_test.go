@@ -227,6 +227,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--max-message=2GiB", "--max-message"},
 		{"--room-backlog=1MiB", "--room-backlog"},
 		{"--publish-window=0", "--publish-window"},
+		{"--min-read-rate=3GiB", "--min-read-rate"},
 		{"--publish-window=1GiB", "--publish-window"},
 		{"--loops=-1", "--loops"},
 		{"--loops=many", "--loops"},

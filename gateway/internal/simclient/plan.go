@@ -42,6 +42,12 @@ type Plan struct {
 	CompressMin int
 
 	Limits Limits
+
+	MinRate  int  // bytes a second that a client has to read to be waited for
+	IsSteady bool // see DrawBrake
+	unsent   int  // what may wait unsent in the gateway's kernel for one client; zero: its buffer
+	senders  int  // of a plan of steady readers
+	sip      int  // … most bytes that a reader takes at a time
 }
 
 // NewPlan draws a plan without limits.
@@ -124,7 +130,7 @@ func NewPlan(r *rand.Rand) Plan {
 // newBuffers are those of one connection.
 func (p *Plan) newBuffers(r *rand.Rand) reactortest.Buffers {
 	size := func(i int) int { return bufferMin + r.IntN(p.buffers[i]) }
-	return reactortest.Buffers{Send: size(0), PeerReceive: size(1), PeerSend: size(2), Receive: size(3)}
+	return reactortest.Buffers{Send: size(0), PeerReceive: size(1), PeerSend: size(2), Receive: size(3), Unsent: p.unsent}
 }
 
 // bufferMin is a buffer that a frame's header fits in.

@@ -70,6 +70,9 @@ func (w *World) MakeClients() {
 		case w.Random.IntN(2) == 0:
 			c.start = w.Random.IntN(w.Plan.Steps)
 		}
+		if w.Plan.IsSteady {
+			c.makeSteady()
+		}
 		c.pause = c.start + w.Random.IntN(w.Plan.Steps)
 		c.Seen, c.Floor = make([]int, w.Plan.Clients), make([]int, w.Plan.Clients)
 		for i := range c.Seen {
