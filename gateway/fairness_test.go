@@ -33,6 +33,7 @@ var (
 	fairnessReaders = flag.Int("fairness-readers", 200, "clients that read the flood")
 	fairnessLoops   = flag.Int("fairness-loops", 2, "event loops of the gateway")
 	fairnessSeconds = flag.Int("fairness-seconds", 2, "how long each flood lasts")
+	fairnessMost    = flag.Float64("fairness-most", 0, "the largest ratio that passes; 0: any")
 	fairnessAway    = flag.Bool("fairness-away", false, "the flood's clients take only what the gateway leaves of the processors, as though they were on another machine")
 )
 
@@ -220,7 +221,7 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		cfg := testConfig()
 		cfg.Loops = *fairnessLoops
 		s, addr := startGateway(t, cfg)
-		q := newQuietRoom(t, s, addr, 20)
+		q := newQuietRoom(t, s, addr, 10)
 		to := addr
 		if !isNeighbour {
 			to = proctest.StartChild(t, gatewayEnv, "1", "TestFairnessGateway").Await("ready")
@@ -236,13 +237,20 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		}
 		return q.lap.took, seen
 	}
-	var ratios []float64
+	var ratios, noise []float64
 	for range *fairnessPairs {
-		var inside, seen, control []time.Duration
-		t.Run("beside the flood", func(t *testing.T) { inside, seen = measure(t, true) })
+		var inside, seen, control, again []time.Duration
 		t.Run("beside another process", func(t *testing.T) { _, control = measure(t, false) })
+		t.Run("beside the flood", func(t *testing.T) { inside, seen = measure(t, true) })
+		if *fairnessPairs > 1 {
+			t.Run("beside another process again", func(t *testing.T) { _, again = measure(t, false) })
+		}
 		if t.Failed() {
 			return
+		}
+		if len(again) > 0 {
+			noise = append(noise, float64(quantile(again, 0.99))/float64(quantile(control, 0.99)))
+			control = append(control, again...)
 		}
 		ratio := float64(quantile(seen, 0.99)) / float64(quantile(control, 0.99))
 		ratios = append(ratios, ratio)
@@ -253,7 +261,12 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		}
 	}
 	slices.Sort(ratios)
-	t.Logf("median ratio %.2f", ratios[len(ratios)/2])
+	slices.Sort(noise)
+	median := ratios[len(ratios)/2]
+	t.Logf("of %d rounds in turn the median ratio is %.2f; two equal sides differ by factors of %.2f", len(ratios), median, noise)
+	if *fairnessMost > 0 && median > *fairnessMost {
+		t.Errorf("the quiet room's p99 is %.2f times that beside another process, want at most %v", median, *fairnessMost)
+	}
 }
 
 // What the kernel holds for a client that does not read is asked, with the default and with what the kernel does by itself.

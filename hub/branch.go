@@ -184,6 +184,10 @@ type places struct {
 	visitable uint64 // a round with the blocked visits it: any but the overrun that are stalled
 }
 
+// hasMuch reports whether more than a little was published since its last round. Its loop asks, which
+// alone changes sweptTo.
+func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
+
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 
 // add gives m a place. A new member is at the tail, so it does not matter whether a running round

@@ -88,9 +88,13 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 	if n == len(d.Bytes) && outcome == Taken {
 		if m.state == writable && !m.hasOwn && m.cursor.position() == d.upto && d.upto < m.owedTo {
 			m.endTurn(now) // What goOn would find, as for nearly every delivery.
-		} else {
-			m.goOn(d.upto, d.budget-n, now)
+			return
 		}
+		budget := d.budget - n
+		if f.batches.len() > 0 {
+			budget = 0 // Or all that met a segment's end in one batch would go on beyond the slice.
+		}
+		m.goOn(d.upto, budget, now)
 		return
 	}
 	// A short write is a refusal: asking a second time would say so.

@@ -18,7 +18,7 @@ const (
 	timersPerTick = 1024
 	// visitsTime bounds how long the sources that asked for another turn have in a tick, all of a
 	// line together, for the same reason: they have most to do.
-	visitsTime = time.Millisecond
+	visitsTime = 250 * time.Microsecond
 	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole
 	// process (SIGSTOP, a suspended machine): the loop's clock then leaves it out, and nobody is
 	// timed out for what we did not hear.

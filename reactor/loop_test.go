@@ -251,7 +251,7 @@ func TestNewBytesDoNotShortenTheLine(t *testing.T) {
 	}
 }
 
-// Each visit takes 400 µs, so three fill a tick's time. The others keep their places, before those who ask again.
+// Three visits fill a tick's time. The others keep their places, before those who ask again.
 func TestVisitsEndWhenTheirTimeIsOver(t *testing.T) {
 	l, k := newLoop(t, Options{})
 	var order []int
@@ -259,7 +259,7 @@ func TestVisitsEndWhenTheirTimeIsOver(t *testing.T) {
 	for i := range 5 {
 		tokens = append(tokens, quiet(t, l, sourceFunc(func(l *Loop, ev Event) {
 			order = append(order, i)
-			k.Advance(400 * time.Microsecond)
+			k.Advance(visitsTime * 2 / 5)
 			l.Requeue(ev.Token, Readable)
 		})))
 		l.Requeue(tokens[i], Readable)
