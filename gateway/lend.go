@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -20,6 +21,9 @@ const (
 	httpWriteTimeout = 30 * time.Second
 	idleTimeout      = 60 * time.Second // for the next request
 )
+
+// emptyLine may precede a request (RFC 9112 §2.2), but not one that net/http reads.
+var emptyLine = []byte("\r\n")
 
 // lend gives a connection to net/http for one request that does not ask for a WebSocket. p begins
 // with that request's head, of n bytes, which has been parsed. What came behind the request comes
@@ -51,7 +55,7 @@ func (c *conn) lend(p []byte, n int) bool {
 	end := n + int(min(body, int64(len(p)-n)))
 	s.lending.take(fd, &lentConn{
 		key: key, server: s,
-		request: append([]byte(nil), p[:end]...), left: body - int64(end-n), behind: append([]byte(nil), p[end:]...),
+		request: bytes.TrimPrefix(append([]byte(nil), p[:end]...), emptyLine), left: body - int64(end-n), behind: append([]byte(nil), p[end:]...),
 	})
 	return false
 }

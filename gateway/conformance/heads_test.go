@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -189,6 +190,51 @@ func (c *insertion) Write(p []byte) (int, error) {
 }
 
 func (c *insertion) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+// Requests with and without bodies, answered on a loop and by net/http, and an upgrade at the end, on one connection and cut
+// anywhere: the answers are the same.
+func TestRequestsOnOneConnectionMayBeCutAnywhere(t *testing.T) {
+	_, addr := gatewaytest.Start(t, gatewaytest.Options())
+	all := bytes.Join([][]byte{
+		wstest.PlainGet("/livez"),
+		wstest.RequestHead("POST / HTTP/1.1", "Host: sluice.test", "Content-Length: 25"), []byte("GET /ws HTTP/1.1\r\nHost: a"),
+		[]byte("\r\n"), wstest.PlainGet("/style.css"), // One empty line may precede a request.
+		wstest.RequestHead("OPTIONS /livez HTTP/1.1", "Host: sluice.test", "Content-Length: 0"),
+		wstest.PlainGet("/nothing"),
+		wstest.UpgradeHead("/ws", "Content-Length: 0"), wstest.MaskedText("hello"),
+	}, nil)
+	answers := []struct {
+		method string
+		status int
+	}{{"GET", 200}, {"POST", 405}, {"GET", 200}, {"OPTIONS", 204}, {"GET", 404}}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 12 {
+		size := 1 // Byte by byte first.
+		if i > 0 {
+			size = 1 + random.IntN(200)
+		}
+		c := wstest.Connect(t, addr)
+		for rest := all; len(rest) > 0; {
+			n := min(len(rest), size)
+			if i > 0 {
+				n = min(len(rest), 1+random.IntN(size))
+			}
+			c.Send(rest[:n])
+			rest = rest[n:]
+			if random.IntN(20) == 0 {
+				time.Sleep(time.Millisecond) // so that the gateway sees parts alone, too
+			}
+		}
+		for j, want := range answers {
+			if r, _ := c.ResponseTo(want.method); r.StatusCode != want.status || r.Close {
+				t.Fatalf("in pieces of up to %d: answer %d is %s, want %d", size, j, r.Status, want.status)
+			}
+		}
+		c.ExpectUpgrade()
+		c.ExpectFrame(ws.OpText, "hello")
+		c.Close()
+	}
+}
 
 // What java.net.http.HttpClient and others send. Relatives are in package wsproto.
 func TestN01_UpgradeWithContentLengthZero(t *testing.T) {
