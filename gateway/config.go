@@ -74,7 +74,7 @@ func (c *config) fill() {
 	for _, n := range []*int{&c.MaxPerAddress, &c.ConnectRate, &c.MaxRooms, &c.FrameRate, &c.PingRate, &c.MessageRate} {
 		*n = max(0, *n)
 	}
-	for _, n := range []*int64{&c.ByteRate, &c.MinReadRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
+	for _, n := range []*int64{&c.InflateRate, &c.ByteRate, &c.MinReadRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
 		*n = max(0, *n)
 	}
 
@@ -117,6 +117,9 @@ func (c *config) prepare() error {
 	}
 	if c.ByteRate > 0 && c.ByteRate < readBufferSize {
 		refuse("ByteRate", "%d is less than %d, what is read at a time", c.ByteRate, readBufferSize)
+	}
+	if c.InflateRate > inflateRateMax {
+		refuse("InflateRate", "%d is more than %d", c.InflateRate, inflateRateMax)
 	}
 	if c.MaxMessage < 1 || c.MaxMessage > messageMax {
 		refuse("MaxMessage", "%d is not 1 to %d", c.MaxMessage, messageMax)
@@ -220,18 +223,19 @@ const MessageHeaderMax = wsproto.MaxServerHeader
 const (
 	loopsMax   = 1024
 	messageMax = 1 << 30
-	headMin    = 1 << 10 // a browser's handshake takes half of it
-	headMax    = 1 << 20
+	// inflateRateMax is more than any machine inflates, and far from where sums of it overflow.
+	inflateRateMax = 1 << 40
+	headMin        = 1 << 10 // a browser's handshake takes half of it
+	headMax        = 1 << 20
 )
 
 // readMax is the most that one read takes, in bytes.
 func (c *config) readMax() int { return min(readBufferSize, c.readBudget) }
 
 // inputMax is the most that one connection holds of input that is not finished, in bytes: a message
-// as it came, as much again for what came of it and the byte that would be one too many, an
-// inflater, a control frame's payload, and a read that waits undecoded behind it.
+// as it came, what came of it and the byte that would be one too many, an inflater, a control frame's payload, and a read that waits undecoded behind it.
 func (c *config) inputMax() int64 {
-	return 2*c.MaxMessage + 1 + c.inflaterSize + wsproto.MaxControlPayload + int64(c.readMax())
+	return int64(wsproto.DeflatedMax(int(c.MaxMessage))) + c.MaxMessage + 1 + c.inflaterSize + wsproto.MaxControlPayload + int64(c.readMax())
 }
 
 // assemblyShare is what one loop may hold of unfinished messages, in bytes. However little

@@ -98,7 +98,7 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	if refusal := r.CheckUpgrade(); refusal != nil {
 		return refusal
 	}
-	deflate, refusal := r.CheckDeflate()
+	extensions, refusal := r.CheckDeflate()
 	if refusal != nil {
 		return refusal
 	}
@@ -108,10 +108,9 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	if refusal := c.w.server.judgePage(r.Header("Origin"), r.Host); refusal != nil {
 		return refusal
 	}
-	deflate = deflate && c.w.cfg.deflates(room)
-	encoding := encodingPlain
-	if deflate {
-		encoding = encodingDeflated
+	encoding := encodingDeflated
+	if extensions == "" || !c.w.cfg.deflates(room) {
+		extensions, encoding = "", encodingPlain
 	}
 	switch err := c.w.fan.Join(room, encoding, &c.reader, c); err {
 	case nil:
@@ -123,7 +122,7 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	c.setLife(open)
 	c.w.stats.Upgrades++
 	c.logJoined(room)
-	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), deflate)
+	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)
 	c.send(c.w.header)
 	if c.life == open {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"compress/flate"
 	"math"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
+	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
 
@@ -58,7 +61,7 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 			break
 		}
 	}
-	if st := testenv.StatsOf(t, s); st.Messages > others.Sent+inflateBurst>>20+10 {
+	if st := testenv.StatsOf(t, s); st.Messages > others.Sent+uint64(inflateBurst*s.cfg.InflateRate)>>20+10 {
 		t.Errorf("%d messages were taken", st.Messages)
 	}
 	c.Close()
@@ -97,5 +100,96 @@ func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 	}
 	if due := in.dueBy(time.Second); !in.decoder.Inflating() || due != math.MaxInt64 {
 		t.Errorf("due at %v while it is inflated (%t)", due, in.decoder.Inflating())
+	}
+}
+
+// Very repetitive data is honest where somebody says so: a client whose messages inflate to 542 times what it sends, 6 MiB a second,
+// stays with a higher rate, and with none. The clock is the test's. Relatives: the default, which closes it after a while, and bombs (Z04).
+func TestN19_InflateRateCanBeSet(t *testing.T) {
+	const size, each, seconds = 1 << 20, 6, 60
+	deflated := wstest.Deflated(strings.Repeat("x", size))
+	pad := size/542 - len(deflated)
+	if pad < 0 {
+		t.Fatalf("%d bytes deflate to %d", size, len(deflated))
+	}
+	message := wstest.MaskedDeflated(ws.OpBinary, append([]byte(strings.Repeat("\x00\x00\x00\xff\xff", pad/5)), deflated...)) // blocks of nothing
+	for _, c := range []struct {
+		rate int64
+		most int // messages
+	}{{0, 150}, {16 << 20, each * seconds}, {-1, each * seconds}} {
+		cfg := testConfig()
+		cfg.InflateRate = c.rate
+		kernel := reactortest.New()
+		kernel.StopClock()
+		s, addr := startGatewayOn(t, cfg, kernel)
+		client := wstest.JoinDeflated(t, addr, "/ws/r")
+		taken := 0
+		for range seconds {
+			for range each {
+				client.Send(message)
+				if f := client.Frame(); f.Header.OpCode == ws.OpClose {
+					if code, _ := ws.ParseCloseFrameData(f.Payload); code != 1008 {
+						t.Errorf("closed with %d", code)
+					}
+					break
+				}
+				taken++
+			}
+			if testenv.StatsOf(t, s).Closed[ClosedInflation] > 0 || s.Open() == 0 || taken%each != 0 {
+				break
+			}
+			kernel.Pass(time.Second)
+		}
+		t.Logf("with a rate of %d it could send %d of %d", c.rate, taken, each*seconds)
+		if c.rate == 0 && taken > c.most || c.rate != 0 && taken != c.most {
+			t.Errorf("want %d", c.most)
+		}
+	}
+	if err := (Options{InflateRate: math.MaxInt64}).Validate(); err == nil {
+		t.Error("a rate that overflows is taken")
+	}
+}
+
+// A client that keeps its context although it was told not to refers to its message before: 1007, and the log says what helps.
+func TestN16_KeptContextIsClosedWithTheRemedyInTheLog(t *testing.T) {
+	var log journal
+	_, addr := startGatewayLogging(t, testConfig(), nil, &log)
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Repeat("the same words, ", 20)
+	client := wstest.JoinDeflated(t, addr, "/ws/r")
+	for i := range 2 {
+		out.Reset()
+		if _, err := w.Write([]byte(said)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		client.Send(wstest.MaskedDeflated(ws.OpText, bytes.TrimSuffix(out.Bytes(), []byte("\x00\x00\xff\xff"))))
+		if i == 0 {
+			if f := client.Frame(); wstest.Inflated(t, f) != said {
+				t.Errorf("got %s", wstest.Describe(f))
+			}
+		}
+	}
+	client.ExpectClose(1007)
+	if lines := log.lines("plain"); len(lines) != 1 {
+		t.Errorf("logged %q", lines)
+	}
+}
+
+// What servers that use zlib take of clients is delivered here, too: an empty message without a byte, a tail that was left on.
+func TestN16_WhatZlibTakesIsDelivered(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	client := wstest.JoinDeflated(t, addr, "/ws/r")
+	plain := wstest.Dial(t, addr, "/ws/r") // coder/websocket
+	for _, said := range []struct{ deflated, want string }{{"", ""}, {string(wstest.Deflated("hello")) + "\x00\x00\xff\xff", "hello"}, {string(wstest.Deflated("")) + "\x00\x00\xff\xff", ""}} {
+		client.Send(wstest.MaskedDeflated(ws.OpText, []byte(said.deflated)))
+		wstest.ExpectText(t, plain, said.want)
+		client.ExpectFrame(ws.OpText, said.want) // Too short to be deflated.
 	}
 }

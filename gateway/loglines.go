@@ -34,10 +34,24 @@ const tlsHandshake = 0x16
 
 // logAbuse says that a client was closed for what it did. detail is in words of ours.
 func (c *conn) logAbuse(r CloseReason, detail string) {
-	if skipped, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
-		c.w.log.Info("closed for abuse", "reason", r.String(), "detail", detail, "from", c.w.peer(int(c.fd)),
-			"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped)
+	skipped, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now())
+	if !ok {
+		return
 	}
+	line := []any{
+		"reason", r.String(), "detail", detail, "from", c.w.peer(int(c.fd)),
+		"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped,
+	}
+	if hint := abuseHints[r]; hint != "" {
+		line = append(line, "hint", hint)
+	}
+	c.w.log.Info("closed for abuse", line...)
+}
+
+// abuseHints are what helps if such clients are honest.
+var abuseHints = map[CloseReason]string{
+	ClosedCorrupt:   "if the client keeps its context though told not to, as Safari 15 does: --room 'PATTERN=plain'",
+	ClosedInflation: "if its messages are honest: a higher --inflate-rate",
 }
 
 // A standing is what a log line says of a connection's place in its room.

@@ -9,9 +9,8 @@ import (
 // that is made to be inflated is not. One kilobyte can become a megabyte, which costs a millisecond
 // or two.
 const (
-	inflateFree  = 32       // bytes for each byte that the client sends
-	inflateRate  = 4 << 20  // bytes a second beside those
-	inflateBurst = 32 << 20 // bytes beyond which, and beyond two of the largest messages, the client is closed
+	inflateFree  = 32 // bytes for each byte that the client sends; beside those Options.InflateRate
+	inflateBurst = 8  // seconds' worth of that, and two of the largest messages, beyond which the client is closed
 )
 
 // What a client's turns may take of its loop's time before they are costly: costlyTurn at once, and
@@ -65,12 +64,17 @@ func (m *meter) read(n int) {
 // chargeInflated notes that n bytes were inflated, and reports whether that is within what a client
 // may cost.
 func (c *conn) chargeInflated(n int) bool {
-	return c.metered().inflate(n, c.w.loop.Now()) <= inflateBurst+2*int(c.w.cfg.MaxMessage)
+	rate := c.w.cfg.InflateRate
+	if rate == 0 {
+		return true
+	}
+	return int64(c.metered().inflate(n, rate, c.w.loop.Now())) <= inflateBurst*rate+2*c.w.cfg.MaxMessage
 }
 
-// inflate notes that n bytes were inflated at the time now, and returns the level.
-func (m *meter) inflate(n int, now time.Duration) int {
-	leaked := int(min(now-m.at, time.Minute).Seconds() * inflateRate)
+// inflate notes that n bytes were inflated at the time now, and returns the level. The bucket leaks
+// rate of them a second.
+func (m *meter) inflate(n int, rate int64, now time.Duration) int {
+	leaked := int(min(now-m.at, time.Minute).Seconds() * float64(rate))
 	m.level, m.at = max(0, m.level-leaked)+n, now
 	return m.level
 }

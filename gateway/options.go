@@ -56,6 +56,7 @@ type Options struct {
 	FrameRate   int   // frames a second from one client, beyond which it is closed: no limit
 	PingRate    int   // pings a second from one client, beyond which it is closed: no limit
 	MessageRate int   // messages a second that are taken from one client: no limit
+	InflateRate int64 // bytes a second that one client's messages may inflate to, beside 32 for each byte sent: 4 MiB; none: any number
 	ByteRate    int64 // bytes a second that are taken from one client, at least 16 KiB: no limit
 
 	SlowPolicy    hub.Policy // what becomes of a client further behind than its room keeps
@@ -117,6 +118,7 @@ func (o Options) Defaults() Options {
 	setDefault(&c.MaxMessage, 1<<20)
 	setDefault(&c.MaxFragments, 131_072)
 	setDefault(&c.AssemblyMemory, 256<<20)
+	setDefault(&c.InflateRate, 4<<20)
 	setDefault(&c.RoomBacklog, 16<<20)
 	setDefault(&c.BacklogMemory, 512<<20)
 	setDefault(&c.PinnedMemory, 64<<20)

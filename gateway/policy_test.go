@@ -176,7 +176,7 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
 	cfg.inflaterSize = 1         // There is room for three messages, a read and an inflater at least.
-	cfg.AssemblyMemory = 3 << 20 // Buffers are powers of two: 1 MiB, four times 512 KiB, and a little.
+	cfg.AssemblyMemory = 3 << 20 // Buffers are powers of two: 1 MiB, five times 512 KiB, and a little.
 	s, addr := startGateway(t, cfg)
 	begin := func(n int) *wstest.Client {
 		c := wstest.Join(t, addr, "/ws/r")
@@ -186,7 +186,7 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	small := []*wstest.Client{begin(10_000), begin(10_000)}
 	large := begin(900_000)
 	var others []*wstest.Client
-	for range 4 {
+	for range 5 {
 		others = append(others, begin(300_000))
 	}
 	large.ExpectClose(1013)

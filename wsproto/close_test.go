@@ -174,7 +174,7 @@ func closeHeardByCoder(t *testing.T, wire []byte) (heard coder.CloseError, isTak
 type cannedServer []byte
 
 func (s cannedServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	head := AppendSwitchingProtocols(nil, []byte(r.Header.Get("Sec-WebSocket-Key")), "", false)
+	head := AppendSwitchingProtocols(nil, []byte(r.Header.Get("Sec-WebSocket-Key")), "", "")
 	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), r)
 	if err != nil {
 		return nil, err

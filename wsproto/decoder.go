@@ -33,8 +33,8 @@ type Message struct {
 // announced. A compressed message is assembled as it came and inflated when it is whole, in slices
 // if that is wanted, and its inflated bytes are held while they are valid.
 type Decoder struct {
-	// Limit is the most payload bytes a data message may have, all fragments together, on the wire
-	// as well as inflated. Zero admits only empty messages.
+	// Limit is the most payload bytes a data message may have, all fragments together and inflated.
+	// On the wire a compressed one may have DeflatedMax of that. Zero admits only empty messages.
 	Limit int
 	// Fragments is the most frames a data message may come in. Zero is no limit.
 	Fragments int
@@ -136,8 +136,8 @@ func (d *Decoder) Idle() bool {
 	return d.failed == 0 && !d.Partial() && d.buf == nil && d.control == nil
 }
 
-// Held returns how many bytes of buffers the Decoder holds beside itself: at most Limit for a
-// message, and one control payload. While it is Inflating they are as many again for what came of
+// Held returns how many bytes of buffers the Decoder holds beside itself: at most DeflatedMax of
+// Limit for a message, and one control payload. While it is Inflating they are as many again for what came of
 // the message, once that is more than any inflater has room for.
 func (d *Decoder) Held() int {
 	held := cap(d.buf)
@@ -249,11 +249,25 @@ func (d *Decoder) checkLength(h []byte) Violation {
 		return ErrLengthMSB
 	case code == length16 && length < length16, code == length64 && length <= math.MaxUint16:
 		return ErrLengthNotMinimal
-	case !Opcode(h[0]&opBits).IsControl() && length > uint64(max(0, d.Limit-len(d.buf))):
+	case !Opcode(h[0]&opBits).IsControl() && length > uint64(max(0, d.wireLimit(h[0])-len(d.buf))):
 		return ErrTooBig
 	}
 	return 0
 }
+
+// wireLimit is the most that the data message may have on the wire that a frame with this first
+// byte belongs to.
+func (d *Decoder) wireLimit(first byte) int {
+	if first&rsv1Bit != 0 || d.compressed && Opcode(first&opBits) == OpContinuation {
+		return DeflatedMax(d.Limit)
+	}
+	return d.Limit
+}
+
+// DeflatedMax is the most bytes that a message of limit bytes may have when it is compressed.
+// Compressing adds to what does not compress: 5 bytes in 127 with zlib's smallest memory level, in
+// 16 KiB with its usual one.
+func DeflatedMax(limit int) int { return limit + min(limit/16+64, math.MaxInt-limit) }
 
 // headerLength returns the payload length that h announces; h reaches to the end of it.
 func headerLength(h []byte) uint64 {
@@ -355,12 +369,18 @@ func (d *Decoder) takeCompressed(part []byte, done bool) Message {
 		d.store(part)
 		part = d.buf
 	}
+	if len(part) == 0 {
+		// Not even an empty block (RFC 7692 §7.2.3.6), which zlib takes for nothing, too.
+		msg := Message{Op: d.msgOp, Compressed: true, Payload: part}
+		d.msgOp = 0
+		return msg
+	}
 	d.inflater = inflaters.Get().(*inflater)
 	d.inflater.start(part, d.Limit)
 	msg := d.inflate()
 	if d.failed == 0 && d.inflater != nil && len(d.buf) == 0 { // They lie in src, ours for this call alone.
 		d.store(part)
-		d.inflater.source.payload = d.buf
+		d.inflater.source.payload = d.buf[:len(d.inflater.source.payload)]
 	}
 	return msg
 }
@@ -397,12 +417,16 @@ func (d *Decoder) endInflater() {
 	}
 }
 
-// store appends part to the buffer. A full one is exchanged for the next power of two, cut at
-// Limit, so that old and new together stay below twice the limit.
+// store appends part to the buffer. A full one is exchanged for the next power of two, cut at what
+// the message may have, so that old and new together stay below twice the limit.
 func (d *Decoder) store(part []byte) {
 	need := len(d.buf) + len(part)
 	if need > cap(d.buf) {
-		grown := newMessageBuffer(need, d.Limit)
+		limit := d.Limit
+		if d.compressed {
+			limit = DeflatedMax(limit)
+		}
+		grown := newMessageBuffer(need, limit)
 		grown = append(grown, d.buf...)
 		messageBuffers.Put(d.buf)
 		d.buf = grown

@@ -67,6 +67,9 @@ func decode(t testing.TB, d *Decoder, input []byte, cut func() int) outcome {
 				return got.then(err)
 			}
 			most := d.Limit + MaxControlPayload
+			if d.Deflate {
+				most = DeflatedMax(d.Limit) + MaxControlPayload
+			}
 			if d.Inflating() {
 				most += max(inflatedFirst, d.Limit+1)
 			}

@@ -11,26 +11,36 @@ const deflateName = "permessage-deflate"
 const deflateAnswer = deflateName + "; server_no_context_takeover; client_no_context_takeover"
 
 // CheckDeflate judges the extensions that a request offers (RFC 6455 §9.1); call it after
-// CheckUpgrade. agreed means that one of them is permessage-deflate as it is served here, to be
-// answered by AppendSwitchingProtocols. An offer that breaks a rule of RFC 7692 §7.1 or asks for
+// CheckUpgrade. answer is how AppendSwitchingProtocols accepts the first that is permessage-deflate
+// as it is served here, empty if none is. An offer that breaks a rule of RFC 7692 §7.1 or asks for
 // more is declined, which is never an error, and the next one is looked at. A header that is not a
 // list of extensions at all is refused.
-func (r *Request) CheckDeflate() (agreed bool, refusal *Refusal) {
+func (r *Request) CheckDeflate() (answer string, refusal *Refusal) {
 	ok := r.fields.eachExtension(func(e extension) {
-		agreed = agreed || e.isServed()
+		if answer == "" {
+			answer = e.answer()
+		}
 	})
 	if !ok {
-		return false, Refuse(ReasonExtensions)
+		return "", Refuse(ReasonExtensions)
 	}
-	return agreed, nil
+	return answer, nil
 }
 
-// isServed reports whether the offer can be met. A smaller window of ours cannot: what is deflated
-// for a room is deflated once, with the whole window. 15 bits are the whole window, which the
-// answer grants by saying nothing. What the client does with its own window is its business:
-// inflating has room for all of it.
-func (e *extension) isServed() bool {
-	return e.name == deflateName && e.isValid && (e.serverBits == 0 || e.serverBits == maxWindowBits)
+// answer accepts the offer, or is empty if it cannot be met. A smaller window of ours cannot: what
+// is deflated for a room is deflated once, with the whole window. Whoever asks for that by its size
+// has to be answered with it (RFC 7692 §7.1.2.1). What the client does with its own window is its
+// business: inflating has room for all of it.
+func (e *extension) answer() string {
+	switch {
+	case e.name != deflateName || !e.isValid:
+		return ""
+	case e.serverBits == 0:
+		return deflateAnswer
+	case e.serverBits == maxWindowBits:
+		return deflateAnswer + "; server_max_window_bits=15"
+	}
+	return ""
 }
 
 // checkDeflateAnswer judges the extensions in a server's answer to an offer of deflateAnswer, if

@@ -21,7 +21,8 @@ func offer(t *testing.T, values ...string) (agreed bool, refusal *Refusal) {
 	if refusal != nil {
 		t.Fatalf("%q: the handshake itself was refused: %v", values, refusal)
 	}
-	return r.CheckDeflate()
+	answer, refusal := r.CheckDeflate()
+	return answer != "", refusal
 }
 
 func wantOffer(t *testing.T, want bool, values ...string) {
@@ -87,6 +88,31 @@ func TestOffersThatRestrictOurWindowAreDeclined(t *testing.T) {
 	}
 }
 
+// Whoever asks for a window of 15 bits is answered with it, or it does not connect (RFC 7692 §7.1.2.1); whoever does not is not.
+func TestN17_AnAskedForWindowIsAnswered(t *testing.T) {
+	const whole = deflateAnswer + "; server_max_window_bits=15"
+	for offers, want := range map[string]string{
+		"permessage-deflate":                                                                                     deflateAnswer,
+		"permessage-deflate; client_max_window_bits=15":                                                          deflateAnswer,
+		"permessage-deflate; server_max_window_bits=15":                                                          whole,
+		`permessage-deflate; server_max_window_bits="15"`:                                                        whole,
+		"permessage-deflate; client_max_window_bits; server_max_window_bits=15":                                  whole,
+		"permessage-deflate; server_max_window_bits=10, permessage-deflate; server_max_window_bits=15":           whole,
+		"permessage-deflate, permessage-deflate; server_max_window_bits=15":                                      deflateAnswer,
+		"permessage-deflate; server_max_window_bits=15, permessage-deflate":                                      whole,
+		"permessage-deflate; server_max_window_bits=14":                                                          "",
+		"permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=14; unknown=1": "",
+	} {
+		r, refusal := judge(upgrade("GET /ws HTTP/1.1", "Sec-WebSocket-Extensions: "+offers))
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		if answer, refusal := r.CheckDeflate(); answer != want || refusal != nil {
+			t.Errorf("%q is answered with %q, %v; want %q", offers, answer, refusal, want)
+		}
+	}
+}
+
 func TestZ08_TheFirstOfferThatIsServedCounts(t *testing.T) {
 	wantOffer(t, true, "permessage-deflate; client_max_window_bits=7, permessage-deflate")
 	wantOffer(t, true, "permessage-deflate; server_max_window_bits=10, permessage-deflate; client_max_window_bits")
@@ -98,7 +124,7 @@ func TestZ08_TheFirstOfferThatIsServedCounts(t *testing.T) {
 
 func TestZ10_ClientWindowWithoutValueIsAcceptedAndNotRestricted(t *testing.T) {
 	wantOffer(t, true, "permessage-deflate; client_max_window_bits")
-	if answer := string(AppendSwitchingProtocols(nil, []byte(testKey), "", true)); strings.Contains(answer, "window_bits") {
+	if answer := string(AppendSwitchingProtocols(nil, []byte(testKey), "", deflateAnswer)); strings.Contains(answer, "window_bits") {
 		t.Errorf("answer %q", answer)
 	}
 }
@@ -127,7 +153,7 @@ func TestZ11_MalformedExtensionsAreRefused(t *testing.T) {
 }
 
 func TestZ13_ContextTakeoverIsNeverAgreedOn(t *testing.T) {
-	answer := AppendSwitchingProtocols(nil, []byte(testKey), "sluice.v1", true)
+	answer := AppendSwitchingProtocols(nil, []byte(testKey), "sluice.v1", deflateAnswer)
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +166,7 @@ func TestZ13_ContextTakeoverIsNeverAgreedOn(t *testing.T) {
 	if resp.Header.Get("Sec-WebSocket-Protocol") != "sluice.v1" || HeadEnd(answer, 0) != len(answer) {
 		t.Errorf("answer %q", answer)
 	}
-	if plain := AppendSwitchingProtocols(nil, []byte(testKey), "", false); bytes.Contains(plain, []byte("Extensions")) {
+	if plain := AppendSwitchingProtocols(nil, []byte(testKey), "", ""); bytes.Contains(plain, []byte("Extensions")) {
 		t.Errorf("without agreement: %q", plain)
 	}
 }
@@ -157,7 +183,7 @@ func TestOffersAllocateNothing(t *testing.T) {
 
 func TestClientTakesOnlyTheExtensionThatItOffered(t *testing.T) {
 	answer := func(value string) []byte {
-		plain := AppendSwitchingProtocols(nil, []byte(testKey), "", false)
+		plain := AppendSwitchingProtocols(nil, []byte(testKey), "", "")
 		return append(plain[:len(plain)-2], "Sec-WebSocket-Extensions: "+value+"\r\n\r\n"...)
 	}
 	for _, value := range []string{
@@ -205,7 +231,8 @@ func FuzzOffers(f *testing.F) {
 			}
 			r.fields = append(r.fields, field{[]byte("Sec-WebSocket-Extensions"), trimSpace([]byte(line))})
 		}
-		agreed, refusal := r.CheckDeflate()
+		answer, refusal := r.CheckDeflate()
+		agreed := answer != ""
 		wantAgreed, wellFormed := modelOffers(lines)
 		if (refusal == nil) != wellFormed || wellFormed && agreed != wantAgreed {
 			t.Errorf("agreed %t, refusal %v; the model agreed %t, well-formed %t", agreed, refusal, wantAgreed, wellFormed)

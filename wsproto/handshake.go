@@ -92,17 +92,18 @@ func (r *Request) Subprotocols(yield func([]byte) bool) {
 func IsSubprotocol(name string) bool { return isToken([]byte(name)) }
 
 // AppendSwitchingProtocols appends the 101 response to a request whose Key is key. protocol is the
-// subprotocol chosen from those offered; empty for none. deflate is what CheckDeflate agreed to.
-// Frames may follow at once.
-func AppendSwitchingProtocols(dst, key []byte, protocol string, deflate bool) []byte {
+// subprotocol chosen from those offered, extensions the answer that CheckDeflate gives; empty for
+// none. Frames may follow at once.
+func AppendSwitchingProtocols(dst, key []byte, protocol, extensions string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAccept(dst, key)
 	if protocol != "" {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 		dst = append(dst, protocol...)
 	}
-	if deflate {
-		dst = append(dst, "\r\nSec-WebSocket-Extensions: "+deflateAnswer...)
+	if extensions != "" {
+		dst = append(dst, "\r\nSec-WebSocket-Extensions: "...)
+		dst = append(dst, extensions...)
 	}
 	return append(dst, "\r\n\r\n"...)
 }

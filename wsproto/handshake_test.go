@@ -16,7 +16,7 @@ func TestH01_MinimalUpgradeIsAnsweredWithTheRightAccept(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	got := AppendSwitchingProtocols(nil, r.Key, "", false)
+	got := AppendSwitchingProtocols(nil, r.Key, "", "")
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(got)), nil)
 	if err != nil || resp.StatusCode != 101 {
 		t.Fatalf("%v, %q", err, got)
@@ -33,7 +33,7 @@ func TestH01_MinimalUpgradeIsAnsweredWithTheRightAccept(t *testing.T) {
 	if HeadEnd(got, 0) != len(got) {
 		t.Error("bytes behind the blank line")
 	}
-	if got := string(AppendSwitchingProtocols(nil, r.Key, "sluice.v1", false)); !strings.HasSuffix(got, "\r\nSec-WebSocket-Protocol: sluice.v1\r\n\r\n") {
+	if got := string(AppendSwitchingProtocols(nil, r.Key, "sluice.v1", "")); !strings.HasSuffix(got, "\r\nSec-WebSocket-Protocol: sluice.v1\r\n\r\n") {
 		t.Errorf("with a protocol: %q", got)
 	}
 }
@@ -193,7 +193,11 @@ func TestClientHandshakeIsOneTheServerTakes(t *testing.T) {
 		t.Errorf("%v: %q", refusal, input)
 	}
 	for _, deflate := range []bool{false, true} {
-		got, err := CheckServerHandshake(AppendSwitchingProtocols(nil, r.Key, "", deflate), testKey, true)
+		answer := ""
+		if deflate {
+			answer = deflateAnswer
+		}
+		got, err := CheckServerHandshake(AppendSwitchingProtocols(nil, r.Key, "", answer), testKey, true)
 		if err != nil || got != deflate {
 			t.Errorf("deflate %t: %t, %v", deflate, got, err)
 		}
@@ -201,10 +205,10 @@ func TestClientHandshakeIsOneTheServerTakes(t *testing.T) {
 }
 
 func TestClientRefusesAServerThatDidNotUpgrade(t *testing.T) {
-	good := string(AppendSwitchingProtocols(nil, []byte(testKey), "", false))
+	good := string(AppendSwitchingProtocols(nil, []byte(testKey), "", ""))
 	for _, c := range []struct{ name, head, want string }{
 		{"refused", string(Refuse(ReasonUnavailable).AppendResponse(nil)), "503 Service Unavailable"},
-		{"other key", string(AppendSwitchingProtocols(nil, []byte("AAAAAAAAAAAAAAAAAAAAAA=="), "", false)), "Accept"},
+		{"other key", string(AppendSwitchingProtocols(nil, []byte("AAAAAAAAAAAAAAAAAAAAAA=="), "", "")), "Accept"},
 		{"no accept", strings.Replace(good, "Sec-WebSocket-Accept", "X", 1), "Accept"},
 		{"no upgrade", strings.Replace(good, "websocket", "h2c", 1), "upgrade"},
 		{"no connection", strings.Replace(good, "Connection: Upgrade", "Connection: close", 1), "upgrade"},
@@ -223,7 +227,7 @@ func TestClientRefusesAServerThatDidNotUpgrade(t *testing.T) {
 func TestAnswersAllocateNothing(t *testing.T) {
 	dst, key := make([]byte, 0, 1024), []byte(testKey)
 	if allocs := testing.AllocsPerRun(100, func() {
-		AppendSwitchingProtocols(dst, key, "sluice.v1", false)
+		AppendSwitchingProtocols(dst, key, "sluice.v1", "")
 		Refuse(ReasonNoUpgrade).AppendResponse(dst)
 	}); allocs != 0 {
 		t.Errorf("%v allocations", allocs)

@@ -1,6 +1,7 @@
 package wsproto
 
 import (
+	"bytes"
 	"compress/flate"
 	"io"
 	"iter"
@@ -57,6 +58,11 @@ var inflaters = sync.Pool{New: func() any {
 // start makes f inflate payload, that of a whole message, of which at most limit bytes may come.
 func (f *inflater) start(payload []byte, limit int) {
 	f.source = deflateSource{payload: payload}
+	if bytes.HasSuffix(payload, []byte(deflateTail)) {
+		// Its sender left the tail on. Nothing else ends so but a final block's data, which is the
+		// same with the tail that is put behind it: the header of an empty block ends with zeros.
+		f.source.payload, f.source.hasTail = payload[:len(payload)-len(deflateTail)], true
+	}
 	f.out, f.size, f.limit = f.out[:0], inflatedFirst, min(limit, math.MaxInt-1)
 	f.restart()
 }
@@ -183,6 +189,7 @@ type deflateSource struct {
 	at       int         // of the next byte, in payload and tail together
 	work     int         // what is left of the slice, see run
 	pause    func() bool // waits for the next slice, false: there is none; nil: the slice ends later
+	hasTail  bool        // the tail has been cut off payload
 	inBits   bool        // ReadByte was called last
 	tailRead bool        // the tail was read as a length
 }
@@ -227,7 +234,7 @@ func (s *deflateSource) Read(p []byte) (n int, err error) {
 func (s *deflateSource) isWhole(err error) bool {
 	switch err {
 	case io.EOF: // behind a final block
-		return s.tailRead || s.at == len(s.payload)
+		return s.tailRead || s.at == len(s.payload) || s.hasTail && s.at == len(s.payload)+len(deflateTail)
 	case io.ErrUnexpectedEOF: // where another block would begin
 		return s.tailRead
 	}

@@ -177,10 +177,94 @@ func TestZ02_LimitHoldsForInflatedBytes(t *testing.T) {
 }
 
 func TestLimitHoldsForCompressedBytesAtTheHeader(t *testing.T) {
-	expectFrom(t, deflateDecoder(7), compressed(frame(OpText, true, "\xf2\x48\xcd\xc9\xc9\x07\x00")), messages(OpText, "Hello"))
-	expectFrom(t, deflateDecoder(6), compressed(frame(OpText, true, "\xf2\x48\xcd\xc9\xc9\x07\x00"))[:2], outcome{Err: ErrTooBig})
-	expectFrom(t, deflateDecoder(6), stream(compressed(frame(OpText, false, "\xf2\x48\xcd\xc9\xc9\x07")), frame(OpContinuation, true, "\x00"))[:14], outcome{Err: ErrTooBig})
-	expectFrom(t, deflateDecoder(0), compressed(frame(OpText, true, "\x00"))[:2], outcome{Err: ErrTooBig})
+	const hello = "\xf2\x48\xcd\xc9\xc9\x07\x00"
+	for _, limit := range []int{0, 100, 10_000} {
+		most := DeflatedMax(limit)
+		padded := strings.Repeat("\x00\x00\x00\xff\xff", most/5+1) + hello // blocks of nothing
+		expectFrom(t, deflateDecoder(limit), compressed(frame(OpText, true, padded[len(padded)-most-1:]))[:4], outcome{Err: ErrTooBig})
+		expectFrom(t, deflateDecoder(limit), stream(compressed(frame(OpText, false, padded[:10])), frame(OpContinuation, true, padded[10:][:most-9]))[:16+4], outcome{Err: ErrTooBig})
+	}
+	expectFrom(t, deflateDecoder(5), compressed(frame(OpText, true, hello)), messages(OpText, "Hello"))
+	expectFrom(t, deflateDecoder(4), compressed(frame(OpText, true, hello)), outcome{Err: ErrTooBig})
+	expectFrom(t, deflateDecoder(0), compressed(frame(OpText, true, "\x00")), messages(OpText, ""))
+	if DeflatedMax(math.MaxInt) != math.MaxInt {
+		t.Error("no limit overflows")
+	}
+}
+
+// What does not compress grows. The message has its limit, not what it took on the wire, with any compressor and in any fragments.
+// Relatives: one byte too many, and a plain message of as many bytes as a compressed one may have.
+func TestN18_WhatCompressingAddsIsNotTheMessages(t *testing.T) {
+	for _, limit := range []int{1, 10, 127, 1000, 70_000, 1 << 20} {
+		random := make([]byte, limit+1)
+		for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < len(random); i++ {
+			random[i] = byte(r.Uint32())
+		}
+		// As zlib's smallest memory level does it: 127 bytes in a stored block.
+		var stored []byte
+		for rest := random[:limit]; len(rest) > 0; rest = rest[min(127, len(rest)):] {
+			n := byte(min(127, len(rest)))
+			stored = append(append(stored, 0, n, 0, ^n, 0xff), rest[:n]...)
+		}
+		for _, deflated := range [][]byte{append(stored, 0), deflateStd(t, flate.BestSpeed, random[:limit]), AppendDeflated(nil, random[:limit])} {
+			whole, half := string(deflated), len(deflated)/2
+			want := messages(OpBinary, string(random[:limit]))
+			for _, input := range [][]byte{
+				compressed(frame(OpBinary, true, whole)),
+				stream(compressed(frame(OpBinary, false, whole[:half])), frame(OpContinuation, true, whole[half:])),
+			} {
+				var d Decoder
+				if d = deflateDecoder(limit); limit > 1000 { // Byte by byte takes long.
+					m, n, err := d.Next(input)
+					if m.Op == 0 && err == nil {
+						m, _, err = d.Next(input[n:])
+					}
+					if err != nil || string(m.Payload) != string(random[:limit]) {
+						t.Errorf("%d bytes, %d on the wire: %v", limit, len(whole), err)
+					}
+					continue
+				}
+				expectFrom(t, d, input, want)
+			}
+		}
+		over := string(deflateStd(t, flate.BestSpeed, random))
+		d := deflateDecoder(limit)
+		if _, _, err := d.Next(compressed(frame(OpBinary, true, over))); err != ErrTooBig {
+			t.Errorf("a byte more than %d: %v", limit, err)
+		}
+		d = deflateDecoder(limit)
+		if _, _, err := d.Next(stream(compressed(frame(OpBinary, true, "\x00")), frame(OpBinary, true, string(random)))); err != nil {
+			t.Errorf("an empty message before: %v", err)
+		}
+		if _, _, err := d.Next(frame(OpBinary, true, string(random))); err != ErrTooBig {
+			t.Errorf("a plain message of a byte more than %d: %v", limit, err)
+		}
+	}
+}
+
+// What zlib takes in its stride: nothing at all for an empty message, and the tail, which senders are to take off, left on. Relatives:
+// the same in fragments, as text and as data, behind a final block, and data that ends like a tail.
+func TestN16_WhatZlibTakesIsTaken(t *testing.T) {
+	const hello, final, tail = "\xf2\x48\xcd\xc9\xc9\x07\x00", "\xf3\x48\xcd\xc9\xc9\x07\x00", deflateTail
+	for _, op := range []Opcode{OpText, OpBinary} {
+		for deflated, want := range map[string]string{
+			"": "", hello + tail: "Hello", "\x00" + tail: "", final + tail: "Hello", final + "\x00" + tail: "Hello",
+			"\x00\x04\x00\xfb\xff" + "abcd" + "\x00" + tail:       "abcd",
+			"\x01\x04\x00\xfb\xff" + "ab\x00\x00":                 "ab\x00\x00",
+			hello + tail + "\x00":                                 "Hello",
+			hello[:6] + "\x00" + tail + hello + tail:              "HelloHello",
+			"\x00\x05\x00\xfa\xff" + "abcde" + hello[:6] + "\x00": "abcdeHello",
+		} {
+			expectFrom(t, deflateDecoder(100), stream(compressed(frame(op, true, deflated)), text("after")), messages(op, want, OpText, "after"))
+			half := len(deflated) / 2
+			expectFrom(t, deflateDecoder(100), stream(compressed(frame(op, false, deflated[:half])), frame(OpContinuation, true, deflated[half:])), messages(op, want))
+		}
+	}
+	data := "\x01\x04\x00\xfb\xff" + tail // The data of a final block ends like a tail.
+	expectFrom(t, deflateDecoder(100), compressed(frame(OpBinary, true, data)), messages(OpBinary, tail))
+	for _, bad := range []string{tail, tail + tail, hello + tail + tail, hello[:4] + tail, "\x01\x05\x00\xfa\xff" + tail, "\x00\x04\x00\xfb\xff" + tail} {
+		expectInvalid(t, bad)
+	}
 }
 
 // deflatedZeros are so many MiB of zeros, about 1 KB each.
@@ -245,9 +329,11 @@ func TestZ05_TruncatedDataIsInvalidAtEveryCut(t *testing.T) {
 func expectInvalidCuts(t *testing.T, payload string) {
 	t.Helper()
 	for cut := range payload {
-		if head := payload[:cut]; head == "\x00" || head == "\x01" {
+		switch head := payload[:cut]; {
+		case head == "" || head == "\x00" || head == "\x01":
 			expectInflated(t, head, "")
-		} else {
+		case strings.HasSuffix(head, deflateTail): // It may be whole, with its tail left on (N16).
+		default:
 			expectInvalid(t, head)
 		}
 	}
@@ -262,8 +348,6 @@ func TestZ05_CorruptDataIsInvalid(t *testing.T) {
 		"no codes at all":            "04 00 00 00 00 00 00 00 00",
 		"noise":                      "de ad be ef de ad be ef",
 		"noise behind a valid block": "f2 48 cd c9 c9 07 00 00 00 ff ff ff",
-		"the tail left on":           "f2 48 cd c9 c9 07 00 00 00 ff ff",
-		"no bytes":                   "",
 	} {
 		t.Run(name, func(t *testing.T) { expectInvalid(t, fromHex(bad)) })
 	}
@@ -286,7 +370,7 @@ func TestZ05_BytesAfterAFinalBlock(t *testing.T) {
 	} {
 		expectInflated(t, fromHex(final+rest), want)
 	}
-	for _, rest := range []string{"ff", "06", "07", "00 00", "01 00", "f3 48", "00 00 00 ff ff", "02 02 00 00", "ca c9 c9 07 00 00 ff"} {
+	for _, rest := range []string{"ff", "06", "07", "00 00", "01 00", "f3 48", "02 02 00 00", "ca c9 c9 07 00 00 ff"} {
 		expectInvalid(t, fromHex(final+rest))
 	}
 }

@@ -60,7 +60,7 @@ func echo(conn net.Conn, compressed *atomic.Int64) error {
 	if _, err := conn.Write(AppendSwitchingProtocols(nil, r.Key, "", deflate)); err != nil {
 		return err
 	}
-	d := Decoder{Limit: 1<<20 + 1<<10, Deflate: deflate} // Random bytes grow when they are deflated.
+	d := Decoder{Limit: 1 << 20, Deflate: deflate != ""}
 	defer d.Release()
 	for buf := make([]byte, 32<<10); ; {
 		out, last := answer(&d, src, compressed)

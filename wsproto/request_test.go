@@ -267,6 +267,6 @@ func BenchmarkUpgrade(b *testing.B) {
 		if r.Parse(head) != nil || r.CheckUpgrade() != nil || policy.Lists(r.Header("Origin")) || IsSameHost(r.Header("Origin"), r.Host) {
 			b.Fatal("refused")
 		}
-		AppendSwitchingProtocols(dst, r.Key, "", false)
+		AppendSwitchingProtocols(dst, r.Key, "", "")
 	}
 }

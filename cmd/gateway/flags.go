@@ -34,11 +34,12 @@ type Config struct {
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
-	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	MessageRate int  `help:"Messages a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	InflateRate Size `help:"Bytes a second that one client's compressed messages may inflate to, beside 32 for each byte that it sends. Beyond eight seconds' worth at once the client is closed with 1008. 0 is no limit." default:"4MiB" placeholder:"SIZE" group:"Rates"`
 	ByteRate    Size `help:"Bytes a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"SIZE" group:"Rates"`
 
 	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
@@ -94,6 +95,7 @@ func (c *Config) options() gateway.Options {
 		FrameRate:          c.FrameRate,
 		PingRate:           c.PingRate,
 		MessageRate:        c.MessageRate,
+		InflateRate:        int64(given(c.InflateRate)),
 		ByteRate:           int64(c.ByteRate),
 		SlowPolicy:         c.SlowPolicy,
 		RoomBacklog:        int64(given(c.RoomBacklog)),
@@ -153,6 +155,9 @@ var complaints = []complaint{
 	{"", notNegative("frame-rate", func(c *Config) int { return c.FrameRate })},
 	{"", notNegative("ping-rate", func(c *Config) int { return c.PingRate })},
 	{"", notNegative("message-rate", func(c *Config) int { return c.MessageRate })},
+	{"InflateRate", func(c *Config) string {
+		return fmt.Sprintf("--inflate-rate %v: must be at most 1TiB, or 0 for no limit", c.InflateRate)
+	}},
 	{"ByteRate", func(c *Config) string {
 		return fmt.Sprintf("--byte-rate %v: must be at least 16KiB, what is read at a time, or 0 for no limit", c.ByteRate)
 	}},

@@ -42,18 +42,18 @@ func rounds(t *testing.T) int {
 
 func TestN30_RealClientsHearWhyTheyAreClosed(t *testing.T) {
 	t.Parallel()
-	clients, n := realclients.All(t), rounds(t)
 	_, addr := gatewaytest.Start(t, rated())
-	for _, c := range clients {
-		for _, much := range tooMuch {
-			t.Run(c.Name+"/"+much.name, func(t *testing.T) {
-				for range n {
+	for _, one := range realclients.All {
+		t.Run(one.Name, func(t *testing.T) {
+			c := one.Find(t)
+			for _, much := range tooMuch {
+				for range rounds(t) {
 					if got := c.Send(t, "ws://"+addr+"/ws", much.size, much.count); got != much.want {
-						t.Errorf("%s, want %s", got, much.want)
+						t.Errorf("%s: %s, want %s", much.name, got, much.want)
 					}
 				}
-			})
-		}
+			}
+		})
 	}
 }
 
@@ -79,14 +79,46 @@ func TestN30_ChromiumHearsWhyItIsClosed(t *testing.T) {
 
 func TestRealClientsVisit(t *testing.T) {
 	t.Parallel()
-	clients := realclients.All(t)
+	_, addr := gatewaytest.Start(t, gatewaytest.Options())
+	for _, one := range realclients.All {
+		t.Run(one.Name, func(t *testing.T) { expectVisit(t, one.Find(t).Visit(t, "ws://"+addr+"/ws/"+one.Name)) })
+	}
+}
+
+// expectVisit holds the last line of a client to an end in order.
+func expectVisit(t *testing.T, got string) {
+	t.Helper()
+	if got != "closed 1000 bye" && got != "closed 1000" {
+		t.Error(got)
+	}
+}
+
+// Python's websockets fails the connection if the window that it asks for is not answered.
+func TestN17_RealClientThatAsksForAWindowVisits(t *testing.T) {
+	t.Parallel()
+	client := realclients.Websockets(t)
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
-	for _, c := range clients {
-		t.Run(c.Name, func(t *testing.T) {
-			if got := c.Visit(t, "ws://"+addr+"/ws/"+c.Name); got != "closed 1000 bye" && got != "closed 1000" {
-				t.Error(got)
+	for _, bits := range []int{15, 14, 9} { // Those smaller than 15 are served without compression.
+		before := testenv.StatsOf(t, s).Deflated
+		expectVisit(t, client.With(fmt.Sprint("SERVER_MAX_WINDOW_BITS=", bits)).Visit(t, "ws://"+addr+"/ws/r"))
+		if isDeflated := testenv.StatsOf(t, s).Deflated > before; isDeflated != (bits == 15) {
+			t.Errorf("%d bits: deflated %t", bits, isDeflated)
+		}
+	}
+}
+
+// Random bytes, as many as a message may have, are more when a real client has compressed them.
+func TestN18_RealClientsSendTheLargestRandomMessage(t *testing.T) {
+	t.Parallel()
+	o := gatewaytest.Options()
+	_, addr := gatewaytest.Start(t, o)
+	for _, one := range realclients.All {
+		t.Run(one.Name, func(t *testing.T) {
+			c := one.Find(t)
+			expectVisit(t, c.Echo(t, "ws://"+addr+"/ws/r", int(o.MaxMessage)))
+			if got := c.Echo(t, "ws://"+addr+"/ws/r", int(o.MaxMessage)+1); got != "closed 1009 message too big" {
+				t.Error("a byte more: ", got)
 			}
 		})
 	}
-	gatewaytest.ExpectClosed(t, s, gateway.ClosedByPeer, uint64(len(clients)))
 }

@@ -5,8 +5,8 @@
 // installs. All take the same command line and print the same lines:
 //
 //	PROGRAM URL visit              opens, has "", a few bytes, 300 and 70,000 echoed, and closes with 1000
-//	PROGRAM URL send SIZE COUNT    opens, sends COUNT messages of SIZE random bytes, and waits for the end
-//	PROGRAM URL deflate SIZE COUNT the same, compressed
+//	PROGRAM URL echo SIZE          opens, has SIZE random bytes echoed, and closes with 1000
+//	PROGRAM URL send SIZE COUNT    opens, sends COUNT messages of SIZE random bytes, plain, and waits for the end
 //
 //	closed CODE REASON             the last line: what the client's own event said
 //	error TEXT                     before it, as the client reports errors
@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,15 +32,35 @@ import (
 
 // A Client is one of the programs.
 type Client struct {
-	Name    string
+	name    string
 	command []string
+	env     []string
 }
 
 // WS is the package ws of npm, on node.
 func WS(t testing.TB) Client { return npm(t, "ws") }
 
-// All are those that are installed.
-func All(t testing.TB) []Client { return []Client{WS(t)} }
+// Websockets is Python's package websockets, of Debian's python3-websockets. SERVER_MAX_WINDOW_BITS
+// in its environment has it ask for that.
+func Websockets(t testing.TB) Client { return python(t, "websockets") }
+
+// All are all of them.
+var All = []struct {
+	Name string
+	Find func(testing.TB) Client
+}{{"ws", WS}, {"websockets", Websockets}}
+
+// python is the client for a module, in whose interpreter it is: the system's, if there are more.
+func python(t testing.TB, module string) Client {
+	t.Helper()
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
+		if exec.Command(name, "-c", "import "+module).Run() == nil {
+			return Client{name: module, command: []string{name, filepath.Join(testdata("python"), module+"_client.py")}}
+		}
+	}
+	testenv.LeaveOut(t, "Python's %s is not installed: apt-get install python3-%s", module, module)
+	panic("unreachable")
+}
 
 // npm is the client for a package of npm.
 func npm(t testing.TB, name string) Client {
@@ -52,7 +73,7 @@ func npm(t testing.TB, name string) Client {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", name)); err != nil {
 		testenv.LeaveOut(t, "npm's %s is not installed: run internal/realclients/install.sh", name)
 	}
-	return Client{Name: name, command: []string{node, filepath.Join(dir, name+".js")}}
+	return Client{name: name, command: []string{node, filepath.Join(dir, name+".js")}}
 }
 
 // testdata is a directory beside this file: tests run in those of their own packages.
@@ -74,10 +95,17 @@ func (c Client) Send(t testing.TB, url string, size, count int) string {
 	return c.run(t, url, "send", strconv.Itoa(size), strconv.Itoa(count))
 }
 
-// SendDeflated is Send, compressed.
-func (c Client) SendDeflated(t testing.TB, url string, size, count int) string {
+// Echo has the client send size random bytes, compressed if that was agreed on, and hear them. It
+// returns the last line that it printed.
+func (c Client) Echo(t testing.TB, url string, size int) string {
 	t.Helper()
-	return c.run(t, url, "deflate", strconv.Itoa(size), strconv.Itoa(count))
+	return c.run(t, url, "echo", strconv.Itoa(size))
+}
+
+// With is the client with more in its environment, as NAME=value.
+func (c Client) With(env ...string) Client {
+	c.env = append(slices.Clip(c.env), env...)
+	return c
 }
 
 // runFor bounds one run of a client.
@@ -88,13 +116,15 @@ func (c Client) run(t testing.TB, args ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), runFor)
 	defer cancel()
 	argv := append(c.command[1:len(c.command):len(c.command)], args...)
-	out, err := exec.CommandContext(ctx, c.command[0], argv...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, c.command[0], argv...)
+	cmd.Env = append(os.Environ(), c.env...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("%s %v: %v\n%s", c.Name, args, err, out)
+		t.Errorf("%s %v: %v\n%s", c.name, args, err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(lines) > 1 {
-		t.Logf("%s %v:\n%s", c.Name, args, out)
+		t.Logf("%s %v:\n%s", c.name, args, out)
 	}
 	return strings.TrimSpace(lines[len(lines)-1])
 }

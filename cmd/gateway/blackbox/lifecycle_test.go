@@ -207,7 +207,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"--listen", "--loops", "--allow-origin", "--allow-host", "--subprotocol", "--max-connections", "--max-http-connections", "--max-message", "--room-backlog",
 		"--publish-window", "--handshake-timeout", "--ping-interval", "--pong-timeout", "--stall-timeout", "--close-timeout", "--drain-timeout",
 		"--max-per-address", "--trusted-proxy", "--connect-rate", "--max-rooms", "--max-fragments", "--assembly-timeout",
-		"--frame-rate", "--ping-rate", "--message-rate", "--byte-rate",
+		"--frame-rate", "--ping-rate", "--message-rate", "--byte-rate", "--inflate-rate",
 		"--log-format", "--log-level", "SLUICE_", "16MiB", "/ws/{room}",
 	} {
 		if !strings.Contains(stdout, want) {

@@ -172,7 +172,7 @@ func (f *floor) upgrade(fd int32, p []byte) (rest []byte) {
 		f.drop(fd)
 		return nil
 	}
-	f.frame = wsproto.AppendSwitchingProtocols(f.frame[:0], r.Key, "", false)
+	f.frame = wsproto.AppendSwitchingProtocols(f.frame[:0], r.Key, "", "")
 	if f.write(fd) {
 		f.place[fd] = len(f.fds)
 		f.fds = append(f.fds, fd)

@@ -5,22 +5,25 @@ const { randomBytes } = require("node:crypto");
 
 const [url, task, size, count] = process.argv.slice(2);
 const ws = new WebSocket(url, { perMessageDeflate: task !== "send" });
-const said = ["", "short", "x".repeat(300), "y".repeat(70_000)];
 
-function visit(echoed) {
-  if (echoed === said.length) return ws.close(1000, "bye");
+function echo(all, at = 0) {
+  if (at === all.length) return ws.close(1000, "bye");
   ws.once("message", (data) => {
-    if (data.toString() !== said[echoed]) throw new Error(`echo ${echoed} is ${data.length} bytes`);
-    visit(echoed + 1);
+    if (!data.equals(Buffer.from(all[at]))) throw new Error(`echo ${at} is ${data.length} bytes`);
+    echo(all, at + 1);
   });
-  ws.send(said[echoed]);
+  ws.send(all[at]);
 }
 
-function send() {
-  const message = randomBytes(Number(size));
-  for (let i = 0; i < Number(count); i++) ws.send(message);
-}
+const tasks = {
+  visit: () => echo(["", "short", "x".repeat(300), "y".repeat(70_000)]),
+  echo: () => echo([randomBytes(Number(size))]),
+  send: () => {
+    const message = randomBytes(Number(size));
+    for (let i = 0; i < Number(count); i++) ws.send(message);
+  },
+};
 
-ws.on("open", () => (task === "visit" ? visit(0) : send()));
+ws.on("open", tasks[task]);
 ws.on("error", (err) => console.log(`error ${err.message}`));
 ws.on("close", (code, reason) => console.log(`closed ${code} ${reason}`));
