@@ -186,6 +186,14 @@ func (r *rig) fill(fd int) {
 	r.say("fill: no end")
 }
 
+// queued says whether the kernel still has some of what was written.
+func (r *rig) queued(fd int) {
+	r.settle()
+	n, err := r.Queued(fd)
+	must(r.t, err)
+	r.say("queued: %v", n > 0)
+}
+
 func (r *rig) shutdown(fd int) {
 	r.settle()
 	r.sayCall("shutdown", 0, r.CloseWrite(fd))

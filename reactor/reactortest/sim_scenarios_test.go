@@ -31,6 +31,16 @@ var scenarios = []struct {
 		r.farRead(c)
 		r.farRead(c)
 	}},
+	{"what has arrived is not queued any more, read or not", func(r *rig) {
+		s, c := r.pair()
+		r.queued(s)
+		r.write(s, 100)
+		r.queued(s)
+		r.fill(s)
+		r.queued(s)
+		r.farDrain(c)
+		r.queued(s)
+	}},
 	{"peer closes after its bytes were read", func(r *rig) {
 		s, c := r.pair()
 		r.farWrite(c, 10)
