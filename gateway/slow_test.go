@@ -186,7 +186,6 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 // One that takes some bytes now and then is slow, not stalled.
 func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 	cfg := testConfig()
-	cfg.PublishWindow = cfg.RoomBacklog // Or whoever sends to it would wait for it, as long as the clock stands.
 	kernel := reactortest.New()
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)

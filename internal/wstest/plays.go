@@ -57,7 +57,7 @@ func Stick(t *testing.T, addr string) (c *Client, sent []string) {
 	c = Join(t, addr, "/ws/stage").Narrow()
 	publisher := Join(t, addr, "/ws/stage")
 	for i := range 3 {
-		m := strings.Repeat(fmt.Sprint(i), 900<<10)
+		m := strings.Repeat(fmt.Sprint(i), 300<<10) // together less than a publish window, or it would wait
 		sent = append(sent, m)
 		publisher.Send(Masked(ws.OpBinary, true, m))
 		publisher.ExpectFrame(ws.OpBinary, m)
