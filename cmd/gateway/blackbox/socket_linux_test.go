@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -210,6 +211,38 @@ func TestN41_OnlyTheGroupConnects(t *testing.T) {
 	for gid, want := range map[int]error{group: nil, nobody: syscall.EACCES} {
 		if err := connectAs(nobody, gid, path); !errors.Is(err, want) {
 			t.Errorf("group %d: %v, want %v", gid, err, want)
+		}
+	}
+}
+
+// N41: nginx as Debian runs it, its workers as www-data, in front of a socket with the README's flags: a page is let in, under the
+// public name and without --allow-host. Without the group it is 502.
+func TestN41_NginxReachesTheSocketByItsGroup(t *testing.T) {
+	if os.Getuid() != 0 {
+		testenv.LeaveOut(t, "only root runs nginx as another user")
+	}
+	dir, err := os.MkdirTemp("", "sluice-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	nginx := proxies[0]
+	nginx.around = strings.Replace(nginx.around, "daemon off; master_process off;", "daemon off; user www-data;", 1)
+	for name, flags := range map[string][]string{"theirs": {"--socket-group=www-data"}, "ours": nil} {
+		path := filepath.Join(dir, name)
+		proctest.Launch(t, proctest.Command(t, append(flags, "--listen=unix:"+path)...))
+		addr := nginx.runProxy(t, strings.ReplaceAll(blockOf(t, nginx.language, 0), "127.0.0.1:8080", "unix:"+path))
+		c, r, err := dialAs(t, addr, "/ws/behind", "https://"+publicName, nil)
+		switch {
+		case flags == nil && (r == nil || r.StatusCode != http.StatusBadGateway):
+			t.Errorf("without the group: %v, %v; want 502", r, err)
+		case flags != nil && err != nil:
+			t.Errorf("with the group: %v", err)
+		case flags != nil:
+			expectEcho(t, c, "through the socket")
 		}
 	}
 }
