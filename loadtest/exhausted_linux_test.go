@@ -31,6 +31,8 @@ func TestN87_RunningOutIsSaidWithItsRemedy(t *testing.T) {
 	}{
 		{"ports", tenPorts + tool + "--clients 50", exitUnreachable, []string{"ran out of local ports", "ip_local_port_range", "URL"}},
 		{"ports, two processes", tenPorts + tool + "--clients 50 --processes 2", exitUnreachable, []string{"ran out of local ports"}},
+		{"ports, TLS", tenPorts + tool + "--clients 50 --connect-timeout 500ms --insecure wss://127.0.0.1/", exitUnreachable, []string{"ran out of local ports"}},
+		{"ports, at a return", tenPorts + tool + "--clients 9 --rate 50 --duration 1s --storm 50% & sleep 0.6; echo '40000 40000' >/proc/sys/net/ipv4/ip_local_port_range; wait $!", exitUnreachable, []string{"ran out of local ports"}},
 		{"ports, that suffice", tenPorts + tool + "--clients 5", exitOK, []string{"100 of 100"}},
 		{"descriptors", "ip link set lo up && ulimit -n 100 && " + tool + "--clients 200 --processes 1", exitUnreachable, []string{"ran out of descriptors", "ulimit -n"}},
 	} {

@@ -34,6 +34,7 @@ func measure(ctx context.Context, cfg *load.Load, targets []*load.Target, pids [
 	connecting := time.Since(began)
 	if err == nil {
 		if err = process.Exhausted(totals); err != nil {
+			_, _ = ps.collect(ctx) // It ends the loops; what they found means nothing.
 			return nil, err
 		}
 	}
