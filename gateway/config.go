@@ -238,6 +238,11 @@ func (c *config) inputMax() int64 {
 	return int64(wsproto.DeflatedMax(int(c.MaxMessage))) + c.MaxMessage + 1 + c.inflaterSize + wsproto.MaxControlPayload + int64(c.readMax())
 }
 
+// assemblyPace is how much time a byte of the largest message may take for it to be whole in time.
+func (c *config) assemblyPace() time.Duration {
+	return max(1, c.AssemblyTimeout/time.Duration(c.MaxMessage))
+}
+
 // assemblyShare is what one loop may hold of unfinished messages, in bytes. However little
 // AssemblyMemory is, a client that is alone is within it, or it might be closed for nothing but
 // waiting; and others have room for a message beside it.

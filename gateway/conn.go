@@ -136,7 +136,7 @@ type inbound struct {
 
 	stash   []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
 	decoder wsproto.Decoder
-	held    int           // bytes that the worker counts as this connection's share of --assembly-memory
+	portion portion       // what it takes of --assembly-memory
 	began   time.Duration // when the first byte of the message under way came; zero: there is none
 	stopped time.Duration // since when it is we who do not read on; zero: we do
 }

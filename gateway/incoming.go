@@ -31,6 +31,7 @@ func (c *conn) resumeReading(why pause) {
 		if in.began != 0 {
 			in.began += now - in.stopped
 		}
+		c.w.inputBudget.excuse(c, now-in.stopped)
 		in.stopped = 0
 	}
 	c.heard = now // We did not listen meanwhile.
@@ -232,7 +233,7 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
 	}
-	c.w.inputBudget.hold(c, c.in.size(c.w.cfg))
+	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash))
 }
 
 // size is what it takes, in bytes.
@@ -250,7 +251,7 @@ func (c *conn) dropInput() {
 		return
 	}
 	c.w.headBudget.drop(c)
-	c.w.inputBudget.hold(c, 0)
+	c.w.inputBudget.hold(c, 0, 0)
 	c.in.decoder.Release()
 	c.in = nil
 }

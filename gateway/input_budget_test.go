@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -385,5 +386,160 @@ func heldInSlices(t *testing.T, cfg *config) (most int) {
 		}
 		src = src[n:]
 		most = max(most, in.size(cfg))
+	}
+}
+
+// conns is how many connections hold something.
+func (b *inputBudget) conns() (n int) {
+	for i := range b.all {
+		n += b.all[i].Len()
+	}
+	return n
+}
+
+// N72: hundreds of clients hold a part of a large message each and send no more; who sends on is served, and they pay for it.
+// Relatives: parts of just the size of a buffer; clients that dribble, a byte now and then; many small parts; one address
+// that holds more than half and sends on; and who was not read for our sake.
+func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
+	for name, tc := range map[string]struct {
+		attackers, part int
+		dribbles        bool
+	}{
+		"a_bit_more_than_a_buffer": {255, 66_000, false},
+		"just_a_buffer":            {255, 131_000, false},
+		"dribblers":                {255, 131_000, true},
+		"small_parts":              {490, 33_000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Loops, cfg.AssemblyMemory = 1, 32<<20
+			if name == "small_parts" {
+				cfg.AssemblyMemory = 31 << 20 // Their buffers are of 64 KiB.
+			}
+			kernel := reactortest.New()
+			kernel.StopClock()
+			s, addr := startGatewayOn(t, cfg, kernel)
+			var attackers []*wstest.Client
+			part := make([]byte, tc.part)
+			for range tc.attackers {
+				c := wstest.Join(t, addr, "/ws/attack")
+				c.Send(wstest.Masked(ws.OpBinary, true, string(make([]byte, 1<<20)))[:len(part)])
+				attackers = append(attackers, c)
+			}
+			held := func() int64 { return s.workers[0].inputBudget.shown.Load() }
+			testenv.Eventually(t, "they hold all there is", func() bool {
+				n := 0
+				s.each(t, func(c *conn) {
+					if c.in != nil && c.in.portion.bytes >= tc.part-20 {
+						n++
+					}
+				})
+				return n == tc.attackers
+			})
+			before := held()
+			kernel.Pass(5 * time.Second)
+			if tc.dribbles {
+				for _, c := range attackers {
+					c.Send([]byte{0})
+				}
+			}
+			honest := wstest.Join(t, addr, "/ws/honest")
+			text := letters(300_000)
+			message := wstest.MaskedText(text)
+			honest.Send(message[:150_000])
+			testenv.Eventually(t, "its first half has come", func() bool {
+				n := 0
+				s.each(t, func(c *conn) {
+					if c.reader.IsIn() && c.reader.Room().Name() == "honest" && c.in != nil {
+						n = c.in.portion.bytes
+					}
+				})
+				return n > 149_000
+			})
+			honest.Send(message[150_000:])
+			honest.ExpectFrame(ws.OpText, text)
+			kernel.Pass(2 * time.Second) // Who is closed lingers.
+			testenv.Eventually(t, "somebody is closed", func() bool { return testenv.StatsOf(t, s).Closed[ClosedAssembly] > 0 })
+			st := testenv.StatsOf(t, s)
+			t.Logf("%d held %d bytes of %d; %d were closed", tc.attackers, before, cfg.assemblyShare(), st.Closed[ClosedAssembly])
+			if n := st.Closed[ClosedAssembly]; n == 0 || n > 20 {
+				t.Errorf("%d were closed for unfinished messages, want some of those who stopped", n)
+			}
+		})
+	}
+}
+
+// Who is to blame, among clients of one address and of many.
+func TestN72_BlameIsForBytesAndForWhatIsLacking(t *testing.T) {
+	now := 100 * time.Second
+	at := func(bytes int, credit time.Duration) *conn {
+		c := &conn{in: &inbound{}}
+		c.in.portion = portion{held: bytes, bytes: bytes, credit: now + credit, class: classOf(bytes)}
+		return c
+	}
+	for i, tc := range []struct{ guilty, other *conn }{
+		{at(66_000, -5*time.Second), at(300_000, assemblyCredit)},                   // It sends on.
+		{at(66_000, -5*time.Second), at(1000, -9*time.Second)},                      // Both stopped, one holds more.
+		{at(2000, -20*time.Second), at(1_000_000, assemblyCredit-time.Millisecond)}, // The other is hardly late.
+		{at(70_000, -2*time.Second), at(66_000, -time.Second)},
+	} {
+		for _, order := range [][]*conn{{tc.guilty, tc.other}, {tc.other, tc.guilty}} {
+			b := &inputBudget{}
+			for _, c := range order {
+				b.enter(c)
+			}
+			if got := b.toBlame(now); got != tc.guilty {
+				t.Errorf("case %d: to blame is who holds %d bytes", i, got.in.portion.bytes)
+			}
+		}
+	}
+	// Of an address that holds more than half, one pays, whoever else is late.
+	b := &inputBudget{addresses: map[netip.Addr]*addressShare{}}
+	share := b.share(netip.MustParseAddr("2001:db8::"))
+	mine, late := at(1_000_000, assemblyCredit), at(66_000, -9*time.Second)
+	mine.in.portion.address = share
+	for _, c := range []*conn{mine, late} {
+		n := c.in.portion.held
+		c.in.portion.held = 0
+		b.enter(c)
+		b.count(&c.in.portion, n)
+	}
+	if b.toBlame(now) != mine {
+		t.Error("an address that holds nearly everything does not pay")
+	}
+	b.count(&mine.in.portion, -mine.in.portion.held)
+	b.leave(mine)
+	if b.toBlame(now) != late || len(b.addresses) != 0 || len(b.largest) != 0 {
+		t.Error("an address that holds nothing is still known")
+	}
+}
+
+// Who is closed is found without a look at all: a hundred thousand of them cost each no more than a hundred.
+func TestN80_NoScanForEachThatIsClosed(t *testing.T) {
+	const n = 100_000
+	b := &inputBudget{}
+	for i := range n {
+		c := &conn{in: &inbound{}}
+		c.in.portion = portion{held: 300, bytes: 300, credit: time.Duration(i*7919%n) * time.Millisecond, class: classOf(300)}
+		b.enter(c)
+	}
+	began, last := time.Now(), time.Duration(-1)
+	for range n {
+		c := b.toBlame(time.Hour)
+		if c.in.portion.credit < last {
+			t.Fatal("not in order")
+		}
+		last = c.in.portion.credit
+		b.leave(c)
+	}
+	if took := time.Since(began); took > 5*time.Second { // A scan for each would take minutes.
+		t.Errorf("%d took %v", n, took)
+	}
+	if allocated := testing.AllocsPerRun(100, func() {
+		c := &conn{in: &inbound{}}
+		b.enter(c)
+		b.leave(c)
+	}); allocated > 2 { // The two that the test makes.
+		t.Errorf("%v allocations to enter and leave", allocated)
 	}
 }

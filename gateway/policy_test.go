@@ -171,7 +171,7 @@ func TestRoomRules(t *testing.T) {
 	}
 }
 
-// The largest of many unfinished messages goes, with a code that says to come back.
+// Of many unfinished messages, which nobody goes on sending, the largest and oldest goes, with a code that says to come back.
 func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
@@ -185,6 +185,8 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	}
 	small := []*wstest.Client{begin(10_000), begin(10_000)}
 	large := begin(900_000)
+	testenv.Eventually(t, "it has come", func() bool { return s.workers[0].inputBudget.shown.Load() >= 1<<20 })
+	time.Sleep(10 * time.Millisecond) // It has been waited for.
 	var others []*wstest.Client
 	for range 5 {
 		others = append(others, begin(300_000))
@@ -203,7 +205,7 @@ func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	testenv.Eventually(t, "nothing is held", func() bool {
 		held := make(chan int)
 		w := s.workers[0]
-		if err := post(t.Context(), w.loop, func(*reactor.Loop) { held <- w.inputBudget.held + len(w.inputBudget.conns) }); err != nil {
+		if err := post(t.Context(), w.loop, func(*reactor.Loop) { held <- w.inputBudget.held + w.inputBudget.conns() }); err != nil {
 			t.Fatal(err)
 		}
 		return <-held == 0

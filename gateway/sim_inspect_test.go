@@ -22,7 +22,9 @@ type connView struct {
 	isPaused bool
 	isKnown  bool // its reason has been judged
 
-	held     int   // bytes of its unfinished input …
+	held     int // bytes of its unfinished input …
+	bytes    int // … that came
+	credit   time.Duration
 	hadStash bool  // … of which some wait to be decoded, or inflated
 	pin      *byte // the end of the dropped frame that it is in
 }

@@ -60,8 +60,8 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	c, waiting := v.c, 0
 	if c.in != nil {
 		waiting = len(c.in.stash)
-		if holds := c.in.size(w.server.cfg); holds != c.in.held {
-			w.Fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.held)
+		if holds := c.in.size(w.server.cfg); holds != c.in.portion.held {
+			w.Fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.portion.held)
 		}
 	}
 	if v.client == nil {
@@ -149,9 +149,10 @@ func (v *connView) hasMoved(l *simLoop) bool {
 
 // remember keeps what the next look compares with.
 func (v *connView) remember(w *world) {
-	v.held, v.hadStash = 0, false
+	v.held, v.hadStash, v.bytes, v.credit = 0, false, 0, 0
 	if in := v.c.in; in != nil {
-		v.held, v.hadStash = in.held, len(in.stash) > 0 || in.decoder.Inflating()
+		v.held, v.hadStash = in.portion.held, len(in.stash) > 0 || in.decoder.Inflating()
+		v.bytes, v.credit = in.portion.bytes, in.portion.credit
 	}
 	if v.client != nil {
 		v.client.Intake.Looked()
@@ -189,7 +190,7 @@ func (w *world) rememberAll(l *simLoop) {
 func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	for _, v := range l.blamed {
 		if v.client.reason == ClosedAssembly {
-			w.judgeLargest(l, v, gone)
+			w.judgeBlame(l, v, gone)
 		} else {
 			w.judgeOldest(l, v, gone)
 		}
@@ -197,9 +198,12 @@ func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	l.blamed = l.blamed[:0]
 }
 
-// judgeLargest checks that unfinished input may have been too much together, that others than v had a part in that, and that nobody
-// else held more than v.
-func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
+// classWidth is by how much connections of one class of size may differ.
+const classWidth = 8
+
+// judgeBlame checks that unfinished input may have been too much together, that others than v had a part in that, and that nobody
+// else was clearly more to blame than v: for its bytes, and the time for which it had lacked others.
+func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 	most := v.held
 	if v.hasMoved(l) {
 		most = w.mostHeld(l, v)
@@ -212,8 +216,10 @@ func (w *world) judgeLargest(l *simLoop, v *connView, gone []*connView) {
 			others += w.mostHeld(l, other)
 		default:
 			others += other.held
-			if other.held > most && other.c.life == open {
-				w.Fail("connection %d was closed as the largest with at most %d bytes of unfinished input, but connection %d holds %d", v.link, most, other.link, other.held)
+			// What v has got since can only have made its blame less, but for its bytes.
+			mine := float64(max(most, 1)) * float64(l.w.loop.Now()+assemblyCredit-v.credit)
+			if blame := float64(other.bytes) * float64(l.began+assemblyCredit-other.credit); blame > classWidth*mine && other.c.life == open && v.credit > 0 {
+				w.Fail("connection %d was closed for unfinished input with a blame of at most %.0f, but that of connection %d is %.0f", v.link, mine, other.link, blame)
 			}
 		}
 	}

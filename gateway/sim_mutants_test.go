@@ -138,10 +138,10 @@ var mutants = []mutant{
 		"gateway/rates.go", "\tc.pauseReading(pauseRate)\n\tc.setTimer()\n", "\tc.pauseReading(pauseRate)\n",
 	}}},
 	{"unfinished input not given back", 50, []edit{{
-		"gateway/input_budget.go", "b.held += n - c.in.held", "b.held += max(0, n-c.in.held)",
+		"gateway/input_budget.go", "\tb.held += n\n", "\tb.held += max(0, n)\n",
 	}}},
-	{"closed for unfinished input is not who holds most", 1000, []edit{{
-		"gateway/input_budget.go", "c.in.held > most.in.held ||", "c.in.held < most.in.held ||",
+	{"closed for unfinished input is who is least to blame", 1000, []edit{{
+		"gateway/input_budget.go", "blame > most {", "blame < most {",
 	}}},
 	{"a loop's least share has no room for what was read", 1000, []edit{{
 		"gateway/config.go", " + int64(c.readMax())\n", "\n",

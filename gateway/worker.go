@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"sluice/hub"
@@ -76,7 +77,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		encoder:     encoder{compressMin: int(s.cfg.CompressMin)},
 		buf:         make([]byte, readBufferSize),
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
-		inputBudget: inputBudget{limit: s.cfg.assemblyShare(), conns: map[*conn]struct{}{}},
+		inputBudget: inputBudget{limit: s.cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
 		headBudget:  headBudget{limit: s.cfg.headShare()},
 	}
 	w.fan = s.hub.NewFanout(l.Wake, w)

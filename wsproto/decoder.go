@@ -73,9 +73,9 @@ type Decoder struct {
 const minBuffer = 256
 
 var (
-	// messageBuffers holds what messages are assembled in; larger ones than 4 MiB are left to the
-	// collector.
-	messageBuffers = pbytes.New(minBuffer, 4<<20)
+	// messageBuffers holds what messages are assembled in; larger ones than 256 KiB are left to the
+	// collector: what rests in a pool is counted by nobody.
+	messageBuffers = pbytes.New(minBuffer, 256<<10)
 	controlBuffers = sync.Pool{New: func() any { return new([MaxControlPayload]byte) }}
 )
 
@@ -149,6 +149,9 @@ func (d *Decoder) Held() int {
 	}
 	return held
 }
+
+// Assembled returns how many bytes have come of the data message under way, on the wire.
+func (d *Decoder) Assembled() int { return len(d.buf) }
 
 // Release gives the buffers back and puts the Decoder at the start of a stream. Call it when the
 // connection closes.
