@@ -12,6 +12,7 @@ type memorySource struct {
 	limit   int64 // bytes; math.MaxInt64: no limit
 	read    func() liveMemory
 	collect func()
+	free    func() // collects, and gives the system back what is free
 }
 
 // liveMemory is what the last collection of garbage left, with what the runtime takes for itself.
@@ -43,7 +44,7 @@ func runtimeMemory() memorySource {
 		}
 		return now
 	}
-	return memorySource{limit: debug.SetMemoryLimit(-1), read: read, collect: runtime.GC}
+	return memorySource{limit: debug.SetMemoryLimit(-1), read: read, collect: runtime.GC, free: debug.FreeOSMemory}
 }
 
 func (m *memorySource) isLimited() bool { return m.limit < math.MaxInt64 }

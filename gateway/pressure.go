@@ -83,14 +83,21 @@ func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
 	return p
 }
 
-// watch looks at memory until ctx ends.
-func (p *pressure) watch(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+// watchMemory looks at memory until ctx ends.
+func (s *Server) watchMemory(ctx context.Context) {
+	looks := time.NewTicker(lookEvery)
+	defer looks.Stop()
+	if !s.cfg.memory.isLimited() {
+		looks.Stop()
+	}
+	house := time.NewTicker(houseEvery)
+	defer house.Stop()
 	for {
 		select {
-		case <-tick.C:
-			p.look()
+		case <-looks.C:
+			s.pressure.look()
+		case <-house.C:
+			s.housekeeper.look()
 		case <-ctx.Done():
 			return
 		}

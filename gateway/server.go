@@ -39,10 +39,11 @@ type Server struct {
 	lending   *lending
 	http      *http.Server
 
-	admission *admission
-	pressure  *pressure
-	samples   samples
-	refusals  httpRefusals
+	admission   *admission
+	pressure    *pressure
+	housekeeper *housekeeper
+	samples     samples
+	refusals    httpRefusals
 
 	judgesHosts bool // set by start, before anybody comes
 
@@ -105,6 +106,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		return nil, err
 	}
 	s.pressure = newPressure(cfg, s.hub, log)
+	s.housekeeper = &housekeeper{needed: s.needed, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())
 	for range cfg.Loops {
 		w, err := s.newWorker(kernel)
@@ -206,8 +208,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// start runs the loops, net/http and, if memory is limited, the watch over it on goroutines of
-// their own.
+// start runs the loops, net/http and the watch over memory on goroutines of their own.
 func (s *Server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,9 +228,7 @@ func (s *Server) start() error {
 			s.failed <- err
 		}
 	})
-	if s.cfg.memory.isLimited() {
-		s.loops.Go(func() { s.pressure.watch(s.life) })
-	}
+	s.loops.Go(func() { s.watchMemory(s.life) })
 	s.enter(phaseServing)
 	close(s.started)
 	return nil

@@ -30,8 +30,8 @@ Clients connect to /ws, the room "lobby", or to /ws/{room}. The same port serves
 can be given in the environment too, as SLUICE_ and its name in capitals: SLUICE_MAX_MESSAGE=64KiB. Flags win.
 
 GOMEMLIMIT=1536MiB, of Go's runtime and in the environment alone, bounds memory as a whole: before it is reached new rooms
-are refused, then new connections, and then the slowest clients are overtaken. Three quarters of what there is are a good
-value.`
+are refused, then new connections, and then the slowest clients are overtaken. In a container with a limit of its own it is
+three quarters of that unless set; GOMEMLIMIT=off is none.`
 
 // Exit statuses.
 const (
@@ -128,6 +128,8 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	opts := cfg.options().Defaults() // Loops among them, before there are more processors than cores.
 	opts.Pages = web.New(web.Options{Version: version()})
 	raiseProcs(opts.Loops)
+	keepLessGarbage()
+	container := limitMemory(os.DirFS("/"))
 	if err := fitDescriptors(&opts, log); err != nil {
 		log.Error("cannot start", "error", err, "hint", moreDescriptors)
 		return exitFailed
@@ -148,7 +150,7 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 			return exitFailed
 		}
 	}
-	announce(s, &opts, log)
+	announce(s, &opts, container, log)
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	ended := make(chan error, 1)
@@ -227,15 +229,20 @@ func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 		"ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
 }
 
-// announce says what a person who just started the gateway wants to know.
-func announce(s *gateway.Server, opts *gateway.Options, log *slog.Logger) {
+// announce says what a person who just started the gateway wants to know. container is the limit of
+// memory that its own comes from, zero if it does not.
+func announce(s *gateway.Server, opts *gateway.Options, container int64, log *slog.Logger) {
 	for i, addr := range s.Addrs() {
 		log.Info("listening", "address", addr.String(), "loops", opts.Loops, "max_connections", opts.MaxConnections)
 		if i == 0 && addr.Network() == "tcp" {
 			log.Info("open the demo page", "url", pageURL(addr))
 		}
 	}
-	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 { // Negative: only asks.
+	switch limit := debug.SetMemoryLimit(-1); { // Negative: only asks.
+	case container > 0:
+		log.Info("memory is limited to three quarters of the container's", "bytes", limit, "container", container,
+			"hint", "GOMEMLIMIT sets another limit, GOMEMLIMIT=off none")
+	case limit < math.MaxInt64:
 		log.Info("memory is limited by GOMEMLIMIT", "bytes", limit)
 	}
 	for _, addr := range s.Addrs() {
@@ -261,6 +268,18 @@ func pageURL(addr net.Addr) string {
 func raiseProcs(loops int) {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops)
+	}
+}
+
+// garbagePercent is how much garbage may lie beside what lives before it is collected. Go's 100
+// would let memory be twice the sum of the limits; what lives here is mostly bytes that the collector
+// need not look into.
+const garbagePercent = 50
+
+// keepLessGarbage sets it. An operator's GOGC stands.
+func keepLessGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
 	}
 }
 

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"testing"
+)
+
+// N84: memory is given back once after much was let go of, some looks later, and not before. Relatives: what comes back meanwhile;
+// what is let go of slowly, or bit by bit; little; what is still in use.
+func TestN84_MemoryIsGivenBackOnceAfterMuchWasLetGoOf(t *testing.T) {
+	const mib = 1 << 20
+	var needed int64
+	given := 0
+	h := &housekeeper{needed: func() int64 { return needed }, give: func() { given++ }}
+	looks := func(n int, now int64) int {
+		before := given
+		needed = now
+		for range n {
+			h.look()
+		}
+		return given - before
+	}
+	for i, step := range []struct {
+		looks int
+		now   int64
+		want  int
+	}{
+		{100, 420 * mib, 0},             // It is in use.
+		{giveBackAfter - 1, 2 * mib, 0}, // Maybe they come back.
+		{1, 400 * mib, 0},
+		{giveBackAfter - 1, 2 * mib, 0},
+		{1, 2 * mib, 1},
+		{1000, 2 * mib, 0}, // Once.
+		{100, 2*mib + givenUpMin - 1, 0},
+		{100, 0, 1}, // Of what was needed since.
+		{100, 900 * mib, 0},
+		{100, 700 * mib, 0}, // Less than a third.
+		{100, 600 * mib, 1},
+		{100, 390 * mib, 1},
+	} {
+		if got := looks(step.looks, step.now); got != step.want {
+			t.Errorf("step %d: given back %d times, want %d", i, got, step.want)
+		}
+	}
+	given = 0
+	for now := int64(400 * mib); now >= 0; now -= mib { // Slowly.
+		looks(1, now)
+	}
+	looks(giveBackAfter, 0)
+	if given < 2 || given > 12 {
+		t.Errorf("given back %d times while 400 MiB went one by one", given)
+	}
+	(&housekeeper{needed: h.needed}).look() // Nothing to give.
+}
+
+// What the gateway knows that it needs is what rooms, unfinished messages and connections take.
+func TestN84_NeededIsWhatIsCounted(t *testing.T) {
+	cfg := testConfig()
+	if err := cfg.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(cfg, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.workers[0].inputBudget.shown.Store(1000)
+	s.open.Store(3)
+	defer s.open.Store(0)
+	if got := s.needed(); got != 1000+3*idleConnection {
+		t.Errorf("%d bytes are needed", got)
+	}
+}
