@@ -44,9 +44,7 @@ func (c *conn) lend(p []byte, n int) bool {
 	fd, err := c.w.loop.Detach(c.token)
 	if err != nil {
 		s.lent.Add(-1)
-		c.w.log.Error("cannot lend a connection", "error", err)
-		c.die(ClosedGone)
-		return false
+		return c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), head)
 	}
 	key := c.key()
 	s.stay(key) // letGo counts it out; it is still here.
@@ -73,13 +71,16 @@ func newLending(s *Server) *lending {
 	return &lending{server: s, conns: make(chan net.Conn, s.cfg.MaxHTTPConnections), done: make(chan struct{})}
 }
 
-// take makes a net.Conn of a descriptor, which it owns from here on, and c of that.
+// take makes a net.Conn of a descriptor, which it owns from here on, and c of that. The descriptor is
+// duplicated meanwhile: where there is none left, the client is told so.
 func (l *lending) take(fd int, c *lentConn) {
 	f := os.NewFile(uintptr(fd), "lent")
-	inner, err := net.FileConn(f) // duplicates
-	f.Close()
+	defer f.Close()
+	inner, err := net.FileConn(f)
 	if err != nil {
-		l.server.log.Error("cannot lend a connection", "error", err)
+		refusal := wsproto.Refuse(wsproto.ReasonUnavailable)
+		_, _ = l.server.workers[0].kernel.Write(fd, refusal.AppendResponse(nil)) // As to those who are not admitted.
+		l.server.noteRefusal(refusal, "", c.request, []any{"error", err})
 		c.count()
 		return
 	}
