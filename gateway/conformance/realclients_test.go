@@ -77,11 +77,19 @@ func TestN30_ChromiumHearsWhyItIsClosed(t *testing.T) {
 	}
 }
 
+// N01, N05: real clients come with what they send of their own accord (the JDK's with a Content-Length: 0), and with a subprotocol
+// without which most of them fail the connection.
 func TestRealClientsVisit(t *testing.T) {
 	t.Parallel()
-	_, addr := gatewaytest.Start(t, gatewaytest.Options())
-	for _, one := range realclients.All {
-		t.Run(one.Name, func(t *testing.T) { expectVisit(t, one.Find(t).Visit(t, "ws://"+addr+"/ws/"+one.Name)) })
+	o := gatewaytest.Options()
+	o.Subprotocols = []string{"mqtt"}
+	_, addr := gatewaytest.Start(t, o)
+	for _, one := range realclients.Visitors {
+		t.Run(one.Name, func(t *testing.T) {
+			c := one.Find(t)
+			expectVisit(t, c.Visit(t, "ws://"+addr+"/ws/"+one.Name))
+			expectVisit(t, c.Visit(t, "ws://"+addr+"/ws/"+one.Name, "mqtt"))
+		})
 	}
 }
 

@@ -1,10 +1,11 @@
 // Package realclients has other people's WebSocket clients visit a gateway, as their users' programs
 // do: what they make of a close code, of an answer, of a reset is theirs to say.
 //
-// Each is a small program in testdata beside the lock file of what it needs, which install.sh
-// installs. All take the same command line and print the same lines:
+// Each is a small program in testdata: those of npm beside the lock file of what they need, which
+// install.sh installs; those of Python and Java for Debian's packages. All take the same command line
+// and print the same lines; Visitors do no more than visit:
 //
-//	PROGRAM URL visit              opens, has "", a few bytes, 300 and 70,000 echoed, and closes with 1000
+//	PROGRAM URL visit [PROTOCOL]   opens, has "", a few bytes, 300 and 70,000 echoed, and closes with 1000
 //	PROGRAM URL echo SIZE          opens, has SIZE random bytes echoed, and closes with 1000
 //	PROGRAM URL send SIZE COUNT    opens, sends COUNT messages of SIZE random bytes, plain, and waits for the end
 //
@@ -44,11 +45,35 @@ func WS(t testing.TB) Client { return npm(t, "ws") }
 // in its environment has it ask for that.
 func Websockets(t testing.TB) Client { return python(t, "websockets") }
 
-// All are all of them.
-var All = []struct {
+// A Named client is found when a test wants it, which leaves that test out if it is not installed.
+type Named struct {
 	Name string
 	Find func(testing.TB) Client
-}{{"ws", WS}, {"websockets", Websockets}}
+}
+
+// All are those that do everything.
+var All = []Named{{"ws", WS}, {"websockets", Websockets}}
+
+// Visitors are all of them.
+var Visitors = append(slices.Clip(All),
+	Named{"undici", func(t testing.TB) Client { return npm(t, "undici") }},
+	Named{"java.net.http", java},
+	Named{"websocket-client", func(t testing.TB) Client { return python(t, "websocket") }},
+	Named{"aiohttp", func(t testing.TB) Client { return python(t, "aiohttp") }},
+)
+
+// java is the JDK's own client, java.net.http, which compiles its program each time.
+func java(t testing.TB) Client {
+	t.Helper()
+	path, err := exec.LookPath("java")
+	if err == nil {
+		_, err = exec.LookPath("javac")
+	}
+	if err != nil {
+		testenv.LeaveOut(t, "no JDK is in PATH: %v", err)
+	}
+	return Client{name: "java.net.http", command: []string{path, filepath.Join(testdata("java"), "Visit.java")}}
+}
 
 // python is the client for a module, in whose interpreter it is: the system's, if there are more.
 func python(t testing.TB, module string) Client {
@@ -82,10 +107,11 @@ func testdata(name string) string {
 	return filepath.Join(filepath.Dir(file), "testdata", name)
 }
 
-// Visit has the client visit the URL, and returns the last line that it printed.
-func (c Client) Visit(t testing.TB, url string) string {
+// Visit has the client visit the URL, offering a subprotocol if there is one that it insists on, and
+// returns the last line that it printed.
+func (c Client) Visit(t testing.TB, url string, subprotocol ...string) string {
 	t.Helper()
-	return c.run(t, url, "visit")
+	return c.run(t, append([]string{url, "visit"}, subprotocol...)...)
 }
 
 // Send has the client send count messages of size random bytes, plain, and returns the last line

@@ -4,7 +4,8 @@ const WebSocket = require("ws");
 const { randomBytes } = require("node:crypto");
 
 const [url, task, size, count] = process.argv.slice(2);
-const ws = new WebSocket(url, { perMessageDeflate: task !== "send" });
+const subprotocols = task === "visit" && size ? [size] : []; // ws fails the connection if none of them is answered.
+const ws = new WebSocket(url, subprotocols, { perMessageDeflate: task !== "send" });
 
 function echo(all, at = 0) {
   if (at === all.length) return ws.close(1000, "bye");

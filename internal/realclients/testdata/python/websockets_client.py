@@ -15,6 +15,8 @@ async def echo(ws, said):
 
 async def main(url, task, size=0, count=1):
     options = {"max_size": None, "max_queue": None}
+    if task == "visit" and size:
+        options["subprotocols"] = [size]
     if task == "send":
         options["compression"] = None
     elif "SERVER_MAX_WINDOW_BITS" in os.environ:
@@ -24,6 +26,8 @@ async def main(url, task, size=0, count=1):
     try:
         async with websockets.connect(url, **options) as ws:
             if task == "visit":
+                if size and ws.subprotocol != size:
+                    raise ValueError(f"the subprotocol is {ws.subprotocol}")
                 for said in ["", "short", "x" * 300, "y" * 70_000]:
                     await echo(ws, said)
             elif task == "echo":
