@@ -142,6 +142,11 @@ func TestEveryReasonComesAbout(t *testing.T) {
 	seen |= 1 << becauseAnswered
 	f.flush()
 
+	spoiled := f.join(0, "s").Room()
+	spoiled.Spoil()
+	want(f, spoiled, becauseSpoiled)
+	f.flush()
+
 	if all := reasons(1<<reasonCount - 1); seen != all {
 		t.Errorf("never seen: %v", all&^seen)
 	}

@@ -116,7 +116,7 @@ func (c *Config) options() gateway.Options {
 		Rooms:              c.Room,
 		NoCompression:      !c.Compress,
 		CompressMin:        int64(given(c.CompressMin)),
-		ExitOnPanic:        c.OnPanic == "exit",
+		ExitOnPanic:        c.OnPanic != "close",
 	}
 }
 
