@@ -98,11 +98,28 @@ func pourOn(c net.Conn) {
 	}
 }
 
-// steadyRows are 12 combinations in which each pair of values of any two columns occurs.
-var steadyRows = []struct {
+// sideBySide runs a test of each row at once, however many tests may run in parallel: they wait, most of
+// the time.
+func sideBySide[R any](t *testing.T, rows []R, name func(R) string, test func(*testing.T, R)) {
+	var all sync.WaitGroup
+	for _, row := range rows {
+		all.Go(func() { t.Run(name(row), func(t *testing.T) { test(t, row) }) })
+	}
+	all.Wait()
+}
+
+// A steadyRow is one combination of readers and of what the gateway does.
+type steadyRow struct {
 	rate, readers, loops int
 	unsent               int64
-}{
+}
+
+func (r steadyRow) String() string {
+	return fmt.Sprintf("%d B per s,%d readers,%d loops,%d unsent", r.rate, r.readers, r.loops, r.unsent)
+}
+
+// steadyRows are 12 combinations in which each pair of values of any two columns occurs.
+var steadyRows = []steadyRow{
 	{30e3, 5, 1, 64 << 10},
 	{5e3, 50, 2, 4 << 10},
 	{5e3, 5, 1, -1},
@@ -133,73 +150,73 @@ func TestN70_SlowButSteadyReadersAreWaitedFor(t *testing.T) {
 			lasts = *steadyTime
 		}
 	}
-	for _, row := range rows {
-		t.Run(fmt.Sprintf("%d B per s,%d readers,%d loops,%d unsent", row.rate, row.readers, row.loops, row.unsent), func(t *testing.T) {
-			t.Parallel() // They wait, most of the time.
-			cfg := testConfig()
-			cfg.Loops, cfg.UnsentBuffer, cfg.NoCompression = row.loops, row.unsent, true
-			s, addr := startGateway(t, cfg)
-			receive := 64 << 10
-			if row.rate <= 30e3 {
-				receive = 8 << 10
-			}
-			var isOver atomic.Bool
-			var done sync.WaitGroup
-			failed := make(chan error, row.readers)
-			var readers []*steadyReader
-			for range row.readers {
-				r := &steadyReader{Conn: joinNarrow(t, addr, "/ws/steady", receive), rate: row.rate}
-				readers = append(readers, r)
-				done.Go(func() {
-					if err := r.run(&isOver); err != nil {
-						failed <- err
-					}
-				})
-			}
-			sender, err := wstest.UpgradeRaw(addr, "/ws/steady")
-			if err != nil {
-				t.Fatal(err)
-			}
-			go pourOn(sender)
-			var heldMax int64
-			for end := time.Now().Add(lasts); time.Now().Before(end) && len(failed) == 0; time.Sleep(10 * time.Millisecond) {
-				if r, ok := s.hub.Room("steady"); ok {
-					heldMax = max(heldMax, r.Stats().Held)
-				}
-			}
-			st := testenv.StatsOf(t, s)
-			isOver.Store(true)
-			least, most := readers[0].got.Load(), int64(0)
-			for _, r := range readers {
-				least, most = min(least, r.got.Load()), max(most, r.got.Load())
-				r.Close()
-			}
-			sender.Close()
-			done.Wait()
-			close(failed)
-			for err := range failed {
-				t.Error(err)
-			}
-			taken := int64(st.Messages) * floodMessage
-			t.Logf("the sender was rid of %d KB and paused %d times; readers have %d to %d KB; the log held %d KiB at most; %d refused writes, the kernel was asked %d times",
-				taken/1000, st.Paused, least/1000, most/1000, heldMax>>10, st.Refused, st.Asked)
-			if st.Closed != [NumCloseReasons]uint64{} {
-				t.Errorf("somebody was closed: %v", st.Closed)
-			}
-			kernel := int64(1 << 20)
-			if row.unsent < 0 {
-				kernel = 8 << 20
-			}
-			if ahead := taken - most; ahead > cfg.PublishWindow+kernel {
-				t.Errorf("the sender is %d bytes ahead", ahead)
-			}
-			if bound := cfg.RoomBacklog + cfg.PublishWindow + 256<<10; heldMax > bound {
-				t.Errorf("the log held %d bytes, more than %d", heldMax, bound)
-			}
-			if due := int64(float64(row.rate) * lasts.Seconds()); least < due/3 {
-				t.Errorf("a reader of %d B/s got %d bytes in %v", row.rate, least, lasts)
+	sideBySide(t, rows, steadyRow.String, func(t *testing.T, row steadyRow) { keepSteady(t, row, lasts) })
+}
+
+// keepSteady holds a room of steady readers and one that floods them to the rules, for a while.
+func keepSteady(t *testing.T, row steadyRow, lasts time.Duration) {
+	cfg := testConfig()
+	cfg.Loops, cfg.UnsentBuffer, cfg.NoCompression = row.loops, row.unsent, true
+	s, addr := startGateway(t, cfg)
+	receive := 64 << 10
+	if row.rate <= 30e3 {
+		receive = 8 << 10
+	}
+	var isOver atomic.Bool
+	var done sync.WaitGroup
+	failed := make(chan error, row.readers)
+	var readers []*steadyReader
+	for range row.readers {
+		r := &steadyReader{Conn: joinNarrow(t, addr, "/ws/steady", receive), rate: row.rate}
+		readers = append(readers, r)
+		done.Go(func() {
+			if err := r.run(&isOver); err != nil {
+				failed <- err
 			}
 		})
+	}
+	sender, err := wstest.UpgradeRaw(addr, "/ws/steady")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go pourOn(sender)
+	var heldMax int64
+	for end := time.Now().Add(lasts); time.Now().Before(end) && len(failed) == 0; time.Sleep(10 * time.Millisecond) {
+		if r, ok := s.hub.Room("steady"); ok {
+			heldMax = max(heldMax, r.Stats().Held)
+		}
+	}
+	st := testenv.StatsOf(t, s)
+	isOver.Store(true)
+	least, most := readers[0].got.Load(), int64(0)
+	for _, r := range readers {
+		least, most = min(least, r.got.Load()), max(most, r.got.Load())
+		r.Close()
+	}
+	sender.Close()
+	done.Wait()
+	close(failed)
+	for err := range failed {
+		t.Error(err)
+	}
+	taken := int64(st.Messages) * floodMessage
+	t.Logf("the sender was rid of %d KB and paused %d times; readers have %d to %d KB; the log held %d KiB at most; %d refused writes, the kernel was asked %d times",
+		taken/1000, st.Paused, least/1000, most/1000, heldMax>>10, st.Refused, st.Asked)
+	if st.Closed != [NumCloseReasons]uint64{} {
+		t.Errorf("somebody was closed: %v", st.Closed)
+	}
+	kernel := int64(1 << 20)
+	if row.unsent < 0 {
+		kernel = 8 << 20
+	}
+	if ahead := taken - most; ahead > cfg.PublishWindow+kernel {
+		t.Errorf("the sender is %d bytes ahead", ahead)
+	}
+	if bound := cfg.RoomBacklog + cfg.PublishWindow + 256<<10; heldMax > bound {
+		t.Errorf("the log held %d bytes, more than %d", heldMax, bound)
+	}
+	if due := int64(float64(row.rate) * lasts.Seconds()); least < due/3 {
+		t.Errorf("a reader of %d B/s got %d bytes in %v", row.rate, least, lasts)
 	}
 }
 
@@ -287,6 +304,10 @@ func TestN70_ReadersOfAByteASecondHoldNobody(t *testing.T) {
 	}
 }
 
+type smallRoom struct{ senders, readers int }
+
+func (r smallRoom) String() string { return fmt.Sprintf("%d senders,%d readers", r.senders, r.readers) }
+
 // A room of two, three or five: one or two send much and read their own echo, the others read 8 MB/s.
 // Before, the others were closed with 4008: the sender's echo was half of the room.
 func TestN20_SenderOfASmallRoomWaitsForItsReaders(t *testing.T) {
@@ -298,62 +319,60 @@ func TestN20_SenderOfASmallRoomWaitsForItsReaders(t *testing.T) {
 	if testenv.RaceEnabled {
 		total = 20_000_000
 	}
-	for _, room := range []struct{ senders, readers int }{{1, 1}, {1, 2}, {1, 4}, {2, 1}} {
-		t.Run(fmt.Sprintf("%d senders,%d readers", room.senders, room.readers), func(t *testing.T) {
-			t.Parallel()
-			s, addr := startGateway(t, testConfig())
-			each := total / floodMessage / room.senders
-			messages := each * room.senders
-			together := newPace(room.readers)
-			var done sync.WaitGroup
-			for range room.readers {
-				c, err := wstest.UpgradeRaw(addr, "/ws/small")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				c.(*net.TCPConn).SetReadBuffer(128 << 10)
-				c.SetReadDeadline(time.Now().Add(2 * time.Minute))
-				done.Go(func() {
-					defer together.end()
-					frames := make([]byte, paceStretch*(4+floodMessage))
-					start := time.Now()
-					for n := 0; n < messages; n += paceStretch {
-						together.wait()
-						time.Sleep(time.Until(start.Add(time.Duration(n*floodMessage) * time.Second / 8_000_000)))
-						part := frames[:min(paceStretch, messages-n)*(4+floodMessage)]
-						if _, err := io.ReadFull(c, part); err != nil {
-							t.Errorf("after %d messages: %v", n, err)
+	rooms := []smallRoom{{1, 1}, {1, 2}, {1, 4}, {2, 1}}
+	sideBySide(t, rooms, smallRoom.String, func(t *testing.T, room smallRoom) {
+		s, addr := startGateway(t, testConfig())
+		each := total / floodMessage / room.senders
+		messages := each * room.senders
+		together := newPace(room.readers)
+		var done sync.WaitGroup
+		for range room.readers {
+			c, err := wstest.UpgradeRaw(addr, "/ws/small")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.(*net.TCPConn).SetReadBuffer(128 << 10)
+			c.SetReadDeadline(time.Now().Add(2 * time.Minute))
+			done.Go(func() {
+				defer together.end()
+				frames := make([]byte, paceStretch*(4+floodMessage))
+				start := time.Now()
+				for n := 0; n < messages; n += paceStretch {
+					together.wait()
+					time.Sleep(time.Until(start.Add(time.Duration(n*floodMessage) * time.Second / 8_000_000)))
+					part := frames[:min(paceStretch, messages-n)*(4+floodMessage)]
+					if _, err := io.ReadFull(c, part); err != nil {
+						t.Errorf("after %d messages: %v", n, err)
+						return
+					}
+					for f := part; len(f) > 0; f = f[4+floodMessage:] {
+						if f[0] != 0x82 || binary.BigEndian.Uint16(f[2:]) != floodMessage || room.senders == 1 && binary.BigEndian.Uint64(f[4:]) != uint64(n+(len(part)-len(f))/(4+floodMessage)) {
+							t.Errorf("behind message %d comes %x", n, f[:12])
 							return
 						}
-						for f := part; len(f) > 0; f = f[4+floodMessage:] {
-							if f[0] != 0x82 || binary.BigEndian.Uint16(f[2:]) != floodMessage || room.senders == 1 && binary.BigEndian.Uint64(f[4:]) != uint64(n+(len(part)-len(f))/(4+floodMessage)) {
-								t.Errorf("behind message %d comes %x", n, f[:12])
-								return
-							}
-						}
 					}
-				})
-			}
-			for range room.senders {
-				c, err := wstest.UpgradeRaw(addr, "/ws/small")
-				if err != nil {
-					t.Fatal(err)
 				}
-				defer c.Close()
-				go func() { _, _ = io.Copy(io.Discard, c) }()
-				done.Go(func() {
-					if err := pourNumbered(c, each); err != nil {
-						t.Error(err)
-					}
-				})
+			})
+		}
+		for range room.senders {
+			c, err := wstest.UpgradeRaw(addr, "/ws/small")
+			if err != nil {
+				t.Fatal(err)
 			}
-			done.Wait()
-			st := testenv.StatsOf(t, s)
-			t.Logf("paused %d times, %d refused writes", st.Paused, st.Refused)
-			if st.Closed != [NumCloseReasons]uint64{} || st.Paused == 0 {
-				t.Errorf("closed %v; the senders waited %d times", st.Closed, st.Paused)
-			}
-		})
-	}
+			defer c.Close()
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+			done.Go(func() {
+				if err := pourNumbered(c, each); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		done.Wait()
+		st := testenv.StatsOf(t, s)
+		t.Logf("paused %d times, %d refused writes", st.Paused, st.Refused)
+		if st.Closed != [NumCloseReasons]uint64{} || st.Paused == 0 {
+			t.Errorf("closed %v; the senders waited %d times", st.Closed, st.Paused)
+		}
+	})
 }
