@@ -120,7 +120,7 @@ func (c *conn) setTimer() {
 		due = c.pinged + cfg.PongTimeout
 	}
 	if c.reader.IsBlocked() {
-		due = min(due, c.reader.Took()+c.stallTimeout())
+		due = min(due, c.reader.StopsAt(c.stallTimeout()))
 		if at, _ := c.reader.AskAt(); !c.reader.IsAsked() {
 			due = min(due, at) // Or it would be known at the stall deadline only what to compare with.
 		}

@@ -98,7 +98,7 @@ type Member struct {
 	cursor    cursor
 	client    Client
 	owedTo    int64         // position up to which it gets messages; math.MaxInt64: without end
-	took      time.Duration // when its client last took bytes, or may have
+	took      time.Duration // when its kernel last took bytes, or it was refused
 	vote      *vote         // nil: it has published nothing and was not asked about
 	place     int32         // index among the branch's members
 	handed    uint32        // names the delivery that is with the transport; zero: none is
@@ -131,8 +131,8 @@ func (m *Member) Encoding() Encoding { return m.branch.track.encoding }
 // IsBlocked reports whether m was refused and has not caught up since.
 func (m *Member) IsBlocked() bool { return m.state >= blocked }
 
-// Took is when m's client last took bytes of the room's, while it was blocked of its own too, as far
-// as is known: it was refused then, or its kernel was asked. Zero: never.
+// Took is when m's client's kernel last took bytes of the room's, while it was blocked of its own too,
+// or refused them. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
 // Publish sends a message to everybody in m's room, m included, and returns its number there. now

@@ -48,6 +48,7 @@ type vote struct {
 
 	until   time.Duration // blocked, it votes until then
 	asked   time.Duration // when the kernel was asked last
+	moved   time.Duration // when it said last that the client had taken some, or could not exclude it
 	queued  int64         // what it said then
 	written int64         // what it was given since
 	isAsked bool          // since the member was refused: there is something to compare with
@@ -161,14 +162,14 @@ func (m *Member) ask(now time.Duration) {
 	case isFirst:
 		// There is nothing to compare with yet: until now it may have taken some.
 		v.until = max(v.until, m.took+firstVote, now+askEvery)
-		m.took = now
+		v.moved = now
 	case taken > 0:
 		bought := m.buys(taken)
 		if means == QueuedMemory {
 			bought = voteMax
 		}
 		v.until = min(max(v.until, now)+bought, now+voteMax)
-		m.took = now
+		v.moved = now
 	}
 }
 
@@ -181,9 +182,18 @@ func (m *Member) isStalled() bool {
 // HasStopped reports whether m is blocked and its client has taken nothing for d, of which its
 // kernel is asked before it is said.
 func (m *Member) HasStopped(now, d time.Duration) bool {
-	if !m.IsBlocked() || now-m.took < d {
+	if !m.IsBlocked() || now < m.StopsAt(d) {
 		return false
 	}
 	m.ask(now)
-	return now-m.took >= d
+	return now >= m.StopsAt(d)
+}
+
+// StopsAt is when m's client will have taken nothing for d, as things stand.
+func (m *Member) StopsAt(d time.Duration) time.Duration {
+	at := m.took
+	if m.IsAsked() {
+		at = max(at, m.vote.moved)
+	}
+	return at + d
 }
