@@ -54,6 +54,14 @@ func (k *backlog) set(r *Room, retained, dropped int64) (isOver bool) {
 // judge tells publishers whether to wait. The caller holds the lock.
 func (k *backlog) judge() { k.isShort.Store(k.dropped > 0 && k.spareLocked() < k.dropped) }
 
+// pin notes that so many bytes of dropped frames more, or fewer, are kept.
+func (k *backlog) pin(n int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pinned.Add(n)
+	k.judge()
+}
+
 // setLimit changes how many bytes all rooms may take.
 func (k *backlog) setLimit(n int64) {
 	k.mu.Lock()

@@ -72,7 +72,7 @@ func (b *branch) restFor(m *Member) Rest {
 func (b *branch) pin(frame []byte) *pin {
 	p := &pin{fan: b.fan, room: b.room, frame: frame}
 	p.place = p.fan.pins.PushBack(p)
-	p.fan.hub.backlog.pinned.Add(footprint(len(p.frame)))
+	p.fan.hub.backlog.pin(footprint(len(p.frame)))
 	return p
 }
 
@@ -81,7 +81,7 @@ func (p *pin) drop() {
 		return
 	}
 	p.fan.pins.Remove(p.place)
-	p.fan.hub.backlog.pinned.Add(-footprint(len(p.frame)))
+	p.fan.hub.backlog.pin(-footprint(len(p.frame)))
 	p.frame = nil
 }
 

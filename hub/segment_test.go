@@ -18,38 +18,28 @@ func filler(i, size int) []byte {
 	return p
 }
 
-// memoryOf counts what a track's segments take, each array once, and how much of it was dropped. What shares
-// arrays is charged with the youngest of those that do.
-func memoryOf(t *track) (bytes, dropped int64) {
-	var all []*segment
-	for s := t.first; s != nil; s = s.next.Load() {
-		all = append(all, s)
-	}
-	for _, s := range []*segment{t.leftover, t.spare} {
-		if s != nil {
-			all = append(all, s)
-		}
-	}
-	isDropped, arrays := false, map[*byte]bool{}
-	for i := len(all) - 1; i >= 0; i-- { // The youngest first.
-		s := all[i]
-		if len(s.data) > 0 && !arrays[&s.data[0]] {
+// memoryOf counts what a track's segments take, each array once.
+func memoryOf(t *track) (bytes int64) {
+	arrays := map[*byte]bool{}
+	add := func(s *segment) {
+		if s != nil && len(s.data) > 0 && !arrays[&s.data[0]] {
 			arrays[&s.data[0]] = true
-			n := footprint(len(s.data)) + footprint(4*len(s.ends)) + footprint(8*len(s.stamps))
-			if bytes += n; isDropped {
-				dropped += n
-			}
+			bytes += footprint(len(s.data)) + footprint(4*len(s.ends)) + footprint(8*len(s.stamps))
 		}
-		isDropped = isDropped || s == t.oldest.Load()
 	}
-	return bytes, dropped
+	for s := t.first; s != nil; s = s.next.Load() {
+		add(s)
+	}
+	add(t.leftover)
+	add(t.spare)
+	return bytes
 }
 
 // mustCount holds what the log counts to what there is. What a segment has free and nobody goes on in may count
 // for longer than it lives.
 func (l plainLog) mustCount(t *testing.T) {
 	t.Helper()
-	bytes, _ := memoryOf(l.t)
+	bytes := memoryOf(l.t)
 	var sizes int64
 	for s := l.t.first; s != nil; s = s.next.Load() {
 		sizes += s.size
