@@ -76,19 +76,35 @@ func (c *conn) beginEnd(r CloseReason, code wsproto.Code, text string) {
 }
 
 // overdue deals with a client that has not taken its last bytes in time. In a drain it is cut to the
-// end of the frame that it is in first: nothing bounds any more what may wait in the kernel for it,
-// and so that and the Close frame go out as soon as the kernel has room for them.
+// end of the frame that it is in first.
 func (c *conn) overdue() {
 	now := c.w.loop.Now()
 	switch {
+	case c.end.reason == ClosedDoesNotRead:
+		c.abort(ClosedDoesNotRead)
 	case c.end.reason != ClosedDrain:
 		c.abort(ClosedCloseTimeout)
-		return
 	case now >= c.end.due:
 		c.abort(ClosedCut)
-		return
+	default:
+		c.w.loop.SetTimer(c.token, c.end.due-now)
+		c.cutToFrame()
 	}
-	c.w.loop.SetTimer(c.token, c.end.due-now)
+}
+
+// doesNotRead closes a client that has published although it takes nothing. It cannot hear of that
+// before it reads, but then it does.
+func (c *conn) doesNotRead() {
+	r := &reasons[ClosedDoesNotRead]
+	if c.closeUpTo(0, ClosedDoesNotRead, r.code, r.text); c.life < lingering {
+		c.cutToFrame()
+	}
+}
+
+// cutToFrame lets the client have no more than the rest of the frame that it is in, and the Close
+// frame. Nothing bounds any more what may wait in the kernel for it, so both go out as soon as there
+// is room, whether it reads or not.
+func (c *conn) cutToFrame() {
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.NotSentLowat, math.MaxInt32) // A system without it has no such bound.
 	if c.life == finishing {
 		c.reader.Finish(0)

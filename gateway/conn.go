@@ -75,13 +75,14 @@ const (
 	pauseTurn
 )
 
-// A past is what a connection that is reading has behind it.
+// A past is what a connection has behind it, for the first three while it is reading.
 type past uint8
 
 const (
 	wasAccepted past = iota // nothing
 	wasHanded               // net/http: it came by ServeHTTP, with one request that is an upgrade or nothing
 	wasAnswered             // an answer to an ordinary request: it may be silent for a while now
+	hasSpoken               // messages of its own, since its kernel last refused what it has to get: it is open
 )
 
 // A conn is one client's connection, from accept to close. It belongs to its worker's loop. There
@@ -107,7 +108,7 @@ type conn struct {
 	life    lifeState
 	pauses  pause // why it is not read on
 	isArmed bool  // registered for Writable too, because a write was refused
-	past    past  // what it has behind it while it is reading
+	past    past  // what it has behind it
 }
 
 // setLife is the one place where the state changes.

@@ -58,7 +58,11 @@ func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
 	c.reader.Ask(now)
 	if c.reader.IsBlocked() && c.reader.HasStopped(now, c.stallTimeout()) {
-		c.abort(ClosedStalled)
+		if c.past == hasSpoken {
+			c.doesNotRead()
+		} else {
+			c.abort(ClosedStalled)
+		}
 		return
 	}
 	if c.in != nil && c.in.dueBy(cfg.AssemblyTimeout) <= now {

@@ -112,7 +112,13 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	if extensions == "" || !c.w.cfg.deflates(room) {
 		extensions, encoding = "", encodingPlain
 	}
-	switch err := c.w.fan.Join(room, encoding, &c.reader, c); err {
+	join := c.w.fan.Join
+	if hears, refusal := hearsRoom(r.Query); refusal != nil {
+		return refusal
+	} else if !hears {
+		join = c.w.fan.JoinToSpeak
+	}
+	switch err := join(room, encoding, &c.reader, c); err {
 	case nil:
 	case hub.ErrNoNewRooms:
 		return wsproto.Refuse(wsproto.ReasonRoomMemory)

@@ -261,6 +261,9 @@ func (c *conn) handle(m wsproto.Message) bool {
 	switch m.Op {
 	case wsproto.OpText, wsproto.OpBinary:
 		c.w.stats.Messages++
+		if c.reader.IsBlocked() {
+			c.past = hasSpoken
+		}
 		c.reader.Publish(c.w.loop.Now(), c.w.encoder.of(m))
 	case wsproto.OpPing:
 		c.pong(m.Payload)

@@ -243,7 +243,10 @@ func (c *conn) Queued() (n int64, means hub.Queued) {
 }
 
 // Refused implements hub.Client.
-func (c *conn) Refused() { c.arm() }
+func (c *conn) Refused() {
+	c.past = wasAccepted // What it said before it took the last bytes is not against it.
+	c.arm()
+}
 
 // CaughtUp implements hub.Client.
 func (c *conn) CaughtUp() {

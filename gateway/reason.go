@@ -20,6 +20,7 @@ const (
 	ClosedInflation                          // what it sent was made to be inflated
 	ClosedSlow                               // the room dropped what it still needed
 	ClosedStalled                            // it took none of its bytes for --stall-timeout
+	ClosedDoesNotRead                        // the same, and it went on publishing
 	ClosedNoPong                             // it was silent and did not answer a ping
 	ClosedDrain                              // the gateway stops
 	ClosedRefused                            // its request was answered with an HTTP error
@@ -57,6 +58,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedInflation:       {"inflation", wsproto.CodePolicyViolation, "inflates too much"},
 	ClosedSlow:            {"slow_consumer", wsproto.CodeSlowConsumer, "slow consumer"},
 	ClosedStalled:         {"stalled", 0, ""},
+	ClosedDoesNotRead:     {"does_not_read", wsproto.CodeDoesNotRead, "does not read"},
 	ClosedNoPong:          {"no_pong", wsproto.CodeNoPong, "no answer to ping"},
 	ClosedDrain:           {"drain", wsproto.CodeGoingAway, "going away"},
 	ClosedRefused:         {"refused", 0, ""},
@@ -91,7 +93,7 @@ func (r CloseReason) isAbuse() bool {
 // isSlowness reports whether it was for what the client did not take.
 func (r CloseReason) isSlowness() bool {
 	switch r {
-	case ClosedSlow, ClosedStalled, ClosedCloseTimeout, ClosedPinned, ClosedCut:
+	case ClosedSlow, ClosedStalled, ClosedDoesNotRead, ClosedCloseTimeout, ClosedPinned, ClosedCut:
 		return true
 	}
 	return false

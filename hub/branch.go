@@ -18,16 +18,17 @@ type branch struct {
 	writable   atomic.Int32  // members that are writable
 
 	// Owned by the fanout's loop.
-	members  []*Member      // a member keeps its place for life; nil is a hole
-	bitmap   []places       // of 64 places each
-	holes    []int32        // places to reuse
-	ready    queue[*Member] // those that are ready; some may have left
-	due      reasons        // why a round is due; none: none is
-	isQueued bool           // on the fanout's queue of branches to sweep
-	watched  bool           // on the fanout's list of branches to count anew while the room is full
-	granted  bool           // on the fanout's list of branches with publishers to resume
-	round    round
-	blocked  blockedSet // members that not every round visits
+	members   []*Member      // a member keeps its place for life; nil is a hole
+	bitmap    []places       // of 64 places each
+	holes     []int32        // places to reuse
+	ready     queue[*Member] // those that are ready; some may have left
+	due       reasons        // why a round is due; none: none is
+	isQueued  bool           // on the fanout's queue of branches to sweep
+	isSpeaker bool           // its one member is one, and the room does not know it
+	watched   bool           // on the fanout's list of branches to count anew while the room is full
+	granted   bool           // on the fanout's list of branches with publishers to resume
+	round     round
+	blocked   blockedSet // members that not every round visits
 
 	delivered atomic.Uint64 // messages that its members got: its loop counts, anybody reads
 

@@ -135,7 +135,7 @@ func (m *Member) IsBlocked() bool { return m.state >= blocked }
 // or refused them. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
-// Publish sends a message to everybody in m's room, m included, and returns its number there. now
+// Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns its number there. now
 // is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
 	seq, size, own := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
@@ -277,6 +277,9 @@ type Lag struct {
 // Lag returns how far m is behind at the time now, in constant time. Overrun it is behind all that
 // is retained.
 func (m *Member) Lag(now time.Duration) Lag {
+	if m.branch.isSpeaker {
+		return Lag{}
+	}
 	c := m.standing()
 	hasMore := len(c.settle()) > 0
 	lag := Lag{Messages: m.branch.room.Stats().Next - c.seq(), Bytes: m.branch.track.end.Load() - c.position()}
@@ -328,7 +331,7 @@ func (m *Member) JudgeLag(now time.Duration) {
 // isBeyond reports whether m is blocked and further behind than half of the backlog.
 func (m *Member) isBeyond() bool {
 	b := m.branch
-	return m.IsBlocked() && (m.cursor.isOverrun() ||
+	return m.IsBlocked() && !b.isSpeaker && (m.cursor.isOverrun() ||
 		b.track.end.Load()-m.Position() > b.room.hub.limits.Backlog/2 || b.isNearOverrun(&m.cursor))
 }
 

@@ -8,7 +8,7 @@ func (m *model) checkBranches() {
 			members += b.len()
 			m.checkBranch(b)
 		}
-		if !s.room.isClosed && members != s.room.members {
+		if !s.room.isClosed && members != int(s.room.members) {
 			m.t.Fatalf("the room counts %d members and has %d", s.room.members, members)
 		}
 	}

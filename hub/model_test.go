@@ -46,7 +46,8 @@ type listener struct {
 	turns int    // calls of Resume that were looked at
 	said  int    // bytes since its turn began, or ended
 	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed shows when it goes on.
-	mayJump bool
+	mayJump   bool
+	isSpeaker bool // it gets nothing
 }
 
 var tiny = Limits{Backlog: 4 << 10, Window: 1 << 10, Total: 6 << 10, Pinned: 700, Turn: 1000}
@@ -66,14 +67,21 @@ func newModel(t *rapid.T, policy Policy, l Limits) *model {
 }
 
 func (m *model) join(fan int, room string, t Encoding) {
-	c := m.joinTrack(fan, room, t)
+	m.follow(m.joinTrack(fan, room, t), room, t, false)
+}
+
+func (m *model) speak(fan int, room string) {
+	m.follow(m.fixture.speak(fan, room), room, Deflated, true)
+}
+
+func (m *model) follow(c *client, room string, t Encoding, isSpeaker bool) {
 	s := m.rooms[room]
 	if s == nil || s.room != c.Room() {
 		s = &story{room: c.Room()}
 		m.rooms[room] = s
 		m.ever = append(m.ever, s)
 	}
-	m.all = append(m.all, &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1})
+	m.all = append(m.all, &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1, isSpeaker: isSpeaker})
 }
 
 // frame is a whole frame with this number, of this many bytes; what it is filled with tells the tracks apart.
@@ -106,7 +114,7 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	}
 	s.frames = append(s.frames, both)
 	for _, l := range m.all {
-		if l.story == s && l.IsIn() {
+		if l.story == s && l.IsIn() && !l.isSpeaker {
 			s.owed++
 		}
 	}
@@ -293,7 +301,7 @@ func (m *model) checkAccounts(sum Account) {
 			if l.story != s {
 				continue
 			}
-			if l.IsIn() {
+			if l.IsIn() && !l.isSpeaker {
 				due += uint64(len(s.frames)) + 1 - l.cursor.seq()
 			}
 			if l.rest.pin != nil {
@@ -380,6 +388,11 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				m.join(rapid.IntRange(0, 1).Draw(t, "loop"), room.Draw(t, "room"), track.Draw(t, "track"))
 			}
 		},
+		"join to speak": func(t *rapid.T) {
+			if len(m.all) < 80 {
+				m.speak(rapid.IntRange(0, 1).Draw(t, "loop"), room.Draw(t, "room"))
+			}
+		},
 		"leave": func(t *rapid.T) {
 			if l := m.pick(); l != nil {
 				l.leave()
@@ -451,7 +464,7 @@ func (m *model) heal() {
 	m.flush()
 	m.check()
 	for _, l := range m.all {
-		if !l.IsIn() {
+		if !l.IsIn() || l.isSpeaker && len(l.got) == 0 && !l.IsBlocked() {
 			continue
 		}
 		if l.mayJump && l.cursor.seq() > l.next { // Memory was too short to keep even the last message.

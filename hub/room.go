@@ -10,18 +10,18 @@ import (
 // A Room is a log and the members that read it, kept in branches: one for each loop and track that
 // has members. Its methods may be called from any goroutine.
 type Room struct {
-	hub    *Hub
-	name   string
-	policy Policy
+	hub  *Hub
+	name string
 
 	mu       sync.Mutex
 	log      log
 	line     *line     // publishers that wait; nil: there are none, and have not been
 	branches []*branch // in the order they came
-	members  int
-	account  Account // without what its branches have delivered
-	isClosed bool    // the last member left: a caller that still holds the room looks it up anew
-	isIdling bool    // on some fanout's list of rooms whose memory to reclaim when they are idle
+	account  Account   // without what its branches have delivered
+	speakers *speakers // nil: there are none, and have not been
+	members  int32
+	isClosed bool // the last member left: a caller that still holds the room looks it up anew
+	isIdling bool // on some fanout's list of rooms whose memory to reclaim when they are idle
 
 	// Written under mu, read without.
 	isFull   atomic.Bool              // the brake: publishers wait
@@ -32,6 +32,8 @@ type Room struct {
 	uses     atomic.Uint32            // log.inUse
 
 	isSpoiled atomic.Bool // see Spoil
+
+	policy Policy // for good
 
 	// Guarded by the hub's backlog.
 	heapIndex int32 // its place among the rooms that could drop something
@@ -65,7 +67,7 @@ type RoomStats struct {
 func (r *Room) Stats() RoomStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := RoomStats{Members: r.members, Held: r.log.held, Next: r.log.next}
+	s := RoomStats{Members: int(r.members), Held: r.log.held, Next: r.log.next}
 	s.Memory, _ = r.log.memory()
 	for i, t := range r.log.tracks {
 		if t != nil {
@@ -254,6 +256,10 @@ func (r *Room) leave(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := m.branch
+	if b.isSpeaker {
+		r.leaveAsSpeaker(m)
+		return
+	}
 	r.settle(m)
 	b.remove(m)
 	r.members--
@@ -274,13 +280,11 @@ func (r *Room) leave(m *Member) {
 	}
 	r.forget()
 	r.noteMoved() // Its track may have been closed.
-	if len(r.branches) == 0 {
-		r.isClosed = true
-		r.hub.forget(r) // Lock order: a room's before the hub's; the hub never takes a room's.
+	if r.closeIfEmpty() {
 		return
 	}
 	r.release(b.fan)
-	if !r.isIdling && r.retains() {
+	if len(r.branches) > 0 && !r.isIdling && r.retains() {
 		// Its next round sees to the memory: b's never ended.
 		r.branches[0].schedule(b.fan, becauseToReclaim)
 	}
@@ -376,5 +380,5 @@ func (r *Room) isCaughtUp() bool {
 		}
 		writable += int(b.writable.Load())
 	}
-	return writable == r.members
+	return writable == int(r.members)
 }

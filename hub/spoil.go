@@ -32,6 +32,9 @@ func (r *Room) Spoil() {
 	for _, b := range r.branches {
 		b.schedule(by, becauseSpoiled)
 	}
+	for _, b := range r.speakers.all() {
+		b.schedule(by, becauseSpoiled)
+	}
 }
 
 // InDoubt returns the rooms that a Flush was at which has panicked: that of the branch it swept,
@@ -79,7 +82,7 @@ func (m *Member) forsake() {
 func (r *Room) lose(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if next, seq := r.next.Load(), m.cursor.seq(); next > seq {
+	if next, seq := r.next.Load(), m.cursor.seq(); next > seq && !m.branch.isSpeaker {
 		r.account.Ended += next - seq
 		m.branch.fan.stats.Ended += next - seq
 	}

@@ -32,6 +32,7 @@ const (
 	ReasonExtensions                      // 400: Sec-WebSocket-Extensions malformed
 
 	ReasonRoomName    // 400: the path names no possible room
+	ReasonEcho        // 400: echo, behind the path, is neither 0 nor 1
 	ReasonOrigin      // 403: the page is neither of this host nor allowed
 	ReasonForeignHost // 403: the page goes by a host name that is not ours
 	ReasonNotFound    // 404: nothing lives at this path
@@ -90,6 +91,7 @@ var refusals = [NumReasons]Refusal{
 	ReasonKey:           {Status: 400, name: "key", Text: "There must be exactly one Sec-WebSocket-Key header, with 16 bytes in base64."},
 	ReasonExtensions:    {Status: 400, name: "extensions", Text: "The Sec-WebSocket-Extensions header is malformed."},
 	ReasonRoomName:      {Status: 400, name: "room_name", Text: "This is not a room name."},
+	ReasonEcho:          {Status: 400, name: "echo", Text: "echo is 0, to publish without hearing the room, or 1."},
 	ReasonOrigin: {
 		Status: 403, name: "origin",
 		Text: "The page's origin is not this server's own: it differs from the host that was asked for. " +

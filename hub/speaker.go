@@ -1,0 +1,77 @@
+package hub
+
+import "slices"
+
+// A speaker is a member that publishes and hears nothing of its room. It reads a track of its own to
+// which nobody appends, in a branch that its room keeps apart: it is caught up for good, and in no
+// count of members, no account, no tally of the brake and no sweep of a message. It waits for its
+// turn to publish like everybody, and keeps the room in being. It costs some 600 bytes more than a
+// reader.
+
+// speakers are a room's, each in a branch of its own. Most rooms have none.
+type speakers struct{ branches []*branch }
+
+func (s *speakers) all() []*branch {
+	if s == nil {
+		return nil
+	}
+	return s.branches
+}
+
+// JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that would
+// read e. m must not be in a room. The errors are those of Join.
+func (f *Fanout) JoinToSpeak(name string, e Encoding, m *Member, client Client) error {
+	m.client, m.owedTo = client, withoutEnd
+	for {
+		r, err := f.hub.roomOrNew(name)
+		if err != nil {
+			return err
+		}
+		if r.joinToSpeak(f, e, m) {
+			return nil
+		}
+	}
+}
+
+// joinToSpeak reports false if the room was closed meanwhile.
+func (r *Room) joinToSpeak(f *Fanout, e Encoding, m *Member) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isClosed {
+		return false
+	}
+	t := &track{encoding: e}
+	t.open(0)
+	b := &branch{room: r, track: t, fan: f, isSpeaker: true}
+	if r.speakers == nil {
+		r.speakers = new(speakers)
+	}
+	r.speakers.branches = append(r.speakers.branches, b)
+	m.branch = b
+	m.cursor = t.atEnd()
+	m.setState(writable)
+	b.add(m)
+	return true
+}
+
+// leaveAsSpeaker ends the membership of a speaker, and the room if it was the last. The caller holds
+// the lock.
+func (r *Room) leaveAsSpeaker(m *Member) {
+	all := r.speakers.all()
+	i := slices.Index(all, m.branch)
+	r.speakers.branches = slices.Delete(all, i, i+1)
+	m.branch.remove(m)
+	r.quit(m)
+	r.closeIfEmpty()
+}
+
+// closeIfEmpty closes a room that nobody is in, and reports whether it did. The caller holds the
+// lock.
+func (r *Room) closeIfEmpty() bool {
+	if len(r.branches) > 0 || len(r.speakers.all()) > 0 {
+		return false
+	}
+	r.isClosed = true
+	r.hub.forget(r) // Lock order: a room's before the hub's; the hub never takes a room's.
+	return true
+}
