@@ -419,6 +419,12 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				l.open(rapid.SampledFrom([]int{-1, 1, 10, 300, 2000}).Draw(t, "bytes"))
 			}
 		},
+		"kernel": func(t *rapid.T) { // says something else than before of what a client took, true or not
+			if l := m.pick(); l != nil {
+				l.queued = int64(rapid.IntRange(0, 5000).Draw(t, "queued"))
+				l.means = rapid.SampledFrom([]Queued{QueuedBytes, QueuedMemory, QueuedUntold}).Draw(t, "means")
+			}
+		},
 		"wait": func(t *rapid.T) {
 			m.now += rapid.SampledFrom([]time.Duration{time.Millisecond, 400 * time.Millisecond, 3 * time.Second}).Draw(t, "time")
 		},
@@ -437,7 +443,9 @@ func (m *model) heal() {
 	m.check()
 	m.transport.answerAll()
 	m.flush()
-	m.outvote()
+	for range 3 { // Longer than any vote.
+		m.outvote()
+	}
 	for range 2 { // What is watched comes to its turn.
 		m.now += watchEvery
 		m.flush()
