@@ -71,7 +71,7 @@ func (c *conn) checkLife() {
 	}
 	c.reader.JudgeLag(now)
 	c.unthrottle(now)
-	if c.pauses&(pauseRoom|pauseRate) != 0 || c.reader.IsBlocked() {
+	if c.pauses != 0 || c.reader.IsBlocked() {
 		c.heard = now // We do not listen, or a ping would only wait behind what it does not take.
 	}
 	if c.lastSign() > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.

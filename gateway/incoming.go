@@ -22,21 +22,32 @@ func (c *conn) stopClock() {
 	}
 }
 
-// resumeReading is the one place where a pause ends. Clocks go on. Unless it was a turn's, the
-// connection is read on in its next turn.
+// resumeReading is the one place where a pause ends. Unless it was a turn's, the connection is read on
+// in its next turn. Clocks go on with the end of the last pause.
 func (c *conn) resumeReading(why pause) {
 	c.pauses &^= why
-	now := c.w.loop.Now()
-	if in := c.in; in != nil && in.stopped != 0 {
-		if in.began != 0 {
-			in.began += now - in.stopped
-		}
-		c.w.inputBudget.excuse(c, now-in.stopped)
-		in.stopped = 0
-	}
-	c.heard = now // We did not listen meanwhile.
+	c.heard = c.w.loop.Now() // We did not listen meanwhile.
 	if why != pauseTurn {
 		c.standInLine()
+		return
+	}
+	if c.pauses == 0 {
+		c.startClock()
+	}
+}
+
+// startClock lets the clock of an unfinished message go on.
+func (c *conn) startClock() {
+	in := c.in
+	if in == nil || in.stopped == 0 {
+		return
+	}
+	stood := c.w.loop.Now() - in.stopped
+	in.stopped = 0
+	c.w.inputBudget.excuse(c, stood)
+	if in.began != 0 {
+		in.began += stood
+		c.setTimer() // The one that stands may be later.
 	}
 }
 

@@ -94,7 +94,7 @@ var mutants = []mutant{
 		"hub/room.go", "\t\tr.noteMoved()\n\t}\n\tr.release(b.fan)\n", "\t\tr.noteMoved()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
-		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t}\n", "",
+		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t\treturn\n\t}\n", "",
 	}}},
 	{"turn not over when nothing is left to read", 50, []edit{{
 		"gateway/incoming.go", "\t\tc.reader.EndTurn(false) //", "\t\t//",
@@ -103,7 +103,7 @@ var mutants = []mutant{
 		"hub/line.go", "\t\tif m.lineState == due {\n\t\t\tm.branch", "\t\tif false {\n\t\t\tm.branch",
 	}}},
 	{"waiting sender timed out", 2000, []edit{{
-		"gateway/events.go", "if c.pauses&(pauseRoom|pauseRate) != 0 ||", "if c.isThrottled() ||",
+		"gateway/events.go", "if c.pauses != 0 ||", "if c.isThrottled() ||",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
 		"gateway/incoming.go", "if c.pausedBefore() || !c.unstash() {", "if !failed && (c.pausedBefore() || !c.unstash()) {",

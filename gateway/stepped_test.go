@@ -26,6 +26,7 @@ func newStepped(t *testing.T, cfg *config, around func(*reactortest.Sim) reactor
 		t.Fatal(err)
 	}
 	st := &stepped{t: t, kernel: reactortest.NewSim(1)}
+	st.kernel.Advance(time.Minute) // A clock at zero means "never" here and there.
 	var kernel reactor.Kernel = st.kernel
 	if around != nil {
 		kernel = around(st.kernel)
