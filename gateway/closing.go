@@ -202,8 +202,11 @@ func (c *conn) discard(n int) bool {
 
 // linger waits on if the client has sent anything of late.
 func (c *conn) linger() {
-	now := c.w.loop.Now()
-	switch silentAt := c.heard + lingerTime; {
+	now, silentAt := c.w.loop.Now(), c.heard+lingerTime
+	if now >= silentAt && now < c.end.due && c.mayBeReading() {
+		silentAt = now + lingerTime
+	}
+	switch {
 	case now >= silentAt:
 		c.die(c.end.reason)
 	case now >= c.end.due:
@@ -211,6 +214,17 @@ func (c *conn) linger() {
 	default:
 		c.w.loop.SetTimer(c.token, min(silentAt, c.end.due)-now)
 	}
+}
+
+// mayBeReading reports whether a drain has told the client all and its kernel has not taken that
+// yet: were the descriptor closed, what it sends next would be answered with a reset, and the rest
+// be lost.
+func (c *conn) mayBeReading() bool {
+	if c.end.reason != ClosedDrain {
+		return false
+	}
+	queued, err := c.w.kernel.Queued(int(c.fd))
+	return err == nil && queued > 0
 }
 
 // cutShort ends a connection whose client still sends. It may not come to know why.

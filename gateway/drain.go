@@ -31,8 +31,8 @@ const (
 //	│ until then, if it is behind what stood when  │ the rest of its    │ that is cut off:
 //	│ the drain began, then Close 1001             │ frame and the 1001 │ ClosedCut
 //
-// From its turn on what a client sends is read and dropped, until it has closed, has been silent for a
-// second behind its last bytes, or the drain is over: a reset would take what it has yet to read.
+// From its turn on what a client sends is read and dropped, until it has closed, has taken all and been
+// silent for a second, or the drain is over: a reset would take what it has yet to read.
 //
 // A Server that has not begun to serve has nobody to tell and is closed; for one that is closed
 // there is nothing to do.

@@ -147,6 +147,36 @@ func livesIn(t *testing.T, s *Server, states ...lifeState) (n int) {
 	return n
 }
 
+// A reader that is told all at once, because its kernels have room, and is silent for longer than lingering lasts, then sends and only
+// then reads: it is all there, because what it has yet to take keeps its connection.
+func TestN22_SilentReaderThatSpeaksBeforeItReadsLosesNothing(t *testing.T) {
+	const size, published = 4 << 10, 200
+	cfg := testConfig()
+	cfg.Loops = 1
+	cfg.UnsentBuffer = -1
+	cfg.DrainTimeout = time.Minute
+	s, addr := startGateway(t, cfg)
+	c := dialNarrow(t, addr, "/ws/r")
+	for seq := range published {
+		if err := c.WriteMessage(gorilla.BinaryMessage, wstest.Message(uint64(seq), size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Eventually(t, "all is published", func() bool { return testenv.StatsOf(t, s).Messages == published })
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(context.Background()) }()
+	testenv.Eventually(t, "it is told all", func() bool { return livesIn(t, s, lingering) == 1 })
+	time.Sleep(lingerTime + lingerTime/2) // Not a wait for something: it is silent for so long.
+	if err := c.WriteMessage(gorilla.BinaryMessage, []byte("dropped")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // A reset would be here by then.
+	readAtRate(t, c, size, 0)
+	if err := <-drained; err != nil {
+		t.Errorf("Drain: %v", err)
+	}
+}
+
 // A client that never reads, in the middle of a frame whose rest is more than its kernels take, is cut when the drain is over:
 // counted under a reason of its own, and logged with its id and room, how far it was behind and for how many more the line
 // stands. Whoever has closed by then is not.

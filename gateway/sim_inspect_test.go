@@ -20,7 +20,8 @@ type connView struct {
 	track    hub.Encoding
 	position int64
 	isPaused bool
-	isKnown  bool // its reason has been judged
+	isKnown  bool          // its reason has been judged
+	took     time.Duration // when it last took bytes, written or acknowledged
 
 	held     int // bytes of its unfinished input …
 	bytes    int // … that came
@@ -217,6 +218,8 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		return !w.Plan.IsLossy() && (!w.Plan.IsSteady || w.IsHealing) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
 	case ClosedStalled:
 		return since(max(wrote, c.Peer.Acknowledged())) >= w.Plan.Stall
+	case ClosedDoesNotRead: // Its Close frame may be what was written last.
+		return since(v.took) >= w.Plan.Stall && len(c.Sent) > 0
 	case ClosedNoPong:
 		return since(read) >= w.Plan.Pong && !v.isPaused
 	case ClosedFrameRate:

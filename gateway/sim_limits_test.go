@@ -178,6 +178,10 @@ func (w *world) rememberAll(l *simLoop) {
 	sum := 0
 	for _, v := range l.views {
 		v.remember(w)
+		if v.client != nil {
+			_, wrote := v.client.Peer.Activity()
+			v.took = max(wrote, v.client.Peer.Acknowledged())
+		}
 		sum += v.held
 	}
 	if counted := l.w.inputBudget.held; sum != counted {
