@@ -129,7 +129,7 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	opts.Pages = web.New(web.Options{Version: version()})
 	raiseProcs(opts.Loops)
 	keepLessGarbage()
-	container := limitMemory(os.DirFS("/"))
+	container := limitMemory(systemFiles{})
 	if err := fitDescriptors(&opts, log); err != nil {
 		log.Error("cannot start", "error", err, "hint", moreDescriptors)
 		return exitFailed

@@ -91,12 +91,11 @@ func (p *proxy) runProxy(t *testing.T, block string) (addr string) {
 		testenv.LeaveOut(t, "%s is not here: %v", p.name, err)
 	}
 	dir := t.TempDir()
-	// None of these can be given port 0 and asked for what it got; but 127.0.0.0/8 has many addresses.
-	pid := os.Getpid()
-	addr = fmt.Sprintf("127.%d.%d.%d:8080", 64+pid>>8&63, pid&255, addresses.Add(1))
+	addr = freeAddress(t)
+	host, port, _ := net.SplitHostPort(addr)
 	listens := map[string]string{
 		"nginx": "listen " + addr + ";", "HAProxy": "bind " + addr, "Apache": addr,
-		"Caddy": "http://" + publicName + ":8080 {\n\tbind " + strings.TrimSuffix(addr, ":8080"),
+		"Caddy": "http://" + publicName + ":" + port + " {\n\tbind " + host,
 	}[p.name]
 	if strings.Count(block, p.listens) != 1 {
 		t.Fatalf("%q is not once in the block of %s:\n%s", p.listens, p.name, block)
@@ -141,6 +140,19 @@ func (p *proxy) runProxy(t *testing.T, block string) (addr string) {
 
 // addresses counts those of this process.
 var addresses atomic.Int32
+
+// freeAddress is for a program that cannot be given port 0 and asked for what it got. Nobody's outgoing
+// connection takes the port meanwhile: those come from 127.0.0.1.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>8&63, pid&255, addresses.Add(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
 
 // dialAs opens a WebSocket as a page of the public name does, whatever address the proxy has here.
 func dialAs(t *testing.T, addr, path, origin string, more http.Header) (*websocket.Conn, *http.Response, error) {

@@ -36,6 +36,7 @@ func TestN42_RepeatedSignalIsTheSameRequest(t *testing.T) {
 
 // N83: there is nothing to read anew yet, so SIGHUP, as of a terminal that goes away, is a drain.
 func TestN83_SIGHUPDrains(t *testing.T) {
+	hearHangups(t)
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0"))
 	c := wstest.Join(t, p.Addr, "/ws")
 	p.Signal(syscall.SIGHUP)
