@@ -261,7 +261,7 @@ func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
 	}
 	c.Reset()
 	time.Sleep(50 * time.Millisecond) // The gateway sees the reset while the room is full.
-	kernel.Pass(2 * time.Second)      // Now those who do not read are stalled, and count no longer.
+	kernel.Pass(20 * time.Second)     // Now those who do not read are stalled, and count no longer.
 	testenv.Eventually(t, "it is gone", func() bool { return testenv.StatsOf(t, s).Closed[ClosedGone] == 1 })
 	heard := testenv.StatsOf(t, s).Messages
 	witness.ExpectMessages(0, int(heard), size)
