@@ -3,12 +3,12 @@ package gateway
 import "time"
 
 const (
-	// houseEvery is how often the housekeeper looks.
-	houseEvery = time.Second
+	// houseEvery is how often the housekeeper looks: a storm may be over within a second.
+	houseEvery = 100 * time.Millisecond
 	// givenUpMin is how much less must be needed than before, a third of it at least, and giveBackAfter
 	// for how many looks in a row, for memory to be given back: it takes a collection.
 	givenUpMin    = 32 << 20
-	giveBackAfter = 5
+	giveBackAfter = 50
 )
 
 // A housekeeper gives memory back to the system, once, after much of it was let go of: without
