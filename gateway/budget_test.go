@@ -151,7 +151,7 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 }
 
 func TestClientMayInflateAsMuchAsItPaysFor(t *testing.T) {
-	w := &worker{cfg: &config{Options: Options{MaxMessage: 64 << 20}}}
+	w := &worker{cfg: &config{Options: Options{MaxMessage: 64 << 20}.Defaults()}}
 	loop, err := reactor.NewLoop(reactor.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func TestMemoryLimitsThatCannotHoldAMessageAreRefused(t *testing.T) {
 	if err := many.prepare(); err != nil {
 		t.Error(err)
 	}
-	if n, want := many.assemblyShare(), 3*int(many.MaxMessage)+inflaterSize+readBufferSize+wsproto.MaxControlPayload+1; n != want {
+	if n, want := many.assemblyShare(), wsproto.DeflatedMax(int(many.MaxMessage))+2*int(many.MaxMessage)+inflaterSize+readBufferSize+wsproto.MaxControlPayload+1; n != want {
 		t.Errorf("a loop's share is %d, want %d", n, want)
 	}
 }
