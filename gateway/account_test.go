@@ -77,6 +77,7 @@ func readToTheEnd(t *testing.T, c *gorilla.Conn, sent uint64, size int) (whole u
 func TestN24_WhatIsDueOfARoomIsWhatItsMembersHaveYetToGet(t *testing.T) {
 	const size, published = 4 << 10, 2000
 	cfg := testConfig()
+	cfg.PublishWindow = cfg.RoomBacklog // Nobody is held by those that do not read.
 	s, addr := startGateway(t, cfg)
 	var all []*wstest.Crowd
 	var slow []*wstest.Client
@@ -122,6 +123,7 @@ func TestN24_WhatIsDueOfARoomIsWhatItsMembersHaveYetToGet(t *testing.T) {
 func TestN24_ClosedGatewayHasCutWhoeverWasThere(t *testing.T) {
 	const size, published = 4 << 10, 1000
 	cfg := testConfig()
+	cfg.PublishWindow = cfg.RoomBacklog // It is not held by the other, nor by itself.
 	s, addr := startGateway(t, cfg)
 	wstest.Join(t, addr, "/ws/r").Narrow()
 	a := wstest.Join(t, addr, "/ws/r")

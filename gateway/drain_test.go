@@ -184,6 +184,7 @@ func TestN22_WhoDoesNotReadIsCutCountedAndLogged(t *testing.T) {
 	const size = 12 << 20
 	cfg := testConfig()
 	cfg.MaxMessage, cfg.RoomBacklog = size, 4*size
+	cfg.PublishWindow = cfg.RoomBacklog // The sender is not to be held by those that do not read.
 	cfg.DrainTimeout = time.Second
 	var log journal
 	s, addr := startGatewayLogging(t, cfg, nil, &log)
