@@ -86,8 +86,7 @@ func upgradeTight(addr, path string) (*net.TCPConn, error) {
 func TestN71_LastMessagesOfManyRoomsStayWithinTheLimit(t *testing.T) {
 	const mib = 1 << 20
 	counts := []int{150}
-	isWhole := testenv.IsWholeSize(t)
-	if isWhole {
+	if testenv.IsWholeSize(t) {
 		counts = []int{600, 5000}
 	}
 	if *hoarders > 0 {
@@ -101,7 +100,9 @@ func TestN71_LastMessagesOfManyRoomsStayWithinTheLimit(t *testing.T) {
 			within int64
 		}{
 			{"GOMEMLIMIT", "256MiB", []string{"--assembly-memory=16MiB"}, 282 * mib},
-			{"backlog-memory", "", []string{"--backlog-memory=16MiB"}, 64 * mib},
+			// Without GOMEMLIMIT what is allocated during a collection comes on top, and on a busy machine a collection
+			// takes long: 65 to 86 MiB were seen there.
+			{"backlog-memory", "", []string{"--backlog-memory=16MiB"}, 96 * mib},
 		} {
 			t.Run(fmt.Sprintf("%d_%s", n, tc.name), func(t *testing.T) {
 				cmd := proctest.Command(t, append([]string{"--listen=127.0.0.1:0", "--loops=2"}, tc.args...)...)
@@ -111,13 +112,10 @@ func TestN71_LastMessagesOfManyRoomsStayWithinTheLimit(t *testing.T) {
 				p := proctest.Launch(t, cmd)
 				idle := statusBytes(p, "VmRSS")
 				refused := hoard(t, p, n)
-				peak, within := statusBytes(p, "VmHWM"), tc.within
-				if !isWhole {
-					within += within / 2 // The collector's pace depends on how busy the machine is.
-				}
+				peak := statusBytes(p, "VmHWM")
 				t.Logf("%d clients, %d of them refused: %d MiB resident at most, %d at first", n, refused, peak>>20, idle>>20)
-				if peak > within {
-					t.Errorf("%d MiB were resident, more than %d\n%s", peak>>20, within>>20, p.Logged())
+				if peak > tc.within {
+					t.Errorf("%d MiB were resident, more than %d\n%s", peak>>20, tc.within>>20, p.Logged())
 				}
 				// Who behaves gets everything all the same.
 				testenv.Eventually(t, "a client is let in", func() bool { return wstest.Ask(t, p.Addr, "/ws/good").IsIn() })
