@@ -32,6 +32,13 @@ func (p *Plan) DrawBrake(r *rand.Rand) {
 	p.MinRate = 1
 	p.Faults.Accept, p.Faults.Watch, p.Faults.NoMemory, p.Scarce = 0, 0, 0, false
 	p.Message, p.Backlog, p.Window = between(64, 250), 6<<10, between(100, 700)
+	if p.senders == 2 {
+		// As where windows are of their usual size, a sender's turn is a small part of one. Or each in
+		// its turn would have said all of the last one, and the other, which said nothing of it, would
+		// outweigh the reader.
+		p.Message, p.Window = between(32, 64), between(500, 700)
+		p.Read = p.Message
+	}
 	p.quota, p.sip, p.Steps = 200, between(1, 64), between(3000, 5000)
 	p.ClientWeight, p.WireWeight, p.Leap = 20, between(10, 20), time.Duration(between(1, 5))*time.Millisecond
 	p.buffers[0], p.buffers[1], p.buffers[2], p.buffers[3] = 64<<r.IntN(5), 16<<r.IntN(4), 2048, 2048
