@@ -147,15 +147,6 @@ func (b *inputBudget) toBlame(now time.Duration) *conn {
 	return b.all.toBlame(now)
 }
 
-// release gives back what all of them hold, when the loop has ended.
-func (b *inputBudget) release() {
-	for i := range b.all {
-		for b.all[i].Len() > 0 {
-			b.all[i].conns[0].dropInput()
-		}
-	}
-}
-
 // A ranking has connections by class of size, the one whose credit runs down first in front of each
 // class: who is to blame is one of those in front, within the factor that a class is wide. To look
 // at all for each that is closed would take a loop's time.
