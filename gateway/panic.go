@@ -44,6 +44,7 @@ var extents = []struct {
 	{"sluice/hub.(*Hub)", ofProcess},
 	{"sluice/gateway.(*inputBudget)", ofProcess},
 	{"sluice/gateway.(*headBudget)", ofProcess},
+	{"sluice/gateway.(*headBudget)", ofProcess},
 	{"sluice/gateway.(*admission)", ofProcess},
 	{"sluice/hub.(*Room).append", ofRoom},
 	{"sluice/hub.(*draft)", ofConnection}, // A message's encoding, before it comes to the room.
