@@ -119,7 +119,7 @@ func (c *config) prepare() error {
 		refuse("ByteRate", "%d is less than %d, what is read at a time", c.ByteRate, readBufferSize)
 	}
 	if c.InflateRate > inflateRateMax {
-		refuse("InflateRate", "%d is more than %d", c.InflateRate, inflateRateMax)
+		refuse("InflateRate", "%d is more than %d", c.InflateRate, int64(inflateRateMax))
 	}
 	if c.MaxMessage < 1 || c.MaxMessage > messageMax {
 		refuse("MaxMessage", "%d is not 1 to %d", c.MaxMessage, messageMax)
