@@ -159,7 +159,7 @@ var mutants = []mutant{
 		"hub/room.go", "\tmemory, dropped := r.log.memory()\n\treturn r.hub",
 		"\tmemory, dropped := r.log.memory()\n\tfor _, t := range r.log.tracks {\n\t\tif t != nil && t.isOpen() {\n\t\t\tmemory -= t.tail.size\n\t\t}\n\t}\n\tmemory = max(memory, dropped)\n\treturn r.hub",
 	}}},
-	{"nobody is told that a room gave something up", 300, []edit{{
+	{"nobody is told that a room gave something up", 1000, []edit{{
 		"hub/backlog.go", "b.schedule(by, becauseSegment) // A member that", "_ = b // A member that",
 	}}},
 	{"own bytes counted: a sender that keeps up with itself is a reason to go on", 300, []edit{{
