@@ -371,7 +371,8 @@ func TestN20_SenderOfASmallRoomWaitsForItsReaders(t *testing.T) {
 		done.Wait()
 		st := testenv.StatsOf(t, s)
 		t.Logf("paused %d times, %d refused writes", st.Paused, st.Refused)
-		if st.Closed != [NumCloseReasons]uint64{} || st.Paused == 0 {
+		// With the race detector it is the gateway that is slow, and nobody has to wait for the readers.
+		if st.Closed != [NumCloseReasons]uint64{} || st.Paused == 0 && !testenv.RaceEnabled {
 			t.Errorf("closed %v; the senders waited %d times", st.Closed, st.Paused)
 		}
 	})
