@@ -92,16 +92,31 @@ func (v tab) readAll() {
 		const log = document.getElementById("log");
 		const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
 		const met = new WeakSet();
+		const isInView = (e) => {
+			const {top, bottom} = e.getBoundingClientRect(), view = log.getBoundingClientRect();
+			return bottom > view.top && top < view.bottom;
+		};
+		// The list fills what comes near when the browser has told it, and is moved by that; it follows its end until it has heard of the
+		// scrolling, and a higher window is a reason to go there.
+		const settle = async () => {
+			for (let was = -1, calm = 0; calm < 2; await frames()) {
+				const now = log.scrollTop + log.scrollHeight;
+				const isFilled = [...log.querySelectorAll("ol")].every((box) => box.childElementCount > 0 || !isInView(box));
+				calm = now === was && isFilled ? calm + 1 : 0;
+				was = now;
+			}
+		};
 		document.read = [];
 		document.drawnMax = 0;
-		log.scrollTop = 0;
-		await frames();
-		await frames();
-		for (let end = false; !end; log.scrollTop += 1.5 * log.clientHeight) {
-			await frames();
+		do {
+			log.scrollTop = 0;
+			await settle();
+		} while (log.scrollTop > 0);
+		for (let end = false; !end; log.scrollTop += 0.5 * log.clientHeight) {
+			await settle();
 			const drawn = [...log.querySelectorAll("li.msg")];
 			document.drawnMax = Math.max(document.drawnMax, drawn.length);
-			for (const li of drawn) {
+			for (const li of drawn.filter(isInView)) {
 				if (met.has(li)) continue;
 				met.add(li);
 				document.read.push({
