@@ -31,7 +31,7 @@ func visit(t *testing.T, ctx context.Context, url string) tab {
 
 func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		v.t.Fatal(err)
@@ -41,7 +41,7 @@ func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 // evaluate runs an expression in the page.
 func evaluate[T any](v tab, expression string, how ...chromedp.EvaluateOption) T {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, how...))
 	if err != nil {
@@ -54,7 +54,7 @@ func evaluate[T any](v tab, expression string, how ...chromedp.EvaluateOption) T
 // policy could forbid.
 func (v tab) until(condition string) {
 	v.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !evaluate[bool](v, condition) {
 		if time.Now().After(deadline) {
 			v.t.Fatalf("never became true: %s\nstate %s, log:\n%s", condition,

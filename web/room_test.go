@@ -90,7 +90,7 @@ func (r *rooms) publish(room string, kind websocket.MessageType, data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for conn := range r.members[room] {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		_ = conn.Write(ctx, kind, data)
 		cancel()
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Patience bounds every wait of a test for something that is sure to come.
-const Patience = 20 * time.Second
+const Patience = 40 * time.Second
 
 // Eventually waits until is holds.
 func Eventually(t testing.TB, what string, is func() bool) {
