@@ -41,8 +41,8 @@ func (s *Server) each(t testing.TB, look func(c *conn)) {
 
 // By default it is thirty seconds: here it is one. Two hundred clients send messages that never end, a byte at a time, of which no
 // limit on sizes hears.
+// Not in parallel: the live heap is everybody's.
 func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
-	t.Parallel()
 	const clients = 200
 	cfg := testConfig()
 	cfg.MaxMessage = 64 << 10
