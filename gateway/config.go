@@ -233,7 +233,8 @@ const (
 func (c *config) readMax() int { return min(readBufferSize, c.readBudget) }
 
 // inputMax is the most that one connection holds of input that is not finished, in bytes: a message
-// as it came, what came of it and the byte that would be one too many, an inflater, a control frame's payload, and a read that waits undecoded behind it.
+// as it came, what came of it and the byte that would be one too many, an inflater, a control
+// frame's payload, and a read that waits undecoded behind it.
 func (c *config) inputMax() int64 {
 	return int64(wsproto.DeflatedMax(int(c.MaxMessage))) + c.MaxMessage + 1 + c.inflaterSize + wsproto.MaxControlPayload + int64(c.readMax())
 }
@@ -250,8 +251,8 @@ func (c *config) assemblyShare() int {
 	return int(max(c.AssemblyMemory/int64(c.Loops), c.inputMax()+c.MaxMessage))
 }
 
-// headShare is what one loop may hold of unfinished heads, in bytes. However little HeadMemory is, a
-// client that is alone is within it: a slice that grows takes up to twice what is in it.
+// headShare is what one loop may hold of unfinished heads, in bytes. However little HeadMemory is,
+// a client that is alone is within it: a slice that grows takes up to twice what is in it.
 func (c *config) headShare() int {
 	return int(max(c.HeadMemory/int64(c.Loops), 2*(c.MaxHead+readBufferSize)+headCost))
 }

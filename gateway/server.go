@@ -133,8 +133,9 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 }
 
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
-// zero is one that the system chooses. A socket at the path that nobody answers on is replaced. All addresses are opened before Serve. After an error there
-// may be a part of them open, so the Server is to be closed.
+// zero is one that the system chooses. A socket at the path that nobody answers on is replaced. All
+// addresses are opened before Serve. After an error there may be a part of them open, so the Server
+// is to be closed.
 func (s *Server) Listen(address string) error {
 	if err := s.listen(address); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, err)

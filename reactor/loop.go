@@ -31,9 +31,9 @@ type Options struct {
 	EventsMax  int    // events taken from the kernel, and sources visited again, per tick; default 128
 	SourcesMax int    // sources registered at a time; default 1<<20
 	MailboxMax int    // tasks waiting at a time; default 4096
-	// OnPanic hears that a source's OnEvent panicked, on the loop's goroutine. The loop goes on with
-	// the next event, unless OnPanic panics or the panic came from this package. Nil: all panics go
-	// on.
+	// OnPanic hears that a source's OnEvent panicked, on the loop's goroutine. The loop goes on
+	// with the next event, unless OnPanic panics or the panic came from this package. Nil: all
+	// panics go on.
 	OnPanic func(s Source, p Panic)
 }
 
@@ -318,8 +318,8 @@ func (l *Loop) closeSources() {
 }
 
 // Release runs the tasks that were accepted and have not run, so that what they carry is not lost,
-// then what AtEnd was given, and closes every source's descriptor and the poller. Run does it by itself; it is for loops that
-// are stepped.
+// then what AtEnd was given, and closes every source's descriptor and the poller. Run does it by
+// itself; it is for loops that are stepped.
 func (l *Loop) Release() {
 	l.stopping.Store(true)
 	l.mailbox.close()
