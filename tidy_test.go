@@ -83,6 +83,7 @@ var arrows = map[string][]string{
 var spawners = []string{
 	"cmd/gateway/logwriter.go",
 	"cmd/gateway/main.go", // serving and draining, while a signal is waited for
+	"cmd/gateway/send.go", // reading what the gateway says, while standard input is waited for
 	"gateway/server.go",
 }
 

@@ -17,101 +17,42 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"sluice/gateway"
 	"sluice/reactor"
 	"sluice/web"
 )
 
-const description = `Sluice is a WebSocket fan-out gateway: what one client sends, every client of its room receives.
-
-Clients connect to /ws, the room "lobby", or to /ws/{room}. The same port serves a page to try it with, at /. Every flag
-can be given in the environment too, as SLUICE_ and its name in capitals: SLUICE_MAX_MESSAGE=64KiB. Flags win.
-
-GOMEMLIMIT=1536MiB, of Go's runtime and in the environment alone, bounds memory as a whole: before it is reached new rooms
-are refused, then new connections, and then the slowest clients are overtaken. In a container with a limit of its own it is
-three quarters of that unless set; GOMEMLIMIT=off is none.`
-
 // Exit statuses.
 const (
 	exitOK     = 0
-	exitFailed = 1 // could not start, or could not go on
-	exitUsage  = 2 // flags or environment make no sense
+	exitFailed = 1 // could not start or go on, or what was asked for went wrong
+	exitUsage  = 2 // flags, environment or configuration make no sense
 	exitCut    = 3 // stopped by another signal
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run is main, with its surroundings as arguments.
-func run(args []string, stdout, stderr io.Writer) int {
-	var cli struct {
-		Config
-		Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
-	}
+// A serveCommand runs the gateway.
+type serveCommand struct{ Config }
+
+// Run serves until a signal.
+func (c *serveCommand) Run(p *program) error {
 	// Whoever reads the log may go away (gateway 2>&1 | head -1); that must not end everybody's
 	// connections.
 	signal.Ignore(syscall.SIGPIPE)
-	exited := -1
-	parser := kong.Must(&cli,
-		kong.Name("gateway"),
-		kong.Description(description),
-		kong.DefaultEnvars("SLUICE"),
-		kong.Vars{"version": version()},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.ValueFormatter(helpWithDefault),
-		wholeLists(),
-	)
-	_, err := parser.Parse(args)
-	if exited >= 0 { // --help and --version
-		return exited
+	if err := c.Config.check(); err != nil {
+		return usageError{err}
 	}
-	if err == nil {
-		err = cli.Config.check()
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "gateway: %v\nTry gateway --help.\n", err)
-		return exitUsage
-	}
-	out := newLogWriter(stderr)
+	out := newLogWriter(p.stderr)
 	defer out.Close()
-	log := newLogger(&cli.Config, out)
-	for _, name := range unknownVariables(parser.Model, os.Environ()) {
+	log := newLogger(&c.Config, out)
+	for _, name := range unknownVariables(p.parser.Model, os.Environ()) {
 		log.Warn("no flag goes by this environment variable", "name", name)
 	}
-	return serve(&cli.Config, log, out)
-}
-
-// helpWithDefault shows the default behind a flag's help. The variable's name is left out: the
-// description tells the rule.
-func helpWithDefault(v *kong.Value) string {
-	if v.Default == "" || v.Default == "0" {
-		return v.Help
+	if status := serve(&c.Config, log, out); status != exitOK {
+		return exitStatus(status)
 	}
-	return v.Help + " Default: " + v.Default + "."
-}
-
-// unknownVariables finds the SLUICE_ variables that set nothing, as a misspelt one does. SLUICE_CI
-// and SLUICE_TEST_… are the tests' own.
-func unknownVariables(app *kong.Application, environ []string) []string {
-	known := map[string]bool{"SLUICE_CI": true}
-	for _, flags := range app.AllFlags(false) {
-		for _, f := range flags {
-			for _, name := range f.Envs {
-				known[name] = true
-			}
-		}
-	}
-	var unknown []string
-	for _, entry := range environ {
-		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "SLUICE_TEST_") && !known[name] {
-			unknown = append(unknown, name)
-		}
-	}
-	return unknown
+	return nil
 }
 
 func newLogger(cfg *Config, w io.Writer) *slog.Logger {
@@ -274,7 +215,7 @@ func raiseProcs(loops int) {
 // garbagePercent is how much garbage may lie beside what lives before it is collected. Go's 100
 // would let memory be twice the sum of the limits; what lives here is mostly bytes that the collector
 // need not look into.
-const garbagePercent = 40
+const garbagePercent = 50
 
 // keepLessGarbage sets it. An operator's GOGC stands.
 func keepLessGarbage() {

@@ -260,7 +260,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--log-format=xml", "--log-format"},
 		{"--log-level=loud", "--log-level"},
 		{"--max-mesage=1", "--max-message"}, // did you mean
-		{"serve", "serve"},
+		{"server", "serve"},                 // likewise
 	} {
 		status, stdout, stderr := proctest.Outcome(t, proctest.Command(t, tc.arg))
 		if status != 2 || stdout != "" || !strings.Contains(stderr, tc.names) {

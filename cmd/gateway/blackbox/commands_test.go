@@ -1,0 +1,150 @@
+//go:build unix
+
+package blackbox
+
+import (
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sluice/internal/proctest"
+	"sluice/internal/wstest"
+)
+
+// A result is how a command ended, and what it said.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+// start runs a command beside the test.
+func start(t *testing.T, cmd *exec.Cmd) <-chan result {
+	t.Helper()
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.status, r.stdout, r.stderr = proctest.Outcome(t, cmd)
+		done <- r
+	}()
+	return done
+}
+
+// Who says serve and who says nothing get the same, and --help of both has the flags.
+func TestServeIsTheCommandThatNeedsNoName(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "serve", "--listen=127.0.0.1:0"))
+	wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("hello")).ExpectFrame(1, "hello")
+	_, unnamed, _ := proctest.Outcome(t, proctest.Command(t, "--help"))
+	_, named, _ := proctest.Outcome(t, proctest.Command(t, "serve", "--help"))
+	for _, want := range []string{"--listen=ADDRESS", "--max-message=SIZE", "Slow clients"} {
+		if !strings.Contains(unnamed, want) || !strings.Contains(named, want) {
+			t.Errorf("%q is not in both helps:\n%s\n%s", want, unnamed, named)
+		}
+	}
+	for _, command := range []string{"serve", "health", "tail", "send"} {
+		if !strings.Contains(unnamed, "\n  "+command+" ") {
+			t.Errorf("%s is not listed:\n%s", command, unnamed)
+		}
+	}
+	status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "health"))
+	if status != 2 || !strings.Contains(stderr, `--listen applies to the default command "serve"`) {
+		t.Errorf("a flag of serve in front of health: %d, %s", status, stderr)
+	}
+}
+
+func TestMisspeltCommandIsExplained(t *testing.T) {
+	status, stdout, stderr := proctest.Outcome(t, proctest.Command(t, "helath"))
+	if status != 2 || stdout != "" || !strings.Contains(stderr, "helath") || !strings.Contains(stderr, `did you mean "health"?`) {
+		t.Errorf("status %d, said %q and %q", status, stdout, stderr)
+	}
+}
+
+func TestHealthSaysByItsStatusHowTheGatewayIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--listen=unix:"+path))
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	for _, c := range []struct {
+		url    string
+		status int
+		says   string
+	}{
+		{"http://" + p.Addr + "/livez", 0, "ok"},
+		{p.Addr, 0, "ok"},
+		{"unix:" + path, 0, "ok"},
+		{"unix:" + path + ":/livez", 0, "ok"},
+		{"http://" + p.Addr + "/nowhere", 1, "404"},
+		{gone.Addr().String(), 1, "connection refused"},
+		{"unix:" + path + "2", 1, "no such file"},
+		{"ftp://" + p.Addr, 2, "http://host:port"},
+		{"unix:", 2, "has no path"},
+	} {
+		status, stdout, stderr := proctest.Outcome(t, proctest.Command(t, "health", c.url))
+		if status != c.status || !strings.Contains(stdout+stderr, c.says) || (status == 0) != (stderr == "") {
+			t.Errorf("%s: status %d, said %q and %q, want %d and %q", c.url, status, stdout, stderr, c.status, c.says)
+		}
+	}
+}
+
+func TestSendSaysLinesThatTailPrints(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--log-level=debug"))
+	plain := start(t, proctest.Command(t, "tail", "--url=ws://"+p.Addr, "--count=5", "news"))
+	asJSON := start(t, proctest.Command(t, "tail", "--url", p.Addr, "--count=5", "--json", "news"))
+	p.ExpectLog("(?s)client joined.*room=news.*client joined.*room=news")
+	for _, say := range []struct {
+		input string
+		flags []string
+	}{
+		{"one\n\nthree\x1b", nil},
+		{"\xff\x00", []string{"--binary"}},
+		{"two\nlines\n", []string{"--whole"}},
+	} {
+		cmd := proctest.Command(t, append([]string{"send", "--url=ws://" + p.Addr, "news"}, say.flags...)...)
+		cmd.Stdin = strings.NewReader(say.input)
+		if status, stdout, stderr := proctest.Outcome(t, cmd); status != 0 || stdout+stderr != "" {
+			t.Errorf("%q: status %d, said %q and %q", say.input, status, stdout, stderr)
+		}
+	}
+	if r := <-plain; r.status != 0 || r.stdout != "one\n\nthree\x1b\n/wA=\ntwo\nlines\n\n" || r.stderr != "" {
+		t.Errorf("tail: status %d, %q, %q", r.status, r.stdout, r.stderr)
+	}
+	const want = `{"text":"one"}
+{"text":""}
+{"text":"three\u001b"}
+{"base64":"/wA="}
+{"text":"two\nlines\n"}
+`
+	if r := <-asJSON; r.status != 0 || r.stdout != want || r.stderr != "" {
+		t.Errorf("tail --json: status %d, %s, %q", r.status, r.stdout, r.stderr)
+	}
+}
+
+func TestSendAndTailSayHowTheyWereClosed(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--max-message=10", "--log-level=debug"))
+	tail := start(t, proctest.Command(t, "tail", "--url=ws://"+p.Addr, "news"))
+	p.ExpectLog("client joined.*room=news")
+	for _, c := range []struct {
+		args        []string
+		input, says string
+	}{
+		{[]string{"news"}, "this is more than ten", "1009 message too big"},
+		{[]string{"news"}, "ok\n\xff", "line 2 is not UTF-8"},
+		{[]string{"no such/room"}, "", "refused: 40"},
+	} {
+		cmd := proctest.Command(t, append([]string{"send", "--url=ws://" + p.Addr}, c.args...)...)
+		cmd.Stdin = strings.NewReader(c.input)
+		if status, _, stderr := proctest.Outcome(t, cmd); status != 1 || !strings.Contains(stderr, c.says) {
+			t.Errorf("%q: status %d, %s; want %q", c.input, status, stderr, c.says)
+		}
+	}
+	p.Signal(syscall.SIGTERM)
+	if r := <-tail; r.status != 1 || r.stdout != "ok\n" || !strings.Contains(r.stderr, "1001 going away") {
+		t.Errorf("tail: status %d, %q, %q", r.status, r.stdout, r.stderr)
+	}
+	p.ExpectExit(0)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/coder/websocket"
+)
+
+// A Visit is how a command joins a room, as any client does.
+type Visit struct {
+	Room     string `arg:"" help:"The room's name."`
+	URL      string `help:"The gateway: ws://host:port, wss://host, or unix:/path/to/socket; with the path in front of /ws, if there is one." default:"ws://localhost:8080" placeholder:"URL" env:"SLUICE_URL"`
+	Token    string `help:"A token, sent as Authorization: Bearer. Better in the environment, as SLUICE_TOKEN: others see what a command was started with." placeholder:"TOKEN" env:"SLUICE_TOKEN"`
+	Insecure bool   `help:"Bear any certificate." env:"-"`
+}
+
+// dial opens the room's WebSocket.
+func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error) {
+	where, err := parseEndpoint(v.URL, "ws", "")
+	if err != nil {
+		return nil, usageError{err}
+	}
+	where.URL = *where.JoinPath("ws", url.PathEscape(v.Room))
+	where.RawQuery = query
+	head := http.Header{}
+	if v.Token != "" {
+		head.Set("Authorization", "Bearer "+v.Token)
+	}
+	c, answer, err := websocket.Dial(ctx, where.String(), &websocket.DialOptions{HTTPClient: where.client(v.Insecure), HTTPHeader: head})
+	if err != nil {
+		return nil, refusal(answer, err)
+	}
+	c.SetReadLimit(-1) // The gateway has limits enough.
+	return c, nil
+}
+
+// refusal says why a gateway did not open the WebSocket, in its own words if it has any.
+func refusal(answer *http.Response, err error) error {
+	if answer == nil {
+		return err
+	}
+	text := make([]byte, 300)
+	n, _ := answer.Body.Read(text)
+	return fmt.Errorf("refused: %s: %s", answer.Status, printable(strings.TrimSpace(string(text[:n]))))
+}
+
+// ending says how a WebSocket came to its end.
+func ending(err error) error {
+	var closed websocket.CloseError
+	if !errors.As(err, &closed) {
+		return fmt.Errorf("the connection broke: %w", err)
+	}
+	return fmt.Errorf("closed by the gateway: %d %s", closed.Code, printable(closed.Reason))
+}
+
+// printable is a stranger's text as a terminal may show it: nothing in it moves the cursor or
+// worse.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
