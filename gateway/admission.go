@@ -126,6 +126,6 @@ func (l *listener) reject(fd int, reason wsproto.Reason) {
 	// answer. A fresh socket takes these few bytes; if not, the close says the same less politely.
 	_, _ = l.w.kernel.Read(fd, l.w.buf)
 	_, _ = l.w.kernel.Write(fd, rejections[reason][l.w.random.IntN(retryMax)])
-	l.w.logRefusal(fd, wsproto.Refuse(reason), nil)
+	l.w.logRefusal(fd, nil, wsproto.Refuse(reason), nil)
 	_ = l.w.kernel.Close(fd)
 }

@@ -232,7 +232,7 @@ func (c *conn) cutShort() {
 	c.w.stats.CutShort++
 	if skipped, ok := c.w.server.samples.cutShort.take(c.w.kernel.Now()); ok {
 		c.w.log.Info("cut while its client was sending", "reason", c.end.reason.String(), "dropped_bytes", c.end.dropped,
-			"from", c.w.peer(int(c.fd)), "and_more", skipped)
+			"id", c.id(), "from", c.w.peer(int(c.fd)), "and_more", skipped)
 	}
 	c.die(c.end.reason)
 }
@@ -270,6 +270,8 @@ func (c *conn) letGo() {
 	c.setLife(dead)
 	c.reader.Leave()
 	c.dropInput()
+	c.w.held.end(c.pauses, c.w.loop.Now())
+	c.pauses = 0
 	if c.own != nil {
 		c.own.rest.Release()
 	}

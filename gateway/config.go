@@ -77,6 +77,7 @@ func (c *config) fill() {
 	for _, n := range []*int64{&c.InflateRate, &c.ByteRate, &c.MinReadRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
 		*n = max(0, *n)
 	}
+	c.DrainDelay = max(0, c.DrainDelay)
 
 	setDefault(&c.readBudget, readBudget)
 	setDefault(&c.writeBudget, writeBudget)
@@ -170,6 +171,9 @@ func (c *config) prepare() error {
 		if t.value < time.Millisecond || t.value > timeoutMax {
 			refuse(t.field, "%v is not %v to %v", t.value, time.Millisecond, timeoutMax)
 		}
+	}
+	if c.DrainDelay > timeoutMax {
+		refuse("DrainDelay", "%v is more than %v", c.DrainDelay, timeoutMax)
 	}
 	for i, r := range c.Rooms {
 		if fault := patternFault(r.Pattern); fault != "" {

@@ -20,9 +20,10 @@ const (
 	lastAccepts = 4096
 )
 
-// Drain stops accepting, and closes every WebSocket with 1001 and every other request when it is
-// answered. It returns when nobody is left, which is at the end of Options.DrainTimeout at the
-// latest, or when ctx ends; connections that are left then are for Close to cut. Whoever was in the
+// Drain lets Ready and /readyz say that no new clients are wanted and goes on serving for
+// Options.DrainDelay. Then it stops accepting, and closes every WebSocket with 1001 and every other
+// request when it is answered. It returns when nobody is left, which is Options.DrainTimeout later at
+// the latest, or when ctx ends; connections that are left then are for Close to cut. Whoever was in the
 // accept queue is taken and told like the others. Serve goes on until its own context ends.
 //
 //	0 ──── turns, 1 ms each ──── 1/2 ──────────── 3/4 ───────────── DrainTimeout
@@ -37,12 +38,15 @@ const (
 // A Server that has not begun to serve has nobody to tell and is closed; for one that is closed
 // there is nothing to do.
 func (s *Server) Drain(ctx context.Context) error {
+	ctx, cancel := s.whileRunning(ctx)
+	defer cancel()
+	if err := s.takeLeave(ctx); err != nil {
+		return err
+	}
 	if !s.stopAccepting() {
 		s.Close()
 		return nil
 	}
-	ctx, cancel := s.whileRunning(ctx)
-	defer cancel()
 	if err := s.startDrain(ctx); err != nil {
 		return err
 	}

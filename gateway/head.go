@@ -63,7 +63,7 @@ func (c *conn) readLater(p []byte) bool {
 }
 
 // route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the
-// reactor, /livez too, and every other path is lent to net/http.
+// reactor, /livez and /readyz too, and every other path is lent to net/http.
 func (c *conn) route(p []byte, n int) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
@@ -76,7 +76,9 @@ func (c *conn) route(p []byte, n int) bool {
 	case c.past == wasHanded:
 		return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head) // Or it would go back and forth.
 	case string(r.Path) == livezPath:
-		return c.answerLivez(head, behind)
+		return c.answerHealth(isAlive, head, behind)
+	case string(r.Path) == readyzPath:
+		return c.answerHealth(readinesses[c.w.server.readiness()].answer, head, behind)
 	default:
 		return c.lend(p, n)
 	}
@@ -142,7 +144,7 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 // reports whether to read on.
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.w.stats.Refusals[r.Reason]++
-	c.w.logRefusal(int(c.fd), r, head)
+	c.w.logRefusal(int(c.fd), c, r, head)
 	if bytes.HasPrefix(head, []byte("HEAD ")) {
 		r = r.ToHEAD()
 	}

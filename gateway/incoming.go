@@ -10,6 +10,7 @@ import (
 
 // pauseReading is the one place where a pause begins.
 func (c *conn) pauseReading(why pause) {
+	c.w.held.begin(why&^c.pauses, c.w.loop.Now())
 	c.pauses |= why
 	c.stopClock()
 }
@@ -25,6 +26,7 @@ func (c *conn) stopClock() {
 // resumeReading is the one place where a pause ends. Unless it was a turn's, the connection is read on
 // in its next turn. Clocks go on with the end of the last pause.
 func (c *conn) resumeReading(why pause) {
+	c.w.held.end(why&c.pauses, c.w.loop.Now())
 	c.pauses &^= why
 	c.heard = c.w.loop.Now() // We did not listen meanwhile.
 	if why != pauseTurn {
@@ -126,6 +128,7 @@ func (c *conn) fill(failed bool) {
 			return
 		}
 		c.heard = c.w.loop.Now()
+		c.w.stats.Received += uint64(n)
 		if c.meter != nil {
 			c.meter.read(n)
 		}

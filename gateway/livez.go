@@ -1,58 +1,76 @@
 package gateway
 
-import "sluice/wsproto"
+import (
+	"strconv"
 
-// livezPath says whether this process answers: 200 while it does. Whether it should get traffic is
-// another question. It is answered here on the loop, whatever Options.Pages are, because a health
-// check must not wait for what strangers can use up: goroutines of net/http, places among those that
-// are lent. It is answered under any host name: whoever asks whether a server lives may call it
-// anything, and the answer tells nothing.
-const livezPath = "/livez"
+	"sluice/wsproto"
+)
+
+// Two paths are for health checks. They are answered here on the loop, whatever Options.Pages are,
+// because a health check must not wait for what strangers can use up: goroutines of net/http, places
+// among those that are lent. They are answered under any host name: whoever asks whether a server
+// lives may call it anything, and the answer tells nothing.
+const (
+	livezPath  = "/livez"  // whether this process answers: 200 while it does
+	readyzPath = "/readyz" // whether new clients should be sent here: 200, or 503 and why not
+)
 
 const (
-	livezAllow   = "Allow: GET, HEAD, OPTIONS\r\n"
-	livezOK      = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n" + livezPrivate
-	livezOptions = "HTTP/1.1 204 No Content\r\n" + livezAllow + livezPrivate
-	livezPrivate = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-	livezBody    = "ok\n"
+	healthAllow   = "Allow: GET, HEAD, OPTIONS\r\n"
+	healthPrivate = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+)
+
+// A health is the answer to a health check. Its head lacks the empty line.
+type health struct{ head, body string }
+
+func newHealth(status, text string) health {
+	return health{
+		head: "HTTP/1.1 " + status + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: " +
+			strconv.Itoa(len(text)+1) + "\r\n" + healthPrivate,
+		body: text + "\n",
+	}
+}
+
+var (
+	isAlive       = newHealth("200 OK", "ok")
+	healthOptions = health{head: "HTTP/1.1 204 No Content\r\n" + healthAllow + healthPrivate}
 )
 
 var (
-	refusedLivezMethod = &wsproto.Refusal{
-		Status: 405, Reason: wsproto.ReasonMethod, Text: "Only GET, HEAD and OPTIONS are answered here.", Header: livezAllow,
+	refusedHealthMethod = &wsproto.Refusal{
+		Status: 405, Reason: wsproto.ReasonMethod, Text: "Only GET, HEAD and OPTIONS are answered here.", Header: healthAllow,
 	}
-	refusedLivezBody = explain(wsproto.ReasonBody, "This request has no body.")
+	refusedHealthBody = explain(wsproto.ReasonBody, "This request has no body.")
 )
 
-// answerLivez answers a request for livezPath whose head has been parsed, and reports whether to
-// read on. Of requests that came together each has a turn of its own.
-func (c *conn) answerLivez(head, behind []byte) bool {
+// answerHealth answers a health check whose head has been parsed, and reports whether to read on. Of
+// requests that came together each has a turn of its own.
+func (c *conn) answerHealth(answer health, head, behind []byte) bool {
 	r := &c.w.request
-	answer, rest := livezOK, ""
 	switch string(r.Method) {
 	case "GET":
-		rest = livezBody
 	case "HEAD":
+		answer.body = ""
 	case "OPTIONS":
-		answer = livezOptions
+		answer = healthOptions
 	default:
-		answer = ""
+		answer = health{}
 	}
 	switch body, refusal := r.BodyLength(); {
 	case refusal != nil:
 		return c.refuse(refusal, head)
-	case answer == "":
-		return c.refuse(refusedLivezMethod, head)
+	case answer.head == "":
+		return c.refuse(refusedHealthMethod, head)
 	case body > 0:
-		return c.refuse(refusedLivezBody, head)
+		return c.refuse(refusedHealthBody, head)
 	}
 	isLast := !r.KeepsAlive()
-	h := append(c.w.header[:0], answer...)
+	h := append(c.w.header[:0], answer.head...)
 	if isLast {
 		h = append(h, "Connection: close\r\n"...)
 	}
 	h = append(h, "\r\n"...)
-	c.w.header = append(h, rest...)
+	c.w.header = append(h, answer.body...)
 	c.send(c.w.header)
 	switch {
 	case c.life == dead:

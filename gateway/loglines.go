@@ -12,12 +12,18 @@ import (
 	"sluice/wsproto"
 )
 
-// logRefusal says that a request was refused. head is what came of it.
-func (w *worker) logRefusal(fd int, r *wsproto.Refusal, head []byte) {
-	if skipped, ok := w.server.samples.refused[r.Reason].take(w.kernel.Now()); ok {
-		compared := comparison(r.Reason, w.request.Header("Origin"), w.request.Host)
-		w.server.logRefused(r, w.peer(fd), head, skipped, compared)
+// logRefusal says that a request was refused. head is what came of it. c is
+// nil for a connection that was not admitted.
+func (w *worker) logRefusal(fd int, c *conn, r *wsproto.Refusal, head []byte) {
+	skipped, ok := w.server.samples.refused[r.Reason].take(w.kernel.Now())
+	if !ok {
+		return
 	}
+	more := comparison(r.Reason, w.request.Header("Origin"), w.request.Host)
+	if c != nil {
+		more = append(more, "id", c.id())
+	}
+	w.server.logRefused(r, w.peer(fd), head, skipped, more)
 }
 
 func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64, more []any) {
@@ -39,7 +45,7 @@ func (c *conn) logAbuse(r CloseReason, detail string) {
 		return
 	}
 	line := []any{
-		"reason", r.String(), "detail", detail, "from", c.w.peer(int(c.fd)),
+		"reason", r.String(), "detail", detail, "id", c.id(), "from", c.w.peer(int(c.fd)),
 		"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped,
 	}
 	if hint := abuseHints[r]; hint != "" {
@@ -68,7 +74,7 @@ func (c *conn) standing(r CloseReason) (s standing) {
 			s.lag = c.reader.Lag(c.w.loop.Now())
 		}
 	}
-	if r.isSlowness() || c.w.log.Enabled(context.Background(), slog.LevelDebug) {
+	if r.isTold() || c.w.log.Enabled(context.Background(), slog.LevelDebug) {
 		s.from = c.w.peer(int(c.fd))
 	}
 	return s
@@ -83,10 +89,10 @@ func (c *conn) logJoined(room string) {
 }
 
 // logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of those
-// who were too slow, now and then.
+// who were cut, now and then.
 func (c *conn) logLeft(r CloseReason) {
 	level, skipped := slog.LevelDebug, uint64(0)
-	if r.isSlowness() {
+	if r.isTold() {
 		if n, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
 			level, skipped = slog.LevelInfo, n
 		}

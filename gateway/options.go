@@ -17,7 +17,7 @@ import (
 type Options struct {
 	// Loops is the number of event loops: one per core by default, at most 1024.
 	Loops int
-	// Pages answers paths other than /ws, /ws/{room} and /livez. Nil: all of it is not found (404).
+	// Pages answers paths other than /ws, /ws/{room}, /livez and /readyz. Nil: all of it is not found (404).
 	// A body has to come with a Content-Length.
 	Pages http.Handler
 
@@ -75,6 +75,7 @@ type Options struct {
 	StallTimeout     time.Duration // how long a client may take none of the bytes that wait for it: 20 s
 	SkipTimeout      time.Duration // the same under the policies skip and latest: 5 min
 	CloseTimeout     time.Duration // how long a closing client has to take what it is owed: 5 s
+	DrainDelay       time.Duration // for how long Drain goes on serving, with /readyz saying 503, before it stops accepting: none
 	DrainTimeout     time.Duration // how long Drain takes at most, see there: 10 s
 
 	Rooms         []RoomRule // what is different in some rooms; of several that match the first counts

@@ -97,6 +97,7 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 			return sent, false
 		}
 		sent += n
+		c.w.stats.OwnBytes += uint64(n)
 		c.heard = c.w.loop.Now()
 		if c.meter != nil {
 			c.meter.writes.failures = 0
@@ -151,7 +152,7 @@ func (c *conn) rearm(in reactor.Interest) {
 	case err == nil:
 	case !isShortage(err):
 		if skipped, ok := c.w.server.samples.unarmed.take(c.w.kernel.Now()); ok {
-			c.w.log.Error("cannot rearm", "error", err, "and_more", skipped)
+			c.w.log.Error("cannot rearm", "error", err, "id", c.id(), "and_more", skipped)
 		}
 		c.die(ClosedGone)
 	case in&reactor.Writable != 0:

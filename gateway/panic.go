@@ -71,7 +71,7 @@ func (w *worker) panicked(s reactor.Source, p reactor.Panic) {
 	}
 	switch s := s.(type) {
 	case *conn:
-		w.server.notePanic(&p, "from", w.peer(int(s.fd)))
+		w.server.notePanic(&p, "id", s.id(), "from", w.peer(int(s.fd)))
 		w.decoder = w.newDecoder() // It is shared, and may have been in the middle of a frame.
 		s.fault(e)
 	case *listener:

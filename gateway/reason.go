@@ -99,6 +99,13 @@ func (r CloseReason) isSlowness() bool {
 	return false
 }
 
+// isTold reports whether the end of such a connection is a line of the log, now and then, though
+// nobody debugs: it was cut, or closed for no fault of its client's. Abuse, refusals, shortages and
+// faults have lines of their own; other ends are everyday ones.
+func (r CloseReason) isTold() bool {
+	return r.isSlowness() || r == ClosedNoPong || r == ClosedAssembly
+}
+
 // violation tells the reason for a decoder's error.
 func violation(err error) CloseReason {
 	switch wsproto.CloseCode(err) {

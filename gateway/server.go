@@ -56,14 +56,15 @@ type Server struct {
 	loops  sync.WaitGroup
 	failed chan error // of loops that could not go on, and of net/http
 
-	mu      sync.Mutex              // held to change phase or listeners, and to spawn loops
-	phase   phase                   // guarded by mu
-	isOpen  atomic.Bool             // phase is phaseServing
-	started chan struct{}           // closed when it first was
-	life    context.Context         // ends when Close begins, with ErrClosed as its cause …
-	endLife context.CancelCauseFunc // … by this
-	closing sync.Once
-	ended   chan struct{} // closed when the loops have ended: what they counted may be read
+	mu        sync.Mutex              // held to change phase or listeners, and to spawn loops
+	phase     phase                   // guarded by mu
+	isOpen    atomic.Bool             // phase is phaseServing
+	isLeaving atomic.Bool             // Drain was called
+	started   chan struct{}           // closed when it first was
+	life      context.Context         // ends when Close begins, with ErrClosed as its cause …
+	endLife   context.CancelCauseFunc // … by this
+	closing   sync.Once
+	ended     chan struct{} // closed when the loops have ended: what they counted may be read
 }
 
 // A phase is where a Server is in its life, as drawn above.
@@ -353,6 +354,8 @@ func (w *worker) snapshot() Stats {
 	one.Hub = w.fan.Stats()
 	one.Deliveries, one.Bytes, one.Writes = one.Hub.Delivered, one.Hub.Bytes, one.Hub.Writes
 	one.Refused += one.Hub.Refused
+	now := w.loop.Now()
+	one.HeldByRoom, one.HeldByRate = w.held.byRoom.until(now), w.held.byRate.until(now)
 	one.Deflated, one.DeflatedFrom, one.DeflatedTo = w.encoder.deflations, w.encoder.deflatedFrom, w.encoder.deflatedTo
 	return one
 }
@@ -407,7 +410,8 @@ func (s *Server) Open() int {
 	}
 }
 
-// waitEmpty returns nil when no connection is left, and why ctx ended if that was first.
+// waitEmpty returns nil when no connection is left, and why ctx ended if that was first. Close leaves
+// none either.
 func (s *Server) waitEmpty(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -418,5 +422,5 @@ func (s *Server) waitEmpty(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	return nil
+	return context.Cause(s.life)
 }

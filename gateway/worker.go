@@ -40,6 +40,7 @@ type worker struct {
 	inputBudget inputBudget
 	headBudget  headBudget
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
+	held        holding
 
 	random *rand.Rand // for jitter; a simulation seeds it
 
@@ -150,21 +151,25 @@ func (w *worker) cutAll() {
 type Stats struct {
 	Accepted       uint64 // connections, those that came by ServeHTTP included
 	Upgrades       uint64
-	EarlyBytes     uint64 // handshakes with frames in the same packet
-	Messages       uint64 // data messages received
-	Deliveries     uint64 // messages handed to the kernel, once per client
-	Bytes          uint64 // of deliveries
-	Writes         uint64 // system calls that did it
-	Refused        uint64 // writes that the kernel did not take whole
-	Asked          uint64 // times the kernel was asked what a blocked client has taken
-	Deflated       uint64 // messages that were deflated, each once for its room …
-	DeflatedFrom   uint64 // … their bytes before …
-	DeflatedTo     uint64 // … and after
-	Paused         uint64 // times a sender was not read on, because its room was full or others were before it
-	Throttled      uint64 // times a sender was not read on, because it was over a rate
-	Lent           uint64 // times a connection was given to net/http, each for one request
-	Returned       uint64 // of those, back for the next one
-	TakenOver      uint64 // connections that came by ServeHTTP
+	EarlyBytes     uint64        // handshakes with frames in the same packet
+	Received       uint64        // bytes that clients sent, those of ordinary requests' bodies left out
+	Messages       uint64        // data messages received
+	Deliveries     uint64        // messages handed to the kernel, once per client
+	Bytes          uint64        // of deliveries
+	OwnBytes       uint64        // sent to clients beside those: answers, pings, pongs, Close frames, the rest of dropped frames
+	Writes         uint64        // system calls that did it
+	Refused        uint64        // writes that the kernel did not take whole
+	Asked          uint64        // times the kernel was asked what a blocked client has taken
+	Deflated       uint64        // messages that were deflated, each once for its room …
+	DeflatedFrom   uint64        // … their bytes before …
+	DeflatedTo     uint64        // … and after
+	Paused         uint64        // times a sender was not read on, because its room was full or others were before it
+	Throttled      uint64        // times a sender was not read on, because it was over a rate
+	HeldByRoom     time.Duration // how long senders were not read on, all together, because a room was full or others were before them …
+	HeldByRate     time.Duration // … and because they were over a rate
+	Lent           uint64        // times a connection was given to net/http, each for one request
+	Returned       uint64        // of those, back for the next one
+	TakenOver      uint64        // connections that came by ServeHTTP
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections
 	AcceptPaused   uint64 // times accepting rested: for want of descriptors or memory, or because of failures in a row
@@ -184,9 +189,11 @@ func (s *Stats) add(o *Stats) {
 		{&s.Accepted, &o.Accepted},
 		{&s.Upgrades, &o.Upgrades},
 		{&s.EarlyBytes, &o.EarlyBytes},
+		{&s.Received, &o.Received},
 		{&s.Messages, &o.Messages},
 		{&s.Deliveries, &o.Deliveries},
 		{&s.Bytes, &o.Bytes},
+		{&s.OwnBytes, &o.OwnBytes},
 		{&s.Writes, &o.Writes},
 		{&s.Refused, &o.Refused},
 		{&s.Asked, &o.Asked},
@@ -208,9 +215,13 @@ func (s *Stats) add(o *Stats) {
 		{&s.Loop.Events, &o.Loop.Events},
 		{&s.Loop.StaleEvents, &o.Loop.StaleEvents},
 		{&s.Loop.Pauses, &o.Loop.Pauses},
+		{&s.Loop.Wakes, &o.Loop.Wakes},
 	} {
 		*p.to += *p.from
 	}
+	s.Loop.TickTimes.Add(&o.Loop.TickTimes)
+	s.HeldByRoom += o.HeldByRoom
+	s.HeldByRate += o.HeldByRate
 	s.Hub.Add(&o.Hub)
 	for i := range o.Refusals {
 		s.Refusals[i] += o.Refusals[i]

@@ -107,6 +107,10 @@ func (h *Hub) IsShort() bool { return h.backlog.isShort.Load() }
 // Pinned is how many bytes of dropped frames are kept for members in the middle of them.
 func (h *Hub) Pinned() int64 { return h.backlog.pinned.Load() }
 
+// Limit is how many bytes all rooms may take at this moment: Limits.Total, or less while memory is
+// short.
+func (h *Hub) Limit() int64 { return h.backlog.limit.Load() }
+
 // Drops is how many times a room dropped something because all together retained too much.
 func (h *Hub) Drops() uint64 { return h.backlog.drops.Load() }
 

@@ -289,6 +289,17 @@ func (m *Member) Lag(now time.Duration) Lag {
 	return lag
 }
 
+// Behind is how many bytes of its track m is behind, as Lag has it, without a look at the room.
+func (m *Member) Behind() int64 {
+	if m.branch.isSpeaker {
+		return 0
+	}
+	return max(0, m.branch.track.end.Load()-m.Position())
+}
+
+// IsSlow reports whether m has become slow and has not caught up since.
+func (m *Member) IsSlow() bool { return m.isSlow }
+
 // standing is m's cursor, or where it would be if m, which is overrun, rejoined under Skip.
 func (m *Member) standing() cursor {
 	if m.cursor.isOverrun() {

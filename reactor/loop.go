@@ -98,6 +98,8 @@ type Stats struct {
 	Events      uint64 // delivered, from the kernel and requeued
 	StaleEvents uint64 // dropped: their source was closed earlier in the tick, or its slot reused
 	Pauses      uint64 // times the whole process stood still, see Loop.Now
+	Wakes       uint64 // times it was called out of a wait, by Wake or Post
+	TickTimes   TickTimes
 }
 
 // NewLoop returns a loop that is ready to Run.
@@ -165,7 +167,11 @@ func (l *Loop) Tick() error {
 // caller either finds the loop asleep, and writes to the poller, or has set the signal that the
 // loop reads after saying that it sleeps.
 func (l *Loop) wait() error {
-	timeout := l.timeout()
+	now := l.kernel.Now()
+	if l.stats.Ticks > 0 {
+		l.stats.TickTimes.add(now - l.realNow)
+	}
+	timeout := l.timeout(now - l.pauses)
 	if timeout != 0 {
 		l.sleeping.Store(true)
 		if l.signal.Load() || l.stopping.Load() {
@@ -174,20 +180,23 @@ func (l *Loop) wait() error {
 	}
 	events, err := l.poller.Wait(l.events[:0], timeout)
 	l.sleeping.Store(false)
+	if timeout != 0 && l.signal.Load() {
+		l.stats.Wakes++
+	}
 	l.signal.Store(false) // before the mailbox and the hooks look at what the wakers left
 	l.events = events
 	l.readClock(timeout)
 	return err
 }
 
-// timeout is how long the next wait may last: zero with work left, negative without bound.
-func (l *Loop) timeout() time.Duration {
+// timeout is how long a wait that begins now may last: zero with work left, negative without bound.
+func (l *Loop) timeout(now time.Duration) time.Duration {
 	if len(l.requeued.waiting) > 0 || len(l.costly.waiting) > 0 || len(l.expired) > 0 {
 		return 0
 	}
 	timeout := l.hooksMax
 	if due, ok := l.wheel.Next(); ok {
-		if left := max(0, due-l.Elapsed()); timeout < 0 || left < timeout {
+		if left := max(0, due-now); timeout < 0 || left < timeout {
 			timeout = left
 		}
 	}

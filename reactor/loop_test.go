@@ -194,7 +194,7 @@ func TestRequeueVisitsNextTickAfterOthersEvents(t *testing.T) {
 	if want := []string{"event", "requeued", "event", "requeued"}; !slices.Equal(order, want) {
 		t.Errorf("%q, want %q", order, want)
 	}
-	if d := l.timeout(); d >= 0 {
+	if d := l.timeout(l.Elapsed()); d >= 0 {
 		t.Errorf("the loop would sleep %v with nothing left to do, want no bound", d)
 	}
 }

@@ -58,6 +58,7 @@ type Config struct {
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
 	SkipTimeout      time.Duration `help:"The same under the policies skip and latest, which are for clients that may fall behind." default:"5m" group:"Timeouts"`
 	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
+	DrainDelay       time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: for how long the gateway goes on as usual while /readyz says 503, so that balancers send nobody any more, before it stops accepting." default:"0s" group:"Timeouts"`
 	DrainTimeout     time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: how long clients have to go before the gateway exits. After three quarters of it one that is behind gets the rest of its message and no more." default:"10s" group:"Timeouts"`
 
 	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=latest' or 'logs.*=skip,plain': another slow policy, or plain for no compression. * stands for anything; of several that match the first one counts. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
@@ -112,6 +113,7 @@ func (c *Config) options() gateway.Options {
 		StallTimeout:       given(c.StallTimeout),
 		SkipTimeout:        given(c.SkipTimeout),
 		CloseTimeout:       given(c.CloseTimeout),
+		DrainDelay:         c.DrainDelay,
 		DrainTimeout:       given(c.DrainTimeout),
 		Rooms:              c.Room,
 		NoCompression:      !c.Compress,
@@ -200,6 +202,8 @@ var complaints = []complaint{
 	{"StallTimeout", reasonable("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout })},
 	{"SkipTimeout", reasonable("skip-timeout", func(c *Config) time.Duration { return c.SkipTimeout })},
 	{"CloseTimeout", reasonable("close-timeout", func(c *Config) time.Duration { return c.CloseTimeout })},
+	{"DrainDelay", delayed},
+	{"", delayed},
 	{"DrainTimeout", reasonable("drain-timeout", func(c *Config) time.Duration { return c.DrainTimeout })},
 }
 
@@ -225,6 +229,17 @@ func notNegative(flag string, value func(*Config) int) func(*Config) string {
 		}
 		return fmt.Sprintf("--%s %d: must be at least 1, or 0 for no limit", flag, value(c))
 	}
+}
+
+// delayMax is the longest delay that the library takes.
+const delayMax = 1000 * time.Hour
+
+// delayed complains of a delay that is none: less than nothing, or longer than anybody means.
+func delayed(c *Config) string {
+	if c.DrainDelay >= 0 && c.DrainDelay <= delayMax {
+		return ""
+	}
+	return fmt.Sprintf("--drain-delay %v: must be 0s to %v", c.DrainDelay, delayMax)
 }
 
 func tooMuchBuffer(c *Config) string {

@@ -98,12 +98,12 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	go func() { ended <- s.Serve(ctx) }()
 	select {
 	case got := <-signals:
-		log.Info("draining", "signal", got.String(), "connections", s.Open(), "timeout", opts.DrainTimeout)
+		log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", opts.DrainDelay, "timeout", opts.DrainTimeout)
 	case err := <-ended:
 		log.Error("cannot go on", "error", err)
 		return exitFailed
 	}
-	status := drain(s, opts.DrainTimeout, log, signals)
+	status := drain(s, opts.DrainDelay+opts.DrainTimeout, log, signals)
 	cut()
 	<-ended
 	logTotals(s, log, out)

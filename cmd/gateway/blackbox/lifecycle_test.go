@@ -64,6 +64,33 @@ func TestD01_ClientsGetClose1001(t *testing.T) {
 	p.ExpectExit(0)
 }
 
+// Balancers find out that it is to go, and until the delay is over it serves whoever they still send.
+func TestD01_GatewayServesOnForItsDrainDelay(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-delay=1h"))
+	probe, a := wstest.Connect(t, p.Addr), wstest.Join(t, p.Addr, "/ws")
+	ask := func() (status int) {
+		probe.Send(wstest.PlainGet("/readyz"))
+		r, _ := probe.Response()
+		return r.StatusCode
+	}
+	if status := ask(); status != 200 {
+		t.Errorf("before the signal: %d", status)
+	}
+	p.Signal(syscall.SIGTERM)
+	p.ExpectLog(`msg=draining .*delay=1h0m0s`)
+	testenv.Eventually(t, "it says that it is to go", func() bool { return ask() == 503 })
+	b := wstest.Join(t, p.Addr, "/ws")
+	a.Send(wstest.MaskedText("all as ever"))
+	b.ExpectFrame(ws.OpText, "all as ever")
+
+	p = proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--drain-delay=50ms", "--drain-timeout=1m"))
+	c := wstest.Join(t, p.Addr, "/ws")
+	p.Signal(syscall.SIGTERM)
+	c.ExpectClose(1001)
+	c.Close()
+	p.ExpectExit(0)
+}
+
 // Whoever comes while the gateway drains must be refused, not left waiting in a queue that nobody serves.
 func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
@@ -215,7 +242,7 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 	for _, want := range []string{
 		"--listen", "--loops", "--allow-origin", "--allow-host", "--subprotocol", "--max-connections", "--max-http-connections", "--max-message", "--room-backlog",
-		"--publish-window", "--handshake-timeout", "--ping-interval", "--pong-timeout", "--stall-timeout", "--close-timeout", "--drain-timeout",
+		"--publish-window", "--handshake-timeout", "--ping-interval", "--pong-timeout", "--stall-timeout", "--close-timeout", "--drain-delay", "--drain-timeout",
 		"--max-per-address", "--trusted-proxy", "--connect-rate", "--max-rooms", "--max-fragments", "--assembly-timeout",
 		"--frame-rate", "--ping-rate", "--message-rate", "--byte-rate", "--inflate-rate",
 		"--log-format", "--log-level", "SLUICE_", "16MiB", "/ws/{room}",
@@ -256,6 +283,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--ping-interval=0s", "--ping-interval"},
 		{"--pong-timeout=-1s", "--pong-timeout"},
 		{"--stall-timeout=soon", "--stall-timeout"},
+		{"--drain-delay=-1s", "--drain-delay"},
+		{"--drain-delay=1001h", "--drain-delay"},
 		{"--allow-origin=example.com/path", "--allow-origin"},
 		{"--log-format=xml", "--log-format"},
 		{"--log-level=loud", "--log-level"},
