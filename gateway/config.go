@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"os/user"
-	"path"
 	"strconv"
 	"time"
 
@@ -26,7 +25,8 @@ type config struct {
 	origins  wsproto.OriginPolicy
 	hosts    wsproto.HostPolicy
 
-	socketGroup int // what SocketGroup is to the system; negative: none
+	anonymous   Principal // who is not known
+	socketGroup int       // what SocketGroup is to the system; negative: none
 }
 
 // A tuning holds the bounds of one turn and their like. They are no options, because nobody needs
@@ -179,8 +179,17 @@ func (c *config) prepare() error {
 		if fault := patternFault(r.Pattern); fault != "" {
 			refuse("Rooms", "rule %q can count for no room: %s", r.Pattern, fault)
 		}
-		if before, isShadowed := shadow(c.Rooms, i); isShadowed {
-			refuse("Rooms", "rule %q never counts: the first that matches does, and that is %q before it", r.Pattern, before)
+		if fault := r.contradiction(); fault != "" {
+			refuse("Rooms", "rule %q: %s", r.Pattern, fault)
+		}
+		if shadow(c.Rooms, i) {
+			refuse("Rooms", "rule %q never counts: another one before it says the same or something else of this pattern", r.Pattern)
+		}
+	}
+	c.anonymous = c.makeAnonymous()
+	for i := range c.Anonymous {
+		if fault := c.Anonymous[i].fault(); fault != "" {
+			refuse("Anonymous", "%s", fault)
 		}
 	}
 	if c.SocketMode&^fs.ModePerm != 0 {
@@ -272,24 +281,6 @@ func (c *config) limits() hub.Limits {
 	}
 }
 
-// rule is the first one that speaks of the room, nil when none does.
-func (c *config) rule(room string) *RoomRule {
-	for i := range c.Rooms {
-		if ok, _ := path.Match(c.Rooms[i].Pattern, room); ok { // prepare has held the pattern to its syntax.
-			return &c.Rooms[i]
-		}
-	}
-	return nil
-}
-
-// policyOf is the slow policy of the room.
-func (c *config) policyOf(room string) hub.Policy {
-	if r := c.rule(room); r != nil && r.HasPolicy {
-		return r.Policy
-	}
-	return c.SlowPolicy
-}
-
 // stallMax is the longest that any client may take nothing.
 func (c *config) stallMax() time.Duration {
 	longest := c.StallTimeout
@@ -317,13 +308,4 @@ func (c *config) subprotocol(r *wsproto.Request) string {
 		}
 	}
 	return ""
-}
-
-// deflates reports whether clients of the room are offered compression.
-func (c *config) deflates(room string) bool {
-	if c.NoCompression {
-		return false
-	}
-	r := c.rule(room)
-	return r == nil || !r.Plain
 }

@@ -75,14 +75,16 @@ const (
 	pauseTurn
 )
 
-// A past is what a connection has behind it, for the first three while it is reading.
+// A past is what matters of what a connection has behind it: of the first three while it is reading,
+// of the others while it is open.
 type past uint8
 
 const (
 	wasAccepted past = iota // nothing
 	wasHanded               // net/http: it came by ServeHTTP, with one request that is an upgrade or nothing
 	wasAnswered             // an answer to an ordinary request: it may be silent for a while now
-	hasSpoken               // messages of its own, since its kernel last refused what it has to get: it is open
+	hasSpoken               // messages of its own, since its kernel last refused what it has to get
+	mute                    // leave to hear its room, and none to publish there
 )
 
 // A conn is one client's connection, from accept to close. It belongs to its worker's loop. There

@@ -114,11 +114,15 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	if extensions == "" || !c.w.cfg.deflates(room) {
 		extensions, encoding = "", encodingPlain
 	}
-	join := c.w.fan.Join
+	join, want := c.w.fan.Join, Read
 	if hears, refusal := hearsRoom(r.Query); refusal != nil {
 		return refusal
 	} else if !hears {
-		join = c.w.fan.JoinToSpeak
+		join, want = c.w.fan.JoinToSpeak, Publish
+	}
+	may := c.w.cfg.permissions(&c.w.cfg.anonymous, room)
+	if may&want == 0 {
+		return wsproto.Refuse(wsproto.ReasonForbidden)
 	}
 	switch err := join(room, encoding, &c.reader, c); err {
 	case nil:
@@ -128,6 +132,9 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 		return wsproto.Refuse(wsproto.ReasonRooms)
 	}
 	c.setLife(open)
+	if may&Publish == 0 {
+		c.past = mute
+	}
 	c.w.stats.Upgrades++
 	c.logJoined(room)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)

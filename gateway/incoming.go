@@ -179,6 +179,11 @@ func (c *conn) decode(p []byte) bool {
 			d.Release()
 			return false
 		}
+		if c.past == mute && (msg.Op != 0 && !msg.Op.IsControl() || d.InMessage()) {
+			d.Release() // Before its bytes are kept or inflated.
+			c.close(ClosedMayNotPublish)
+			return false
+		}
 		if d.Inflating() {
 			return c.decodeLater(d, p[n:])
 		}

@@ -56,8 +56,9 @@ func (c *conn) logAbuse(r CloseReason, detail string) {
 
 // abuseHints are what helps if such clients are honest.
 var abuseHints = map[CloseReason]string{
-	ClosedCorrupt:   "if the client keeps its context though told not to, as Safari 15 does: --room 'PATTERN=plain'",
-	ClosedInflation: "if its messages are honest: a higher --inflate-rate",
+	ClosedCorrupt:       "if the client keeps its context though told not to, as Safari 15 does: --room 'PATTERN=plain'",
+	ClosedInflation:     "if its messages are honest: a higher --inflate-rate",
+	ClosedMayNotPublish: "its room is readonly (--room), or nothing grants it to publish there",
 }
 
 // A standing is what a log line says of a connection's place in its room.

@@ -31,6 +31,8 @@ type Options struct {
 	// Unix sockets do not count, nor does ServeHTTP, of which the gateway does not know where it
 	// listens.
 	AllowHost []string
+	// Anonymous is what those may do who are not known: by default read and publish in every room.
+	Anonymous []Grant
 	// Subprotocols lists names of which the first that a client offers is answered. Of a browser that
 	// offers some and is answered with none the connection fails. What they mean is between clients.
 	Subprotocols []string
@@ -78,8 +80,8 @@ type Options struct {
 	DrainDelay       time.Duration // for how long Drain goes on serving, with /readyz saying 503, before it stops accepting: none
 	DrainTimeout     time.Duration // how long Drain takes at most, see there: 10 s
 
-	Rooms         []RoomRule // what is different in some rooms; of several that match the first counts
-	NoCompression bool       // do not offer permessage-deflate
+	Rooms         []RoomRule // what is different in some rooms
+	NoCompression bool       // do not offer permessage-deflate, but where Rooms say so
 	CompressMin   int64      // smallest message that is worth deflating: 256; none: each is deflated
 
 	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the connection,

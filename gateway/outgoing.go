@@ -245,7 +245,9 @@ func (c *conn) Queued() (n int64, means hub.Queued) {
 
 // Refused implements hub.Client.
 func (c *conn) Refused() {
-	c.past = wasAccepted // What it said before it took the last bytes is not against it.
+	if c.past == hasSpoken {
+		c.past = wasAccepted // What it said before it took the last bytes is not against it.
+	}
 	c.arm()
 }
 

@@ -149,13 +149,16 @@ func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 func TestRoomRules(t *testing.T) {
 	cfg := testConfig()
 	cfg.SlowPolicy = hub.Skip
-	cfg.Rooms = rules(t, "ticker.*=latest,plain", "ticker.slow=disconnect", "*.bin=plain", " a?c=disconnect")
+	cfg.Rooms = rules(t, "ticker.*=latest,plain", "ticker.slow=disconnect", "*.bin=plain", " a?c=disconnect", "tick*=readonly,deflate",
+		"*=readonly", "*x=skip", "x?=latest", "x*=disconnect", `x\.*=skip`)
 	for room, want := range map[string]struct {
 		policy   hub.Policy
 		deflates bool
 	}{
 		"ticker.eur":  {hub.Latest, false},
-		"ticker.slow": {hub.Latest, false}, // The first one counts.
+		"ticker.slow": {hub.Disconnect, false}, // Each setting by itself: the most specific that speaks of it counts …
+		"tick.bin":    {hub.Skip, true},        // … which is that with most before its first wildcard …
+		"xy":          {hub.Latest, true},      // … and of equals the first.
 		"x.bin":       {hub.Skip, false},
 		"abc":         {hub.Disconnect, true},
 		"lobby":       {hub.Skip, true},

@@ -39,6 +39,7 @@ const (
 	ClosedShortage                           // the kernel had no memory for it, again and again
 	ClosedFault                              // its handling panicked, or its room's
 	ClosedLent                               // it ended while net/http had it
+	ClosedMayNotPublish                      // it sent a message where it may only read
 	NumCloseReasons                          // how many there are
 )
 
@@ -77,6 +78,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedShortage:        {"kernel_memory", 0, ""},
 	ClosedFault:           {"fault", wsproto.CodeInternalError, "internal error"},
 	ClosedLent:            {"lent", 0, ""},
+	ClosedMayNotPublish:   {"may_not_publish", wsproto.CodeForbidden, "may not publish here"},
 }
 
 func (r CloseReason) String() string { return reasons[r].label }
@@ -84,7 +86,8 @@ func (r CloseReason) String() string { return reasons[r].label }
 // isAbuse reports whether it was the client's fault, and no accident.
 func (r CloseReason) isAbuse() bool {
 	switch reasons[r].code {
-	case wsproto.CodeProtocolError, wsproto.CodeInvalidPayload, wsproto.CodePolicyViolation, wsproto.CodeMessageTooBig:
+	case wsproto.CodeProtocolError, wsproto.CodeInvalidPayload, wsproto.CodePolicyViolation, wsproto.CodeMessageTooBig,
+		wsproto.CodeForbidden:
 		return true
 	}
 	return false

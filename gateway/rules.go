@@ -10,38 +10,62 @@ import (
 )
 
 // A RoomRule says what is different in some rooms, written PATTERN=WORD,WORD: the name of a slow
-// policy, and "plain" for no compression.
+// policy; "plain" for no compression or "deflate" for some; "readonly".
+//
+// A room goes by all rules that match its name. Restrictions add up: one "readonly" is enough. Of
+// anything else the most specific rule that speaks of it counts: that with the longest pattern
+// before its first wildcard, of equals the first.
 type RoomRule struct {
 	Pattern   string // as path.Match has them; room names have no slash, so * stands for anything
 	HasPolicy bool
 	Policy    hub.Policy // if HasPolicy
 	Plain     bool       // no compression
+	Deflate   bool       // compression, where a wider rule says plain
+	ReadOnly  bool       // nobody publishes but who has an API key
 }
 
 // UnmarshalText parses a rule.
 func (r *RoomRule) UnmarshalText(text []byte) error {
 	pattern, words, ok := strings.Cut(strings.TrimSpace(string(text)), "=")
 	if !ok {
-		return fmt.Errorf("%q is not a rule: write PATTERN=WORD,WORD, as in ticker.*=latest,plain", text)
+		return fmt.Errorf("%q is not a rule: write PATTERN=WORD,WORD, as in ticker.*=latest,readonly", text)
 	}
 	if fault := patternFault(pattern); fault != "" {
 		return fmt.Errorf("rule %q can count for no room: %s", text, fault)
 	}
 	*r = RoomRule{Pattern: pattern}
 	for word := range strings.SplitSeq(words, ",") {
-		if word == "plain" {
+		switch word {
+		case "plain":
 			r.Plain = true
+			continue
+		case "deflate":
+			r.Deflate = true
+			continue
+		case "readonly":
+			r.ReadOnly = true
 			continue
 		}
 		if r.HasPolicy {
 			return fmt.Errorf("rule %q: a room has one slow policy, so %s cannot come behind %v", text, word, r.Policy)
 		}
 		if err := r.Policy.UnmarshalText([]byte(word)); err != nil {
-			return fmt.Errorf("rule %q: %w; or plain", text, err)
+			return fmt.Errorf("rule %q: %w; or plain, deflate or readonly", text, err)
 		}
 		r.HasPolicy = true
 	}
+	if fault := r.contradiction(); fault != "" {
+		return fmt.Errorf("rule %q: %s", text, fault)
+	}
 	return nil
+}
+
+// contradiction says how a rule speaks against itself; empty if it does not.
+func (r *RoomRule) contradiction() string {
+	if r.Plain && r.Deflate {
+		return "plain is no compression, so deflate cannot stand beside it"
+	}
+	return ""
 }
 
 // patternFault says why a pattern matches no room's name; empty if it may match one.
@@ -100,12 +124,76 @@ func matchesRoomByte(unit string) bool {
 	return false
 }
 
-// shadow returns a rule before the i-th that counts for all rooms of it, so that it never does.
-func shadow(rules []RoomRule, i int) (before string, isShadowed bool) {
-	for _, r := range rules[:i] {
-		if r.Pattern == "*" || r.Pattern == rules[i].Pattern {
-			return r.Pattern, true
+// shadow reports whether something that the i-th rule says was said of the same pattern before, so
+// that it never counts.
+func shadow(rules []RoomRule, i int) bool {
+	r := &rules[i]
+	for _, before := range rules[:i] {
+		saysAgain := before.HasPolicy && r.HasPolicy || before.speaksOfDeflating() && r.speaksOfDeflating() ||
+			before.ReadOnly && r.ReadOnly
+		if before.Pattern == r.Pattern && saysAgain {
+			return true
 		}
 	}
-	return "", false
+	return false
+}
+
+func (r *RoomRule) speaksOfDeflating() bool { return r.Plain || r.Deflate }
+
+// literalLen is how much of a valid pattern stands before its first wildcard, in characters.
+func literalLen(pattern string) (n int) {
+	for pattern != "" && pattern[0] != '*' && pattern[0] != '?' && pattern[0] != '[' {
+		pattern = pattern[unitLen(pattern):]
+		n++
+	}
+	return n
+}
+
+// matching yields the rules that speak of the room; it makes an iter.Seq.
+func (c *config) matching(room string) func(yield func(*RoomRule) bool) {
+	return func(yield func(*RoomRule) bool) {
+		for i := range c.Rooms {
+			ok, _ := path.Match(c.Rooms[i].Pattern, room) // prepare has held the pattern to its syntax.
+			if ok && !yield(&c.Rooms[i]) {
+				return
+			}
+		}
+	}
+}
+
+// mostSpecific is the rule that counts for the room among those that speak of something, nil if none
+// does.
+func (c *config) mostSpecific(room string, speaks func(*RoomRule) bool) (rule *RoomRule) {
+	for r := range c.matching(room) {
+		if speaks(r) && (rule == nil || literalLen(r.Pattern) > literalLen(rule.Pattern)) {
+			rule = r
+		}
+	}
+	return rule
+}
+
+// policyOf is the slow policy of the room.
+func (c *config) policyOf(room string) hub.Policy {
+	if r := c.mostSpecific(room, func(r *RoomRule) bool { return r.HasPolicy }); r != nil {
+		return r.Policy
+	}
+	return c.SlowPolicy
+}
+
+// deflates reports whether clients of the room are offered compression.
+func (c *config) deflates(room string) bool {
+	if r := c.mostSpecific(room, (*RoomRule).speaksOfDeflating); r != nil {
+		return r.Deflate
+	}
+	return !c.NoCompression
+}
+
+// denied is what nobody may do in the room, whatever grants say, but who has an API key.
+func (c *config) denied(room string) (all Permission) {
+	for r := range c.matching(room) {
+		if r.ReadOnly {
+			all |= Publish
+		}
+	}
+	return all
 }

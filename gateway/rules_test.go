@@ -46,6 +46,11 @@ func TestN44_RulesThatNeverCountAreRefused(t *testing.T) {
 		"x=latest,skip":                        false,
 		"x=skip,plain,skip":                    false,
 		"x=plain,latest,disconnect":            false,
+		"x=readonly,latest,plain":              true,
+		"x=deflate":                            true,
+		"x=plain,deflate":                      false,
+		"x=Readonly":                           false,
+		"x=read-only":                          false,
 		"x=disconnect,latest":                  false,
 	} {
 		var r RoomRule
@@ -66,7 +71,7 @@ func TestN44_RulesThatNeverCountAreRefused(t *testing.T) {
 		{[]string{"a.*", "a.b"}, true}, // never counts either, but which patterns hold others is not worked out
 		{[]string{"a", "a"}, false},
 		{[]string{"a", "b", "a"}, false},
-		{[]string{"*", "a"}, false},
+		{[]string{"*", "a"}, true},
 		{[]string{"a/b"}, false},
 		{[]string{""}, false},
 	} {

@@ -25,6 +25,7 @@ const (
 	CodeInternalError   Code = 1011
 	CodeServiceRestart  Code = 1012 // come back, but not all at once
 	CodeTryAgainLater   Code = 1013 // overloaded
+	CodeForbidden       Code = 4003 // ours: it sent a message where it may not
 	CodeSlowConsumer    Code = 4008 // ours: the room no longer holds what the client has not taken
 	CodeNoPong          Code = 4009 // ours: silent for too long, and no answer to a ping
 	CodeDoesNotRead     Code = 4010 // ours: it sends, and takes nothing of what it is sent
@@ -57,6 +58,7 @@ var codeNames = map[Code]string{
 	CodeInternalError:   "internal error",
 	CodeServiceRestart:  "service restart",
 	CodeTryAgainLater:   "try again later",
+	CodeForbidden:       "forbidden",
 	CodeSlowConsumer:    "slow consumer",
 	CodeNoPong:          "no pong",
 	CodeDoesNotRead:     "does not read",

@@ -124,6 +124,9 @@ func (d *Decoder) Inflated() uint32 { return d.inflated }
 // Partial reports whether a message or a frame has begun and is not complete.
 func (d *Decoder) Partial() bool { return d.msgOp != 0 || d.inFrame || d.hdrLen != 0 }
 
+// InMessage reports whether a text or binary message has begun and is not complete.
+func (d *Decoder) InMessage() bool { return d.msgOp != 0 }
+
 // Inflating reports whether a message has come whole and is inflated in slices. Then Next takes no
 // bytes before that message was returned: call it again, with the same bytes. How long this takes
 // is up to the caller, not to the peer.

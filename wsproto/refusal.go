@@ -35,6 +35,7 @@ const (
 	ReasonEcho        // 400: echo, behind the path, is neither 0 nor 1
 	ReasonOrigin      // 403: the page is neither of this host nor allowed
 	ReasonForeignHost // 403: the page goes by a host name that is not ours
+	ReasonForbidden   // 403: who asks may not be in this room, whether it exists or not
 	ReasonNotFound    // 404: nothing lives at this path
 	ReasonTimeout     // 408: head not complete in time
 	ReasonUnavailable // 503: at a limit, or draining
@@ -101,6 +102,7 @@ var refusals = [NumReasons]Refusal{
 		Status: 403, name: "foreign_host",
 		Text: "Pages may not come here under this host name. --allow-host makes it one of this server's own; localhost and IP addresses are.",
 	},
+	ReasonForbidden:   {Status: 403, name: "forbidden", Text: "You may not do this in this room."},
 	ReasonNotFound:    {Status: 404, name: "not_found", Text: "Nothing here."},
 	ReasonTimeout:     {Status: 408, name: "timeout", Text: "The request took too long."},
 	ReasonUnavailable: {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},

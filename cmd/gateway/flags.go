@@ -20,10 +20,11 @@ type Config struct {
 	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
 	Loops       int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
-	AllowOrigin  []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
-	AllowHost    []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
-	Subprotocol  []string `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable." placeholder:"NAME" group:"Admission"`
-	TrustedProxy []Proxy  `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
+	AllowOrigin  []string        `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowHost    []string        `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
+	Anonymous    []gateway.Grant `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Admission"`
+	Subprotocol  []string        `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable." placeholder:"NAME" group:"Admission"`
+	TrustedProxy []Proxy         `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Ordinary HTTP requests that may be under way at a time." default:"256" placeholder:"N" group:"Limits"`
@@ -61,7 +62,7 @@ type Config struct {
 	DrainDelay       time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: for how long the gateway goes on as usual while /readyz says 503, so that balancers send nobody any more, before it stops accepting." default:"0s" group:"Timeouts"`
 	DrainTimeout     time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: how long clients have to go before the gateway exits. After three quarters of it one that is behind gets the rest of its message and no more." default:"10s" group:"Timeouts"`
 
-	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=latest' or 'logs.*=skip,plain': another slow policy, or plain for no compression. * stands for anything; of several that match the first one counts. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
+	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=readonly,latest' or 'logs.*=skip,plain': readonly, where only backends with an API key publish; another slow policy; plain for no compression, deflate for some. * stands for anything. Of several that match each readonly counts, and of the rest the one with most before its first wildcard. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
 	CompressMin Size               `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
 
@@ -79,6 +80,7 @@ func (c *Config) options() gateway.Options {
 		Loops:              c.Loops, // Zero means the same in both.
 		AllowOrigin:        c.AllowOrigin,
 		AllowHost:          c.AllowHost,
+		Anonymous:          c.Anonymous,
 		Subprotocols:       c.Subprotocol,
 		TrustedProxy:       networks(c.TrustedProxy),
 		SocketMode:         fs.FileMode(c.SocketMode),
@@ -212,6 +214,7 @@ var wordFlags = map[string]string{
 	"AllowOrigin":  "--allow-origin",
 	"SocketGroup":  "--socket-group",
 	"Rooms":        "--room",
+	"Anonymous":    "--anonymous",
 	"AllowHost":    "--allow-host",
 	"Subprotocols": "--subprotocol",
 }

@@ -45,10 +45,12 @@ func TestN43_EmptyListsAreRefused(t *testing.T) {
 // N44: a rule that counts for no room is a slip, and so is one with two policies.
 func TestN44_RoomRulesThatNeverCount(t *testing.T) {
 	for rule, says := range map[string]string{
-		"ticker/*=latest":       "/ stands for nothing",
-		"x=latest,skip":         "one slow policy",
-		"*=skip;ticker.*=plain": "never counts",
-		"a=skip;a=plain":        "never counts",
+		"ticker/*=latest":              "/ stands for nothing",
+		"x=latest,skip":                "one slow policy",
+		"a=skip;a=plain;a=latest":      "never counts",
+		"a=readonly;*=skip;a=readonly": "never counts",
+		"x=plain,deflate":              "deflate cannot stand beside it",
+		"x=read-only":                  "or plain, deflate or readonly",
 	} {
 		status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "--room="+rule))
 		if status != 2 || !strings.Contains(stderr, "--room: ") || !strings.Contains(stderr, says) {
