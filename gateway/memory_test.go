@@ -108,7 +108,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	cfg.MaxConnections = 2 * most
 	s, addr := startGateway(t, cfg)
 	at := func(n int) memory {
-		for deadline := time.Now().Add(20 * time.Second); s.Open() < n; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(testenv.Patience); s.Open() < n; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d connections of %d", s.Open(), n)
 			}

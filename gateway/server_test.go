@@ -15,9 +15,10 @@ import (
 	"github.com/coder/websocket"
 
 	"sluice/gateway"
+	"sluice/internal/testenv"
 )
 
-const patience = 20 * time.Second
+const patience = testenv.Patience
 
 // soon returns a context that ends when nothing is worth waiting for any more.
 func soon(t testing.TB) context.Context {

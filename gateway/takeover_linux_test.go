@@ -17,12 +17,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/testenv"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
 
 // takeoverWait bounds what is sure to come.
-const takeoverWait = 20 * time.Second
+const takeoverWait = testenv.Patience
 
 // A guest is a client of a foreign server that leads to the gateway.
 type guest struct {

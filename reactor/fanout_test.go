@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/testenv"
 	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
@@ -204,7 +205,7 @@ func eventually(t *testing.T, f *fanout, condition func() bool) {
 }
 
 // patience is how long a peer waits before it calls the server stuck.
-const patience = 20 * time.Second
+const patience = testenv.Patience
 
 func must(t *testing.T, err error) {
 	t.Helper()

@@ -9,12 +9,14 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/internal/testenv"
 )
 
 var wakes = flag.Int("wakes", 300_000, "how many wakes the stress makes")
 
 // lost is how long a wait lasts before the test calls its wake lost.
-const lost = 20 * time.Second
+const lost = testenv.Patience
 
 // A signal may end any one wait, and the Go runtime sends itself some; rounding down would end them all.
 func testWaitIsNeverEarly(t *testing.T, p poller) {

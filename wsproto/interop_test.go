@@ -18,6 +18,8 @@ import (
 
 	coder "github.com/coder/websocket"
 	"github.com/gorilla/websocket"
+
+	"sluice/internal/testenv"
 )
 
 var interopSizes = []int{0, 1, 125, 126, 65535, 65536, 1 << 20}
@@ -117,7 +119,7 @@ func startEcho(t *testing.T) (client net.Conn, compressed *atomic.Int64) {
 	compressed = new(atomic.Int64)
 	done := make(chan error, 1)
 	go func() { done <- echo(server, compressed) }()
-	server.SetDeadline(time.Now().Add(20 * time.Second))
+	server.SetDeadline(time.Now().Add(testenv.Patience))
 	t.Cleanup(func() { client.Close(); <-done })
 	return client, compressed
 }
@@ -183,7 +185,7 @@ func TestGorillaClientHearsItsEchoCompressed(t *testing.T) {
 
 func TestCoderClientHearsItsEchoCompressed(t *testing.T) {
 	client, compressed := startEcho(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }}
 	c, _, err := coder.Dial(ctx, "ws://here/ws", &coder.DialOptions{
@@ -340,7 +342,7 @@ func dialServer(t *testing.T, url string, deflate bool) (net.Conn, *Decoder, []b
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(testenv.Patience))
 	var nonce [16]byte
 	rand.Read(nonce[:])
 	key := base64.StdEncoding.EncodeToString(nonce[:])

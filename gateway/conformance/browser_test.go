@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/browsertest"
 	"sluice/internal/gatewaytest"
+	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
@@ -39,7 +40,7 @@ func openPage(t *testing.T, tab context.Context, url string) page {
 
 func (p page) do(step chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, testenv.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, step); err != nil {
 		p.t.Fatal(err)
@@ -48,7 +49,7 @@ func (p page) do(step chromedp.Action[chromedp.Void]) {
 
 func (p page) until(condition string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, testenv.Patience)
 	defer cancel()
 	for {
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))

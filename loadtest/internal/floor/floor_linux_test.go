@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"sluice/internal/testenv"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/run"
@@ -37,7 +38,7 @@ func startFloor(t *testing.T) (addr string) {
 			t.Error(err)
 		}
 	})
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
 			return addr
@@ -49,7 +50,7 @@ func startFloor(t *testing.T) (addr string) {
 
 func TestFloorBroadcastsToAnIndependentClient(t *testing.T) {
 	addr := startFloor(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	var all []*websocket.Conn
 	for range 5 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/testenv"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/servertest"
@@ -89,7 +90,7 @@ func (before holding) await(t *testing.T) {
 		if now.goroutines <= before.goroutines && now.descriptors <= before.descriptors && now.children <= before.children {
 			return
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > testenv.Patience {
 			t.Fatalf("held %+v after a run, %+v before", now, before)
 		}
 	}
