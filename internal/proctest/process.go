@@ -21,26 +21,30 @@ import (
 )
 
 // program builds the gateway once and returns the path of its binary.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "sluice-test-")
+var program = sync.OnceValues(func() (string, error) { return Build("gateway") })
+
+// builtDir holds the package's binaries, once a test has asked for one.
+var builtDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "sluice-test-") })
+
+// Build builds the gateway with further arguments for go build, for all tests of the package, and
+// returns the path of the binary, which has this name.
+func Build(name string, args ...string) (path string, err error) {
+	dir, err := builtDir()
 	if err != nil {
 		return "", err
 	}
-	builtDir = dir
-	path := filepath.Join(dir, "gateway")
-	if out, err := exec.Command("go", "build", "-o", path, "sluice/cmd/gateway").CombinedOutput(); err != nil {
+	path = filepath.Join(dir, name)
+	args = append(append([]string{"build", "-o", path}, args...), "sluice/cmd/gateway")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
 	return path, nil
-})
+}
 
-// builtDir holds the gateway's own binary, once a test has asked for it.
-var builtDir string
-
-// RemoveBuilt removes the binary.
+// RemoveBuilt removes the package's binaries.
 func RemoveBuilt() {
-	if builtDir != "" {
-		os.RemoveAll(builtDir)
+	if dir, err := builtDir(); err == nil {
+		os.RemoveAll(dir)
 	}
 }
 

@@ -5,13 +5,14 @@ package blackbox
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -21,10 +22,11 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A planted panic is the product with a line in it that panics at a word, made by go build's overlay: the product has no hook for it.
+// A planted panic is a line in the product that panics at a word. All are in one binary, made by go build's overlay: the product has no
+// hook for them.
 type planted struct {
-	name  string
-	edits []plant
+	name   string
+	plants []plant
 	// What the word ends beside the connection that said it, which always ends.
 	endsRoom, endsProcess bool
 	// It is not known what the kernel took, so nobody can be told whom bytes were on their way to: none or both, by which loop was
@@ -32,82 +34,113 @@ type planted struct {
 	isReset bool
 }
 
-// A plant goes behind a text that must stand once in its file.
+// word is what a client says to have it panic.
+func (p *planted) word() string { return "boom " + p.name }
+
+// A plant goes behind a text that must stand once in its file. WORD in it is its panic's word.
 type plant struct{ file, behind, line string }
 
-var saysBoom = plant{
-	"gateway/incoming.go", "\tcase wsproto.OpText, wsproto.OpBinary:\n",
-	"\t\tif string(m.Payload) == \"boom\" {\n\t\t\tpanic(\"planted\")\n\t\t}\n",
+// atWord is a plant that does something in the handling of the frame that has the word.
+func atWord(do string) plant {
+	return plant{
+		"gateway/incoming.go", "\tcase wsproto.OpText, wsproto.OpBinary:\n",
+		"\t\tif string(m.Payload) == \"WORD\" {\n\t\t\t" + do + "\n\t\t}\n",
+	}
 }
 
-// The two that are made without being asked for come first.
 var plantedPanics = []planted{
-	{name: "in the handling of a frame", edits: []plant{saysBoom}},
-	{name: "under a room's lock", endsRoom: true, edits: []plant{{
+	{name: "in the handling of a frame", plants: []plant{atWord(`panic("planted")`)}},
+	{name: "under a room's lock", endsRoom: true, plants: []plant{{
 		"hub/room.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
-		"\tif string(d.frames[0].Payload) == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
+		"\tif string(d.frames[0].Payload) == \"WORD\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	}}},
-	{name: "while a message is encoded", edits: []plant{{
+	{name: "while a message is encoded", plants: []plant{{
 		"gateway/encoder.go", "func (e *encoder) Encode(encoding hub.Encoding) hub.Frame {\n",
-		"\tif string(e.message.Payload) == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
+		"\tif string(e.message.Payload) == \"WORD\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	}}},
-	{name: "in a sweep", endsRoom: true, edits: []plant{{
+	{name: "in a sweep", endsRoom: true, plants: []plant{{
 		"hub/delivery.go", "func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {\n",
-		"\tif n := len(bytes); n > 4 && string(bytes[n-4:]) == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
+		"\tif n := len(bytes); n > len(\"WORD\") && string(bytes[n-len(\"WORD\"):]) == \"WORD\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	}}},
-	{name: "where bytes go to the kernel", endsRoom: true, isReset: true, edits: []plant{{
+	{name: "where bytes go to the kernel", endsRoom: true, isReset: true, plants: []plant{{
 		"gateway/outgoing.go", "\tfor i := range k.Deliveries {\n\t\td := &k.Deliveries[i]\n",
-		"\t\tif n := len(d.Bytes); n > 4 && string(d.Bytes[n-4:]) == \"boom\" {\n\t\t\tpanic(\"planted\")\n\t\t}\n",
+		"\t\tif n := len(d.Bytes); n > len(\"WORD\") && string(d.Bytes[n-len(\"WORD\"):]) == \"WORD\" {\n\t\t\tpanic(\"planted\")\n\t\t}\n",
 	}}},
-	{name: "in a loop's timers", endsProcess: true, edits: []plant{
-		{saysBoom.file, saysBoom.behind, strings.Replace(saysBoom.line, `panic("planted")`, "c.w.loop.SetTimer(c.token, -42)", 1)},
+	{name: "in a loop's timers", endsProcess: true, plants: []plant{
+		atWord("c.w.loop.SetTimer(c.token, -42)"),
 		{"reactor/loop.go", "func (l *Loop) SetTimer(t Token, after time.Duration) {\n", "\tif after == -42 {\n\t\tpanic(\"planted\")\n\t}\n"},
 	}},
-	{name: "in the directory of rooms", endsProcess: true, edits: []plant{
-		{saysBoom.file, saysBoom.behind, strings.Replace(saysBoom.line, `panic("planted")`, `c.w.server.hub.Room("boom")`, 1)},
-		{"hub/hub.go", "func (h *Hub) Room(name string) (*Room, bool) {\n", "\tif name == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n"},
+	{name: "in the directory of rooms", endsProcess: true, plants: []plant{
+		atWord(`c.w.server.hub.Room("planted")`),
+		{"hub/hub.go", "func (h *Hub) Room(name string) (*Room, bool) {\n", "\tif name == \"planted\" {\n\t\tpanic(\"planted\")\n\t}\n"},
 	}},
 }
 
-// build makes the gateway with the panic in it.
-func (p *planted) build(t *testing.T) (binary string) {
-	t.Helper()
-	dir, replace := t.TempDir(), map[string]string{}
-	for i, e := range p.edits {
-		real, err := filepath.Abs(filepath.Join("../../..", e.file))
+// inARequest has two requests panic: one in net/http's hands, one whose head a loop judges.
+var inARequest = planted{name: "in a request", plants: []plant{
+	{
+		"web/web.go", "func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {\n",
+		"\tif r.URL.RawQuery == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
+	},
+	{
+		"gateway/head.go", "\troom, isSocket := roomOf(string(r.Path))\n",
+		"\tif room == \"planted\" {\n\t\tpanic(\"planted\")\n\t}\n",
+	},
+}}
+
+// faulty builds the gateway with all of them in it, once.
+var faulty = sync.OnceValues(func() (binary string, err error) {
+	dir, err := os.MkdirTemp("", "sluice-test-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	texts := map[string]string{}
+	for _, p := range append(plantedPanics, inARequest) {
+		for _, e := range p.plants {
+			if texts[e.file] == "" {
+				text, err := os.ReadFile(filepath.Join("../../..", e.file))
+				if err != nil {
+					return "", err
+				}
+				texts[e.file] = string(text)
+			}
+			if n := strings.Count(texts[e.file], e.behind); n != 1 {
+				return "", fmt.Errorf("%s has its place %d times, want 1: %q", e.file, n, e.behind)
+			}
+			line := strings.ReplaceAll(e.line, "WORD", p.word())
+			texts[e.file] = strings.Replace(texts[e.file], e.behind, e.behind+line, 1)
+		}
+	}
+	replace := map[string]string{}
+	for file, text := range texts {
+		real, err := filepath.Abs(filepath.Join("../../..", file))
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
-		text, err := os.ReadFile(real)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := strings.Count(string(text), e.behind); n != 1 {
-			t.Fatalf("%s has its place %d times, want 1: %q", e.file, n, e.behind)
-		}
-		replace[real] = filepath.Join(dir, string(rune('a'+i))+".go")
-		if err := os.WriteFile(replace[real], []byte(strings.Replace(string(text), e.behind, e.behind+e.line, 1)), 0o600); err != nil {
-			t.Fatal(err)
+		replace[real] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(replace[real], []byte(text), 0o600); err != nil {
+			return "", err
 		}
 	}
 	list, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	overlay := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		return "", err
+	}
+	return proctest.Build("faulty-gateway", "-overlay", overlay)
+})
+
+// launchFaulty starts the gateway with the planted panics.
+func launchFaulty(t *testing.T, args ...string) *proctest.Process {
+	t.Helper()
+	binary, err := faulty()
+	if err != nil {
 		t.Fatal(err)
 	}
-	binary = filepath.Join(dir, "gateway")
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", binary, "sluice/cmd/gateway").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return binary
-}
-
-// launch starts the gateway that was built.
-func (p *planted) launch(t *testing.T, binary string, args ...string) *proctest.Process {
-	t.Helper()
 	cmd := proctest.Command(t, append(args, "--listen=127.0.0.1:0")...)
 	cmd.Path = binary
 	return proctest.Launch(t, cmd)
@@ -115,19 +148,15 @@ func (p *planted) launch(t *testing.T, binary string, args ...string) *proctest.
 
 // N27: a panic ends what it left in doubt, is counted and logged with where it came from, and everybody else is served on.
 func TestN27_PanicEndsWhatItLeftInDoubt(t *testing.T) {
-	n := 2
-	if testenv.IsWholeSize(t) {
-		n = len(plantedPanics)
-	}
-	for _, p := range plantedPanics[:n] {
+	for _, p := range plantedPanics {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			g := p.launch(t, p.build(t))
+			g := launchFaulty(t)
 			victim, mate, other := wstest.Dial(t, g.Addr, "/ws/boom"), wstest.Dial(t, g.Addr, "/ws/boom"), wstest.Dial(t, g.Addr, "/ws/other")
 			say(t, victim, "before")
 			wstest.ExpectText(t, victim, "before")
 			wstest.ExpectText(t, mate, "before")
-			say(t, victim, "boom")
+			say(t, victim, p.word())
 			if p.endsProcess {
 				g.ExpectExit(2) // As Go ends a process that panics.
 				if !strings.Contains(g.Logged(), "panic: planted") {
@@ -160,23 +189,16 @@ func TestN27_PanicEndsWhatItLeftInDoubt(t *testing.T) {
 
 // N27: with --on-panic=exit any fault ends the process.
 func TestN27_OnPanicExit(t *testing.T) {
-	p := plantedPanics[0]
-	g := p.launch(t, p.build(t), "--on-panic=exit")
-	say(t, wstest.Dial(t, g.Addr, "/ws"), "boom")
+	t.Parallel()
+	g := launchFaulty(t, "--on-panic=exit")
+	say(t, wstest.Dial(t, g.Addr, "/ws"), plantedPanics[0].word())
 	g.ExpectExit(2)
 }
 
 // N27: a request whose handling panics is cut and counted like the others; net/http goes on.
 func TestN27_PanicInARequest(t *testing.T) {
-	p := planted{edits: []plant{{
-		"web/web.go", "func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {\n",
-		"\tif r.URL.RawQuery == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
-	}, {
-		"gateway/head.go", "\troom, isSocket := roomOf(string(r.Path))\n",
-		"\tif room == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
-	}}}
-	binary := p.build(t)
-	g := p.launch(t, binary)
+	t.Parallel()
+	g := launchFaulty(t)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if r, err := client.Get("http://" + g.Addr + "/?boom"); err == nil {
 		t.Errorf("answered %d", r.StatusCode)
@@ -198,14 +220,14 @@ func TestN27_PanicInARequest(t *testing.T) {
 		if first != "" {
 			requests = wstest.RequestHead("GET "+first+" HTTP/1.1", "Host: localhost")
 		}
-		c.Send(requests, wstest.UpgradeHead("/ws/boom"))
+		c.Send(requests, wstest.UpgradeHead("/ws/planted"))
 		if first != "" {
 			c.Response()
 		}
 		c.ExpectEnd()
 	}
 	say(t, wstest.Dial(t, g.Addr, "/ws/other"), "after")
-	g = p.launch(t, binary, "--on-panic=exit")
+	g = launchFaulty(t, "--on-panic=exit")
 	if r, err := client.Get("http://" + g.Addr + "/?boom"); err == nil {
 		r.Body.Close()
 	}
