@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/browsertest"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/report"
@@ -23,7 +24,9 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Setenv("LOADTEST_CLI", "1") // A run of several processes starts itself.
-	os.Exit(m.Run())
+	status := m.Run()
+	browsertest.Stop()
+	os.Exit(status)
 }
 
 // selfCommand is a shell command that runs this program.

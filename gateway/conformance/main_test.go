@@ -7,8 +7,9 @@ import (
 	"os"
 	"testing"
 
+	"sluice/internal/browsertest"
 	"sluice/internal/testenv"
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m, browsertest.Stop)) }

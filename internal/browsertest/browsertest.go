@@ -28,12 +28,44 @@ const ReboundName = "rebound.test"
 // names are the programs looked for in PATH, in this order.
 var names = []string{"chromium", "chromium-browser", "google-chrome"}
 
-// Start launches a headless browser with a window of 1280 by 800 and returns the chromedp context of its first tab. The browser
-// ends with the test. What it printed is logged only if the test failed. Call it from the test's own goroutine.
+// Start opens a tab with a window of 1280 by 800 in a browser without memory of others: no cookies, no storage, no cache of theirs.
+// It is closed with the test. Behind it is one headless Chromium for all tests of the package, which Stop ends. Call it from the test's
+// own goroutine.
 func Start(t testing.TB) context.Context {
 	t.Helper()
 	program := find(t)
-	output := new(buffer)
+	browser, err := launch(program)
+	if err != nil {
+		t.Fatalf("browsertest: starting %s: %v\n%s", program, err, output)
+	}
+	tab, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			t.Logf("browsertest: %s has printed so far:\n%s", program, output)
+		}
+	})
+	// The tab lives as long as the context of this first call, so it must have no deadline.
+	if err := chromedp.Do(tab, chromedp.EmulateViewport(1280, 800)); err != nil {
+		t.Fatalf("browsertest: opening a tab: %v", err)
+	}
+	return tab
+}
+
+var (
+	output = new(buffer) // what the browser printed
+	mu     sync.Mutex
+	shared context.Context // of the browser, once it was launched
+	stop   func()          // ends it
+)
+
+// launch returns the package's browser, and starts it if need be.
+func launch(program string) (context.Context, error) {
+	mu.Lock()
+	defer mu.Unlock()
+	if shared != nil {
+		return shared, nil
+	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(program),
 		chromedp.NoSandbox, // Chromium refuses to run as root with it, and containers run tests as root.
@@ -46,29 +78,34 @@ func Start(t testing.TB) context.Context {
 		chromedp.CombinedOutput(output),
 		chromedp.WSURLReadTimeout(time.Minute), // Starting takes long on a busy machine.
 	)
-	// Not t.Context(): that ends before cleanups run, and would kill the browser instead of closing it.
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	browser, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
+	stop = func() {
 		limited, done := context.WithTimeout(browser, closeTimeout)
 		defer done()
-		if err := chromedp.Cancel(limited); err != nil {
-			t.Logf("browsertest: closing the browser: %v", err)
-		}
+		_ = chromedp.Cancel(limited) // Killed after that, by cancel.
 		cancel()
-		stop()
-		if t.Failed() {
-			t.Logf("browsertest: %s printed:\n%s", program, output)
-		}
-	})
-	// The browser lives as long as the context of this first call, so it must have no deadline.
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("browsertest: starting %s: %v", program, err)
+		stopAllocator()
 	}
-	return browser
+	if err := chromedp.Do(browser); err != nil {
+		stop()
+		stop = nil
+		return nil, err
+	}
+	shared = browser
+	return browser, nil
 }
 
-// NewTab opens one more tab in the browser of Start. It is closed with the test.
+// Stop ends the package's browser, if there is one. It is for TestMain, behind the tests.
+func Stop() {
+	mu.Lock()
+	defer mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// NewTab opens one more tab beside that of Start, with the same memory. It is closed with the test.
 func NewTab(t testing.TB, browser context.Context) context.Context {
 	t.Helper()
 	tab, cancel := chromedp.NewContext(browser)

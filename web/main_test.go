@@ -1,0 +1,12 @@
+package web
+
+import (
+	"os"
+	"testing"
+
+	"sluice/internal/browsertest"
+	"sluice/internal/testenv"
+)
+
+// TestMain fails the package if its tests leave goroutines or descriptors behind.
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m, browsertest.Stop)) }
