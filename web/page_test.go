@@ -96,13 +96,12 @@ func (v tab) readAll() {
 			const {top, bottom} = e.getBoundingClientRect(), view = log.getBoundingClientRect();
 			return bottom > view.top && top < view.bottom;
 		};
-		// The list fills what comes near when the browser has told it, and is moved by that; it follows its end until it has heard of the
-		// scrolling, and a higher window is a reason to go there.
+		// The list fills what comes within a screen of the view when the browser has told it, and is moved by that; it follows its end
+		// until it has heard of the scrolling, and a higher window is a reason to go there.
 		const settle = async () => {
-			for (let was = -1, calm = 0; calm < 2; await frames()) {
+			for (let was = -1; ; await frames()) {
 				const now = log.scrollTop + log.scrollHeight;
-				const isFilled = [...log.querySelectorAll("ol")].every((box) => box.childElementCount > 0 || !isInView(box));
-				calm = now === was && isFilled ? calm + 1 : 0;
+				if (now === was && [...log.querySelectorAll("ol")].every((box) => box.childElementCount > 0 || !isInView(box))) return;
 				was = now;
 			}
 		};
@@ -112,7 +111,7 @@ func (v tab) readAll() {
 			log.scrollTop = 0;
 			await settle();
 		} while (log.scrollTop > 0);
-		for (let end = false; !end; log.scrollTop += 0.5 * log.clientHeight) {
+		for (let end = false; !end; log.scrollTop += 0.9 * log.clientHeight) {
 			await settle();
 			const drawn = [...log.querySelectorAll("li.msg")];
 			document.drawnMax = Math.max(document.drawnMax, drawn.length);
