@@ -118,6 +118,46 @@ func (h *Hub) Room(name string) (*Room, bool) {
 	return r, ok
 }
 
+// Find returns the room of that name for somebody who publishes into it, nil if there is none. Then
+// nobody is in it, and none is made; ErrTooManyRooms says that nobody could join it either.
+func (h *Hub) Find(name string) (*Room, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.rooms[name]
+	if !ok && h.limits.Rooms > 0 && len(h.rooms) >= h.limits.Rooms {
+		return nil, ErrTooManyRooms
+	}
+	return r, nil
+}
+
+// roomsAtATime is how many names All looks at before it lets others have the directory.
+const roomsAtATime = 256
+
+// All yields every room, in no order; it is an iter.Seq. The directory is locked for some of them at
+// a time and never while yield runs: a room that is made or ends meanwhile may be yielded or not.
+func (h *Hub) All(yield func(*Room) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	some := make([]*Room, 0, roomsAtATime)
+	give := func() bool {
+		h.mu.Unlock()
+		defer h.mu.Lock()
+		for _, r := range some {
+			if !yield(r) {
+				return false
+			}
+		}
+		some = some[:0]
+		return true
+	}
+	for _, r := range h.rooms { // A map may change while it is gone through, in turns with others.
+		if some = append(some, r); len(some) == cap(some) && !give() {
+			return
+		}
+	}
+	give()
+}
+
 // roomOrNew returns the room of that name, which it makes if need be and if there may be another.
 func (h *Hub) roomOrNew(name string) (*Room, error) {
 	h.mu.Lock()

@@ -138,10 +138,10 @@ func (m *Member) Took() time.Duration { return m.took }
 // Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns its number there. now
 // is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
-	seq, size, own := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
-	m.spent = uint16(min(int(m.spent)+size, grantBytes))
-	m.said(own)
-	return seq
+	p := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
+	m.spent = uint16(min(int(m.spent)+p.size, grantBytes))
+	m.said(p.own)
+	return p.seq
 }
 
 // AwaitRoom asks for leave to publish a message. False means that m may. True means that its room is
@@ -282,7 +282,7 @@ func (m *Member) Lag(now time.Duration) Lag {
 	}
 	c := m.standing()
 	hasMore := len(c.settle()) > 0
-	lag := Lag{Messages: m.branch.room.Stats().Next - c.seq(), Bytes: m.branch.track.end.Load() - c.position()}
+	lag := Lag{Messages: m.branch.room.next.Load() - c.seq(), Bytes: m.branch.track.end.Load() - c.position()}
 	if hasMore {
 		lag.Age = max(0, now-c.stamp()) // The publisher's loop may count its pauses a little differently.
 	}
@@ -299,6 +299,9 @@ func (m *Member) Behind() int64 {
 
 // IsSlow reports whether m has become slow and has not caught up since.
 func (m *Member) IsSlow() bool { return m.isSlow }
+
+// IsSpeaker reports whether m hears nothing of its room.
+func (m *Member) IsSpeaker() bool { return m.branch.isSpeaker }
 
 // standing is m's cursor, or where it would be if m, which is overrun, rejoined under Skip.
 func (m *Member) standing() cursor {

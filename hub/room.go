@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -56,18 +57,27 @@ func (r *Room) Policy() Policy { return r.policy }
 
 // RoomStats describe a room at one moment.
 type RoomStats struct {
-	Members int
-	Held    int64               // bytes of frames the log retains, all tracks together
-	Memory  int64               // … of memory it takes, with what it dropped and cursors may still keep
-	Next    uint64              // number of the next message
-	End     [EncodingsMax]int64 // bytes ever published, by encoding
+	Members  int
+	Blocked  int                 // of them, those that were refused and have not caught up
+	Speakers int                 // who only publish, and are no members
+	IsFull   bool                // publishers wait
+	Held     int64               // bytes of frames the log retains, all tracks together
+	Memory   int64               // … of memory it takes, with what it dropped and cursors may still keep
+	Next     uint64              // number of the next message
+	End      [EncodingsMax]int64 // bytes ever published, by encoding
 }
 
 // Stats returns the room's figures.
 func (r *Room) Stats() RoomStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := RoomStats{Members: int(r.members), Held: r.log.held, Next: r.log.next}
+	s := RoomStats{
+		Members: int(r.members), Blocked: int(r.members), Speakers: len(r.speakers.all()), IsFull: r.isFull.Load(),
+		Held: r.log.held, Next: r.log.next,
+	}
+	for _, b := range r.branches {
+		s.Blocked -= int(b.writable.Load())
+	}
 	s.Memory, _ = r.log.memory()
 	for i, t := range r.log.tracks {
 		if t != nil {
@@ -83,13 +93,36 @@ func (r *Room) Stats() RoomStats {
 // telling the age of what waits. Publish does not ask IsFull: callers do, before they take a
 // message from its sender.
 func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
-	seq, _, _ := r.publish(by, now, m, 0)
-	return seq
+	return r.publish(by, now, m, 0).seq
 }
 
-// publish is Publish. It also returns how many bytes the message takes in the log, in the encoding
-// that makes most of it and in one that is in use.
-func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) (seq uint64, size, own int) {
+// Errors of Offer. Publishers that are members wait instead.
+var (
+	ErrFull  = errors.New("hub: the room is full, and publishers wait")                     // see Room.IsFull
+	ErrShort = errors.New("hub: rooms take too much memory until sweeps have gone past it") // see Hub.IsShort
+)
+
+// Offer is Publish for somebody outside of all loops who cannot wait and so is told when publishers
+// have to. It returns how many members the message is for, each of whom is owed it.
+func (r *Room) Offer(now time.Duration, m Encoder) (members int, err error) {
+	switch {
+	case r.IsFull():
+		return 0, ErrFull
+	case r.hub.IsShort():
+		return 0, ErrShort
+	}
+	return r.publish(nil, now, m, 0).members, nil
+}
+
+// A published is what came of publishing a message.
+type published struct {
+	seq     uint64
+	members int // that were there
+	size    int // bytes in the log, in the encoding that makes most of it …
+	own     int // … and in one that is in use
+}
+
+func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) published {
 	isOutside := by == nil
 	if isOutside {
 		by = new(Fanout)
@@ -111,16 +144,16 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) (se
 			r.hub.fit(by)
 		}
 		if isOutside {
-			r.hub.owedOutside.Add(by.stats.Owed)
 			by.wakeOwed()
 		}
-		return a.seq, d.size(), d.frames[e].len()
+		return published{seq: a.seq, members: a.members, size: d.size(), own: d.frames[e].len()}
 	}
 }
 
 // An appended is what came of appending a message.
 type appended struct {
 	seq        uint64
+	members    int
 	lacking    uint8 // nothing was appended: it is to be encoded in these first
 	needsSpare uint8 // tracks for which the next segment should be made
 	isOver     bool  // all rooms together retain too much
@@ -138,8 +171,13 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	var hasMoved bool
 	a.seq, hasMoved = r.log.append(d, now)
 	r.next.Store(r.log.next)
+	a.members = int(r.members)
 	r.account.Owed += uint64(r.members)
-	by.stats.Owed += uint64(r.members)
+	if by.hub != nil {
+		by.stats.Owed += uint64(r.members)
+	} else {
+		r.hub.owedOutside.Add(uint64(r.members)) // Under the lock: before one of them can have left.
+	}
 	hasFilled := !r.isFull.Load() && r.mustWait()
 	if hasFilled {
 		r.isFull.Store(true)

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ type Source interface {
 type Hook func(l *Loop) time.Duration
 
 // A Loop is a reactor: one goroutine that waits for its sources' readiness and owns all of their
-// state. Nothing in it is locked. Other goroutines reach it through Post, Wake and Stop alone;
+// state. Nothing in it is locked. Other goroutines reach it through Post, Wake, Stop and Elapsed alone;
 // every other method belongs to the goroutine that runs the loop (and, before Run, to the one that
 // made it).
 type Loop struct {
@@ -70,7 +71,7 @@ type Loop struct {
 
 	now     time.Duration
 	realNow time.Duration // the kernel's clock at the start of this tick
-	pauses  time.Duration // all the time the process stood still, left out of now
+	pauses  atomic.Int64  // all the time the process stood still, left out of now
 
 	mailbox  mailbox
 	signal   atomic.Bool // somebody called Wake since the tick began
@@ -171,7 +172,7 @@ func (l *Loop) wait() error {
 	if l.stats.Ticks > 0 {
 		l.stats.TickTimes.add(now - l.realNow)
 	}
-	timeout := l.timeout(now - l.pauses)
+	timeout := l.timeout(now - time.Duration(l.pauses.Load()))
 	if timeout != 0 {
 		l.sleeping.Store(true)
 		if l.signal.Load() || l.stopping.Load() {
@@ -209,10 +210,10 @@ func (l *Loop) readClock(timeout time.Duration) {
 	passed := now - l.realNow
 	l.realNow = now
 	if timeout >= 0 && passed > timeout+pauseMin {
-		l.pauses += passed - timeout
+		l.pauses.Add(int64(passed - timeout))
 		l.stats.Pauses++
 	}
-	l.now = now - l.pauses
+	l.now = now - time.Duration(l.pauses.Load())
 }
 
 func (l *Loop) dispatch() {
@@ -459,19 +460,22 @@ func (l *Loop) AtEnd(f func(*Loop)) { l.atEnd = f }
 // waking.
 func (l *Loop) Now() time.Duration { return l.now }
 
-// Elapsed is the loop's clock read anew, for measuring inside a tick.
-func (l *Loop) Elapsed() time.Duration { return l.kernel.Now() - l.pauses }
+// Elapsed is the loop's clock read anew, for measuring inside a tick. Other goroutines may go by it,
+// too: in a tick that notices a pause of the process it falls back behind what they have read.
+func (l *Loop) Elapsed() time.Duration { return l.kernel.Now() - time.Duration(l.pauses.Load()) }
 
 // Kernel is the seam that sources make their system calls through.
 func (l *Loop) Kernel() Kernel { return l.kernel }
 
 // Sources yields every source, closing ones left out; it is an iter.Seq2. A source may be closed
 // meanwhile.
-func (l *Loop) Sources(yield func(Token, Source) bool) {
-	for t, e := range l.sources.All {
-		if !e.isClosed && !yield(t, e.source) {
-			return
-		}
+func (l *Loop) Sources(yield func(Token, Source) bool) { l.SourcesAfter(0)(yield) }
+
+// SourcesAfter is Sources for those in places behind that of a token, which may be stale: it goes on
+// where an earlier pass was left. The zero token is before all.
+func (l *Loop) SourcesAfter(t Token) iter.Seq2[Token, Source] {
+	return func(yield func(Token, Source) bool) {
+		l.sources.after(t, func(t Token, e *entry) bool { return e.isClosed || yield(t, e.source) })
 	}
 }
 

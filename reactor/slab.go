@@ -96,8 +96,15 @@ func (s *Slab[T]) Len() int { return s.len }
 
 // All calls yield for each value, in slot order, until it returns false. The current value may be
 // removed meanwhile.
-func (s *Slab[T]) All(yield func(Token, *T) bool) {
-	for slot := range s.used {
+func (s *Slab[T]) All(yield func(Token, *T) bool) { s.after(0, yield) }
+
+// after is All for the slots behind a token's; the zero token is before all.
+func (s *Slab[T]) after(t Token, yield func(Token, *T) bool) {
+	from := t.slot() + 1
+	if t == 0 {
+		from = 0
+	}
+	for slot := from; slot < s.used; slot++ {
 		c := s.at(slot)
 		if c.live && !yield(makeToken(slot, c.generation), &c.value) {
 			return
