@@ -38,6 +38,7 @@ type tuning struct {
 	costlyTurn   time.Duration // how long a client's turn may take before its next has to stand in line …
 	costlyWork   int           // … if there was so much to do in it, see conn.read
 	panics       bool          // where an invariant does not hold, instead of going on
+	walkTime     time.Duration // what looking at all connections may take of one tick
 	inflaterSize int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
 }
 
@@ -57,6 +58,8 @@ const (
 	// costlyWork is what there was to do in it, or the loop only waited for a processor.
 	costlyTurn = 250 * time.Microsecond
 	costlyWork = 1024
+	// walkTime is as long as a loop's other turns.
+	walkTime = 250 * time.Microsecond
 	// inflaterSize is a window, code tables and the stack that they are used on.
 	inflaterSize = 64 << 10
 )
@@ -84,6 +87,7 @@ func (c *config) fill() {
 	setDefault(&c.overTime, overTime)
 	setDefault(&c.costlyTurn, costlyTurn)
 	setDefault(&c.costlyWork, costlyWork)
+	setDefault(&c.walkTime, walkTime)
 	setDefault(&c.inflaterSize, inflaterSize)
 	if c.memory.read == nil {
 		c.memory = runtimeMemory()

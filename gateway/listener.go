@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/netip"
@@ -65,6 +66,20 @@ func (c *config) openListener(address string) ([]net.Listener, error) {
 		return nil, err
 	}
 	return []net.Listener{l}, nil
+}
+
+// OpenListeners opens an address as Server.Listen does, for a server of another kind: one listener,
+// for localhost two. The mode and the group are a unix socket's, as in Options.
+func OpenListeners(address string, mode fs.FileMode, group string) ([]net.Listener, error) {
+	c := config{Options: Options{SocketMode: mode, SocketGroup: group}.Defaults(), socketGroup: -1}
+	if group != "" {
+		id, err := groupID(group)
+		if err != nil {
+			return nil, err
+		}
+		c.socketGroup = id
+	}
+	return c.openListener(address)
 }
 
 // listenLocalhost listens on both loopback addresses: net.Listen would take one of them, and a

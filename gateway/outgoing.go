@@ -294,6 +294,6 @@ func (c *conn) Abort() { c.abort(ClosedPinned) }
 // Lagging implements hub.Client.
 func (c *conn) Lagging(isSlow bool) {
 	lag := c.reader.Lag(c.w.loop.Now())
-	c.w.log.Debug("slow client", "slow", isSlow, "room", c.reader.Room().Name(),
+	c.w.log.Debug("slow client", "slow", isSlow, "id", c.id(), "room", c.reader.Room().Name(),
 		"messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
 }

@@ -38,6 +38,7 @@ const (
 	ClosedCut                                // it was there when a drain, or the server, ended
 	ClosedShortage                           // the kernel had no memory for it, again and again
 	ClosedFault                              // its handling panicked, or its room's
+	ClosedByOperator                         // it was disconnected by Disconnect
 	ClosedLent                               // it ended while net/http had it
 	ClosedMayNotPublish                      // it sent a message where it may only read
 	NumCloseReasons                          // how many there are
@@ -77,6 +78,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedCut:             {"cut", 0, ""},
 	ClosedShortage:        {"kernel_memory", 0, ""},
 	ClosedFault:           {"fault", wsproto.CodeInternalError, "internal error"},
+	ClosedByOperator:      {"operator", wsproto.CodeOperator, "disconnected by the operator"},
 	ClosedLent:            {"lent", 0, ""},
 	ClosedMayNotPublish:   {"may_not_publish", wsproto.CodeForbidden, "may not publish here"},
 }

@@ -44,6 +44,8 @@ type Server struct {
 	housekeeper *housekeeper
 	samples     samples
 	refusals    httpRefusals
+	outside     outside
+	walking     chan struct{} // one walk at a time
 
 	judgesHosts bool // set by start, before anybody comes
 
@@ -98,6 +100,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	s := &Server{
 		cfg: cfg, log: log, admission: newAdmission(cfg),
 		failed: make(chan error, cfg.Loops+1), started: make(chan struct{}), ended: make(chan struct{}),
+		walking: make(chan struct{}, 1),
 	}
 	var err error
 	s.hub, err = hub.New(hub.Options{
@@ -344,6 +347,7 @@ func (s *Server) addTo(sum *Stats) {
 	sum.Broken, sum.Panics = s.invariants.Load(), s.panics.Load()
 	sum.Hub.Owed += s.hub.OwedOutside()
 	s.refusals.addTo(sum)
+	s.outside.addTo(sum)
 	// What was lent has come back, is still there, or has ended there.
 	sum.Closed[ClosedLent] = uint64(max(0, int64(sum.Lent-sum.Returned)-s.lent.Load()))
 }

@@ -154,6 +154,8 @@ type Stats struct {
 	EarlyBytes     uint64        // handshakes with frames in the same packet
 	Received       uint64        // bytes that clients sent, those of ordinary requests' bodies left out
 	Messages       uint64        // data messages received
+	Published      uint64        // messages that came by Publish
+	Sent           uint64        // … by Send, to one client alone
 	Deliveries     uint64        // messages handed to the kernel, once per client
 	Bytes          uint64        // of deliveries
 	OwnBytes       uint64        // sent to clients beside those: answers, pings, pongs, Close frames, the rest of dropped frames
@@ -191,6 +193,8 @@ func (s *Stats) add(o *Stats) {
 		{&s.EarlyBytes, &o.EarlyBytes},
 		{&s.Received, &o.Received},
 		{&s.Messages, &o.Messages},
+		{&s.Published, &o.Published},
+		{&s.Sent, &o.Sent},
 		{&s.Deliveries, &o.Deliveries},
 		{&s.Bytes, &o.Bytes},
 		{&s.OwnBytes, &o.OwnBytes},

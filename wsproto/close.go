@@ -29,6 +29,7 @@ const (
 	CodeSlowConsumer    Code = 4008 // ours: the room no longer holds what the client has not taken
 	CodeNoPong          Code = 4009 // ours: silent for too long, and no answer to a ping
 	CodeDoesNotRead     Code = 4010 // ours: it sends, and takes nothing of what it is sent
+	CodeOperator        Code = 4012 // ours: an operator disconnected it
 )
 
 // OnWire reports whether a Close frame may carry c: 1000-1003, 1007-1014 and 3000-4999.
@@ -62,6 +63,7 @@ var codeNames = map[Code]string{
 	CodeSlowConsumer:    "slow consumer",
 	CodeNoPong:          "no pong",
 	CodeDoesNotRead:     "does not read",
+	CodeOperator:        "disconnected by the operator",
 }
 
 // A Violation is what a peer did wrong, one value per rule of RFC 6455 or RFC 7692. It is an error,

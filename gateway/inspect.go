@@ -1,0 +1,383 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sluice/hub"
+	"sluice/reactor"
+)
+
+// A RoomInfo is a room at one moment.
+type RoomInfo struct {
+	Name     string
+	Members  int        // clients that hear it
+	Blocked  int        // of them, those that take no bytes at the moment
+	Speakers int        // clients that only publish
+	Policy   hub.Policy // what becomes of clients that fall behind too far
+	IsFull   bool       // publishers wait
+	Messages uint64     // published since it was made
+	Backlog  int64      // bytes of messages that it keeps for clients that are behind
+	Memory   int64      // bytes of memory that those take
+	Account  hub.Account
+}
+
+// Room returns a room, and whether there is one.
+func (s *Server) Room(name string) (RoomInfo, bool) {
+	r, ok := s.hub.Room(name)
+	if !ok {
+		return RoomInfo{}, false
+	}
+	return roomInfo(r), true
+}
+
+func roomInfo(r *hub.Room) RoomInfo {
+	st := r.Stats()
+	return RoomInfo{
+		Name: r.Name(), Members: st.Members, Blocked: st.Blocked, Speakers: st.Speakers, Policy: r.Policy(),
+		IsFull: st.IsFull, Messages: st.Next - 1, Backlog: st.Held, Memory: st.Memory, Account: r.Account(),
+	}
+}
+
+// A RoomQuery says which rooms to return.
+type RoomQuery struct {
+	Pattern string // as path.Match has it; empty: all
+	Less    func(a, b *RoomInfo) int
+	Limit   int // of those that come first
+}
+
+// ByMembers puts the rooms with most members first.
+func ByMembers(a, b *RoomInfo) int { return -cmp.Compare(a.Members, b.Members) }
+
+// ByMemory puts the rooms first that take most memory.
+func ByMemory(a, b *RoomInfo) int { return -cmp.Compare(a.Memory, b.Memory) }
+
+// ByName puts rooms in the order of their names.
+func ByName(a, b *RoomInfo) int { return strings.Compare(a.Name, b.Name) }
+
+// Rooms returns the first of the rooms that match, and how many match in all.
+func (s *Server) Rooms(q RoomQuery) (rooms []RoomInfo, total int) {
+	least := top[RoomInfo]{limit: q.Limit, compare: func(a, b *RoomInfo) int {
+		return cmp.Or(q.Less(a, b), strings.Compare(a.Name, b.Name))
+	}}
+	for r := range s.hub.All {
+		if q.Pattern != "" {
+			if ok, _ := path.Match(q.Pattern, r.Name()); !ok {
+				continue
+			}
+		}
+		total++
+		one := roomInfo(r)
+		least.add(&one)
+	}
+	return least.sorted(), total
+}
+
+// A ConnInfo is a client in a room at one moment.
+type ConnInfo struct {
+	ID        string // as in the log
+	Address   string // empty if the client came by a unix socket
+	Room      string
+	Encoding  string
+	Lag       hub.Lag       // how far it is behind
+	IsBlocked bool          // it takes no bytes at the moment
+	Untaken   time.Duration // if so, for how long it has taken none
+	IsSlow    bool          // it was beyond half of the backlog for a while, and has not caught up
+	IsSpeaker bool          // it only publishes
+}
+
+// A ConnQuery says which connections to return: those furthest behind, or the first by their ids.
+type ConnQuery struct {
+	Room  string // empty: all
+	ByLag bool
+	Limit int
+}
+
+// Errors of what is asked of loops.
+var (
+	ErrNoConnection = errors.New("there is no such connection: it is gone, or never was")
+	ErrOutboxFull   = errors.New("the client has yet to take what it was sent before")
+	ErrBusy         = errors.New("the gateway is busy: there was no answer in time")
+)
+
+// Connections returns the first of the connections that match, and how many match in all. They are
+// looked at on their loops, some in each tick, so they are of several moments.
+func (s *Server) Connections(ctx context.Context, q ConnQuery) (conns []ConnInfo, total int, err error) {
+	seen := make([]sightings, len(s.workers))
+	for i := range seen {
+		seen[i] = sightings{query: q, first: top[sighting]{limit: q.Limit, compare: compareSightings}}
+	}
+	if err := s.walk(ctx, func(w *worker) func(*conn) { return seen[w.no].see }); err != nil {
+		return nil, 0, err // Some of them may still be seeing.
+	}
+	all := top[sighting]{limit: q.Limit, compare: compareSightings}
+	for i := range seen {
+		total += seen[i].total
+		for _, one := range seen[i].first.list {
+			all.add(&one)
+		}
+	}
+	for _, one := range all.sorted() {
+		conns = append(conns, one.info)
+	}
+	return conns, total, nil
+}
+
+// sightings are what one loop has seen of its connections.
+type sightings struct {
+	query ConnQuery
+	total int
+	first top[sighting]
+}
+
+type sighting struct {
+	behind int64 // zero if that is no matter
+	loop   int
+	token  reactor.Token
+	info   ConnInfo
+}
+
+func compareSightings(a, b *sighting) int {
+	return cmp.Or(-cmp.Compare(a.behind, b.behind), cmp.Compare(a.loop, b.loop), cmp.Compare(a.token, b.token))
+}
+
+func (s *sightings) see(c *conn) {
+	if !c.isIn(s.query.Room) {
+		return
+	}
+	s.total++
+	one := sighting{loop: c.w.no, token: c.token}
+	if s.query.ByLag {
+		one.behind = c.reader.Behind()
+	}
+	if s.first.add(&one) {
+		s.first.last().info = c.info()
+	}
+}
+
+// Connection returns one connection.
+func (s *Server) Connection(ctx context.Context, id string) (ConnInfo, error) {
+	return askConn(ctx, s, id, func(c *conn) (ConnInfo, error) { return c.info(), nil })
+}
+
+// isIn reports whether the connection is open, and in this room if one is named.
+func (c *conn) isIn(room string) bool {
+	return c.life == open && c.reader.IsIn() && (room == "" || c.reader.Room().Name() == room)
+}
+
+func (c *conn) info() ConnInfo {
+	now := c.w.loop.Now()
+	i := ConnInfo{
+		ID: c.id(), Address: c.w.peer(int(c.fd)), Room: c.reader.Room().Name(), Encoding: encodings[c.reader.Encoding()].Name, Lag: c.reader.Lag(now),
+		IsBlocked: c.reader.IsBlocked(), IsSlow: c.reader.IsSlow(), IsSpeaker: c.reader.IsSpeaker(),
+	}
+	if i.IsBlocked {
+		i.Untaken = max(0, now-c.reader.Took())
+	}
+	return i
+}
+
+// walkPart is how many sources a walk looks at before it asks for the time.
+const walkPart = 64
+
+// A walk visits the connections of all loops.
+type walk struct {
+	ctx  context.Context
+	done chan error
+	left atomic.Int32 // loops that have yet to be done
+	end  func()       // called by the last one
+}
+
+// A walker is a walk on one loop.
+type walker struct {
+	*walk
+	w     *worker
+	visit func(*conn)
+	at    reactor.Token // the last one looked at
+}
+
+// walk visits every connection on its loop, some in each tick, with what visitor returns for the loop.
+// There is one walk at a time; others wait for it. After an error some may still go on: what they
+// write is not to be read.
+func (s *Server) walk(ctx context.Context, visitor func(*worker) func(*conn)) error {
+	ctx, cancel := s.whileRunning(ctx)
+	defer cancel() // Those that go on end with their next step.
+	select {
+	case s.walking <- struct{}{}:
+	case <-ctx.Done():
+		return late(ctx)
+	}
+	k := &walk{ctx: ctx, done: make(chan error, len(s.workers)), end: func() { <-s.walking }}
+	k.left.Store(int32(len(s.workers)))
+	for i, w := range s.workers {
+		one := &walker{walk: k, w: w, visit: visitor(w)}
+		if err := s.postRunning(ctx, w, one.step); err != nil {
+			for range s.workers[i:] {
+				k.report(err)
+			}
+			break
+		}
+	}
+	for range s.workers {
+		select {
+		case err := <-k.done:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return late(ctx)
+		}
+	}
+	return nil
+}
+
+// report says that one loop is done.
+func (k *walk) report(err error) {
+	k.done <- err
+	if k.left.Add(-1) == 0 {
+		k.end()
+	}
+}
+
+// step visits some and goes on in the next tick.
+func (k *walker) step(l *reactor.Loop) {
+	if k.ctx.Err() != nil {
+		k.report(late(k.ctx))
+		return
+	}
+	until, n := l.Elapsed()+k.w.cfg.walkTime, 0
+	for t, source := range l.SourcesAfter(k.at) {
+		k.at = t
+		if c, ok := source.(*conn); ok {
+			k.visit(c)
+		}
+		if n++; n%walkPart == 0 && l.Elapsed() >= until {
+			if !l.Post(k.step) {
+				k.report(ErrBusy)
+			}
+			return
+		}
+	}
+	k.report(nil)
+}
+
+// late says why there was no answer.
+func late(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), ErrClosed) {
+		return ErrClosed
+	}
+	return ErrBusy
+}
+
+// postRunning posts to a loop that runs; before Serve there is nobody to ask.
+func (s *Server) postRunning(ctx context.Context, w *worker, task func(*reactor.Loop)) error {
+	select {
+	case <-s.started:
+	default:
+		return ErrBusy
+	}
+	if err := post(ctx, w.loop, task); err != nil {
+		return late(ctx)
+	}
+	return nil
+}
+
+// askConn returns what ask does for one connection, on its loop.
+func askConn[T any](ctx context.Context, s *Server, id string, ask func(*conn) (T, error)) (answer T, err error) {
+	w, t, ok := s.parseID(id)
+	if !ok {
+		return answer, ErrNoConnection
+	}
+	ctx, cancel := s.whileRunning(ctx)
+	defer cancel()
+	type told struct {
+		answer T
+		err    error
+	}
+	done := make(chan told, 1) // Nobody may read it any more.
+	err = s.postRunning(ctx, w, func(l *reactor.Loop) {
+		now := told{err: ErrNoConnection}
+		source, _ := l.Source(t)
+		if c, ok := source.(*conn); ok && c.isIn("") {
+			now.answer, now.err = ask(c)
+		}
+		done <- now
+	})
+	if err != nil {
+		return answer, err
+	}
+	select {
+	case now := <-done:
+		return now.answer, now.err
+	case <-ctx.Done():
+		return answer, late(ctx)
+	}
+}
+
+// parseID is conn.id taken apart.
+func (s *Server) parseID(id string) (w *worker, t reactor.Token, ok bool) {
+	loop, token, _ := strings.Cut(id, ".")
+	no, err := strconv.ParseUint(loop, 10, 16)
+	n, err2 := strconv.ParseUint(token, 16, 64)
+	if err != nil || err2 != nil || no >= uint64(len(s.workers)) {
+		return nil, 0, false
+	}
+	return s.workers[no], reactor.Token(n), true
+}
+
+// A top keeps the first of many by an order, up to a limit.
+type top[T any] struct {
+	limit   int
+	compare func(a, b *T) int
+	list    []T // a heap: the last by the order is in front
+	at      int // where the one that was added last stands
+}
+
+// add reports whether one is among the first so far.
+func (h *top[T]) add(one *T) bool {
+	switch {
+	case h.limit <= 0:
+		return false
+	case len(h.list) < h.limit:
+		h.list = append(h.list, *one)
+		h.at = len(h.list) - 1
+		for h.at > 0 && h.compare(&h.list[(h.at-1)/2], &h.list[h.at]) < 0 {
+			h.swap((h.at - 1) / 2)
+		}
+		return true
+	case h.compare(one, &h.list[0]) >= 0:
+		return false
+	}
+	h.list[0], h.at = *one, 0
+	for {
+		child := 2*h.at + 1
+		if child+1 < len(h.list) && h.compare(&h.list[child], &h.list[child+1]) < 0 {
+			child++
+		}
+		if child >= len(h.list) || h.compare(&h.list[h.at], &h.list[child]) >= 0 {
+			return true
+		}
+		h.swap(child)
+	}
+}
+
+func (h *top[T]) swap(with int) {
+	h.list[h.at], h.list[with] = h.list[with], h.list[h.at]
+	h.at = with
+}
+
+// last is the one that was added last.
+func (h *top[T]) last() *T { return &h.list[h.at] }
+
+// sorted is what it keeps, in order.
+func (h *top[T]) sorted() []T {
+	slices.SortFunc(h.list, func(a, b T) int { return h.compare(&a, &b) })
+	return h.list
+}

@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// A Message is what a program publishes.
+type Message struct {
+	Data     []byte // not to be changed before the call that publishes it returns
+	IsBinary bool   // otherwise it is text, which has to be UTF-8
+}
+
+// Errors of Publish and Send.
+var (
+	ErrRoomName     = fmt.Errorf("this is not a room name: it is 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone", roomNameMax)
+	ErrNotUTF8      = errors.New("the text is not UTF-8, and every browser in the room would close its connection")
+	ErrTooLarge     = errors.New("the message is larger than --max-message")
+	ErrRoomFull     = errors.New("the room is full: most of its clients have yet to take what was published before")
+	ErrMemory       = errors.New("the rooms take as much memory as they may until their clients have taken some")
+	ErrTooManyRooms = errors.New("there is no such room, and nobody could join it: there are as many as --max-rooms allows")
+	ErrFault        = errors.New("a fault of the gateway's own: it is in the log")
+)
+
+// Publish sends a message to every client in a room, from any goroutine, and returns how many they
+// are: each is owed it, none has it yet. It waits for nobody: where clients that publish would have to
+// wait, the error is ErrRoomFull or ErrMemory, and a later try may succeed. A room that does not
+// exist is not made, because nobody would hear the message.
+//
+// Messages that one goroutine publishes arrive in its order. Publish asks for no permission: whoever
+// has the Server may write into every room.
+func (s *Server) Publish(room string, m Message) (members int, err error) {
+	if !isRoomName(room) {
+		return 0, ErrRoomName
+	}
+	if err := s.judge(&m); err != nil {
+		return 0, err
+	}
+	if s.cfg.survives() {
+		defer s.recoverPublish(room, &err)
+	}
+	r, err := s.hub.Find(room)
+	switch {
+	case err != nil:
+		return 0, ErrTooManyRooms
+	case s.hasEnded():
+		return 0, ErrClosed
+	case r == nil:
+		s.outside.published.Add(1)
+		return 0, nil
+	}
+	e := s.outside.encoder(s.cfg)
+	defer s.outside.giveBack(e)
+	switch members, err = r.Offer(s.workers[0].loop.Elapsed(), e.of(m.message())); {
+	case errors.Is(err, hub.ErrFull):
+		return 0, ErrRoomFull
+	case err != nil:
+		return 0, ErrMemory
+	}
+	s.outside.published.Add(1)
+	return members, nil
+}
+
+// judge refuses what no client may be sent.
+func (s *Server) judge(m *Message) error {
+	switch {
+	case int64(len(m.Data)) > s.cfg.MaxMessage:
+		return ErrTooLarge
+	case !m.IsBinary && !utf8.Valid(m.Data):
+		return ErrNotUTF8
+	}
+	return nil
+}
+
+func (m *Message) message() wsproto.Message {
+	op := wsproto.OpText
+	if m.IsBinary {
+		op = wsproto.OpBinary
+	}
+	return wsproto.Message{Op: op, Payload: m.Data}
+}
+
+// MaxMessage is how large a message may be, in bytes.
+func (s *Server) MaxMessage() int64 { return s.cfg.MaxMessage }
+
+// hasEnded reports whether Close has begun.
+func (s *Server) hasEnded() bool { return s.life.Err() != nil }
+
+// outside is what publishers share that are on no loop.
+type outside struct {
+	encoders  sync.Pool
+	published atomic.Uint64
+
+	deflations, deflatedFrom, deflatedTo atomic.Uint64
+}
+
+func (o *outside) encoder(cfg *config) *encoder {
+	if e, ok := o.encoders.Get().(*encoder); ok {
+		return e
+	}
+	return &encoder{compressMin: int(cfg.CompressMin)}
+}
+
+// giveBack takes what an encoder has counted, and lets go of its message.
+func (o *outside) giveBack(e *encoder) {
+	if e.deflations > 0 {
+		o.deflations.Add(e.deflations)
+		o.deflatedFrom.Add(e.deflatedFrom)
+		o.deflatedTo.Add(e.deflatedTo)
+		e.deflations, e.deflatedFrom, e.deflatedTo = 0, 0, 0
+	}
+	e.message = wsproto.Message{}
+	o.encoders.Put(e)
+}
+
+func (o *outside) addTo(s *Stats) {
+	s.Published += o.published.Load()
+	s.Deflated += o.deflations.Load()
+	s.DeflatedFrom += o.deflatedFrom.Load()
+	s.DeflatedTo += o.deflatedTo.Load()
+}
+
+const publishName = "sluice/gateway.(*Server).Publish"
+
+// recoverPublish has a panic end the room that it left in doubt, as one on a loop does.
+func (s *Server) recoverPublish(room string, err *error) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	p := reactor.RecoveredPanic(value, publishName)
+	s.notePanic(&p, "of", "a publisher outside of loops", "room", room)
+	*err = ErrFault
+	switch extentOf(&p) {
+	case ofRoom:
+		if r, _ := s.hub.Find(room); r != nil {
+			r.Spoil()
+		}
+	case ofProcess:
+		select { // Whoever called may recover it: Serve ends with it.
+		case s.failed <- fmt.Errorf("panic while publishing: %v", value):
+		default:
+		}
+	}
+}
