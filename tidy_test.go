@@ -19,9 +19,10 @@ import (
 // is not here is a mistake. Tests beside the code may import what they like; a directory of nothing but
 // tests is held to its line here.
 var arrows = map[string][]string{
-	"cmd/gateway": {"gateway", "hub", "reactor", "web"},
-	"gateway":     {"hub", "wsproto", "reactor"},
-	"hub":         {},
+	"cmd/gateway":   {"gateway", "gateway/admin", "hub", "reactor", "web"},
+	"gateway":       {"hub", "wsproto", "reactor"},
+	"gateway/admin": {"gateway", "wsproto"},
+	"hub":           {},
 	"loadtest": {
 		"loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
 		"loadtest/internal/load", "loadtest/internal/progress", "loadtest/internal/report",
@@ -66,7 +67,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":        {"gateway", "internal/browsertest", "internal/gatewaytest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/conformance":        {"gateway", "gateway/admin", "internal/browsertest", "internal/gatewaytest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},
@@ -81,6 +82,7 @@ var arrows = map[string][]string{
 
 // spawners are the files of the product that may start goroutines: everything else runs on a loop, or on net/http's.
 var spawners = []string{
+	"cmd/gateway/admin.go", // serving the admin listeners
 	"cmd/gateway/logwriter.go",
 	"cmd/gateway/main.go", // serving and draining, while a signal is waited for
 	"cmd/gateway/send.go", // reading what the gateway says, while standard input is waited for
@@ -91,6 +93,7 @@ var spawners = []string{
 // monotonic reading, which nobody sets.
 var clockReaders = []string{
 	"cmd/gateway/logwriter.go", // for a moment, at the end; without a timer
+	"gateway/admin/clock.go",   // for how long ago something was
 	"gateway/refuse_http.go",   // a deadline for the answer on a connection that no loop has
 	"reactor/internal/sys/real_stub.go",
 	"reactor/internal/sys/real_unix.go",

@@ -1,0 +1,412 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"sluice/gateway"
+)
+
+// Gateway is what the API asks of a [gateway.Server].
+type Gateway interface {
+	Publish(room string, m gateway.Message) (members int, err error)
+	Send(ctx context.Context, id string, m gateway.Message) error
+	Room(name string) (gateway.RoomInfo, bool)
+	Rooms(q gateway.RoomQuery) (rooms []gateway.RoomInfo, total int)
+	Connection(ctx context.Context, id string) (gateway.ConnInfo, error)
+	Connections(ctx context.Context, q gateway.ConnQuery) (conns []gateway.ConnInfo, total int, err error)
+	Disconnect(ctx context.Context, id string, f gateway.Farewell) error
+	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (n int, err error)
+	Open() int
+	MaxMessage() int64
+}
+
+// askFor is how long loops have to answer.
+const askFor = 5 * time.Second
+
+func (h *Handler) addAPI() {
+	for pattern, to := range map[string]func(http.ResponseWriter, *http.Request){
+		"POST /api/rooms/{room}/messages":     h.publish,
+		"GET /api/rooms/{room}":               h.room,
+		"DELETE /api/rooms/{room}/members":    h.disconnectRoom,
+		"GET /api/rooms":                      h.listRooms,
+		"GET /api/connections":                h.listConnections,
+		"GET /api/connections/{id}":           h.connection,
+		"DELETE /api/connections/{id}":        h.disconnect,
+		"POST /api/connections/{id}/messages": h.send,
+		"GET /api/openapi.json":               serveOpenAPI,
+	} {
+		_, route, _ := strings.Cut(pattern, " ")
+		inRoom := strings.Contains(route, "{room}") || route == "/api/openapi.json"
+		h.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch k := usedKey(r); {
+			case !inRoom && !k.mayAll():
+				faultWhole.write(w)
+			case inRoom && !k.mayAll() && r.PathValue("room") != "" && !k.may(r.PathValue("room")):
+				faultRooms.write(w)
+			default:
+				to(w, r)
+			}
+		}))
+	}
+}
+
+// A kind is what the body of a request is.
+type kind uint8
+
+const (
+	isText kind = iota
+	isBinary
+	isBatch
+)
+
+// kindOf tells by a request's head what its body is. What curl -d says, who means no form by it, is
+// text.
+func kindOf(head http.Header) (kind, *fault) {
+	if e := head.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return 0, &faultEncoding
+	}
+	given := head.Get("Content-Type")
+	if given == "" {
+		return isText, nil
+	}
+	name, params, err := mime.ParseMediaType(given)
+	charset := params["charset"]
+	family, rest, _ := strings.Cut(name, "/")
+	switch {
+	case err != nil, family == "multipart":
+		return 0, &faultType
+	case name == "application/x-ndjson", name == "application/ndjson", name == "application/jsonl":
+		return isBatch, nil
+	case family == "text", strings.HasSuffix(rest, "+json"), strings.HasSuffix(rest, "+xml"), rest == "json", rest == "xml",
+		rest == "javascript", rest == "x-www-form-urlencoded":
+		if charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+			return 0, &faultType
+		}
+		return isText, nil
+	}
+	return isBinary, nil
+}
+
+// bodies are buffers for them. Large ones are left to the collector.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const pooledMax = 64 << 10
+
+// readBody reads a body of at most max bytes, and hands it to use, which may not keep it.
+func readBody(w http.ResponseWriter, r *http.Request, max int64, use func([]byte)) *fault {
+	if r.ContentLength > max {
+		w.Header().Set("Connection", "close")
+		return faultOf(gateway.ErrTooLarge)
+	}
+	b := bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= pooledMax {
+			b.Reset()
+			bodies.Put(b)
+		}
+	}()
+	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, max)); err != nil {
+		return faultOfBody(w, err)
+	}
+	use(b.Bytes())
+	return nil
+}
+
+func faultOfBody(w http.ResponseWriter, err error) *fault {
+	w.Header().Set("Connection", "close") // Where it would have ended is not known.
+	if large := new(http.MaxBytesError); errors.As(err, &large) {
+		return faultOf(gateway.ErrTooLarge)
+	}
+	return &faultBody
+}
+
+// publish answers POST /api/rooms/{room}/messages: the body is the message.
+func (h *Handler) publish(w http.ResponseWriter, r *http.Request) {
+	room, repeat := r.PathValue("room"), ""
+	if given := r.Header.Values("Idempotency-Key"); len(given) > 0 {
+		if repeat = given[0]; len(given) > 1 || !isRepeatKey(repeat) {
+			faultKeyText.write(w)
+			return
+		}
+	}
+	what, fault := kindOf(r.Header)
+	switch {
+	case fault != nil:
+		fault.write(w)
+		return
+	case what == isBatch:
+		h.publishBatch(w, r, room, repeat)
+		return
+	}
+	var p published
+	fault = readBody(w, r, h.gateway.MaxMessage(), func(body []byte) {
+		p = h.publishOne(usedKey(r), room, repeat, gateway.Message{Data: body, IsBinary: what == isBinary})
+	})
+	if fault == nil {
+		fault = p.fault
+	}
+	if fault != nil {
+		fault.write(w)
+		return
+	}
+	writeBytes(w, http.StatusOK, append(p.append(nil), '\n'))
+}
+
+// publishOne publishes one message: once under a repeat key, and within the key's rate.
+func (h *Handler) publishOne(k *Key, room, repeat string, m gateway.Message) published {
+	now := h.clock.now()
+	return h.repeats.do(room, repeat, now, func() published {
+		if lacks := k.take(h.rate, now); lacks > 0 {
+			return published{fault: faultRate.after(int((lacks + time.Second - 1) / time.Second))}
+		}
+		members, err := h.gateway.Publish(room, m)
+		return published{members, faultOf(err)}
+	})
+}
+
+// append writes {"members":3}.
+func (p *published) append(dst []byte) []byte {
+	dst = append(dst, `{"members":`...)
+	dst = strconv.AppendInt(dst, int64(p.members), 10)
+	return append(dst, '}')
+}
+
+// send answers POST /api/connections/{id}/messages.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request) {
+	what, fault := kindOf(r.Header)
+	if what == isBatch {
+		fault = &faultBatch
+	}
+	if fault != nil {
+		fault.write(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askFor)
+	defer cancel()
+	var err error
+	fault = readBody(w, r, h.gateway.MaxMessage(), func(body []byte) {
+		err = h.gateway.Send(ctx, r.PathValue("id"), gateway.Message{Data: body, IsBinary: what == isBinary})
+	})
+	if fault == nil {
+		fault = faultOf(err)
+	}
+	if fault != nil {
+		fault.write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, struct{}{})
+}
+
+// A roomJSON is a room as the API tells of it.
+type roomJSON struct {
+	Room      string `json:"room"`
+	Members   int    `json:"members"`
+	Blocked   int    `json:"blocked"`
+	Speakers  int    `json:"speakers"`
+	Policy    string `json:"slow_policy"`
+	IsFull    bool   `json:"full"`
+	Messages  uint64 `json:"messages"`
+	Backlog   int64  `json:"backlog_bytes"`
+	Memory    int64  `json:"memory_bytes"`
+	Owed      uint64 `json:"owed"`
+	Delivered uint64 `json:"delivered"`
+	Skipped   uint64 `json:"skipped"`
+	Ended     uint64 `json:"ended_early"`
+}
+
+func tellRoom(r *gateway.RoomInfo) roomJSON {
+	a := &r.Account
+	return roomJSON{
+		r.Name, r.Members, r.Blocked, r.Speakers, r.Policy.String(), r.IsFull, r.Messages, r.Backlog, r.Memory,
+		a.Owed, a.Delivered, a.Skipped, a.Ended,
+	}
+}
+
+// room answers GET /api/rooms/{room}.
+func (h *Handler) room(w http.ResponseWriter, r *http.Request) {
+	info, ok := h.gateway.Room(r.PathValue("room"))
+	if !ok {
+		faultNoRoom.write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, tellRoom(&info))
+}
+
+const (
+	listed    = 100  // rooms or connections, unless more are asked for …
+	listedMax = 1000 // … at most so many
+)
+
+// listRooms answers GET /api/rooms.
+func (h *Handler) listRooms(w http.ResponseWriter, r *http.Request) {
+	q, fault := query(r, "pattern", "sort", "limit")
+	orders := map[string]func(a, b *gateway.RoomInfo) int{"": gateway.ByMembers, "members": gateway.ByMembers, "memory": gateway.ByMemory, "name": gateway.ByName}
+	order, isOrder := orders[q["sort"]]
+	limit, isLimit := limitOf(q["limit"], listed)
+	if _, err := path.Match(q["pattern"], ""); fault != nil || err != nil || !isOrder || !isLimit {
+		faultQuery.write(w)
+		return
+	}
+	rooms, total := h.gateway.Rooms(gateway.RoomQuery{Pattern: q["pattern"], Less: order, Limit: limit})
+	answer := struct {
+		Total int        `json:"total"`
+		Rooms []roomJSON `json:"rooms"`
+	}{total, make([]roomJSON, 0, len(rooms))}
+	for i := range rooms {
+		answer.Rooms = append(answer.Rooms, tellRoom(&rooms[i]))
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// A connJSON is a connection as the API tells of it.
+type connJSON struct {
+	ID        string `json:"id"`
+	Address   string `json:"address,omitempty"`
+	Room      string `json:"room"`
+	Encoding  string `json:"encoding"`
+	Messages  uint64 `json:"messages_behind"`
+	Bytes     int64  `json:"bytes_behind"`
+	Age       int64  `json:"behind_ms"`
+	IsBlocked bool   `json:"blocked"`
+	Untaken   int64  `json:"untaken_ms"`
+	IsSlow    bool   `json:"slow"`
+	IsSpeaker bool   `json:"speaker"`
+}
+
+func tellConn(c *gateway.ConnInfo) connJSON {
+	return connJSON{
+		c.ID, c.Address, c.Room, c.Encoding, c.Lag.Messages, c.Lag.Bytes, c.Lag.Age.Milliseconds(),
+		c.IsBlocked, c.Untaken.Milliseconds(), c.IsSlow, c.IsSpeaker,
+	}
+}
+
+// listConnections answers GET /api/connections.
+func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) {
+	q, fault := query(r, "room", "sort", "limit")
+	limit, isLimit := limitOf(q["limit"], listed)
+	if sort := q["sort"]; fault != nil || !isLimit || sort != "" && sort != "lag" && sort != "id" {
+		faultQuery.write(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askFor)
+	defer cancel()
+	conns, total, err := h.gateway.Connections(ctx, gateway.ConnQuery{Room: q["room"], ByLag: q["sort"] != "id", Limit: limit})
+	if err != nil {
+		faultOf(err).write(w)
+		return
+	}
+	answer := struct {
+		Total       int        `json:"total"`
+		Connections []connJSON `json:"connections"`
+	}{total, make([]connJSON, 0, len(conns))}
+	for i := range conns {
+		answer.Connections = append(answer.Connections, tellConn(&conns[i]))
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// connection answers GET /api/connections/{id}.
+func (h *Handler) connection(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), askFor)
+	defer cancel()
+	info, err := h.gateway.Connection(ctx, r.PathValue("id"))
+	if err != nil {
+		faultOf(err).write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, tellConn(&info))
+}
+
+// A disconnectedJSON says how many connections were closed.
+type disconnectedJSON struct {
+	Disconnected int `json:"disconnected"`
+}
+
+// disconnect answers DELETE /api/connections/{id}.
+func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request) {
+	f, fault := farewellOf(r)
+	if fault != nil {
+		fault.write(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askFor)
+	defer cancel()
+	if err := h.gateway.Disconnect(ctx, r.PathValue("id"), f); err != nil {
+		faultOf(err).write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, disconnectedJSON{1})
+}
+
+// disconnectRoom answers DELETE /api/rooms/{room}/members.
+func (h *Handler) disconnectRoom(w http.ResponseWriter, r *http.Request) {
+	f, fault := farewellOf(r)
+	if fault != nil {
+		fault.write(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askFor)
+	defer cancel()
+	n, err := h.gateway.DisconnectRoom(ctx, r.PathValue("room"), f)
+	if err != nil {
+		faultOf(err).write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, disconnectedJSON{n})
+}
+
+// farewellOf reads ?code=4100&reason=text.
+func farewellOf(r *http.Request) (f gateway.Farewell, fault *fault) {
+	q, fault := query(r, "code", "reason")
+	if fault != nil {
+		return f, fault
+	}
+	f.Reason = q["reason"]
+	if code := q["code"]; code != "" {
+		n, err := strconv.ParseUint(code, 10, 16)
+		if err != nil || n == 0 {
+			return f, faultOf(gateway.ErrFarewell)
+		}
+		f.Code = int(n)
+	}
+	return f, nil
+}
+
+// query reads what stands behind the path: each of these names once at most, and nothing else.
+func query(r *http.Request, names ...string) (map[string]string, *fault) {
+	found := map[string]string{}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	for name, list := range values {
+		isKnown := false
+		for _, known := range names {
+			isKnown = isKnown || name == known
+		}
+		if !isKnown || len(list) > 1 {
+			return nil, &faultQuery
+		}
+		found[name] = list[0]
+	}
+	if err != nil {
+		return nil, &faultQuery
+	}
+	return found, nil
+}
+
+// limitOf reads a limit, which is otherwise this.
+func limitOf(text string, otherwise int) (n int, ok bool) {
+	if text == "" {
+		return otherwise, true
+	}
+	n, err := strconv.Atoi(text)
+	return n, err == nil && 1 <= n && n <= listedMax
+}

@@ -1,0 +1,170 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"sluice/internal/gatewaytest"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+)
+
+// smuggled is a request that stands in the body of another. If anybody takes it for one, its message is in the room.
+const smuggled = "POST /api/rooms/r/messages HTTP/1.1\r\nHost: localhost\r\nX-API-Key: " + testKey + "\r\nContent-Length: 8\r\n\r\nsmuggled"
+
+// H17, P06. A body that two readers could take for two lengths is refused with 400 and the end, first or later on its
+// connection, whole or byte by byte; nothing behind it is heard.
+func TestH17_P06_BodyHasOneLength(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, gatewaytest.Options(), nil)
+	c := s.join("r")
+	head := "POST /api/rooms/r/messages HTTP/1.1\r\nHost: localhost\r\nX-API-Key: " + testKey + "\r\n"
+	for _, one := range []struct{ what, fields, body string }{
+		{"a length and chunks", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n" + smuggled},
+		{"chunks and a length", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n" + smuggled},
+		{"two lengths", "Content-Length: 1\r\nContent-Length: 2\r\n", "xx" + smuggled},
+		{"the same length twice", "Content-Length: 1\r\nContent-Length: 1\r\n", "x" + smuggled},
+		{"a list of lengths", "Content-Length: 1, 1\r\n", "x" + smuggled},
+		{"a sign", "Content-Length: +5\r\n", "12345" + smuggled},
+		{"another base", "Content-Length: 0x5\r\n", "12345" + smuggled},
+		{"more than there is", "Content-Length: 18446744073709551616\r\n", smuggled},
+		{"two codings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n" + smuggled},
+		{"another coding", "Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n" + smuggled},
+		{"chunks in disguise", "Transfer-Encoding: xchunked\r\n", "0\r\n\r\n" + smuggled},
+		{"a folded line", "X: a\r\n Content-Length: 5\r\n", smuggled},
+		{"a bare line feed", "X: a\nContent-Length: 5\r\n", "12345" + smuggled},
+		{"a blank before the colon", "Content-Length : 5\r\n", "12345" + smuggled},
+		{"a chunk's size that ends in a bare line feed", "Transfer-Encoding: chunked\r\n", "5\nhello\r\n0\r\n\r\n" + smuggled},
+		{"a chunk's size that is none", "Transfer-Encoding: chunked\r\n", "+5\r\nhello\r\n0\r\n\r\n" + smuggled},
+		{"extensions without end", "Transfer-Encoding: chunked\r\n", "5;" + strings.Repeat("x", 64<<10) + "\r\nhello\r\n0\r\n\r\n" + smuggled},
+	} {
+		for _, before := range []string{"", "GET /api/rooms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: " + testKey + "\r\n\r\n"} {
+			for _, isSplit := range []bool{false, true} {
+				raw := before + head + one.fields + "\r\n" + one.body
+				if isSplit && len(raw) > 4096 {
+					continue
+				}
+				got := s.raw(raw, isSplit)
+				if before != "" {
+					first, rest, _ := strings.Cut(got, "}\n")
+					if !strings.HasPrefix(first, "HTTP/1.1 200") {
+						t.Errorf("%s: the request before it was answered with %q", one.what, first)
+					}
+					got = rest
+				}
+				if !strings.HasPrefix(got, "HTTP/1.1 400 ") || strings.Count(got, "HTTP/1.1") != 1 {
+					t.Errorf("%s, split %t, behind another %t: %q", one.what, isSplit, before != "", got)
+				}
+			}
+		}
+	}
+	s.publish("r", "the only one")
+	s.hears(c, websocket.MessageText, "the only one")
+}
+
+// raw sends bytes and reads to the end of the connection, which the other side makes.
+func (s *site) raw(text string, isSplit bool) string {
+	s.t.Helper()
+	c := wstest.Connect(s.t, s.admin)
+	if isSplit {
+		if err := c.SetNoDelay(true); err != nil {
+			s.t.Fatal(err)
+		}
+		for i := range len(text) {
+			if _, err := c.Write([]byte(text[i : i+1])); err != nil {
+				break // It has been refused.
+			}
+		}
+	} else {
+		_, _ = c.Write([]byte(text)) // Likewise.
+	}
+	got, _ := io.ReadAll(c.In) // A reset may follow the answer: there was more to read.
+	return string(got)
+}
+
+// Chunks are taken, and the connection ends behind them.
+func TestBodiesInChunksAreTaken(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, gatewaytest.Options(), nil)
+	c := s.join("r")
+	got := s.raw("POST /api/rooms/r/messages HTTP/1.1\r\nHost: localhost\r\nX-API-Key: "+testKey+
+		"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"+smuggled, false)
+	if !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || !strings.Contains(got, `{"members":1}`) || strings.Count(got, "HTTP/1.1") != 1 {
+		t.Errorf("%q", got)
+	}
+	s.hears(c, websocket.MessageText, "hello world")
+	s.publish("r", "next")
+	s.hears(c, websocket.MessageText, "next")
+}
+
+// Pipelined requests are answered one after the other, whatever packets they come in.
+func TestRequestsBehindEachOtherAreAnswered(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, gatewaytest.Options(), nil)
+	c := s.join("r")
+	var all strings.Builder
+	for i := range 20 {
+		last := ""
+		if i == 19 {
+			last = "Connection: close\r\n"
+		}
+		body := fmt.Sprint("m", i)
+		fmt.Fprintf(&all, "POST /api/rooms/r/messages HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n%sContent-Length: %d\r\n\r\n%s", testKey, last, len(body), body)
+	}
+	for _, isSplit := range []bool{false, true} {
+		if got := s.raw(all.String(), isSplit); strings.Count(got, "HTTP/1.1 200 OK") != 20 {
+			t.Errorf("split %t: %q", isSplit, got)
+		}
+		for i := range 20 {
+			s.hears(c, websocket.MessageText, fmt.Sprint("m", i))
+		}
+	}
+}
+
+// There are so many places for connections and no more; who waits gets one when another leaves.
+func TestConnectionsHavePlaces(t *testing.T) {
+	t.Parallel()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(http.NotFoundHandler(), nil)
+	server.places = make(chan struct{}, 2)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(inner) }()
+	var all []*wstest.Client
+	for range 3 {
+		all = append(all, wstest.Connect(t, inner.Addr().String()))
+	}
+	answers := func(c *wstest.Client) {
+		t.Helper()
+		c.Send([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+		resp, err := http.ReadResponse(c.In, nil)
+		if err != nil || resp.StatusCode != 404 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	answers(all[0])
+	answers(all[1])
+	if n := len(server.places); n != 2 {
+		t.Fatalf("%d places are taken", n)
+	}
+	all[0].Close()
+	answers(all[2])
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-served
+	for _, c := range all {
+		c.Close()
+	}
+	testenv.Eventually(t, "all places are free", func() bool { return len(server.places) == 0 })
+}

@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sluice/internal/gatewaytest"
+)
+
+// Every route below /api is in the document, and everything in the document is a route.
+func TestOpenAPIDocumentAndMuxAreTheSame(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, gatewaytest.Options(), nil)
+	var doc struct {
+		Paths      map[string]map[string]json.RawMessage
+		Components map[string]map[string]json.RawMessage
+	}
+	a := s.ask("GET", "/api/openapi.json", "")
+	s.decode(a, &doc)
+	described := map[string]bool{}
+	for path, operations := range doc.Paths {
+		if _, isAlias := operations["$ref"]; isAlias {
+			operations = doc.Paths["/api"]
+			path += "{$}"
+		}
+		for method := range operations {
+			described[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	for pattern := range s.handler.routes {
+		if _, path, _ := strings.Cut(pattern, " "); strings.HasPrefix(path, "/api") && !described[pattern] {
+			t.Errorf("%s is not described", pattern)
+		}
+	}
+	for pattern := range described {
+		if _, ok := s.handler.routes[pattern]; !ok {
+			t.Errorf("%s is described and not there", pattern)
+		}
+		method, path, _ := strings.Cut(strings.TrimSuffix(pattern, "{$}"), " ")
+		r := httptest.NewRequest(method, regexp.MustCompile(`\{.*?\}`).ReplaceAllString(path, "x"), http.NoBody)
+		if _, found := s.handler.mux.Handler(r); found != pattern {
+			t.Errorf("%s %s leads to %q", method, path, found)
+		}
+	}
+	if len(described) < 20 {
+		t.Errorf("only %d operations were found", len(described))
+	}
+	for _, m := range regexp.MustCompile(`"#/components/(\w+)/(\w+)"`).FindAllStringSubmatch(a.body, -1) {
+		if doc.Components[m[1]][m[2]] == nil {
+			t.Errorf("%s leads nowhere", m[0])
+		}
+	}
+}
+
+// What answers have is what their schemas say, and nothing else.
+func TestOpenAPISchemasAreWhatIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, gatewaytest.Options(), nil)
+	c := s.join("r")
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Required   []string
+				Properties map[string]any
+			}
+		}
+	}
+	s.decode(s.ask("GET", "/api/openapi.json", ""), &doc)
+	compare := func(schema string, text json.RawMessage) {
+		t.Helper()
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		for name := range got {
+			if _, ok := doc.Components.Schemas[schema].Properties[name]; !ok {
+				t.Errorf("%s has no %s", schema, name)
+			}
+		}
+		for _, name := range doc.Components.Schemas[schema].Required {
+			if _, ok := got[name]; !ok {
+				t.Errorf("%s without its %s: %s", schema, name, text)
+			}
+		}
+	}
+	compare("Room", json.RawMessage(s.ask("GET", "/api/rooms/r", "").body))
+	var list map[string]json.RawMessage
+	s.decode(s.ask("GET", "/api/connections", ""), &list)
+	var conns []json.RawMessage
+	if err := json.Unmarshal(list["connections"], &conns); err != nil || len(conns) != 1 {
+		t.Fatal(conns, err)
+	}
+	compare("Connection", conns[0])
+	compare("Published", json.RawMessage(s.publish("r", "x").body))
+	compare("Batch", json.RawMessage(s.publish("r", "1", "Content-Type", "application/x-ndjson").body))
+	var refused map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(s.ask("GET", "/api/rooms/nobody", "").body), &refused); err != nil {
+		t.Fatal(err)
+	}
+	compare("Fault", refused["error"])
+	compare("Disconnected", json.RawMessage(s.ask("DELETE", "/api/rooms/r/members", "").body))
+	s.hears(c, 1, "x")
+}

@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Results are kept for their time and in their number; the oldest goes first.
+func TestRepeatsAreBounded(t *testing.T) {
+	var r repeats
+	r.init()
+	r.max = 3
+	calls := 0
+	ask := func(key string, now time.Duration) int {
+		return r.do("room", key, now, func() published { calls++; return published{members: calls} }).members
+	}
+	for i := range 3 {
+		ask(fmt.Sprint(i), 0)
+	}
+	if got := ask("0", repeatsFor-1); got != 1 {
+		t.Errorf("the first result is %d", got)
+	}
+	ask("3", repeatsFor-1) // 0, the oldest, is forgotten for it.
+	if got := ask("1", repeatsFor-1); got != 2 || len(r.kept) != 3 {
+		t.Errorf("%d, and %d are kept", got, len(r.kept))
+	}
+	if got := ask("1", repeatsFor); got != 5 || len(r.kept) != 2 || r.ages.Len() != 2 { // 3 and 1
+		t.Errorf("%d after its time, and %d are kept", got, len(r.kept))
+	}
+	if got := r.do("other", "1", repeatsFor, func() published { return published{members: 77} }).members; got != 77 {
+		t.Errorf("another room: %d", got)
+	}
+	if ask("", 0); len(r.kept) != 3 {
+		t.Errorf("without a key something is kept: %d", len(r.kept))
+	}
+	failed := func() published { return published{fault: &faultRate} }
+	if got := r.do("room", "f", repeatsFor, failed); got.fault == nil || len(r.kept) != 2 {
+		t.Errorf("a failure is kept: %d", len(r.kept))
+	}
+}
+
+// Of those who come at a time one publishes.
+func TestRepeatsPublishOnceForAllWhoComeAtATime(t *testing.T) {
+	var r repeats
+	r.init()
+	var calls atomic.Int64
+	var wait sync.WaitGroup
+	for range 50 {
+		wait.Go(func() {
+			if got := r.do("room", "key", 0, func() published { calls.Add(1); return published{members: 5} }); got.members != 5 {
+				t.Errorf("%d", got.members)
+			}
+		})
+	}
+	wait.Wait()
+	if calls.Load() != 1 {
+		t.Errorf("published %d times", calls.Load())
+	}
+}
