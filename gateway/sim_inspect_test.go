@@ -215,7 +215,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		return c.Violation == int(reasons[r].code)
 	case ClosedSlow:
 		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
-		return !w.Plan.IsLossy() && (!w.Plan.IsSteady || w.IsHealing) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
+		return !w.Plan.IsLossy() && (!c.IsSteadyReader() || w.IsHealing) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
 	case ClosedStalled:
 		return since(max(wrote, c.Peer.Acknowledged())) >= w.Plan.Stall
 	case ClosedDoesNotRead: // Its Close frame may be what was written last.

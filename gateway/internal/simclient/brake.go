@@ -52,3 +52,8 @@ func (c *Client) makeSteady() {
 		c.quota, c.Kind = p.quota, good
 	}
 }
+
+// IsSteadyReader reports whether the plan is one of steady readers and c is one of them. A sender
+// is not: one that gets its own messages more slowly than three readers do is the one of four that
+// a room goes on without.
+func (c *Client) IsSteadyReader() bool { return c.w.Plan.IsSteady && c.No >= c.w.Plan.senders }
