@@ -25,6 +25,7 @@ type commandLine struct {
 	Health healthCommand `cmd:"" help:"Ask a gateway whether it is well, for containers: the exit status says so."`
 	Tail   tailCommand   `cmd:"" help:"Print the messages of a room."`
 	Send   sendCommand   `cmd:"" help:"Send the lines of standard input into a room."`
+	Key    keyCommand    `cmd:"" help:"Print a new API key for --admin-key-file."`
 
 	Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
 }

@@ -68,6 +68,12 @@ type Config struct {
 
 	OnPanic string `help:"What a fault of the gateway's own ends: close, the connection or room whose state it left in doubt (1011), or exit, the process. One that leaves more in doubt ends the process in any case." enum:"close,exit" default:"close" placeholder:"close|exit" group:"Faults"`
 
+	AdminListen      []string `help:"Where backends publish and operators look, over HTTP: host:port, which needs --admin-key-file, or unix:/path, which needs no key. Nowhere without it. Repeatable." placeholder:"ADDRESS" group:"Admin"`
+	AdminKeyFile     string   `help:"A file with an API key on each line; gateway key makes one. Behind a key may stand patterns of the rooms that it is for." placeholder:"FILE" group:"Admin"`
+	AdminSocketMode  Mode     `help:"Permissions of the admin listener's unix sockets, in octal: whoever may write needs no key." default:"0660" placeholder:"MODE" group:"Admin"`
+	AdminSocketGroup string   `help:"Group of the admin listener's unix sockets, by name or number." placeholder:"GROUP" group:"Admin"`
+	PublishRate      int      `help:"Messages a second that one API key may publish, in bursts of as many: 429 beyond. Those who need no key share one. 0 is no limit." default:"0" placeholder:"N" group:"Admin"`
+
 	LogFormat string `help:"text or json." enum:"text,json" default:"text" group:"Logging"`
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
 }
@@ -148,6 +154,8 @@ var complaints = []complaint{
 		}
 		return ""
 	}},
+	{"", adminFault},
+	{"", notNegative("publish-rate", func(c *Config) int { return c.PublishRate })},
 	{"Loops", func(c *Config) string {
 		return fmt.Sprintf("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)
 	}},

@@ -91,11 +91,18 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 			return exitFailed
 		}
 	}
+	operators, err := newAdminServer(cfg, s, log)
+	if err != nil {
+		log.Error("cannot start", "error", err)
+		return exitFailed
+	}
+	defer operators.close()
 	announce(s, &opts, container, log)
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
+	operators.serve()
 	select {
 	case got := <-signals:
 		log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", opts.DrainDelay, "timeout", opts.DrainTimeout)
@@ -106,6 +113,7 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	status := drain(s, opts.DrainDelay+opts.DrainTimeout, log, signals)
 	cut()
 	<-ended
+	operators.drain()
 	logTotals(s, log, out)
 	return status
 }

@@ -156,7 +156,7 @@ func (h *Handler) oldCommands(w http.ResponseWriter, r *http.Request) {
 		fault.write(w)
 		return
 	}
-	writeBytes(w, http.StatusOK, out)
+	writeBytes(w, http.StatusOK, out[:len(out)-1]) // cent.js parses what is behind the last line end, too.
 }
 
 func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {

@@ -14,17 +14,20 @@ import (
 	"sluice/internal/testenv"
 )
 
-// What docs/admin.md has people run from curl, Python and Node does what it says.
+// What README.md and docs/admin.md have people run from curl, Python and Node does what it says.
 func TestRecipesOfTheDocumentPublish(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/admin.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var blocks []string
-	for _, m := range regexp.MustCompile("(?s)```(sh|python|js)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
-		if strings.Contains(m[2], "http://127.0.0.1:8081") {
-			blocks = append(blocks, m[1]+"\n"+m[2])
+	for _, document := range []string{"README.md", "docs/admin.md"} {
+		text, err := os.ReadFile("../../" + document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?s)```(sh|python|js)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[2], "http://127.0.0.1:8081/api") {
+				program := strings.ReplaceAll(m[2], "KEY=$(cat admin.key)\n", "") // It is in the environment here.
+				blocks = append(blocks, m[1]+"\n"+program)
+			}
 		}
 	}
 	npm, err := filepath.Abs("../../internal/realclients/testdata/npm/node_modules")
@@ -35,6 +38,7 @@ func TestRecipesOfTheDocumentPublish(t *testing.T) {
 		language, tool, module string
 		heard                  []string
 	}{
+		{"sh", "bash", "", []string{"hello"}},
 		{"sh", "bash", "", []string{"hello", `{"price":1}`, `{"price":2}`}},
 		{"python", "python3", "", []string{`{"price": 3}`}},
 		{"js", "node", "", []string{`{"price":4}`}},
