@@ -107,6 +107,15 @@ func testdata(name string) string {
 	return filepath.Join(filepath.Dir(file), "testdata", name)
 }
 
+// Cent is Centrifugo's server library for JavaScript, cent.js of npm.
+func Cent(t testing.TB) Client { return npm(t, "cent.js") }
+
+// Publish has a server library publish at a URL, and ask for what there is, and returns what it printed.
+func (c Client) Publish(t testing.TB, url, key string) []string {
+	t.Helper()
+	return strings.Split(c.output(t, url, key), "\n")
+}
+
 // Visit has the client visit the URL, offering a subprotocol if there is one that it insists on, and
 // returns the last line that it printed.
 func (c Client) Visit(t testing.TB, url string, subprotocol ...string) string {
@@ -139,6 +148,17 @@ const runFor = time.Minute
 
 func (c Client) run(t testing.TB, args ...string) string {
 	t.Helper()
+	out := c.output(t, args...)
+	lines := strings.Split(out, "\n")
+	if len(lines) > 1 {
+		t.Logf("%s %v:\n%s", c.name, args, out)
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// output is what it prints.
+func (c Client) output(t testing.TB, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), runFor)
 	defer cancel()
 	argv := append(c.command[1:len(c.command):len(c.command)], args...)
@@ -148,9 +168,5 @@ func (c Client) run(t testing.TB, args ...string) string {
 	if err != nil {
 		t.Errorf("%s %v: %v\n%s", c.name, args, err, out)
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(lines) > 1 {
-		t.Logf("%s %v:\n%s", c.name, args, out)
-	}
-	return strings.TrimSpace(lines[len(lines)-1])
+	return strings.TrimSpace(string(out))
 }
