@@ -136,10 +136,10 @@ func (c *config) allows(p *Principal, room string, want Permission) bool {
 	return c.permissions(p, room)&want == want
 }
 
-// makeAnonymous is who is not known: it may do what Options.Anonymous says, and without that
-// everything but to know who is there.
+// makeAnonymous is who is not known: it may do what Options.Anonymous says. Without that it may do
+// nothing if there is an authenticator, and otherwise everything but to know who is there.
 func (c *config) makeAnonymous() Principal {
-	if c.Anonymous == nil {
+	if c.Anonymous == nil && c.Auth == nil {
 		return Principal{Grants: []Grant{{Rooms: []string{"*"}, May: everything &^ Presence}}}
 	}
 	return Principal{Grants: c.Anonymous}

@@ -40,6 +40,7 @@ type tuning struct {
 	panics       bool          // where an invariant does not hold, instead of going on
 	walkTime     time.Duration // what looking at all connections may take of one tick
 	inflaterSize int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
+	wallClock    func() int64  // milliseconds since 1970
 }
 
 // What tuning is without a test that turns it.
@@ -89,6 +90,9 @@ func (c *config) fill() {
 	setDefault(&c.costlyWork, costlyWork)
 	setDefault(&c.walkTime, walkTime)
 	setDefault(&c.inflaterSize, inflaterSize)
+	if c.wallClock == nil {
+		c.wallClock = wallClock
+	}
 	if c.memory.read == nil {
 		c.memory = runtimeMemory()
 	}
@@ -111,6 +115,7 @@ func (c *config) prepare() error {
 	}{
 		{"MaxConnections", c.MaxConnections},
 		{"MaxHTTPConnections", c.MaxHTTPConnections},
+		{"AuthRequests", c.AuthRequests},
 		{"MaxFragments", c.MaxFragments},
 	} {
 		if n.value < 1 {
@@ -194,6 +199,14 @@ func (c *config) prepare() error {
 	for i := range c.Anonymous {
 		if fault := c.Anonymous[i].fault(); fault != "" {
 			refuse("Anonymous", "%s", fault)
+		}
+	}
+	if c.AuthCookie != "" && (c.Auth == nil || !wsproto.IsSubprotocol(c.AuthCookie)) { // Both are tokens.
+		refuse("AuthCookie", "%q is of no use: it must be the name of a cookie, and there must be Auth", c.AuthCookie)
+	}
+	for _, origin := range c.AllowOrigin {
+		if (origin == "*" || origin == "null") && c.readsCookies() {
+			refuse("AllowOrigin", "%q with cookies lets any page act for whoever visits it: list the origins of your own pages", origin)
 		}
 	}
 	if c.SocketMode&^fs.ModePerm != 0 {
@@ -299,17 +312,26 @@ func (c *config) stallMax() time.Duration {
 	return longest
 }
 
-// subprotocol is the first that a client offers and Options.Subprotocols has; empty for none.
+// subprotocol is the first that a client offers and Options.Subprotocols has; else bearer, if it has
+// a token that way; empty for none.
 func (c *config) subprotocol(r *wsproto.Request) string {
-	if len(c.Subprotocols) == 0 {
+	if len(c.Subprotocols) == 0 && c.Auth == nil {
 		return ""
 	}
+	answer, isToken := "", false
 	for offered := range r.Subprotocols {
+		if isToken { // Whatever it may resemble.
+			isToken = false
+			continue
+		}
 		for _, ours := range c.Subprotocols {
 			if string(offered) == ours {
 				return ours
 			}
 		}
+		if c.Auth != nil && string(offered) == bearer {
+			answer, isToken = bearer, true
+		}
 	}
-	return ""
+	return answer
 }

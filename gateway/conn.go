@@ -64,6 +64,7 @@ func (s lifeState) String() string {
 //	pauseRoom  its room is full, or others are before it      the hub says that its turn has come: Resume
 //	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
 //	pauseTurn  it has had its turn, or is costly              the loop gives it the next
+//	pauseAuth  somebody is asked who its client is            the answer has come
 //
 // While any holds, its sender is held by TCP and no clock runs against it: neither that of an
 // unfinished message nor that of silence.
@@ -73,6 +74,7 @@ const (
 	pauseRoom pause = 1 << iota
 	pauseRate
 	pauseTurn
+	pauseAuth
 )
 
 // A past is what matters of what a connection has behind it: of the first three while it is reading,
@@ -131,11 +133,12 @@ func (c *conn) transport() transport {
 
 // inbound is input that could not be finished with when it was read.
 type inbound struct {
-	head         []byte // an incomplete request head, or requests that wait for their turn
-	scanned      int    // how much of head has been searched for its end
-	isLine       bool   // head's request line is whole and good
-	headHeld     int    // bytes that the worker counts as this connection's share of --head-memory
-	older, newer *conn  // its neighbours in the list of those that hold any
+	head         []byte    // an incomplete request head, or requests that wait for their turn
+	scanned      int       // how much of head has been searched for its end
+	isLine       bool      // head's request line is whole and good
+	headHeld     int       // bytes that the worker counts as this connection's share of --head-memory
+	question     *question // for which it is parked, with its head; nil: it is not
+	older, newer *conn     // its neighbours in the list of those that hold any
 
 	stash   []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
 	decoder wsproto.Decoder

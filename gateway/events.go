@@ -56,6 +56,10 @@ func (c *conn) onTimer() {
 // nearest of its deadlines. Messages do not move the timer: it looks again when it fires.
 func (c *conn) checkLife() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
+	if c.isExpired(now) {
+		c.expire()
+		return
+	}
 	c.reader.Ask(now)
 	if c.reader.IsBlocked() && c.reader.HasStopped(now, c.stallTimeout()) {
 		if c.past == hasSpoken {
@@ -137,6 +141,9 @@ func (c *conn) setTimer() {
 	}
 	if c.isThrottled() {
 		due = min(due, c.meter.until)
+	}
+	if c.meter != nil && c.meter.expires != 0 {
+		due = min(due, c.meter.expiresAt)
 	}
 	c.w.loop.SetTimer(c.token, max(due-now, 1))
 }

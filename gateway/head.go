@@ -24,8 +24,9 @@ func (c *conn) readHead(p []byte) bool {
 	case n > limit || n == 0 && len(p) >= limit:
 		return c.refuse(wsproto.RefuseHead(p), p)
 	case n > 0:
+		answer := c.takeAnswer()
 		c.dropInput()
-		return c.route(p, n)
+		return c.route(p, n, answer)
 	}
 	return c.awaitHead(p)
 }
@@ -63,8 +64,9 @@ func (c *conn) readLater(p []byte) bool {
 }
 
 // route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the
-// reactor, /livez and /readyz too, and every other path is lent to net/http.
-func (c *conn) route(p []byte, n int) bool {
+// reactor, /livez and /readyz too, and every other path is lent to net/http. answer is nil, or who
+// it is that asks for a room.
+func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
 	if refusal := r.Parse(head); refusal != nil {
@@ -82,8 +84,12 @@ func (c *conn) route(p []byte, n int) bool {
 	default:
 		return c.lend(p, n)
 	}
-	if refusal := c.upgrade(room); refusal != nil {
+	q, refusal := c.upgrade(room, answer)
+	switch {
+	case refusal != nil:
 		return c.refuse(refusal, head)
+	case q != nil:
+		return c.park(q, p)
 	}
 	if c.life == open && len(behind) > 0 {
 		c.w.stats.EarlyBytes++
@@ -94,21 +100,21 @@ func (c *conn) route(p []byte, n int) bool {
 
 // upgrade checks the parsed request, joins the room and answers 101. The answer is written or put in
 // the outbox before anything of the room can be: rooms are swept at the end of the tick, and the
-// outbox goes first.
-func (c *conn) upgrade(room string) *wsproto.Refusal {
+// outbox goes first. Where somebody has to be asked who the client is, it returns the question.
+func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusal) {
 	r := &c.w.request
 	if refusal := r.CheckUpgrade(); refusal != nil {
-		return refusal
+		return nil, refusal
 	}
 	extensions, refusal := r.CheckDeflate()
 	if refusal != nil {
-		return refusal
+		return nil, refusal
 	}
 	if !isRoomName(room) {
-		return refusedRoomName
+		return nil, refusedRoomName
 	}
 	if refusal := c.w.server.judgePage(r.Header("Origin"), r.Host); refusal != nil {
-		return refusal
+		return nil, refusal
 	}
 	encoding := encodingDeflated
 	if extensions == "" || !c.w.cfg.deflates(room) {
@@ -116,25 +122,30 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 	}
 	join, want := c.w.fan.Join, Read
 	if hears, refusal := hearsRoom(r.Query); refusal != nil {
-		return refusal
+		return nil, refusal
 	} else if !hears {
 		join, want = c.w.fan.JoinToSpeak, Publish
 	}
-	may := c.w.cfg.permissions(&c.w.cfg.anonymous, room)
+	who, q, refusal := c.authenticate(room, answer)
+	if q != nil || refusal != nil {
+		return q, refusal
+	}
+	may := c.w.cfg.permissions(who, room)
 	if may&want == 0 {
-		return wsproto.Refuse(wsproto.ReasonForbidden)
+		return nil, c.w.cfg.refuseRoom(who)
 	}
 	switch err := join(room, encoding, &c.reader, c); err {
 	case nil:
 	case hub.ErrNoNewRooms:
-		return wsproto.Refuse(wsproto.ReasonRoomMemory)
+		return nil, wsproto.Refuse(wsproto.ReasonRoomMemory)
 	default:
-		return wsproto.Refuse(wsproto.ReasonRooms)
+		return nil, wsproto.Refuse(wsproto.ReasonRooms)
 	}
 	c.setLife(open)
 	if may&Publish == 0 {
 		c.past = mute
 	}
+	c.expireWith(who)
 	c.w.stats.Upgrades++
 	c.logJoined(room)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)
@@ -143,7 +154,7 @@ func (c *conn) upgrade(room string) *wsproto.Refusal {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
 		c.setTimer()
 	}
-	return nil
+	return nil, nil
 }
 
 // refuse answers a request with an HTTP error and closes. What the client sends behind it is read

@@ -94,6 +94,12 @@ func (c *conn) read(failed bool) {
 
 func (c *conn) fill(failed bool) {
 	c.w.inflated, c.w.frames = 0, 0
+	if c.isParked() {
+		if failed {
+			c.die(ClosedGone)
+		}
+		return
+	}
 	if c.pausedBefore() || !c.unstash() {
 		if failed && c.pauses&pauseRoom != 0 {
 			c.die(ClosedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
@@ -268,6 +274,9 @@ func (in *inbound) size(cfg *config) int {
 func (c *conn) dropInput() {
 	if c.in == nil {
 		return
+	}
+	if c.in.question != nil {
+		c.w.server.desk.drop(c.in.question)
 	}
 	c.w.headBudget.drop(c)
 	c.w.inputBudget.hold(c, 0, 0)

@@ -20,6 +20,9 @@ func (w *worker) logRefusal(fd int, c *conn, r *wsproto.Refusal, head []byte) {
 		return
 	}
 	more := comparison(r.Reason, w.request.Header("Origin"), w.request.Host)
+	if r.Reason == wsproto.ReasonUnauthorized || r.Reason == wsproto.ReasonAuthDown {
+		more = []any{"detail", r.Text} // Which of many it is; in words of ours.
+	}
 	if c != nil {
 		more = append(more, "id", c.id())
 	}

@@ -41,6 +41,7 @@ const (
 	ClosedByOperator                         // it was disconnected by Disconnect
 	ClosedLent                               // it ended while net/http had it
 	ClosedMayNotPublish                      // it sent a message where it may only read
+	ClosedExpired                            // its token has expired
 	NumCloseReasons                          // how many there are
 )
 
@@ -80,6 +81,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedFault:           {"fault", wsproto.CodeInternalError, "internal error"},
 	ClosedByOperator:      {"operator", wsproto.CodeOperator, "disconnected by the operator"},
 	ClosedLent:            {"lent", 0, ""},
+	ClosedExpired:         {"expired", wsproto.CodeTokenExpired, "token expired"},
 	ClosedMayNotPublish:   {"may_not_publish", wsproto.CodeForbidden, "may not publish here"},
 }
 

@@ -40,6 +40,7 @@ type Server struct {
 	http      *http.Server
 
 	admission   *admission
+	desk        desk
 	pressure    *pressure
 	housekeeper *housekeeper
 	samples     samples
@@ -109,6 +110,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	if err != nil {
 		return nil, err
 	}
+	s.desk.server = s
 	s.pressure = newPressure(cfg, s.hub, log)
 	s.housekeeper = &housekeeper{needed: s.needed, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())

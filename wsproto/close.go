@@ -25,6 +25,7 @@ const (
 	CodeInternalError   Code = 1011
 	CodeServiceRestart  Code = 1012 // come back, but not all at once
 	CodeTryAgainLater   Code = 1013 // overloaded
+	CodeTokenExpired    Code = 4001 // ours: who the client is was known until now
 	CodeForbidden       Code = 4003 // ours: it sent a message where it may not
 	CodeSlowConsumer    Code = 4008 // ours: the room no longer holds what the client has not taken
 	CodeNoPong          Code = 4009 // ours: silent for too long, and no answer to a ping
@@ -59,6 +60,7 @@ var codeNames = map[Code]string{
 	CodeInternalError:   "internal error",
 	CodeServiceRestart:  "service restart",
 	CodeTryAgainLater:   "try again later",
+	CodeTokenExpired:    "token expired",
 	CodeForbidden:       "forbidden",
 	CodeSlowConsumer:    "slow consumer",
 	CodeNoPong:          "no pong",

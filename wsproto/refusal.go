@@ -31,21 +31,23 @@ const (
 	ReasonKey                             // 400: Sec-WebSocket-Key missing, doubled or not 16 bytes in base64
 	ReasonExtensions                      // 400: Sec-WebSocket-Extensions malformed
 
-	ReasonRoomName    // 400: the path names no possible room
-	ReasonEcho        // 400: echo, behind the path, is neither 0 nor 1
-	ReasonOrigin      // 403: the page is neither of this host nor allowed
-	ReasonForeignHost // 403: the page goes by a host name that is not ours
-	ReasonForbidden   // 403: who asks may not be in this room, whether it exists or not
-	ReasonNotFound    // 404: nothing lives at this path
-	ReasonTimeout     // 408: head not complete in time
-	ReasonUnavailable // 503: at a limit, or draining
-	ReasonMemory      // 503: memory is too short for another connection
-	ReasonHeads       // 503: unfinished heads take too much memory, and this one has taken longest
-	ReasonAddress     // 503: too many connections from one address
-	ReasonConnectRate // 503: too many new connections a second
-	ReasonRooms       // 503: would make one room too many
-	ReasonRoomMemory  // 503: memory is too short for another room
-	ReasonTransport   // 501: came by a connection that cannot become a WebSocket, TLS for one
+	ReasonRoomName     // 400: the path names no possible room
+	ReasonEcho         // 400: echo, behind the path, is neither 0 nor 1
+	ReasonOrigin       // 403: the page is neither of this host nor allowed
+	ReasonForeignHost  // 403: the page goes by a host name that is not ours
+	ReasonUnauthorized // 401: no token, or none that is good
+	ReasonAuthDown     // 503: it cannot be said who asks
+	ReasonForbidden    // 403: who asks may not be in this room, whether it exists or not
+	ReasonNotFound     // 404: nothing lives at this path
+	ReasonTimeout      // 408: head not complete in time
+	ReasonUnavailable  // 503: at a limit, or draining
+	ReasonMemory       // 503: memory is too short for another connection
+	ReasonHeads        // 503: unfinished heads take too much memory, and this one has taken longest
+	ReasonAddress      // 503: too many connections from one address
+	ReasonConnectRate  // 503: too many new connections a second
+	ReasonRooms        // 503: would make one room too many
+	ReasonRoomMemory   // 503: memory is too short for another room
+	ReasonTransport    // 501: came by a connection that cannot become a WebSocket, TLS for one
 
 	NumReasons
 )
@@ -102,6 +104,11 @@ var refusals = [NumReasons]Refusal{
 		Status: 403, name: "foreign_host",
 		Text: "Pages may not come here under this host name. --allow-host makes it one of this server's own; localhost and IP addresses are.",
 	},
+	ReasonUnauthorized: {
+		Status: 401, name: "unauthorized", Header: "WWW-Authenticate: Bearer\r\n",
+		Text: "A token is needed for this room.",
+	},
+	ReasonAuthDown:    {Status: 503, name: "auth_down", Text: "It cannot be said at the moment who you are.", Header: retryLater},
 	ReasonForbidden:   {Status: 403, name: "forbidden", Text: "You may not do this in this room."},
 	ReasonNotFound:    {Status: 404, name: "not_found", Text: "Nothing here."},
 	ReasonTimeout:     {Status: 408, name: "timeout", Text: "The request took too long."},

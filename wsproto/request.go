@@ -96,6 +96,17 @@ func (r *Request) Header(name string) []byte {
 	return value
 }
 
+// Each yields the values of all headers with this name, in any case; it makes an iter.Seq.
+func (r *Request) Each(name string) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for i := range r.fields {
+			if equalFold(r.fields[i].name, name) && !yield(r.fields[i].value) {
+				return
+			}
+		}
+	}
+}
+
 // parseLine parses the request line and returns what is behind it.
 func (r *Request) parseLine(head []byte) (rest []byte, refusal *Refusal) {
 	*r = Request{fields: r.fields[:0], decoded: r.decoded[:0]}

@@ -1,0 +1,146 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/gateway"
+	"sluice/gateway/auth"
+	"sluice/internal/gatewaytest"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+)
+
+// A service that a gateway asks about each request, and what becomes of what it answers.
+func TestServiceIsAskedAboutEachRequest(t *testing.T) {
+	type asked struct {
+		header http.Header
+		method string
+		about  map[string]string
+	}
+	var mu sync.Mutex
+	var last asked
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		one := asked{header: r.Header, method: r.Method}
+		_ = json.Unmarshal(body, &one.about)
+		mu.Lock()
+		last = one
+		mu.Unlock()
+		switch r.Header.Get("Authorization") {
+		case "Bearer ann":
+			_ = json.NewEncoder(w).Encode(may())
+		case "Bearer empty":
+			io.WriteString(w, "{}")
+		case "Bearer expired":
+			_ = json.NewEncoder(w).Encode(may(object{"exp": time.Now().Add(-time.Minute).Unix()}))
+		case "Bearer unknown":
+			w.WriteHeader(http.StatusUnauthorized)
+		case "Bearer forbidden":
+			w.WriteHeader(http.StatusForbidden)
+		case "Bearer elsewhere":
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		case "Bearer broken":
+			io.WriteString(w, `{"sub": "hunter2", `)
+		case "Bearer long":
+			io.WriteString(w, `{"sub": "`+strings.Repeat("x", 1<<20)+`"}`)
+		case "Bearer odd":
+			w.WriteHeader(http.StatusTeapot)
+		case "Bearer silent":
+			<-r.Context().Done()
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	defer service.Close()
+	for _, isOpen := range []bool{false, true} {
+		var failed sync.Map
+		s, err := auth.NewService(auth.ServiceOptions{
+			URL: service.URL, Headers: []string{"authorization", "Cookie", "X-Tenant"}, Timeout: testenv.Patience, Anonymous: isOpen,
+			Failed: func(err error) { failed.Store(err.Error(), true) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		o := gatewaytest.Options()
+		o.Auth = s
+		o.Anonymous = []gateway.Grant{{Rooms: []string{"chat.public"}, May: gateway.Read}}
+		_, addr := gatewaytest.Start(t, o)
+		down := http.StatusServiceUnavailable
+		if isOpen {
+			down = http.StatusSwitchingProtocols
+		}
+		for token, want := range map[string]int{
+			"ann": 101, "": 101, "empty": 403, "expired": 401, "unknown": 401, "forbidden": 403,
+			"elsewhere": down, "broken": down, "long": down, "odd": down,
+		} {
+			c := wstest.Connect(t, addr)
+			c.Send(wstest.UpgradeHead("/ws/chat.public?token="+token, "X-Tenant: one", "X-Other: two", "Cookie: of=no-page"))
+			r, text := c.Response()
+			c.Close()
+			if r.StatusCode != want || strings.Contains(text, "hunter2") {
+				t.Errorf("%q, open %v: %d %q, want %d", token, isOpen, r.StatusCode, text, want)
+			}
+			mu.Lock()
+			got := last
+			mu.Unlock()
+			if got.method != "POST" || got.about["room"] != "chat.public" || got.about["address"] != "127.0.0.1" || len(got.about) != 2 ||
+				got.header.Get("X-Tenant") != "one" || got.header.Get("X-Other") != "" || got.header.Get("Cookie") != "" ||
+				got.header.Get("Sec-Websocket-Key") != "" || got.header.Get("Content-Type") != "application/json" {
+				t.Errorf("asked %+v", got)
+			}
+		}
+		failures := 0
+		failed.Range(func(key, _ any) bool {
+			if failures++; strings.Contains(key.(string), "hunter2") || strings.Contains(key.(string), "http://") {
+				t.Errorf("heard %q", key)
+			}
+			return true
+		})
+		if failures < 4 {
+			t.Errorf("heard of %d failures", failures)
+		}
+		c := wstest.Connect(t, addr)
+		c.Send(wstest.UpgradeHead("/ws/chat.private?token=ann"))
+		c.ExpectUpgrade()
+		c.Close()
+	}
+	// One that does not answer in time, and none at all.
+	for range 2 {
+		s, err := auth.NewService(auth.ServiceOptions{URL: service.URL, Timeout: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := gatewaytest.Options()
+		o.Auth = s
+		_, addr := gatewaytest.Start(t, o)
+		if a := wstest.Ask(t, addr, "/ws/r?token=silent"); a.Status != http.StatusServiceUnavailable {
+			t.Errorf("%+v", a)
+		}
+		s.Close()
+		service.Close()
+	}
+}
+
+func TestServiceOptionsAreHeldToWhatCanBe(t *testing.T) {
+	for _, o := range []auth.ServiceOptions{
+		{URL: "auth"},
+		{URL: "unix:/run/auth"},
+		{URL: "http://a/", Headers: []string{"Host"}},
+		{URL: "http://a/", Headers: []string{"transfer-encoding"}},
+		{URL: "http://a/", Headers: []string{"a b"}},
+		{URL: "http://a/", Headers: []string{""}},
+		{URL: "http://a/", Headers: []string{"X-Ä"}},
+	} {
+		if _, err := auth.NewService(o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}

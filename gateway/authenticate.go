@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// An Authenticator tells who makes a request for a room. Package gateway/auth has some. Its methods
+// are called from many goroutines, and know nothing of rules of rooms: what a Principal was granted
+// is held against those behind it.
+//
+// A request that brings nothing it can judge by is answered with a Principal of KindAnonymous, which
+// gets what Options.Anonymous grants. An error is best an *AuthError; behind any other stands 503.
+type Authenticator interface {
+	// Judge tells at once: it is called on a loop. Where it would have to wait for anything it
+	// returns ErrAsk.
+	Judge(h *Handshake) (Principal, error)
+	// Ask is called behind ErrAsk, on a goroutine, and may take until ctx ends: with its connection,
+	// or the server.
+	Ask(ctx context.Context, h *Handshake) (Principal, error)
+	// Headers are the names of those that Handshake.Header is to have.
+	Headers() []string
+}
+
+// ErrAsk is what Authenticator.Judge returns to have Ask called.
+var ErrAsk = errors.New("gateway: somebody has to be asked")
+
+// A Handshake is what an Authenticator is told of a request.
+type Handshake struct {
+	Room    string
+	Token   string      // the bearer token, wherever it stood; empty: none came
+	Header  http.Header // of what Authenticator.Headers names what came; Cookie from this server's own or allowed pages alone
+	Address netip.Addr  // whose connection it is; the zero Addr for a unix socket
+}
+
+// An AuthError is why somebody is not let in.
+type AuthError struct {
+	Status int    // 401: who asks is not known; 403: is, and may not; anything else is 503: it cannot be said now
+	Text   string // for whoever asks and for the log, in words that have nothing of the request in them
+}
+
+// Error implements error.
+func (e *AuthError) Error() string { return e.Text }
+
+// refusal is the answer to a request that an Authenticator had this error for.
+func refusalOf(err error) *wsproto.Refusal {
+	denied := new(AuthError)
+	if !errors.As(err, &denied) {
+		return wsproto.Refuse(wsproto.ReasonAuthDown)
+	}
+	switch denied.Status {
+	case http.StatusUnauthorized:
+		return explain(wsproto.ReasonUnauthorized, denied.Text)
+	case http.StatusForbidden:
+		return wsproto.Refuse(wsproto.ReasonForbidden) // In the same words as any other room that it may not be in.
+	}
+	return explain(wsproto.ReasonAuthDown, denied.Text)
+}
+
+// authenticate tells who makes the parsed request for a room. Where that is not known at once it
+// returns a question, which is to be asked while the connection is parked; answer is what came of
+// it.
+func (c *conn) authenticate(room string, answer *verdict) (who *Principal, q *question, refusal *wsproto.Refusal) {
+	cfg := c.w.cfg
+	if cfg.Auth == nil {
+		return &cfg.anonymous, nil, nil
+	}
+	if answer == nil {
+		h, refusal := c.handshake(room)
+		if refusal != nil {
+			return nil, nil, refusal
+		}
+		answer = new(verdict)
+		answer.who, answer.err = cfg.Auth.Judge(h)
+		if errors.Is(answer.err, ErrAsk) {
+			return nil, &question{c: c, handshake: h}, nil
+		}
+	}
+	switch {
+	case answer.err != nil:
+		return nil, nil, refusalOf(answer.err)
+	case answer.who.Kind == KindAnonymous:
+		return &cfg.anonymous, nil, nil
+	}
+	return &answer.who, nil, nil
+}
+
+// handshake is what the Authenticator is told.
+func (c *conn) handshake(room string) (*Handshake, *wsproto.Refusal) {
+	r := &c.w.request
+	token, refusal := c.w.cfg.tokenOf(r)
+	if refusal != nil {
+		return nil, refusal
+	}
+	h := &Handshake{Room: room, Token: token}
+	if from, err := c.w.kernel.PeerAddress(int(c.fd)); err == nil {
+		h.Address = from
+	}
+	for _, name := range c.w.cfg.Auth.Headers() {
+		if strings.EqualFold(name, "Cookie") && !isOwnPage(r) {
+			continue
+		}
+		for value := range r.Each(name) {
+			if h.Header == nil {
+				h.Header = http.Header{}
+			}
+			h.Header.Add(name, string(value))
+		}
+	}
+	return h, nil
+}
+
+// refuseRoom is the answer to who may not do in a room what it asks for: nothing in it tells whether
+// the room exists. Who is not known might come again with a token.
+func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
+	if who.Kind == KindAnonymous && c.Auth != nil {
+		return wsproto.Refuse(wsproto.ReasonUnauthorized)
+	}
+	return wsproto.Refuse(wsproto.ReasonForbidden)
+}
+
+// A verdict is what came of a question.
+type verdict struct {
+	who Principal
+	err error
+}
+
+// park has a connection wait until its question is answered: nobody reads it, and the time for its
+// handshake goes on. p is all that was read of it, from the request on; the head budget counts it.
+func (c *conn) park(q *question, p []byte) bool {
+	c.in = &inbound{head: append([]byte(nil), p...), question: q}
+	if c.past == wasAnswered {
+		c.w.loop.SetTimer(c.token, c.w.cfg.HandshakeTimeout) // The silence before it had a time of its own.
+	}
+	c.pauseReading(pauseAuth)
+	c.w.server.desk.ask(q)
+	c.w.headBudget.hold(c)
+	return false
+}
+
+// isParked reports whether the connection waits to be told who its client is.
+func (c *conn) isParked() bool { return c.life == reading && c.pauses&pauseAuth != 0 }
+
+// takeAnswer returns what came of the question for which the connection was parked, nil if it was
+// not.
+func (c *conn) takeAnswer() *verdict {
+	if c.in == nil || c.in.question == nil {
+		return nil
+	}
+	q := c.in.question
+	c.in.question = nil
+	return &q.answer
+}
+
+// answered goes on with a connection that was parked, in a turn of its own: its head is judged once
+// more, with the answer.
+func (w *worker) answered(t reactor.Token, q *question) {
+	source, ok := w.loop.Source(t)
+	if !ok {
+		return
+	}
+	if c, ok := source.(*conn); ok && c.isParked() && c.in != nil && c.in.question == q {
+		c.resumeReading(pauseAuth)
+	}
+}
