@@ -33,10 +33,15 @@ func TestN24_DeliveriesAreTheMessagesThatClientsGotWhole(t *testing.T) {
 			}
 			others := wstest.Gather(t, addr, "/ws/r", readers+1, size)
 			isOverrun := func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] >= readers }
-			for range 30 {
+			for range 30 { // Several backlogs, or three messages more than it takes.
 				others.Publish(1)
 				others.HearAll()
+				if isOverrun() {
+					break
+				}
 			}
+			others.Publish(3)
+			others.HearAll()
 			testenv.Eventually(t, "all slow readers are overrun", isOverrun)
 			whole := (readers + 1) * others.Sent
 			for _, c := range slow {

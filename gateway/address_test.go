@@ -245,7 +245,10 @@ func TestBucketHoldsOneSecondsWorth(t *testing.T) {
 // they wait a tenth of what they are told.
 func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	t.Parallel()
-	const clients = 500
+	clients := 250
+	if testenv.IsWholeSize(t) {
+		clients = 500
+	}
 	cfg := testConfig()
 	cfg.ConnectRate = 100
 	s, addr := startGatewayOn(t, cfg, newFarKernel("203.0.113.5"))

@@ -40,7 +40,7 @@ func TestN82_StalledClientIsClosedOneBacklogBehind(t *testing.T) {
 				}
 				for range max(1, 1<<16/size) {
 					for { // Its room may wait for the other for some seconds.
-						if _, err := publisher.Peek(200 * time.Millisecond); err == nil {
+						if _, err := publisher.Peek(20 * time.Millisecond); err == nil {
 							break
 						}
 						kernel.Pass(time.Second)

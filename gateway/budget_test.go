@@ -123,9 +123,9 @@ func (v *valve) Write(_ int, p []byte) (int, error) {
 
 // What is left of a dropped frame may be a whole message. It goes out in turns like everything else.
 func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
-	const size = 8 << 20
+	const size = 2 << 20
 	cfg := testConfig()
-	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 9<<20, 9<<20
+	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 3<<20, 3<<20
 	s, addr := startGateway(t, cfg)
 	w := s.workers[0]
 	wstest.Join(t, addr, "/ws/r")

@@ -37,6 +37,7 @@ type tuning struct {
 	overTime     time.Duration // how long a client may go on being over a rate
 	costlyTurn   time.Duration // how long a client's turn may take before its next has to stand in line …
 	costlyWork   int           // … if there was so much to do in it, see conn.read
+	lookEvery    time.Duration // how often memory is looked at
 	panics       bool          // where an invariant does not hold, instead of going on
 	walkTime     time.Duration // what looking at all connections may take of one tick
 	inflaterSize int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
@@ -86,6 +87,7 @@ func (c *config) fill() {
 	setDefault(&c.readBudget, readBudget)
 	setDefault(&c.writeBudget, writeBudget)
 	setDefault(&c.overTime, overTime)
+	setDefault(&c.lookEvery, lookEvery)
 	setDefault(&c.costlyTurn, costlyTurn)
 	setDefault(&c.costlyWork, costlyWork)
 	setDefault(&c.walkTime, walkTime)

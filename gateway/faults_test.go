@@ -30,10 +30,14 @@ func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 		clients = append(clients, wstest.Dial(t, addr, "/ws/faults"))
 	}
 	var sent [][]byte
-	for i := range 60 {
+	messages := 20
+	if testenv.IsWholeSize(t) {
+		messages = 60
+	}
+	for i := range messages {
 		sent = append(sent, bytes.Repeat([]byte{byte('a' + i%26)}, i*i%700))
 	}
-	sent = append(sent, bytes.Repeat([]byte("x"), 3000))
+	sent = append(sent, bytes.Repeat([]byte("x"), 1000))
 	failed := make(chan error, 1)
 	go func() {
 		for _, p := range sent {

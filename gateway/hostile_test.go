@@ -80,13 +80,13 @@ func hostileInputs(most int) []hostileInput {
 }
 
 // Whatever a client sends, a connection holds at most twice the largest message and 16 KiB for it. Nothing is published, so that all
-// that is held is the connections'. Live heap over 60 connections, or 200 with SLUICE_CI=1.
+// that is held is the connections'. Live heap over 20 connections, or 200 with SLUICE_CI=1.
 func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
 	const most = 64 << 10
-	clients := 60
+	clients := 20
 	if testenv.IsWholeSize(t) {
 		clients = 200
 	}

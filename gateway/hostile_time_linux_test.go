@@ -143,20 +143,17 @@ func (p *pair) say() time.Duration {
 	return time.Duration(p.delivered.Load()) - begin
 }
 
-// A play is something that hostile clients do at once. make prepares it and returns what each of them does.
+// A play is something that hostile clients do at once, a few of them if it is not about a crowd. make prepares it and returns what each
+// of them does.
 type play struct {
 	name string
-	make func(t *testing.T, addr string) (acts []func())
+	make func(t *testing.T, addr string, few int) (acts []func())
 }
 
-// playOf has a few clients send the input, each in a room of its own. Of what is inflated in one tick there is a bound for each of them,
+// playOf has so few clients send the input, each in a room of its own. Of what is inflated in one tick there is a bound for each of them,
 // and none for all together.
 func playOf(in hostileInput) play {
-	few := 4
-	if testenv.RaceEnabled {
-		few = 1
-	}
-	return play{in.name, func(t *testing.T, addr string) (acts []func()) {
+	return play{in.name, func(t *testing.T, addr string, few int) (acts []func()) {
 		for i := range few {
 			room := fmt.Sprint("/ws/", i)
 			c := wstest.Connect(t, addr)
@@ -182,7 +179,7 @@ const playTime = 3 * time.Second
 
 // crowdOf has so many members of one room do something.
 func crowdOf(name string, size int, act func(*wstest.Client)) play {
-	return play{name, func(t *testing.T, addr string) (acts []func()) {
+	return play{name, func(t *testing.T, addr string, _ int) (acts []func()) {
 		for range size {
 			c := wstest.Join(t, addr, "/ws/crowd")
 			acts = append(acts, func() { act(c) })
@@ -219,11 +216,10 @@ func costlyInputs(most int) []hostileInput {
 }
 
 // costlyPlays are those of costlyInputs, and crowds that do the same at once.
-func costlyPlays(most int) (all []play) {
+func costlyPlays(most, many int) (all []play) {
 	for _, in := range costlyInputs(most) {
 		all = append(all, playOf(in))
 	}
-	const many = 300
 	return append(all,
 		crowdOf("leaving_at_once", many, func(c *wstest.Client) { c.TrySend(wstest.MaskedClose(1000, "bye")) }),
 		crowdOf("reset_at_once", many, func(c *wstest.Client) {
@@ -231,14 +227,14 @@ func costlyPlays(most int) (all []play) {
 			c.Close()
 		}),
 		crowdOf("talking_at_once", many, func(c *wstest.Client) { c.TrySend(wstest.MaskedText("x")) }),
-		play{"joining_at_once", func(t *testing.T, addr string) (acts []func()) {
+		play{"joining_at_once", func(t *testing.T, addr string, _ int) (acts []func()) {
 			for range many {
 				c := wstest.Connect(t, addr)
 				acts = append(acts, func() { c.TrySend(wstest.UpgradeHead("/ws/crowd")) })
 			}
 			return acts
 		}},
-		play{"coming_and_going", func(_ *testing.T, addr string) (acts []func()) {
+		play{"coming_and_going", func(_ *testing.T, addr string, _ int) (acts []func()) {
 			for range many {
 				acts = append(acts, func() {
 					if c, err := net.Dial("tcp", addr); err == nil {
@@ -257,15 +253,21 @@ func costlyPlays(most int) (all []play) {
 // No tick is longer than that either, which is what a message would wait for that came at its beginning.
 func TestNoInputDelaysAnothersMessage(t *testing.T) {
 	var plays []play
-	most := int(testConfig().MaxMessage)
+	most, few, many := int(testConfig().MaxMessage), 4, 300
+	switch isWhole := testenv.IsWholeSize(t); {
+	case testenv.RaceEnabled:
+		most, few, many = most/8, 1, 50
+	case !isWhole:
+		most, few, many = most/4, 2, 100
+	}
 	for _, in := range hostileInputs(most) {
 		plays = append(plays, playOf(in))
 	}
-	for _, p := range append(plays, costlyPlays(most)...) {
+	for _, p := range append(plays, costlyPlays(most, many)...) {
 		t.Run(p.name, func(t *testing.T) {
 			for tries := 1; ; tries++ { // An interrupt may fall into the time of one that is close to it: not of each.
 				bound := delayMax(t)
-				delay, tick, said := p.perform(t)
+				delay, tick, said := p.perform(t, most, few)
 				t.Logf("%d messages, longest delay %v of loop time, longest tick %v, of at most %v", said, delay, tick, bound)
 				if max(delay, tick) <= bound {
 					return
@@ -304,12 +306,12 @@ func TestHeldLoopIsADelay(t *testing.T) {
 
 // perform plays p once while a pair of clients talks, one message after the other. It returns the longest delay of a message, and the
 // longest tick: a message that had come at its beginning would have waited for so long.
-func (p *play) perform(t *testing.T) (delay, tick time.Duration, said int) {
+func (p *play) perform(t *testing.T, most, few int) (delay, tick time.Duration, said int) {
 	cfg := testConfig()
-	cfg.Loops = 1
+	cfg.Loops, cfg.MaxMessage = 1, int64(most)
 	kernel := &countingKernel{Kernel: reactortest.New()}
 	s, addr := startGatewayOn(t, cfg, kernel)
-	acts := p.make(t, addr)
+	acts := p.make(t, addr, few)
 	two := newPair(t, s, addr)
 	var playing sync.WaitGroup
 	defer playing.Wait()

@@ -39,14 +39,17 @@ func (s *Server) each(t testing.TB, look func(c *conn)) {
 	}
 }
 
-// By default it is thirty seconds: here it is one. Two hundred clients send messages that never end, a byte at a time, of which no
+// By default it is thirty seconds: here it is less. Many clients send messages that never end, a byte at a time, of which no
 // limit on sizes hears.
 // Not in parallel: the live heap is everybody's.
 func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
-	const clients = 200
+	clients := 60
 	cfg := testConfig()
 	cfg.MaxMessage = 64 << 10
-	cfg.AssemblyTimeout = time.Second
+	cfg.AssemblyTimeout = 300 * time.Millisecond
+	if testenv.IsWholeSize(t) {
+		clients, cfg.AssemblyTimeout = 200, time.Second
+	}
 	s, addr := startGateway(t, cfg)
 	witness := wstest.Join(t, addr, "/ws/r")
 	var all []*wstest.Client
@@ -72,10 +75,10 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	if took := time.Since(start); took < cfg.AssemblyTimeout {
 		t.Errorf("they were closed after %v already", took)
 	}
-	expectClosed(t, s, ClosedAssemblyTimeout, clients)
-	t.Logf("live heap grew by %d bytes for each", grew/clients)
-	if grew/clients > 2*int64(cfg.MaxMessage) {
-		t.Errorf("live heap grew by %d bytes for each", grew/clients)
+	expectClosed(t, s, ClosedAssemblyTimeout, uint64(clients))
+	t.Logf("live heap grew by %d bytes for each", grew/int64(clients))
+	if grew/int64(clients) > 2*int64(cfg.MaxMessage) {
+		t.Errorf("live heap grew by %d bytes for each", grew/int64(clients))
 	}
 	witness.Send(wstest.MaskedText("nothing of them was published"))
 	witness.ExpectFrame(ws.OpText, "nothing of them was published")
@@ -401,29 +404,33 @@ func (b *inputBudget) conns() (n int) {
 // Relatives: parts of just the size of a buffer; clients that dribble, a byte now and then; many small parts; one address
 // that holds more than half and sends on; and who was not read for our sake.
 func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
+	size := 1 // of four: of the attackers, and of the memory that they take
+	if testenv.IsWholeSize(t) {
+		size = 4
+	}
 	for name, tc := range map[string]struct {
 		attackers, part int
 		dribbles        bool
 	}{
-		"a_bit_more_than_a_buffer": {255, 66_000, false},
-		"just_a_buffer":            {255, 131_000, false},
-		"dribblers":                {255, 131_000, true},
-		"small_parts":              {490, 33_000, false},
+		"a_bit_more_than_a_buffer": {64*size - 1, 66_000, false},
+		"just_a_buffer":            {64*size - 1, 131_000, false},
+		"dribblers":                {64*size - 1, 131_000, true},
+		"small_parts":              {122 * size, 33_000, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := testConfig()
-			cfg.Loops, cfg.AssemblyMemory = 1, 32<<20
+			cfg.Loops, cfg.AssemblyMemory = 1, int64(size)*8<<20
 			if name == "small_parts" {
-				cfg.AssemblyMemory = 31 << 20 // Their buffers are of 64 KiB.
+				cfg.AssemblyMemory = int64(size) * 31 << 18 // Their buffers are of 64 KiB.
 			}
 			kernel := reactortest.New()
 			kernel.StopClock()
 			s, addr := startGatewayOn(t, cfg, kernel)
 			var attackers []*wstest.Client
-			part := make([]byte, tc.part)
+			part := wstest.Masked(ws.OpBinary, true, string(make([]byte, 1<<20)))[:tc.part]
 			for range tc.attackers {
 				c := wstest.Join(t, addr, "/ws/attack")
-				c.Send(wstest.Masked(ws.OpBinary, true, string(make([]byte, 1<<20)))[:len(part)])
+				c.Send(part)
 				attackers = append(attackers, c)
 			}
 			held := func() int64 { return s.workers[0].inputBudget.shown.Load() }

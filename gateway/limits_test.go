@@ -89,10 +89,10 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 // With one among many who does not read, the others get each message as soon as without. The ratio is a figure, printed; a test can
 // only tell it from being held up. At full size it is 1,000 clients: here there are 25, or 100 with SLUICE_CI=1.
 func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
-	const size, messages, pairs = 1 << 10, 100, 3
-	readers := 25
-	if testenv.IsWholeSize(t) && !testenv.RaceEnabled {
-		readers = 100
+	const size, pairs = 1 << 10, 3
+	readers, messages := 25, 30
+	if testenv.IsWholeSize(t) {
+		readers, messages = 100, 100
 	}
 	s, addr := startGateway(t, testConfig())
 	measure := func(pair int, isSlow bool) (p50, p99 time.Duration) {

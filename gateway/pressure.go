@@ -85,7 +85,7 @@ func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
 
 // watchMemory looks at memory until ctx ends.
 func (s *Server) watchMemory(ctx context.Context) {
-	looks := time.NewTicker(lookEvery)
+	looks := time.NewTicker(s.cfg.lookEvery)
 	defer looks.Stop()
 	if !s.cfg.memory.isLimited() {
 		looks.Stop()

@@ -228,7 +228,7 @@ func TestWithoutAMemoryLimitNobodyLooks(t *testing.T) {
 func startShort(t *testing.T, cfg *config) (*Server, string, *scriptedMemory, *journal) {
 	t.Helper()
 	m, log := new(scriptedMemory), new(journal)
-	cfg.memory = m.source(100 << 20)
+	cfg.memory, cfg.lookEvery = m.source(100<<20), lookEvery/10
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}

@@ -117,6 +117,7 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 		"both":     {func(c *config) { c.MessageRate, c.ByteRate = 200, 256<<10 }, 500, 1 << 10, 1400 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			cfg := testConfig()
 			cfg.Loops = 1
 			tc.set(cfg)
@@ -202,6 +203,7 @@ func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 		ClosedByteRate:    func(c *config) { c.ByteRate = 512 << 10 },
 	} {
 		t.Run(reason.String(), func(t *testing.T) {
+			t.Parallel()
 			cfg := testConfig()
 			cfg.overTime = time.Second
 			set(cfg)

@@ -19,7 +19,7 @@ import (
 	"sluice/wsproto"
 )
 
-var steadyTime = flag.Duration("steady-time", 0, "how long each row of TestN70_… lasts; 0: 4 s of two rows, with SLUICE_CI=1 40 s of all")
+var steadyTime = flag.Duration("steady-time", 0, "how long each row of TestN70_… lasts; 0: 2 s of two rows, with SLUICE_CI=1 40 s of all")
 
 // joinNarrow joins with a receive buffer of so many bytes, which is set before the window is first
 // announced: shrunk later, it loses what is under way, and the sender tries again for seconds.
@@ -143,7 +143,7 @@ func TestN70_SlowButSteadyReadersAreWaitedFor(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("figures of the race detector's build say nothing; hub/vote_test.go runs under it")
 	}
-	rows, lasts := steadyRows[:2], 4*time.Second
+	rows, lasts := steadyRows[:2], 2*time.Second
 	if testenv.IsWholeSize(t) || *steadyTime > 0 {
 		rows, lasts = steadyRows, 40*time.Second
 		if *steadyTime > 0 {

@@ -237,7 +237,7 @@ func TestDrainIsCalledTwiceAndServeGoesOn(t *testing.T) {
 
 // A client that has something to take holds Drain up; Close ends both, however long the context would go on.
 func TestCloseCutsDrainShort(t *testing.T) {
-	s := newServer(t, gateway.Options{CloseTimeout: time.Hour})
+	s := newServer(t, gateway.Options{CloseTimeout: time.Hour, PublishWindow: 12 << 20}) // Nobody is held by the one that does not read.
 	addr := listen(t, s)
 	serve(t, s)
 	deaf := dialDeaf(t, addr)

@@ -41,6 +41,7 @@ func TestN23_ShortagesOfTheKernelLoseNothing(t *testing.T) {
 				{"reading a Close frame", reactortest.Read, "close"},
 			} {
 				t.Run(fmt.Sprintf("%s/%v_%d", c.name, errno, times), func(t *testing.T) {
+					t.Parallel() // It waits for what was put off.
 					kernel := reactortest.New()
 					s, addr := startGatewayOn(t, testConfig(), kernel)
 					strike := func(at string) {

@@ -13,15 +13,14 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 300, with SLUICE_CI=1 2,000, with -race 200")
+	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 200, with SLUICE_CI=1 2,000")
 	simFrom  = flag.Uint64("sim.from", 1, "the first of them")
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to run, with the trace of its last calls if -v is given")
 )
 
 const (
-	simSeedsDefault = 300
+	simSeedsDefault = 200
 	simSeedsWhole   = 2000
-	simSeedsRace    = 200
 )
 
 // TestSimulation runs whole gateways on a simulated kernel; package reactortest tells what that promises.
@@ -40,11 +39,7 @@ func TestSimulation(t *testing.T) {
 	}
 	n := *simSeeds
 	if n == 0 {
-		switch n = simSeedsDefault; {
-		case testenv.RaceEnabled:
-			n = simSeedsRace
-			t.Logf("%d seeds, because the race detector is slow", n)
-		case testenv.IsWholeSize(t):
+		if n = simSeedsDefault; testenv.IsWholeSize(t) {
 			n = simSeedsWhole
 		}
 	}
@@ -72,7 +67,7 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d throttled, %d stale events, %d missed by policy, %d inflated, %d quiet looks; %d seeds had more unfinished input than a loop's share",
 		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused, total.Throttled,
 		total.Loop.StaleEvents, missed, inflated, quiet, crowded)
-	if n >= simSeedsRace && crowded == 0 {
+	if n >= simSeedsDefault && crowded == 0 {
 		t.Error("no seed says anything about the bound of unfinished input")
 	}
 	for r, count := range total.Closed {
@@ -91,11 +86,8 @@ func lastLines(w *world) string {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
-	last := uint64(100)
-	switch {
-	case testenv.RaceEnabled:
-		last = 40
-	case testenv.IsWholeSize(t):
+	last := uint64(40)
+	if testenv.IsWholeSize(t) {
 		last = 400
 	}
 	seeds, cut := 0, uint64(0)

@@ -55,9 +55,9 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 // the moment its loop looks at the room's end and the moment it has written that much, another loop may publish more.
 func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 	const size, burst = 1 << 10, 700
-	rounds := 60
-	if testenv.RaceEnabled {
-		rounds = 15
+	rounds := 15
+	if testenv.IsWholeSize(t) {
+		rounds = 60
 	}
 	s, addr := startGateway(t, testConfig())
 	others := wstest.Gather(t, addr, "/ws/stage", 3, size)

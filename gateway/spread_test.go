@@ -20,9 +20,9 @@ func TestPingsOfManyClientsAreSpread(t *testing.T) {
 // expectSpread lets many clients connect, and counts in which second each of them is pinged when nothing happens after so many
 // messages.
 func expectSpread(t *testing.T, messages int) {
-	clients := 2000
-	if testenv.RaceEnabled || testing.Short() {
-		clients = 300
+	clients := 300
+	if testenv.IsWholeSize(t) {
+		clients = 2000
 	}
 	kernel := reactortest.New()
 	kernel.StopClock()

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -21,8 +22,8 @@ import (
 )
 
 var (
-	stalledClients  = flag.Int("stalled-clients", 0, "clients of the test of stalled ones; 0: 100, or 300 with SLUICE_CI=1")
-	stalledMessages = flag.Int("stalled-messages", 9000, "messages of 1 KiB that they are sent")
+	stalledClients  = flag.Int("stalled-clients", 0, "clients of the test of stalled ones; 0: 40, or 300 with SLUICE_CI=1")
+	stalledMessages = flag.Int("stalled-messages", 0, "messages of 1 KiB that they are sent; 0: 5,000, or 9,000 with SLUICE_CI=1")
 )
 
 const stalledEnv = "SLUICE_TEST_STALLED"
@@ -76,26 +77,24 @@ func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
-	clients := *stalledClients
-	if isWhole := testenv.IsWholeSize(t); clients == 0 {
-		clients = 100
-		if isWhole {
-			clients = 300
-		}
+	clients, messages := 40, 5000
+	if testenv.IsWholeSize(t) {
+		clients, messages = 300, 9000
 	}
+	clients, messages = cmp.Or(*stalledClients, clients), cmp.Or(*stalledMessages, messages)
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
-		t.Run(policy.String()+" a tenth", func(t *testing.T) { stallMany(t, policy, clients, clients/10) })
-		t.Run(policy.String()+" all but one", func(t *testing.T) { stallMany(t, policy, clients, clients-1) })
+		t.Run(policy.String()+" a tenth", func(t *testing.T) { stallMany(t, policy, clients, clients/10, messages) })
+		t.Run(policy.String()+" all but one", func(t *testing.T) { stallMany(t, policy, clients, clients-1, messages) })
 	}
 }
 
-func stallMany(t *testing.T, policy hub.Policy, clients, stalled int) {
+func stallMany(t *testing.T, policy hub.Policy, clients, stalled, messages int) {
 	cfg := testConfig()
-	cfg.RoomBacklog = 4 << 20
+	cfg.RoomBacklog = 2 << 20
 	cfg.SlowPolicy = policy
 	cfg.StallTimeout, cfg.SkipTimeout, cfg.CloseTimeout = time.Hour, time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
 	s, addr := startGateway(t, cfg)
-	spec := fmt.Sprintf("%s,%d,%d,%d", addr, clients-stalled, stalled, *stalledMessages)
+	spec := fmt.Sprintf("%s,%d,%d,%d", addr, clients-stalled, stalled, messages)
 	c := proctest.StartChild(t, stalledEnv, spec, "TestStalledCrowd")
 	c.Await("ready")
 	before := measureMemory(t)
