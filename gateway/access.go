@@ -52,6 +52,9 @@ type Grant struct {
 	May   Permission
 }
 
+// String is what UnmarshalText reads, for a grant of one pattern.
+func (g Grant) String() string { return strings.Join(g.Rooms, ";") + "=" + g.May.String() }
+
 // UnmarshalText parses PATTERN=WORD,WORD, as in chat.*=read,publish.
 func (g *Grant) UnmarshalText(text []byte) error {
 	pattern, words, ok := strings.Cut(strings.TrimSpace(string(text)), "=")

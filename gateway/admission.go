@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/wsproto"
@@ -12,9 +13,7 @@ import (
 // how many a second. It knows the addresses of connections that exist, and no others, so
 // --max-connections bounds it.
 type admission struct {
-	perAddress int   // connections; zero: any number
-	rate       int64 // a second; zero: any number
-	proxies    []netip.Prefix
+	cfg atomic.Pointer[config]
 
 	mu     sync.Mutex
 	conns  map[netip.Addr]int // by what addressKey returns
@@ -28,14 +27,16 @@ type arrival struct {
 }
 
 func newAdmission(cfg *config) *admission {
-	return &admission{
-		perAddress: cfg.MaxPerAddress, rate: int64(cfg.ConnectRate), proxies: cfg.TrustedProxy,
-		conns: map[netip.Addr]int{},
-	}
+	a := &admission{conns: map[netip.Addr]int{}}
+	a.cfg.Store(cfg)
+	return a
 }
 
 // asks reports whether it matters where a connection comes from.
-func (a *admission) asks() bool { return a.perAddress > 0 || a.rate > 0 }
+func (a *admission) asks() bool {
+	cfg := a.cfg.Load()
+	return cfg.MaxPerAddress > 0 || cfg.ConnectRate > 0
+}
 
 // counts reports whether connections from the address are counted at all. This machine and trusted
 // proxies connect for many others.
@@ -43,7 +44,7 @@ func (a *admission) counts(from netip.Addr) bool {
 	if !from.IsValid() || from.IsLoopback() {
 		return false
 	}
-	for _, p := range a.proxies {
+	for _, p := range a.cfg.Load().TrustedProxy {
 		if p.Contains(from.WithZone("")) {
 			return false
 		}
@@ -67,12 +68,13 @@ func (a *admission) enter(key netip.Addr, now time.Duration) wsproto.Reason {
 	if !key.IsValid() {
 		return 0
 	}
+	cfg := a.cfg.Load()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.perAddress > 0 && a.conns[key] >= a.perAddress {
+	if cfg.MaxPerAddress > 0 && a.conns[key] >= cfg.MaxPerAddress {
 		return wsproto.ReasonAddress
 	}
-	if a.rate > 0 && !a.bucket.tryTake(a.rate, now) {
+	if cfg.ConnectRate > 0 && !a.bucket.tryTake(int64(cfg.ConnectRate), now) {
 		return wsproto.ReasonConnectRate
 	}
 	a.conns[key]++

@@ -261,6 +261,10 @@ const (
 	headMax        = 1 << 20
 )
 
+// sourcesMax is how many connections a loop can have, and what else it watches. That more were
+// allowed later than were at first should not need another loop.
+func (c *config) sourcesMax() int { return max(c.MaxConnections, 1<<20) + spareSources }
+
 // readMax is the most that one read takes, in bytes.
 func (c *config) readMax() int { return min(readBufferSize, c.readBudget) }
 

@@ -36,7 +36,7 @@ func (d *desk) ask(q *question) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q.place = d.waiting.PushBack(q)
-	if d.running < d.server.cfg.AuthRequests {
+	if d.running < d.server.config().AuthRequests {
 		d.running++
 		d.server.loops.Go(d.work)
 	}
@@ -73,7 +73,7 @@ var errPanicked = errors.New("gateway: the authenticator panicked")
 
 // put asks, and makes of a panic there, which is that request's alone, an answer that refuses.
 func (d *desk) put(ctx context.Context, q *question) (v verdict) {
-	if d.server.cfg.survives() {
+	if d.server.config().survives() {
 		defer func() {
 			if value := recover(); value != nil {
 				p := reactor.RecoveredPanic(value, "")
@@ -82,7 +82,7 @@ func (d *desk) put(ctx context.Context, q *question) (v verdict) {
 			}
 		}()
 	}
-	v.who, v.err = d.server.cfg.Auth.Ask(ctx, q.handshake)
+	v.who, v.err = d.server.config().Auth.Ask(ctx, q.handshake)
 	return v
 }
 

@@ -77,27 +77,32 @@ func (s *Server) stopAccepting() bool {
 // startDrain returns when all loops have begun: until then those in an accept queue are not among
 // the connections to wait for.
 func (s *Server) startDrain(ctx context.Context) error {
-	started := make(chan struct{}, len(s.workers))
+	return s.onEachLoop(ctx, func(w *worker) { w.startDrain(w.cfg.DrainTimeout) })
+}
+
+// shutDownHTTP lets ordinary requests finish within the drain's time.
+func (s *Server) shutDownHTTP(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config().DrainTimeout)
+	defer cancel()
+	return s.http.Shutdown(ctx)
+}
+
+// onEachLoop runs a task on every loop, and returns when all have.
+func (s *Server) onEachLoop(ctx context.Context, task func(w *worker)) error {
+	done := make(chan struct{}, len(s.workers))
 	for _, w := range s.workers {
-		if err := post(ctx, w.loop, func(*reactor.Loop) { w.startDrain(s.cfg.DrainTimeout); started <- struct{}{} }); err != nil {
+		if err := post(ctx, w.loop, func(*reactor.Loop) { task(w); done <- struct{}{} }); err != nil {
 			return err
 		}
 	}
 	for range s.workers {
 		select {
-		case <-started:
+		case <-done:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 	return nil
-}
-
-// shutDownHTTP lets ordinary requests finish within the drain's time.
-func (s *Server) shutDownHTTP(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
-	defer cancel()
-	return s.http.Shutdown(ctx)
 }
 
 // post insists while a loop's mailbox is full.

@@ -97,7 +97,7 @@ func (c *conn) checkLife() {
 
 // stallTimeout is how long the client may take none of what waits for it.
 func (c *conn) stallTimeout() time.Duration {
-	if c.reader.Room().Policy() == hub.Disconnect {
+	if c.reader.Policy() == hub.Disconnect {
 		return c.w.cfg.StallTimeout
 	}
 	return c.w.cfg.SkipTimeout

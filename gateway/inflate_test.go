@@ -62,7 +62,7 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 			break
 		}
 	}
-	if st := testenv.StatsOf(t, s); st.Messages > others.Sent+uint64(inflateBurst*s.cfg.InflateRate)>>20+10+4*uint64(time.Since(begin)/time.Second+1) {
+	if st := testenv.StatsOf(t, s); st.Messages > others.Sent+uint64(inflateBurst*s.config().InflateRate)>>20+10+4*uint64(time.Since(begin)/time.Second+1) {
 		t.Errorf("%d messages were taken in %v", st.Messages, time.Since(begin))
 	}
 	c.Close()

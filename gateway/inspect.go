@@ -35,13 +35,13 @@ func (s *Server) Room(name string) (RoomInfo, bool) {
 	if !ok {
 		return RoomInfo{}, false
 	}
-	return roomInfo(r), true
+	return s.roomInfo(r), true
 }
 
-func roomInfo(r *hub.Room) RoomInfo {
+func (s *Server) roomInfo(r *hub.Room) RoomInfo {
 	st := r.Stats()
 	return RoomInfo{
-		Name: r.Name(), Members: st.Members, Blocked: st.Blocked, Speakers: st.Speakers, Policy: r.Policy(),
+		Name: r.Name(), Members: st.Members, Blocked: st.Blocked, Speakers: st.Speakers, Policy: s.config().policyOf(r.Name()),
 		IsFull: st.IsFull, Messages: st.Next - 1, Backlog: st.Held, Memory: st.Memory, Account: r.Account(),
 	}
 }
@@ -74,7 +74,7 @@ func (s *Server) Rooms(q RoomQuery) (rooms []RoomInfo, total int) {
 			}
 		}
 		total++
-		one := roomInfo(r)
+		one := s.roomInfo(r)
 		least.add(&one)
 	}
 	return least.sorted(), total

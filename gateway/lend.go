@@ -37,7 +37,7 @@ func (c *conn) lend(p []byte, n int) bool {
 	if refusal != nil {
 		return c.refuse(refusal, head)
 	}
-	if s.lent.Add(1) > int64(s.cfg.MaxHTTPConnections) {
+	if s.lent.Add(1) > int64(s.config().MaxHTTPConnections) {
 		s.lent.Add(-1)
 		return c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), head)
 	}
@@ -68,7 +68,7 @@ type lending struct {
 
 func newLending(s *Server) *lending {
 	// Room for all that may be lent at a time, so that a loop never waits to lend.
-	return &lending{server: s, conns: make(chan net.Conn, s.cfg.MaxHTTPConnections), done: make(chan struct{})}
+	return &lending{server: s, conns: make(chan net.Conn, s.config().MaxHTTPConnections), done: make(chan struct{})}
 }
 
 // take makes a net.Conn of a descriptor, which it owns from here on, and c of that. The descriptor is

@@ -10,7 +10,7 @@ import (
 // no page.
 func (s *Server) judgePage(origin, host []byte) *wsproto.Refusal {
 	switch {
-	case origin == nil || s.cfg.origins.Lists(origin):
+	case origin == nil || s.config().origins.Lists(origin):
 		return nil
 	case !wsproto.IsSameHost(origin, host):
 		return wsproto.Refuse(wsproto.ReasonOrigin)
@@ -22,7 +22,7 @@ func (s *Server) judgePage(origin, host []byte) *wsproto.Refusal {
 
 // isOwnHost judges the host that a browser asks for. HTTP/1.0 may name none, which no browser does.
 func (s *Server) isOwnHost(host []byte) bool {
-	return !s.judgesHosts || len(host) == 0 || s.cfg.hosts.IsOwn(host)
+	return !s.judgesHosts.Load() || len(host) == 0 || s.config().hosts.IsOwn(host)
 }
 
 // needsHosts reports whether hosts are judged: by Options.AllowHost, or because only browsers of
@@ -40,7 +40,7 @@ func (s *Server) needsHosts() bool {
 			onLoopback = true
 		}
 	}
-	return onLoopback || len(s.cfg.AllowHost) > 0
+	return onLoopback || len(s.config().AllowHost) > 0
 }
 
 // judgeHost refuses a page's request under a name that is not ours. Who asks for an upgrade without

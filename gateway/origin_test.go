@@ -111,7 +111,8 @@ func TestN74_HostsAreJudgedWhereOnlyThisMachineCanCome(t *testing.T) {
 		{"unix with names", []net.Addr{unix}, []string{"a.example"}, true},
 		{"nowhere with names", nil, []string{"a.example"}, true},
 	} {
-		s := &Server{cfg: &config{Options: Options{AllowHost: tc.hosts}}}
+		s := new(Server)
+		s.live.Store(&config{Options: Options{AllowHost: tc.hosts}})
 		for _, at := range tc.at {
 			s.listeners = append(s.listeners, standIn{at: at})
 		}

@@ -272,7 +272,7 @@ func (c *conn) Overrun(rest hub.Rest) {
 	if len(rest.Bytes()) > 0 {
 		c.outboxed().rest = rest // There is none there yet: until it is sent nothing of the log is, and so nobody overrun.
 	}
-	if c.life == open && c.reader.Room().Policy() != hub.Disconnect {
+	if c.life == open && c.reader.Policy() != hub.Disconnect {
 		if c.own != nil {
 			c.reader.HoldOwn()
 		}

@@ -152,7 +152,7 @@ func (s *Server) guard(h http.Handler) http.Handler {
 			}
 			p := reactor.RecoveredPanic(value, "")
 			s.notePanic(&p, "of", "a request")
-			if !s.cfg.survives() {
+			if !s.config().survives() {
 				select { // net/http would recover it: Serve ends with it instead.
 				case s.failed <- fmt.Errorf("panic in a request: %v", value):
 				default:

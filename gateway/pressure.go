@@ -85,9 +85,9 @@ func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
 
 // watchMemory looks at memory until ctx ends.
 func (s *Server) watchMemory(ctx context.Context) {
-	looks := time.NewTicker(s.cfg.lookEvery)
+	looks := time.NewTicker(s.config().lookEvery)
 	defer looks.Stop()
-	if !s.cfg.memory.isLimited() {
+	if !s.config().memory.isLimited() {
 		looks.Stop()
 	}
 	house := time.NewTicker(houseEvery)

@@ -43,7 +43,7 @@ func (s *Server) Publish(room string, m Message) (members int, err error) {
 	if err := s.judge(&m); err != nil {
 		return 0, err
 	}
-	if s.cfg.survives() {
+	if s.config().survives() {
 		defer s.recoverPublish(room, &err)
 	}
 	r, err := s.hub.Find(room)
@@ -56,7 +56,7 @@ func (s *Server) Publish(room string, m Message) (members int, err error) {
 		s.outside.published.Add(1)
 		return 0, nil
 	}
-	e := s.outside.encoder(s.cfg)
+	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
 	switch members, err = r.Offer(s.workers[0].loop.Elapsed(), e.of(m.message())); {
 	case errors.Is(err, hub.ErrFull):
@@ -71,7 +71,7 @@ func (s *Server) Publish(room string, m Message) (members int, err error) {
 // judge refuses what no client may be sent.
 func (s *Server) judge(m *Message) error {
 	switch {
-	case int64(len(m.Data)) > s.cfg.MaxMessage:
+	case int64(len(m.Data)) > s.config().MaxMessage:
 		return ErrTooLarge
 	case !m.IsBinary && !utf8.Valid(m.Data):
 		return ErrNotUTF8
@@ -88,7 +88,7 @@ func (m *Message) message() wsproto.Message {
 }
 
 // MaxMessage is how large a message may be, in bytes.
-func (s *Server) MaxMessage() int64 { return s.cfg.MaxMessage }
+func (s *Server) MaxMessage() int64 { return s.config().MaxMessage }
 
 // hasEnded reports whether Close has begun.
 func (s *Server) hasEnded() bool { return s.life.Err() != nil }
@@ -102,10 +102,12 @@ type outside struct {
 }
 
 func (o *outside) encoder(cfg *config) *encoder {
-	if e, ok := o.encoders.Get().(*encoder); ok {
-		return e
+	e, ok := o.encoders.Get().(*encoder)
+	if !ok {
+		e = new(encoder)
 	}
-	return &encoder{compressMin: int(cfg.CompressMin)}
+	e.compressMin = int(cfg.CompressMin)
+	return e
 }
 
 // giveBack takes what an encoder has counted, and lets go of its message.

@@ -49,7 +49,7 @@ func (s *Server) readiness() readiness {
 		return isDraining
 	case !s.isOpen.Load():
 		return isNotServing
-	case s.open.Load() >= int64(s.cfg.MaxConnections):
+	case s.open.Load() >= int64(s.config().MaxConnections):
 		return isFull
 	case s.pressure.step() >= stepConnections:
 		return isShortOfMemory
@@ -65,10 +65,10 @@ func (s *Server) Ready() error { return readinesses[s.readiness()].err }
 // Options.DrainDelay, in which balancers find that out.
 func (s *Server) takeLeave(ctx context.Context) error {
 	s.isLeaving.Store(true)
-	if s.cfg.DrainDelay == 0 || !s.isOpen.Load() {
+	if s.config().DrainDelay == 0 || !s.isOpen.Load() {
 		return nil
 	}
-	wait, cancel := context.WithTimeout(ctx, s.cfg.DrainDelay)
+	wait, cancel := context.WithTimeout(ctx, s.config().DrainDelay)
 	defer cancel()
 	<-wait.Done()
 	if ctx.Err() != nil {

@@ -68,6 +68,23 @@ func (r *RoomRule) contradiction() string {
 	return ""
 }
 
+// String is what UnmarshalText reads.
+func (r RoomRule) String() string {
+	var words []string
+	if r.HasPolicy {
+		words = append(words, r.Policy.String())
+	}
+	for _, one := range []struct {
+		isSo bool
+		word string
+	}{{r.Plain, "plain"}, {r.Deflate, "deflate"}, {r.ReadOnly, "readonly"}} {
+		if one.isSo {
+			words = append(words, one.word)
+		}
+	}
+	return r.Pattern + "=" + strings.Join(words, ",")
+}
+
 // patternFault says why a pattern matches no room's name; empty if it may match one.
 func patternFault(pattern string) string {
 	if _, err := path.Match(pattern, ""); err != nil || pattern == "" {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"math/rand/v2"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -129,5 +130,27 @@ func TestN44_PatternsAreJudgedRightly(t *testing.T) {
 	}
 	if taken < 300 || refused < 300 {
 		t.Errorf("%d taken, %d refused", taken, refused)
+	}
+}
+
+// What is printed of a rule is read as the same: each word that a field stands for, and all of them.
+func TestRulesAreWrittenAsTheyAreRead(t *testing.T) {
+	for _, text := range []string{"a.*=latest", "*=skip,plain", "x=plain", "[a-c]=disconnect"} {
+		var r RoomRule
+		if err := r.UnmarshalText([]byte(text)); err != nil || r.String() != text {
+			t.Errorf("%s is written %s, %v", text, r, err)
+		}
+	}
+	about := reflect.TypeFor[RoomRule]()
+	for i := range about.NumField() {
+		if about.Field(i).Type.Kind() != reflect.Bool {
+			continue
+		}
+		r := RoomRule{Pattern: "a"}
+		reflect.ValueOf(&r).Elem().Field(i).SetBool(true)
+		var read RoomRule
+		if err := read.UnmarshalText([]byte(r.String())); err != nil || read != r {
+			t.Errorf("%s is lost in %s: %v", about.Field(i).Name, r, err)
+		}
 	}
 }

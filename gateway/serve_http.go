@@ -69,7 +69,7 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		return
 	}
 	read := appendRequest(nil, r, target)
-	if int64(len(read)) > s.cfg.MaxHead {
+	if int64(len(read)) > s.config().MaxHead {
 		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonHeadSize))
 		return
 	}

@@ -30,7 +30,7 @@ import (
 // that only takes requests from another server, by ServeHTTP, listens nowhere and serves all the
 // same.
 type Server struct {
-	cfg     *config
+	live    atomic.Pointer[config] // what it runs by: each loop has its own, see Reload
 	log     *slog.Logger
 	hub     *hub.Hub
 	workers []*worker
@@ -48,7 +48,9 @@ type Server struct {
 	outside     outside
 	walking     chan struct{} // one walk at a time
 
-	judgesHosts bool // set by start, before anybody comes
+	judgesHosts atomic.Bool // set by start, before anybody comes, and by Reload
+	reloading   sync.Mutex  // held by Reload
+	sourcesMax  int         // that a loop can have
 
 	invariants atomic.Uint64 // that did not hold
 	panics     atomic.Uint64 // that were survived
@@ -99,13 +101,15 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, log: log, admission: newAdmission(cfg),
+		log: log, admission: newAdmission(cfg),
 		failed: make(chan error, cfg.Loops+1), started: make(chan struct{}), ended: make(chan struct{}),
 		walking: make(chan struct{}, 1),
 	}
+	s.live.Store(cfg)
 	var err error
 	s.hub, err = hub.New(hub.Options{
-		Limits: cfg.limits(), Encodings: encodings, PolicyOf: cfg.policyOf, OnBroken: s.broken,
+		Limits: cfg.limits(), Encodings: encodings, OnBroken: s.broken,
+		PolicyOf: func(room string) hub.Policy { return s.config().policyOf(room) },
 	})
 	if err != nil {
 		return nil, err
@@ -114,6 +118,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	s.pressure = newPressure(cfg, s.hub, log)
 	s.housekeeper = &housekeeper{needed: s.needed, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())
+	s.sourcesMax = cfg.sourcesMax()
 	for range cfg.Loops {
 		w, err := s.newWorker(kernel)
 		if err != nil {
@@ -122,20 +127,27 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		}
 		s.workers = append(s.workers, w)
 	}
-	pages := cfg.Pages
-	if pages == nil {
-		pages = http.NotFoundHandler()
-	}
 	s.lending = newLending(s)
 	s.http = &http.Server{
-		Handler:        s.guard(pages),
+		Handler:        s.guard(http.HandlerFunc(s.servePage)),
 		ReadTimeout:    httpReadTimeout,
 		WriteTimeout:   httpWriteTimeout,
-		MaxHeaderBytes: int(cfg.MaxHead),
+		MaxHeaderBytes: headMax, // The loop has held it to MaxHead.
 		ConnState:      func(c net.Conn, state http.ConnState) { c.(*lentConn).changed(state) },
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
+}
+
+// config is what the server runs by at this moment. A worker has its own, w.cfg.
+func (s *Server) config() *config { return s.live.Load() }
+
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	pages := s.config().Pages
+	if pages == nil {
+		pages = http.NotFoundHandler()
+	}
+	pages.ServeHTTP(w, r)
 }
 
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
@@ -155,7 +167,7 @@ func (s *Server) listen(address string) error {
 	if err := s.beMade(); err != nil {
 		return err
 	}
-	opened, err := s.cfg.openListener(address)
+	opened, err := s.config().openListener(address)
 	if err != nil {
 		return err
 	}
@@ -163,7 +175,7 @@ func (s *Server) listen(address string) error {
 	s.listeners = append(s.listeners, opened...) // All of them, for Close, whatever becomes of one.
 	for i, l := range opened {
 		w := s.workers[(first+i)%len(s.workers)]
-		fd, err := s.cfg.descriptor(l, w.kernel)
+		fd, err := s.config().descriptor(l, w.kernel)
 		if err != nil {
 			return err
 		}
@@ -222,7 +234,7 @@ func (s *Server) start() error {
 	if err := s.beMade(); err != nil {
 		return err
 	}
-	s.judgesHosts = s.needsHosts()
+	s.judgesHosts.Store(s.needsHosts())
 	for _, w := range s.workers {
 		s.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
@@ -369,10 +381,10 @@ func (w *worker) snapshot() Stats {
 // broken notes that an invariant of the gateway or its hub does not hold. It goes on, and says so
 // once.
 func (s *Server) broken(what string) {
-	if s.invariants.Add(1) == 1 || s.cfg.panics {
+	if s.invariants.Add(1) == 1 || s.config().panics {
 		s.log.Error("a fault of the gateway: please report it", "broken", what)
 	}
-	if s.cfg.panics {
+	if s.config().panics {
 		panic("gateway: " + what)
 	}
 }
@@ -380,7 +392,7 @@ func (s *Server) broken(what string) {
 // admit counts a new connection in, or returns the reason why it may not be.
 func (s *Server) admit(key netip.Addr, now time.Duration) (reason wsproto.Reason) {
 	switch {
-	case s.open.Add(1) > int64(s.cfg.MaxConnections):
+	case s.open.Add(1) > int64(s.config().MaxConnections):
 		reason = wsproto.ReasonUnavailable
 	case s.pressure.step() >= stepConnections:
 		reason = wsproto.ReasonMemory

@@ -14,7 +14,7 @@ func (w *world) frameMax() int { return w.Plan.Message + simclient.HeaderMax }
 
 // inspectBounds holds what limits bound to their bounds, whatever the loops are in the middle of.
 func (w *world) inspectBounds() {
-	cfg := w.server.cfg
+	cfg := w.server.config()
 	busy := 0
 	for i, l := range w.loops {
 		most := cfg.assemblyShare()
@@ -60,7 +60,7 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	c, waiting := v.c, 0
 	if c.in != nil {
 		waiting = len(c.in.stash)
-		if holds := c.in.size(w.server.cfg); holds != c.in.portion.held {
+		if holds := c.in.size(w.server.config()); holds != c.in.portion.held {
 			w.Fail("connection %d holds %d bytes of unfinished input, %d are counted", v.link, holds, c.in.portion.held)
 		}
 	}
@@ -227,7 +227,7 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 			}
 		}
 	}
-	if limit := w.server.cfg.assemblyShare(); most == 0 || most+others <= limit {
+	if limit := w.server.config().assemblyShare(); most == 0 || most+others <= limit {
 		w.Fail("connection %d, with at most %d bytes of unfinished input, was closed for it, but all others had at most %d; the limit is %d", v.link, most, others, limit)
 	}
 	if others <= w.Plan.Message {
@@ -259,7 +259,7 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	if v.pin != nil {
 		pins[v.pin] = true
 	}
-	limit := min(w.server.cfg.PinnedMemory, w.server.cfg.BacklogMemory/2)
+	limit := min(w.server.config().PinnedMemory, w.server.config().BacklogMemory/2)
 	if most := (len(pins) + overrun + l.elsewhere) * w.frameMax(); int64(most) <= limit {
 		w.Fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, limit)
 	}

@@ -224,7 +224,7 @@ func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 func passUntilPinged(t *testing.T, s *Server, kernel *reactortest.Kernel, since time.Duration) (passed, at time.Duration) {
 	t.Helper()
 	for at = since; at == since; {
-		if passed += time.Second; passed > 2*s.cfg.PingInterval {
+		if passed += time.Second; passed > 2*s.config().PingInterval {
 			t.Fatalf("no ping in %v", passed)
 		}
 		kernel.Pass(time.Second)

@@ -65,8 +65,9 @@ type leaver struct {
 
 func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w := new(worker)
-	o := reactor.Options{Kernel: kernel, SourcesMax: s.cfg.MaxConnections + spareSources}
-	if s.cfg.survives() {
+	cfg := s.config()
+	o := reactor.Options{Kernel: kernel, SourcesMax: s.sourcesMax}
+	if cfg.survives() {
 		o.OnPanic = w.panicked
 	}
 	l, err := reactor.NewLoop(o)
@@ -74,12 +75,12 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		return nil, err
 	}
 	*w = worker{
-		server: s, no: len(s.workers), cfg: s.cfg, log: s.log, kernel: l.Kernel(), loop: l,
-		encoder:     encoder{compressMin: int(s.cfg.CompressMin)},
+		server: s, no: len(s.workers), cfg: cfg, log: s.log, kernel: l.Kernel(), loop: l,
+		encoder:     encoder{compressMin: int(cfg.CompressMin)},
 		buf:         make([]byte, readBufferSize),
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
-		inputBudget: inputBudget{limit: s.cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
-		headBudget:  headBudget{limit: s.cfg.headShare()},
+		inputBudget: inputBudget{limit: cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
+		headBudget:  headBudget{limit: cfg.headShare()},
 	}
 	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
@@ -92,6 +93,22 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 
 func (w *worker) newDecoder() wsproto.Decoder {
 	return wsproto.Decoder{Limit: int(w.cfg.MaxMessage), Fragments: w.cfg.MaxFragments, Slice: w.cfg.readBudget}
+}
+
+// take has the worker go on by another config. What a connection has begun by the one before it
+// finishes so: a message by its limits, a wait by its time.
+func (w *worker) take(cfg *config) {
+	w.cfg = cfg
+	w.encoder.compressMin = int(cfg.CompressMin)
+	w.inputBudget.limit = cfg.assemblyShare()
+	w.headBudget.limit = cfg.headShare()
+	w.decoder = w.newDecoder() // Between two turns it holds nothing.
+	w.fan.TakePolicies()
+	for _, source := range w.loop.Sources {
+		if l, ok := source.(*listener); ok && l.isTCP {
+			cfg.setOptions(w.kernel, l.fd)
+		}
+	}
 }
 
 // jitter is a random part of the ping interval.

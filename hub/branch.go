@@ -18,6 +18,7 @@ type branch struct {
 	writable   atomic.Int32  // members that are writable
 
 	// Owned by the fanout's loop.
+	policy    Policy         // of its room, as this loop has taken it last
 	members   []*Member      // a member keeps its place for life; nil is a hole
 	bitmap    []places       // of 64 places each
 	holes     []int32        // places to reuse

@@ -45,6 +45,7 @@ type Hub struct {
 
 	mu       sync.Mutex
 	rooms    map[string]*Room // Names are clients' choice: each map hashes with a seed of its own.
+	roomsMax int              // Limits.Rooms, until SetRoomsMax
 	isClosed bool             // no rooms are made
 }
 
@@ -58,8 +59,9 @@ var (
 type Options struct {
 	Limits    Limits
 	Encodings []EncodingInfo // at most EncodingsMax; members read one each
-	// PolicyOf returns the policy of a room that is made. It is called from any goroutine and must
-	// not call the hub. Nil: Disconnect.
+	// PolicyOf returns the policy for a room's members on a loop, when the first one joins there and
+	// at TakePolicies. It is called from any goroutine, with the room locked or not, and must not call
+	// the hub. Nil: Disconnect.
 	PolicyOf func(room string) Policy
 	// OnBroken hears of an invariant that does not hold: a fault of this package, behind which the
 	// hub tries to go on. It is called from any goroutine, with the room locked or not. Nil: the
@@ -79,7 +81,7 @@ func New(o Options) (*Hub, error) {
 	if err := checkEncodings(o.Encodings); err != nil {
 		return nil, err
 	}
-	h := &Hub{limits: l, encodings: o.Encodings, policyOf: o.PolicyOf, onBroken: o.OnBroken, rooms: map[string]*Room{}}
+	h := &Hub{limits: l, encodings: o.Encodings, policyOf: o.PolicyOf, onBroken: o.OnBroken, roomsMax: l.Rooms, rooms: map[string]*Room{}}
 	if h.policyOf == nil {
 		h.policyOf = func(string) Policy { return Disconnect }
 	}
@@ -103,6 +105,13 @@ func (h *Hub) RefuseRooms(isOn bool) {
 	h.isClosed = isOn
 }
 
+// SetRoomsMax sets another limit than Limits.Rooms. Rooms beyond it stay.
+func (h *Hub) SetRoomsMax(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.roomsMax = n
+}
+
 // Rooms is the number of rooms at this moment.
 func (h *Hub) Rooms() int {
 	h.mu.Lock()
@@ -124,7 +133,7 @@ func (h *Hub) Find(name string) (*Room, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, ok := h.rooms[name]
-	if !ok && h.limits.Rooms > 0 && len(h.rooms) >= h.limits.Rooms {
+	if !ok && h.roomsMax > 0 && len(h.rooms) >= h.roomsMax {
 		return nil, ErrTooManyRooms
 	}
 	return r, nil
@@ -168,7 +177,7 @@ func (h *Hub) roomOrNew(name string) (*Room, error) {
 		return r, nil
 	case h.isClosed:
 		return nil, ErrNoNewRooms
-	case h.limits.Rooms > 0 && len(h.rooms) >= h.limits.Rooms:
+	case h.roomsMax > 0 && len(h.rooms) >= h.roomsMax:
 		return nil, ErrTooManyRooms
 	}
 	r = newRoom(h, name)

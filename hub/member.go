@@ -125,6 +125,9 @@ func (m *Member) IsIn() bool { return m.branch != nil }
 // Room is the room m is in.
 func (m *Member) Room() *Room { return m.branch.room }
 
+// Policy is what becomes of m if the log overruns it.
+func (m *Member) Policy() Policy { return m.branch.policy }
+
 // Encoding is the encoding that m reads.
 func (m *Member) Encoding() Encoding { return m.branch.track.encoding }
 

@@ -7,7 +7,7 @@ import "time"
 // keeps it, it is overrun until its client has taken that rest: nothing that is dropped meanwhile
 // costs anything for it.
 func (b *branch) overrun(m *Member, now time.Duration) {
-	f, policy, client := b.fan, b.room.policy, m.client
+	f, policy, client := b.fan, b.policy, m.client
 	f.stats.Overrun[policy]++
 	rest := b.restFor(m)
 	b.leaveLog(m)
@@ -35,11 +35,11 @@ func (m *Member) rejoinAt() cursor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	to := b.track.atOldest()
-	if r.policy == Latest {
+	if b.policy == Latest {
 		to = b.track.atNewest()
-		// A room short of memory may drop it before the next round ends.
-		b.reported.lowest = min(b.reported.lowest, to.seq())
 	}
+	// A room short of memory may drop it before the next round ends.
+	b.reported.lowest = min(b.reported.lowest, to.seq())
 	skipped := to.seq() - m.cursor.seq()
 	r.account.Skipped += skipped
 	b.fan.stats.Skipped += skipped

@@ -233,3 +233,57 @@ func TestTrackHoldsNothingUnlessSomebodyReadsIt(t *testing.T) {
 		t.Errorf("%d rooms and %d bytes are left", n, kept)
 	}
 }
+
+// Members that are there already go by another policy from the moment on that their loop has taken it.
+func TestTakePoliciesChangesWhatBecomesOfMembersThatAreThere(t *testing.T) {
+	f := newFixture(t, limits(32<<10, 16<<10))
+	f.policy = Skip
+	a, slow := f.join(0, "r"), f.join(1, "r")
+	slow.room = 130
+	flood := func() {
+		for i := range 1000 {
+			a.say(nil, numbered(i))
+			f.now += 10 * time.Millisecond
+			f.flush()
+		}
+	}
+	flood()
+	if slow.overruns != 1 || !slow.IsIn() {
+		t.Fatalf("overrun %d times, in its room %v; want once, and true", slow.overruns, slow.IsIn())
+	}
+	f.policy = Disconnect
+	f.fans[0].TakePolicies()
+	if slow.Policy() != Skip {
+		t.Error("another loop's members have changed")
+	}
+	f.fans[1].TakePolicies()
+	// It was overrun under the old one, so it goes on; the next time it leaves.
+	slow.open(200)
+	f.flush()
+	if !slow.IsIn() || slow.Policy() != Disconnect {
+		t.Fatalf("in its room %v under %v", slow.IsIn(), slow.Policy())
+	}
+	flood()
+	if slow.IsIn() || slow.overruns != 2 {
+		t.Errorf("in its room %v, overrun %d times", slow.IsIn(), slow.overruns)
+	}
+	if s := f.fans[1].Stats(); s.Overrun[Skip] != 1 || s.Overrun[Disconnect] != 1 {
+		t.Errorf("counted %+v", s.Overrun)
+	}
+}
+
+func TestSetRoomsMaxIsForRoomsToCome(t *testing.T) {
+	f := newFixture(t, limits(32<<10, 16<<10))
+	f.join(0, "one")
+	f.join(0, "two")
+	f.hub.SetRoomsMax(1)
+	var m Member
+	c := &client{now: &f.now, room: -1}
+	if err := f.fans[0].Join("three", Plain, &m, c); err != ErrTooManyRooms {
+		t.Errorf("a third room of one: %v", err)
+	}
+	f.hub.SetRoomsMax(3)
+	if err := f.fans[0].Join("three", Plain, &m, c); err != nil || f.hub.Rooms() != 3 {
+		t.Errorf("a third room of three: %v, %d rooms", err, f.hub.Rooms())
+	}
+}

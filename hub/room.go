@@ -34,8 +34,6 @@ type Room struct {
 
 	isSpoiled atomic.Bool // see Spoil
 
-	policy Policy // for good
-
 	// Guarded by the hub's backlog.
 	heapIndex int32 // its place among the rooms that could drop something
 	retained  int64 // bytes of memory that the room could drop
@@ -43,7 +41,7 @@ type Room struct {
 }
 
 func newRoom(h *Hub, name string) *Room {
-	r := &Room{hub: h, name: name, policy: h.policyOf(name)}
+	r := &Room{hub: h, name: name}
 	r.log.init(h.limits.Backlog)
 	r.capacity.Store(h.limits.Backlog)
 	return r
@@ -51,9 +49,6 @@ func newRoom(h *Hub, name string) *Room {
 
 // Name is the room's name.
 func (r *Room) Name() string { return r.name }
-
-// Policy is what becomes of the room's members that the log overruns.
-func (r *Room) Policy() Policy { return r.policy }
 
 // RoomStats describe a room at one moment.
 type RoomStats struct {
@@ -271,7 +266,10 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 	}
 	b := r.branchOf(f, t)
 	if b == nil {
-		b = &branch{room: r, track: t, fan: f, sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base}
+		b = &branch{
+			room: r, track: t, fan: f, policy: r.hub.policyOf(r.name),
+			sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base,
+		}
 		b.lookedTo = b.ackedTo
 		r.branches = append(r.branches, b)
 	}
@@ -344,7 +342,7 @@ func (r *Room) report(b *branch, done *round) {
 	b.sweptTo, b.reported = done.sweptTo, done.tally
 	b.lookedTo = done.oldest.base
 	b.ackedTo = max(b.ackedTo, b.lookedTo) // More may have been trimmed meanwhile.
-	if b.blocked.overrun > 0 && r.policy == Skip {
+	if b.blocked.overrun > 0 && b.policy == Skip {
 		b.reported.lowest = min(b.reported.lowest, done.oldest.first) // They go on there.
 	}
 	if r.hub.isLowMemory.Load() {

@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// reloadable are the fields of Options that Reload changes. Others shape what was made once: loops,
+// listeners, rooms' memory.
+var reloadable = []string{
+	"Pages", "AllowOrigin", "AllowHost", "Subprotocols", "TrustedProxy",
+	"MaxConnections", "MaxHead", "HeadMemory", "MaxMessage", "MaxPerAddress", "ConnectRate", "MaxRooms",
+	"MaxFragments", "AssemblyMemory",
+	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
+	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",
+	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous",
+	"Rooms", "NoCompression", "CompressMin",
+}
+
+// Reload has the server go on by other options, and returns the names of fields that differ and only
+// another Server could take: these stay as they were. After an error nothing has changed. When it
+// returns every loop goes by the new ones, each since a moment between two connections' turns.
+//
+// What has begun goes on as it began: a message under way keeps its limits, a wait its time, a
+// connection its compression. Slow policies and rates count at once for everybody who is there.
+func (s *Server) Reload(o Options) (needsRestart []string, err error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	now := s.config()
+	next := &config{Options: o, tuning: now.tuning, memory: now.memory}
+	if err := next.prepare(); err != nil {
+		return nil, err
+	}
+	needsRestart = next.keep(now, s.sourcesMax)
+	if len(needsRestart) > 0 {
+		if err := next.prepare(); err != nil {
+			return nil, fmt.Errorf("%s can only change with a restart, and what they are does not go with the rest: %w",
+				strings.Join(needsRestart, ", "), err)
+		}
+	}
+	return needsRestart, s.take(next)
+}
+
+// keep takes from the present config what cannot change, and names what would have differed.
+func (c *config) keep(now *config, sourcesMax int) (kept []string) {
+	to, from := reflect.ValueOf(&c.Options).Elem(), reflect.ValueOf(&now.Options).Elem()
+	for _, f := range reflect.VisibleFields(to.Type()) {
+		a, b := to.FieldByIndex(f.Index), from.FieldByIndex(f.Index)
+		canChange := slices.Contains(reloadable, f.Name)
+		if f.Name == "MaxConnections" {
+			canChange = c.sourcesMax() <= sourcesMax
+		}
+		if canChange {
+			continue
+		}
+		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
+			kept = append(kept, f.Name)
+		}
+		a.Set(b)
+	}
+	return kept
+}
+
+// take has everything go by a config that was prepared.
+func (s *Server) take(next *config) error {
+	s.mu.Lock()
+	phase := s.phase
+	if phase == phaseClosed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.live.Store(next)
+	s.admission.cfg.Store(next)
+	s.hub.SetRoomsMax(next.MaxRooms)
+	s.judgesHosts.Store(s.needsHosts())
+	if phase == phaseMade { // No loop runs, and none begins to meanwhile.
+		for _, w := range s.workers {
+			w.take(next)
+		}
+	}
+	s.mu.Unlock()
+	if phase == phaseMade {
+		return nil
+	}
+	ctx, cancel := s.whileRunning(context.Background())
+	defer cancel()
+	return s.onEachLoop(ctx, func(w *worker) { w.take(next) })
+}
