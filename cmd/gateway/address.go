@@ -113,6 +113,14 @@ func networks(proxies []Proxy) (all []netip.Prefix) {
 	return all
 }
 
+// String is what UnmarshalText reads.
+func (p Proxy) String() string {
+	if !p.IsValid() {
+		return "unix"
+	}
+	return p.Prefix.String()
+}
+
 // A Mode is a file's permissions, written in octal.
 type Mode uint32
 
@@ -125,3 +133,6 @@ func (m *Mode) UnmarshalText(text []byte) error {
 	*m = Mode(n)
 	return nil
 }
+
+// String is what UnmarshalText reads.
+func (m Mode) String() string { return fmt.Sprintf("%04o", uint32(m)) }

@@ -13,7 +13,8 @@ import (
 const description = `Sluice is a WebSocket fan-out gateway: what one client sends, every client of its room receives.
 
 Clients connect to /ws, the room "lobby", or to /ws/{room}. The same port serves a page to try it with, at /. Every flag
-can be given in the environment too, as SLUICE_ and its name in capitals: SLUICE_MAX_MESSAGE=64KiB. Flags win.
+can be given in the environment too, as SLUICE_ and its name in capitals, SLUICE_MAX_MESSAGE=64KiB, and in the file that
+--config names, as max-message: 64KiB. Flags win over the environment, and that over the file.
 
 GOMEMLIMIT=1536MiB, of Go's runtime and in the environment alone, bounds memory as a whole: before it is reached new rooms
 are refused, then new connections, and then the slowest clients are overtaken. In a container with a limit of its own it is
@@ -26,6 +27,7 @@ type commandLine struct {
 	Tail   tailCommand   `cmd:"" help:"Print the messages of a room."`
 	Send   sendCommand   `cmd:"" help:"Send the lines of standard input into a room."`
 	Key    keyCommand    `cmd:"" help:"Print a new API key for --admin-key-file."`
+	Config configCommand `cmd:"" help:"Check the configuration, or print it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
 }

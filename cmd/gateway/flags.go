@@ -11,10 +11,12 @@ import (
 )
 
 // A Config is the command line: every field is a flag, and an environment variable of the same name
-// in capitals behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message). Flags win over the
-// environment. The library's Options have the same fields, but there zero is a default: options
-// translates.
+// in capitals behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message), and a key of the file that
+// --config names. Flags win over the environment, and that over the file. The library's Options have
+// the same fields, but there zero is a default: options translates.
 type Config struct {
+	ConfigFile string `name:"config" help:"A YAML file whose keys are flags' names, for what neither flags nor the environment say; rooms: {'ticker.*': {policy: latest}} is a table of --room. gateway config check FILE finds its faults." placeholder:"FILE" group:"Configuration"`
+
 	Listen      []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, or unix:/path. Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
 	SocketMode  Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
 	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
@@ -59,8 +61,8 @@ type Config struct {
 	StallTimeout     time.Duration `help:"How long a client may take none of the bytes that wait for it." default:"20s" group:"Timeouts"`
 	SkipTimeout      time.Duration `help:"The same under the policies skip and latest, which are for clients that may fall behind." default:"5m" group:"Timeouts"`
 	CloseTimeout     time.Duration `help:"How long a closing client has to take what it is owed and the Close frame." default:"5s" group:"Timeouts"`
-	DrainDelay       time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: for how long the gateway goes on as usual while /readyz says 503, so that balancers send nobody any more, before it stops accepting." default:"0s" group:"Timeouts"`
-	DrainTimeout     time.Duration `help:"On SIGTERM, SIGINT and SIGHUP: how long clients have to go before the gateway exits. After three quarters of it one that is behind gets the rest of its message and no more." default:"10s" group:"Timeouts"`
+	DrainDelay       time.Duration `help:"On SIGTERM and SIGINT: for how long the gateway goes on as usual while /readyz says 503, so that balancers send nobody any more, before it stops accepting." default:"0s" group:"Timeouts"`
+	DrainTimeout     time.Duration `help:"On SIGTERM and SIGINT: how long clients have to go before the gateway exits. After three quarters of it one that is behind gets the rest of its message and no more." default:"10s" group:"Timeouts"`
 
 	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=readonly,latest' or 'logs.*=skip,plain': readonly, where only backends with an API key publish; another slow policy; plain for no compression, deflate for some. * stands for anything. Of several that match each readonly counts, and of the rest the one with most before its first wildcard. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`

@@ -52,7 +52,7 @@ func TestEveryFlagArrivesInTheOptions(t *testing.T) {
 	plain := parse(t).options()
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
 		switch f.Name {
-		case "Listen", "LogFormat", "LogLevel", "AdminListen", "AdminKeyFile", "AdminSocketMode", "AdminSocketGroup", "PublishRate": // The program's own.
+		case "ConfigFile", "Listen", "LogFormat", "LogLevel", "AdminListen", "AdminKeyFile", "AdminSocketMode", "AdminSocketGroup", "PublishRate": // The program's own.
 			continue
 		}
 		cfg := parse(t)

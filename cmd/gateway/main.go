@@ -40,43 +40,61 @@ func (c *serveCommand) Run(p *program) error {
 	// Whoever reads the log may go away (gateway 2>&1 | head -1); that must not end everybody's
 	// connections.
 	signal.Ignore(syscall.SIGPIPE)
-	if err := c.Config.check(); err != nil {
+	found, err := load(p.args) // Again, with the file.
+	if err != nil {
 		return usageError{err}
 	}
 	out := newLogWriter(p.stderr)
 	defer out.Close()
-	log := newLogger(&c.Config, out)
+	level := new(slog.LevelVar)
+	log := newLogger(found.Config, level, out)
 	for _, name := range unknownVariables(p.parser.Model, os.Environ()) {
 		log.Warn("no flag goes by this environment variable", "name", name)
 	}
-	if status := serve(&c.Config, log, out); status != exitOK {
+	if status := serve(&reloader{args: p.args, running: found, level: level, log: log}, out); status != exitOK {
 		return exitStatus(status)
 	}
 	return nil
 }
 
-func newLogger(cfg *Config, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // kong has held it to the four names
+// newLogger writes as the configuration says, from a level on that may change.
+func newLogger(cfg *Config, level *slog.LevelVar, w io.Writer) *slog.Logger {
+	setLevel(level, cfg.LogLevel)
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
+func setLevel(level *slog.LevelVar, name string) {
+	_ = level.UnmarshalText([]byte(name)) // kong has held it to the four names
+}
+
 // serve runs the gateway until a signal, and returns the exit status.
-func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
-	opts := cfg.options().Defaults() // Loops among them, before there are more processors than cores.
-	opts.Pages = web.New(web.Options{Version: version()})
-	raiseProcs(opts.Loops)
+func serve(r *reloader, out *logWriter) int {
+	cfg, log := r.running.Config, r.log
+	loops := cfg.options().Defaults().Loops // Before there are more processors than cores.
+	raiseProcs(loops)
 	keepLessGarbage()
 	container := limitMemory(systemFiles{})
-	if err := fitDescriptors(&opts, log); err != nil {
+	pages := web.New(web.Options{Version: version()})
+	r.prepare = func(cfg *Config) (gateway.Options, error) {
+		opts := cfg.options()
+		if opts.Loops == 0 {
+			opts.Loops = loops
+		}
+		opts.Pages = pages
+		opts = opts.Defaults()
+		err := fitDescriptors(&opts, log)
+		return opts, err
+	}
+	opts, err := r.prepare(cfg)
+	if err != nil {
 		log.Error("cannot start", "error", err, "hint", moreDescriptors)
 		return exitFailed
 	}
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, stopSignals()...)
+	signal.Notify(signals, watchedSignals()...)
 	defer signal.Stop(signals)
 
 	s, err := gateway.New(opts, log)
@@ -85,6 +103,8 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 		return exitFailed
 	}
 	defer s.Close()
+	r.server = s
+	terminal := hasTerminal()
 	for _, address := range cfg.Listen {
 		if err := s.Listen(address); err != nil {
 			log.Error("cannot start", "error", err)
@@ -103,14 +123,21 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	operators.serve()
-	select {
-	case got := <-signals:
-		log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", opts.DrainDelay, "timeout", opts.DrainTimeout)
-	case err := <-ended:
-		log.Error("cannot go on", "error", err)
-		return exitFailed
+	for isServing := true; isServing; {
+		select {
+		case got := <-signals:
+			if got == syscall.SIGHUP && (!terminal || hasTerminal()) {
+				r.reload()
+				continue
+			}
+			log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+			isServing = false
+		case err := <-ended:
+			log.Error("cannot go on", "error", err)
+			return exitFailed
+		}
 	}
-	status := drain(s, opts.DrainDelay+opts.DrainTimeout, log, signals)
+	status := drain(s, cfg.DrainDelay+cfg.DrainTimeout, log, signals)
 	cut()
 	<-ended
 	operators.drain()
@@ -118,14 +145,25 @@ func serve(cfg *Config, log *slog.Logger, out *logWriter) int {
 	return status
 }
 
-// stopSignals end the gateway in order. SIGHUP does so as long as there is nothing that it could
-// read anew; where it is ignored from the start, as nohup has it, it stays ignored.
-func stopSignals() []os.Signal {
+// watchedSignals end the gateway in order, but for SIGHUP, which has it read its configuration anew,
+// unless it tells that the terminal that it was started from is gone. Where SIGHUP is ignored from
+// the start, as nohup has it, it stays ignored.
+func watchedSignals() []os.Signal {
 	all := []os.Signal{syscall.SIGTERM, os.Interrupt}
 	if !signal.Ignored(syscall.SIGHUP) {
 		all = append(all, syscall.SIGHUP)
 	}
 	return all
+}
+
+// hasTerminal reports whether the process has a terminal that may hang up.
+func hasTerminal() bool {
+	terminal, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	terminal.Close()
+	return true
 }
 
 // repeatTime is for how long further signals are the same request: timeout(1) and supervisors
@@ -153,6 +191,10 @@ func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <
 		case <-repeats:
 			repeats = nil
 		case got := <-signals:
+			if got == syscall.SIGHUP { // Not a request to stop, and too late for what it is.
+				log.Debug("nothing is reloaded any more", "signal", got.String())
+				continue
+			}
 			if repeats != nil {
 				log.Debug("the same request to stop", "signal", got.String())
 				continue

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,20 +25,11 @@ import (
 )
 
 func TestD01_IdleGatewayEndsAtOnceOnASignal(t *testing.T) {
-	hearHangups(t)
-	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--drain-timeout=1m", "--close-timeout=1m"))
 		p.Signal(s)
 		p.ExpectExit(0) // Long before anything would time out.
 	}
-}
-
-// hearHangups lets gateways that the test launches hear SIGHUP, if the tests themselves run under nohup(1): what is ignored stays
-// so across execve(2), what is caught becomes the default.
-func hearHangups(t *testing.T) {
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGHUP)
-	t.Cleanup(func() { signal.Stop(caught) })
 }
 
 func TestD01_ClientsGetClose1001(t *testing.T) {

@@ -1,11 +1,15 @@
 package blackbox
 
 import (
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/internal/proctest"
+	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
@@ -34,15 +38,61 @@ func TestN42_RepeatedSignalIsTheSameRequest(t *testing.T) {
 	}
 }
 
-// N83: there is nothing to read anew yet, so SIGHUP, as of a terminal that goes away, is a drain.
-func TestN83_SIGHUPDrains(t *testing.T) {
+// N83: SIGHUP is no reason to drop anybody, even where there is no file to read.
+func TestN83_SIGHUPDropsNobody(t *testing.T) {
 	hearHangups(t)
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0"))
 	c := wstest.Join(t, p.Addr, "/ws")
 	p.Signal(syscall.SIGHUP)
+	p.ExpectLog("msg=reloaded changed=nothing")
+	c.Send(wstest.MaskedText("still here"))
+	c.ExpectFrame(1, "still here")
+	p.Signal(syscall.SIGTERM)
+	p.ExpectLog("msg=draining signal=terminated")
+	p.Signal(syscall.SIGHUP) // Not a second request to stop.
+	c.ExpectClose(1001)
+	p.ExpectExit(0)
+}
+
+// N83: unless its terminal is gone, and with it whoever would stop it.
+func TestN83_SIGHUPOfATerminalThatGoesAwayDrains(t *testing.T) {
+	hearHangups(t)
+	cmd := proctest.Command(t, "--listen=127.0.0.1:0")
+	master, slave := openTerminal(t)
+	cmd.Stdin = slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	p := proctest.Launch(t, cmd)
+	slave.Close()
+	c := wstest.Join(t, p.Addr, "/ws")
+	p.Signal(syscall.SIGHUP) // The terminal is there.
+	p.ExpectLog("msg=reloaded changed=nothing")
+	master.Close()
 	p.ExpectLog("msg=draining signal=hangup")
 	c.ExpectClose(1001)
 	p.ExpectExit(0)
+}
+
+// openTerminal makes a terminal, of which the master is the side that can hang up (pty(7)).
+func openTerminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		testenv.LeaveOut(t, "no terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
 }
 
 // N83: who starts it under nohup(1) wants it to outlive the terminal.

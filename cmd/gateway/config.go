@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// A configCommand tells of the configuration without running a gateway.
+type configCommand struct {
+	Check configCheck `cmd:"" help:"Find out whether a file, and the flags and environment beside it, make sense."`
+	Print configPrint `cmd:"" help:"Print what is effective, and where each value comes from, as a file that --config reads."`
+}
+
+// A configCheck finds faults.
+type configCheck struct {
+	Args []string `arg:"" optional:"" passthrough:"all" name:"file-or-flags" help:"A configuration file, and flags of serve."`
+}
+
+// Run says what is wrong, and where.
+func (c *configCheck) Run(p *program) error {
+	args := p.args[2:] // Behind "config check", which nothing may precede.
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		args = slices.Concat([]string{"--" + configFlag, args[0]}, args[1:])
+	}
+	found, err := load(args)
+	if err != nil {
+		return usageError{err}
+	}
+	for _, name := range unknownVariables(p.parser.Model, os.Environ()) {
+		fmt.Fprintf(p.stderr, "gateway config check: no flag goes by the environment variable %s\n", name)
+	}
+	what := "flags and environment"
+	if found.file.name != "" {
+		what = found.file.name
+	}
+	fmt.Fprintf(p.stdout, "%s: no fault found\n", what)
+	return nil
+}
+
+// A configPrint shows values.
+type configPrint struct {
+	Args []string `arg:"" optional:"" passthrough:"all" name:"flags" help:"Flags of serve: --config FILE, for one."`
+}
+
+// Run prints all flags, in the order of --help.
+func (c *configPrint) Run(p *program) error {
+	found, err := load(p.args[2:])
+	if err != nil {
+		return usageError{err}
+	}
+	return found.print(p.stdout)
+}
+
+// A loaded is a configuration, and what is known of where it comes from.
+type loaded struct {
+	*Config
+	file  *configFile
+	ctx   *kong.Context
+	given map[string]bool // flags that the command line has
+}
+
+// load makes a configuration of a command line of serve, the environment and the file that they
+// name. It may be called again, and reads the file anew.
+func load(args []string) (*loaded, error) {
+	var line struct {
+		Serve serveCommand `cmd:"" default:"withargs"`
+	}
+	found := &loaded{Config: &line.Serve.Config, file: new(configFile), given: map[string]bool{}}
+	parser := newParser(&line, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}), kong.NoDefaultHelp(), kong.Resolvers(found.file))
+	var err error
+	if found.ctx, err = parser.Parse(args); err != nil {
+		return nil, err
+	}
+	for _, step := range found.ctx.Path {
+		if step.Flag != nil && !step.Resolved {
+			found.given[step.Flag.Name] = true
+		}
+	}
+	return found, found.check()
+}
+
+// origin is where a flag's value comes from.
+func (l *loaded) origin(flag *kong.Flag) string {
+	if l.given[flag.Name] {
+		return "the command line"
+	}
+	for _, name := range flag.Envs {
+		if _, isSet := os.LookupEnv(name); isSet {
+			return name
+		}
+	}
+	if e, ok := l.file.entries[flag.Name]; ok {
+		return l.file.at(e.line)
+	}
+	return "default"
+}
+
+// print writes a line for each flag, with its origin behind it.
+func (l *loaded) print(to io.Writer) error {
+	group := ""
+	for _, flag := range l.ctx.Model.DefaultCmd.Flags {
+		if flag.Name == configFlag {
+			continue
+		}
+		if flag.Group != nil && flag.Group.Title != group {
+			group = flag.Group.Title
+			fmt.Fprintf(to, "\n# %s\n", group)
+		}
+		value, err := yaml.Marshal(shown(flag.Target, flag.Tag.Has("secret")))
+		if err != nil {
+			return err
+		}
+		line := flag.Name + ": " + strings.TrimSpace(string(value))
+		if isNothing(flag.Target) {
+			line = "#" + flag.Name + ":"
+		}
+		if _, err := fmt.Fprintf(to, "%-40s # %s\n", line, l.origin(flag)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isNothing reports whether a value cannot be written down, because there is none.
+func isNothing(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String, reflect.Slice:
+		return v.Len() == 0
+	}
+	return false
+}
+
+// mask stands for a secret.
+const mask = "(not shown)"
+
+// shown is a value as a file has it. A list is in one line.
+func shown(v reflect.Value, isSecret bool) *yaml.Node {
+	if v.Kind() == reflect.Slice {
+		list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+		for i := range v.Len() {
+			list.Content = append(list.Content, shown(v.Index(i), isSecret))
+		}
+		return list
+	}
+	text := fmt.Sprint(v.Interface())
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		text = u.Redacted()
+	}
+	if isSecret {
+		text = mask
+	}
+	node := new(yaml.Node)
+	switch v.Kind() {
+	case reflect.Bool, reflect.Int:
+		node.Kind, node.Value = yaml.ScalarNode, text
+	default:
+		node.SetString(text)
+	}
+	return node
+}

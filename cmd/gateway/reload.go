@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+
+	"sluice/gateway"
+)
+
+// A reloader has a gateway that runs go by its configuration as it is now.
+type reloader struct {
+	args    []string // of the program
+	running *loaded  // what the gateway goes by
+	server  *gateway.Server
+	level   *slog.LevelVar
+	log     *slog.Logger
+	prepare func(*Config) (gateway.Options, error)
+}
+
+// liveFlags are the program's own that change without a restart; of those that the library takes it
+// tells which.
+var liveFlags = []string{"log-level"}
+
+// reload reads everything anew. A configuration with a fault changes nothing.
+func (r *reloader) reload() {
+	next, err := load(r.args)
+	if err != nil {
+		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
+		return
+	}
+	options, err := r.prepare(next.Config)
+	if err != nil {
+		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
+		return
+	}
+	kept, err := r.server.Reload(options)
+	if err != nil {
+		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
+		return
+	}
+	changed, needsRestart := r.adopt(next, kept)
+	setLevel(r.level, next.LogLevel)
+	words := []any{"changed", "nothing"}
+	if len(changed) > 0 {
+		words[1] = strings.Join(changed, ", ")
+	}
+	if len(needsRestart) > 0 {
+		words = append(words, "needs_restart", strings.Join(needsRestart, ", "))
+	}
+	r.log.Info("reloaded", words...)
+}
+
+// oneLine is an error that may list several things, for a log.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// adopt compares what runs with what was read, says which flags differ, and takes those over that
+// have changed. kept are fields of Options that have not.
+func (r *reloader) adopt(next *loaded, kept []string) (changed, needsRestart []string) {
+	was := r.running.flags()
+	for name, flag := range next.flags() {
+		before := was[name]
+		if name == configFlag || reflect.DeepEqual(before.Target.Interface(), flag.Target.Interface()) {
+			continue
+		}
+		difference := fmt.Sprintf("%s %s -> %s", name, inline(before), inline(flag))
+		if r.isLive(before, flag, kept) {
+			changed = append(changed, difference)
+			before.Target.Set(flag.Target)
+		} else {
+			needsRestart = append(needsRestart, difference)
+		}
+	}
+	slices.Sort(changed)
+	slices.Sort(needsRestart)
+	return changed, needsRestart
+}
+
+// isLive reports whether the gateway goes by the flag's new value now: it makes a difference in
+// Options, and none that was kept.
+func (r *reloader) isLive(before, now *kong.Flag, kept []string) bool {
+	if slices.Contains(liveFlags, now.Name) {
+		return true
+	}
+	without := r.running.options()
+	old := reflect.ValueOf(before.Target.Interface())
+	before.Target.Set(now.Target)
+	with := r.running.options()
+	before.Target.Set(old)
+	differs := false
+	a, b := reflect.ValueOf(without), reflect.ValueOf(with)
+	for i := range a.NumField() {
+		if !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			if slices.Contains(kept, a.Type().Field(i).Name) {
+				return false
+			}
+			differs = true
+		}
+	}
+	return differs
+}
+
+// flags are those of serve, whose targets are the configuration's fields.
+func (l *loaded) flags() map[string]*kong.Flag {
+	all := map[string]*kong.Flag{}
+	for _, flag := range l.ctx.Model.DefaultCmd.Flags {
+		all[flag.Name] = flag
+	}
+	return all
+}
+
+// inline is a flag's value for a log line.
+func inline(flag *kong.Flag) string {
+	if isNothing(flag.Target) {
+		return "nothing"
+	}
+	text, err := yaml.Marshal(shown(flag.Target, flag.Tag.Has("secret")))
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}
