@@ -27,6 +27,7 @@ type commandLine struct {
 	Tail   tailCommand   `cmd:"" help:"Print the messages of a room."`
 	Send   sendCommand   `cmd:"" help:"Send the lines of standard input into a room."`
 	Key    keyCommand    `cmd:"" help:"Print a new API key for --admin-key-file."`
+	Token  tokenCommand  `cmd:"" help:"Make a token for trying out, or explain one."`
 	Config configCommand `cmd:"" help:"Check the configuration, or print it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`

@@ -22,9 +22,11 @@ type Config struct {
 	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
 	Loops       int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
-	AllowOrigin  []string        `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
-	AllowHost    []string        `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
-	Anonymous    []gateway.Grant `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Admission"`
+	AllowOrigin []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowHost   []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
+	AuthFlags
+
+	Anonymous    []gateway.Grant `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Who may do what"`
 	Subprotocol  []string        `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable." placeholder:"NAME" group:"Admission"`
 	TrustedProxy []Proxy         `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
 
@@ -88,6 +90,8 @@ func (c *Config) options() gateway.Options {
 		Loops:              c.Loops, // Zero means the same in both.
 		AllowOrigin:        c.AllowOrigin,
 		AllowHost:          c.AllowHost,
+		AuthCookie:         c.AuthCookie,
+		AuthRequests:       given(c.AuthRequests),
 		Anonymous:          c.Anonymous,
 		Subprotocols:       c.Subprotocol,
 		TrustedProxy:       networks(c.TrustedProxy),
@@ -162,6 +166,7 @@ var complaints = []complaint{
 		return fmt.Sprintf("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)
 	}},
 	{"MaxConnections", atLeastOne("max-connections", func(c *Config) int { return c.MaxConnections })},
+	{"AuthRequests", atLeastOne("auth-requests", func(c *Config) int { return c.AuthRequests })},
 	{"MaxHTTPConnections", atLeastOne("max-http-connections", func(c *Config) int { return c.MaxHTTPConnections })},
 	{"", notNegative("max-per-address", func(c *Config) int { return c.MaxPerAddress })},
 	{"", notNegative("connect-rate", func(c *Config) int { return c.ConnectRate })},
@@ -225,6 +230,7 @@ var wordFlags = map[string]string{
 	"SocketGroup":  "--socket-group",
 	"Rooms":        "--room",
 	"Anonymous":    "--anonymous",
+	"AuthCookie":   "--auth-cookie",
 	"AllowHost":    "--allow-host",
 	"Subprotocols": "--subprotocol",
 }
@@ -265,15 +271,23 @@ func reasonable(flag string, value func(*Config) time.Duration) func(*Config) st
 
 // check refuses flags that cannot work, each in the words of the command line.
 func (c *Config) check() error {
+	var problems []error
+	opts := c.options()
+	known, err := c.authenticator(nil)
+	if err != nil {
+		problems = append(problems, err)
+		opts.AuthCookie = "" // Nothing can be said of it.
+	} else if known != nil {
+		opts.Auth = known
+	}
 	refused := map[string]error{}
-	for _, err := range unjoin(c.options().Validate()) {
+	for _, err := range unjoin(opts.Validate()) {
 		var one *gateway.OptionError
 		if !errors.As(err, &one) {
 			return err
 		}
 		refused[one.Field] = one
 	}
-	var problems []error
 	said := map[string]bool{"": true}
 	for _, one := range complaints {
 		if one.field != "" && refused[one.field] == nil {

@@ -77,6 +77,12 @@ func serve(r *reloader, out *logWriter) int {
 	raiseProcs(loops)
 	keepLessGarbage()
 	container := limitMemory(systemFiles{})
+	known, err := cfg.authenticator(log)
+	if err != nil {
+		log.Error("cannot start", "error", err)
+		return exitFailed
+	}
+	r.known = known
 	pages := web.New(web.Options{Version: version()})
 	r.prepare = func(cfg *Config) (gateway.Options, error) {
 		opts := cfg.options()
@@ -84,6 +90,9 @@ func serve(r *reloader, out *logWriter) int {
 			opts.Loops = loops
 		}
 		opts.Pages = pages
+		if known != nil {
+			opts.Auth = known // What it goes by changes with a restart, and what is in files of keys at once.
+		}
 		opts = opts.Defaults()
 		err := fitDescriptors(&opts, log)
 		return opts, err
@@ -120,6 +129,10 @@ func serve(r *reloader, out *logWriter) int {
 	announce(s, &opts, container, log)
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
+	if err := known.begin(ctx); err != nil {
+		log.Error("cannot start", "error", err)
+		return exitFailed
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
 	operators.serve()
@@ -237,7 +250,7 @@ func announce(s *gateway.Server, opts *gateway.Options, container int64, log *sl
 		log.Info("memory is limited by GOMEMLIMIT", "bytes", limit)
 	}
 	for _, addr := range s.Addrs() {
-		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() && opts.Auth == nil && opts.Anonymous == nil {
 			log.Warn("listening on all interfaces without authentication: whoever can reach this port can read and write in every room",
 				"hint", "--listen localhost:8080 for this machine alone")
 			return

@@ -21,6 +21,7 @@ type reloader struct {
 	level   *slog.LevelVar
 	log     *slog.Logger
 	prepare func(*Config) (gateway.Options, error)
+	known   *authenticator // nil: nobody is known
 }
 
 // liveFlags are the program's own that change without a restart; of those that the library takes it
@@ -43,6 +44,9 @@ func (r *reloader) reload() {
 	if err != nil {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return
+	}
+	if err := r.known.reload(); err != nil { // load has read the same files, and found no fault.
+		r.log.Error("keys that verify tokens are not reloaded", "error", err)
 	}
 	changed, needsRestart := r.adopt(next, kept)
 	setLevel(r.level, next.LogLevel)

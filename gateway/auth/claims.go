@@ -25,6 +25,11 @@ type Cap struct {
 	May   []string `json:"may"`
 }
 
+// Valid judges their times as a gateway would whose clock is right: nbf and exp.
+func (c *Claims) Valid() error {
+	return jwt.NewValidator(jwt.WithLeeway(leewayDefault)).Validate(c.RegisteredClaims)
+}
+
 // Grants are what the claims come to.
 func (c *Claims) Grants() []gateway.Grant {
 	var all []gateway.Grant
