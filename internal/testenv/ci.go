@@ -18,6 +18,16 @@ func IsWholeSize(t testing.TB) bool {
 	return isWhole
 }
 
+// LeaveToCI skips a test that costs more than all others of its package, unless SLUICE_CI=1 is in the
+// environment. Under the race detector it never runs: it is for tests of programs, which are built
+// without it.
+func LeaveToCI(t testing.TB, cost string) {
+	t.Helper()
+	if os.Getenv("SLUICE_CI") != "1" || RaceEnabled {
+		t.Skip(cost + ": only with SLUICE_CI=1, without -race")
+	}
+}
+
 // LeaveOut skips a test for want of a tool or a right, with the reason. With SLUICE_CI=1 in the
 // environment it fails instead: a build machine must have all of them.
 func LeaveOut(t testing.TB, format string, args ...any) {

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -29,6 +30,20 @@ func Run(m *testing.M, behind ...func()) (status int) {
 		}
 	}
 	return status
+}
+
+// RunWaiting is Run for a package whose parallel tests wait, most of the time: for processes, or for
+// times to pass. Eight of them run at once, on however few processors, unless -parallel says otherwise.
+func RunWaiting(m *testing.M, behind ...func()) (status int) {
+	flag.Parse()
+	isGiven := false
+	flag.Visit(func(f *flag.Flag) { isGiven = isGiven || f.Name == "test.parallel" })
+	if !isGiven {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
+	return Run(m, behind...)
 }
 
 // warmUp has the runtime open its own poller, which it then keeps.

@@ -22,6 +22,7 @@ import (
 // --close-timeout that is over long before. Gorilla's client sees whole frames and Close 1001. The last line says how many ended
 // for what reason, and its account of messages balances.
 func TestN22_N88_SlowReadersOfAStoppedGatewayAreClosedInOrderAndTheLastLineAddsUp(t *testing.T) {
+	t.Parallel()
 	const size, published, fast, slow = 4 << 10, 1500, 8, 4
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=200ms", "--drain-timeout=2s", "--log-level=debug"))
 	var readers sync.WaitGroup

@@ -33,6 +33,7 @@ func TestD01_IdleGatewayEndsAtOnceOnASignal(t *testing.T) {
 }
 
 func TestD01_ClientsGetClose1001(t *testing.T) {
+	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-timeout=1m"))
 	polite := wstest.Dial(t, p.Addr, "/ws")
 	var quiet []*wstest.Client // They take the Close frame and say nothing.
@@ -83,6 +84,7 @@ func TestD01_GatewayServesOnForItsDrainDelay(t *testing.T) {
 
 // Whoever comes while the gateway drains must be refused, not left waiting in a queue that nobody serves.
 func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
+	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
 	stuck, _ := wstest.Stick(t, p.Addr) // keeps the drain going
 	p.Signal(syscall.SIGTERM)
@@ -107,6 +109,7 @@ func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
 
 // D04: clients that take nothing do not hold the gateway beyond its time, which is that of a drain, whatever --close-timeout is.
 func TestD04_ClientsThatDoNotReadAreCut(t *testing.T) {
+	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=2s"))
 	stuck, _ := wstest.Stick(t, p.Addr)
 	p.Signal(syscall.SIGTERM)
@@ -117,6 +120,7 @@ func TestD04_ClientsThatDoNotReadAreCut(t *testing.T) {
 }
 
 func TestD03_SecondSignalStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
 	stuck, _ := wstest.Stick(t, p.Addr)
 	p.Signal(syscall.SIGTERM)

@@ -14,4 +14,4 @@ import (
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m, proctest.RemoveBuilt)) }
+func TestMain(m *testing.M) { os.Exit(testenv.RunWaiting(m, proctest.RemoveBuilt)) }
