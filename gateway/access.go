@@ -94,7 +94,7 @@ type PrincipalKind uint8
 const (
 	KindAnonymous PrincipalKind = iota // not at all: Options.Anonymous says what everybody may do
 	KindToken                          // by a token, or by what a service said of a request
-	KindKey                            // by a key of the admin listener: a backend, which may do everything
+	KindKey                            // by a key of the admin listener: a backend, which may do everything, unless it has grants
 )
 
 func (k PrincipalKind) String() string { return [...]string{"anonymous", "token", "key"}[k] }
@@ -109,7 +109,7 @@ type Principal struct {
 
 // granted is what p was given for the room. Grants add up.
 func (p *Principal) granted(room string) (may Permission) {
-	if p.Kind == KindKey {
+	if p.Kind == KindKey && p.Grants == nil {
 		return everything
 	}
 	for i := range p.Grants {
@@ -137,6 +137,12 @@ func (c *config) permissions(p *Principal, room string) Permission {
 // allows reports whether p may do all of want in the room.
 func (c *config) allows(p *Principal, room string, want Permission) bool {
 	return c.permissions(p, room)&want == want
+}
+
+// Allows reports whether p may do all of want in the room. Publish and its like do not ask it: it is
+// for those who let others call them.
+func (s *Server) Allows(p *Principal, room string, want Permission) bool {
+	return s.cfg.allows(p, room, want)
 }
 
 // makeAnonymous is who is not known: it may do what Options.Anonymous says. Without that it may do

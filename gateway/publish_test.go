@@ -171,3 +171,31 @@ func TestN24_AccountsHoldWithPublishersFromOutside(t *testing.T) {
 		t.Errorf("%+v", st.Hub)
 	}
 }
+
+// Rooms that are read-only are fed by programs, and by keys that are for them.
+func TestReadOnlyRoomsAreFedFromOutside(t *testing.T) {
+	cfg := testConfig()
+	cfg.Rooms = []RoomRule{{Pattern: "ticker.*", ReadOnly: true}}
+	s, addr := startGateway(t, cfg)
+	c := wstest.Dial(t, addr, "/ws/ticker.a")
+	if n, err := s.Publish("ticker.a", Message{Data: []byte("1")}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	wstest.ExpectText(t, c, "1")
+	all, some := &Principal{Kind: KindKey}, &Principal{Kind: KindKey, Grants: []Grant{{Rooms: []string{"ticker.*"}, May: Publish}}}
+	for _, one := range []struct {
+		who  *Principal
+		room string
+		want bool
+	}{
+		{all, "ticker.a", true},
+		{all, "lobby", true},
+		{some, "ticker.a", true},
+		{some, "lobby", false},
+		{&Principal{Grants: some.Grants}, "ticker.a", false},
+	} {
+		if got := s.Allows(one.who, one.room, Publish); got != one.want {
+			t.Errorf("%v in %s: %t", one.who, one.room, got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"sluice/gateway"
 	"sluice/wsproto"
 )
 
@@ -62,6 +63,7 @@ func New(g Gateway, o Options) (*Handler, error) {
 		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), clock: newClock(),
 		mux: http.NewServeMux(), routes: map[string]bool{},
 	}
+	h.local.holder.Kind = gateway.KindKey
 	h.repeats.init()
 	h.SetKeys(o.Keys)
 	h.addAPI()

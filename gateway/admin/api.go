@@ -26,6 +26,7 @@ type Gateway interface {
 	Connections(ctx context.Context, q gateway.ConnQuery) (conns []gateway.ConnInfo, total int, err error)
 	Disconnect(ctx context.Context, id string, f gateway.Farewell) error
 	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (n int, err error)
+	Allows(p *gateway.Principal, room string, want gateway.Permission) bool
 	Open() int
 	MaxMessage() int64
 }
@@ -33,31 +34,40 @@ type Gateway interface {
 // askFor is how long loops have to answer.
 const askFor = 5 * time.Second
 
+// addAPI adds the routes, with what a key has to allow in the room of the path; nothing: it has to be
+// for all rooms.
 func (h *Handler) addAPI() {
-	for pattern, to := range map[string]func(http.ResponseWriter, *http.Request){
-		"POST /api/rooms/{room}/messages":     h.publish,
-		"GET /api/rooms/{room}":               h.room,
-		"DELETE /api/rooms/{room}/members":    h.disconnectRoom,
-		"GET /api/rooms":                      h.listRooms,
-		"GET /api/connections":                h.listConnections,
-		"GET /api/connections/{id}":           h.connection,
-		"DELETE /api/connections/{id}":        h.disconnect,
-		"POST /api/connections/{id}/messages": h.send,
-		"GET /api/openapi.json":               serveOpenAPI,
+	for _, route := range []struct {
+		pattern string
+		want    gateway.Permission
+		to      http.HandlerFunc
+	}{
+		{"POST /api/rooms/{room}/messages", gateway.Publish, h.publish},
+		{"GET /api/rooms/{room}", gateway.Presence, h.room},
+		{"DELETE /api/rooms/{room}/members", gateway.Publish | gateway.Presence, h.disconnectRoom},
+		{"GET /api/rooms", 0, h.listRooms},
+		{"GET /api/connections", 0, h.listConnections},
+		{"GET /api/connections/{id}", 0, h.connection},
+		{"DELETE /api/connections/{id}", 0, h.disconnect},
+		{"POST /api/connections/{id}/messages", 0, h.send},
 	} {
-		_, route, _ := strings.Cut(pattern, " ")
-		inRoom := strings.Contains(route, "{room}") || route == "/api/openapi.json"
-		h.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.Handle(route.pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch k := usedKey(r); {
-			case !inRoom && !k.mayAll():
+			case route.want == 0 && !k.isForAll():
 				faultWhole.write(w)
-			case inRoom && !k.mayAll() && r.PathValue("room") != "" && !k.may(r.PathValue("room")):
+			case route.want != 0 && !h.allows(k, r.PathValue("room"), route.want):
 				faultRooms.write(w)
 			default:
-				to(w, r)
+				route.to(w, r)
 			}
 		}))
 	}
+	h.Handle("GET /api/openapi.json", http.HandlerFunc(serveOpenAPI))
+}
+
+// allows reports whether a key is for this in the room.
+func (h *Handler) allows(k *Key, room string, want gateway.Permission) bool {
+	return h.gateway.Allows(&k.holder, room, want)
 }
 
 // A kind is what the body of a request is.

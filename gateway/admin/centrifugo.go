@@ -193,7 +193,7 @@ func (h *Handler) cPublishTo(k *Key, channel string, p params, m gateway.Message
 	if p["idempotency_key"] != nil && !isRepeatKey(repeat) {
 		return nil, &cBadRequest
 	}
-	if !k.may(channel) {
+	if !h.allows(k, channel, gateway.Publish) {
 		return nil, &faultRooms
 	}
 	if one := h.publishOne(k, channel, repeat, m); one.fault != nil {
@@ -227,7 +227,7 @@ func (h *Handler) cPresenceStats(_ context.Context, k *Key, p params) (any, *fau
 	switch {
 	case !ok || channel == "":
 		return nil, &cBadRequest
-	case !k.may(channel):
+	case !h.allows(k, channel, gateway.Presence):
 		return nil, &faultRooms
 	}
 	info, _ := h.gateway.Room(channel)
@@ -247,7 +247,7 @@ func (h *Handler) cChannels(_ context.Context, k *Key, p params) (any, *fault) {
 	if _, err := path.Match(pattern, ""); err != nil || !ok && p["pattern"] != nil {
 		return nil, &cBadRequest
 	}
-	if !k.mayAll() {
+	if !k.isForAll() {
 		return nil, &faultWhole
 	}
 	rooms, total := h.gateway.Rooms(gateway.RoomQuery{Pattern: pattern, Less: gateway.ByName, Limit: channelsMax})
@@ -277,7 +277,7 @@ type nodeJSON struct {
 
 // cInfo has no parameters. A client without a protocol is in one room, which is its one subscription.
 func (h *Handler) cInfo(_ context.Context, k *Key, _ params) (any, *fault) {
-	if !k.mayAll() {
+	if !k.isForAll() {
 		return nil, &faultWhole
 	}
 	name, _ := os.Hostname()
@@ -319,7 +319,7 @@ func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f 
 	client, _ := p.text("client")
 	user, _ := p.text("user")
 	switch {
-	case !k.mayAll():
+	case !k.isForAll():
 		return nil, &faultWhole
 	case client == "" && user == "": // Or all who have no name, which is everybody.
 		return nil, &cBadRequest

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sluice/gateway"
 )
 
 // keyMin keeps keys from being guessed: what NewKey makes has 49 characters.
@@ -28,7 +30,7 @@ type Keys struct{ list []*Key }
 // A Key opens the API. Of what it is written as only a digest is kept.
 type Key struct {
 	digest [sha256.Size]byte
-	rooms  []string // patterns; none: all rooms, and what is about none
+	holder gateway.Principal // without grants: of all rooms, and of what is about none
 
 	mu     sync.Mutex
 	filled time.Duration // when all that was taken of its rate will have flowed in again
@@ -47,11 +49,14 @@ func ParseKeys(text string) (k Keys, err error) {
 		if strings.IndexFunc(fields[0], func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
 			return Keys{}, fmt.Errorf("line %d: a key must be of visible ASCII; gateway key makes one", n+1)
 		}
-		one := &Key{digest: sha256.Sum256([]byte(fields[0])), rooms: fields[1:]}
-		for _, pattern := range one.rooms {
+		one := &Key{digest: sha256.Sum256([]byte(fields[0])), holder: gateway.Principal{Kind: gateway.KindKey}}
+		for _, pattern := range fields[1:] {
 			if _, err := path.Match(pattern, ""); err != nil {
 				return Keys{}, fmt.Errorf("line %d: the rooms of a key are patterns, as in ticker.*", n+1)
 			}
+		}
+		if len(fields) > 1 {
+			one.holder.Grants = []gateway.Grant{{Rooms: fields[1:], May: gateway.Read | gateway.Publish | gateway.Presence | gateway.History}}
 		}
 		k.list = append(k.list, one)
 	}
@@ -92,18 +97,8 @@ func (k *Keys) keepRates(was *Keys) {
 	}
 }
 
-// mayAll reports whether the key is for more than some rooms.
-func (k *Key) mayAll() bool { return len(k.rooms) == 0 }
-
-// may reports whether the key is for a room.
-func (k *Key) may(room string) bool {
-	for _, pattern := range k.rooms {
-		if ok, _ := path.Match(pattern, room); ok {
-			return true
-		}
-	}
-	return k.mayAll()
-}
+// isForAll reports whether the key is for more than some rooms.
+func (k *Key) isForAll() bool { return k.holder.Grants == nil }
 
 // take takes one message of a rate with bursts of a second's worth, and returns how long it is until
 // there is one if there is none: the generic cell rate algorithm of ITU-T I.371.

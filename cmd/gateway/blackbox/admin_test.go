@@ -54,6 +54,14 @@ func ask(t *testing.T, client *http.Client, method, url, key, body string) (int,
 	return resp.StatusCode, string(bytes.TrimSpace(p))
 }
 
+// overSocket asks by a unix socket, whatever the URL's host.
+func overSocket(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}}}
+}
+
 // O04. Operators have a listener of their own, with a key over TCP and by a file's permissions on a unix socket. It answers until
 // everybody else has left, and no key is in the log.
 func TestO04_AdminListenerIsApartAndTheLastToGo(t *testing.T) {
@@ -66,12 +74,8 @@ func TestO04_AdminListenerIsApartAndTheLastToGo(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--admin-listen", "unix:"+socket,
 		"--admin-key-file", file, "--publish-rate", "1000", "--drain-timeout", "1m", "--log-level", "debug"))
 	api := "http://" + p.ExpectLog(`the admin listener is open" address=(127\S+)`)
-	transport := &http.Transport{DisableKeepAlives: true}
-	tcp := &http.Client{Transport: transport}
-	unix := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}}
+	tcp := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	unix := overSocket(socket)
 	c := wstest.Join(t, p.Addr, "/ws/r")
 	for _, one := range []struct {
 		what, url, key string

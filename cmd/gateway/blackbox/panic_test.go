@@ -257,3 +257,34 @@ func expectCloseCode(t *testing.T, c *websocket.Conn, codes ...websocket.StatusC
 		}
 	}
 }
+
+// A publisher on no loop ends no more than one on a loop does.
+func TestN27_PublisherOutsideOfLoopsPanics(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	p := launchFaulty(t, "--admin-listen", "unix:"+socket)
+	p.ExpectLog(`(the admin listener is open)`)
+	client := overSocket(socket)
+	publish := func(room, text string) string {
+		t.Helper()
+		status, body := ask(t, client, "POST", "http://localhost/api/rooms/"+room+"/messages", "", text)
+		return fmt.Sprint(status, " ", body)
+	}
+	a, b := wstest.Join(t, p.Addr, "/ws/a"), wstest.Join(t, p.Addr, "/ws/b")
+	for _, name := range []string{"while a message is encoded", "under a room's lock"} {
+		word := planted{name: name}
+		if got := publish("a", word.word()); !strings.HasPrefix(got, "500 ") || !strings.Contains(got, "fault of the gateway") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	a.ExpectClose(1011) // The second was in its room.
+	a.Close()
+	if got := publish("a", "hello"); got != `200 {"members":0}` {
+		t.Error(got)
+	}
+	if got := publish("b", "hello"); got != `200 {"members":1}` {
+		t.Error(got)
+	}
+	b.ExpectFrame(1, "hello")
+	p.ExpectLog(`(a panic, which is a fault of the gateway.*a publisher outside of loops)`)
+}
