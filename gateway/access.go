@@ -142,7 +142,7 @@ func (c *config) allows(p *Principal, room string, want Permission) bool {
 // Allows reports whether p may do all of want in the room. Publish and its like do not ask it: it is
 // for those who let others call them.
 func (s *Server) Allows(p *Principal, room string, want Permission) bool {
-	return s.cfg.allows(p, room, want)
+	return s.config().allows(p, room, want)
 }
 
 // makeAnonymous is who is not known: it may do what Options.Anonymous says. Without that it may do

@@ -19,6 +19,7 @@ import (
 // An adminServer is what --admin-listen asks for. A nil one is none.
 type adminServer struct {
 	handler   *admin.Handler
+	keys      admin.Keys
 	server    *admin.Server
 	listeners []net.Listener
 	ended     chan error // one from each listener
@@ -30,15 +31,12 @@ func newAdminServer(c *Config, s *gateway.Server, log *slog.Logger) (*adminServe
 	if len(c.AdminListen) == 0 {
 		return nil, nil
 	}
-	keys, err := c.adminKeys(log)
+	options, err := c.adminOptions(log)
 	if err != nil {
 		return nil, err
 	}
-	a := &adminServer{log: log}
-	a.handler, err = admin.New(s, admin.Options{
-		Keys: keys, AllowHost: c.AllowHost, PublishRate: c.PublishRate, Version: version(), Log: log,
-	})
-	if err != nil {
+	a := &adminServer{log: log, keys: options.Keys}
+	if a.handler, err = admin.New(s, options); err != nil {
 		return nil, err
 	}
 	a.server = admin.NewServer(a.handler, log)
@@ -75,6 +73,26 @@ func (a *adminServer) serve() {
 	}
 }
 
+// reload has it go by a configuration that was read anew, and by the keys that the file has now. use is
+// what else goes by it; after an error of that, or of the key file, all stays as it was.
+func (a *adminServer) reload(c *Config, use func() error) error {
+	if a == nil {
+		return use()
+	}
+	options, err := c.adminOptions(a.log)
+	if err != nil {
+		return err
+	}
+	if err := use(); err != nil {
+		return err
+	}
+	if !a.keys.Equal(&options.Keys) {
+		a.log.Info("the admin keys are others", "keys", options.Keys.Len())
+	}
+	a.keys = options.Keys
+	return a.handler.Reload(options)
+}
+
 // adminGrace is how long requests that are under way have when all else has ended.
 const adminGrace = time.Second
 
@@ -104,6 +122,14 @@ func (a *adminServer) close() {
 		l.Close()
 	}
 	a.listeners = nil
+}
+
+// adminOptions are what the API goes by.
+func (c *Config) adminOptions(log *slog.Logger) (admin.Options, error) {
+	keys, err := c.adminKeys(log)
+	return admin.Options{
+		Keys: keys, AllowHost: c.AllowHost, PublishRate: c.PublishRate, Version: version(), Log: log,
+	}, err
 }
 
 // adminKeys reads --admin-key-file. Without one there are no keys.

@@ -120,12 +120,12 @@ func serve(r *reloader, out *logWriter) int {
 			return exitFailed
 		}
 	}
-	operators, err := newAdminServer(cfg, s, log)
+	r.admin, err = newAdminServer(cfg, s, log)
 	if err != nil {
 		log.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	defer operators.close()
+	defer r.admin.close()
 	announce(s, &opts, container, log)
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
@@ -135,7 +135,7 @@ func serve(r *reloader, out *logWriter) int {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	operators.serve()
+	r.admin.serve()
 	for isServing := true; isServing; {
 		select {
 		case got := <-signals:
@@ -153,7 +153,7 @@ func serve(r *reloader, out *logWriter) int {
 	status := drain(s, cfg.DrainDelay+cfg.DrainTimeout, log, signals)
 	cut()
 	<-ended
-	operators.drain()
+	r.admin.drain()
 	logTotals(s, log, out)
 	return status
 }

@@ -18,6 +18,7 @@ type reloader struct {
 	args    []string // of the program
 	running *loaded  // what the gateway goes by
 	server  *gateway.Server
+	admin   *adminServer
 	level   *slog.LevelVar
 	log     *slog.Logger
 	prepare func(*Config) (gateway.Options, error)
@@ -26,7 +27,7 @@ type reloader struct {
 
 // liveFlags are the program's own that change without a restart; of those that the library takes it
 // tells which.
-var liveFlags = []string{"log-level"}
+var liveFlags = []string{"log-level", "admin-key-file", "publish-rate"}
 
 // reload reads everything anew. A configuration with a fault changes nothing.
 func (r *reloader) reload() {
@@ -40,7 +41,11 @@ func (r *reloader) reload() {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return
 	}
-	kept, err := r.server.Reload(options)
+	var kept []string
+	err = r.admin.reload(next.Config, func() (err error) {
+		kept, err = r.server.Reload(options)
+		return err
+	})
 	if err != nil {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return

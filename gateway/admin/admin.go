@@ -37,35 +37,38 @@ type Options struct {
 // A Handler answers on the admin listener. Routes are added before it serves.
 type Handler struct {
 	gateway Gateway
-	hosts   wsproto.HostPolicy
-	rate    int64
 	version string
 	log     *slog.Logger
 	clock   clock
 
 	mux     *http.ServeMux
 	routes  map[string]bool // patterns, and whether they are open without a key
-	keys    atomic.Pointer[Keys]
+	rules   atomic.Pointer[rules]
 	local   Key // whoever needs none
 	repeats repeats
 	turned  sample
 }
 
+// rules are what may change while it serves.
+type rules struct {
+	keys  Keys
+	hosts wsproto.HostPolicy
+	rate  int64
+}
+
 // New returns a Handler with the API of api.go and its like under Centrifugo's names. The error is
 // that of a host name.
 func New(g Gateway, o Options) (*Handler, error) {
-	hosts, err := wsproto.ParseHosts(o.AllowHost)
-	if err != nil {
-		return nil, err
-	}
 	h := &Handler{
-		gateway: g, hosts: hosts, rate: int64(o.PublishRate), version: o.Version,
+		gateway: g, version: o.Version,
 		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), clock: newClock(),
 		mux: http.NewServeMux(), routes: map[string]bool{},
 	}
 	h.local.holder.Kind = gateway.KindKey
 	h.repeats.init()
-	h.SetKeys(o.Keys)
+	if err := h.Reload(o); err != nil {
+		return nil, err
+	}
 	h.addAPI()
 	h.addCentrifugo()
 	return h, nil
@@ -83,12 +86,18 @@ func (h *Handler) HandleOpen(pattern string, to http.Handler) {
 	h.mux.Handle(pattern, to)
 }
 
-// SetKeys replaces the keys, at once and for connections that are there as well.
-func (h *Handler) SetKeys(k Keys) {
-	if was := h.keys.Load(); was != nil {
-		k.keepRates(was)
+// Reload has it go by other keys, host names and another rate, at once and for connections that are
+// there as well. After an error all stays as it was.
+func (h *Handler) Reload(o Options) error {
+	hosts, err := wsproto.ParseHosts(o.AllowHost)
+	if err != nil {
+		return err
 	}
-	h.keys.Store(&k)
+	if was := h.rules.Load(); was != nil {
+		o.Keys.keepRates(&was.keys)
+	}
+	h.rules.Store(&rules{keys: o.Keys, hosts: hosts, rate: int64(o.PublishRate)})
+	return nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -131,7 +140,7 @@ func (h *Handler) judgePage(r *http.Request) *fault {
 			return &faultOrigin
 		}
 	}
-	if !isLocal(r) && !h.hosts.IsOwn([]byte(r.Host)) {
+	if !isLocal(r) && !h.rules.Load().hosts.IsOwn([]byte(r.Host)) {
 		return &faultHost
 	}
 	return nil
@@ -156,7 +165,7 @@ func (h *Handler) keyOf(r *http.Request) *Key {
 			given = strings.TrimSpace(rest)
 		}
 	}
-	return h.keys.Load().find(given)
+	return h.rules.Load().keys.find(given)
 }
 
 // usedKey is the key that opened the route.

@@ -62,9 +62,18 @@ func TestKeysAreReplacedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.handler.SetKeys(next)
+	if err := s.handler.Reload(Options{Keys: next, AllowHost: []string{"other.test"}}); err != nil {
+		t.Fatal(err)
+	}
 	s.expect("the old one", s.ask("GET", "/api/rooms", ""), 401, "")
-	s.expect("the new one", s.ask("GET", "/api/rooms", "", "X-API-Key", "another-key-than-before", "Authorization", ""), 200, "")
+	other := []string{"X-API-Key", "another-key-than-before", "Authorization", ""}
+	s.expect("the new one", s.ask("GET", "/api/rooms", "", other...), 200, "")
+	s.expect("another host", s.ask("GET", "/api/rooms", "", append(other, "Host", "other.test")...), 200, "")
+	s.expect("the old host", s.ask("GET", "/api/rooms", "", append(other, "Host", "sluice.test")...), 403, "")
+	if err := s.handler.Reload(Options{AllowHost: []string{"http://"}}); err == nil {
+		t.Error("no host was taken for one")
+	}
+	s.expect("as it was", s.ask("GET", "/api/rooms", "", other...), 200, "")
 }
 
 func TestKeyFilesAreJudgedWithoutRepeatingThem(t *testing.T) {

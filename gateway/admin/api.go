@@ -176,7 +176,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) publishOne(k *Key, room, repeat string, m gateway.Message) published {
 	now := h.clock.now()
 	return h.repeats.do(room, repeat, now, func() published {
-		if lacks := k.take(h.rate, now); lacks > 0 {
+		if lacks := k.take(h.rules.Load().rate, now); lacks > 0 {
 			return published{fault: faultRate.after(int((lacks + time.Second - 1) / time.Second))}
 		}
 		members, err := h.gateway.Publish(room, m)

@@ -222,7 +222,7 @@ func TestP09_PublishingAgainUnderAKeyIsSafe(t *testing.T) {
 func TestP10_KeyOverItsRateIsToldWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	var clock aTestClock
-	s := startSite(t, gatewaytest.Options(), func(h *Handler) { h.rate = 4; clock = newTestClock(h) })
+	s := startSite(t, gatewaytest.Options(), func(h *Handler) { h.rules.Load().rate = 4; clock = newTestClock(h) })
 	for range 4 {
 		s.expect("within", s.publish("ticker.r", "x"), 200, "members")
 	}
@@ -248,7 +248,9 @@ func TestP10_KeyOverItsRateIsToldWhenToComeBack(t *testing.T) {
 	for range 4 {
 		s.expect("within again", s.publish("ticker.r", "x"), 200, "members")
 	}
-	s.handler.SetKeys(keys)
+	if err := s.handler.Reload(Options{Keys: keys, PublishRate: 4}); err != nil {
+		t.Fatal(err)
+	}
 	s.expect("the same key read anew", s.publish("ticker.r", "x"), 429, "rate")
 }
 

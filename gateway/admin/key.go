@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"path"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,6 +73,16 @@ func NewKey() string {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // It does not fail.
 	return "sluice_" + base64.RawURLEncoding.EncodeToString(random[:])
+}
+
+// Len is how many there are.
+func (k *Keys) Len() int { return len(k.list) }
+
+// Equal reports whether both are of the same keys, for the same rooms, in the same order.
+func (k *Keys) Equal(other *Keys) bool {
+	return slices.EqualFunc(k.list, other.list, func(a, b *Key) bool {
+		return a.digest == b.digest && reflect.DeepEqual(a.holder, b.holder)
+	})
 }
 
 // find compares a key with all of them, in the same time wherever it is among them, or is not.

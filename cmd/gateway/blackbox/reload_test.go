@@ -3,6 +3,7 @@
 package blackbox
 
 import (
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"sluice/internal/proctest"
+	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
@@ -80,4 +82,48 @@ func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	p.ExpectLog("msg=draining .* timeout=7s")
 	old.ExpectClose(1001)
 	p.ExpectExit(0)
+}
+
+// D07: the key file is read anew, so that keys are rotated without a restart. One that makes no sense changes nothing.
+func TestD07_SIGHUPReadsTheAdminKeysAnew(t *testing.T) {
+	hearHangups(t)
+	file := filepath.Join(t.TempDir(), "admin.key")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const one, other = "the-first-of-the-keys", "the-other-of-the-keys"
+	write(one + "\n")
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--admin-key-file="+file))
+	api := "http://" + p.ExpectLog(`the admin listener is open" address=(127\S+)`)
+	client := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(client.CloseIdleConnections)
+	mayAsk := func(key string, want int) {
+		t.Helper()
+		if status, body := ask(t, client, "GET", api+"/api/rooms", key, ""); status != want {
+			t.Errorf("%s: %d %s, want %d", key, status, body, want)
+		}
+	}
+	mayAsk(one, 200)
+	mayAsk(other, 401)
+	write(one + "\n" + other + "\n")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`(the admin keys are others" keys=2)`)
+	p.ExpectLog(`(msg=reloaded)`)
+	mayAsk(one, 200)
+	mayAsk(other, 200)
+	write("short\n")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`(not reloaded, all stays as it was" error=".*line 1: a key must have at least)`)
+	mayAsk(one, 200)
+	write(other + "\n")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`(the admin keys are others" keys=1)`)
+	testenv.Eventually(t, "the old key is of no use", func() bool {
+		status, _ := ask(t, client, "GET", api+"/api/rooms", one, "")
+		return status == 401
+	})
+	mayAsk(other, 200)
 }
