@@ -43,6 +43,7 @@ type Room struct {
 func newRoom(h *Hub, name string) *Room {
 	r := &Room{hub: h, name: name}
 	r.log.init(h.limits.Backlog)
+	r.next.Store(r.log.next)
 	r.capacity.Store(h.limits.Backlog)
 	return r
 }

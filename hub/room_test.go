@@ -840,3 +840,16 @@ func TestPublishAndSweepAllocateNothingPerMessage(t *testing.T) {
 		t.Errorf("%v allocations per message", allocs)
 	}
 }
+
+func TestNobodyIsBehindInANewRoom(t *testing.T) {
+	f := newFixture(t, wide)
+	a := f.join(0, "r")
+	if lag := a.Lag(f.now); lag != (Lag{}) {
+		t.Errorf("before the first message: lag is %+v", lag)
+	}
+	a.say(nil, []byte("x"))
+	f.flush()
+	if lag := a.Lag(f.now); lag != (Lag{}) {
+		t.Errorf("behind the first message: lag is %+v", lag)
+	}
+}
