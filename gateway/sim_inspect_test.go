@@ -215,7 +215,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		return c.Violation == int(reasons[r].code)
 	case ClosedSlow:
 		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
-		return !w.Plan.IsLossy() && (!c.IsSteadyReader() || w.IsHealing) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
+		return !w.Plan.IsLossy() && (!w.Plan.IsSteady || w.IsHealing || w.goesOnWithout(v)) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
 	case ClosedStalled:
 		return since(max(wrote, c.Peer.Acknowledged())) >= w.Plan.Stall
 	case ClosedDoesNotRead: // Its Close frame may be what was written last.
@@ -243,6 +243,24 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		return read == 0 && now >= w.Plan.Handshake
 	}
 	return false
+}
+
+// goesOnWithout reports whether half of a plan's steady readers at least keep up, so that the room goes on without those who do
+// not: one of two readers, or a sender that gets its own messages more slowly than the readers do.
+func (w *world) goesOnWithout(v *connView) bool {
+	readers, keepUp := 0, 0
+	for _, l := range w.loops {
+		for _, other := range l.views {
+			if other.client == nil || !other.client.IsSteadyReader() || other != v && !other.c.reader.IsIn() {
+				continue
+			}
+			readers++
+			if other != v && other.room.Stats().End[other.track]-other.c.reader.Position() <= int64(w.Plan.Window) {
+				keepUp++
+			}
+		}
+	}
+	return 2*keepUp >= readers && readers > 0
 }
 
 // pollerDescriptors are what one poller opens for itself.

@@ -53,7 +53,6 @@ func (c *Client) makeSteady() {
 	}
 }
 
-// IsSteadyReader reports whether the plan is one of steady readers and c is one of them. A sender
-// is not: one that gets its own messages more slowly than three readers do is the one of four that
-// a room goes on without.
+// IsSteadyReader reports whether the plan is one of steady readers and c is one of them, not a
+// sender.
 func (c *Client) IsSteadyReader() bool { return c.w.Plan.IsSteady && c.No >= c.w.Plan.senders }
