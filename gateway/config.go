@@ -79,6 +79,7 @@ func (c *config) fill() {
 	for _, n := range []*int{&c.MaxPerAddress, &c.ConnectRate, &c.MaxRooms, &c.FrameRate, &c.PingRate, &c.MessageRate} {
 		*n = max(0, *n)
 	}
+	c.MaxLifetime = max(0, c.MaxLifetime)
 	for _, n := range []*int64{&c.InflateRate, &c.ByteRate, &c.MinReadRate, &c.UnsentBuffer, &c.SendBuffer, &c.CompressMin} {
 		*n = max(0, *n)
 	}
@@ -185,6 +186,12 @@ func (c *config) prepare() error {
 	}
 	if c.DrainDelay > timeoutMax {
 		refuse("DrainDelay", "%v is more than %v", c.DrainDelay, timeoutMax)
+	}
+	if c.MaxLifetime > 0 && (c.MaxLifetime < time.Second || c.MaxLifetime > timeoutMax) {
+		refuse("MaxLifetime", "%v is not %v to %v", c.MaxLifetime, time.Second, timeoutMax)
+	}
+	if fault := prefixFault(c.PathPrefix); fault != "" {
+		refuse("PathPrefix", "%q %s", c.PathPrefix, fault)
 	}
 	for i, r := range c.Rooms {
 		if fault := patternFault(r.Pattern); fault != "" {

@@ -73,6 +73,10 @@ func (c *conn) checkLife() {
 		c.close(ClosedAssemblyTimeout)
 		return
 	}
+	if c.meter != nil && c.meter.endsAt != 0 && c.meter.endsAt <= now {
+		c.close(ClosedLifetime)
+		return
+	}
 	c.reader.JudgeLag(now)
 	c.unthrottle(now)
 	if c.pauses != 0 || c.reader.IsBlocked() {
@@ -93,6 +97,14 @@ func (c *conn) checkLife() {
 		}
 	}
 	c.setTimer()
+}
+
+// limitLife decides when a client that has just come has been there for long enough. Those that came
+// together are not all asked to come back together.
+func (c *conn) limitLife() {
+	if most := c.w.cfg.MaxLifetime; most > 0 {
+		c.metered().endsAt = c.w.loop.Now() + most - time.Duration(c.w.random.Int64N(int64(most/5)))
+	}
 }
 
 // stallTimeout is how long the client may take none of what waits for it.
@@ -144,6 +156,9 @@ func (c *conn) setTimer() {
 	}
 	if c.meter != nil && c.meter.expires != 0 {
 		due = min(due, c.meter.expiresAt)
+	}
+	if c.meter != nil && c.meter.endsAt != 0 {
+		due = min(due, c.meter.endsAt)
 	}
 	c.w.loop.SetTimer(c.token, max(due-now, 1))
 }

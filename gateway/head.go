@@ -72,15 +72,19 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	if refusal := r.Parse(head); refusal != nil {
 		return c.refuse(refusal, head)
 	}
-	room, isSocket := roomOf(string(r.Path))
+	path, isOurs := string(r.Path), true
+	if c.past != wasHanded {
+		path, isOurs = c.w.cfg.withoutPrefix(path)
+	}
+	room, isSocket := roomOf(path)
 	switch {
-	case isSocket:
-	case c.past == wasHanded:
-		return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head) // Or it would go back and forth.
-	case string(r.Path) == livezPath:
+	case path == livezPath && c.past != wasHanded: // With a prefix and without: who asks does not come the way that clients come.
 		return c.answerHealth(isAlive, head, behind)
-	case string(r.Path) == readyzPath:
+	case path == readyzPath && c.past != wasHanded:
 		return c.answerHealth(readinesses[c.w.server.readiness()].answer, head, behind)
+	case isSocket && isOurs:
+	case !isOurs, c.past == wasHanded: // The latter would go back and forth.
+		return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head)
 	default:
 		return c.lend(p, n)
 	}
@@ -151,6 +155,7 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)
 	c.send(c.w.header)
 	if c.life == open {
+		c.limitLife()
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
 		c.setTimer()
 	}
@@ -184,6 +189,31 @@ func roomOf(path string) (room string, isSocket bool) {
 		room = strings.TrimSuffix(room, "/")
 	}
 	return room, isSocket
+}
+
+// withoutPrefix takes Options.PathPrefix off a path, and reports whether it was there.
+func (c *config) withoutPrefix(path string) (rest string, isThere bool) {
+	rest, isThere = strings.CutPrefix(path, c.PathPrefix)
+	if isThere && (rest == "" || rest[0] == '/' || c.PathPrefix == "") {
+		return rest, true
+	}
+	return path, false
+}
+
+// prefixFault says why no paths can begin with a prefix.
+func prefixFault(prefix string) string {
+	switch {
+	case prefix == "":
+		return ""
+	case prefix[0] != '/' || prefix[len(prefix)-1] == '/':
+		return "does not begin with a slash, or ends with one: write /chat"
+	}
+	for part := range strings.SplitSeq(prefix[1:], "/") {
+		if !isRoomName(part) {
+			return "has a part that is empty or has anything but A-Z a-z 0-9 _ . : ~ -"
+		}
+	}
+	return ""
 }
 
 const roomNameMax = 128

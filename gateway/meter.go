@@ -35,6 +35,8 @@ type meter struct {
 
 	reads, writes shortage
 
+	endsAt time.Duration // when the client is asked to come back; zero: never
+
 	until time.Duration // when a pause for its rates ends, or ended
 	over  time.Duration // since when it has been throttled again and again
 

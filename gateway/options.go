@@ -21,6 +21,11 @@ type Options struct {
 	// A body has to come with a Content-Length.
 	Pages http.Handler
 
+	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, and Pages are
+	// asked without it. /livez is answered both with it and without. Paths that do not begin with it
+	// are not found. It does not count for ServeHTTP. None by default.
+	PathPrefix string
+
 	// AllowOrigin lists origins, as https://example.com[:port], https://*.example.com or file://, that
 	// pages may connect from besides the gateway's own; "*" is any.
 	AllowOrigin []string
@@ -85,6 +90,7 @@ type Options struct {
 	CloseTimeout     time.Duration // how long a closing client has to take what it is owed: 5 s
 	DrainDelay       time.Duration // for how long Drain goes on serving, with /readyz saying 503, before it stops accepting: none
 	DrainTimeout     time.Duration // how long Drain takes at most, see there: 10 s
+	MaxLifetime      time.Duration // after which a client is asked to come back, each up to a fifth earlier: never
 
 	Rooms         []RoomRule // what is different in some rooms
 	NoCompression bool       // do not offer permessage-deflate, but where Rooms say so

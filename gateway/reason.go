@@ -37,6 +37,7 @@ const (
 	ClosedByteRate                           // it went on sending more than --byte-rate
 	ClosedCut                                // it was there when a drain, or the server, ended
 	ClosedShortage                           // the kernel had no memory for it, again and again
+	ClosedLifetime                           // it has been there for --max-lifetime
 	ClosedFault                              // its handling panicked, or its room's
 	ClosedByOperator                         // it was disconnected by Disconnect
 	ClosedLent                               // it ended while net/http had it
@@ -78,6 +79,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedByteRate:        {"byte_rate", wsproto.CodePolicyViolation, "too many bytes for too long"},
 	ClosedCut:             {"cut", 0, ""},
 	ClosedShortage:        {"kernel_memory", 0, ""},
+	ClosedLifetime:        {"lifetime", wsproto.CodeGoingAway, "time to reconnect"},
 	ClosedFault:           {"fault", wsproto.CodeInternalError, "internal error"},
 	ClosedByOperator:      {"operator", wsproto.CodeOperator, "disconnected by the operator"},
 	ClosedLent:            {"lent", 0, ""},

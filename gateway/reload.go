@@ -16,7 +16,7 @@ var reloadable = []string{
 	"MaxFragments", "AssemblyMemory",
 	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
 	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",
-	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous", "AuthCookie", "AuthRequests",
+	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous", "MaxLifetime", "PathPrefix", "AuthCookie", "AuthRequests",
 	"Rooms", "NoCompression", "CompressMin",
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,10 +143,19 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 // config is what the server runs by at this moment. A worker has its own, w.cfg.
 func (s *Server) config() *config { return s.live.Load() }
 
+// servePage answers what is no WebSocket. Pages do not hear of the prefix; the links of theirs that
+// are relative want a slash behind it.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	pages := s.config().Pages
-	if pages == nil {
+	cfg := s.config()
+	pages := cfg.Pages
+	switch {
+	case pages == nil:
 		pages = http.NotFoundHandler()
+	case cfg.PathPrefix != "" && r.URL.Path == cfg.PathPrefix:
+		to := url.URL{Path: cfg.PathPrefix + "/", RawQuery: r.URL.RawQuery}
+		pages = http.RedirectHandler(to.String(), http.StatusPermanentRedirect)
+	case cfg.PathPrefix != "":
+		pages = http.StripPrefix(cfg.PathPrefix, pages)
 	}
 	pages.ServeHTTP(w, r)
 }

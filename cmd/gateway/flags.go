@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"sluice/gateway"
@@ -21,6 +22,9 @@ type Config struct {
 	SocketMode  Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
 	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
 	Loops       int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
+
+	Web        string `help:"What paths without a WebSocket answer: demo, the page to try it with; off, nothing (404); or the files of a directory, such as ./public." default:"demo" placeholder:"demo|off|DIR" group:"Listening"`
+	PathPrefix string `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
 
 	AllowOrigin []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
 	AllowHost   []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
@@ -66,6 +70,8 @@ type Config struct {
 	DrainDelay       time.Duration `help:"On SIGTERM and SIGINT: for how long the gateway goes on as usual while /readyz says 503, so that balancers send nobody any more, before it stops accepting." default:"0s" group:"Timeouts"`
 	DrainTimeout     time.Duration `help:"On SIGTERM and SIGINT: how long clients have to go before the gateway exits. After three quarters of it one that is behind gets the rest of its message and no more." default:"10s" group:"Timeouts"`
 
+	MaxLifetime time.Duration `help:"How long a client may stay before it is closed with 1001, \"time to reconnect\", each up to a fifth earlier: so that connections move to a gateway that was added, and tokens are shown anew. 0 is for ever." default:"0" group:"Timeouts"`
+
 	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=readonly,latest' or 'logs.*=skip,plain': readonly, where only backends with an API key publish; another slow policy; plain for no compression, deflate for some. * stands for anything. Of several that match each readonly counts, and of the rest the one with most before its first wildcard. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
 	CompressMin Size               `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
@@ -88,6 +94,7 @@ type Config struct {
 func (c *Config) options() gateway.Options {
 	return gateway.Options{
 		Loops:              c.Loops, // Zero means the same in both.
+		PathPrefix:         strings.TrimSuffix(c.PathPrefix, "/"),
 		AllowOrigin:        c.AllowOrigin,
 		AllowHost:          c.AllowHost,
 		AuthCookie:         c.AuthCookie,
@@ -129,6 +136,7 @@ func (c *Config) options() gateway.Options {
 		CloseTimeout:       given(c.CloseTimeout),
 		DrainDelay:         c.DrainDelay,
 		DrainTimeout:       given(c.DrainTimeout),
+		MaxLifetime:        c.MaxLifetime,
 		Rooms:              c.Room,
 		NoCompression:      !c.Compress,
 		CompressMin:        int64(given(c.CompressMin)),
@@ -221,6 +229,9 @@ var complaints = []complaint{
 	{"CloseTimeout", reasonable("close-timeout", func(c *Config) time.Duration { return c.CloseTimeout })},
 	{"DrainDelay", delayed},
 	{"", delayed},
+	{"MaxLifetime", func(c *Config) string {
+		return fmt.Sprintf("--max-lifetime %v: must be 1s to 1000h0m0s, or 0 for ever", c.MaxLifetime)
+	}},
 	{"DrainTimeout", reasonable("drain-timeout", func(c *Config) time.Duration { return c.DrainTimeout })},
 }
 
@@ -228,6 +239,7 @@ var complaints = []complaint{
 var wordFlags = map[string]string{
 	"AllowOrigin":  "--allow-origin",
 	"SocketGroup":  "--socket-group",
+	"PathPrefix":   "--path-prefix",
 	"Rooms":        "--room",
 	"Anonymous":    "--anonymous",
 	"AuthCookie":   "--auth-cookie",

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
@@ -83,23 +84,25 @@ func serve(r *reloader, out *logWriter) int {
 		return exitFailed
 	}
 	r.known = known
-	pages := web.New(web.Options{Version: version()})
 	r.prepare = func(cfg *Config) (gateway.Options, error) {
 		opts := cfg.options()
 		if opts.Loops == 0 {
 			opts.Loops = loops
 		}
-		opts.Pages = pages
 		if known != nil {
 			opts.Auth = known // What it goes by changes with a restart, and what is in files of keys at once.
 		}
 		opts = opts.Defaults()
-		err := fitDescriptors(&opts, log)
+		if err := fitDescriptors(&opts, log); err != nil {
+			return opts, fmt.Errorf("%w: %s", err, moreDescriptors)
+		}
+		var err error
+		opts.Pages, err = pagesOf(cfg.Web)
 		return opts, err
 	}
 	opts, err := r.prepare(cfg)
 	if err != nil {
-		log.Error("cannot start", "error", err, "hint", moreDescriptors)
+		log.Error("cannot start", "error", err)
 		return exitFailed
 	}
 	signals := make(chan os.Signal, 2)
@@ -126,7 +129,7 @@ func serve(r *reloader, out *logWriter) int {
 		return exitFailed
 	}
 	defer r.admin.close()
-	announce(s, &opts, container, log)
+	announce(s, cfg, &opts, container, log)
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	if err := known.begin(ctx); err != nil {
@@ -156,6 +159,21 @@ func serve(r *reloader, out *logWriter) int {
 	r.admin.drain()
 	logTotals(s, log, out)
 	return status
+}
+
+// pagesOf is what answers paths that are no WebSockets, as --web says; nil: nothing.
+func pagesOf(what string) (http.Handler, error) {
+	switch what {
+	case "demo":
+		return web.New(web.Options{Version: version()}), nil
+	case "off":
+		return nil, nil
+	}
+	pages, err := web.Directory(what)
+	if err != nil {
+		return nil, fmt.Errorf("--web: neither demo nor off, nor a directory: %w", err)
+	}
+	return pages, nil
 }
 
 // watchedSignals end the gateway in order, but for SIGHUP, which has it read its configuration anew,
@@ -235,11 +253,11 @@ func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 
 // announce says what a person who just started the gateway wants to know. container is the limit of
 // memory that its own comes from, zero if it does not.
-func announce(s *gateway.Server, opts *gateway.Options, container int64, log *slog.Logger) {
+func announce(s *gateway.Server, cfg *Config, opts *gateway.Options, container int64, log *slog.Logger) {
 	for i, addr := range s.Addrs() {
 		log.Info("listening", "address", addr.String(), "loops", opts.Loops, "max_connections", opts.MaxConnections)
-		if i == 0 && addr.Network() == "tcp" {
-			log.Info("open the demo page", "url", pageURL(addr))
+		if i == 0 && addr.Network() == "tcp" && cfg.Web == "demo" {
+			log.Info("open the demo page", "url", pageURL(addr, opts.PathPrefix))
 		}
 	}
 	switch limit := debug.SetMemoryLimit(-1); { // Negative: only asks.
@@ -258,12 +276,12 @@ func announce(s *gateway.Server, opts *gateway.Options, container int64, log *sl
 	}
 }
 
-func pageURL(addr net.Addr) string {
+func pageURL(addr net.Addr, prefix string) string {
 	host, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
+	return "http://" + net.JoinHostPort(host, port) + prefix + "/"
 }
 
 // raiseProcs gives the other goroutines, and the collector, processors beside the loops: a busy

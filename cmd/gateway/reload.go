@@ -27,7 +27,7 @@ type reloader struct {
 
 // liveFlags are the program's own that change without a restart; of those that the library takes it
 // tells which.
-var liveFlags = []string{"log-level", "admin-key-file", "publish-rate"}
+var liveFlags = []string{"log-level", "web", "admin-key-file", "publish-rate"}
 
 // reload reads everything anew. A configuration with a fault changes nothing.
 func (r *reloader) reload() {

@@ -4,6 +4,7 @@ package blackbox
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -147,4 +148,46 @@ func TestSendAndTailSayHowTheyWereClosed(t *testing.T) {
 		t.Errorf("tail: status %d, %q, %q", r.status, r.stdout, r.stderr)
 	}
 	p.ExpectExit(0)
+}
+
+// What --web and --path-prefix say, and that another --web needs no restart.
+func TestWebIsThePageOrADirectoryOrOff(t *testing.T) {
+	hearHangups(t)
+	dir := t.TempDir()
+	name := filepath.Join(t.TempDir(), "sluice.yaml")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(dir, "index.html"), "ours")
+	write(name, "path-prefix: /chat")
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--config="+name))
+	p.ExpectLog(`open the demo page" url=http://localhost:\d+/chat/`)
+	page := func() (status int, body string) {
+		t.Helper()
+		c := wstest.Connect(t, p.Addr)
+		c.Send(wstest.RequestHead("GET /chat/ HTTP/1.1", "Host: localhost"))
+		r, body := c.Response()
+		return r.StatusCode, body
+	}
+	if status, body := page(); status != 200 || !strings.Contains(body, "Sluice") {
+		t.Errorf("the demo page: %d %.100q", status, body)
+	}
+	write(name, "path-prefix: /chat\nweb: "+dir)
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg=reloaded changed="web demo -> `)
+	if status, body := page(); status != 200 || body != "ours" {
+		t.Errorf("a directory: %d %.100q", status, body)
+	}
+	write(name, "path-prefix: /chat\nweb: off")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg=reloaded changed="web .* -> off"`)
+	if status, _ := page(); status != 404 {
+		t.Errorf("off: %d", status)
+	}
+	if status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "--web="+dir+"/none")); status != 1 || !strings.Contains(stderr, "neither demo nor off, nor a directory") {
+		t.Errorf("no directory: %d, %s", status, stderr)
+	}
 }
