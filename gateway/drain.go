@@ -15,6 +15,9 @@ const (
 	drainEach = time.Millisecond
 	// drainTick is how often the next few are closed.
 	drainTick = 10 * time.Millisecond
+	// arrivalTime is how long a connection that has yet to ask for anything may take to do so before
+	// it is told to go: it may have been accepted a moment ago, and its request be on its way.
+	arrivalTime = 500 * time.Millisecond
 	// lastAccepts bounds whom a closing listener still takes: as many as the system queues by
 	// default.
 	lastAccepts = 4096
@@ -135,12 +138,14 @@ func (w *worker) startDrain(timeout time.Duration) {
 			d.leavers = append(d.leavers, one)
 		}
 	}
+	d.arriveBy = now + min(arrivalTime, timeout/4)
 	d.spread = min(timeout/2, time.Duration(len(d.leavers))*drainEach)
 	w.drain = d
 	w.loop.BeforeSleep(func(*reactor.Loop) time.Duration { return w.drainSome() })
 }
 
-// closeListeners takes whoever waits to be accepted, so that nobody is reset, and closes.
+// closeListeners takes whoever waits to be accepted, so that nobody is reset, and closes. Where
+// somebody else has the socket too they can wait for that.
 func (w *worker) closeListeners() {
 	for t, source := range w.loop.Sources {
 		l, ok := source.(*listener)
@@ -148,7 +153,7 @@ func (w *worker) closeListeners() {
 			continue
 		}
 		for range lastAccepts / acceptsPerTick {
-			if l.accept(acceptsPerTick) {
+			if l.isShared || l.accept(acceptsPerTick) {
 				break
 			}
 		}
@@ -160,20 +165,36 @@ func (w *worker) closeListeners() {
 // drainSome closes those whose turn has come, and says when to be called again.
 func (w *worker) drainSome() time.Duration {
 	d := w.drain
-	if d.done == len(d.leavers) {
+	if d.done == len(d.leavers) && len(d.arriving) == 0 {
 		return -1
 	}
 	due := len(d.leavers)
 	if passed := w.loop.Now() - d.start + drainTick; passed < d.spread {
 		due = int(int64(len(d.leavers)) * int64(passed) / int64(d.spread))
 	}
+	waited := d.arriving
+	d.arriving = d.arriving[:0]
+	for _, one := range waited {
+		w.sendAway(one)
+	}
 	for ; d.done < due; d.done++ {
-		one := d.leavers[d.done]
-		if source, ok := w.loop.Source(one.token); ok {
-			source.(*conn).goAway(one.stood)
-		}
+		w.sendAway(d.leavers[d.done])
 	}
 	return drainTick
+}
+
+// sendAway closes one whose turn has come, or has it wait if it has only just arrived.
+func (w *worker) sendAway(one leaver) {
+	source, ok := w.loop.Source(one.token)
+	if !ok {
+		return
+	}
+	c, d := source.(*conn), w.drain
+	if c.life == reading && c.past != wasAnswered && w.loop.Now() < d.arriveBy {
+		d.arriving = append(d.arriving, one)
+		return
+	}
+	c.goAway(one.stood)
 }
 
 // goAway closes a connection because the gateway stops. One that is behind is owed no more than

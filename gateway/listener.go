@@ -37,12 +37,13 @@ const (
 
 // A listener accepts connections on one loop and spreads them evenly over all.
 type listener struct {
-	w     *worker
-	fd    int
-	token reactor.Token
-	isTCP bool
-	next  int         // worker that gets the next connection
-	taken [][]arrival // accepted this tick, by worker
+	w        *worker
+	fd       int
+	token    reactor.Token
+	isTCP    bool
+	isShared bool        // somebody else has the socket too, and accepts from it when we do not
+	next     int         // worker that gets the next connection
+	taken    [][]arrival // accepted this tick, by worker
 
 	failures int // of single connections, in a row
 }
@@ -153,8 +154,8 @@ func (c *config) setOptions(kernel reactor.Kernel, fd int) {
 	}
 }
 
-func (w *worker) newListener(fd int, isTCP bool) error {
-	l := &listener{w: w, fd: fd, isTCP: isTCP, taken: make([][]arrival, len(w.server.workers))}
+func (w *worker) newListener(fd int, isTCP, isShared bool) error {
+	l := &listener{w: w, fd: fd, isTCP: isTCP, isShared: isShared, taken: make([][]arrival, len(w.server.workers))}
 	t, err := w.loop.Register(fd, reactor.Readable, reactor.Level, l)
 	l.token = t
 	return err

@@ -181,6 +181,29 @@ func (s *Server) listen(address string) error {
 	if err != nil {
 		return err
 	}
+	return s.watch(opened, false)
+}
+
+// ListenOn is Listen for a socket that somebody else has opened and keeps, such as systemd: of TCP,
+// or a unix one. The Server closes l, with an error too. A Drain leaves those who wait to be
+// accepted to whoever has the socket next.
+func (s *Server) ListenOn(l net.Listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.beMade()
+	if err == nil {
+		switch l.(type) {
+		case *net.TCPListener, *net.UnixListener:
+			return s.watch([]net.Listener{l}, true)
+		}
+		err = fmt.Errorf("gateway: %T is no listener of TCP or a unix socket", l)
+	}
+	l.Close()
+	return err
+}
+
+// watch spreads listeners over the loops. The caller holds mu.
+func (s *Server) watch(opened []net.Listener, isShared bool) error {
 	first := len(s.listeners)
 	s.listeners = append(s.listeners, opened...) // All of them, for Close, whatever becomes of one.
 	for i, l := range opened {
@@ -189,7 +212,7 @@ func (s *Server) listen(address string) error {
 		if err != nil {
 			return err
 		}
-		if err := w.newListener(fd, isTCP(l)); err != nil {
+		if err := w.newListener(fd, isTCP(l), isShared); err != nil {
 			_ = w.kernel.Close(fd)
 			return err
 		}

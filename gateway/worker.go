@@ -55,6 +55,9 @@ type drain struct {
 	cutAt   time.Duration // when those that are behind are cut to the end of the frame they are in
 	end     time.Duration // when those that have not taken that are cut off
 	done    int           // leavers that have had their turn
+
+	arriving []leaver      // those of them that had not asked for anything yet
+	arriveBy time.Duration // when they are told to go all the same
 }
 
 // A leaver is a connection that waits for its turn.

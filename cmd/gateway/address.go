@@ -36,6 +36,9 @@ func faultIn(address string) string {
 		}
 		return ""
 	}
+	if strings.HasPrefix(address, systemdPrefix) && !strings.ContainsAny(address, " \t") {
+		return ""
+	}
 	host, port, err := net.SplitHostPort(address)
 	switch {
 	case err != nil, host == "*", strings.ContainsAny(address, "/ \t"):

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"sluice/gateway"
 	"sluice/reactor"
 	"sluice/web"
@@ -117,12 +119,19 @@ func serve(r *reloader, out *logWriter) int {
 	defer s.Close()
 	r.server = s
 	terminal := hasTerminal()
+	passed := takePassedSockets()
 	for _, address := range cfg.Listen {
-		if err := s.Listen(address); err != nil {
+		if strings.HasPrefix(address, systemdPrefix) {
+			err = passed.listenOn(s, address)
+		} else {
+			err = s.Listen(address)
+		}
+		if err != nil {
 			log.Error("cannot start", "error", err)
 			return exitFailed
 		}
 	}
+	passed.close(log)
 	r.admin, err = newAdminServer(cfg, s, log)
 	if err != nil {
 		log.Error("cannot start", "error", err)
@@ -138,12 +147,16 @@ func serve(r *reloader, out *logWriter) int {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
+	go keepWatchdog(ctx, s)
 	r.admin.serve()
+	tell(daemon.SdNotifyReady)
 	for isServing := true; isServing; {
 		select {
 		case got := <-signals:
 			if got == syscall.SIGHUP && (!terminal || hasTerminal()) {
+				tell(reloadingNow()...)
 				r.reload()
+				tell(daemon.SdNotifyReady)
 				continue
 			}
 			log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
@@ -153,6 +166,7 @@ func serve(r *reloader, out *logWriter) int {
 			return exitFailed
 		}
 	}
+	tell(daemon.SdNotifyStopping)
 	status := drain(s, cfg.DrainDelay+cfg.DrainTimeout, log, signals)
 	cut()
 	<-ended
