@@ -199,3 +199,27 @@ func TestReadOnlyRoomsAreFedFromOutside(t *testing.T) {
 		}
 	}
 }
+
+// Publishing costs the log's memory and nothing beside it.
+func TestPublishingFromOutsideAllocatesNothing(t *testing.T) {
+	if testenv.RaceEnabled {
+		t.Skip("pools forget things under the race detector")
+	}
+	cfg := testConfig()
+	cfg.PublishWindow = cfg.RoomBacklog
+	s, addr := startGateway(t, cfg)
+	c := wstest.Dial(t, addr, "/ws/r")
+	m := Message{Data: []byte("as good as nothing")}
+	const times = 5000
+	allocs := testing.AllocsPerRun(times, func() {
+		if n, err := s.Publish("r", m); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations for each message", allocs)
+	}
+	for range times + 1 {
+		wstest.ExpectText(t, c, string(m.Data))
+	}
+}

@@ -110,6 +110,9 @@ func (r *Room) Offer(now time.Duration, m Encoder) (members int, err error) {
 	return r.publish(nil, now, m, 0).members, nil
 }
 
+// outsiders note for a publisher outside of all loops which ones to wake. Nothing is left in them.
+var outsiders = sync.Pool{New: func() any { return new(Fanout) }}
+
 // A published is what came of publishing a message.
 type published struct {
 	seq     uint64
@@ -121,7 +124,8 @@ type published struct {
 func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) published {
 	isOutside := by == nil
 	if isOutside {
-		by = new(Fanout)
+		by = outsiders.Get().(*Fanout)
+		defer outsiders.Put(by)
 	}
 	// Frames are made, memory is fetched and loops are woken without the lock: a loop that waits
 	// for it serves others.
