@@ -153,3 +153,31 @@ func (c *config) makeAnonymous() Principal {
 	}
 	return Principal{Grants: c.Anonymous}
 }
+
+// remember keeps what an open connection's client was granted in its room. Of one that is not known
+// that is what Options.Anonymous says.
+func (c *conn) remember(who *Principal, room string) {
+	if who.Kind == KindToken {
+		m := c.metered()
+		m.isKnown, m.granted = true, who.granted(room)
+		c.expireWith(who)
+	}
+}
+
+// review has leave to publish follow rules that have changed.
+func (c *conn) review() {
+	if c.life != open {
+		return
+	}
+	cfg, room := c.w.cfg, c.reader.Room().Name()
+	may := cfg.anonymous.granted(room)
+	if c.meter != nil && c.meter.isKnown {
+		may = c.meter.granted
+	}
+	switch isMute := may&Publish&^cfg.denied(room) == 0; {
+	case isMute:
+		c.past = mute
+	case c.past == mute:
+		c.past = wasAccepted
+	}
+}

@@ -215,3 +215,55 @@ func TestA11_ForbiddenAndAbsentRoomsAnswerAlike(t *testing.T) {
 	c.Send(wstest.UpgradeHead("/ws/drop.box?echo=0"))
 	c.ExpectRefusal(http.StatusServiceUnavailable)
 }
+
+// Rules that are read anew count at once for those who are there: leave to publish goes and comes with readonly. What a token does not
+// grant does not come.
+func TestD07_LeaveToPublishFollowsTheRules(t *testing.T) {
+	cfg := testConfig()
+	cfg.Anonymous = grants(t, "a=read,publish", "b=read")
+	auth := named()
+	auth.judge = func(h *Handshake) (Principal, error) {
+		switch h.Token {
+		case "":
+			return Principal{}, nil
+		case "writer":
+			return Principal{Kind: KindKey, Grants: grants(t, "*=read,publish")}, nil // It is no backend for that.
+		}
+		return Principal{Kind: KindToken, Grants: grants(t, "*=read")}, nil
+	}
+	cfg.Auth = &auth // The same one, when options are compared.
+	s, addr := startGateway(t, cfg)
+	join := func(path string) *wstest.Client {
+		t.Helper()
+		return wstest.Join(t, addr, path)
+	}
+	says := func(c *wstest.Client, may bool) {
+		t.Helper()
+		c.Send(wstest.MaskedText("hello"))
+		if may {
+			c.ExpectFrame(0x1, "hello")
+		} else {
+			c.ExpectClose(4003)
+		}
+		c.Close()
+	}
+	reload := func(texts ...string) {
+		t.Helper()
+		o := cfg.Options
+		o.Rooms = rules(t, texts...)
+		if needs, err := s.Reload(o); err != nil || needs != nil {
+			t.Fatal(needs, err)
+		}
+	}
+	says(join("/ws/a"), true)
+	before := []*wstest.Client{join("/ws/a"), join("/ws/c?token=writer"), join("/ws/b"), join("/ws/d?token=reader")}
+	reload("*=readonly")
+	for _, c := range before {
+		says(c, false)
+	}
+	before = []*wstest.Client{join("/ws/a"), join("/ws/c?token=writer"), join("/ws/b"), join("/ws/d?token=reader")}
+	reload("x=readonly")
+	for i, c := range before {
+		says(c, i < 2)
+	}
+}

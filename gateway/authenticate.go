@@ -88,6 +88,7 @@ func (c *conn) authenticate(room string, answer *verdict) (who *Principal, q *qu
 	case answer.who.Kind == KindAnonymous:
 		return &cfg.anonymous, nil, nil
 	}
+	answer.who.Kind = KindToken // No client is a backend, whatever an authenticator says.
 	return &answer.who, nil, nil
 }
 

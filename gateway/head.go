@@ -149,7 +149,7 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	if may&Publish == 0 {
 		c.past = mute
 	}
-	c.expireWith(who)
+	c.remember(who, room)
 	c.w.stats.Upgrades++
 	c.logJoined(room)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)

@@ -40,6 +40,9 @@ type meter struct {
 	until time.Duration // when a pause for its rates ends, or ended
 	over  time.Duration // since when it has been throttled again and again
 
+	isKnown bool       // by a token, which …
+	granted Permission // … granted this in its room
+
 	expires   int64         // when its client's token does, in seconds of Unix time; zero: never
 	expiresAt time.Duration // … by the loop's clock
 }

@@ -25,7 +25,8 @@ var reloadable = []string{
 // returns every loop goes by the new ones, each since a moment between two connections' turns.
 //
 // What has begun goes on as it began: a message under way keeps its limits, a wait its time, a
-// connection its compression. Slow policies and rates count at once for everybody who is there.
+// connection its compression, and who is in a room stays there. Slow policies, rates and leave to
+// publish count at once for everybody who is there.
 func (s *Server) Reload(o Options) (needsRestart []string, err error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()

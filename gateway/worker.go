@@ -108,8 +108,13 @@ func (w *worker) take(cfg *config) {
 	w.decoder = w.newDecoder() // Between two turns it holds nothing.
 	w.fan.TakePolicies()
 	for _, source := range w.loop.Sources {
-		if l, ok := source.(*listener); ok && l.isTCP {
-			cfg.setOptions(w.kernel, l.fd)
+		switch s := source.(type) {
+		case *listener:
+			if s.isTCP {
+				cfg.setOptions(w.kernel, s.fd)
+			}
+		case *conn:
+			s.review()
 		}
 	}
 }

@@ -2,8 +2,10 @@ package auth_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/gateway"
+	"sluice/gateway/admin"
 	"sluice/gateway/auth"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/testenv"
@@ -74,10 +77,74 @@ func TestA06_A11_EveryWayIsHeldToTheSameRules(t *testing.T) {
 			}
 		}
 	}
+	backend(t, s, "ws://"+addr, tokens)
 	for _, path := range []string{"/ws", "/ws/", "/ws/lobby"} {
 		if a := wstest.Ask(t, addr, path); a.Status != http.StatusUnauthorized {
 			t.Errorf("%s without a token: %d", path, a.Status)
 		}
+	}
+}
+
+// backend tries the ways of a backend: both forms of the HTTP API, with a key for everything, a key for some rooms, a client's token and
+// nothing. Only keys open it, and to them no room is read-only. They open nothing else.
+func backend(t *testing.T, s *gateway.Server, base string, tokens map[string]string) {
+	t.Helper()
+	whole, part := admin.NewKey(), admin.NewKey()
+	set, err := admin.ParseKeys(whole + "\n" + part + " ticker.* news\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := admin.New(s, admin.Options{Keys: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	reader, _, err := websocket.Dial(ctx, base+"/ws/ticker.eur", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + tokens["all"]}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.CloseNow()
+	publish := func(way, key, room, text string) int {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/api/rooms/"+room+"/messages", strings.NewReader(text))
+		if way == "centrifugo" {
+			r = httptest.NewRequest(http.MethodPost, "http://localhost/api/publish", strings.NewReader(fmt.Sprintf(`{"channel":%q,"data":%q}`, room, text)))
+		}
+		if key != "" {
+			r.Header.Set("Authorization", "Bearer "+key)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code == http.StatusOK && strings.Contains(w.Body.String(), `"error"`) {
+			return http.StatusForbidden
+		}
+		return w.Code
+	}
+	for _, way := range []string{"api", "centrifugo"} {
+		for name, row := range map[string]struct {
+			key           string
+			ticker, other int
+		}{
+			"a key":                {whole, 200, 200},
+			"a key for some rooms": {part, 200, 403},
+			"a client's token":     {tokens["all"], 401, 401},
+			"nothing":              {"", 401, 401},
+		} {
+			if got := publish(way, row.key, "ticker.eur", way+name); got != row.ticker {
+				t.Errorf("%s, %s: %d in a read-only room, want %d", way, name, got, row.ticker)
+			}
+			if row.ticker == 200 {
+				if _, p, err := reader.Read(ctx); err != nil || !strings.Contains(string(p), way+name) {
+					t.Errorf("%s, %s: the reader gets %q, %v", way, name, p, err)
+				}
+			}
+			if got := publish(way, row.key, "private", "x"); got != row.other {
+				t.Errorf("%s, %s: %d in another room, want %d", way, name, got, row.other)
+			}
+		}
+	}
+	if got := attempt(t, base+"/ws/ticker.eur", whole); got != "401" {
+		t.Errorf("a key as a token: %s, want 401", got)
 	}
 }
 
