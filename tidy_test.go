@@ -21,7 +21,7 @@ import (
 var arrows = map[string][]string{
 	"cmd/gateway":   {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
 	"gateway":       {"hub", "wsproto", "reactor"},
-	"gateway/admin": {"gateway", "wsproto"},
+	"gateway/admin": {"gateway", "hub", "reactor", "wsproto"},
 	"gateway/auth":  {"gateway"},
 	"hub":           {},
 	"loadtest": {

@@ -21,6 +21,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"sluice/gateway"
+	"sluice/gateway/admin"
 	"sluice/reactor"
 	"sluice/web"
 )
@@ -63,10 +64,14 @@ func (c *serveCommand) Run(p *program) error {
 // newLogger writes as the configuration says, from a level on that may change.
 func newLogger(cfg *Config, level *slog.LevelVar, w io.Writer) *slog.Logger {
 	setLevel(level, cfg.LogLevel)
+	var h slog.Handler = slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	if len(cfg.AdminListen) > 0 {
+		h = admin.NewTail(h) // For the live page.
+	}
+	return slog.New(h)
 }
 
 func setLevel(level *slog.LevelVar, name string) {
@@ -132,7 +137,7 @@ func serve(r *reloader, out *logWriter) int {
 		}
 	}
 	passed.close(log)
-	r.admin, err = newAdminServer(cfg, s, log)
+	r.admin, err = newAdminServer(cfg, s, log, out)
 	if err != nil {
 		log.Error("cannot start", "error", err)
 		return exitFailed

@@ -186,15 +186,19 @@ func lacksKey(r *http.Request) *fault {
 
 // turnAway refuses a request for who sends it. Its body is not read.
 func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, f *fault) {
-	if skipped, ok := h.turned.take(h.clock.now()); ok {
-		h.log.Info("refused on the admin listener", "reason", f.Code, "status", f.status, "from", clip(r.RemoteAddr),
-			"method", clip(r.Method), "path", clip(r.URL.Path), "host", clip(r.Host), "origin", clip(r.Header.Get("Origin")), "and_more", skipped)
-	}
+	h.noteTurned(r, f)
 	if f.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
 	}
 	w.Header().Set("Connection", "close")
 	f.write(w)
+}
+
+func (h *Handler) noteTurned(r *http.Request, f *fault) {
+	if skipped, ok := h.turned.take(h.clock.now()); ok {
+		h.log.Info("refused on the admin listener", "reason", f.Code, "status", f.status, "from", clip(r.RemoteAddr),
+			"method", clip(r.Method), "path", clip(r.URL.Path), "host", clip(r.Host), "origin", clip(r.Header.Get("Origin")), "and_more", skipped)
+	}
 }
 
 // textMax is how much of what a client sends stands in a log line.

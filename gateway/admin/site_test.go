@@ -14,13 +14,14 @@ import (
 	"github.com/coder/websocket"
 
 	"sluice/gateway"
+	"sluice/internal/browsertest"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m, browsertest.Stop)) }
 
 const (
 	testKey  = "sluice_test-of-everything"

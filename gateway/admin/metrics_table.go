@@ -1,0 +1,191 @@
+package admin
+
+import (
+	"runtime"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/gateway"
+	"sluice/hub"
+	"sluice/reactor"
+	"sluice/wsproto"
+)
+
+// A metric is a line of the table: a name for good, since people's dashboards hold it. docs/metrics.md
+// explains each, and a test holds the two together.
+type metric struct {
+	name, help string
+	labels     []string
+	isAlways   bool // told even if the loops do not answer
+	collect    func(*reading, *prometheus.Desc, chan<- prometheus.Metric)
+}
+
+// table lists the gateway's own metrics, in the order of docs/metrics.md.
+var table = []metric{
+	// The server.
+	gauge("sluice_build_info", "The version that runs; always 1.", []string{"version", "goversion"}, func(r *reading, put put) {
+		put(1, r.version, runtime.Version())
+	}).always(),
+	single("sluice_ready", "1 while new clients should be sent here: what /readyz says.", func(r *reading) float64 { return number(r.isReady) }).always(),
+	single("sluice_answers", "1 if all loops answered this scrape in time; if not, most other metrics are left out.", func(r *reading) float64 { return number(r.hasAnswered) }).always(),
+	count("sluice_log_lines_dropped_total", "Log lines lost because whoever reads the log is too slow, or writing failed.", func(r *reading) uint64 { return r.dropped }).always(),
+	count("sluice_panics_total", "Faults of the gateway itself that ended a connection, a request or a room.", func(r *reading) uint64 { return r.Panics }),
+	count("sluice_broken_invariants_total", "Invariants of the gateway itself that did not hold.", func(r *reading) uint64 { return r.Broken }),
+
+	// Connections.
+	single("sluice_connections", "Connections that exist, ordinary HTTP included.", func(r *reading) float64 { return float64(r.Connections) }),
+	single("sluice_http_connections", "Connections with an ordinary HTTP request under way.", func(r *reading) float64 { return float64(r.HTTPConnections) }),
+	count("sluice_accepted_total", "Connections accepted.", func(r *reading) uint64 { return r.Accepted }),
+	count("sluice_taken_over_total", "Connections taken over from a program's own server.", func(r *reading) uint64 { return r.TakenOver }),
+	count("sluice_handshakes_total", "WebSocket handshakes answered with 101.", func(r *reading) uint64 { return r.Upgrades }),
+	count("sluice_early_handshakes_total", "Handshakes with frames right behind them, in the same packet.", func(r *reading) uint64 { return r.EarlyBytes }),
+	count("sluice_http_requests_total", "Ordinary requests given to net/http, health checks left out.", func(r *reading) uint64 { return r.Lent }),
+	counts("sluice_refusals_total", "Requests and connections refused with an HTTP status, by reason.", []string{"reason"}, func(r *reading, put put) {
+		for reason := wsproto.Reason(1); reason < wsproto.NumReasons; reason++ {
+			put(float64(r.Refusals[reason]), reason.String())
+		}
+	}),
+	count("sluice_rejected_total", "Of the refusals: connections turned away at a limit, before their request was read.", func(r *reading) uint64 { return r.Rejected }),
+	counts("sluice_closes_total", "Connections that ended, by reason.", []string{"reason"}, func(r *reading, put put) {
+		for reason, n := range r.Closed {
+			put(float64(n), gateway.CloseReason(reason).String())
+		}
+	}),
+	count("sluice_cut_short_total", "Connections closed in order whose clients went on sending beyond all bounds.", func(r *reading) uint64 { return r.CutShort }),
+	count("sluice_accept_failures_total", "Connections that were gone, or failed, before they were accepted.", func(r *reading) uint64 { return r.AcceptFailed }),
+	count("sluice_accept_rests_total", "Times accepting rested: no descriptors or memory, or failures in a row.", func(r *reading) uint64 { return r.AcceptPaused }),
+	count("sluice_watch_failures_total", "Accepted connections that the kernel would not watch.", func(r *reading) uint64 { return r.RegisterFailed }),
+	count("sluice_kernel_shortages_total", "System calls put off because the kernel had no memory for them.", func(r *reading) uint64 { return r.PutOff }),
+
+	// Messages.
+	single("sluice_rooms", "Rooms that exist.", func(r *reading) float64 { return float64(r.Rooms) }),
+	single("sluice_members", "WebSockets in rooms, publishers that hear nothing included.", func(r *reading) float64 { return float64(r.Members) }),
+	count("sluice_messages_received_total", "Messages that clients sent.", func(r *reading) uint64 { return r.Messages }),
+	count("sluice_messages_published_total", "Messages that came from outside, by the admin API or a program.", func(r *reading) uint64 { return r.Published }),
+	count("sluice_messages_sent_total", "Messages from outside to one client alone.", func(r *reading) uint64 { return r.Sent }),
+	count("sluice_received_bytes_total", "Bytes that clients sent, request heads included, bodies of ordinary requests left out.", func(r *reading) uint64 { return r.Received }),
+	count("sluice_messages_owed_total", "Messages published, each once for every member there: it becomes one of the next three.", func(r *reading) uint64 { return r.Hub.Owed }),
+	count("sluice_messages_delivered_total", "Messages handed to the kernel whole, once per client: deliveries.", func(r *reading) uint64 { return r.Hub.Delivered }),
+	count("sluice_messages_skipped_total", "Messages that clients jumped over, by the policies skip and latest.", func(r *reading) uint64 { return r.Hub.Skipped }),
+	count("sluice_messages_ended_early_total", "Messages not delivered whole when their client left.", func(r *reading) uint64 { return r.Hub.Ended }),
+	count("sluice_delivered_bytes_total", "Bytes of rooms' messages that the kernel took.", func(r *reading) uint64 { return r.Bytes }),
+	count("sluice_own_sent_bytes_total", "Bytes sent beside rooms' messages: answers, pings, pongs, Close frames.", func(r *reading) uint64 { return r.OwnBytes }),
+	count("sluice_writes_total", "Writes of rooms' messages: system calls, on plain connections.", func(r *reading) uint64 { return r.Writes }),
+	count("sluice_writes_refused_total", "Writes that the kernel did not take whole.", func(r *reading) uint64 { return r.Refused }),
+	count("sluice_deflated_messages_total", "Messages deflated, each once for its room.", func(r *reading) uint64 { return r.Deflated }),
+	count("sluice_deflated_from_bytes_total", "Their bytes before.", func(r *reading) uint64 { return r.DeflatedFrom }),
+	count("sluice_deflated_to_bytes_total", "Their bytes after.", func(r *reading) uint64 { return r.DeflatedTo }),
+
+	// Lag.
+	{
+		name: "sluice_member_lag_bytes", help: "Members by how many bytes they are behind their rooms now: of this moment, so to be used without rate().",
+		collect: func(r *reading, d *prometheus.Desc, to chan<- prometheus.Metric) {
+			buckets, sum := map[float64]uint64{}, uint64(0)
+			for i, bound := range gateway.LagBounds {
+				sum += r.Lags[i]
+				buckets[float64(bound)] = sum
+			}
+			to <- prometheus.MustNewConstHistogram(d, uint64(r.Members), float64(r.LagSum), buckets)
+		},
+	},
+	single("sluice_members_blocked", "Members whose kernel did not take all, and that have not caught up since.", func(r *reading) float64 { return float64(r.Blocked) }),
+	single("sluice_members_slow", "Members that are slow now: beyond half of the backlog for ten seconds.", func(r *reading) float64 { return float64(r.Slow) }),
+	count("sluice_blocked_total", "Times a member was blocked.", func(r *reading) uint64 { return r.Hub.Blocked }),
+	count("sluice_slow_total", "Times a member became slow.", func(r *reading) uint64 { return r.Hub.Slow }),
+	count("sluice_recovered_total", "Times a slow member caught up again.", func(r *reading) uint64 { return r.Hub.Recovered }),
+	counts("sluice_overrun_total", "Times the log dropped what a member still needed, by its room's policy.", []string{"policy"}, func(r *reading, put put) {
+		for policy, n := range r.Hub.Overrun {
+			put(float64(n), hub.Policy(policy).String())
+		}
+	}),
+	count("sluice_unpinned_total", "Members given up because dropped frames took too much memory.", func(r *reading) uint64 { return r.Hub.Unpinned }),
+	count("sluice_kernel_queries_total", "Times the kernel was asked what a blocked client has taken.", func(r *reading) uint64 { return r.Asked }),
+	gauge("sluice_senders_held", "Senders not read on now: their room is full or others are before them (room), or they are over a rate (rate).", []string{"by"}, func(r *reading, put put) {
+		put(float64(r.State.HeldByRoom), "room")
+		put(float64(r.State.HeldByRate), "rate")
+	}),
+	counts("sluice_senders_held_total", "Times a sender was not read on.", []string{"by"}, func(r *reading, put put) {
+		put(float64(r.Paused), "room")
+		put(float64(r.Throttled), "rate")
+	}),
+	counts("sluice_senders_held_seconds_total", "For how long senders were not read on, all together.", []string{"by"}, func(r *reading, put put) {
+		put(r.Stats.HeldByRoom.Seconds(), "room")
+		put(r.Stats.HeldByRate.Seconds(), "rate")
+	}),
+
+	// Memory.
+	single("sluice_room_logs_bytes", "Memory of all rooms' logs.", func(r *reading) float64 { return float64(r.RoomLogs) }),
+	single("sluice_room_logs_limit_bytes", "What they may take now: --backlog-memory, or less while memory is short.", func(r *reading) float64 { return float64(r.RoomLogsMax) }),
+	single("sluice_room_logs_pinned_bytes", "Of it: dropped frames kept for clients in the middle of them.", func(r *reading) float64 { return float64(r.Pinned) }),
+	count("sluice_room_logs_dropped_total", "Times a room dropped something because all rooms took too much.", func(r *reading) uint64 { return r.RoomLogDrops }),
+	single("sluice_memory_step", "What is done about memory running short: 0 nothing, 1 rooms keep less, 2 no new rooms, 3 no new connections, 4 the largest rooms drop.", func(r *reading) float64 { return float64(r.MemoryStep) }),
+
+	// Loops.
+	{
+		name: "sluice_loop_tick_seconds", help: "For how long a loop was busy at a time, from the end of a wait to the next.",
+		collect: func(r *reading, d *prometheus.Desc, to chan<- prometheus.Metric) {
+			buckets, sum := map[float64]uint64{}, uint64(0)
+			for i, bound := range reactor.TickBounds {
+				sum += r.Loop.TickTimes.Counts[i]
+				buckets[bound.Seconds()] = sum
+			}
+			sum += r.Loop.TickTimes.Counts[len(reactor.TickBounds)]
+			to <- prometheus.MustNewConstHistogram(d, sum, r.Loop.TickTimes.Sum.Seconds(), buckets)
+		},
+	},
+	counts("sluice_loop_busy_seconds_total", "For how long a loop was busy in all.", []string{"loop"}, func(r *reading, put put) {
+		for no, l := range r.Loops {
+			put(l.Busy.Seconds(), strconv.Itoa(no))
+		}
+	}),
+	gauge("sluice_loop_connections", "Connections of a loop, and its listeners.", []string{"loop"}, func(r *reading, put put) {
+		for no, l := range r.Loops {
+			put(float64(l.Connections), strconv.Itoa(no))
+		}
+	}),
+	count("sluice_loop_ticks_total", "Passes of all loops.", func(r *reading) uint64 { return r.Loop.Ticks }),
+	count("sluice_loop_events_total", "Events that loops handled.", func(r *reading) uint64 { return r.Loop.Events }),
+	count("sluice_loop_stale_events_total", "Events of connections that had closed in the same tick.", func(r *reading) uint64 { return r.Loop.StaleEvents }),
+	count("sluice_loop_wakes_total", "Times a loop was called out of a wait by another goroutine.", func(r *reading) uint64 { return r.Loop.Wakes }),
+	count("sluice_loop_pauses_total", "Times the whole process stood still.", func(r *reading) uint64 { return r.Loop.Pauses }),
+}
+
+// put tells one series' value.
+type put func(value float64, labels ...string)
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// single is a gauge without labels.
+func single(name, help string, value func(*reading) float64) metric {
+	return gauge(name, help, nil, func(r *reading, put put) { put(value(r)) })
+}
+
+// count is a counter without labels.
+func count(name, help string, value func(*reading) uint64) metric {
+	return counts(name, help, nil, func(r *reading, put put) { put(float64(value(r))) })
+}
+
+func gauge(name, help string, labels []string, each func(*reading, put)) metric {
+	return of(prometheus.GaugeValue, name, help, labels, each)
+}
+
+func counts(name, help string, labels []string, each func(*reading, put)) metric {
+	return of(prometheus.CounterValue, name, help, labels, each)
+}
+
+func of(kind prometheus.ValueType, name, help string, labels []string, each func(*reading, put)) metric {
+	return metric{name: name, help: help, labels: labels, collect: func(r *reading, d *prometheus.Desc, to chan<- prometheus.Metric) {
+		each(r, func(value float64, labels ...string) { to <- prometheus.MustNewConstMetric(d, kind, value, labels...) })
+	}}
+}
+
+func (m metric) always() metric {
+	m.isAlways = true
+	return m
+}
