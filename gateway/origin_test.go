@@ -28,10 +28,10 @@ func TestN06_N74_RefusedPagesAreLoggedWithTheRemedy(t *testing.T) {
 		{"file://", "localhost:8080", `reason=origin .* hint="--allow-origin file://"`},
 		{"https://App.example.com", "App.example.com", `reason=foreign_host .* origin=https://App.example.com host=App.example.com hint="--allow-host app.example.com"`},
 		{"https://app.example.com:8443", "app.example.com:8443", `reason=foreign_host .* hint="--allow-host app.example.com"`},
-		{"$(reboot) \xff\u202e", "localhost", `reason=origin .* origin="\$\(reboot\) \\\\xff\\\\u202e" host=localhost\n`},
-		{"https://$(reboot)", "localhost", `reason=origin .* host=localhost\n`},
-		{"https://" + long, "localhost", `reason=origin .* origin=https://long[^ ]{52}\.\.\. host=localhost\n`},
-		{"https://" + long, long, `reason=foreign_host .* host=long[^ ]{60}\.\.\.\n`},
+		{"$(reboot) \xff\u202e", "localhost", `reason=origin .* origin="\$\(reboot\) \\\\xff\\\\u202e" host=localhost id=\S+\n`},
+		{"https://$(reboot)", "localhost", `reason=origin .* host=localhost id=\S+\n`},
+		{"https://" + long, "localhost", `reason=origin .* origin=https://long[^ ]{52}\.\.\. host=localhost id=\S+\n`},
+		{"https://" + long, long, `reason=foreign_host .* host=long[^ ]{60}\.\.\. id=\S+\n`},
 	} {
 		var log journal
 		cfg := testConfig()
