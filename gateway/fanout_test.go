@@ -93,6 +93,9 @@ func perLoop(t *testing.T, s *Server) []uint64 {
 func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
 	const publishers, listeners = 4, 3
 	cfg := testConfig()
+	if !testenv.IsWholeSize(t) {
+		cfg.MaxMessage = 200_000
+	}
 	cfg.RoomBacklog = 128 << 20 // More than is sent: a reader that a busy machine holds up is not to be overrun.
 	s, addr := startGateway(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*testenv.Patience)

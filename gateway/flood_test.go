@@ -108,6 +108,9 @@ type floodPlan struct {
 // floodPlans are a small flood at a scripted pace, and behind it a free one of 40 MB if the test runs whole or readers are asked for.
 func floodPlans(t *testing.T, readers int) []floodPlan {
 	plans := []floodPlan{{loops: 2, readers: 40, messages: 12 << 10, backlog: 4 << 20}}
+	if testenv.RaceEnabled {
+		plans[0].readers = 10
+	}
 	if !testenv.IsWholeSize(t) && *floodReaders == 0 {
 		return plans
 	}

@@ -93,6 +93,8 @@ func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	readers, messages := 25, 30
 	if testenv.IsWholeSize(t) {
 		readers, messages = 100, 100
+	} else if testenv.RaceEnabled {
+		readers = 6
 	}
 	s, addr := startGateway(t, testConfig())
 	measure := func(pair int, isSlow bool) (p50, p99 time.Duration) {

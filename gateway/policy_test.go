@@ -65,7 +65,7 @@ func lastJump(looks []look) (from, to uint64) {
 // A client of each kind of room stops reading, is overrun several times over, and reads again. What it then gets is judged by
 // gorilla's client.
 func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
-	const size, published = 4 << 10, 3 << 10 // 12 MiB, three backlogs
+	const size, published = 16 << 10, 768 // 12 MiB, three backlogs
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
 		t.Run(policy.String(), func(t *testing.T) {
 			cfg := testConfig()
@@ -77,8 +77,8 @@ func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 			slow := dialNarrow(t, addr, path)
 			others := wstest.Gather(t, addr, path, 4, size)
 			var looks []look
-			for range published / 256 {
-				others.Publish(256)
+			for range published / 64 {
+				others.Publish(64)
 				others.HearAll()
 				looks = append(looks, look{others.Sent, testenv.StatsOf(t, s).Hub.Skipped})
 			}

@@ -159,6 +159,8 @@ func TestN25_QuietRoomWaitsForNoFlood(t *testing.T) {
 		messages := 20
 		if testenv.IsWholeSize(t) {
 			messages = 200
+		} else if testenv.RaceEnabled {
+			messages = 5
 		}
 		t.Run(p.name, func(t *testing.T) {
 			took, longest := p.measure(t, messages)

@@ -266,7 +266,10 @@ func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
 func TestK04_ResetMembersAreForgotten(t *testing.T) {
 	t.Parallel()
 	s, addr := startGateway(t, testConfig())
-	const clients = 200
+	clients := 50
+	if testenv.IsWholeSize(t) {
+		clients = 200
+	}
 	others := wstest.LoseAFifth(t, addr, clients)
 	rest := clients - clients/5
 	testenv.Eventually(t, "the others alone are connected", func() bool { return s.Open() == rest })
