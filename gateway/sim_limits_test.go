@@ -236,7 +236,7 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 }
 
 // judgeOldest checks that what is kept of dropped frames may have been too much, and that of the loop's nobody has been in one for
-// longer than v, nor is still in the same.
+// longer than v.
 func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	pin := v.pin
 	if pin == nil { // Overrun just now, in a round that began before maybe: then it shares the copy of those it is with.
@@ -250,7 +250,8 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 			if o.pin != nil {
 				pins[o.pin] = true
 			}
-			isLater := pin != nil && o.pin != pin && w.pins[o.pin] >= w.pins[pin]
+			// The bytes of a large frame are not copied: those who were overrun in it in another round keep the same ones for themselves.
+			isLater := pin != nil && w.pins[o.pin] >= w.pins[pin]
 			if other == l && o.pin != nil && o.pin == o.c.pinnedFrame() && !isLater {
 				w.Fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
 			}
