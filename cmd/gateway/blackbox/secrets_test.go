@@ -40,6 +40,10 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	key, keyFile := "sluice_"+planted+"_of_the_admin_listener", filepath.Join(dir, "admin.key")
+	if err := os.WriteFile(keyFile, []byte(key+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var said strings.Builder
 	may := map[string]any{"sub": "ann", "exp": time.Now().Add(time.Hour).Unix(), "caps": []any{map[string]any{"rooms": []string{"a.*"}, "may": []string{"read"}}}}
 	good, other := sign(secret, may), sign("another secret of some thirty-two bytes", may)
@@ -99,8 +103,31 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 		}
 	}
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--log-level=debug", "--auth=jwt", "--auth-hmac-file="+file,
-		"--auth-jwks-url=http://user:"+planted+"@127.0.0.1:1/"+planted+"?key="+planted, "--auth-cookie=session", "--allow-host=sluice.test"))
+		"--auth-jwks-url=http://user:"+planted+"@127.0.0.1:1/"+planted+"?key="+planted, "--auth-cookie=session", "--allow-host=sluice.test",
+		"--admin-listen=127.0.0.1:0", "--admin-key-file="+keyFile))
 	everyWay(p.Addr)
+	there := wstest.Connect(t, p.Addr) // Somebody for the pages to tell of.
+	there.Send(wstest.UpgradeHead("/ws/a.there?token=" + good))
+	there.ExpectUpgrade()
+	admin := p.ExpectLog(`the admin listener is open" address=(127\S+)`)
+	for _, path := range []string{"/", "/metrics", "/api/connections", "/api/rooms", "/api/info", "/api/rooms/a.there", "/openapi.json", "/nothing?api_key=" + key} {
+		for _, given := range []string{key, planted, good} {
+			request, err := http.NewRequest(http.MethodGet, "http://"+admin+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer "+given)
+			request.Close = true
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			fmt.Fprintln(&said, answer.Header, string(text))
+		}
+	}
+	there.Close()
 	p.InsistOnEnd(os.Interrupt)
 	said.WriteString(p.Logged())
 
@@ -134,7 +161,8 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 			t.Errorf("a secret is said: …%s…", said.String()[max(0, i-200):min(said.Len(), i+100)])
 		}
 	}
-	if said.Len() < 10_000 || !strings.Contains(said.String(), "client joined") || !strings.Contains(said.String(), "reason=unauthorized") {
+	if said.Len() < 10_000 || !strings.Contains(said.String(), "client joined") || !strings.Contains(said.String(), "reason=unauthorized") ||
+		!strings.Contains(said.String(), `"room":"a.there"`) {
 		t.Errorf("only %d bytes were said, which proves little: %s", said.Len(), said.String())
 	}
 }
