@@ -160,6 +160,7 @@ func (c *conn) remember(who *Principal, room string) {
 	if who.Kind == KindToken {
 		m := c.metered()
 		m.isKnown, m.granted = true, who.granted(room)
+		c.know(who)
 		c.expireWith(who)
 	}
 }

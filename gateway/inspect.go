@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -84,6 +85,7 @@ func (s *Server) Rooms(q RoomQuery) (rooms []RoomInfo, total int) {
 type ConnInfo struct {
 	ID        string // as in the log
 	Address   string // empty if the client came by a unix socket
+	Subject   string // who it is, by its token; empty: that is not known
 	Room      string
 	Encoding  string
 	Lag       hub.Lag       // how far it is behind
@@ -95,9 +97,10 @@ type ConnInfo struct {
 
 // A ConnQuery says which connections to return: those furthest behind, or the first by their ids.
 type ConnQuery struct {
-	Room  string // empty: all
-	ByLag bool
-	Limit int
+	Room    string // empty: all
+	Subject string // empty: all
+	ByLag   bool
+	Limit   int
 }
 
 // Errors of what is asked of loops.
@@ -149,7 +152,7 @@ func compareSightings(a, b *sighting) int {
 }
 
 func (s *sightings) see(c *conn) {
-	if !c.isIn(s.query.Room) {
+	if !c.isIn(s.query.Room) || !c.isSubject(s.query.Subject) {
 		return
 	}
 	s.total++
@@ -167,6 +170,48 @@ func (s *Server) Connection(ctx context.Context, id string) (ConnInfo, error) {
 	return askConn(ctx, s, id, func(c *conn) (ConnInfo, error) { return c.info(), nil })
 }
 
+// subjectMax is how long a subject may be for its connections to be known by it: each keeps it.
+const subjectMax = 255
+
+// know remembers who the client is.
+func (c *conn) know(who *Principal) {
+	if who.Subject != "" && len(who.Subject) <= subjectMax {
+		c.metered().subject = strings.Clone(who.Subject) // Or it would keep the whole token.
+	}
+}
+
+func (c *conn) subject() string {
+	if c.meter == nil {
+		return ""
+	}
+	return c.meter.subject
+}
+
+// isSubject reports whether the connection is of this subject, if one is named.
+func (c *conn) isSubject(subject string) bool { return subject == "" || c.subject() == subject }
+
+// Users is how many subjects are among the clients in a room; those who are not known are one.
+func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
+	seen := make([]map[string]bool, len(s.workers))
+	err = s.walk(ctx, func(w *worker) func(*conn) {
+		mine := map[string]bool{}
+		seen[w.no] = mine
+		return func(c *conn) {
+			if c.isIn(room) && !c.reader.IsSpeaker() {
+				mine[c.subject()] = true
+			}
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	all := map[string]bool{}
+	for _, mine := range seen {
+		maps.Copy(all, mine)
+	}
+	return len(all), nil
+}
+
 // isIn reports whether the connection is open, and in this room if one is named.
 func (c *conn) isIn(room string) bool {
 	return c.life == open && c.reader.IsIn() && (room == "" || c.reader.Room().Name() == room)
@@ -175,7 +220,7 @@ func (c *conn) isIn(room string) bool {
 func (c *conn) info() ConnInfo {
 	now := c.w.loop.Now()
 	i := ConnInfo{
-		ID: c.id(), Address: c.w.peer(int(c.fd)), Room: c.reader.Room().Name(), Encoding: encodings[c.reader.Encoding()].Name, Lag: c.reader.Lag(now),
+		ID: c.id(), Address: c.w.peer(int(c.fd)), Subject: c.subject(), Room: c.reader.Room().Name(), Encoding: encodings[c.reader.Encoding()].Name, Lag: c.reader.Lag(now),
 		IsBlocked: c.reader.IsBlocked(), IsSlow: c.reader.IsSlow(), IsSpeaker: c.reader.IsSpeaker(),
 	}
 	if i.IsBlocked {

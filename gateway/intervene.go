@@ -59,19 +59,29 @@ func (s *Server) Disconnect(ctx context.Context, id string, f Farewell) error {
 // DisconnectRoom closes every connection in a room, as Disconnect does, and returns how many there
 // were. Clients that join meanwhile may be among them or not.
 func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (n int, err error) {
-	if err := f.check(); err != nil {
-		return 0, err
-	}
 	if !isRoomName(room) {
 		return 0, ErrRoomName
 	}
 	if r, _ := s.hub.Room(room); r == nil {
-		return 0, nil
+		return 0, f.check()
+	}
+	return s.disconnectAll(ctx, f, func(c *conn) bool { return c.isIn(room) })
+}
+
+// DisconnectSubject is DisconnectRoom for the connections of one subject, by its token; in all rooms
+// if none is named.
+func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f Farewell) (n int, err error) {
+	return s.disconnectAll(ctx, f, func(c *conn) bool { return subject != "" && c.isIn(room) && c.isSubject(subject) })
+}
+
+func (s *Server) disconnectAll(ctx context.Context, f Farewell, is func(*conn) bool) (n int, err error) {
+	if err := f.check(); err != nil {
+		return 0, err
 	}
 	counts := make([]int, len(s.workers))
 	err = s.walk(ctx, func(w *worker) func(*conn) {
 		return func(c *conn) {
-			if c.isIn(room) {
+			if is(c) {
 				counts[w.no]++
 				c.dismiss(f)
 			}

@@ -42,6 +42,7 @@ type meter struct {
 
 	isKnown bool       // by a token, which …
 	granted Permission // … granted this in its room
+	subject string     // who the client is, by its token; empty: that is not known
 
 	expires   int64         // when its client's token does, in seconds of Unix time; zero: never
 	expiresAt time.Duration // … by the loop's clock

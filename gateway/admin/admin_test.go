@@ -145,6 +145,7 @@ func TestWhatIsNotThere(t *testing.T) {
 		{"PUT", "/api/rooms/lobby/messages", 405, "POST"},
 		{"GET", "/api/rooms/lobby/messages", 405, "POST"},
 		{"GET", "/api/publish", 405, "POST"},
+		{"PUT", "/api/connections", 405, "DELETE, GET, HEAD"},
 		{"OPTIONS", "/api/connections/0.1", 405, "DELETE, GET, HEAD"},
 	} {
 		a := s.ask(one.method, one.path, "")

@@ -26,6 +26,8 @@ type Gateway interface {
 	Connections(ctx context.Context, q gateway.ConnQuery) (conns []gateway.ConnInfo, total int, err error)
 	Disconnect(ctx context.Context, id string, f gateway.Farewell) error
 	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (n int, err error)
+	DisconnectSubject(ctx context.Context, subject, room string, f gateway.Farewell) (n int, err error)
+	Users(ctx context.Context, room string) (n int, err error)
 	Allows(p *gateway.Principal, room string, want gateway.Permission) bool
 	Open() int
 	MaxMessage() int64
@@ -49,6 +51,7 @@ func (h *Handler) addAPI() {
 		{"GET /api/connections", 0, h.listConnections},
 		{"GET /api/connections/{id}", 0, h.connection},
 		{"DELETE /api/connections/{id}", 0, h.disconnect},
+		{"DELETE /api/connections", 0, h.disconnectSubject},
 		{"POST /api/connections/{id}/messages", 0, h.send},
 	} {
 		h.Handle(route.pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -282,6 +285,7 @@ func (h *Handler) listRooms(w http.ResponseWriter, r *http.Request) {
 type connJSON struct {
 	ID        string `json:"id"`
 	Address   string `json:"address,omitempty"`
+	Subject   string `json:"subject,omitempty"`
 	Room      string `json:"room"`
 	Encoding  string `json:"encoding"`
 	Messages  uint64 `json:"messages_behind"`
@@ -295,14 +299,14 @@ type connJSON struct {
 
 func tellConn(c *gateway.ConnInfo) connJSON {
 	return connJSON{
-		c.ID, c.Address, c.Room, c.Encoding, c.Lag.Messages, c.Lag.Bytes, c.Lag.Age.Milliseconds(),
+		c.ID, c.Address, c.Subject, c.Room, c.Encoding, c.Lag.Messages, c.Lag.Bytes, c.Lag.Age.Milliseconds(),
 		c.IsBlocked, c.Untaken.Milliseconds(), c.IsSlow, c.IsSpeaker,
 	}
 }
 
 // listConnections answers GET /api/connections.
 func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) {
-	q, fault := query(r, "room", "sort", "limit")
+	q, fault := query(r, "room", "subject", "sort", "limit")
 	limit, isLimit := limitOf(q["limit"], listed)
 	if sort := q["sort"]; fault != nil || !isLimit || sort != "" && sort != "lag" && sort != "id" {
 		faultQuery.write(w)
@@ -310,7 +314,7 @@ func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)
 	defer cancel()
-	conns, total, err := h.gateway.Connections(ctx, gateway.ConnQuery{Room: q["room"], ByLag: q["sort"] != "id", Limit: limit})
+	conns, total, err := h.gateway.Connections(ctx, gateway.ConnQuery{Room: q["room"], Subject: q["subject"], ByLag: q["sort"] != "id", Limit: limit})
 	if err != nil {
 		faultOf(err).write(w)
 		return
@@ -375,12 +379,40 @@ func (h *Handler) disconnectRoom(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, disconnectedJSON{n})
 }
 
+// disconnectSubject answers DELETE /api/connections?subject=ann.
+func (h *Handler) disconnectSubject(w http.ResponseWriter, r *http.Request) {
+	q, fault := query(r, "subject", "room", "code", "reason")
+	if fault == nil && q["subject"] == "" {
+		fault = &faultQuery
+	}
+	f, bad := farewellIn(q)
+	if fault == nil {
+		fault = bad
+	}
+	if fault != nil {
+		fault.write(w)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askFor)
+	defer cancel()
+	n, err := h.gateway.DisconnectSubject(ctx, q["subject"], q["room"], f)
+	if err != nil {
+		faultOf(err).write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, disconnectedJSON{n})
+}
+
 // farewellOf reads ?code=4100&reason=text.
 func farewellOf(r *http.Request) (f gateway.Farewell, fault *fault) {
 	q, fault := query(r, "code", "reason")
 	if fault != nil {
 		return f, fault
 	}
+	return farewellIn(q)
+}
+
+func farewellIn(q map[string]string) (f gateway.Farewell, fault *fault) {
 	f.Reason = q["reason"]
 	if code := q["code"]; code != "" {
 		n, err := strconv.ParseUint(code, 10, 16)

@@ -26,8 +26,7 @@ import (
 // A method does one thing and returns what its result is.
 type method func(h *Handler, ctx context.Context, k *Key, p params) (result any, fault *fault)
 
-// methods are all that there are. Those of what is not kept here are refused: there is no history, and
-// nobody is known by a name.
+// methods are all that there are. Those of what is not kept here are refused: history, who is there.
 var methods map[string]method
 
 func init() { // batch leads back here.
@@ -221,8 +220,8 @@ func (h *Handler) cBroadcast(_ context.Context, k *Key, p params) (any, *fault) 
 	}{responses}, nil
 }
 
-// cPresenceStats: channel. Nobody here has a name, so all clients are one user, as there.
-func (h *Handler) cPresenceStats(_ context.Context, k *Key, p params) (any, *fault) {
+// cPresenceStats: channel. A user is a token's subject; clients that are not known are one user, as there.
+func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	switch {
 	case !ok || channel == "":
@@ -230,11 +229,18 @@ func (h *Handler) cPresenceStats(_ context.Context, k *Key, p params) (any, *fau
 	case !h.allows(k, channel, gateway.Presence):
 		return nil, &faultRooms
 	}
-	info, _ := h.gateway.Room(channel)
+	info, ok := h.gateway.Room(channel)
+	users := 0
+	if ok {
+		var err error
+		if users, err = h.gateway.Users(ctx, channel); err != nil {
+			return nil, faultOf(err)
+		}
+	}
 	return struct {
 		Clients int `json:"num_clients"`
 		Users   int `json:"num_users"`
-	}{info.Members, min(1, info.Members)}, nil
+	}{info.Members, users}, nil
 }
 
 type clientsJSON struct {
@@ -288,8 +294,7 @@ func (h *Handler) cInfo(_ context.Context, k *Key, _ params) (any, *fault) {
 	}{[]nodeJSON{{name, name, h.version, open, min(1, open), open, channels, int64(h.clock.now().Seconds())}}}, nil
 }
 
-// cDisconnect: client, disconnect{code, reason}. Nobody is known by a user's name, so a user alone has
-// no connections: that is done, as there for a user who is not there.
+// cDisconnect: user, client, disconnect{code, reason}. A user is a token's subject.
 func (h *Handler) cDisconnect(ctx context.Context, k *Key, p params) (any, *fault) {
 	f := gateway.Farewell{Code: 3503, Reason: "force disconnect"}
 	if given := p["disconnect"]; given != nil {
@@ -314,17 +319,20 @@ func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fau
 	return h.cEnd(ctx, k, p, channel, gateway.Farewell{Code: 3503, Reason: "unsubscribed"})
 }
 
-// cEnd disconnects a client, if it is in a channel if one is named.
+// cEnd disconnects a client, or all of a user's, if they are in a channel if one is named.
 func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f gateway.Farewell) (any, *fault) {
 	client, _ := p.text("client")
 	user, _ := p.text("user")
 	switch {
 	case !k.isForAll():
 		return nil, &faultWhole
+	case p["whitelist"] != nil || p["session"] != nil: // Or somebody would be ended who is meant to stay.
+		return nil, &cNotAvailable
 	case client == "" && user == "": // Or all who have no name, which is everybody.
 		return nil, &cBadRequest
 	case client == "":
-		return struct{}{}, nil
+		_, err := h.gateway.DisconnectSubject(ctx, user, channel, f)
+		return struct{}{}, faultOf(err)
 	}
 	if channel != "" {
 		if info, err := h.gateway.Connection(ctx, client); err != nil || info.Room != channel {

@@ -87,6 +87,7 @@ func TestCentrifugoMethods(t *testing.T) {
 	}
 	ask("disconnect", `{"user":"42"}`, `{"result":{}}`)
 	ask("disconnect", `{"user":""}`, `"code":107`)
+	ask("disconnect", `{"user":"42","whitelist":["x"]}`, `"code":108`)
 	ask("unsubscribe", `{"user":"42","channel":"b"}`, `{"result":{}}`)
 
 	s.expect("broadcast", s.ask("POST", "/api/broadcast", `{"channels":["a","b","no room"],"data":{"x":1}}`), 200,
