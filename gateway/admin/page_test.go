@@ -307,7 +307,7 @@ func TestAdminListenerTellsHealthAndProfiles(t *testing.T) {
 		{"GET", "/debug/pprof/", true, 200, "goroutine"},
 		{"GET", "/debug/pprof/heap", true, 200, ""},
 		{"GET", "/debug/pprof/goroutine?debug=1", true, 200, "reactor.(*Loop).Run"},
-		{"GET", "/debug/pprof/profile?seconds=0.1", true, 200, ""},
+		{"GET", "/debug/pprof/profile?seconds=1", true, 200, ""},
 		{"GET", "/debug/pprof/profile?seconds=301", true, 400, ""},
 		{"GET", "/debug/pprof/profile?seconds=NaN", true, 400, ""},
 		{"GET", "/debug/pprof/trace?seconds=0.1", true, 200, ""},
