@@ -12,6 +12,7 @@ import (
 var linesOf = map[CloseReason]string{
 	ClosedByPeer:     "",
 	ClosedExpired:    "",
+	ClosedLifetime:   "",
 	ClosedByOperator: "", // Whoever asked for it was told.
 	ClosedGone:       "",
 	ClosedSilent:     "",

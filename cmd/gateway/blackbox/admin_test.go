@@ -19,6 +19,35 @@ import (
 	"sluice/internal/wstest"
 )
 
+// The built program tells what it does on its admin listener: metrics with its version, and the live page with the end of its log.
+func TestProgramShowsFiguresAndItsLog(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	p := proctest.Launch(t, proctest.Command(t, "--listen", "127.0.0.1:0", "--admin-listen", "unix:"+socket))
+	p.ExpectLog(`the admin listener is open`)
+	wstest.Join(t, p.Addr, "/ws/r")
+	refused := wstest.Connect(t, p.Addr)
+	refused.Send(wstest.UpgradeHead("/ws", "Origin: https://evil.example"))
+	refused.ExpectRefusal(http.StatusForbidden)
+	client := overSocket(socket)
+	for _, one := range []struct {
+		path string
+		want []string
+	}{
+		{"/", []string{"Slowest clients"}},
+		{"/status.json", []string{`"ready":"ok"`, `msg=refused reason=origin`, `"login":false`, `"name":"r"`}},
+		{"/metrics", []string{`sluice_build_info{goversion="go1.`, "sluice_handshakes_total 1", `sluice_refusals_total{reason="origin"} 1`, "sluice_log_lines_dropped_total 0", "process_open_fds"}},
+		{"/readyz", []string{"ok"}},
+	} {
+		status, body := ask(t, client, "GET", "http://localhost"+one.path, "", "")
+		for _, want := range one.want {
+			if status != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s: %d, no %q in\n%s", one.path, status, want, body)
+			}
+		}
+	}
+}
+
 // newKey is what gateway key prints.
 func newKey(t *testing.T) string {
 	t.Helper()

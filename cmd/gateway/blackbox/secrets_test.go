@@ -110,7 +110,7 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 	there.Send(wstest.UpgradeHead("/ws/a.there?token=" + good))
 	there.ExpectUpgrade()
 	admin := p.ExpectLog(`the admin listener is open" address=(127\S+)`)
-	for _, path := range []string{"/", "/metrics", "/api/connections", "/api/rooms", "/api/info", "/api/rooms/a.there", "/openapi.json", "/nothing?api_key=" + key} {
+	for _, path := range []string{"/", "/status.json", "/metrics", "/debug/pprof/goroutine?debug=2", "/api/connections", "/api/rooms", "/api/info", "/api/rooms/a.there", "/openapi.json", "/nothing?api_key=" + key} {
 		for _, given := range []string{key, planted, good} {
 			request, err := http.NewRequest(http.MethodGet, "http://"+admin+path, nil)
 			if err != nil {
