@@ -60,9 +60,9 @@ func (c *config) openListener(address string) ([]net.Listener, error) {
 		return []net.Listener{l}, nil
 	}
 	if host, port, _ := net.SplitHostPort(address); strings.EqualFold(host, "localhost") {
-		return listenLocalhost(port)
+		return c.listenLocalhost(port)
 	}
-	l, err := listenTCP(address)
+	l, err := c.listenTCP(address)
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +86,10 @@ func OpenListeners(address string, mode fs.FileMode, group string) ([]net.Listen
 // listenLocalhost listens on both loopback addresses: net.Listen would take one of them, and a
 // browser may try the other first. Nothing is looked up: in a container from scratch there is no
 // file to find the name in.
-func listenLocalhost(port string) ([]net.Listener, error) {
+func (c *config) listenLocalhost(port string) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		l, err := listenTCP(net.JoinHostPort(ip, port))
+		l, err := c.listenTCP(net.JoinHostPort(ip, port))
 		if err == nil {
 			all = append(all, l)
 			_, port, _ = net.SplitHostPort(l.Addr().String())
@@ -106,9 +106,18 @@ func listenLocalhost(port string) ([]net.Listener, error) {
 // listenTCP listens without Multipath TCP, which Go would offer by default: a connection accepted
 // from such a listener does not inherit TCP_NOTSENT_LOWAT, and the kernel then held megabytes for
 // every client that does not read.
-func listenTCP(address string) (net.Listener, error) {
+func (c *config) listenTCP(address string) (net.Listener, error) {
 	var plain net.ListenConfig
 	plain.SetMultipathTCP(false)
+	if c.ReusePort {
+		plain.Control = func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			if cerr := raw.Control(func(fd uintptr) { err = reactor.SharePort(int(fd)) }); cerr != nil {
+				return cerr
+			}
+			return err
+		}
+	}
 	return plain.Listen(context.Background(), "tcp", address)
 }
 

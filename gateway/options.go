@@ -46,6 +46,10 @@ type Options struct {
 	// Subprotocols lists names of which the first that a client offers is answered. Of a browser that
 	// offers some and is answered with none the connection fails. What they mean is between clients.
 	Subprotocols []string
+	// ReusePort lets other processes that say so too listen on the same port at a time (Linux): the
+	// kernel spreads connections over them by a hash. When one of them closes, what waits in its queue
+	// is reset, unless net.ipv4.tcp_migrate_req is set.
+	ReusePort bool
 	// SocketMode and SocketGroup, a name or a number, say who may connect to the unix sockets that are
 	// listened on: 0660 by default, and the group of the process.
 	SocketMode  fs.FileMode

@@ -19,6 +19,7 @@ type Config struct {
 	ConfigFile string `name:"config" help:"A YAML file whose keys are flags' names, for what neither flags nor the environment say; rooms: {'ticker.*': {policy: latest}} is a table of --room. gateway config check FILE finds its faults." placeholder:"FILE" group:"Configuration"`
 
 	Listen      []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, unix:/path, or systemd: for the sockets that its socket unit passes (systemd:NAME for one). Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
+	ReusePort   bool     `help:"Let another gateway that says so too listen on the same port, so that the next one can start before this one leaves (Linux). What waits in the queue of one that leaves is reset, unless net.ipv4.tcp_migrate_req is 1; systemd's sockets lose nothing." group:"Listening"`
 	SocketMode  Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
 	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
 	Loops       int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
@@ -102,6 +103,7 @@ func (c *Config) options() gateway.Options {
 		Anonymous:          c.Anonymous,
 		Subprotocols:       c.Subprotocol,
 		TrustedProxy:       networks(c.TrustedProxy),
+		ReusePort:          c.ReusePort,
 		SocketMode:         fs.FileMode(c.SocketMode),
 		SocketGroup:        c.SocketGroup,
 		MaxConnections:     given(c.MaxConnections),

@@ -44,4 +44,5 @@ var optionTable = [optionsPerTable]place{
 	UserTimeout:  {unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT},
 	SendBuffer:   {unix.SOL_SOCKET, unix.SO_SNDBUF},
 	PendingError: {unix.SOL_SOCKET, unix.SO_ERROR},
+	ReusePort:    {unix.SOL_SOCKET, unix.SO_REUSEPORT},
 }

@@ -130,7 +130,7 @@ func TestEveryOptionIsSetOrUnsupported(t *testing.T) {
 	var kernel Real
 	fd := socket(t)
 	for option, value := range map[Option]int{
-		NoDelay: 1, KeepAlive: 1, KeepIdle: 60, NotSentLowat: 65536, UserTimeout: 20_000, SendBuffer: 65536,
+		NoDelay: 1, KeepAlive: 1, KeepIdle: 60, NotSentLowat: 65536, UserTimeout: 20_000, SendBuffer: 65536, ReusePort: 1,
 	} {
 		err := kernel.SetOption(fd, option, value)
 		got, readErr := kernel.Option(fd, option)

@@ -64,5 +64,6 @@ const (
 	SendBuffer                    // SO_SNDBUF: bytes
 	AbortOnClose                  // SO_LINGER with zero seconds: close(2) sends RST and frees the buffers
 	PendingError                  // SO_ERROR, read only: reading clears it
+	ReusePort                     // SO_REUSEPORT where it spreads connections: 0 or 1
 	optionsPerTable               // number of options
 )
