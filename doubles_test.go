@@ -17,6 +17,7 @@ const kernelDir = "reactor/internal/sys"
 var partialDoubles = map[string]string{
 	"gateway.countingKernel": "Write: it counts what is read alone",
 	"gateway.cutKernel":      "Read: it cuts what is written alone",
+	"gateway.deafKernel":     "Read: what does not come through it is what is written",
 	"gateway.ear":            "Write: it hears what is read; what is written its clients judge",
 }
 

@@ -96,6 +96,7 @@ var clockReaders = []string{
 	"cmd/gateway/logwriter.go", // for a moment, at the end; without a timer
 	"gateway/admin/clock.go",   // for how long ago something was
 	"gateway/refuse_http.go",   // a deadline for the answer on a connection that no loop has
+	"gateway/tls.go",           // a net.Conn has deadlines, which are nothing to a loop
 	"reactor/internal/sys/real_stub.go",
 	"reactor/internal/sys/real_unix.go",
 }

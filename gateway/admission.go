@@ -22,8 +22,11 @@ type admission struct {
 
 // An arrival is a connection that was admitted and belongs to nobody yet.
 type arrival struct {
-	fd  int
-	key netip.Addr // whom it counts for, see admission
+	fd      int
+	key     netip.Addr    // whom it counts for, see admission
+	from    netip.Addr    // the client that its proxy has named; zero: none
+	speaks  ListenOptions // what is to come in front of HTTP
+	secured *secured      // the TLS of one that comes back from net/http
 }
 
 func newAdmission(cfg *config) *admission {
@@ -41,15 +44,17 @@ func (a *admission) asks() bool {
 // counts reports whether connections from the address are counted at all. This machine and trusted
 // proxies connect for many others.
 func (a *admission) counts(from netip.Addr) bool {
-	if !from.IsValid() || from.IsLoopback() {
-		return false
-	}
+	return from.IsValid() && !from.IsLoopback() && !a.isProxy(from)
+}
+
+// isProxy reports whether an address is of a trusted proxy's network.
+func (a *admission) isProxy(from netip.Addr) bool {
 	for _, p := range a.cfg.Load().TrustedProxy {
 		if p.Contains(from.WithZone("")) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // addressKey is whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one. Whoever
@@ -120,6 +125,9 @@ var rejections = func() map[wsproto.Reason][retryMax][]byte {
 	return all
 }()
 
+// tlsRejection is the alert internal_error: none says that there are too many.
+var tlsRejection = []byte{21, 3, 3, 0, 2, 2, 80}
+
 // reject refuses a connection that was accepted and has no conn.
 func (l *listener) reject(fd int, reason wsproto.Reason) {
 	l.w.stats.Rejected++
@@ -127,7 +135,11 @@ func (l *listener) reject(fd int, reason wsproto.Reason) {
 	// Closing with the request unread would reset the connection, and the reset can overtake the
 	// answer. A fresh socket takes these few bytes; if not, the close says the same less politely.
 	_, _ = l.w.kernel.Read(fd, l.w.buf)
-	_, _ = l.w.kernel.Write(fd, rejections[reason][l.w.random.IntN(retryMax)])
+	answer := rejections[reason][l.w.random.IntN(retryMax)]
+	if l.speaks.TLS {
+		answer = tlsRejection
+	}
+	_, _ = l.w.kernel.Write(fd, answer)
 	l.w.logRefusal(fd, nil, wsproto.Refuse(reason), nil)
 	_ = l.w.kernel.Close(fd)
 }

@@ -36,7 +36,7 @@ type Handshake struct {
 	Room    string
 	Token   string      // the bearer token, wherever it stood; empty: none came
 	Header  http.Header // of what Authenticator.Headers names what came; Cookie from this server's own or allowed pages alone
-	Address netip.Addr  // whose connection it is; the zero Addr for a unix socket
+	Address netip.Addr  // whose connection it is, or whom a trusted proxy named; the zero Addr for a unix socket
 }
 
 // An AuthError is why somebody is not let in.
@@ -99,10 +99,7 @@ func (c *conn) handshake(room string) (*Handshake, *wsproto.Refusal) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	h := &Handshake{Room: room, Token: token}
-	if from, err := c.w.kernel.PeerAddress(int(c.fd)); err == nil {
-		h.Address = from
-	}
+	h := &Handshake{Room: room, Token: token, Address: c.address()}
 	for _, name := range c.w.cfg.Auth.Headers() {
 		if strings.EqualFold(name, "Cookie") && !isOwnPage(r) {
 			continue

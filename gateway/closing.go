@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"errors"
 	"math"
+	"syscall"
 	"time"
 
 	"sluice/reactor"
@@ -172,6 +174,9 @@ func (c *conn) sendLast() {
 	case isShortage(err):
 		c.putOffWrites(err)
 		return
+	case errors.Is(err, syscall.EAGAIN): // TLS' own last words wait.
+		c.arm()
+		return
 	default:
 		c.die(c.end.reason) // The peer is gone already, so there is nothing to linger for.
 		return
@@ -232,7 +237,7 @@ func (c *conn) cutShort() {
 	c.w.stats.CutShort++
 	if skipped, ok := c.w.server.samples.cutShort.take(c.w.kernel.Now()); ok {
 		c.w.log.Info("cut while its client was sending", "reason", c.end.reason.String(), "dropped_bytes", c.end.dropped,
-			"id", c.id(), "from", c.w.peer(int(c.fd)), "and_more", skipped)
+			"id", c.id(), "from", c.from(), "and_more", skipped)
 	}
 	c.die(c.end.reason)
 }
@@ -274,6 +279,9 @@ func (c *conn) letGo() {
 	c.pauses = 0
 	if c.own != nil {
 		c.own.rest.Release()
+	}
+	if t := c.secured(); t != nil {
+		t.letGo()
 	}
 	c.own, c.end = nil, nil
 	c.w.server.leave(c.key())

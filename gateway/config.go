@@ -32,16 +32,17 @@ type config struct {
 // A tuning holds the bounds of one turn and their like. They are no options, because nobody needs
 // to turn them but tests.
 type tuning struct {
-	readBudget   int           // bytes that one connection reads in one turn
-	writeBudget  int           // bytes that one connection writes in one turn
-	overTime     time.Duration // how long a client may go on being over a rate
-	costlyTurn   time.Duration // how long a client's turn may take before its next has to stand in line …
-	costlyWork   int           // … if there was so much to do in it, see conn.read
-	lookEvery    time.Duration // how often memory is looked at
-	panics       bool          // where an invariant does not hold, instead of going on
-	walkTime     time.Duration // what looking at all connections may take of one tick
-	inflaterSize int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
-	wallClock    func() int64  // milliseconds since 1970
+	readBudget        int           // bytes that one connection reads in one turn
+	writeBudget       int           // bytes that one connection writes in one turn
+	overTime          time.Duration // how long a client may go on being over a rate
+	costlyTurn        time.Duration // how long a client's turn may take before its next has to stand in line …
+	costlyWork        int           // … if there was so much to do in it, see conn.read
+	lookEvery         time.Duration // how often memory is looked at
+	panics            bool          // where an invariant does not hold, instead of going on
+	walkTime          time.Duration // what looking at all connections may take of one tick
+	certificatesEvery time.Duration // how often their files are looked at
+	inflaterSize      int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
+	wallClock         func() int64  // milliseconds since 1970
 }
 
 // What tuning is without a test that turns it.
@@ -96,6 +97,7 @@ func (c *config) fill() {
 	if c.wallClock == nil {
 		c.wallClock = wallClock
 	}
+	setDefault(&c.certificatesEvery, certificatesEvery)
 	if c.memory.read == nil {
 		c.memory = runtimeMemory()
 	}
@@ -120,6 +122,8 @@ func (c *config) prepare() error {
 		{"MaxHTTPConnections", c.MaxHTTPConnections},
 		{"AuthRequests", c.AuthRequests},
 		{"MaxFragments", c.MaxFragments},
+		{"TLSHandshakes", c.TLSHandshakes},
+		{"TLSRunning", c.TLSRunning},
 	} {
 		if n.value < 1 {
 			refuse(n.field, "%d is less than 1", n.value)
@@ -221,6 +225,17 @@ func (c *config) prepare() error {
 	if c.SocketMode&^fs.ModePerm != 0 {
 		refuse("SocketMode", "%#o is not 0 to 0777", uint32(c.SocketMode))
 	}
+	for _, p := range c.TLSPairs {
+		if p.Cert == "" || p.Key == "" {
+			refuse("TLSPairs", "a certificate and its key are two files, and one is not named: %q, %q", p.Cert, p.Key)
+		}
+	}
+	if c.TLSClientCA != "" && c.TLS == nil && len(c.TLSPairs) == 0 {
+		refuse("TLSClientCA", "there is no certificate to show to clients of it")
+	}
+	if c.ForwardedHeader > NoForwarded {
+		refuse("ForwardedHeader", "%d is none", c.ForwardedHeader)
+	}
 	c.socketGroup = -1
 	if c.SocketGroup != "" {
 		id, err := groupID(c.SocketGroup)
@@ -299,6 +314,9 @@ func (c *config) assemblyShare() int {
 func (c *config) headShare() int {
 	return int(max(c.HeadMemory/int64(c.Loops), 2*(c.MaxHead+readBufferSize)+headCost))
 }
+
+// handshakeShare is how many TLS handshakes of one loop may be parked.
+func (c *config) handshakeShare() int { return max(1, c.TLSHandshakes/c.Loops) }
 
 // lingerMax is how much of a closed client's input is read and dropped, in bytes.
 func (c *config) lingerMax() int64 { return max(lingerBytes, 4*c.MaxMessage) }

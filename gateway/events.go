@@ -37,6 +37,10 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 func (c *conn) onTimer() {
 	switch c.life {
 	case reading:
+		if t := c.secured(); t != nil && t.phase == shaking {
+			t.fail(TLSTimeout)
+			return
+		}
 		if c.in == nil { // Not one byte: there is nobody to explain it to.
 			c.die(c.silence(ClosedSilent))
 			return

@@ -30,6 +30,18 @@ func startGatewayOn(t testing.TB, cfg *config, kernel reactor.Kernel) (*Server, 
 // startGatewayLogging is startGatewayOn with a log that the test reads.
 func startGatewayLogging(t testing.TB, cfg *config, kernel reactor.Kernel, log io.Writer) (*Server, string) {
 	t.Helper()
+	s := newGateway(t, cfg, kernel, log)
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(func() { s.Close(); checkAccounts(t, s) })
+	return s, s.Addrs()[0].(*net.TCPAddr).String()
+}
+
+// newGateway makes one that does not listen yet.
+func newGateway(t testing.TB, cfg *config, kernel reactor.Kernel, log io.Writer) *Server {
+	t.Helper()
 	testenv.RaiseProcessors()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
@@ -38,12 +50,7 @@ func startGatewayLogging(t testing.TB, cfg *config, kernel reactor.Kernel, log i
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	s.start()
-	t.Cleanup(func() { s.Close(); checkAccounts(t, s) })
-	return s, s.Addrs()[0].(*net.TCPAddr).String()
+	return s
 }
 
 func TestTwoClientsTalk(t *testing.T) {

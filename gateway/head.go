@@ -117,6 +117,9 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	if !isRoomName(room) {
 		return nil, refusedRoomName
 	}
+	if refusal := c.heedForwarded(r); refusal != nil {
+		return nil, refusal
+	}
 	if refusal := c.w.server.judgePage(r.Header("Origin"), r.Host); refusal != nil {
 		return nil, refusal
 	}
@@ -166,6 +169,9 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 // and dropped, so that it sees the answer and not a reset. head is what came of the request. It
 // reports whether to read on.
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
+	if c.other != nil && c.endHandshake(r.Reason) {
+		return c.life != dead
+	}
 	c.w.stats.Refusals[r.Reason]++
 	c.w.logRefusal(int(c.fd), c, r, head)
 	if bytes.HasPrefix(head, []byte("HEAD ")) {

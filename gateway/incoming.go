@@ -130,7 +130,7 @@ func (c *conn) fill(failed bool) {
 			c.putOffReads(err)
 			return
 		default:
-			c.die(ClosedGone)
+			c.cannotRead(err)
 			return
 		}
 		c.heard = c.w.loop.Now()
@@ -141,9 +141,21 @@ func (c *conn) fill(failed bool) {
 		if !c.consume(c.w.buf[:n]) {
 			return
 		}
+		if c.other != nil {
+			budget -= c.surplus(n)
+		}
 		budget -= n
 	}
 	c.endTurn()
+}
+
+// cannotRead ends a connection of which nothing can be read any more.
+func (c *conn) cannotRead(err error) {
+	if t := c.secured(); t != nil && err == errRecord {
+		t.breakOff()
+		return
+	}
+	c.die(ClosedGone)
 }
 
 // consume handles p according to the connection's state, and reports whether to read on.

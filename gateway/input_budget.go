@@ -255,8 +255,8 @@ func (c *conn) inputKey() netip.Addr {
 	if key := c.key(); key.IsValid() {
 		return key
 	}
-	from, err := c.w.kernel.PeerAddress(int(c.fd))
-	if err != nil || !c.w.server.admission.counts(from) {
+	from := c.address()
+	if !c.w.server.admission.counts(from) {
 		return netip.Addr{}
 	}
 	return addressKey(from)

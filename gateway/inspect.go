@@ -220,7 +220,7 @@ func (c *conn) isIn(room string) bool {
 func (c *conn) info() ConnInfo {
 	now := c.w.loop.Now()
 	i := ConnInfo{
-		ID: c.id(), Address: c.w.peer(int(c.fd)), Subject: c.subject(), Room: c.reader.Room().Name(), Encoding: encodings[c.reader.Encoding()].Name, Lag: c.reader.Lag(now),
+		ID: c.id(), Address: c.from(), Subject: c.subject(), Room: c.reader.Room().Name(), Encoding: encodings[c.reader.Encoding()].Name, Lag: c.reader.Lag(now),
 		IsBlocked: c.reader.IsBlocked(), IsSlow: c.reader.IsSlow(), IsSpeaker: c.reader.IsSpeaker(),
 	}
 	if i.IsBlocked {

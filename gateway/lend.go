@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -47,14 +48,18 @@ func (c *conn) lend(p []byte, n int) bool {
 		return c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), head)
 	}
 	key := c.key()
-	s.stay(key) // letGo counts it out; it is still here.
+	lent := &lentConn{key: key, server: s, named: c.named(), from: c.forwardedFor(&c.w.request), secured: c.secured()}
+	if !lent.from.IsValid() {
+		lent.from = lent.named
+	}
+	c.other = nil // Or letGo would end it.
+	s.stay(key)   // letGo counts it out; it is still here.
 	c.letGo()
 	c.w.stats.Lent++
 	end := n + int(min(body, int64(len(p)-n)))
-	s.lending.take(fd, &lentConn{
-		key: key, server: s,
-		request: bytes.TrimPrefix(append([]byte(nil), p[:end]...), emptyLine), left: body - int64(end-n), behind: append([]byte(nil), p[end:]...),
-	})
+	lent.request, lent.left = bytes.TrimPrefix(append([]byte(nil), p[:end]...), emptyLine), body-int64(end-n)
+	lent.behind = append([]byte(nil), p[end:]...)
+	s.lending.take(fd, lent)
 	return false
 }
 
@@ -79,12 +84,17 @@ func (l *lending) take(fd int, c *lentConn) {
 	inner, err := net.FileConn(f)
 	if err != nil {
 		refusal := wsproto.Refuse(wsproto.ReasonUnavailable)
-		_, _ = l.server.workers[0].kernel.Write(fd, refusal.AppendResponse(nil)) // As to those who are not admitted.
+		if c.secured == nil {
+			_, _ = l.server.workers[0].kernel.Write(fd, refusal.AppendResponse(nil)) // As to those who are not admitted.
+		}
 		l.server.noteRefusal(refusal, "", c.request, []any{"error", err})
 		c.count()
 		return
 	}
 	c.Conn = inner
+	if c.secured != nil {
+		c.secured.lent = inner
+	}
 	l.conns <- c
 	select {
 	case <-l.done: // Nobody accepts any more, and Close may have looked before.
@@ -128,12 +138,16 @@ func (l *lending) Addr() net.Addr { return &net.UnixAddr{Name: "lending", Net: "
 type lentConn struct {
 	net.Conn
 	key      netip.Addr // whom it counts for
+	named    netip.Addr // the client that a PROXY header has named
+	from     netip.Addr // the client of this request, if a trusted proxy has named it
+	secured  *secured   // its TLS; Conn is the socket below
 	server   *Server
 	request  []byte // what the loop had read of the request, and net/http has not
 	left     int64  // bytes of its body that have yet to come
 	behind   []byte // what came behind it
 	isTaken  bool   // by a handler
-	isBack   bool   // on a loop
+	isBack   bool   // this request is done
+	isGiven  bool   // to a loop, TLS and all
 	counting sync.Once
 }
 
@@ -145,7 +159,7 @@ func (c *lentConn) Read(p []byte) (n int, err error) {
 		c.request = c.request[n:]
 		return n, nil
 	case c.left > 0:
-		n, err = c.Conn.Read(p[:min(int64(len(p)), c.left)])
+		n, err = c.stream().Read(p[:min(int64(len(p)), c.left)])
 		c.left -= int64(n)
 		return n, err
 	case c.isBack:
@@ -157,7 +171,37 @@ func (c *lentConn) Read(p []byte) (n int, err error) {
 		c.behind = c.behind[n:]
 		return n, nil
 	}
-	return c.Conn.Read(p)
+	return c.stream().Read(p)
+}
+
+// Write implements net.Conn.
+func (c *lentConn) Write(p []byte) (int, error) { return c.stream().Write(p) }
+
+// stream is what the request's bytes go through: the socket, or TLS over it.
+func (c *lentConn) stream() net.Conn {
+	if c.secured != nil {
+		return c.secured.conn
+	}
+	return c.Conn
+}
+
+// RemoteAddr implements net.Conn: handlers see the client that a trusted proxy speaks for.
+func (c *lentConn) RemoteAddr() net.Addr {
+	if c.from.IsValid() {
+		return &net.TCPAddr{IP: c.from.AsSlice()}
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// lentTLS is the key that a request's context has the state of TLS under.
+type lentTLS struct{}
+
+func (c *lentConn) context(ctx context.Context) context.Context {
+	if c.secured == nil {
+		return ctx
+	}
+	state := c.secured.conn.ConnectionState()
+	return context.WithValue(ctx, lentTLS{}, &state)
 }
 
 // awaitEnd returns when the client is gone, which net/http wants to know while a handler runs, or
@@ -165,7 +209,7 @@ func (c *lentConn) Read(p []byte) (n int, err error) {
 func (c *lentConn) awaitEnd() error {
 	if len(c.behind) == 0 {
 		var next [1]byte
-		if _, err := c.Conn.Read(next[:]); err != nil {
+		if _, err := c.stream().Read(next[:]); err != nil {
 			return err
 		}
 		c.behind = append(c.behind, next[0])
@@ -195,11 +239,14 @@ func (c *lentConn) giveBack() {
 	s := c.server
 	s.stay(c.key)
 	c.count() // Before its next request can come, which finds the place free.
-	key, behind := c.key, c.behind
-	refusal := s.handOver(c, func(w *worker, fd int) { w.takeBack(arrival{fd, key}, behind) })
+	a, behind := arrival{key: c.key, from: c.named, secured: c.secured}, c.behind
+	c.isGiven = true
+	refusal := s.handOver(c, func(w *worker, fd int) { a.fd = fd; w.takeBack(a, behind) })
 	if refusal == nil {
 		return
 	}
+	c.isGiven = false
+	key := a.key
 	s.leave(key)
 	if len(behind) > 0 { // There is somebody to tell.
 		s.noteRefusal(refusal, addressText(parseAddr(c.RemoteAddr().String())), behind, nil)
@@ -210,7 +257,10 @@ func (c *lentConn) giveBack() {
 // Close implements net.Conn.
 func (c *lentConn) Close() error {
 	c.count()
-	return c.Conn.Close()
+	if c.isGiven {
+		return c.Conn.Close() // The loop has a descriptor of its own, and TLS goes on there.
+	}
+	return c.stream().Close()
 }
 
 // count counts the connection out of those that are lent, once.

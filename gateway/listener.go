@@ -41,7 +41,8 @@ type listener struct {
 	fd       int
 	token    reactor.Token
 	isTCP    bool
-	isShared bool        // somebody else has the socket too, and accepts from it when we do not
+	isShared bool // somebody else has the socket too, and accepts from it when we do not
+	speaks   ListenOptions
 	next     int         // worker that gets the next connection
 	taken    [][]arrival // accepted this tick, by worker
 
@@ -163,8 +164,8 @@ func (c *config) setOptions(kernel reactor.Kernel, fd int) {
 	}
 }
 
-func (w *worker) newListener(fd int, isTCP, isShared bool) error {
-	l := &listener{w: w, fd: fd, isTCP: isTCP, isShared: isShared, taken: make([][]arrival, len(w.server.workers))}
+func (w *worker) newListener(fd int, isTCP, isShared bool, speaks ListenOptions) error {
+	l := &listener{w: w, fd: fd, isTCP: isTCP, isShared: isShared, speaks: speaks, taken: make([][]arrival, len(w.server.workers))}
 	t, err := w.loop.Register(fd, reactor.Readable, reactor.Level, l)
 	l.token = t
 	return err
@@ -248,7 +249,7 @@ func (l *listener) admit(fd int) {
 	if l.isTCP && runtime.GOOS != "linux" {
 		l.w.cfg.setOptions(l.w.kernel, fd)
 	}
-	l.taken[l.next] = append(l.taken[l.next], arrival{fd, key})
+	l.taken[l.next] = append(l.taken[l.next], arrival{fd: fd, key: key, speaks: l.speaks})
 	l.next = (l.next + 1) % len(l.taken)
 }
 

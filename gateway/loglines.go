@@ -23,15 +23,18 @@ func (w *worker) logRefusal(fd int, c *conn, r *wsproto.Refusal, head []byte) {
 	if r.Reason == wsproto.ReasonUnauthorized || r.Reason == wsproto.ReasonAuthDown {
 		more = []any{"detail", r.Text} // Which of many it is; in words of ours.
 	}
+	from := ""
 	if c != nil {
-		more = append(more, "id", c.id())
+		from, more = c.from(), append(more, "id", c.id())
+	} else {
+		from = w.peer(fd)
 	}
-	w.server.logRefused(r, w.peer(fd), head, skipped, more)
+	w.server.logRefused(r, from, head, skipped, more)
 }
 
 func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skipped uint64, more []any) {
 	if r.Reason == wsproto.ReasonNotHTTP && len(head) > 0 && head[0] == tlsHandshake {
-		more = []any{"hint", "TLS on a plain port: connect to ws:// or http://, or let a proxy in front end TLS"}
+		more = []any{"hint", "TLS on a plain port: connect to ws:// or http://, or to a --tls-listen address"}
 	}
 	s.log.Info("refused", append([]any{
 		"reason", r.Reason.String(), "status", r.Status, "from", from, "request", requestText(head), "and_more", skipped,
@@ -48,7 +51,7 @@ func (c *conn) logAbuse(r CloseReason, detail string) {
 		return
 	}
 	line := []any{
-		"reason", r.String(), "detail", detail, "id", c.id(), "from", c.w.peer(int(c.fd)),
+		"reason", r.String(), "detail", detail, "id", c.id(), "from", c.from(),
 		"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped,
 	}
 	if hint := abuseHints[r]; hint != "" {
@@ -79,7 +82,7 @@ func (c *conn) standing(r CloseReason) (s standing) {
 		}
 	}
 	if r.isTold() || c.w.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.from = c.w.peer(int(c.fd))
+		s.from = c.from()
 	}
 	return s
 }
@@ -87,7 +90,7 @@ func (c *conn) standing(r CloseReason) (s standing) {
 // logJoined says for debugging that a client is in its room. logLeft has the same id.
 func (c *conn) logJoined(room string) {
 	if c.w.log.Enabled(context.Background(), slog.LevelDebug) {
-		c.w.log.Debug("client joined", "id", c.id(), "from", c.w.peer(int(c.fd)), "room", clipText([]byte(room)),
+		c.w.log.Debug("client joined", "id", c.id(), "from", c.from(), "room", clipText([]byte(room)),
 			"encoding", encodings[c.reader.Encoding()].Name)
 	}
 }
@@ -114,6 +117,19 @@ func (c *conn) logLeft(r CloseReason) {
 
 // id names a connection in the log: its loop, and its token there.
 func (c *conn) id() string { return fmt.Sprintf("%d.%x", c.w.no, uint64(c.token)) }
+
+// from is where the connection comes from, for a log.
+func (c *conn) from() string { return addressText(c.address()) }
+
+// address is where the connection comes from: the client that a trusted proxy has named, or its peer,
+// as far as the kernel can tell.
+func (c *conn) address() netip.Addr {
+	if c.meter != nil && c.meter.from.IsValid() {
+		return c.meter.from
+	}
+	from, _ := c.w.kernel.PeerAddress(int(c.fd)) // Whoever is gone has none.
+	return from
+}
 
 // peer is where a connection comes from, as far as the kernel can tell.
 func (w *worker) peer(fd int) string {

@@ -25,6 +25,7 @@ const (
 // them wants to know something, of which a turn took long, or that the kernel lacked memory for.
 type meter struct {
 	key   netip.Addr // whom it counts for, see admission; zero: nobody
+	from  netip.Addr // the client that its proxy has named; zero: none
 	level int        // a leaky bucket of bytes that were inflated …
 	at    time.Duration
 

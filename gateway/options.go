@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -54,9 +55,22 @@ type Options struct {
 	// listened on: 0660 by default, and the group of the process.
 	SocketMode  fs.FileMode
 	SocketGroup string
-	// TrustedProxy lists networks whose connections MaxPerAddress and ConnectRate do not count. Those
-	// by unix sockets they never count.
+	// TrustedProxy lists networks of proxies. MaxPerAddress and ConnectRate do not count connections
+	// from there, nor by unix sockets, but the clients that those name: by ForwardedHeader, which is
+	// believed of nobody else, or where ListenOptions.ProxyProtocol is set.
 	TrustedProxy []netip.Prefix
+	// ForwardedHeader is the one by which they do, X-Forwarded-For by default. The rightmost address in
+	// it that is not of TrustedProxy is the client.
+	ForwardedHeader ForwardedHeader
+
+	// TLS, TLSPairs and TLSClientCA are what connections to listeners with ListenOptions.TLS speak by:
+	// a configuration of the program's, without NextProtos, of which HTTP/1.1 is the only one; pairs of
+	// files, of which a client sees the one for the name that it asks for; and a file of authorities, of
+	// one of which clients have to show a certificate. Files are read again when they change, and by
+	// ReloadCertificates. Given together, the files are put into a copy of TLS.
+	TLS         *tls.Config
+	TLSPairs    []TLSPair
+	TLSClientCA string
 
 	MaxConnections     int   // connections at a time: 100,000
 	MaxHTTPConnections int   // … of which ordinary requests may be under way at: 256
@@ -68,6 +82,8 @@ type Options struct {
 	ConnectRate        int   // new connections a second, with bursts of as many: no limit
 	MaxRooms           int   // rooms at a time: no limit
 	MaxFragments       int   // frames that one message may come in: 131,072
+	TLSHandshakes      int   // TLS handshakes that may wait for their clients' answers at a time: 4,096
+	TLSRunning         int   // … that may be worked on at a time: half of the cores
 	AssemblyMemory     int64 // what all unfinished messages may take together: 256 MiB
 
 	FrameRate   int   // frames a second from one client, beyond which it is closed: no limit
@@ -138,6 +154,8 @@ func (o Options) Defaults() Options {
 	setDefault(&c.MaxMessage, 1<<20)
 	setDefault(&c.MaxFragments, 131_072)
 	setDefault(&c.AssemblyMemory, 256<<20)
+	setDefault(&c.TLSHandshakes, 4096)
+	setDefault(&c.TLSRunning, max(1, runtime.NumCPU()/2))
 	setDefault(&c.InflateRate, 4<<20)
 	setDefault(&c.RoomBacklog, 16<<20)
 	setDefault(&c.BacklogMemory, 512<<20)

@@ -89,6 +89,10 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 			break
 		}
 		n, err := c.transport().Write(int(c.fd), next)
+		if n > 0 { // TLS may take some and be refused beside it.
+			sent += n
+			c.tookOwn(o, n, isRest)
+		}
 		if err != nil {
 			if interrupts++; errors.Is(err, syscall.EINTR) && interrupts < interruptsMax {
 				continue
@@ -96,21 +100,24 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 			c.refused(err)
 			return sent, false
 		}
-		sent += n
-		c.w.stats.OwnBytes += uint64(n)
-		c.heard = c.w.loop.Now()
-		if c.meter != nil {
-			c.meter.writes.failures = 0
-		}
-		c.reader.TookOwn(n, c.heard)
-		if isRest {
-			o.rest.Sent(n)
-			continue
-		}
-		o.pongAt -= n // Below zero: begun or sent.
-		o.bytes = o.bytes[n:]
 	}
 	return sent, true
+}
+
+// tookOwn notes that the transport has taken n bytes of the outbox.
+func (c *conn) tookOwn(o *outbox, n int, isRest bool) {
+	c.w.stats.OwnBytes += uint64(n)
+	c.heard = c.w.loop.Now()
+	if c.meter != nil {
+		c.meter.writes.failures = 0
+	}
+	c.reader.TookOwn(n, c.heard)
+	if isRest {
+		o.rest.Sent(n)
+		return
+	}
+	o.pongAt -= n // Below zero: begun or sent.
+	o.bytes = o.bytes[n:]
 }
 
 // interruptsMax is how often signals may interrupt a write before it counts as refused.
@@ -166,6 +173,9 @@ func (c *conn) rearm(in reactor.Interest) {
 // its own bytes too: a thousand members that become writable at once must not hold up everybody
 // else.
 func (c *conn) writable() {
+	if c.other != nil && !c.flushSealed() {
+		return
+	}
 	if c.reader.IsIn() {
 		c.reader.Ready()
 	} else if c.life == parting {
@@ -240,7 +250,11 @@ func (c *conn) Queued() (n int64, means hub.Queued) {
 	if peer, err := c.w.kernel.PeerAddress(int(c.fd)); err == nil && !peer.IsValid() {
 		return int64(queued), hub.QueuedMemory
 	}
-	return int64(queued), hub.QueuedBytes
+	n = int64(queued)
+	if t := c.secured(); t != nil {
+		n += t.unsent()
+	}
+	return n, hub.QueuedBytes
 }
 
 // Refused implements hub.Client.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -72,7 +73,7 @@ func (w *worker) panicked(s reactor.Source, p reactor.Panic) {
 	}
 	switch s := s.(type) {
 	case *conn:
-		w.server.notePanic(&p, "id", s.id(), "from", w.peer(int(s.fd)))
+		w.server.notePanic(&p, "id", s.id(), "from", s.from())
 		w.decoder = w.newDecoder() // It is shared, and may have been in the middle of a frame.
 		s.fault(e)
 	case *listener:
@@ -146,6 +147,9 @@ func (s *Server) notePanic(p *reactor.Panic, whose ...any) {
 // guard has a panic of a handler end its request alone, as net/http would by itself, and be counted.
 func (s *Server) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if state, ok := r.Context().Value(lentTLS{}).(*tls.ConnectionState); ok {
+			r.TLS = state
+		}
 		defer func() {
 			value := recover()
 			if value == nil || value == http.ErrAbortHandler {

@@ -43,6 +43,8 @@ const (
 	ClosedLent                               // it ended while net/http had it
 	ClosedMayNotPublish                      // it sent a message where it may only read
 	ClosedExpired                            // its token has expired
+	ClosedTLS                                // its TLS handshake failed, or its records could not be opened
+	ClosedProxyHeader                        // what its proxy said of it was no PROXY header, or it was no trusted proxy
 	NumCloseReasons                          // how many there are
 )
 
@@ -85,6 +87,8 @@ var reasons = [NumCloseReasons]struct {
 	ClosedLent:            {"lent", 0, ""},
 	ClosedExpired:         {"expired", wsproto.CodeTokenExpired, "token expired"},
 	ClosedMayNotPublish:   {"may_not_publish", wsproto.CodeForbidden, "may not publish here"},
+	ClosedTLS:             {"tls", 0, ""},
+	ClosedProxyHeader:     {"proxy_header", 0, ""},
 }
 
 func (r CloseReason) String() string { return reasons[r].label }

@@ -11,9 +11,9 @@ import (
 // reloadable are the fields of Options that Reload changes. Others shape what was made once: loops,
 // listeners, rooms' memory.
 var reloadable = []string{
-	"Pages", "AllowOrigin", "AllowHost", "Subprotocols", "TrustedProxy",
+	"Pages", "AllowOrigin", "AllowHost", "Subprotocols", "TrustedProxy", "ForwardedHeader",
 	"MaxConnections", "MaxHead", "HeadMemory", "MaxMessage", "MaxPerAddress", "ConnectRate", "MaxRooms",
-	"MaxFragments", "AssemblyMemory",
+	"MaxFragments", "AssemblyMemory", "TLSHandshakes",
 	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
 	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",
 	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous", "MaxLifetime", "PathPrefix", "AuthCookie", "AuthRequests",

@@ -39,4 +39,6 @@ type samples struct {
 	unwatched  sample
 	untaken    sample
 	panicked   sample
+	handshake  [NumTLSFailures]sample
+	proxied    sample
 }

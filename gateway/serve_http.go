@@ -51,7 +51,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch _, isSocket := roomOf(r.URL.Path); {
 	case !isSocket:
 		s.refuseHTTP(w, r, refusedPath)
-	case r.TLS != nil:
+	case r.TLS != nil && !s.hasLent(r):
 		s.refuseHTTP(w, r, refusedTLS)
 	case r.ProtoMajor != 1:
 		s.refuseHTTP(w, r, refusedHTTP2)
@@ -73,7 +73,7 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		s.refuseHTTP(w, r, wsproto.Refuse(wsproto.ReasonHeadSize))
 		return
 	}
-	isLent := r.Context().Value(http.ServerContextKey) == s.http // Pages may lead here, too.
+	isLent := s.hasLent(r)
 	var key netip.Addr
 	if !isLent {
 		var refusal *wsproto.Refusal
@@ -90,23 +90,37 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		s.refuseHTTP(w, r, refusedWriter)
 		return
 	}
+	lent, _ := conn.(*lentConn) // If not, though lent, a handler in front wraps it, and it is refused.
 	if isLent {
-		if lent, ok := conn.(*lentConn); ok { // If not, a handler in front wraps it, and it is refused.
+		if lent != nil {
 			key = lent.key
 		}
 		s.stay(key) // Closing conn counts the lent one out.
 	}
 	read = appendBuffered(read, buffered.Reader)
-	if lent, ok := conn.(*lentConn); ok {
+	if lent != nil {
 		read = append(read, lent.behind...)
 	}
-	if refusal := s.handOver(conn, func(w *worker, fd int) { w.takeOver(arrival{fd, key}, read, isLent) }); refusal != nil {
+	a := arrival{key: key}
+	if lent != nil {
+		a.from, a.secured, lent.isGiven = lent.named, lent.secured, true
+	}
+	if refusal := s.handOver(conn, func(w *worker, fd int) { a.fd = fd; w.takeOver(a, read, isLent) }); refusal != nil {
+		if lent != nil {
+			lent.isGiven = false
+		}
 		s.leave(key)
 		s.noteRequest(r, refusal)
 		dismiss(conn, refusal)
 		return
 	}
 	conn.Close()
+}
+
+// hasLent reports whether a request came by a connection of the gateway's own: Pages may lead to
+// ServeHTTP, too.
+func (s *Server) hasLent(r *http.Request) bool {
+	return r.Context().Value(http.ServerContextKey) == s.http
 }
 
 // admitHTTP counts the connection of a request in, under the returned key.

@@ -53,6 +53,9 @@ type Server struct {
 	reloading   sync.Mutex  // held by Reload
 	sourcesMax  int         // that a loop can have
 
+	certificates   *certificates
+	handshakeSlots chan struct{} // one in it for each TLS handshake that runs
+
 	invariants atomic.Uint64 // that did not hold
 	panics     atomic.Uint64 // that were survived
 
@@ -104,10 +107,14 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	s := &Server{
 		log: log, admission: newAdmission(cfg),
 		failed: make(chan error, cfg.Loops+1), started: make(chan struct{}), ended: make(chan struct{}),
-		walking: make(chan struct{}, 1),
+		walking:        make(chan struct{}, 1),
+		handshakeSlots: make(chan struct{}, cfg.TLSRunning),
 	}
 	s.live.Store(cfg)
 	var err error
+	if s.certificates, err = newCertificates(cfg); err != nil {
+		return nil, fmt.Errorf("gateway: TLS: %w", err)
+	}
 	s.hub, err = hub.New(hub.Options{
 		Limits: cfg.limits(), Encodings: encodings, OnBroken: s.broken,
 		PolicyOf: func(room string) hub.Policy { return s.config().policyOf(room) },
@@ -135,6 +142,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		WriteTimeout:   httpWriteTimeout,
 		MaxHeaderBytes: headMax, // The loop has held it to MaxHead.
 		ConnState:      func(c net.Conn, state http.ConnState) { c.(*lentConn).changed(state) },
+		ConnContext:    func(ctx context.Context, c net.Conn) context.Context { return c.(*lentConn).context(ctx) },
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -160,41 +168,64 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	pages.ServeHTTP(w, r)
 }
 
+// ListenOptions say what is spoken on an address. The zero ListenOptions are plain HTTP and WebSockets.
+type ListenOptions struct {
+	// TLS: connections begin with a TLS handshake, by Options.TLS or TLSPairs.
+	TLS bool
+	// ProxyProtocol: they begin with a header of the PROXY protocol, version 1 or 2, in front of TLS if
+	// there is any, and count for the address that it names. Only networks of Options.TrustedProxy and
+	// unix sockets may connect: others are closed. What comes is not guessed from, so this is never
+	// for an address that clients connect to themselves.
+	ProxyProtocol bool
+}
+
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
 // zero is one that the system chooses. A socket at the path that nobody answers on is replaced. All
 // addresses are opened before Serve. After an error there may be a part of them open, so the Server
 // is to be closed.
-func (s *Server) Listen(address string) error {
-	if err := s.listen(address); err != nil {
+func (s *Server) Listen(address string) error { return s.ListenWith(address, ListenOptions{}) }
+
+// ListenWith is Listen for an address on which something else is spoken in front of HTTP.
+func (s *Server) ListenWith(address string, o ListenOptions) error {
+	if err := s.listen(address, o); err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
 	return nil
 }
 
-func (s *Server) listen(address string) error {
+func (s *Server) listen(address string, o ListenOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.beMade(); err != nil {
+		return err
+	}
+	if err := s.canSpeak(o); err != nil {
 		return err
 	}
 	opened, err := s.config().openListener(address)
 	if err != nil {
 		return err
 	}
-	return s.watch(opened, false)
+	return s.watch(opened, false, o)
 }
 
 // ListenOn is Listen for a socket that somebody else has opened and keeps, such as systemd: of TCP,
 // or a unix one. The Server closes l, with an error too. A Drain leaves those who wait to be
 // accepted to whoever has the socket next.
-func (s *Server) ListenOn(l net.Listener) error {
+func (s *Server) ListenOn(l net.Listener) error { return s.ListenOnWith(l, ListenOptions{}) }
+
+// ListenOnWith is to ListenOn what ListenWith is to Listen.
+func (s *Server) ListenOnWith(l net.Listener, o ListenOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.beMade()
 	if err == nil {
+		err = s.canSpeak(o)
+	}
+	if err == nil {
 		switch l.(type) {
 		case *net.TCPListener, *net.UnixListener:
-			return s.watch([]net.Listener{l}, true)
+			return s.watch([]net.Listener{l}, true, o)
 		}
 		err = fmt.Errorf("gateway: %T is no listener of TCP or a unix socket", l)
 	}
@@ -202,8 +233,16 @@ func (s *Server) ListenOn(l net.Listener) error {
 	return err
 }
 
+// canSpeak returns why what is to be spoken on an address cannot be.
+func (s *Server) canSpeak(o ListenOptions) error {
+	if o.TLS && s.certificates.current.Load() == nil {
+		return errors.New("there is no certificate for TLS")
+	}
+	return nil
+}
+
 // watch spreads listeners over the loops. The caller holds mu.
-func (s *Server) watch(opened []net.Listener, isShared bool) error {
+func (s *Server) watch(opened []net.Listener, isShared bool, o ListenOptions) error {
 	first := len(s.listeners)
 	s.listeners = append(s.listeners, opened...) // All of them, for Close, whatever becomes of one.
 	for i, l := range opened {
@@ -212,7 +251,7 @@ func (s *Server) watch(opened []net.Listener, isShared bool) error {
 		if err != nil {
 			return err
 		}
-		if err := w.newListener(fd, isTCP(l), isShared); err != nil {
+		if err := w.newListener(fd, isTCP(l), isShared, o); err != nil {
 			_ = w.kernel.Close(fd)
 			return err
 		}
@@ -281,6 +320,9 @@ func (s *Server) start() error {
 		}
 	})
 	s.loops.Go(func() { s.watchMemory(s.life) })
+	if cfg := s.config(); len(cfg.TLSPairs) > 0 || cfg.TLSClientCA != "" {
+		s.loops.Go(func() { s.watchCertificates(s.life, cfg.certificatesEvery) })
+	}
 	s.enter(phaseServing)
 	close(s.started)
 	return nil
@@ -393,6 +435,7 @@ func (s *Server) final() Stats {
 func (s *Server) addTo(sum *Stats) {
 	sum.Broken, sum.Panics = s.invariants.Load(), s.panics.Load()
 	sum.Hub.Owed += s.hub.OwedOutside()
+	sum.TLS.Running = len(s.handshakeSlots)
 	s.refusals.addTo(sum)
 	s.outside.addTo(sum)
 	// What was lent has come back, is still there, or has ended there.
@@ -407,6 +450,7 @@ func (w *worker) snapshot() Stats {
 	one.Refused += one.Hub.Refused
 	now := w.loop.Now()
 	one.HeldByRoom, one.HeldByRate = w.held.byRoom.until(now), w.held.byRate.until(now)
+	one.TLS.Parked = w.parked.Len()
 	one.Deflated, one.DeflatedFrom, one.DeflatedTo = w.encoder.deflations, w.encoder.deflatedFrom, w.encoder.deflatedTo
 	return one
 }

@@ -39,7 +39,7 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.workers[0]
-	if err := w.newListener(listen, true, false); err != nil {
+	if err := w.newListener(listen, true, false, ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	ticks := func(n int) {

@@ -101,7 +101,7 @@ func newWorld(seed uint64) (*world, error) {
 	if w.Listen, err = w.Kernel.Listen(w.Plan.AcceptQueue); err != nil {
 		return nil, err
 	}
-	if err := w.server.workers[w.Random.IntN(len(w.server.workers))].newListener(w.Listen, true, false); err != nil {
+	if err := w.server.workers[w.Random.IntN(len(w.server.workers))].newListener(w.Listen, true, false, ListenOptions{}); err != nil {
 		return nil, err
 	}
 	w.fixed = w.Kernel.Open()

@@ -39,7 +39,7 @@ func newStepped(t *testing.T, cfg *config, around func(*reactortest.Sim) reactor
 	if st.listen, err = st.kernel.Listen(8); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.s.workers[0].newListener(st.listen, true, false); err != nil {
+	if err := st.s.workers[0].newListener(st.listen, true, false, ListenOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return st

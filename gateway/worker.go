@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"container/list"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -39,6 +40,8 @@ type worker struct {
 	sendPlaces  []int          // of each among the batch's deliveries
 	inputBudget inputBudget
 	headBudget  headBudget
+	shaking     int             // TLS handshakes under way …
+	parked      list.List       // … and of them those that wait for their clients, the first in front
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
 	held        holding
 
@@ -148,8 +151,16 @@ func (w *worker) newConn(a arrival) *conn {
 		w.server.leave(a.key)
 		return nil
 	}
-	if a.key.IsValid() {
-		c.meter = &meter{key: a.key}
+	if a.key.IsValid() || a.from.IsValid() {
+		c.meter = &meter{key: a.key, from: a.from}
+	}
+	switch {
+	case a.secured != nil:
+		a.secured.attach(c)
+	case a.speaks.ProxyProtocol:
+		c.awaitProxy(a.speaks.TLS)
+	case a.speaks.TLS:
+		c.secure()
 	}
 	c.token = t
 	if w.drain != nil {
@@ -209,6 +220,7 @@ type Stats struct {
 	Broken         uint64 // invariants that did not hold: faults of the gateway's own
 	Panics         uint64 // that ended a connection, a request or a room: likewise
 	Hub            hub.Stats
+	TLS            TLSStats
 }
 
 func (s *Stats) add(o *Stats) {
@@ -252,6 +264,7 @@ func (s *Stats) add(o *Stats) {
 	s.HeldByRoom += o.HeldByRoom
 	s.HeldByRate += o.HeldByRate
 	s.Hub.Add(&o.Hub)
+	s.TLS.add(&o.TLS)
 	for i := range o.Refusals {
 		s.Refusals[i] += o.Refusals[i]
 	}

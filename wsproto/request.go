@@ -107,6 +107,26 @@ func (r *Request) Each(name string) func(yield func([]byte) bool) {
 	}
 }
 
+// ElementsBackwards yields the elements of the lists in all headers with this name together, the last
+// one first, without the space around them; empty ones are left out. They alias the head.
+func (r *Request) ElementsBackwards(name string) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for i := len(r.fields) - 1; i >= 0; i-- {
+			if !equalFold(r.fields[i].name, name) {
+				continue
+			}
+			for list := r.fields[i].value; len(list) > 0; {
+				comma := bytes.LastIndexByte(list, ',')
+				element := trimSpace(list[comma+1:])
+				list = list[:max(comma, 0)]
+				if len(element) > 0 && !yield(element) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // parseLine parses the request line and returns what is behind it.
 func (r *Request) parseLine(head []byte) (rest []byte, refusal *Refusal) {
 	*r = Request{fields: r.fields[:0], decoded: r.decoded[:0]}

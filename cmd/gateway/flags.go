@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,11 +19,19 @@ import (
 type Config struct {
 	ConfigFile string `name:"config" help:"A YAML file whose keys are flags' names, for what neither flags nor the environment say; rooms: {'ticker.*': {policy: latest}} is a table of --room. gateway config check FILE finds its faults." placeholder:"FILE" group:"Configuration"`
 
-	Listen      []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, unix:/path, or systemd: for the sockets that its socket unit passes (systemd:NAME for one). Repeatable." default:":8080" placeholder:"ADDRESS" group:"Listening"`
-	ReusePort   bool     `help:"Let another gateway that says so too listen on the same port, so that the next one can start before this one leaves (Linux). What waits in the queue of one that leaves is reset, unless net.ipv4.tcp_migrate_req is 1; systemd's sockets lose nothing." group:"Listening"`
-	SocketMode  Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
-	SocketGroup string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
-	Loops       int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
+	Listen        []string `help:"Where to listen: host:port, [v6]:port, :port for all interfaces, unix:/path, or systemd: for the sockets that its socket unit passes (systemd:NAME for one). Repeatable. Default: :8080, unless --tls-listen is given." placeholder:"ADDRESS" group:"Listening"`
+	TLSListen     []string `name:"tls-listen" help:"Where to listen for TLS, wss:// and https://, as --listen does. Repeatable." placeholder:"ADDRESS" group:"Listening"`
+	ProxyProtocol []string `help:"Which of these addresses, written alike, begin with a PROXY protocol header, version 1 or 2, which names the client. Only networks of --trusted-proxy and unix sockets may connect there. Repeatable." placeholder:"ADDRESS" group:"Listening"`
+	ReusePort     bool     `help:"Let another gateway that says so too listen on the same port, so that the next one can start before this one leaves (Linux). What waits in the queue of one that leaves is reset, unless net.ipv4.tcp_migrate_req is 1; systemd's sockets lose nothing." group:"Listening"`
+	SocketMode    Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
+	SocketGroup   string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
+	Loops         int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
+
+	TLSCert       []string `name:"tls-cert" help:"A certificate's file in PEM, with those that it hangs from behind it. Repeatable, each with its key: clients see the one for the name that they ask for, and the first if they ask for none. Files are read again when they change." placeholder:"FILE" group:"TLS"`
+	TLSKey        []string `name:"tls-key" help:"The key's file for each --tls-cert, in the same order." placeholder:"FILE" group:"TLS"`
+	TLSClientCA   string   `name:"tls-client-ca" help:"A file of authorities in PEM: clients have to show a certificate of one of them." placeholder:"FILE" group:"TLS"`
+	TLSHandshakes int      `name:"tls-handshakes" help:"TLS handshakes that may wait for their clients' answers at a time. Beyond it the one that has for longest is closed." default:"4096" placeholder:"N" group:"TLS"`
+	TLSRunning    int      `name:"tls-handshakes-running" help:"TLS handshakes that may be worked on at a time. 0 means half of the cores." default:"0" placeholder:"N" group:"TLS"`
 
 	Web        string `help:"What paths without a WebSocket answer: demo, the page to try it with; off, nothing (404); or the files of a directory, such as ./public." default:"demo" placeholder:"demo|off|DIR" group:"Listening"`
 	PathPrefix string `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
@@ -31,9 +40,10 @@ type Config struct {
 	AllowHost   []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
 	AuthFlags
 
-	Anonymous    []gateway.Grant `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Who may do what"`
-	Subprotocol  []string        `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable." placeholder:"NAME" group:"Admission"`
-	TrustedProxy []Proxy         `help:"A network of proxies, as 192.0.2.0/24: what limits --max-per-address and --connect-rate do not count. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
+	Anonymous       []gateway.Grant         `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Who may do what"`
+	Subprotocol     []string                `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable." placeholder:"NAME" group:"Admission"`
+	TrustedProxy    []Proxy                 `help:"A network of proxies, as 192.0.2.0/24: who connects from there is believed about which client it speaks for, and that one counts for --max-per-address and --connect-rate. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
+	ForwardedHeader gateway.ForwardedHeader `help:"The header by which trusted proxies name the client: x-forwarded-for, forwarded (RFC 7239) or none. The rightmost address that is no trusted proxy's is the client's." default:"x-forwarded-for" placeholder:"NAME" group:"Admission"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Ordinary HTTP requests that may be under way at a time." default:"256" placeholder:"N" group:"Limits"`
@@ -104,6 +114,11 @@ func (c *Config) options() gateway.Options {
 		Subprotocols:       c.Subprotocol,
 		TrustedProxy:       networks(c.TrustedProxy),
 		ReusePort:          c.ReusePort,
+		ForwardedHeader:    c.ForwardedHeader,
+		TLSPairs:           c.pairs(),
+		TLSClientCA:        c.TLSClientCA,
+		TLSHandshakes:      given(c.TLSHandshakes),
+		TLSRunning:         c.TLSRunning, // Zero means the same in both.
 		SocketMode:         fs.FileMode(c.SocketMode),
 		SocketGroup:        c.SocketGroup,
 		MaxConnections:     given(c.MaxConnections),
@@ -146,6 +161,71 @@ func (c *Config) options() gateway.Options {
 	}
 }
 
+// pairs are the certificates and keys, by their order.
+func (c *Config) pairs() []gateway.TLSPair {
+	all := make([]gateway.TLSPair, max(len(c.TLSCert), len(c.TLSKey)))
+	for i, name := range c.TLSCert {
+		all[i].Cert = name
+	}
+	for i, name := range c.TLSKey {
+		all[i].Key = name
+	}
+	return all
+}
+
+// A listening is an address and what is spoken there.
+type listening struct {
+	address string
+	speaks  gateway.ListenOptions
+}
+
+// defaultListen is where the gateway listens unless it is told.
+const defaultListen = ":8080"
+
+// listenings are the addresses, plain ones first.
+func (c *Config) listenings() (all []listening) {
+	plain := c.Listen
+	if len(plain)+len(c.TLSListen) == 0 {
+		plain = []string{defaultListen}
+	}
+	for i, address := range append(slices.Clone(plain), c.TLSListen...) {
+		all = append(all, listening{address, gateway.ListenOptions{
+			TLS: i >= len(plain), ProxyProtocol: slices.Contains(c.ProxyProtocol, address),
+		}})
+	}
+	return all
+}
+
+// listeningFault says what is wrong with the addresses together.
+func (c *Config) listeningFault() string {
+	for _, l := range c.listenings() {
+		if fault := addressFault(l.address); fault != "" {
+			flag := "--listen"
+			if l.speaks.TLS {
+				flag = "--tls-listen"
+			}
+			return fmt.Sprintf("%s %s: %s", flag, l.address, fault)
+		}
+	}
+	for _, address := range c.ProxyProtocol {
+		if !slices.ContainsFunc(c.listenings(), func(l listening) bool { return l.address == address }) {
+			return fmt.Sprintf("--proxy-protocol %s: is neither a --listen nor a --tls-listen address, written alike", address)
+		}
+		if !strings.HasPrefix(address, "unix:") && len(networks(c.TrustedProxy)) == 0 {
+			return fmt.Sprintf("--proxy-protocol %s: nobody may connect there without a --trusted-proxy network", address)
+		}
+	}
+	switch {
+	case len(c.TLSCert) != len(c.TLSKey):
+		return fmt.Sprintf("--tls-cert, --tls-key: there are %d certificates and %d keys; each certificate has a key", len(c.TLSCert), len(c.TLSKey))
+	case len(c.TLSListen) > 0 && len(c.TLSCert) == 0:
+		return fmt.Sprintf("--tls-listen %s: needs --tls-cert and --tls-key", c.TLSListen[0])
+	case len(c.TLSListen) == 0 && len(c.TLSCert) > 0:
+		return "--tls-cert: is shown on --tls-listen addresses, and there is none"
+	}
+	return ""
+}
+
 func given[T int | Size | time.Duration](value T) T {
 	if value == 0 {
 		return -1
@@ -162,14 +242,7 @@ type complaint struct {
 
 // complaints are in the order in which they are made.
 var complaints = []complaint{
-	{"", func(c *Config) string {
-		for _, address := range c.Listen {
-			if fault := addressFault(address); fault != "" {
-				return fmt.Sprintf("--listen %s: %s", address, fault)
-			}
-		}
-		return ""
-	}},
+	{"", (*Config).listeningFault},
 	{"", adminFault},
 	{"", notNegative("publish-rate", func(c *Config) int { return c.PublishRate })},
 	{"Loops", func(c *Config) string {
@@ -190,6 +263,11 @@ var complaints = []complaint{
 	{"ByteRate", func(c *Config) string {
 		return fmt.Sprintf("--byte-rate %v: must be at least 16KiB, what is read at a time, or 0 for no limit", c.ByteRate)
 	}},
+	{"TLSHandshakes", atLeastOne("tls-handshakes", func(c *Config) int { return c.TLSHandshakes })},
+	{"TLSRunning", func(c *Config) string {
+		return fmt.Sprintf("--tls-handshakes-running %d: must be at least 1, or 0 for half of the cores", c.TLSRunning)
+	}},
+	{"TLSPairs", func(c *Config) string { return c.listeningFault() }},
 	{"MaxFragments", atLeastOne("max-fragments", func(c *Config) int { return c.MaxFragments })},
 	{"MaxHead", func(c *Config) string {
 		return fmt.Sprintf("--max-head %v: must be 1KiB to 1MiB", c.MaxHead)
@@ -247,6 +325,7 @@ var wordFlags = map[string]string{
 	"AuthCookie":   "--auth-cookie",
 	"AllowHost":    "--allow-host",
 	"Subprotocols": "--subprotocol",
+	"TLSClientCA":  "--tls-client-ca",
 }
 
 func atLeastOne(flag string, value func(*Config) int) func(*Config) string {

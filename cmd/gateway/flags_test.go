@@ -52,7 +52,7 @@ func TestEveryFlagArrivesInTheOptions(t *testing.T) {
 	plain := parse(t).options()
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
 		switch f.Name {
-		case "ConfigFile", "Listen", "LogFormat", "LogLevel", "Web", "AdminListen", "AdminKeyFile", "AdminSocketMode", "AdminSocketGroup", "PublishRate": // The program's own.
+		case "ConfigFile", "Listen", "TLSListen", "ProxyProtocol", "LogFormat", "LogLevel", "Web", "AdminListen", "AdminKeyFile", "AdminSocketMode", "AdminSocketGroup", "PublishRate": // The program's own.
 			continue
 		case "AuthFlags", "Auth", "AuthHMACFile", "AuthKeyFile", "AuthJWKSURL", "AuthIssuer", "AuthAudience", "AuthLeeway", "AuthURL", "AuthHeader", "AuthTimeout",
 			"AuthDown": // An authenticator's.

@@ -125,15 +125,19 @@ func serve(r *reloader, out *logWriter) int {
 	r.server = s
 	terminal := hasTerminal()
 	passed := takePassedSockets()
-	for _, address := range cfg.Listen {
-		if strings.HasPrefix(address, systemdPrefix) {
-			err = passed.listenOn(s, address)
+	var speaks []gateway.ListenOptions // by address
+	for _, l := range cfg.listenings() {
+		if strings.HasPrefix(l.address, systemdPrefix) {
+			err = passed.listenOn(s, l)
 		} else {
-			err = s.Listen(address)
+			err = s.ListenWith(l.address, l.speaks)
 		}
 		if err != nil {
 			log.Error("cannot start", "error", err)
 			return exitFailed
+		}
+		for len(speaks) < len(s.Addrs()) { // localhost is two.
+			speaks = append(speaks, l.speaks)
 		}
 	}
 	passed.close(log)
@@ -143,7 +147,7 @@ func serve(r *reloader, out *logWriter) int {
 		return exitFailed
 	}
 	defer r.admin.close()
-	announce(s, cfg, &opts, container, log)
+	announce(s, cfg, speaks, &opts, container, log)
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	if err := known.begin(ctx); err != nil {
@@ -272,11 +276,12 @@ func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 
 // announce says what a person who just started the gateway wants to know. container is the limit of
 // memory that its own comes from, zero if it does not.
-func announce(s *gateway.Server, cfg *Config, opts *gateway.Options, container int64, log *slog.Logger) {
+func announce(s *gateway.Server, cfg *Config, speaks []gateway.ListenOptions, opts *gateway.Options, container int64, log *slog.Logger) {
 	for i, addr := range s.Addrs() {
-		log.Info("listening", "address", addr.String(), "loops", opts.Loops, "max_connections", opts.MaxConnections)
-		if i == 0 && addr.Network() == "tcp" && cfg.Web == "demo" {
-			log.Info("open the demo page", "url", pageURL(addr, opts.PathPrefix))
+		log.Info("listening", "address", addr.String(), "tls", speaks[i].TLS, "proxy_protocol", speaks[i].ProxyProtocol,
+			"loops", opts.Loops, "max_connections", opts.MaxConnections)
+		if i == 0 && addr.Network() == "tcp" && cfg.Web == "demo" && !speaks[i].ProxyProtocol {
+			log.Info("open the demo page", "url", pageURL(addr, speaks[i].TLS, opts.PathPrefix))
 		}
 	}
 	switch limit := debug.SetMemoryLimit(-1); { // Negative: only asks.
@@ -295,12 +300,16 @@ func announce(s *gateway.Server, cfg *Config, opts *gateway.Options, container i
 	}
 }
 
-func pageURL(addr net.Addr, prefix string) string {
+func pageURL(addr net.Addr, hasTLS bool, prefix string) string {
 	host, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port) + prefix + "/"
+	scheme := "http://"
+	if hasTLS {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port) + prefix + "/"
 }
 
 // raiseProcs gives the other goroutines, and the collector, processors beside the loops: a busy

@@ -53,6 +53,11 @@ func (r *reloader) reload() {
 	if err := r.known.reload(); err != nil { // load has read the same files, and found no fault.
 		r.log.Error("keys that verify tokens are not reloaded", "error", err)
 	}
+	if len(r.running.TLSListen) > 0 {
+		if err := r.server.ReloadCertificates(); err != nil {
+			r.log.Error("cannot use the new certificates, going on with those from before", "error", err)
+		}
+	}
 	changed, needsRestart := r.adopt(next, kept)
 	setLevel(r.level, next.LogLevel)
 	words := []any{"changed", "nothing"}

@@ -27,7 +27,8 @@ type passedSockets []*os.File
 func takePassedSockets() passedSockets { return activation.Files(true) }
 
 // listenOn has the gateway listen on the sockets that an address stands for.
-func (p *passedSockets) listenOn(s *gateway.Server, address string) error {
+func (p *passedSockets) listenOn(s *gateway.Server, on listening) error {
+	address := on.address
 	name := strings.TrimPrefix(address, systemdPrefix)
 	var left passedSockets
 	var names []string
@@ -41,7 +42,7 @@ func (p *passedSockets) listenOn(s *gateway.Server, address string) error {
 		l, err := net.FileListener(file)
 		file.Close()
 		if err == nil {
-			err = s.ListenOn(l)
+			err = s.ListenOnWith(l, on.speaks)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot listen on %s, descriptor %s: %w", address, file.Name(), err)

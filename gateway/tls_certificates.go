@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A TLSPair names the files of a certificate, with those that it hangs from behind it, and of its key,
+// both in PEM.
+type TLSPair struct{ Cert, Key string }
+
+// certificatesEvery is how often the files are looked at.
+const certificatesEvery = time.Second
+
+// certificates are what TLS listeners speak by. A handshake takes what is current when it begins;
+// sessions of before a change are not resumed, so whoever lost its authority has to show itself anew.
+type certificates struct {
+	base    *tls.Config // the program's, nil for none
+	pairs   []TLSPair
+	ca      string
+	current atomic.Pointer[tls.Config] // nil: there is nothing to speak TLS with
+
+	mu   sync.Mutex
+	seen []os.FileInfo // of the files when they were read last, nil for one that was not there
+}
+
+func newCertificates(cfg *config) (*certificates, error) {
+	s := &certificates{base: cfg.TLS, pairs: cfg.TLSPairs, ca: cfg.TLSClientCA}
+	if s.base == nil && len(s.pairs) == 0 {
+		return s, nil
+	}
+	return s, s.reload()
+}
+
+// reload reads the files and, if all are good, puts them in force.
+func (s *certificates) reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = s.look()
+	made, err := s.read()
+	if err != nil {
+		return err
+	}
+	s.current.Store(made)
+	return nil
+}
+
+// read makes a configuration of what the files hold now.
+func (s *certificates) read() (*tls.Config, error) {
+	made := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.base != nil {
+		made = s.base.Clone()
+	}
+	made.NextProtos = []string{"http/1.1"} // HTTP/2 has no connection to give to a WebSocket.
+	made.DynamicRecordSizingDisabled = true
+	if len(s.pairs) > 0 {
+		var shown shownCertificates
+		for _, p := range s.pairs {
+			pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+			if err != nil {
+				return nil, fmt.Errorf("certificate %s with key %s: %w", p.Cert, p.Key, err)
+			}
+			shown = append(shown, &pair)
+		}
+		made.Certificates, made.GetCertificate = nil, shown.pick
+	}
+	if s.ca != "" {
+		text, err := os.ReadFile(s.ca)
+		if err != nil {
+			return nil, err
+		}
+		made.ClientCAs = x509.NewCertPool()
+		if !made.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s has no certificate in PEM", s.ca)
+		}
+		made.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return made, nil
+}
+
+// shownCertificates are the pairs, in their order.
+type shownCertificates []*tls.Certificate
+
+// pick is the first that is for the name that a client asks for, and that it can use. Who asks for
+// none, as by an address, gets the first. None is for another name: the client is told so.
+func (all shownCertificates) pick(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	var fallback *tls.Certificate
+	for _, c := range all {
+		if !isFor(c, hello.ServerName) {
+			continue
+		}
+		if hello.SupportsCertificate(c) == nil {
+			return c, nil
+		}
+		if fallback == nil {
+			fallback = c
+		}
+	}
+	return fallback, nil
+}
+
+// isFor reports whether a certificate is for a name. One without any name is for all of them.
+func isFor(c *tls.Certificate, name string) bool {
+	leaf := c.Leaf
+	return name == "" || len(leaf.DNSNames) == 0 || leaf.VerifyHostname(name) == nil
+}
+
+// asksClients reports whether clients have to show certificates.
+func (s *certificates) asksClients() bool {
+	now := s.current.Load()
+	return now != nil && now.ClientAuth != tls.NoClientCert
+}
+
+// look tells the files' states.
+func (s *certificates) look() (all []os.FileInfo) {
+	files := []string{s.ca}
+	for _, p := range s.pairs {
+		files = append(files, p.Cert, p.Key)
+	}
+	for _, name := range files {
+		info, _ := os.Stat(name) // nil: it is not there, or there is none.
+		all = append(all, info)
+	}
+	return all
+}
+
+// hasChanged reports whether a file is another than the one that was read, or was written to.
+func (s *certificates) hasChanged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.EqualFunc(s.look(), s.seen, func(a, b os.FileInfo) bool {
+		if a == nil || b == nil {
+			return a == b
+		}
+		return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	})
+}
+
+// ReloadCertificates reads the files of Options.TLSPairs and TLSClientCA anew. Handshakes that begin
+// from then on go by them; connections that are there stay. If one of them is no good all stays as it
+// was, and the error says why. By itself the server looks every second whether a file has changed.
+func (s *Server) ReloadCertificates() error {
+	if s.certificates.current.Load() == nil {
+		return errors.New("gateway: there are no certificates to read anew")
+	}
+	return s.certificates.reload()
+}
+
+// watchCertificates reads the files anew when they change, until ctx ends.
+func (s *Server) watchCertificates(ctx context.Context, every time.Duration) {
+	looks := time.NewTicker(every)
+	defer looks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+		}
+		if !s.certificates.hasChanged() {
+			continue
+		}
+		if err := s.ReloadCertificates(); err != nil {
+			s.log.Error("cannot use the new certificates, going on with those from before", "error", err)
+		} else {
+			s.log.Info("certificates were replaced")
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+)
+
+// A TLSFailure says why a connection did not come to speak TLS with the gateway. It is a fixed
+// enumeration, like CloseReason: what clients send, names among it, makes no new one and is not
+// logged.
+type TLSFailure uint8
+
+const (
+	TLSNotTLS      TLSFailure = iota // it began with something else
+	TLSHelloSize                     // its ClientHello was larger than MaxHead
+	TLSVersion                       // it speaks no version that we do
+	TLSCipher                        // it has no cipher, curve or signature that we have
+	TLSServerName                    // it asked for a name that no certificate is for
+	TLSALPN                          // it speaks only protocols that we do not, such as HTTP/2
+	TLSClientCert                    // it showed no certificate of TLSClientCA's
+	TLSRefused                       // it sent an alert: our certificate is not to its liking
+	TLSTimeout                       // it was not done within HandshakeTimeout
+	TLSGone                          // it vanished
+	TLSCrowded                       // beyond TLSHandshakes, or its head beyond HeadMemory, it had been at it for longest
+	TLSCut                           // the server drained
+	TLSOther                         // it broke another rule, or a certificate's key failed
+	NumTLSFailures                   // how many there are
+)
+
+// tlsFailures is what each is called, and what helps if such clients are honest.
+var tlsFailures = [NumTLSFailures]struct{ label, hint string }{
+	TLSNotTLS:     {"not_tls", "plain text on a TLS port: connect to wss:// or https://"},
+	TLSHelloSize:  {"hello_size", ""},
+	TLSVersion:    {"version", "the client speaks nothing from TLS 1.2 on"},
+	TLSCipher:     {"cipher", ""},
+	TLSServerName: {"server_name", "no certificate is for the name that the client asked for"},
+	TLSALPN:       {"alpn", "the client offers no HTTP/1.1, which WebSockets need"},
+	TLSClientCert: {"client_certificate", "it has to show one of --tls-client-ca"},
+	TLSRefused:    {"refused", "the client does not trust the certificate: unknown authority, another name, or expired"},
+	TLSTimeout:    {"timeout", ""},
+	TLSGone:       {"gone", ""},
+	TLSCrowded:    {"crowded", "more handshakes at a time than --tls-handshakes"},
+	TLSCut:        {"cut", ""},
+	TLSOther:      {"other", ""},
+}
+
+func (f TLSFailure) String() string { return tlsFailures[f].label }
+
+// isSilent reports whether nobody is there to be told, or it is not worth the time.
+func (f TLSFailure) isSilent() bool {
+	return f == TLSTimeout || f == TLSGone || f == TLSCrowded || f == TLSCut
+}
+
+// TLSStats count what became of connections to TLS listeners.
+type TLSStats struct {
+	Handshakes uint64 // that succeeded …
+	Resumed    uint64 // … of sessions that had been before
+	Failed     [NumTLSFailures]uint64
+	Truncated  uint64 // WebSockets whose stream ended without close_notify
+	Parked     int    // handshakes that wait for their client's bytes at this moment
+	Running    int    // … and that are worked on
+}
+
+func (s *TLSStats) add(o *TLSStats) {
+	s.Handshakes += o.Handshakes
+	s.Resumed += o.Resumed
+	s.Truncated += o.Truncated
+	s.Parked += o.Parked
+	for i := range o.Failed {
+		s.Failed[i] += o.Failed[i]
+	}
+}
+
+// count counts and logs a failure.
+func (t *secured) count(why TLSFailure) {
+	c := t.c
+	c.w.stats.TLS.Failed[why]++
+	skipped, ok := c.w.server.samples.handshake[why].take(c.w.kernel.Now())
+	if !ok {
+		return
+	}
+	line := []any{"reason", why.String(), "from", c.from(), "and_more", skipped}
+	if hint := tlsFailures[why].hint; hint != "" {
+		line = append(line, "hint", hint)
+	}
+	c.w.log.Info("TLS handshake failed", line...)
+}
+
+// Alerts of RFC 8446 §6 that tell failures apart.
+const (
+	alertHandshakeFailure  = 40
+	alertProtocolVersion   = 70
+	alertUnrecognizedName  = 112
+	alertCertificateNeeded = 116
+	alertNoProtocol        = 120
+)
+
+// failure tells why a handshake ended with err: by the error's type, and by the alert that crypto/tls
+// sent for it. What the error says in words may have the client's in it.
+func (h *handshake) failure(err error, asksClients bool) TLSFailure {
+	var op *net.OpError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return TLSGone
+	case errors.As(err, &op) && op.Op == "remote error":
+		return TLSRefused
+	case errors.As(err, &cert):
+		return TLSClientCert
+	}
+	switch h.alert {
+	case alertProtocolVersion:
+		return TLSVersion
+	case alertHandshakeFailure:
+		return TLSCipher
+	case alertUnrecognizedName:
+		return TLSServerName
+	case alertNoProtocol:
+		return TLSALPN
+	case alertCertificateNeeded:
+		return TLSClientCert
+	}
+	if asksClients && h.wrote {
+		return TLSClientCert // Sealed, the alert cannot be told; after our first flight it is nearly always that.
+	}
+	return TLSOther
+}
