@@ -187,3 +187,20 @@ rooms:
 }
 
 func match(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
+
+// A secret is in no output: neither printed, nor in the line about what a reload has changed.
+func TestPrintedConfigurationMasksSecrets(t *testing.T) {
+	const secret = "pl4nted"
+	args := []string{"--auth-url=http://user:" + secret + "@127.0.0.1:1/who"}
+	status, printed, stderr := say(append([]string{"config", "print"}, args...)...)
+	if status != 0 || strings.Contains(printed+stderr, secret) || !match(`auth-url: \(not shown\) +# the command line`, printed) {
+		t.Errorf("status %d, %s%s", status, printed, stderr)
+	}
+	found, err := load(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := inline(found.flags()["auth-url"]); strings.Contains(text, secret) {
+		t.Errorf("a log line says %s", text)
+	}
+}
