@@ -3,6 +3,7 @@
 package reactor
 
 import (
+	"cmp"
 	"flag"
 	"runtime"
 	"sync"
@@ -13,7 +14,14 @@ import (
 	"sluice/internal/testenv"
 )
 
-var wakes = flag.Int("wakes", 300_000, "how many wakes the stress makes")
+var wakes = flag.Int("wakes", 0, "how many wakes the stress makes; 0: 30,000, or 300,000 with SLUICE_CI=1")
+
+func wakesOf(t *testing.T) int {
+	if *wakes == 0 && testenv.IsWholeSize(t) {
+		return 300_000
+	}
+	return cmp.Or(*wakes, 30_000)
+}
 
 // lost is how long a wait lasts before the test calls its wake lost.
 const lost = testenv.Patience
@@ -80,7 +88,7 @@ func testWakesCoalesce(t *testing.T, p poller) {
 // asleep.
 func testNoWakeIsLostInAFlood(t *testing.T, p poller) {
 	const posters = 4
-	total := int64(*wakes / posters * posters)
+	total := int64(wakesOf(t) / posters * posters)
 	var posted atomic.Int64
 	var all sync.WaitGroup
 	for range posters {
@@ -106,7 +114,7 @@ func testNoWakeIsLostInAFlood(t *testing.T, p poller) {
 
 // The poster goes on only when the waiter has seen its last post, so that each wake meets a wait that is just beginning.
 func testNoWakeIsLostInLockstep(t *testing.T, p poller) {
-	total := int64(*wakes / 10)
+	total := int64(wakesOf(t) / 10)
 	var posted, seen atomic.Int64
 	var poster sync.WaitGroup
 	poster.Go(func() {
