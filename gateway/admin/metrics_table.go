@@ -40,6 +40,18 @@ var table = []metric{
 	count("sluice_taken_over_total", "Connections taken over from a program's own server.", func(r *reading) uint64 { return r.TakenOver }),
 	count("sluice_handshakes_total", "WebSocket handshakes answered with 101.", func(r *reading) uint64 { return r.Upgrades }),
 	count("sluice_early_handshakes_total", "Handshakes with frames right behind them, in the same packet.", func(r *reading) uint64 { return r.EarlyBytes }),
+	count("sluice_tls_handshakes_total", "TLS handshakes that succeeded.", func(r *reading) uint64 { return r.TLS.Handshakes }),
+	count("sluice_tls_resumed_total", "Of them: those that resumed an earlier session.", func(r *reading) uint64 { return r.TLS.Resumed }),
+	counts("sluice_tls_failures_total", "TLS handshakes that failed, by reason.", []string{"reason"}, func(r *reading, put put) {
+		for reason, n := range r.TLS.Failed {
+			put(float64(n), gateway.TLSFailure(reason).String())
+		}
+	}),
+	count("sluice_tls_truncated_total", "WebSockets over TLS whose stream ended without close_notify.", func(r *reading) uint64 { return r.TLS.Truncated }),
+	gauge("sluice_tls_handshaking", "TLS handshakes under way: waiting for their client's bytes (parked), or worked on (running).", []string{"state"}, func(r *reading, put put) {
+		put(float64(r.TLS.Parked), "parked")
+		put(float64(r.TLS.Running), "running")
+	}),
 	count("sluice_http_requests_total", "Ordinary requests given to net/http, health checks left out.", func(r *reading) uint64 { return r.Lent }),
 	counts("sluice_refusals_total", "Requests and connections refused with an HTTP status, by reason.", []string{"reason"}, func(r *reading, put put) {
 		for reason := wsproto.Reason(1); reason < wsproto.NumReasons; reason++ {
