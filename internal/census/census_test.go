@@ -62,20 +62,20 @@ func (*t) f(n int) int {
 
 func empty() {}
 `
-	const want = `package p; import census "m/internal/census/trace"
+	const want = `package p; import census__ "m/internal/census/trace"
 
 type t struct{}
 
-func (*t) f(n int) int {census.Enter(0);
-	census.At(0);switch {
+func (*t) f(n int) int {census__.Enter(0);
+	census__.At(0);switch {
 	case n > 1:
-		census.At(0);return func() int { census.At(0);return n }()
+		census__.At(0);return func() int { census__.At(0);return n }()
 	default:
 	}
-	census.At(0);return 0
+	census__.At(0);return 0
 }
 
-func empty() {census.Enter(1);}
+func empty() {census__.Enter(1);}
 `
 	path := filepath.Join(t.TempDir(), "p.go")
 	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {

@@ -67,7 +67,7 @@ func (m *module) instrument(p *pkg, path string, functions *[]function) ([]byte,
 		return nil, err
 	}
 	offset := func(at token.Pos) int { return fset.Position(at).Offset }
-	inserts := []insertion{{offset(file.Name.End()), fmt.Sprintf("; import census %q", m.name+"/internal/census/trace")}}
+	inserts := []insertion{{offset(file.Name.End()), fmt.Sprintf("; import census__ %q", m.name+"/internal/census/trace")}}
 	for _, decl := range file.Decls {
 		d, ok := decl.(*ast.FuncDecl)
 		if !ok || d.Body == nil {
@@ -75,7 +75,7 @@ func (m *module) instrument(p *pkg, path string, functions *[]function) ([]byte,
 		}
 		number := len(*functions)
 		*functions = append(*functions, function{nameOf(d), path, p.ImportPath})
-		inserts = append(inserts, insertion{offset(d.Body.Lbrace) + 1, fmt.Sprintf("census.Enter(%d);", number)})
+		inserts = append(inserts, insertion{offset(d.Body.Lbrace) + 1, fmt.Sprintf("census__.Enter(%d);", number)})
 		ast.Inspect(d.Body, func(n ast.Node) bool {
 			var list []ast.Stmt
 			switch n := n.(type) {
@@ -91,7 +91,7 @@ func (m *module) instrument(p *pkg, path string, functions *[]function) ([]byte,
 					continue
 				}
 				if _, isClause := s.(*ast.CommClause); !isClause {
-					inserts = append(inserts, insertion{offset(s.Pos()), fmt.Sprintf("census.At(%d);", number)})
+					inserts = append(inserts, insertion{offset(s.Pos()), fmt.Sprintf("census__.At(%d);", number)})
 				}
 			}
 			return true
