@@ -255,7 +255,7 @@ func (w *world) goesOnWithout(v *connView) bool {
 				continue
 			}
 			readers++
-			if other != v && other.room.Stats().End[other.track]-other.c.reader.Position() <= int64(w.Plan.Window) {
+			if other != v && other.room.Stats().End[other.track]-other.c.reader.Position() <= int64(w.Plan.Backlog)/4 { // Now; it was within the window a moment ago.
 				keepUp++
 			}
 		}
