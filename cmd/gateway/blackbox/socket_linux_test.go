@@ -172,7 +172,15 @@ func TestN41_ModeAndGroupAreSetBeforeAnybodyCanConnect(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	defer func() { // Killed itself, strace would leave the gateway behind.
+		calls, _ := os.ReadFile(log)
+		var pid int
+		if _, err := fmt.Sscan(string(calls), &pid); err != nil || syscall.Kill(pid, syscall.SIGKILL) != nil {
+			t.Errorf("the gateway cannot be ended: %v in %q", err, calls)
+			_ = cmd.Process.Kill()
+		}
+		_ = cmd.Wait()
+	}()
 	testenv.Eventually(t, "it listens", func() bool {
 		calls, _ := os.ReadFile(log)
 		return strings.Contains(string(calls), "listen(")
