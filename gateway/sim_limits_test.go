@@ -212,6 +212,7 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 	if v.hasMoved(l) {
 		most = w.mostHeld(l, v)
 	}
+	began := l.began - (w.Kernel.Now() - l.w.loop.Elapsed()) // On the loop's clock, which stood still while the process did.
 	others := 0
 	for _, other := range append(slices.Clone(gone), l.views...) {
 		switch {
@@ -222,7 +223,7 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 			others += other.held
 			// What v has got since can only have made its blame less, but for its bytes.
 			mine := float64(max(most, 1)) * float64(l.w.loop.Now()+assemblyCredit-v.credit)
-			if blame := float64(other.bytes) * float64(l.began+assemblyCredit-other.credit); blame > classWidth*mine && other.c.life == open && v.credit > 0 {
+			if blame := float64(other.bytes) * float64(began+assemblyCredit-other.credit); blame > classWidth*mine && other.c.life == open && v.credit > 0 {
 				w.Fail("connection %d was closed for unfinished input with a blame of at most %.0f, but that of connection %d is %.0f", v.link, mine, other.link, blame)
 			}
 		}
