@@ -324,7 +324,7 @@ func raiseProcs(loops int) {
 // garbagePercent is how much garbage may lie beside what lives before it is collected. Go's 100
 // would let memory be twice the sum of the limits; what lives here is mostly bytes that the collector
 // need not look into.
-const garbagePercent = 50
+const garbagePercent = 40
 
 // keepLessGarbage sets it. An operator's GOGC stands.
 func keepLessGarbage() {
