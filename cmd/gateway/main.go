@@ -18,8 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
-
 	"sluice/gateway"
 	"sluice/gateway/admin"
 	"sluice/reactor"
@@ -158,14 +156,14 @@ func serve(r *reloader, out *logWriter) int {
 	go func() { ended <- s.Serve(ctx) }()
 	go keepWatchdog(ctx, s)
 	r.admin.serve()
-	tell(daemon.SdNotifyReady)
+	tell(isReady)
 	for isServing := true; isServing; {
 		select {
 		case got := <-signals:
 			if got == syscall.SIGHUP && (!terminal || hasTerminal()) {
-				tell(reloadingNow()...)
+				tellReloading()
 				r.reload()
-				tell(daemon.SdNotifyReady)
+				tell(isReady)
 				continue
 			}
 			log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
@@ -175,7 +173,7 @@ func serve(r *reloader, out *logWriter) int {
 			return exitFailed
 		}
 	}
-	tell(daemon.SdNotifyStopping)
+	tell(isStopping)
 	status := drain(s, cfg.DrainDelay+cfg.DrainTimeout, log, signals)
 	cut()
 	<-ended

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"github.com/coreos/go-systemd/v22/daemon"
 
 	"sluice/gateway"
 )
@@ -66,21 +65,11 @@ func (p passedSockets) close(log *slog.Logger) {
 	}
 }
 
-// tell tells systemd, if it has started us and wants to know (sd_notify(3)). Where it cannot be told
-// it will find out.
-func tell(states ...string) { _, _ = daemon.SdNotify(false, strings.Join(states, "\n")) }
-
-// reloadingNow tells that the configuration is read, and since when: Type=notify-reload wants to
-// know.
-func reloadingNow() []string {
-	return []string{daemon.SdNotifyReloading, daemon.SdNotifyMonotonicUsec()}
-}
-
 // keepWatchdog tells systemd that the loops go round, as often as its WatchdogSec wants, until ctx
 // ends.
 func keepWatchdog(ctx context.Context, s *gateway.Server) {
-	interval, err := daemon.SdWatchdogEnabled(true)
-	if err != nil || interval == 0 {
+	interval := watchdogInterval()
+	if interval == 0 {
 		return
 	}
 	tick := time.NewTicker(interval / 3)
@@ -95,7 +84,7 @@ func keepWatchdog(ctx context.Context, s *gateway.Server) {
 		_, err := s.Stats(asked) // Each loop answers, or systemd hears nothing.
 		cancel()
 		if err == nil {
-			tell(daemon.SdNotifyWatchdog)
+			tell(goesRound)
 		}
 	}
 }
