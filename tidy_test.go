@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -284,6 +285,30 @@ func TestE07_NobodyGoesByTheWallClock(t *testing.T) {
 		if !read[path] {
 			t.Errorf("%s does not ask for the time: it need not be named", path)
 		}
+	}
+}
+
+// go build -o NAME puts its file into a directory of that name, if there is one: what the documents build would not be where they say.
+func TestDocumentsBuildWhereNothingIs(t *testing.T) {
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, path := range append(documents, "README.md", "CONTRIBUTING.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, built := range regexp.MustCompile(`go build [^\n]*-o (\S+)`).FindAllStringSubmatch(string(text), -1) {
+			found++
+			if info, err := os.Stat(built[1]); err == nil && info.IsDir() && !strings.HasSuffix(built[1], "/") {
+				t.Errorf("%s builds %s, which is a directory: the file is in it", path, built[1])
+			}
+		}
+	}
+	if found < 3 {
+		t.Errorf("found %d builds in the documents", found)
 	}
 }
 
