@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"os"
 	"reflect"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"sluice/gateway"
 )
 
 // A configCommand tells of the configuration without running a gateway.
@@ -37,12 +41,34 @@ func (c *configCheck) Run(p *program) error {
 	for _, name := range unknownVariables(p.parser.Model, os.Environ()) {
 		fmt.Fprintf(p.stderr, "gateway config check: no flag goes by the environment variable %s\n", name)
 	}
+	if err := found.tryFiles(); err != nil {
+		return usageError{err}
+	}
 	what := "flags and environment"
 	if found.file.name != "" {
 		what = found.file.name
 	}
 	fmt.Fprintf(p.stdout, "%s: no fault found\n", what)
 	return nil
+}
+
+// tryFiles reads the files that the configuration names, as a start does: certificates, keys, pages.
+func (l *loaded) tryFiles() error {
+	_, pages := pagesOf(l.Web)
+	_, keys := l.adminKeys(slog.New(slog.DiscardHandler))
+	known, err := l.authenticator(nil)
+	if err != nil {
+		return err
+	}
+	opts := l.options()
+	if known != nil {
+		opts.Auth = known
+	}
+	s, err := gateway.New(opts, nil) // It listens nowhere.
+	if err == nil {
+		s.Close()
+	}
+	return errors.Join(err, keys, pages)
 }
 
 // A configPrint shows values.

@@ -155,7 +155,11 @@ func (f *configFile) read(text []byte, flags map[string]*kong.Flag) {
 		if m := yamlError.FindStringSubmatch(err.Error()); m != nil {
 			_, _ = fmt.Sscan(m[1], &line)
 		}
-		f.fault(line, "this is not YAML: %s", yamlError.ReplaceAllString(err.Error(), ""))
+		text := yamlError.ReplaceAllString(err.Error(), "")
+		if strings.Contains(text, "alphabetic or numeric character") { // of an alias, which nobody means
+			text += `: what begins with * or & has to be in quotes, as "*": or "*=read"`
+		}
+		f.fault(line, "this is not YAML: %s", text)
 		return
 	}
 	root := document.Content[0]
@@ -175,8 +179,11 @@ func (f *configFile) read(text []byte, flags map[string]*kong.Flag) {
 			flag = flags[roomFlag]
 		}
 		if flag == nil {
-			guess := nearest(name, names)
-			f.fault(key.Line, "there is no flag %s", strings.TrimSpace(fmt.Sprintf("%q, %s", name, guess)))
+			text := fmt.Sprintf("there is no flag %q", name)
+			if guess := nearest(name, names); guess != "" {
+				text += ", " + guess
+			}
+			f.fault(key.Line, "%s", text)
 			return
 		}
 		if before, ok := f.entries[flag.Name]; ok {
@@ -287,6 +294,9 @@ func (f *configFile) rooms(table *yaml.Node, sep rune) (text string, ok bool) {
 	return strings.Join(rules, string(sep)), ok && len(rules) > 0
 }
 
+// roomWords are what may be true of a room.
+var roomWords = []string{"readonly", "plain", "deflate"}
+
 // ruleWord is what a command line says for a key of a room's table; empty for what is not so.
 func ruleWord(key string, value *yaml.Node) (word, fault string) {
 	var isSo bool
@@ -295,6 +305,8 @@ func ruleWord(key string, value *yaml.Node) (word, fault string) {
 		return "", key + " takes one value"
 	case key == "policy":
 		return value.Value, ""
+	case !slices.Contains(roomWords, key):
+		return "", strings.TrimSpace(fmt.Sprintf("there is no %q there: it is policy, %s. %s", key, strings.Join(roomWords, ", "), nearest(key, append([]string{"policy"}, roomWords...))))
 	case value.Decode(&isSo) != nil:
 		return "", key + " takes true or false"
 	case isSo:
