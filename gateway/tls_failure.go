@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 )
 
 // A TLSFailure says why a connection did not come to speak TLS with the gateway. It is a fixed
@@ -40,7 +41,7 @@ var tlsFailures = [NumTLSFailures]struct{ label, hint string }{
 	TLSClientCert: {"client_certificate", "it has to show one of --tls-client-ca"},
 	TLSRefused:    {"refused", "the client does not trust the certificate: unknown authority, another name, or expired"},
 	TLSTimeout:    {"timeout", ""},
-	TLSGone:       {"gone", ""},
+	TLSGone:       {"gone", "some clients just go where they do not trust the certificate"},
 	TLSCrowded:    {"crowded", "more handshakes at a time than --tls-handshakes"},
 	TLSCut:        {"cut", ""},
 	TLSOther:      {"other", ""},
@@ -103,7 +104,7 @@ func (h *handshake) failure(err error, asksClients bool) TLSFailure {
 	var op *net.OpError
 	var cert *tls.CertificateVerificationError
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return TLSGone
 	case errors.As(err, &op) && op.Op == "remote error":
 		return TLSRefused

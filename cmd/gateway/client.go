@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/coder/websocket"
@@ -34,7 +36,11 @@ func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error)
 	}
 	c, answer, err := websocket.Dial(ctx, where.String(), &websocket.DialOptions{HTTPClient: where.client(v.Insecure), HTTPHeader: head})
 	if err != nil {
-		return nil, refusal(answer, err)
+		err = refusal(answer, err)
+		if answer == nil {
+			err = fmt.Errorf("%s: %w", v.URL, err)
+		}
+		return nil, err
 	}
 	c.SetReadLimit(-1) // The gateway has limits enough.
 	return c, nil
@@ -43,11 +49,27 @@ func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error)
 // refusal says why a gateway did not open the WebSocket, in its own words if it has any.
 func refusal(answer *http.Response, err error) error {
 	if answer == nil {
-		return err
+		return unreached(err)
 	}
 	text := make([]byte, 300)
 	n, _ := answer.Body.Read(text)
 	return fmt.Errorf("refused: %s: %s", answer.Status, printable(strings.TrimSpace(string(text[:n]))))
+}
+
+// unreached says why nobody has answered, and what may help.
+func unreached(err error) error {
+	var visit *url.Error
+	if errors.As(err, &visit) { // What is around it is in a library's words.
+		err = visit.Err
+	}
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("%w (SSL_CERT_FILE=cert.pem in the environment trusts that one, --insecure any)", err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nobody listens there: %w", err)
+	}
+	return err
 }
 
 // ending says how a WebSocket came to its end.

@@ -37,7 +37,7 @@ func (c *healthCommand) Run(p *program) error {
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", c.URL, unreached(err))
 	}
 	defer answer.Body.Close()
 	line, _ := bufio.NewReader(io.LimitReader(answer.Body, 200)).ReadString('\n')

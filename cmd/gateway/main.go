@@ -98,7 +98,11 @@ func serve(r *reloader, out *logWriter) int {
 			opts.Auth = known // What it goes by changes with a restart, and what is in files of keys at once.
 		}
 		opts = opts.Defaults()
-		if err := fitDescriptors(&opts, log); err != nil {
+		told := log
+		if r.server != nil { // It was said at the start.
+			told = slog.New(slog.DiscardHandler)
+		}
+		if err := fitDescriptors(&opts, told); err != nil {
 			return opts, fmt.Errorf("%w: %s", err, moreDescriptors)
 		}
 		var err error
@@ -278,7 +282,7 @@ func announce(s *gateway.Server, cfg *Config, speaks []gateway.ListenOptions, op
 	for i, addr := range s.Addrs() {
 		log.Info("listening", "address", addr.String(), "tls", speaks[i].TLS, "proxy_protocol", speaks[i].ProxyProtocol,
 			"loops", opts.Loops, "max_connections", opts.MaxConnections)
-		if i == 0 && addr.Network() == "tcp" && cfg.Web == "demo" && !speaks[i].ProxyProtocol {
+		if i == 0 && addr.Network() == "tcp" && cfg.Web == "demo" && opts.Auth == nil && !speaks[i].ProxyProtocol {
 			log.Info("open the demo page", "url", pageURL(addr, speaks[i].TLS, opts.PathPrefix))
 		}
 	}
@@ -292,7 +296,7 @@ func announce(s *gateway.Server, cfg *Config, speaks []gateway.ListenOptions, op
 	for _, addr := range s.Addrs() {
 		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() && opts.Auth == nil && opts.Anonymous == nil {
 			log.Warn("listening on all interfaces without authentication: whoever can reach this port can read and write in every room",
-				"hint", "--listen localhost:8080 for this machine alone")
+				"hint", fmt.Sprintf("--listen localhost:%d for this machine alone", tcp.Port))
 			return
 		}
 	}
