@@ -86,15 +86,25 @@ func (c *conn) isFromProxy() bool {
 	return c.w.server.trusts(int(c.fd), c.w)
 }
 
-// forParameter is the value of for= in an element of Forwarded; empty if there is none.
-func forParameter(element []byte) []byte {
-	for pair := range bytes.SplitSeq(element, []byte{';'}) {
-		name, value, _ := bytes.Cut(bytes.TrimSpace(pair), []byte{'='})
-		if bytes.EqualFold(name, []byte("for")) {
-			return bytes.Trim(value, `"`)
+// forParameter is the value of for= in an element of Forwarded; empty if there is none, or more than
+// one. A semicolon in quotes is part of a value: a client's Host may have one.
+func forParameter(element []byte) (node []byte) {
+	for more := true; more; {
+		pair := element
+		i := wsproto.LastUnquoted(element, ';')
+		if more = i >= 0; more {
+			pair, element = element[i+1:], element[:i]
 		}
+		name, value, _ := bytes.Cut(bytes.TrimSpace(pair), []byte{'='})
+		if !bytes.EqualFold(name, []byte("for")) {
+			continue
+		}
+		if node != nil {
+			return nil
+		}
+		node = bytes.Trim(value, `"`)
 	}
-	return nil
+	return node
 }
 
 // parseNode takes an address as proxies write it: 192.0.2.1, 192.0.2.1:4711, 2001:db8::1,

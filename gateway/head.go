@@ -169,7 +169,7 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 // and dropped, so that it sees the answer and not a reset. head is what came of the request. It
 // reports whether to read on.
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
-	if c.other != nil && c.endHandshake(r.Reason) {
+	if c.other != nil && c.endHandshake(r) {
 		return c.life != dead
 	}
 	c.w.stats.Refusals[r.Reason]++

@@ -147,8 +147,11 @@ type lentConn struct {
 	behind   []byte // what came behind it
 	isTaken  bool   // by a handler
 	isBack   bool   // this request is done
-	isGiven  bool   // to a loop, TLS and all
 	counting sync.Once
+
+	mu       sync.Mutex // net/http closes what is idle from other goroutines
+	isClosed bool       // guarded by mu
+	isGiven  bool       // to a loop, TLS and all; guarded by mu
 }
 
 // Read implements net.Conn.
@@ -240,23 +243,39 @@ func (c *lentConn) giveBack() {
 	s.stay(c.key)
 	c.count() // Before its next request can come, which finds the place free.
 	a, behind := arrival{key: c.key, from: c.named, secured: c.secured}, c.behind
-	c.isGiven = true
-	refusal := s.handOver(c, func(w *worker, fd int) { a.fd = fd; w.takeBack(a, behind) })
-	if refusal == nil {
+	wasClosed, refusal := c.give(a, behind)
+	if refusal == nil && !wasClosed {
 		return
 	}
-	c.isGiven = false
-	key := a.key
-	s.leave(key)
+	s.leave(a.key)
+	if wasClosed {
+		return
+	}
 	if len(behind) > 0 { // There is somebody to tell.
 		s.noteRefusal(refusal, addressText(parseAddr(c.RemoteAddr().String())), behind, nil)
 		dismiss(c, refusal)
 	}
 }
 
+// give gives the connection to a loop, unless net/http has closed it: it does so when it shuts down,
+// with connections that have answered.
+func (c *lentConn) give(a arrival, behind []byte) (wasClosed bool, refusal *wsproto.Refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isClosed {
+		return true, nil
+	}
+	refusal = c.server.handOver(c, func(w *worker, fd int) { a.fd = fd; w.takeBack(a, behind) })
+	c.isGiven = refusal == nil
+	return false, refusal
+}
+
 // Close implements net.Conn.
 func (c *lentConn) Close() error {
 	c.count()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isClosed = true
 	if c.isGiven {
 		return c.Conn.Close() // The loop has a descriptor of its own, and TLS goes on there.
 	}

@@ -16,6 +16,7 @@ import (
 
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
+	"sluice/wsproto"
 )
 
 var onLoopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -247,6 +248,13 @@ func TestA12_ForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
 		{"Forwarded of IPv6", Forwarded, []string{`Forwarded: for="[2001:db8::7]:4711"`}, "2001:db8::7"},
 		{"Forwarded that hides", Forwarded, []string{`Forwarded: for=203.0.113.7, for=_hidden`}, ""},
 		{"Forwarded of a trusted one's", Forwarded, []string{`Forwarded: for=203.0.113.7, for=127.0.0.9;by=127.0.0.10`}, chain},
+		// A proxy passes its client's Host on in quotes.
+		{"Forwarded with a comma in quotes behind", Forwarded, []string{`Forwarded: for=203.0.113.7;host="a,for=6.6.6.6"`}, chain},
+		{"Forwarded with a comma in quotes before", Forwarded, []string{`Forwarded: host="a,for=6.6.6.6";for=203.0.113.7`}, chain},
+		{"Forwarded with a semicolon in quotes", Forwarded, []string{`Forwarded: host="a;for=6.6.6.6";for=203.0.113.7`}, chain},
+		{"Forwarded with an escaped quote", Forwarded, []string{`Forwarded: for=6.6.6.6, for=203.0.113.7;host="a\\\",for=6.6.6.6;\""`}, chain},
+		{"Forwarded with an open quote of the client's", Forwarded, []string{`Forwarded: for="6.6.6.6, for=203.0.113.7`}, chain},
+		{"Forwarded that names two", Forwarded, []string{`Forwarded: for=6.6.6.6;for=203.0.113.7`}, ""},
 		{"none is believed", NoForwarded, []string{"X-Forwarded-For: 203.0.113.7", "Forwarded: for=203.0.113.7"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -282,6 +290,23 @@ func TestA12_ForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
 				t.Errorf("addresses are kept of connections that are gone: %v", s.admission.conns)
 			}
 		})
+	}
+}
+
+// A14: a limit for the client that a PROXY header in front of TLS has named is a refusal like any other, though there is nobody yet
+// who could read it.
+func TestA14_LimitsInFrontOfTLSAreCounted(t *testing.T) {
+	files := wstest.NewAuthority(t).Pair([2]string{}, serverName)
+	cfg := testConfig()
+	cfg.TLSPairs = []TLSPair{{files[0], files[1]}}
+	cfg.TrustedProxy, cfg.MaxPerAddress = onLoopback, 1
+	s, addr, _ := startAnnounced(t, cfg, ListenOptions{ProxyProtocol: true, TLS: true})
+	for range 3 {
+		wstest.Connect(t, addr).Send(proxyV2Of("203.0.113.7:1", "192.0.2.1:80"))
+	}
+	testenv.Eventually(t, "two are refused", func() bool { return testenv.StatsOf(t, s).Refusals[wsproto.ReasonAddress] == 2 })
+	if st := testenv.StatsOf(t, s); st.TLS.Failed != [NumTLSFailures]uint64{} || st.Closed[ClosedRefused] != 2 {
+		t.Errorf("failed handshakes %v, %d refused; want none and 2", st.TLS.Failed, st.Closed[ClosedRefused])
 	}
 }
 

@@ -252,6 +252,9 @@ func (t *secured) unsent() int64 { return int64(len(t.out)) - t.extra }
 func (t *secured) breakOff() {
 	c := t.c
 	t.phase = broken
+	if c.life == dead {
+		return // The alert was refused, which has ended it.
+	}
 	if t.isFull {
 		c.abort(ClosedTLS)
 		return

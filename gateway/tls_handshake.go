@@ -397,22 +397,30 @@ func (t *secured) fail(why TLSFailure) {
 
 // endHandshake ends a connection that is to be refused before it can be told so, and reports whether
 // it was one.
-func (c *conn) endHandshake(r wsproto.Reason) bool {
+func (c *conn) endHandshake(r *wsproto.Refusal) bool {
 	if p, ok := c.proxied(); ok {
-		p.refuse("nothing whole came in time")
+		if c.w.drain != nil {
+			c.die(ClosedDrain)
+		} else {
+			p.refuse("nothing whole came in time")
+		}
 		return true
 	}
 	t := c.secured()
 	if t == nil || t.phase >= sealed {
 		return false
 	}
-	switch r {
+	switch r.Reason {
 	case wsproto.ReasonTimeout:
 		t.fail(TLSTimeout)
 	case wsproto.ReasonHeads:
 		t.fail(TLSCrowded)
-	default:
+	case wsproto.ReasonUnavailable:
 		t.fail(TLSCut)
+	default: // A limit, for the client that a PROXY header has named.
+		c.w.stats.Refusals[r.Reason]++
+		c.w.logRefusal(int(c.fd), c, r, nil)
+		c.die(ClosedRefused)
 	}
 	return true
 }

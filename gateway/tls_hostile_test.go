@@ -239,6 +239,21 @@ func TestTLSForgedRecord(t *testing.T) {
 }
 
 // T11: what cannot be agreed on is told by an alert and counted by kind; what the client said is not in the log.
+// One that resets behind a forged record cannot be told of it: its connection has ended by then.
+func TestTLSForgedRecordAndReset(t *testing.T) {
+	g := startTLS(t, testConfig()) // A panic ends the test.
+	forged := append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)
+	times := 30
+	for range times {
+		over := wstest.Connect(t, g.addr)
+		tlsOver(t, over, g.trusting)
+		_ = over.TCPConn.SetLinger(0)
+		over.Send(forged)
+		over.Close()
+	}
+	testenv.Eventually(t, "all are gone", func() bool { return g.Open() == 0 })
+}
+
 func TestT11_NothingInCommon(t *testing.T) {
 	g := startTLS(t, testConfig())
 	for _, c := range []struct {

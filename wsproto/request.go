@@ -108,7 +108,8 @@ func (r *Request) Each(name string) func(yield func([]byte) bool) {
 }
 
 // ElementsBackwards yields the elements of the lists in all headers with this name together, the last
-// one first, without the space around them; empty ones are left out. They alias the head.
+// one first, without the space around them; empty ones are left out. A comma in quotes is no end of
+// one. They alias the head.
 func (r *Request) ElementsBackwards(name string) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		for i := len(r.fields) - 1; i >= 0; i-- {
@@ -116,7 +117,7 @@ func (r *Request) ElementsBackwards(name string) func(yield func([]byte) bool) {
 				continue
 			}
 			for list := r.fields[i].value; len(list) > 0; {
-				comma := bytes.LastIndexByte(list, ',')
+				comma := LastUnquoted(list, ',')
 				element := trimSpace(list[comma+1:])
 				list = list[:max(comma, 0)]
 				if len(element) > 0 && !yield(element) {
@@ -125,6 +126,30 @@ func (r *Request) ElementsBackwards(name string) func(yield func([]byte) bool) {
 			}
 		}
 	}
+}
+
+// LastUnquoted is where the last sep stands in p that is not in a quoted string (RFC 9110 §5.6.4); -1
+// for nowhere. It looks from the right, where the next proxy has written: a quote that an earlier one
+// has left open takes nothing away from that.
+func LastUnquoted(p []byte, sep byte) int {
+	for i := len(p) - 1; i >= 0; i-- {
+		switch p[i] {
+		case sep:
+			return i
+		case '"':
+			for i--; i >= 0 && (p[i] != '"' || isEscaped(p, i)); i-- {
+			}
+		}
+	}
+	return -1
+}
+
+// isEscaped reports whether an odd number of backslashes stands before p[i].
+func isEscaped(p []byte, i int) bool {
+	n := 0
+	for ; i > n && p[i-1-n] == '\\'; n++ {
+	}
+	return n%2 == 1
 }
 
 // parseLine parses the request line and returns what is behind it.
