@@ -114,9 +114,14 @@ func serve(r *reloader, out *logWriter) int {
 		log.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, watchedSignals()...)
+	// Apart, or signals to reload that wait would take the place of the one to stop.
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
+	if !signal.Ignored(syscall.SIGHUP) { // As nohup has it, from the start: then it stays ignored.
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	}
 
 	s, err := gateway.New(opts, log)
 	if err != nil {
@@ -161,17 +166,23 @@ func serve(r *reloader, out *logWriter) int {
 	go keepWatchdog(ctx, s)
 	r.admin.serve()
 	tell(isReady)
+	stop := func(got os.Signal) {
+		log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+	}
 	for isServing := true; isServing; {
 		select {
 		case got := <-signals:
-			if got == syscall.SIGHUP && (!terminal || hasTerminal()) {
-				tellReloading()
-				r.reload()
-				tell(isReady)
-				continue
-			}
-			log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+			stop(got)
 			isServing = false
+		case got := <-hangups:
+			if terminal && !hasTerminal() { // It has really hung up.
+				stop(got)
+				isServing = false
+				break
+			}
+			tellReloading()
+			r.reload()
+			tell(isReady)
 		case err := <-ended:
 			log.Error("cannot go on", "error", err)
 			return exitFailed
@@ -199,17 +210,6 @@ func pagesOf(what string) (http.Handler, error) {
 		return nil, fmt.Errorf("--web: neither demo nor off, nor a directory: %w", err)
 	}
 	return pages, nil
-}
-
-// watchedSignals end the gateway in order, but for SIGHUP, which has it read its configuration anew,
-// unless it tells that the terminal that it was started from is gone. Where SIGHUP is ignored from
-// the start, as nohup has it, it stays ignored.
-func watchedSignals() []os.Signal {
-	all := []os.Signal{syscall.SIGTERM, os.Interrupt}
-	if !signal.Ignored(syscall.SIGHUP) {
-		all = append(all, syscall.SIGHUP)
-	}
-	return all
 }
 
 // hasTerminal reports whether the process has a terminal that may hang up.
@@ -247,10 +247,6 @@ func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <
 		case <-repeats:
 			repeats = nil
 		case got := <-signals:
-			if got == syscall.SIGHUP { // Not a request to stop, and too late for what it is.
-				log.Debug("nothing is reloaded any more", "signal", got.String())
-				continue
-			}
 			if repeats != nil {
 				log.Debug("the same request to stop", "signal", got.String())
 				continue

@@ -55,6 +55,18 @@ func TestN83_SIGHUPDropsNobody(t *testing.T) {
 	p.ExpectExit(0)
 }
 
+// N83: however many wait to be acted on, the one to stop is heard.
+func TestN83_ManySIGHUPsHideNoSIGTERM(t *testing.T) {
+	hearHangups(t)
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0"))
+	for range 20 {
+		p.Signal(syscall.SIGHUP)
+	}
+	p.Signal(syscall.SIGTERM)
+	p.ExpectLog("msg=draining signal=terminated")
+	p.ExpectExit(0)
+}
+
 // N83: unless its terminal is gone, and with it whoever would stop it.
 func TestN83_SIGHUPOfATerminalThatGoesAwayDrains(t *testing.T) {
 	hearHangups(t)
