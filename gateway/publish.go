@@ -43,7 +43,7 @@ func (s *Server) Publish(room string, m Message) (members int, err error) {
 	if err := s.judge(&m); err != nil {
 		return 0, err
 	}
-	if s.config().survives() {
+	if !s.config().panics {
 		defer s.recoverPublish(room, &err)
 	}
 	r, err := s.hub.Find(room)
@@ -140,7 +140,11 @@ func (s *Server) recoverPublish(room string, err *error) {
 	p := reactor.RecoveredPanic(value, publishName)
 	s.notePanic(&p, "of", "a publisher outside of loops", "room", room)
 	*err = ErrFault
-	switch extentOf(&p) {
+	extent := extentOf(&p)
+	if s.config().ExitOnPanic {
+		extent = ofProcess
+	}
+	switch extent {
 	case ofRoom:
 		if r, _ := s.hub.Find(room); r != nil {
 			r.Spoil()

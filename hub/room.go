@@ -125,7 +125,10 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) pub
 	isOutside := by == nil
 	if isOutside {
 		by = outsiders.Get().(*Fanout)
-		defer outsiders.Put(by)
+		defer func() { // After a panic, too: loops that were marked are to hear of it.
+			by.wakeOwed()
+			outsiders.Put(by)
+		}()
 	}
 	// Frames are made, memory is fetched and loops are woken without the lock: a loop that waits
 	// for it serves others.
@@ -142,9 +145,6 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) pub
 		}
 		if a.isOver {
 			r.hub.fit(by)
-		}
-		if isOutside {
-			by.wakeOwed()
 		}
 		return published{seq: a.seq, members: a.members, size: d.size(), own: d.frames[e].len()}
 	}

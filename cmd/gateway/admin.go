@@ -50,7 +50,6 @@ func newAdminServer(c *Config, s *gateway.Server, log *slog.Logger, out *logWrit
 			return nil, fmt.Errorf("--admin-listen %s: %w", address, err)
 		}
 	}
-	a.ended = make(chan error, len(a.listeners))
 	return a, nil
 }
 
@@ -59,6 +58,7 @@ func (a *adminServer) serve() {
 	if a == nil {
 		return
 	}
+	a.ended = make(chan error, len(a.listeners))
 	for _, l := range a.listeners {
 		a.log.Info("the admin listener is open", "address", l.Addr().String())
 		if tcp, ok := l.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
@@ -157,7 +157,14 @@ func (c *Config) adminKeys(log *slog.Logger) (admin.Keys, error) {
 // adminFault says what is wrong with the flags of the admin listener; empty: nothing.
 func adminFault(c *Config) string {
 	for _, address := range c.AdminListen {
-		if fault := addressFault(address); fault != "" {
+		fault := addressFault(address)
+		switch {
+		case strings.HasPrefix(address, "unix:@"):
+			fault = "is a socket without a file, so that nothing would say who may connect: unix:/path"
+		case strings.HasPrefix(address, systemdPrefix):
+			fault = "is for --listen alone: 127.0.0.1:8081, or unix:/path"
+		}
+		if fault != "" {
 			return fmt.Sprintf("--admin-listen %s: %s", address, fault)
 		}
 		if !strings.HasPrefix(address, "unix:") && c.AdminKeyFile == "" {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"sluice/gateway"
 	"sluice/gateway/auth"
@@ -58,10 +61,13 @@ func (a *authenticator) reload() error {
 func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 	hasKeys := len(c.AuthHMACFile)+len(c.AuthKeyFile) > 0 || c.AuthJWKSURL != ""
 	failed := func(what string) func(error) {
+		once, skipped := &rate.Sometimes{First: 1, Interval: time.Second}, new(atomic.Int64) // It may be one for each client.
 		return func(err error) {
-			if log != nil {
-				log.Error(what, "error", err)
+			if log == nil {
+				return
 			}
+			skipped.Add(1)
+			once.Do(func() { log.Error(what, "error", err, "and_more", skipped.Swap(0)-1) })
 		}
 	}
 	switch {

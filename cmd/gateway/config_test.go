@@ -112,9 +112,9 @@ func TestFaultsOfAConfigurationAreSaidWithTheirLines(t *testing.T) {
 		// What files are named is read, as a start does.
 		"tls-listen: ':0'\ntls-cert: none.pem\ntls-key: none.key": `none.pem: no such file`,
 		"admin-listen: 127.0.0.1:0\nadmin-key-file: none.key":     `--admin-key-file: open none.key: no such file`,
-		"web: nosuchdirectory":                                    `--web: neither demo nor off, nor a directory`,
-		"rooms:\n  a/b: {plain: true}":                            `:2: rooms: rule "a/b=plain" can count for no room`,
-		"rooms: {a: {plain: true}}\nroom: b=plain":                `:2: room says what rooms in line 1 has said`,
+		"web: nosuchdirectory":                     `--web: neither demo nor off, nor a directory`,
+		"rooms:\n  a/b: {plain: true}":             `:2: rooms: rule "a/b=plain" can count for no room`,
+		"rooms: {a: {plain: true}}\nroom: b=plain": `:2: room says what rooms in line 1 has said`,
 		// What is wrong with the whole is said with where its parts come from.
 		"max-message: 2MiB\nroom-backlog: 1MiB": `--room-backlog 1MiB: must exceed --max-message 2MiB, or the largest message could never be delivered`,
 	} {

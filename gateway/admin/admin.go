@@ -119,7 +119,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.turnAway(w, r, lacksKey(r))
 		return
 	}
-	if key != nil {
+	if key == nil {
+		head.Set("Connection", "close") // Places are for those with a key.
+	} else {
 		r = r.WithContext(context.WithValue(r.Context(), keyContext{}, key))
 	}
 	if pattern == "" {
@@ -149,7 +151,7 @@ func (h *Handler) judgePage(r *http.Request) *fault {
 // isLocal reports whether a request came by a unix socket, which no page reaches by itself.
 func isLocal(r *http.Request) bool {
 	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return ok && addr.Network() == "unix"
+	return ok && addr.Network() == "unix" && !strings.HasPrefix(addr.String(), "@") // That has no file, and no mode.
 }
 
 type keyContext struct{}

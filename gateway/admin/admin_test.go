@@ -84,6 +84,8 @@ func TestKeyFilesAreJudgedWithoutRepeatingThem(t *testing.T) {
 		"\nlong-enough-to-be-one\nx":          "line 3",
 		"not-of-ascii-\u00e4\u00f6\u00fc-abc": "line 1: a key must be of visible ASCII",
 		"long-enough-to-be-one [a":            "line 1: the rooms of a key are patterns",
+		"long-enough-to-be-one # backends":    "line 1: the rooms of a key are patterns",
+		"long-enough-to-be-one a\nlong-enough-to-be-one": "line 2: the key stands in a line before",
 	} {
 		_, err := ParseKeys(text)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "long-enough") {

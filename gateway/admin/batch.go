@@ -135,11 +135,17 @@ func (l *lineReader) next() ([]byte, error) {
 // rest reads on a line that has begun. Of one that is too long it keeps a little more than max.
 func (l *lineReader) rest(line []byte) (all []byte, err error) {
 	l.long = append(l.long[:0], line...)
+	isCut := false
 	for err = bufio.ErrBufferFull; err == bufio.ErrBufferFull; {
 		line, err = l.from.ReadSlice('\n')
 		if len(l.long) <= l.max+lineSize {
 			l.long = append(l.long, line...)
+		} else {
+			isCut = true
 		}
+	}
+	if isCut && (err == nil || err == io.EOF) {
+		err = errLongLine // Whatever it would look like without its end.
 	}
 	return l.long, err
 }

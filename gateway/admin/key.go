@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -53,9 +52,12 @@ func ParseKeys(text string) (k Keys, err error) {
 		}
 		one := &Key{digest: sha256.Sum256([]byte(fields[0])), holder: gateway.Principal{Kind: gateway.KindKey}}
 		for _, pattern := range fields[1:] {
-			if _, err := path.Match(pattern, ""); err != nil {
+			if new(gateway.Grant).UnmarshalText([]byte(pattern+"=read")) != nil {
 				return Keys{}, fmt.Errorf("line %d: the rooms of a key are patterns, as in ticker.*", n+1)
 			}
+		}
+		if k.find(fields[0]) != nil {
+			return Keys{}, fmt.Errorf("line %d: the key stands in a line before", n+1)
 		}
 		if len(fields) > 1 {
 			one.holder.Grants = []gateway.Grant{{Rooms: fields[1:], May: gateway.Read | gateway.Publish | gateway.Presence | gateway.History}}

@@ -2,8 +2,11 @@ package admin
 
 import (
 	"container/list"
+	"strings"
 	"sync"
 	"time"
+
+	"sluice/gateway"
 )
 
 const (
@@ -51,10 +54,15 @@ func (r *repeats) do(room, key string, now time.Duration, publish func() publish
 		return publish()
 	}
 	one := r.enter(repeatKey{room, key}, now)
-	one.once.Do(func() { one.published = publish() })
-	if one.fault != nil {
-		r.forget(one)
-	}
+	defer func() {
+		if one.fault != nil {
+			r.forget(one)
+		}
+	}()
+	one.once.Do(func() {
+		one.published = published{fault: faultOf(gateway.ErrFault)} // If it panics.
+		one.published = publish()
+	})
 	return one.published
 }
 
@@ -71,6 +79,7 @@ func (r *repeats) enter(key repeatKey, now time.Duration) *repeat {
 	if len(r.kept) >= r.max {
 		r.remove(r.ages.Front())
 	}
+	key = repeatKey{strings.Clone(key.room), strings.Clone(key.key)} // Or a whole request would be kept with them.
 	one := &repeat{key: key, until: now + repeatsFor}
 	r.kept[key] = r.ages.PushBack(one)
 	return one

@@ -36,6 +36,14 @@ func TestRepeatsAreBounded(t *testing.T) {
 	if ask("", 0); len(r.kept) != 3 {
 		t.Errorf("without a key something is kept: %d", len(r.kept))
 	}
+	func() {
+		defer func() { _ = recover() }()
+		r.do("room", "p", repeatsFor, func() published { panic("while it is published") })
+	}()
+	if got := r.do("room", "p", repeatsFor, func() published { return published{members: 78} }).members; got != 78 {
+		t.Errorf("after a panic: %d", got)
+	}
+	r.forget(r.enter(repeatKey{"room", "p"}, repeatsFor))
 	failed := func() published { return published{fault: &faultRate} }
 	if got := r.do("room", "f", repeatsFor, failed); got.fault == nil || len(r.kept) != 2 {
 		t.Errorf("a failure is kept: %d", len(r.kept))

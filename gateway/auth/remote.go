@@ -85,7 +85,7 @@ func withoutURL(err error) error {
 // checkURL says what is wrong with the address of a service.
 func checkURL(address string) error {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
 		return errors.New("it is no address, such as https://example.com/keys.json")
 	}
 	return nil

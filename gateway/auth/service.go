@@ -156,6 +156,9 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 	case http.StatusForbidden:
 		return who, &gateway.AuthError{Status: http.StatusForbidden, Text: "The service that knows who you are forbids it."}
 	}
+	if answer.StatusCode/100 == 4 { // It is up, and does not like what this client brings.
+		return who, &gateway.AuthError{Status: http.StatusForbidden, Text: "The service that knows who you are does not take your request."}
+	}
 	return who, fmt.Errorf("it answered with status %d", answer.StatusCode)
 }
 

@@ -51,7 +51,9 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 		case "Bearer long":
 			io.WriteString(w, `{"sub": "`+strings.Repeat("x", 1<<20)+`"}`)
 		case "Bearer odd":
-			w.WriteHeader(http.StatusTeapot)
+			w.WriteHeader(http.StatusBadGateway)
+		case "Bearer large": // As a server says of a client's cookies: it is up, and that client does not get in for it.
+			w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
 		case "Bearer silent":
 			<-r.Context().Done()
 		default:
@@ -78,7 +80,7 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 			down = http.StatusSwitchingProtocols
 		}
 		for token, want := range map[string]int{
-			"ann": 101, "": 101, "empty": 403, "expired": 401, "unknown": 401, "forbidden": 403,
+			"ann": 101, "": 101, "empty": 403, "expired": 401, "unknown": 401, "forbidden": 403, "large": 403,
 			"elsewhere": down, "broken": down, "long": down, "odd": down,
 		} {
 			c := wstest.Connect(t, addr)

@@ -172,6 +172,8 @@ func TestAdminFlagsThatCannotWork(t *testing.T) {
 		want   string
 	}{
 		{[]string{"--admin-listen", "127.0.0.1:0"}, 2, "needs --admin-key-file, on loopback too"},
+		{[]string{"--admin-listen", "unix:@sluice"}, 2, "is a socket without a file"},
+		{[]string{"--admin-listen", "systemd:admin"}, 2, "is for --listen alone"},
 		{[]string{"--admin-listen", "8081", "--admin-key-file", good}, 2, "--admin-listen 8081: is not host:port; did you mean :8081?"},
 		{[]string{"--admin-listen", "unix:"}, 2, "has no path"},
 		{[]string{"--publish-rate=-1"}, 2, "--publish-rate -1: must be at least 1, or 0"},
