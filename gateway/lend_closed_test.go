@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+
+	"sluice/internal/testenv"
 )
 
 // net/http closes what is idle when it shuts down, from a goroutine of its own: a connection that it has closed goes to no loop,
@@ -21,7 +23,7 @@ func TestLentConnectionIsClosedOrGivenBack(t *testing.T) {
 	if open, lent := s.Open(), s.lent.Load(); open != 0 || lent != 0 {
 		t.Errorf("%d open, %d lent", open, lent)
 	}
-	if st := counted(t, s); st.Returned != 0 || st.Refusals != (Stats{}).Refusals {
+	if st := testenv.StatsOf(t, s); st.Returned != 0 || st.Refusals != (Stats{}).Refusals {
 		t.Errorf("%d returned, refusals %v", st.Returned, st.Refusals)
 	}
 }
