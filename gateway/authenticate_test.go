@@ -55,10 +55,10 @@ func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 		text   string
 	}{
 		"in":        {who: Principal{Kind: KindToken, Grants: grants(t, "r=read,publish")}, status: 101},
-		"nothing":   {who: Principal{Kind: KindToken}, status: 403, text: "You may not"},
+		"nothing":   {who: Principal{Kind: KindToken}, status: 403, text: "You were not given leave"},
 		"nobody":    {status: 401, text: "A token is needed"},
 		"expired":   {err: &AuthError{401, "It has expired."}, status: 401, text: "It has expired."},
-		"forbidden": {err: &AuthError{403, "No."}, status: 403, text: "You may not"},
+		"forbidden": {err: &AuthError{403, "No."}, status: 403, text: "You were not given leave"},
 		"down":      {err: &AuthError{503, "Nobody is there."}, status: 503, text: "Nobody is there."},
 		"odd":       {err: fmt.Errorf("wrapped: %w", &AuthError{200, "What?"}), status: 503, text: "What?"},
 		"other":     {err: errors.New("secret internals"), status: 503, text: "It cannot be said"},

@@ -23,13 +23,13 @@ func TestN49_BuildLineOfTheReadmeIsStatic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile("(?m)^.*go build -o gateway ./cmd/gateway$").Find(readme)
+	line := regexp.MustCompile("(?m)^.*go build -o bin/ ./cmd/gateway$").Find(readme)
 	if line == nil {
 		t.Fatal("README.md has no build line")
 	}
 	root := t.TempDir()
 	program := filepath.Join(root, "gateway")
-	build := exec.Command("sh", "-c", strings.Replace(string(line), "-o gateway", "-o "+program, 1))
+	build := exec.Command("sh", "-c", strings.Replace(string(line), "-o bin/", "-o "+root+"/", 1))
 	build.Dir = "../../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", line, err, out)
