@@ -334,7 +334,7 @@ func TestA12_ForwardedForOverAUnixSocket(t *testing.T) {
 	path := t.TempDir() + "/s"
 	if err := s.Listen("unix:" + path); err != nil {
 		s.Close()
-		t.Skip(err)
+		testenv.LeaveOut(t, "there are no unix sockets: %v", err)
 	}
 	s.start()
 	t.Cleanup(func() { s.Close(); checkAccounts(t, s) })

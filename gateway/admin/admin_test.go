@@ -165,7 +165,7 @@ func TestUnixSocketNeedsNoKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		t.Skip(err) // A system without them.
+		testenv.LeaveOut(t, "there are no unix sockets: %v", err)
 	}
 	serve(t, s.handler, l)
 	transport := &http.Transport{DialContext: dialerTo(path)}
