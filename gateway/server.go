@@ -281,6 +281,9 @@ func (s *Server) Addrs() []net.Addr {
 	return all
 }
 
+// Serving is closed when Serve has begun: from then on Drain answers those who have connected.
+func (s *Server) Serving() <-chan struct{} { return s.started }
+
 // Serve runs the gateway until ctx ends or Close is called, which cut the connections that are
 // there and are no error, or until it cannot go on, which is one. When it returns the Server is
 // closed. It is called once: another time, and after Close, it returns an error at once. A program

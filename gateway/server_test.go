@@ -107,6 +107,7 @@ func TestServeIsCalledOnce(t *testing.T) {
 	addr := listen(t, s)
 	serve(t, s)
 	c := dial(t, "ws://"+addr+"/ws") // It serves.
+	<-s.Serving()
 	if err := s.Serve(t.Context()); err == nil || errors.Is(err, gateway.ErrClosed) {
 		t.Errorf("a second Serve: %v, want another error than ErrClosed", err)
 	}
@@ -193,6 +194,11 @@ func TestStatsAndDrainOfAServerThatNeverServed(t *testing.T) {
 	defer waiting.Close()
 	if st := statsOf(t, s); st != (gateway.Stats{}) {
 		t.Errorf("counted %+v", st)
+	}
+	select {
+	case <-s.Serving():
+		t.Error("Serving is closed; Serve was not called")
+	default:
 	}
 	if err := s.Drain(context.Background()); err != nil {
 		t.Errorf("Drain: %v", err)

@@ -163,6 +163,12 @@ func serve(r *reloader, out *logWriter) int {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
+	select { // A signal that came first would find nothing to drain, and reset those in the accept queues.
+	case <-s.Serving():
+	case err := <-ended:
+		log.Error("cannot start", "error", err)
+		return exitFailed
+	}
 	go keepWatchdog(ctx, s)
 	r.admin.serve()
 	tell(isReady)
