@@ -208,6 +208,7 @@ func (c *config) prepare() error {
 			refuse("Rooms", "rule %q never counts: another one before it says the same or something else of this pattern", r.Pattern)
 		}
 	}
+	c.checkHistory(refuse)
 	c.anonymous = c.makeAnonymous()
 	for i := range c.Anonymous {
 		if fault := c.Anonymous[i].fault(); fault != "" {

@@ -112,9 +112,11 @@ type Options struct {
 	DrainTimeout     time.Duration // how long Drain takes at most, see there: 10 s
 	MaxLifetime      time.Duration // after which a client is asked to come back, each up to a fifth earlier: never
 
-	Rooms         []RoomRule // what is different in some rooms
-	NoCompression bool       // do not offer permessage-deflate, but where Rooms say so
-	CompressMin   int64      // smallest message that is worth deflating: 256; none: each is deflated
+	Rooms         []RoomRule    // what is different in some rooms
+	History       []HistoryRule // what some rooms keep for those who come later: nothing
+	HistoryMemory int64         // memory of all rooms that keep some, their backlogs included: 256 MiB, at least what one may keep; BacklogMemory is the others'
+	NoCompression bool          // do not offer permessage-deflate, but where Rooms say so
+	CompressMin   int64         // smallest message that is worth deflating: 256; none: each is deflated
 
 	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the connection,
 	// the request or the room whose state it left in doubt, is logged with its stack, and counted
@@ -172,6 +174,8 @@ func (o Options) Defaults() Options {
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.DrainTimeout, 10*time.Second)
 	setDefault(&c.CompressMin, 256)
+	setDefault(&c.HistoryMemory, 256<<20)
+	c.History = fillHistory(c.History)
 	return o
 }
 

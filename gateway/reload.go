@@ -17,7 +17,7 @@ var reloadable = []string{
 	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
 	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",
 	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous", "MaxLifetime", "PathPrefix", "AuthCookie", "AuthRequests",
-	"Rooms", "NoCompression", "CompressMin",
+	"Rooms", "History", "NoCompression", "CompressMin",
 }
 
 // Reload has the server go on by other options, and returns the names of fields that differ and only
@@ -51,8 +51,11 @@ func (c *config) keep(now *config, sourcesMax int) (kept []string) {
 	for _, f := range reflect.VisibleFields(to.Type()) {
 		a, b := to.FieldByIndex(f.Index), from.FieldByIndex(f.Index)
 		canChange := slices.Contains(reloadable, f.Name)
-		if f.Name == "MaxConnections" {
+		switch f.Name {
+		case "MaxConnections":
 			canChange = c.sourcesMax() <= sourcesMax
+		case "History": // A hub that was made without any has no memory for it.
+			canChange = len(now.History) > 0 || len(c.History) == 0
 		}
 		if canChange {
 			continue

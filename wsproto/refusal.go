@@ -33,6 +33,8 @@ const (
 
 	ReasonRoomName     // 400: the path names no possible room
 	ReasonEcho         // 400: echo, behind the path, is neither 0 nor 1
+	ReasonLast         // 400: last, behind the path, is no number
+	ReasonHistory      // 503: what the room keeps cannot be had
 	ReasonOrigin       // 403: the page is neither of this host nor allowed
 	ReasonForeignHost  // 403: the page goes by a host name that is not ours
 	ReasonUnauthorized // 401: no token, or none that is good
@@ -95,6 +97,8 @@ var refusals = [NumReasons]Refusal{
 	ReasonExtensions:    {Status: 400, name: "extensions", Text: "The Sec-WebSocket-Extensions header is malformed."},
 	ReasonRoomName:      {Status: 400, name: "room_name", Text: "This is not a room name."},
 	ReasonEcho:          {Status: 400, name: "echo", Text: "echo is 0, to publish without hearing the room, or 1."},
+	ReasonLast:          {Status: 400, name: "last", Text: "last is how many of the messages that the room keeps to begin with, as last=10, or all; not with echo=0, which hears none."},
+	ReasonHistory:       {Status: 503, name: "history", Text: "What the room keeps cannot be had at the moment.", Header: retryLater},
 	ReasonOrigin: {
 		Status: 403, name: "origin",
 		Text: "The page's origin is not this server's own: it differs from the host that was asked for. " +

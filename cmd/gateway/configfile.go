@@ -190,6 +190,9 @@ func (f *configFile) read(text []byte, flags map[string]*kong.Flag) {
 			f.fault(key.Line, "%s says what %s in line %d has said", name, before.key, before.line)
 			return
 		}
+		if name == roomsKey {
+			f.histories(flags[historyFlag], key, value)
+		}
 		if text, ok := f.value(name, flag, value); ok {
 			f.entries[flag.Name] = entry{name, text, key.Line}
 		}
@@ -269,6 +272,9 @@ func (f *configFile) rooms(table *yaml.Node, sep rune) (text string, ok bool) {
 		switch about.Kind {
 		case yaml.MappingNode:
 			f.each(about, func(key, value *yaml.Node) {
+				if key.Value == historyFlag {
+					return // It is of another flag.
+				}
 				word, fault := ruleWord(key.Value, value)
 				if fault != "" {
 					f.fault(value.Line, "rooms: %s: %s", pattern.Value, fault)
@@ -306,7 +312,7 @@ func ruleWord(key string, value *yaml.Node) (word, fault string) {
 	case key == "policy":
 		return value.Value, ""
 	case !slices.Contains(roomWords, key):
-		return "", strings.TrimSpace(fmt.Sprintf("there is no %q there: it is policy, %s. %s", key, strings.Join(roomWords, ", "), nearest(key, append([]string{"policy"}, roomWords...))))
+		return "", strings.TrimSpace(fmt.Sprintf("there is no %q there: it is policy, history, %s. %s", key, strings.Join(roomWords, ", "), nearest(key, append([]string{"policy", historyFlag}, roomWords...))))
 	case value.Decode(&isSo) != nil:
 		return "", key + " takes true or false"
 	case isSo:

@@ -87,6 +87,9 @@ type Config struct {
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
 	CompressMin Size               `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
 
+	History       []History `help:"What rooms whose names match keep for those who come later, as 'ticker.*=messages:1' or 'chat.*=messages:1000,bytes:4MiB,age:24h': the newest messages within all bounds. What is left out is any number of messages, 1MiB, 10m; none keeps nothing. Of several that match the one with most before its first wildcard counts. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=BOUND,…" group:"Rooms"`
+	HistoryMemory Size      `help:"Memory of all rooms with a history, their backlogs included; --backlog-memory is the others'. Beyond it the room that keeps most beyond its need gives first." default:"256MiB" placeholder:"SIZE" group:"Rooms"`
+
 	OnPanic string `help:"What a fault of the gateway's own ends: close, the connection or room whose state it left in doubt (1011), or exit, the process. One that leaves more in doubt ends the process in any case." enum:"close,exit" default:"close" placeholder:"close|exit" group:"Faults"`
 
 	AdminListen      []string `help:"Where backends publish and operators look, over HTTP: host:port, which needs --admin-key-file, or unix:/path, which needs no key. Nowhere without it. Repeatable." placeholder:"ADDRESS" group:"Admin"`
@@ -157,6 +160,8 @@ func (c *Config) options() gateway.Options {
 		Rooms:              c.Room,
 		NoCompression:      !c.Compress,
 		CompressMin:        int64(given(c.CompressMin)),
+		History:            historyRules(c.History),
+		HistoryMemory:      int64(given(c.HistoryMemory)),
 		ExitOnPanic:        c.OnPanic != "close",
 	}
 }
@@ -300,6 +305,9 @@ var complaints = []complaint{
 	{"PublishWindow", func(c *Config) string {
 		return fmt.Sprintf("--publish-window %v: must be 1 byte to --room-backlog %v", c.PublishWindow, c.RoomBacklog)
 	}},
+	{"HistoryMemory", func(c *Config) string {
+		return fmt.Sprintf("--history-memory %v: must be at least what --history lets one room keep, %v", c.HistoryMemory, c.mostHistory())
+	}},
 	{"HandshakeTimeout", reasonable("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout })},
 	{"AssemblyTimeout", reasonable("assembly-timeout", func(c *Config) time.Duration { return c.AssemblyTimeout })},
 	{"PingInterval", reasonable("ping-interval", func(c *Config) time.Duration { return c.PingInterval })},
@@ -321,6 +329,7 @@ var wordFlags = map[string]string{
 	"SocketGroup":  "--socket-group",
 	"PathPrefix":   "--path-prefix",
 	"Rooms":        "--room",
+	"History":      "--history",
 	"Anonymous":    "--anonymous",
 	"AuthCookie":   "--auth-cookie",
 	"AllowHost":    "--allow-host",
