@@ -46,26 +46,22 @@ func (s *Server) Publish(room string, m Message) (members int, err error) {
 	if !s.config().panics {
 		defer s.recoverPublish(room, &err)
 	}
-	r, err := s.hub.Find(room)
-	switch {
-	case err != nil:
-		return 0, ErrTooManyRooms
-	case s.hasEnded():
+	if s.hasEnded() {
 		return 0, ErrClosed
-	case r == nil:
-		s.outside.published.Add(1)
-		return 0, nil
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
-	switch members, err = r.Offer(s.workers[0].loop.Elapsed(), e.of(m.message())); {
+	p, err := s.hub.Offer(room, s.workers[0].loop.Elapsed(), e.of(m.message()))
+	switch {
+	case errors.Is(err, hub.ErrTooManyRooms):
+		return 0, ErrTooManyRooms
 	case errors.Is(err, hub.ErrFull):
 		return 0, ErrRoomFull
 	case err != nil:
 		return 0, ErrMemory
 	}
 	s.outside.published.Add(1)
-	return members, nil
+	return p.Members, nil
 }
 
 // judge refuses what no client may be sent.

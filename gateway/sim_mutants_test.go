@@ -156,8 +156,8 @@ var mutants = []mutant{
 		"hub/sweep.go", "return r.open > 0 || b.endRound()", "return b.endRound()",
 	}}},
 	{"a room's newest segments are not counted", 50, []edit{{
-		"hub/room.go", "\tmemory, dropped := r.log.memory()\n\treturn r.hub",
-		"\tmemory, dropped := r.log.memory()\n\tfor _, t := range r.log.tracks {\n\t\tif t != nil && t.isOpen() {\n\t\t\tmemory -= t.tail.size\n\t\t}\n\t}\n\tmemory = max(memory, dropped)\n\treturn r.hub",
+		"hub/room.go", "\tmemory, dropped := r.log.memory()\n\treturn r.budget",
+		"\tmemory, dropped := r.log.memory()\n\tfor _, t := range r.log.tracks {\n\t\tif t != nil && t.isOpen() {\n\t\t\tmemory -= t.tail.size\n\t\t}\n\t}\n\tmemory = max(memory, dropped)\n\treturn r.budget",
 	}}},
 	{"nobody is told that a room gave something up", 1000, []edit{{
 		"hub/backlog.go", "b.schedule(by, becauseSegment) // A member that", "_ = b // A member that",

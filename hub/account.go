@@ -8,7 +8,7 @@ package hub
 //
 // It holds exactly for a room at any moment, and for the sum of all loops while they stand still.
 type Account struct {
-	Owed      uint64 // messages published, times the members there
+	Owed      uint64 // messages published, times the members there; and those that members began behind
 	Delivered uint64 // handed to the kernel whole, by a dropped frame's Rest too
 	Skipped   uint64 // jumped over by members that were overrun, under Skip and Latest
 	Ended     uint64 // not delivered whole when their member left: it ended early

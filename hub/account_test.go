@@ -112,7 +112,7 @@ func TestN24_WhatIsDueIsWhatPresentMembersHaveYetToGet(t *testing.T) {
 	if lag := b.Lag(f.now); lag.Messages != 8 {
 		t.Errorf("it is %d messages behind", lag.Messages)
 	}
-	r.Publish(nil, f.now, &Message{Plain: Frame{nil, numbered(10)}}) // from outside of all loops
+	r.Publish(nil, f.now, &Message{Plain: Frame{Payload: numbered(10)}}) // from outside of all loops
 	other.say(nil, numbered(0))
 	f.flush()
 	expect("one more, from outside", Account{Owed: 22, Delivered: 13}, 9)

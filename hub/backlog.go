@@ -27,24 +27,30 @@ type backlog struct {
 	rooms    roomHeap // those that could drop something, the largest first
 }
 
-// set notes that r could drop so many bytes, and has dropped so many that cursors may still keep. It
-// reports whether all together are too many. The caller holds r's lock.
-func (k *backlog) set(r *Room, retained, dropped int64) (isOver bool) {
+// set notes that r could drop so many bytes, weight of which decide whether it does so before others,
+// and has dropped so many that cursors may still keep. It reports whether all together are too many.
+// The caller holds r's lock.
+func (k *backlog) set(r *Room, retained, weight, dropped int64) (isOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r.isSpoiled.Load() {
-		retained, dropped = 0, 0 // Its memory goes with its members.
+		retained, weight, dropped = 0, 0, 0 // Its memory goes with its members.
 	}
 	k.retained += retained - r.retained
 	k.dropped += dropped - r.dropped
 	was := r.retained
 	r.retained, r.dropped = retained, dropped
+	hasMoved := retained != was
+	if kept := r.log.history; kept != nil {
+		hasMoved = hasMoved || weight != kept.weight
+		kept.weight = weight
+	}
 	switch {
 	case was == 0 && retained > 0:
 		heap.Push(&k.rooms, r)
 	case was > 0 && retained == 0:
 		heap.Remove(&k.rooms, int(r.heapIndex))
-	case retained != was:
+	case hasMoved && retained > 0:
 		heap.Fix(&k.rooms, int(r.heapIndex))
 	}
 	k.judge()
@@ -93,7 +99,10 @@ func (k *backlog) spare() int64 {
 // Retained is how many bytes all rooms take: their logs, what those have dropped until sweeps are
 // past it, and the frames of it that are pinned.
 func (h *Hub) Retained() int64 {
-	k := &h.backlog
+	return h.backlog.all() + h.histories.all()
+}
+
+func (k *backlog) all() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.retained + k.dropped + k.pinned.Load()
@@ -102,23 +111,33 @@ func (h *Hub) Retained() int64 {
 // IsShort reports whether all rooms take more than they may, and only sweeps can change that: what
 // they hold was dropped already, and cursors keep it. Publishers from outside ask before each
 // message; one that is told so waits until its loop's tick has ended.
-func (h *Hub) IsShort() bool { return h.backlog.isShort.Load() }
+func (h *Hub) IsShort() bool { return h.backlog.isShort.Load() || h.histories.isShort.Load() }
 
 // Pinned is how many bytes of dropped frames are kept for members in the middle of them.
 func (h *Hub) Pinned() int64 { return h.backlog.pinned.Load() }
 
-// Limit is how many bytes all rooms may take at this moment: Limits.Total, or less while memory is
-// short.
-func (h *Hub) Limit() int64 { return h.backlog.limit.Load() }
+// Limit is how many bytes all rooms may take at this moment: Limits.Total and Limits.History, or
+// less while memory is short.
+func (h *Hub) Limit() int64 { return h.backlog.limit.Load() + h.histories.limit.Load() }
 
-// Drops is how many times a room dropped something because all together retained too much.
+// Drops is how many times a room dropped something because all together retained too much, those
+// with history not included: see HistoryStats.
 func (h *Hub) Drops() uint64 { return h.backlog.drops.Load() }
 
 // Tighten lowers what all rooms together may retain to total bytes, or raises it again, to
-// Limits.Total at most. What is beyond it is dropped at once. It may be called from any goroutine
-// that is no loop's.
+// Limits.Total and Limits.History at most, which are lowered alike. What is beyond it is dropped at
+// once. It may be called from any goroutine that is no loop's.
 func (h *Hub) Tighten(total int64) {
-	h.backlog.setLimit(min(total, h.limits.Total))
+	l := &h.limits
+	total = min(total, l.Total+l.History)
+	histories := int64(float64(total) * (float64(l.History) / float64(l.Total+l.History)))
+	h.histories.setLimit(histories)
+	h.backlog.setLimit(total - histories)
+	h.fitFromOutside()
+}
+
+// fitFromOutside is fit for a goroutine that is no loop's.
+func (h *Hub) fitFromOutside() {
 	by := new(Fanout)
 	h.fit(by)
 	by.wakeOwed()
@@ -136,6 +155,9 @@ func (r *Room) trim(by *Fanout) {
 	for _, b := range r.branches {
 		lowest = min(lowest, b.reported.lowest)
 	}
+	if r.log.history != nil {
+		lowest = min(lowest, r.log.needFrom())
+	}
 	was := r.log.held
 	for t := r.log.oldestTrack(); t != nil && t.oldest.Load().next.Load().first <= lowest; t = r.log.oldestTrack() {
 		r.log.dropOldest(t)
@@ -152,15 +174,31 @@ func (r *Room) trim(by *Fanout) {
 	}
 	r.forget()
 	r.noteMoved()
-	if r.hub.backlog.spare() >= r.log.backlog-r.log.held { // What made it drop before its own limit is over.
+	if r.budget().spare() >= r.log.backlog-r.log.held { // What made it drop before its own limit is over.
 		r.capacity.Store(r.log.backlog)
 	}
 }
 
+// weigh is how much of what the room retains decides whether it drops before others: with history,
+// what no member is waiting for. The caller holds the lock.
+func (r *Room) weigh(retained int64) int64 {
+	if r.log.history == nil {
+		return retained
+	}
+	lowest := r.log.next
+	for _, b := range r.branches {
+		lowest = min(lowest, b.reported.lowest)
+	}
+	needed := share(int64(r.log.next-lowest), int64(r.log.next-r.log.tracks[source].oldest.Load().first))
+	return int64(float64(retained) * (1 - needed))
+}
+
 // fit drops from the largest rooms until all together retain no more than they may.
 func (h *Hub) fit(by *Fanout) {
-	for r, ok := h.backlog.largest(); ok; r, ok = h.backlog.largest() {
-		r.giveUp(by)
+	for _, k := range [...]*backlog{&h.backlog, &h.histories} {
+		for r, ok := k.largest(); ok; r, ok = k.largest() {
+			r.giveUp(by)
+		}
 	}
 }
 
@@ -177,19 +215,27 @@ func (r *Room) giveUp(by *Fanout) {
 	} else {
 		r.log.retire()
 	}
-	r.hub.backlog.drops.Add(1)
-	r.capacity.Store(r.log.held)
+	r.budget().drops.Add(1)
+	r.capacity.Store(min(r.log.held, r.log.backlog))
 	r.noteMoved()
 	for _, b := range r.branches {
 		b.schedule(by, becauseSegment) // A member that stood there is overrun, and only a round finds it.
 	}
 }
 
+// weight decides which room drops first. The caller holds the lock.
+func (r *Room) weight() int64 {
+	if r.log.history != nil {
+		return r.log.history.weight
+	}
+	return r.retained
+}
+
 // roomHeap implements heap.Interface.
 type roomHeap []*Room
 
 func (h roomHeap) Len() int           { return len(h) }
-func (h roomHeap) Less(i, j int) bool { return h[i].retained > h[j].retained }
+func (h roomHeap) Less(i, j int) bool { return h[i].weight() > h[j].weight() }
 func (h roomHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].heapIndex, h[j].heapIndex = int32(i), int32(j)

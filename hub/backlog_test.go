@@ -35,7 +35,7 @@ func manyEncodings() (all []EncodingInfo) {
 
 type bulk struct{ bytes []byte }
 
-func (b bulk) Encode(e Encoding) Frame { return Frame{[]byte{byte(e)}, b.bytes} }
+func (b bulk) Encode(e Encoding) Frame { return Frame{Head: []byte{byte(e)}, Payload: b.bytes} }
 
 // N71: what all rooms take is within the limit, and is what is counted, whatever they hold it in. Relatives: newest segments,
 // of rooms with one large message each; segments that lie ready; what a segment has left behind a large frame; frames that

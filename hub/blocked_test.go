@@ -234,7 +234,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	}
 	expect := func(what string, active, late int32) {
 		t.Helper()
-		all[0].Room().Publish(nil, f.now, &Message{Plain: Frame{nil, numbered(0)}})
+		all[0].Room().Publish(nil, f.now, &Message{Plain: Frame{Payload: numbered(0)}})
 		f.flush()
 		if reported := all[0].branch.reported; reported.activeMembers != active || reported.lateMembers != late {
 			t.Errorf("%s: %d active, %d of them late; want %d and %d", what, reported.activeMembers, reported.lateMembers, active, late)
@@ -246,7 +246,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	}
 	expect("four are refused", 10, 0)
 	for range 120 {
-		all[0].Room().Publish(nil, f.now, &Message{Plain: Frame{nil, numbered(0)}})
+		all[0].Room().Publish(nil, f.now, &Message{Plain: Frame{Payload: numbered(0)}})
 		f.flush()
 	}
 	expect("they are late", 10, 4)

@@ -192,10 +192,12 @@ func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBy
 
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 
-// add gives m a place. A new member is at the tail, so it does not matter whether a running round
-// comes to its place.
+// add gives m a place. A new member that is writable is at the tail, so it does not matter whether a
+// running round comes to its place.
 func (b *branch) add(m *Member) {
-	b.writable.Add(1)
+	if !m.IsBlocked() {
+		b.writable.Add(1)
+	}
 	if n := len(b.holes); n > 0 {
 		m.place = b.holes[n-1]
 		b.holes = b.holes[:n-1]

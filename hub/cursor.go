@@ -43,6 +43,18 @@ func (t *track) atNewest() cursor {
 	return c
 }
 
+// at returns a cursor before the frame of that number, which is retained or the next. The caller
+// holds the room's lock.
+func (t *track) at(seq uint64) cursor {
+	s := t.oldest.Load()
+	for next := s.next.Load(); next != nil && next.first <= seq; next = s.next.Load() {
+		s = next
+	}
+	c := cursor{seg: s, frame: s.skipped + uint32(seq-s.first)}
+	c.off = c.frameStart()
+	return c
+}
+
 // settle moves the cursor, which is not overrun, off segments that it has finished with, and
 // returns the contiguous bytes between it and the track's tail, or up to the end of its segment;
 // empty means caught up. The bytes never change.

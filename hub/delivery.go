@@ -129,7 +129,11 @@ func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 		m.hasOwn = false
 	}
 	if m.cursor.isOverrun() {
-		m.rejoin()
+		if m.rejoin(); m.hasOwn {
+			m.Ready() // What its client has to say of that goes first: in its next turn.
+			m.endTurn(now)
+			return
+		}
 	}
 	m.goOnWith(m.cursor.settle(), upto, budget, now)
 }

@@ -10,8 +10,17 @@ import (
 // be had before the room's lock is taken.
 type draft struct {
 	has    uint8 // a bit for each encoding that frames has
-	frames [EncodingsMax]Frame
-	own    [EncodingsMax]*ownSegment // for large frames, which lie there already
+	frames [tracksMax]Frame
+	own    [tracksMax]*ownSegment // for large frames, which lie there already
+	record *[]byte                // the head of the source's record, see release
+}
+
+// head is where the head of a frame lies that the log will take.
+func (d *draft) head(e Encoding) []byte {
+	if own := d.own[e]; own != nil {
+		return own.large.data
+	}
+	return d.frames[e].Head
 }
 
 // size is that of the largest frame.
@@ -22,13 +31,17 @@ func (d *draft) size() (n int) {
 	return n
 }
 
-// encode adds what the draft lacks of the wanted encodings.
+// encode adds what the draft lacks of the wanted encodings, the source of a message that is kept
+// before all others.
 func (d *draft) encode(h *Hub, m Encoder, wanted uint8) {
+	if wanted&^d.has&(1<<source) != 0 { // First, so that the encoder knows of it.
+		d.frames[source] = d.encodeSource(m)
+		d.has |= 1 << source
+	}
 	for set := wanted &^ d.has; set != 0; set = wanted &^ d.has { // A substitute may have come with another.
 		e := Encoding(bits.TrailingZeros8(set))
-		d.frames[e] = m.Encode(e)
 		d.has |= 1 << e
-		if d.frames[e].len() > 0 {
+		if d.frames[e] = m.Encode(e); d.frames[e].len() > 0 {
 			continue
 		}
 		info := h.encodings[e]
@@ -49,6 +62,9 @@ func (d *draft) substitute(h *Hub, open uint8) (lacking uint8) {
 	lacking = open &^ d.has
 	for set := lacking; set != 0; set &= set - 1 {
 		e := bits.TrailingZeros8(set)
+		if e == int(source) {
+			continue
+		}
 		if info := h.encodings[e]; info.HasSubstitute && d.has&(1<<info.Substitute) != 0 {
 			d.frames[e] = d.frames[info.Substitute]
 			d.has |= 1 << e

@@ -71,6 +71,7 @@ type Stats struct {
 	Recovered uint64              // times a slow member had caught up again
 	Overrun   [numPolicies]uint64 // times the log had dropped what a member needed, by its policy
 	Unpinned  uint64              // members given up because dropped frames took too much memory
+	Joined    [NumAnswers]uint64  // members that joined, by how
 }
 
 // Add adds what another loop counted.
@@ -86,6 +87,9 @@ func (s *Stats) Add(o *Stats) {
 		s.Overrun[i] += o.Overrun[i]
 	}
 	s.Unpinned += o.Unpinned
+	for i := range o.Joined {
+		s.Joined[i] += o.Joined[i]
+	}
 }
 
 // Stats returns the counters as they stand.
@@ -105,18 +109,10 @@ func (h *Hub) NewFanout(wake func(), t Transport) *Fanout {
 
 // Join makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings. The first frame m gets is the first one published after Join. m must not be in a room.
-// The errors are ErrTooManyRooms and ErrNoNewRooms.
+// The errors are those of JoinAt.
 func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
-	m.client, m.owedTo = client, withoutEnd
-	for {
-		r, err := f.hub.roomOrNew(name)
-		if err != nil {
-			return err
-		}
-		if r.join(f, e, m) {
-			return nil
-		}
-	}
+	_, err := f.JoinAt(0, name, e, Start{}, m, client)
+	return err
 }
 
 // Flush sweeps the marked rooms: each member that is not blocked gets what it has not been sent, in

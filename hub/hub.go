@@ -30,6 +30,10 @@ type Limits struct {
 	// Turn is what one member may be handed in one turn, so that a client that takes much does not
 	// keep the others waiting.
 	Turn int
+	// History is the memory of all rooms together that have a history, instead of Total: beyond it
+	// the one drops that keeps most of what no member waits for. It is needed with
+	// Options.HistoryOf.
+	History int64
 }
 
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A
@@ -38,8 +42,17 @@ type Hub struct {
 	limits      Limits
 	encodings   []EncodingInfo
 	policyOf    func(room string) Policy
+	historyOf   func(room string) History
+	restore     func(*Record) Encoder
+	newEpoch    func() string
 	onBroken    func(what string)
-	backlog     backlog
+	backlog     backlog // of rooms without history
+	histories   backlog // … and with one
+	placed      uint8   // tracks whose frames have a place for the position
+	catchingUp  atomic.Int64
+	building    sync.Mutex    // one builds at a time; taken before any other lock
+	built       atomic.Uint64 // tracks
+	builtFrames atomic.Uint64 // … and frames for them
 	isLowMemory atomic.Bool
 	owedOutside atomic.Uint64 // of messages that were published outside of all loops
 
@@ -63,6 +76,17 @@ type Options struct {
 	// at TakePolicies. It is called from any goroutine, with the room locked or not, and must not call
 	// the hub. Nil: Disconnect.
 	PolicyOf func(room string) Policy
+	// HistoryOf returns what a room keeps for those who come later. It is called when a room is made,
+	// with the directory locked, and by TakeHistories and Offer, and must not call the hub. Nil: no
+	// room keeps anything.
+	HistoryOf func(room string) History
+	// Restore returns an encoder of a message that a room has kept, for encodings that come to be
+	// read late. Build calls it, and is through with one when it calls for the next. It is needed
+	// with HistoryOf.
+	Restore func(r *Record) Encoder
+	// NewEpoch names the epoch of a room that is made: it must not have been one of that room's
+	// before. Nil: at random.
+	NewEpoch func() string
 	// OnBroken hears of an invariant that does not hold: a fault of this package, behind which the
 	// hub tries to go on. It is called from any goroutine, with the room locked or not. Nil: the
 	// hub panics.
@@ -81,10 +105,29 @@ func New(o Options) (*Hub, error) {
 	if err := checkEncodings(o.Encodings); err != nil {
 		return nil, err
 	}
-	h := &Hub{limits: l, encodings: o.Encodings, policyOf: o.PolicyOf, onBroken: o.OnBroken, roomsMax: l.Rooms, rooms: map[string]*Room{}}
+	if o.HistoryOf != nil && (l.History <= 0 || o.Restore == nil) {
+		return nil, errors.New("hub: rooms with history need a limit for their memory, and something that restores messages")
+	}
+	h := &Hub{
+		limits: l, encodings: o.Encodings, policyOf: o.PolicyOf, historyOf: o.HistoryOf, restore: o.Restore,
+		newEpoch: o.NewEpoch, onBroken: o.OnBroken, roomsMax: l.Rooms, rooms: map[string]*Room{},
+	}
+	h.placed = 1 << source
+	for e, info := range o.Encodings {
+		if info.PositionWidth > 0 {
+			h.placed |= 1 << e
+		}
+	}
 	if h.policyOf == nil {
 		h.policyOf = func(string) Policy { return Disconnect }
 	}
+	if h.historyOf == nil {
+		h.historyOf = func(string) History { return History{} }
+	}
+	if h.newEpoch == nil {
+		h.newEpoch = newEpoch
+	}
+	h.histories.setLimit(l.History)
 	h.backlog.setLimit(l.Total)
 	return h, nil
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"iter"
 	"math/bits"
 	"time"
 )
@@ -9,18 +10,31 @@ import (
 // A message has the same number in all of them. A track nobody reads holds nothing. All of it is
 // guarded by the room's lock, but for what readers may load without (see track).
 type log struct {
-	tracks  [EncodingsMax]*track // nil until the first reader came
-	inUse   uint8                // a bit for each open track
-	next    uint64               // number of the next frame
-	held    int64                // bytes of frames that all tracks retain
-	backlog int64                // … at least, once it held that many
-	largest int                  // bytes of a grown segment
+	tracks  [tracksMax]*track // nil until the first reader came
+	inUse   uint8             // a bit for each open track
+	next    uint64            // number of the next frame
+	held    int64             // bytes of frames that all tracks retain
+	backlog int64             // … at least, once it held that many
+	largest int               // bytes of a grown segment
+	history *history          // nil: it keeps nothing for those who come later
 }
 
-func (l *log) init(backlog int64) {
+func (l *log) init(backlog int64, h *history) {
 	l.backlog = backlog
 	l.largest = int(min(segmentMax, max(segmentMin, backlog/segmentsPerLog)))
 	l.next = 1
+	if l.history = h; h != nil {
+		h.floor = l.next
+		l.open(source)
+	}
+}
+
+// tracksOf yields the encodings of a set of tracks.
+func tracksOf(set uint8) iter.Seq[Encoding] {
+	return func(yield func(Encoding) bool) {
+		for ; set != 0 && yield(Encoding(bits.TrailingZeros8(set))); set &= set - 1 {
+		}
+	}
 }
 
 // largeFrom is from how many bytes on a frame lies in a segment of its own.
@@ -55,13 +69,21 @@ func (l *log) drop() (hasDropped bool) {
 		if l.held-(oldest.next.Load().base-oldest.base) < l.backlog {
 			break
 		}
+		if l.history != nil && oldest.next.Load().first > l.needFrom() {
+			break
+		}
 		l.dropOldest(t)
 		hasDropped = true
 	}
 	return hasDropped
 }
 
-func (l *log) dropOldest(t *track) { l.held -= t.dropOldest() }
+func (l *log) dropOldest(t *track) {
+	if t.encoding == source {
+		l.history.lose(t.oldest.Load())
+	}
+	l.held -= t.dropOldest()
+}
 
 // oldestTrack is the one whose oldest segment ends at the lowest number, so that the tracks drop
 // together and none drops what another still has: nil when there is none with more than its tail.
@@ -90,32 +112,57 @@ func (l *log) memory() (all, dropped int64) {
 	return all, dropped
 }
 
-// enter counts a reader of an encoding in; the first one opens its track.
-func (l *log) enter(e Encoding) *track {
+// open opens a track that is closed.
+func (l *log) open(e Encoding) *track {
 	t := l.tracks[e]
 	if t == nil {
 		t = &track{encoding: e}
 		l.tracks[e] = t
 	}
-	if t.readers++; t.readers == 1 {
-		t.open(l.next)
-		l.inUse |= 1 << e
-	}
+	t.open(l.next)
+	l.inUse |= 1 << e
 	return t
 }
 
-// exit counts a reader out; the last one closes the track.
+// shut closes a track.
+func (l *log) shut(t *track) {
+	l.held -= t.held()
+	t.close()
+	l.inUse &^= 1 << t.encoding
+}
+
+// shutAll closes all tracks of a log that has ended.
+func (l *log) shutAll() {
+	for e := range tracksOf(l.inUse) {
+		l.shut(l.tracks[e])
+	}
+}
+
+// enter counts a reader of an encoding in; the first one opens its track.
+func (l *log) enter(e Encoding) (t *track, isNew bool) {
+	if t = l.tracks[e]; t == nil || !t.isOpen() {
+		t, isNew = l.open(e), true
+	}
+	t.readers++
+	if l.history != nil {
+		l.history.unusedSince[e] = 0
+	}
+	return t, isNew
+}
+
+// exit counts a reader out; the last one closes the track, unless it is kept for those who come back.
 func (l *log) exit(t *track) {
-	if t.readers--; t.readers == 0 {
-		l.held -= t.held()
-		t.close()
-		l.inUse &^= 1 << t.encoding
+	if t.readers--; t.readers == 0 && l.isEmpty() {
+		l.shut(t)
 	}
 }
 
 // retire drops everything, the tails too: cursors that are caught up move to empty segments when
 // they are next looked at.
 func (l *log) retire() {
+	if l.history != nil {
+		l.history.lost = l.history.last
+	}
 	for set := l.inUse; set != 0; set &= set - 1 {
 		l.held -= l.tracks[bits.TrailingZeros8(set)].retire(l.next)
 	}

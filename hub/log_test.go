@@ -34,13 +34,14 @@ type plainLog struct {
 
 func newLog(backlog int64) plainLog {
 	l := new(log)
-	l.init(backlog)
-	return plainLog{log: l, t: l.enter(Plain)}
+	l.init(backlog, nil)
+	t, _ := l.enter(Plain)
+	return plainLog{log: l, t: t}
 }
 
 func (l plainLog) append(head, payload []byte) uint64 {
 	d := draft{has: 1 << Plain}
-	d.frames[Plain] = Frame{head, payload}
+	d.frames[Plain] = Frame{Head: head, Payload: payload}
 	if !l.isInline {
 		d.ownSegments(l.largeFrom(), 1<<Plain, 0)
 	}

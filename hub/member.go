@@ -34,6 +34,10 @@ type Client interface {
 	// member leaves its room with this call, and is to be closed. Otherwise it goes on by itself
 	// when the rest has been sent.
 	Overrun(rest Rest)
+	// Rejoined says that the member, which was overrun and is at a frame boundary, goes on behind
+	// this position, and how many messages it has missed. The client may send something of its own
+	// first: Member.HoldOwn.
+	Rejoined(missed uint64, at Position)
 	// Lagging says that the member has become slow, and that it has caught up again.
 	Lagging(isSlow bool)
 	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be
@@ -54,7 +58,8 @@ type Client interface {
 // A memberState says what rounds and turns may do with a member:
 //
 //	outside ──Join──▶ writable ──refused──▶ blocked ──Ready──▶ ready
-//	   ▲                 │  ▲                 │   ▲               │
+//	   ▲ └─JoinAt────────┼──┼────────────(held)▶ └────────────────▶
+//	   │                 │  │                 │   ▲               │
 //	   ├──────Leave──────┘  └──── caught up ──┤   └── its turn ───┘
 //	   └──────────────────────────────Leave──┴───────────────────┘
 //
@@ -80,7 +85,7 @@ const (
 
 // memberMoves are the transitions there are: a bit for each state that may follow.
 var memberMoves = [...]uint8{
-	outside:  1 << writable,
+	outside:  1<<writable | 1<<blocked | 1<<ready,
 	writable: 1<<blocked | 1<<outside,
 	blocked:  1<<ready | 1<<writable | 1<<outside,
 	ready:    1<<blocked | 1<<outside,
@@ -251,6 +256,7 @@ func (m *Member) Ready() {
 func (m *Member) unblock() {
 	b, wasSlow := m.branch, m.isSlow
 	m.setState(writable)
+	m.endCatchUp()
 	m.isSlow = false
 	if m.vote != nil {
 		m.vote.beyond = 0

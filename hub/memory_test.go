@@ -20,18 +20,19 @@ func liveHeap() int64 {
 // quietClient is a client that takes everything and keeps nothing.
 type quietClient struct{ Member }
 
-func (*quietClient) take(p []byte) (n int)   { return len(p) }
-func (*quietClient) SendOwn(int) (int, bool) { return 0, true }
-func (*quietClient) Refused()                {}
-func (*quietClient) Queued() (int64, Queued) { return 0, QueuedBytes }
-func (*quietClient) CaughtUp()               {}
-func (*quietClient) Finished()               {}
-func (*quietClient) Failed()                 {}
-func (*quietClient) Overrun(Rest)            {}
-func (*quietClient) Lagging(bool)            {}
-func (*quietClient) Resume()                 {}
-func (*quietClient) Spoiled(bool)            {}
-func (*quietClient) Abort()                  {}
+func (*quietClient) take(p []byte) (n int)     { return len(p) }
+func (*quietClient) SendOwn(int) (int, bool)   { return 0, true }
+func (*quietClient) Refused()                  {}
+func (*quietClient) Queued() (int64, Queued)   { return 0, QueuedBytes }
+func (*quietClient) CaughtUp()                 {}
+func (*quietClient) Finished()                 {}
+func (*quietClient) Failed()                   {}
+func (*quietClient) Overrun(Rest)              {}
+func (*quietClient) Lagging(bool)              {}
+func (*quietClient) Rejoined(uint64, Position) {}
+func (*quietClient) Resume()                   {}
+func (*quietClient) Spoiled(bool)              {}
+func (*quietClient) Abort()                    {}
 
 func TestManyQuietRoomsCostLittle(t *testing.T) {
 	rooms, each := 20_000, int64(1<<10)

@@ -79,7 +79,7 @@ func (s *script) Encode(e Encoding) Frame {
 		return Frame{}
 	}
 	text := s.text(e)
-	return Frame{text[:1], text[1:]}
+	return Frame{Head: text[:1], Payload: text[1:]}
 }
 
 func TestHubRefusesListsOfEncodingsThatItCannotServe(t *testing.T) {
@@ -95,8 +95,8 @@ func TestHubRefusesListsOfEncodingsThatItCannotServe(t *testing.T) {
 	}{
 		"none":                           {nil, false},
 		"one":                            {many(1), true},
-		"eight":                          {many(EncodingsMax), true},
-		"nine":                           {many(EncodingsMax + 1), false},
+		"as many as there may be":        {many(EncodingsMax), true},
+		"one more":                       {many(EncodingsMax + 1), false},
 		"the next one stands in":         {[]EncodingInfo{{Name: "a", HasSubstitute: true, Substitute: 1}, {Name: "b"}}, true},
 		"it stands in for itself":        {[]EncodingInfo{{Name: "a", HasSubstitute: true}}, false},
 		"one that is not there":          {[]EncodingInfo{{Name: "a", HasSubstitute: true, Substitute: 1}}, false},

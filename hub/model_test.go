@@ -106,10 +106,10 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	}
 	seq := uint64(len(s.frames)) + 1
 	plain := frame(seq, size, 'p')
-	msg, both := &Message{Plain: Frame{plain[:frameHead], plain[frameHead:]}}, [numTracks][]byte{plain, plain}
+	msg, both := &Message{Plain: Frame{Head: plain[:frameHead], Payload: plain[frameHead:]}}, [numTracks][]byte{plain, plain}
 	if isDeflated {
 		short := frame(seq, size/3, 'd')
-		msg.Deflated = Frame{short[:frameHead], short[frameHead:]}
+		msg.Deflated = Frame{Head: short[:frameHead], Payload: short[frameHead:]}
 		both[Deflated] = short
 	}
 	s.frames = append(s.frames, both)

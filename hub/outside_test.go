@@ -11,23 +11,23 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	f := newFixture(t, Limits{Backlog: 1 << 20, Window: 4 << 10, Total: 1 << 30, Pinned: 1 << 20, Rooms: 2, Turn: 1 << 20})
 	a, b := f.join(0, "r"), f.join(1, "r")
 	r := a.Room()
-	message := &Message{Plain: Frame{nil, make([]byte, 100)}}
+	message := &Message{Plain: Frame{Payload: make([]byte, 100)}}
 	offered := 0
 	for {
-		n, err := r.Offer(f.now, message)
+		p, err := f.hub.Offer("r", f.now, message)
 		if errors.Is(err, ErrFull) {
 			break
 		}
-		if offered++; n != 2 || err != nil || offered > 100 {
-			t.Fatalf("%d: %d, %v", offered, n, err)
+		if offered++; p != (Published{Members: 2}) || err != nil || offered > 100 {
+			t.Fatalf("%d: %v, %v", offered, p, err)
 		}
 	}
 	if got := f.hub.OwedOutside(); got != 2*uint64(offered) || r.Account().Owed != got {
 		t.Errorf("%d are owed outside, %d in the room, of %d", got, r.Account().Owed, offered)
 	}
 	f.flush()
-	if n, err := r.Offer(f.now, message); n != 2 || err != nil {
-		t.Errorf("swept: %d, %v", n, err)
+	if p, err := f.hub.Offer("r", f.now, message); p.Members != 2 || err != nil {
+		t.Errorf("swept: %v, %v", p, err)
 	}
 	f.flush()
 	for _, c := range []*client{a, b} {
@@ -41,7 +41,13 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	if found, err := f.hub.Find("q"); found != nil || err != nil {
 		t.Error(found, err)
 	}
+	if p, err := f.hub.Offer("q", f.now, message); p != (Published{}) || err != nil {
+		t.Errorf("into no room: %v, %v", p, err)
+	}
 	f.join(0, "other")
+	if _, err := f.hub.Offer("q", f.now, message); !errors.Is(err, ErrTooManyRooms) {
+		t.Error(err)
+	}
 	if found, err := f.hub.Find("q"); found != nil || !errors.Is(err, ErrTooManyRooms) {
 		t.Error(found, err)
 	}
@@ -49,8 +55,8 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 		t.Error(found, err)
 	}
 	r.Spoil()
-	if n, err := r.Offer(f.now, message); n != 0 || err != nil {
-		t.Errorf("spoiled: %d, %v", n, err)
+	if p, err := r.offer(f.now, message); p != (Published{}) || err != nil {
+		t.Errorf("spoiled: %v, %v", p, err)
 	}
 }
 

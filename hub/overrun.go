@@ -23,25 +23,30 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 // rejoin puts m, which is overrun, back into the log where its room's policy says, now that its
 // Rest has been sent and the kernel takes more. What it jumps over it has skipped.
 func (m *Member) rejoin() {
-	to := m.rejoinAt()
+	to, missed, at := m.rejoinAt()
 	m.cursor = to
 	m.branch.blocked.overrun--
 	m.branch.enterLog(m)
+	m.client.Rejoined(missed, at)
 }
 
-// rejoinAt is where m, which is overrun, goes on.
-func (m *Member) rejoinAt() cursor {
+// rejoinAt is where m, which is overrun, goes on, how many messages it has missed, and the position
+// behind which that is.
+func (m *Member) rejoinAt() (to cursor, skipped uint64, at Position) {
 	b, r := m.branch, m.branch.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	to := b.track.atOldest()
+	to = b.track.atOldest()
 	if b.policy == Latest {
 		to = b.track.atNewest()
 	}
 	// A room short of memory may drop it before the next round ends.
 	b.reported.lowest = min(b.reported.lowest, to.seq())
-	skipped := to.seq() - m.cursor.seq()
+	skipped = to.seq() - m.cursor.seq()
 	r.account.Skipped += skipped
 	b.fan.stats.Skipped += skipped
-	return to
+	if h := r.log.history; h != nil {
+		at = Position{h.epoch, r.log.before(to.seq()).offset}
+	}
+	return to, skipped, at
 }

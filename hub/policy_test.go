@@ -198,7 +198,7 @@ func TestAllRoomsTogetherStayWithinTheirLimit(t *testing.T) {
 
 func TestTrackHoldsNothingUnlessSomebodyReadsIt(t *testing.T) {
 	f := newFixture(t, wide)
-	m := &Message{Plain: Frame{nil, []byte("plain")}, Deflated: Frame{[]byte("de"), []byte("flated")}}
+	m := &Message{Plain: Frame{Payload: []byte("plain")}, Deflated: Frame{Head: []byte("de"), Payload: []byte("flated")}}
 	a := f.join(0, "r")
 	r := a.Room()
 	a.Publish(f.now, m)
@@ -208,7 +208,7 @@ func TestTrackHoldsNothingUnlessSomebodyReadsIt(t *testing.T) {
 	}
 	b, c := f.joinTrack(0, "r", Deflated), f.joinTrack(1, "r", Deflated)
 	a.Publish(f.now, m)
-	a.Publish(f.now, &Message{Plain: Frame{nil, []byte("/not worth it/")}})
+	a.Publish(f.now, &Message{Plain: Frame{Payload: []byte("/not worth it/")}})
 	f.flush()
 	both := r.Stats().Held
 	if r.uses.Load()&(1<<Deflated) == 0 || string(a.got) != "plainplain/not worth it/" || string(b.got) != "deflated/not worth it/" || !bytes.Equal(b.got, c.got) {

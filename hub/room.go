@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"errors"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -34,7 +33,7 @@ type Room struct {
 
 	isSpoiled atomic.Bool // see Spoil
 
-	// Guarded by the hub's backlog.
+	// Guarded by its budget.
 	heapIndex int32 // its place among the rooms that could drop something
 	retained  int64 // bytes of memory that the room could drop
 	dropped   int64 // … that it has dropped, and cursors may still keep
@@ -42,10 +41,23 @@ type Room struct {
 
 func newRoom(h *Hub, name string) *Room {
 	r := &Room{hub: h, name: name}
-	r.log.init(h.limits.Backlog)
+	var kept *history
+	if limits := h.historyOf(name); !limits.isNone() {
+		kept = &history{epoch: h.newEpoch(), limits: limits}
+	}
+	r.log.init(h.limits.Backlog, kept)
+	r.uses.Store(uint32(r.log.inUse))
 	r.next.Store(r.log.next)
 	r.capacity.Store(h.limits.Backlog)
 	return r
+}
+
+// budget is the one of the hub's that counts the room's memory.
+func (r *Room) budget() *backlog {
+	if r.log.history != nil {
+		return &r.hub.histories
+	}
+	return &r.hub.backlog
 }
 
 // Name is the room's name.
@@ -53,14 +65,19 @@ func (r *Room) Name() string { return r.name }
 
 // RoomStats describe a room at one moment.
 type RoomStats struct {
-	Members  int
-	Blocked  int                 // of them, those that were refused and have not caught up
-	Speakers int                 // who only publish, and are no members
-	IsFull   bool                // publishers wait
-	Held     int64               // bytes of frames the log retains, all tracks together
-	Memory   int64               // … of memory it takes, with what it dropped and cursors may still keep
-	Next     uint64              // number of the next message
-	End      [EncodingsMax]int64 // bytes ever published, by encoding
+	Members    int
+	Blocked    int                 // of them, those that were refused and have not caught up
+	CatchingUp int                 // of them, those that began behind the end and have not come there
+	Speakers   int                 // who only publish, and are no members
+	IsFull     bool                // publishers wait
+	Held       int64               // bytes of frames the log retains, all tracks together
+	Memory     int64               // … of memory it takes, with what it dropped and cursors may still keep
+	Next       uint64              // number of the next message
+	End        [EncodingsMax]int64 // bytes ever published, by encoding
+
+	Position  Position // of the last message; without an epoch the room has no history
+	Kept      uint64   // messages that it keeps and are to be had
+	KeptBytes int64    // … bytes of records retained
 }
 
 // Stats returns the room's figures.
@@ -74,8 +91,14 @@ func (r *Room) Stats() RoomStats {
 	for _, b := range r.branches {
 		s.Blocked -= int(b.writable.Load())
 	}
+	if h := r.log.history; h != nil && !r.isClosed {
+		s.Position = Position{h.epoch, h.last.offset}
+		s.CatchingUp = int(h.catchingUp.Load())
+		s.Kept = r.log.next - r.log.readFrom()
+		s.KeptBytes = r.log.tracks[source].held()
+	}
 	s.Memory, _ = r.log.memory()
-	for i, t := range r.log.tracks {
+	for i, t := range r.log.tracks[:EncodingsMax] {
 		if t != nil {
 			s.End[i] = t.end.Load()
 		}
@@ -92,24 +115,6 @@ func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
 	return r.publish(by, now, m, 0).seq
 }
 
-// Errors of Offer. Publishers that are members wait instead.
-var (
-	ErrFull  = errors.New("hub: the room is full, and publishers wait")                     // see Room.IsFull
-	ErrShort = errors.New("hub: rooms take too much memory until sweeps have gone past it") // see Hub.IsShort
-)
-
-// Offer is Publish for somebody outside of all loops who cannot wait and so is told when publishers
-// have to. It returns how many members the message is for, each of whom is owed it.
-func (r *Room) Offer(now time.Duration, m Encoder) (members int, err error) {
-	switch {
-	case r.IsFull():
-		return 0, ErrFull
-	case r.hub.IsShort():
-		return 0, ErrShort
-	}
-	return r.publish(nil, now, m, 0).members, nil
-}
-
 // outsiders note for a publisher outside of all loops which ones to wake. Nothing is left in them.
 var outsiders = sync.Pool{New: func() any { return new(Fanout) }}
 
@@ -119,6 +124,9 @@ type published struct {
 	members int // that were there
 	size    int // bytes in the log, in the encoding that makes most of it …
 	own     int // … and in one that is in use
+
+	position Position
+	err      error
 }
 
 func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) published {
@@ -140,13 +148,14 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) pub
 		if lacking = a.lacking; lacking != 0 {
 			continue // An encoding was opened meanwhile: once for each at most.
 		}
+		d.release()
 		if a.needsSpare != 0 {
 			r.keepSpares(a.needsSpare)
 		}
 		if a.isOver {
 			r.hub.fit(by)
 		}
-		return published{seq: a.seq, members: a.members, size: d.size(), own: d.frames[e].len()}
+		return published{seq: a.seq, members: a.members, size: d.size(), own: d.frames[e].len(), position: a.position, err: a.err}
 	}
 }
 
@@ -157,6 +166,8 @@ type appended struct {
 	lacking    uint8 // nothing was appended: it is to be encoded in these first
 	needsSpare uint8 // tracks for which the next segment should be made
 	isOver     bool  // all rooms together retain too much
+	position   Position
+	err        error // nothing was appended, for good
 }
 
 func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
@@ -165,8 +176,17 @@ func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
 	if r.isSpoiled.Load() {
 		return a
 	}
+	if r.log.history != nil && r.isClosed {
+		a.err = errClosed
+		return a
+	}
 	if a.lacking = d.substitute(r.hub, r.log.inUse); a.lacking != 0 {
 		return a
+	}
+	if r.log.inUse&r.hub.placed != 0 {
+		if a.position, a.err = r.log.place(r.hub, d, now); a.err != nil {
+			return a
+		}
 	}
 	var hasMoved bool
 	a.seq, hasMoved = r.log.append(d, now)
@@ -211,7 +231,9 @@ func (r *Room) noteTracks() {
 	r.uses.Store(uint32(r.log.inUse))
 	var open []*track
 	for set := r.log.inUse; set != 0; set &= set - 1 {
-		open = append(open, r.log.tracks[bits.TrailingZeros8(set)])
+		if t := r.log.tracks[bits.TrailingZeros8(set)]; !t.building {
+			open = append(open, t)
+		}
 	}
 	r.several.Store(nil)
 	if len(open) > 1 {
@@ -226,7 +248,7 @@ func (r *Room) noteMoved() (isOver bool) {
 		r.capacity.Store(min(r.log.held, r.log.backlog))
 	}
 	memory, dropped := r.log.memory()
-	return r.hub.backlog.set(r, memory-dropped, dropped)
+	return r.budget().set(r, memory-dropped, r.weigh(memory-dropped), dropped)
 }
 
 // keepSpares makes the next segments of some tracks, for the publisher that fills the present ones.
@@ -235,7 +257,7 @@ func (r *Room) keepSpares(wanted uint8) {
 	for set := wanted; set != 0; set &= set - 1 {
 		t := r.log.tracks[bits.TrailingZeros8(set)] // It is there for good, and was when it needed one.
 		size := r.neededSpare(t)
-		if size != (segmentSize{}) && r.hub.backlog.spare() >= size.memory() {
+		if size != (segmentSize{}) && r.budget().spare() >= size.memory() {
 			r.keepSpare(t, size.make())
 		}
 	}
@@ -257,16 +279,20 @@ func (r *Room) keepSpare(t *track, s *segment) {
 	}
 }
 
-// join makes m a member behind the last frame published: a publish either precedes the join or sees
-// the member's branch. False means that the room was closed meanwhile.
-func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
+// join makes m a member where start says, behind the last frame published in most cases: a publish
+// either precedes the join or sees the member's branch. errClosed means that the room was closed
+// meanwhile.
+func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Duration) (Joined, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isClosed {
-		return false
+		return Joined{}, errClosed
 	}
-	t := r.log.enter(e)
-	if t.readers == 1 {
+	if r.log.lacks(e) {
+		return Joined{}, ErrNotBuilt
+	}
+	t, isNew := r.log.enter(e)
+	if isNew {
 		r.noteTracks()
 	}
 	b := r.branchOf(f, t)
@@ -280,6 +306,11 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 	}
 	r.members++
 	m.branch = b
+	from, j := r.log.begin(&start, t)
+	if from < r.log.next || start.IsHeld {
+		r.beginBehind(m, from, start.IsHeld, now)
+		return j, nil
+	}
 	m.cursor = t.atEnd()
 	m.setState(writable)
 	b.add(m)
@@ -288,7 +319,7 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member) bool {
 	if b.sweptTo < t.end.Load() || r.isFull.Load() {
 		b.schedule(f, becauseJoined)
 	}
-	return true
+	return j, nil
 }
 
 // leave ends m's membership, the track with its last reader, the branch with its last member, and
@@ -302,6 +333,7 @@ func (r *Room) leave(m *Member) {
 		return
 	}
 	r.settle(m)
+	m.endCatchUp()
 	b.remove(m)
 	r.members--
 	r.log.exit(b.track)
@@ -325,7 +357,7 @@ func (r *Room) leave(m *Member) {
 		return
 	}
 	r.release(b.fan)
-	if len(r.branches) > 0 && !r.isIdling && r.retains() {
+	if len(r.branches) > 0 && !r.isIdling && r.log.history == nil && r.retains() {
 		// Its next round sees to the memory: b's never ended.
 		r.branches[0].schedule(b.fan, becauseToReclaim)
 	}
@@ -357,7 +389,7 @@ func (r *Room) report(b *branch, done *round) {
 		r.noteMoved()
 	}
 	r.release(b.fan)
-	if !r.isIdling && r.retains() {
+	if !r.isIdling && r.log.history == nil && r.retains() { // Expire sees to those with history.
 		r.isIdling = true
 		b.fan.idle = append(b.fan.idle, idleRoom{room: r})
 	}
@@ -376,6 +408,9 @@ func (r *Room) forget() (isLess bool) {
 			if b.track == t {
 				to = min(to, b.sweptTo, b.lookedTo)
 			}
+		}
+		if t.encoding == source && r.log.history.building != nil {
+			to = min(to, r.log.history.building.reads)
 		}
 		was := t.first
 		t.forget(to)
@@ -397,14 +432,20 @@ func (r *Room) reclaim(next uint64, by *Fanout) (done bool, now uint64) {
 	if now != next || !r.isCaughtUp() {
 		return false, now
 	}
-	r.log.retire()
-	r.noteMoved() // All of it, when a round has moved the cursors on.
-	r.capacity.Store(r.log.backlog)
+	r.retire(by)
 	r.isIdling = false
+	return true, now
+}
+
+// retire gives back all of the log's memory, when a round has moved the cursors on. The caller holds
+// the lock.
+func (r *Room) retire(by *Fanout) {
+	r.log.retire()
+	r.noteMoved()
+	r.capacity.Store(r.log.backlog)
 	for _, b := range r.branches {
 		b.schedule(by, becauseReclaimed)
 	}
-	return true, now
 }
 
 // retains reports whether the log has memory to give back. The caller holds the lock.

@@ -68,13 +68,14 @@ func (c *client) Queued() (int64, Queued) {
 	return c.queued, c.means
 }
 
-func (c *client) Refused()             { c.isArmed = true }
-func (c *client) CaughtUp()            { c.isArmed = false }
-func (c *client) Finished()            { c.Leave() }
-func (c *client) Failed()              { c.Leave() }
-func (c *client) Resume()              { c.resumed++ }
-func (c *client) Spoiled(isWhole bool) { c.spoiled, c.isWhole = c.spoiled+1, isWhole }
-func (c *client) Lagging(isSlow bool)  { c.slow = append(c.slow, isSlow) }
+func (c *client) Refused()                  { c.isArmed = true }
+func (c *client) CaughtUp()                 { c.isArmed = false }
+func (c *client) Finished()                 { c.Leave() }
+func (c *client) Failed()                   { c.Leave() }
+func (c *client) Resume()                   { c.resumed++ }
+func (c *client) Spoiled(isWhole bool)      { c.spoiled, c.isWhole = c.spoiled+1, isWhole }
+func (c *client) Rejoined(uint64, Position) {}
+func (c *client) Lagging(isSlow bool)       { c.slow = append(c.slow, isSlow) }
 
 func (c *client) Overrun(rest Rest) {
 	c.overruns++
@@ -107,7 +108,7 @@ func (c *client) Abort() {
 
 // say publishes one plain frame.
 func (c *client) say(head, payload []byte) uint64 {
-	return c.Publish(*c.now, &Message{Plain: Frame{head, payload}})
+	return c.Publish(*c.now, &Message{Plain: Frame{Head: head, Payload: payload}})
 }
 
 // open lets n more bytes through, as a socket that turned writable does; a negative n is any number.
@@ -828,7 +829,7 @@ func TestPublishAndSweepAllocateNothingPerMessage(t *testing.T) {
 		c.got = make([]byte, 0, 1<<20)
 	}
 	a.got = make([]byte, 0, 1<<20)
-	msg := &Message{Plain: Frame{[]byte{0x82, 64}, make([]byte, 64)}}
+	msg := &Message{Plain: Frame{Head: []byte{0x82, 64}, Payload: make([]byte, 64)}}
 	clock := func() time.Duration { return f.now }
 	allocs := testing.AllocsPerRun(2000, func() {
 		a.Publish(f.now, msg)

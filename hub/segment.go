@@ -31,6 +31,7 @@ const (
 // it.
 type track struct {
 	encoding Encoding
+	building bool                    // see Hub.Build: what was published before it opened is yet to be added
 	tail     *segment                // nil while nobody reads the track
 	spare    *segment                // the next tail, made without the lock; nil when there is none yet
 	leftover *segment                // what a tail had free when a large frame came: goes on behind that

@@ -28,7 +28,7 @@ func (r *Room) Spoil() {
 	}
 	r.isClosed = true
 	r.hub.forget(r)
-	r.hub.backlog.set(r, 0, 0)
+	r.budget().set(r, 0, 0, 0)
 	for _, b := range r.branches {
 		b.schedule(by, becauseSpoiled)
 	}
@@ -74,6 +74,7 @@ func (b *branch) disband() {
 // forsake makes m leave a spoiled room.
 func (m *Member) forsake() {
 	m.branch.room.lose(m)
+	m.endCatchUp()
 	m.setState(outside)
 	*m = Member{took: m.took, client: m.client}
 }

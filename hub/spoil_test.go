@@ -34,7 +34,7 @@ func TestN27_SpoiledRoomEndsForItsMembersAlone(t *testing.T) {
 		}
 		room.Spoil()
 		room.Spoil()
-		if seq := room.Publish(nil, f.now, &Message{Plain: Frame{[]byte("h"), []byte("late")}}); seq != 0 {
+		if seq := room.Publish(nil, f.now, &Message{Plain: Frame{Head: []byte("h"), Payload: []byte("late")}}); seq != 0 {
 			t.Errorf("published as %d into a room that has ended", seq)
 		}
 		far.Leave() // It goes by itself, before its loop hears of it.

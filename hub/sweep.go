@@ -153,6 +153,9 @@ func (b *branch) countOverrun(m *Member) {
 		b.clearVisit(m)
 		return
 	}
+	if m.IsCatchingUp() {
+		return
+	}
 	b.blocked.activeMembers++
 	b.blocked.lateMembers++
 }
@@ -169,7 +172,7 @@ func (b *branch) count(m *Member) {
 	t.lowest = min(t.lowest, m.cursor.seq())
 	behind := b.track.end.Load() - at
 	switch {
-	case m.isStalled():
+	case m.IsCatchingUp(), m.isStalled():
 	case behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor):
 		t.activeMembers++
 		t.lateMembers++

@@ -46,12 +46,13 @@ type vote struct {
 
 	beyond time.Duration // since when it is further behind than half of the backlog; zero: it is not
 
-	until   time.Duration // blocked, it votes until then
-	asked   time.Duration // when the kernel was asked last
-	moved   time.Duration // when it said last that the client had taken some, or could not exclude it
-	queued  int64         // what it said then
-	written int64         // what it was given since
-	isAsked bool          // since the member was refused: there is something to compare with
+	until        time.Duration // blocked, it votes until then
+	asked        time.Duration // when the kernel was asked last
+	moved        time.Duration // when it said last that the client had taken some, or could not exclude it
+	queued       int64         // what it said then
+	written      int64         // what it was given since
+	isCatchingUp bool          // it began behind the tail, or was held, and has not come there: it has none
+	isAsked      bool          // since the member was refused: there is something to compare with
 }
 
 // itsVote is m's vote, made if need be.

@@ -1,0 +1,71 @@
+package hub
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Position is a place among a room's messages that clients may be told: behind the message that
+// has this offset. Offsets begin with 1 and grow within an epoch; they may jump. Without an epoch it
+// is none. (A member's own Position is something else: bytes of its track.)
+type Position struct {
+	Epoch  string
+	Offset uint64
+}
+
+// String is the epoch and the offset with a colon between them.
+func (p Position) String() string { return p.Epoch + ":" + strconv.FormatUint(p.Offset, 10) }
+
+// ParsePosition takes what String returns, and zeros in front of the offset.
+func ParsePosition(s string) (p Position, ok bool) {
+	epoch, number, _ := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || epoch == "" {
+		return Position{}, false
+	}
+	return Position{epoch, n}, true
+}
+
+// A mark is what a message has of a position: its offset or, if it has none of its own, that of the
+// last message before it that has one.
+type mark struct {
+	offset   uint64
+	isAbsent bool
+}
+
+// covers reports whether who stands at this offset has everything up to the marked message.
+func (k mark) covers(offset uint64) bool {
+	return offset > k.offset || offset == k.offset && !k.isAbsent
+}
+
+// place gives a message its position in the epoch and writes it into its frames, where they have a
+// place for it. It is called under the room's lock, before the frames are copied.
+func (l *log) place(hub *Hub, d *draft, now time.Duration) (p Position, err error) {
+	if h := l.history; h != nil {
+		r := record(d.head(source))
+		k := r.mark()
+		switch {
+		case k.isAbsent:
+			k.offset = h.last.offset
+		case k.offset == 0:
+			k.offset = h.last.offset + 1
+		case k.offset <= h.last.offset:
+			return Position{}, ErrOffset
+		}
+		h.last = k
+		r.place(k.offset, now)
+		p = Position{h.epoch, k.offset}
+	}
+	for e := range tracksOf(l.inUse & hub.placed &^ (1 << source)) {
+		hub.encodings[e].put(d.head(e), d.frames[e].PositionAt, p)
+	}
+	return p, nil
+}
+
+// put writes a position into the frame that begins with head.
+func (info *EncodingInfo) put(head []byte, at int, p Position) {
+	if at > 0 && info.PositionWidth > 0 {
+		info.PutPosition(head[at:at+info.PositionWidth], p)
+	}
+}
