@@ -21,9 +21,10 @@ import (
 // tests is held to its line here.
 var arrows = map[string][]string{
 	"cmd/gateway":   {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
-	"gateway":       {"hub", "wsproto", "reactor"},
+	"gateway":       {"gateway/sse", "hub", "wsproto", "reactor"},
 	"gateway/admin": {"gateway", "hub", "reactor", "wsproto"},
 	"gateway/auth":  {"gateway"},
+	"gateway/sse":   {},
 	"hub":           {},
 	"loadtest": {
 		"loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",

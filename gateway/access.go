@@ -167,7 +167,7 @@ func (c *conn) remember(who *Principal, room string) {
 
 // review has leave to publish follow rules that have changed.
 func (c *conn) review() {
-	if c.life != open {
+	if c.life != open || c.past == listens {
 		return
 	}
 	cfg, room := c.w.cfg, c.reader.Room().Name()

@@ -147,7 +147,12 @@ func (c *conn) silence(other CloseReason) CloseReason {
 func (c *conn) part() {
 	c.setLife(parting)
 	c.reader.Leave()
-	if c.end.code != 0 {
+	switch {
+	case c.end.code == 0:
+	case c.past == listens:
+		o := c.outboxed()
+		o.bytes = c.appendFarewell(o.bytes)
+	default:
 		// What is in the outbox may be on its way in part. If a dropped frame's rest is, it has not
 		// begun.
 		o := c.outboxed()

@@ -26,7 +26,8 @@ type transport interface {
 //
 //	state      what it sends                                what it does with what comes
 //	reading    the answer to /livez                         collects the request head
-//	open       its room's messages, frames of its own       decodes and publishes it, unless reading is paused
+//	open       its room's messages, frames of its own       decodes and publishes it, unless reading is paused;
+//	                                                        of one that listens: drops it
 //	finishing  its room's messages up to the reason         drops it
 //	parting    what is in its outbox, the Close frame       drops it
 //	lingering  nothing: writing is shut down                drops it until its end, within bounds
@@ -87,6 +88,7 @@ const (
 	wasAnswered             // an answer to an ordinary request: it may be silent for a while now
 	hasSpoken               // messages of its own, since its kernel last refused what it has to get
 	mute                    // leave to hear its room, and none to publish there
+	listens                 // a request for events: it hears its room so, and what it sends is not looked at
 )
 
 // A conn is one client's connection, from accept to close. It belongs to its worker's loop. There

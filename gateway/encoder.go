@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 
+	"sluice/gateway/sse"
 	"sluice/hub"
 	"sluice/wsproto"
 )
@@ -11,6 +12,7 @@ import (
 const (
 	encodingPlain    hub.Encoding = iota // frames as they are
 	encodingDeflated                     // permessage-deflate without context, shared by all who negotiated it
+	encodingEvents                       // server-sent events
 )
 
 // encodings is the list for the hub. A message that is not worth deflating, or came before the
@@ -19,6 +21,7 @@ const (
 var encodings = []hub.EncodingInfo{
 	encodingPlain:    {Name: "plain"},
 	encodingDeflated: {Name: "deflated", HasSubstitute: true, Substitute: encodingPlain},
+	encodingEvents:   {Name: "events"},
 }
 
 // compressMax bounds how long deflating one message may hold its loop: some 2 ms. A larger one goes
@@ -35,6 +38,7 @@ type encoder struct {
 	header         []byte
 	deflated       []byte
 	deflatedHeader []byte
+	event          []byte
 
 	deflations               uint64 // messages that were deflated …
 	deflatedFrom, deflatedTo uint64 // … and their bytes before and after
@@ -54,6 +58,8 @@ func (e *encoder) Encode(encoding hub.Encoding) hub.Frame {
 		return hub.Frame{Head: e.header, Payload: e.message.Payload}
 	case encodingDeflated:
 		return e.deflate()
+	case encodingEvents:
+		return e.makeEvent()
 	}
 	panic(fmt.Sprintf("gateway: no frames in encoding %d", encoding))
 }
@@ -73,4 +79,23 @@ func (e *encoder) deflate() hub.Frame {
 	}
 	e.deflatedHeader = wsproto.AppendDeflatedHeader(e.deflatedHeader[:0], op, len(e.deflated))
 	return hub.Frame{Head: e.deflatedHeader, Payload: e.deflated}
+}
+
+// eventKept bounds the buffer that stays with an encoder for the next event: a large one is rare.
+const eventKept = 1 << 20
+
+// makeEvent is the message as a server-sent event. It is in pieces, so its payload is copied.
+func (e *encoder) makeEvent() hub.Frame {
+	if cap(e.event) > eventKept {
+		e.event = nil
+	}
+	e.event = appendEvent(e.event[:0], e.message)
+	return hub.Frame{Head: e.event}
+}
+
+func appendEvent(dst []byte, m wsproto.Message) []byte {
+	if m.Op == wsproto.OpBinary {
+		return sse.AppendBinary(dst, m.Payload)
+	}
+	return sse.AppendText(dst, m.Payload)
 }

@@ -90,6 +90,10 @@ func (c *conn) checkLife() {
 		c.pinged = 0
 	}
 	switch {
+	case c.past == listens:
+		if now >= c.pingDue() && !c.beat() {
+			return
+		}
 	case c.pinged != 0 && now-c.pinged >= cfg.PongTimeout:
 		c.close(ClosedNoPong)
 		return

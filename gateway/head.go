@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -63,9 +64,9 @@ func (c *conn) readLater(p []byte) bool {
 	return false
 }
 
-// route decides by the path alone, not by a header, who answers: /ws and /ws/{room} stay on the
-// reactor, /livez and /readyz too, and every other path is lent to net/http. answer is nil, or who
-// it is that asks for a room.
+// route decides by the path alone, not by a header, who answers: rooms' paths stay on the reactor,
+// /livez and /readyz too, and every other path is lent to net/http. answer is nil, or who it is that
+// asks for a room.
 func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
@@ -76,13 +77,15 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	if c.past != wasHanded {
 		path, isOurs = c.w.cfg.withoutPrefix(path)
 	}
-	room, isSocket := roomOf(path)
+	room, hears := roomOf(path)
 	switch {
 	case path == livezPath && c.past != wasHanded: // With a prefix and without: who asks does not come the way that clients come.
 		return c.answerHealth(isAlive, head, behind)
 	case path == readyzPath && c.past != wasHanded:
 		return c.answerHealth(readinesses[c.w.server.readiness()].answer, head, behind)
-	case isSocket && isOurs:
+	case hears == byEvents && isOurs:
+		return c.answerEvents(room, p, n, answer)
+	case hears == bySocket && isOurs:
 	case !isOurs, c.past == wasHanded: // The latter would go back and forth.
 		return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head)
 	default:
@@ -141,12 +144,8 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	if may&want == 0 {
 		return nil, c.w.cfg.refuseRoom(who)
 	}
-	switch err := join(room, encoding, &c.reader, c); err {
-	case nil:
-	case hub.ErrNoNewRooms:
-		return nil, wsproto.Refuse(wsproto.ReasonRoomMemory)
-	default:
-		return nil, wsproto.Refuse(wsproto.ReasonRooms)
+	if err := join(room, encoding, &c.reader, c); err != nil {
+		return nil, refuseNewRoom(err)
 	}
 	c.setLife(open)
 	if may&Publish == 0 {
@@ -157,12 +156,25 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	c.logJoined(room)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)
 	c.send(c.w.header)
+	c.startClocks()
+	return nil, nil
+}
+
+// startClocks begins what is timed of a client that has just been let into its room.
+func (c *conn) startClocks() {
 	if c.life == open {
 		c.limitLife()
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
 		c.setTimer()
 	}
-	return nil, nil
+}
+
+// refuseNewRoom is the answer to who cannot join because of what hub.Fanout.Join says.
+func refuseNewRoom(err error) *wsproto.Refusal {
+	if errors.Is(err, hub.ErrNoNewRooms) {
+		return wsproto.Refuse(wsproto.ReasonRoomMemory)
+	}
+	return wsproto.Refuse(wsproto.ReasonRooms)
 }
 
 // refuse answers a request with an HTTP error and closes. What the client sends behind it is read
@@ -184,17 +196,37 @@ func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 
 const lobby = "lobby"
 
-// roomOf tells which room a decoded path names, and whether it names one at all: /ws is the lobby.
+// A hearing is how who asks for a room's path wants to hear it.
+type hearing uint8
+
+const (
+	notAtAll hearing = iota // it is no room's path
+	bySocket                // /ws/{room}
+	byEvents                // /sse/{room}
+)
+
+// roomOf tells which room a decoded path names, if it names one at all: /ws and /sse are the lobby.
 // One slash more at the end changes nothing, because many clients and proxies put one there.
-func roomOf(path string) (room string, isSocket bool) {
-	if path == "/ws" || path == "/ws/" {
-		return lobby, true
+func roomOf(path string) (room string, by hearing) {
+	room, isSocket := strings.CutPrefix(path, "/ws")
+	by = bySocket
+	if !isSocket {
+		var isEvents bool
+		if room, isEvents = strings.CutPrefix(path, "/sse"); !isEvents {
+			return "", notAtAll
+		}
+		by = byEvents
 	}
-	room, isSocket = strings.CutPrefix(path, "/ws/")
-	if len(room) > 1 {
+	switch {
+	case room == "" || room == "/":
+		return lobby, by
+	case room[0] != '/':
+		return "", notAtAll
+	}
+	if room = room[1:]; len(room) > 1 {
 		room = strings.TrimSuffix(room, "/")
 	}
-	return room, isSocket
+	return room, by
 }
 
 // withoutPrefix takes Options.PathPrefix off a path, and reports whether it was there.
@@ -225,7 +257,7 @@ func prefixFault(prefix string) string {
 const roomNameMax = 128
 
 var refusedRoomName = explain(wsproto.ReasonRoomName, fmt.Sprintf(
-	"This is not a room name: a room is /ws/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone.", roomNameMax))
+	"This is not a room name: a room is /ws/ or /sse/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone.", roomNameMax))
 
 // isRoomName holds a name to [A-Za-z0-9_.:~-]{1,128}, neither . nor .. : it stands in paths, logs
 // and subjects of a broker without being escaped.

@@ -164,6 +164,9 @@ func (c *conn) consume(p []byte) bool {
 	case reading:
 		return c.readHead(p)
 	case open:
+		if c.past == listens {
+			return c.overhear(len(p))
+		}
 		goOn := c.decode(p)
 		return c.chargeBytes(len(p)) && goOn
 	case finishing, parting, lingering:

@@ -109,7 +109,13 @@ func (s *Server) Send(ctx context.Context, id string, m Message) error {
 	e := encoder{message: m.message()}
 	f := e.Encode(encodingPlain)
 	frame := append(f.Head[:len(f.Head):len(f.Head)], f.Payload...) // Its own: the caller's may change when ctx has ended.
-	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) { return struct{}{}, c.sendDirect(frame) })
+	e.message.Payload = frame[len(f.Head):]
+	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
+		if c.past == listens {
+			frame = appendEvent(nil, e.message)
+		}
+		return struct{}{}, c.sendDirect(frame)
+	})
 	return err
 }
 

@@ -64,13 +64,18 @@ func (c *conn) answerHealth(answer health, head, behind []byte) bool {
 	case body > 0:
 		return c.refuse(refusedHealthBody, head)
 	}
-	isLast := !r.KeepsAlive()
-	h := append(c.w.header[:0], answer.head...)
+	return c.answerInPlace(answer.head, answer.body, !r.KeepsAlive(), behind)
+}
+
+// answerInPlace answers a request here, on the loop, with a head that lacks the empty line, and
+// reports whether to read on.
+func (c *conn) answerInPlace(head, body string, isLast bool, behind []byte) bool {
+	h := append(c.w.header[:0], head...)
 	if isLast {
 		h = append(h, "Connection: close\r\n"...)
 	}
 	h = append(h, "\r\n"...)
-	c.w.header = append(h, answer.body...)
+	c.w.header = append(h, body...)
 	c.send(c.w.header)
 	switch {
 	case c.life == dead:

@@ -45,6 +45,8 @@ type meter struct {
 	granted Permission // … granted this in its room
 	subject string     // who the client is, by its token; empty: that is not known
 
+	unread int // bytes that it has sent behind its request for events
+
 	expires   int64         // when its client's token does, in seconds of Unix time; zero: never
 	expiresAt time.Duration // … by the loop's clock
 }

@@ -45,6 +45,7 @@ const (
 	ClosedExpired                            // its token has expired
 	ClosedTLS                                // its TLS handshake failed, or its records could not be opened
 	ClosedProxyHeader                        // what its proxy said of it was no PROXY header, or it was no trusted proxy
+	ClosedUnread                             // it went on sending behind its request for events
 	NumCloseReasons                          // how many there are
 )
 
@@ -89,6 +90,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedMayNotPublish:   {"may_not_publish", wsproto.CodeForbidden, "may not publish here"},
 	ClosedTLS:             {"tls", 0, ""},
 	ClosedProxyHeader:     {"proxy_header", 0, ""},
+	ClosedUnread:          {"unread_input", wsproto.CodePolicyViolation, "what is sent here is not read"},
 }
 
 func (r CloseReason) String() string { return reasons[r].label }

@@ -20,14 +20,15 @@ import (
 // own, and its first client may be faster.
 const startPatience = time.Second
 
-// ServeHTTP takes WebSockets from a server of the program's own:
+// ServeHTTP takes WebSockets, and readers of events, from a server of the program's own:
 //
 //	mux.Handle("/ws/", gw)                                 // /ws/{room}
 //	mux.Handle("/ws", gw)                                  // the room "lobby"
+//	mux.Handle("/sse/", gw)                                // /sse/{room}
 //	mux.Handle("/chat/ws/", http.StripPrefix("/chat", gw)) // /chat/ws/{room}
 //
-// The path that arrives here names the room as it does on a listener of the gateway's: /ws or
-// /ws/{room}. Any other is answered with 404; Options.Pages is not asked.
+// The path that arrives here names the room as it does on a listener of the gateway's: /ws or /sse,
+// with or without /{room}. Any other is answered with 404; Options.Pages is not asked.
 //
 // The connection leaves net/http for one of the gateway's loops, and the goroutine that served it
 // ends. From there on it is like those that the gateway accepted: it is in the same rooms, within
@@ -48,8 +49,8 @@ const startPatience = time.Second
 //     and, with 501, a connection that is not a plain *net.TCPConn or *net.UnixConn, or a ResponseWriter
 //     that cannot be hijacked. A proxy in front ends TLS and speaks HTTP/1.1 to the program.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch _, isSocket := roomOf(r.URL.Path); {
-	case !isSocket:
+	switch _, by := roomOf(r.URL.Path); {
+	case by == notAtAll:
 		s.refuseHTTP(w, r, refusedPath)
 	case r.TLS != nil && !s.hasLent(r):
 		s.refuseHTTP(w, r, refusedTLS)

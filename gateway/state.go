@@ -24,6 +24,7 @@ type State struct {
 	MemoryStep      int    // what is done about memory running short: 0 nothing, 1 rooms keep less, 2 no new rooms, 3 no new connections, 4 the largest rooms drop
 
 	Members    int                        // connections in rooms
+	Readers    int                        // … that read events
 	Blocked    int                        // … whose kernel took less than it was given, and that have not caught up since
 	Slow       int                        // … that are blocked beyond half of the backlog for ten seconds
 	Lags       [len(LagBounds) + 1]uint64 // members by how many bytes they are behind
@@ -104,9 +105,10 @@ func (s *Server) addLoops(ctx context.Context, sum *State) error {
 
 // A census counts the members of one loop.
 type census struct {
-	members, blocked, slow int
-	lags                   [len(LagBounds) + 1]uint64
-	sum                    int64
+	members, readers int
+	blocked, slow    int
+	lags             [len(LagBounds) + 1]uint64
+	sum              int64
 }
 
 func (s *Server) addMembers(ctx context.Context, sum *State) error {
@@ -117,6 +119,7 @@ func (s *Server) addMembers(ctx context.Context, sum *State) error {
 	for i := range parts {
 		p := &parts[i]
 		sum.Members += p.members
+		sum.Readers += p.readers
 		sum.Blocked += p.blocked
 		sum.Slow += p.slow
 		sum.LagSum += p.sum
@@ -133,6 +136,9 @@ func (k *census) count(c *conn) {
 		return
 	}
 	k.members++
+	if c.past == listens {
+		k.readers++
+	}
 	if m.IsBlocked() {
 		k.blocked++
 	}

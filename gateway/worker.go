@@ -187,6 +187,7 @@ func (w *worker) cutAll() {
 type Stats struct {
 	Accepted       uint64 // connections, those that came by ServeHTTP included
 	Upgrades       uint64
+	Streams        uint64        // requests for events that were answered with them
 	EarlyBytes     uint64        // handshakes with frames in the same packet
 	Received       uint64        // bytes that clients sent, those of ordinary requests' bodies left out
 	Messages       uint64        // data messages received
@@ -227,6 +228,7 @@ func (s *Stats) add(o *Stats) {
 	for _, p := range []struct{ to, from *uint64 }{
 		{&s.Accepted, &o.Accepted},
 		{&s.Upgrades, &o.Upgrades},
+		{&s.Streams, &o.Streams},
 		{&s.EarlyBytes, &o.EarlyBytes},
 		{&s.Received, &o.Received},
 		{&s.Messages, &o.Messages},

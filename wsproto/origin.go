@@ -80,6 +80,9 @@ func (o Origin) String() string {
 	return s
 }
 
+// ListsAll reports whether the list has "*".
+func (p *OriginPolicy) ListsAll() bool { return p.any }
+
 // Lists judges the value of an Origin header. A request without one comes from no page and is the
 // caller's to decide.
 func (p *OriginPolicy) Lists(origin []byte) bool {

@@ -40,6 +40,7 @@ var table = []metric{
 	count("sluice_taken_over_total", "Connections taken over from a program's own server.", func(r *reading) uint64 { return r.TakenOver }),
 	count("sluice_handshakes_total", "WebSocket handshakes answered with 101.", func(r *reading) uint64 { return r.Upgrades }),
 	count("sluice_early_handshakes_total", "Handshakes with frames right behind them, in the same packet.", func(r *reading) uint64 { return r.EarlyBytes }),
+	count("sluice_event_streams_total", "Requests for events answered with a stream of them.", func(r *reading) uint64 { return r.Streams }),
 	count("sluice_tls_handshakes_total", "TLS handshakes that succeeded.", func(r *reading) uint64 { return r.TLS.Handshakes }),
 	count("sluice_tls_resumed_total", "Of them: those that resumed an earlier session.", func(r *reading) uint64 { return r.TLS.Resumed }),
 	counts("sluice_tls_failures_total", "TLS handshakes that failed, by reason.", []string{"reason"}, func(r *reading, put put) {
@@ -72,7 +73,8 @@ var table = []metric{
 
 	// Messages.
 	single("sluice_rooms", "Rooms that exist.", func(r *reading) float64 { return float64(r.Rooms) }),
-	single("sluice_members", "WebSockets in rooms, publishers that hear nothing included.", func(r *reading) float64 { return float64(r.Members) }),
+	single("sluice_members", "Connections in rooms, publishers that hear nothing included.", func(r *reading) float64 { return float64(r.Members) }),
+	single("sluice_event_readers", "Of them: those that read events.", func(r *reading) float64 { return float64(r.Readers) }),
 	count("sluice_messages_received_total", "Messages that clients sent.", func(r *reading) uint64 { return r.Messages }),
 	count("sluice_messages_published_total", "Messages that came from outside, by the admin API or a program.", func(r *reading) uint64 { return r.Published }),
 	count("sluice_messages_sent_total", "Messages from outside to one client alone.", func(r *reading) uint64 { return r.Sent }),

@@ -23,7 +23,8 @@ func main() {
 	go gw.Serve(context.Background()) // runs the event loops
 
 	mux := http.NewServeMux()
-	mux.Handle("/ws/", gw) // /ws/{room}
+	mux.Handle("/ws/", gw)  // /ws/{room}
+	mux.Handle("/sse/", gw) // /sse/{room}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "a page of the program's") })
 	server := &http.Server{Handler: mux}
 

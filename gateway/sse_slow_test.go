@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/hub"
+	"sluice/internal/testenv"
+	"sluice/internal/wstest"
+)
+
+// inLines is a message of several lines that tells its number; in the log it is larger than it is.
+func inLines(i int) string { return fmt.Sprintf("%d\n", i) + strings.Repeat("filling\n", 500) }
+
+// S02. Readers of events that do not read are behind by more than their room keeps, and do what their room's policy says: each gets
+// whole events in order, and then the reason for its end, or goes on further ahead. A WebSocket that reads gets everything meanwhile.
+// The account comes out even, which every test of this package looks at in the end.
+func TestS02_SlowReadersOfEvents(t *testing.T) {
+	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
+		t.Run(policy.String(), func(t *testing.T) {
+			const messages = 400 // 1.6 MiB, and as events 3
+			cfg := testConfig()
+			cfg.SlowPolicy = policy
+			cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 64<<10, 1<<20, 256<<10
+			cfg.CloseTimeout, cfg.StallTimeout, cfg.SkipTimeout = time.Hour, time.Hour, time.Hour
+			s, addr := startGateway(t, cfg)
+			slow := wstest.ListenBy(wstest.Connect(t, addr).Narrow(), "/sse/stage")
+			quick := wstest.Listen(t, addr, "/sse/stage")
+			reader := wstest.Join(t, addr, "/ws/stage")
+			for i := range messages {
+				if n, err := s.Publish("stage", Message{Data: []byte(inLines(i))}); n != 3 && n != 2 || err != nil {
+					t.Fatalf("message %d: %d members, %v", i, n, err)
+				}
+				quick.Expect("message", inLines(i))
+				reader.ExpectFrame(ws.OpText, inLines(i))
+			}
+			testenv.Eventually(t, "the slow one is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] > 0 })
+			next, gaps := 0, 0
+			for {
+				e, err := slow.Next()
+				if err == nil && e.Type == "close" && policy == hub.Disconnect {
+					if e.Data != `{"code":4008,"reason":"slow consumer"}` || next == 0 || next == messages {
+						t.Errorf("behind %d messages: %q", next, e.Data)
+					}
+					slow.ExpectOver()
+					break
+				}
+				if err == nil && e.Type == "reset" {
+					continue
+				}
+				n := 0
+				if _, scan := fmt.Sscanf(e.Data, "%d\n", &n); err != nil || scan != nil || e.Data != inLines(n) || n < next {
+					t.Fatalf("behind %d came %s %.20q, %v", next, e.Type, e.Data, err)
+				}
+				if n > next {
+					gaps++
+				}
+				if next = n + 1; next == messages {
+					break
+				}
+			}
+			if policy != hub.Disconnect && gaps != 1 {
+				t.Errorf("%d gaps", gaps)
+			}
+		})
+	}
+}
+
+// N22, as readers of events meet it: a drain ends them behind a whole event, those who are behind and read, too.
+func TestN22_ReadersOfEventsAreEndedBehindAnEvent(t *testing.T) {
+	cfg := testConfig()
+	cfg.DrainTimeout = testenv.Patience
+	cfg.PublishWindow = 512 << 10
+	s, addr := startGateway(t, cfg)
+	var all []*wstest.Events
+	for range 6 {
+		all = append(all, wstest.ListenBy(wstest.Connect(t, addr).Narrow(), "/sse/stage"))
+	}
+	for i := 0; ; i++ {
+		if _, err := s.Publish("stage", Message{Data: []byte(inLines(i))}); errors.Is(err, ErrRoomFull) {
+			break // Nobody reads.
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Eventually(t, "they are refused", func() bool { return testenv.StatsOf(t, s).Refused >= 6 })
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(context.Background()) }()
+	testenv.Eventually(t, "all have had their turn", func() bool { return livesIn(t, s, open) == 0 })
+	for _, e := range all {
+		for next := 0; ; {
+			got, err := e.Next()
+			if err != nil {
+				t.Fatalf("behind %d: %v", next, err)
+			}
+			if got.Type == "close" {
+				if got.Data != `{"code":1001,"reason":"going away"}` || e.Retry == "" {
+					t.Errorf("%q, retry %q", got.Data, e.Retry)
+				}
+				e.ExpectOver()
+				break
+			}
+			if got.Data != inLines(next) {
+				t.Fatalf("instead of %d came %.20q", next, got.Data)
+			}
+			next++
+		}
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	expectClosed(t, s, ClosedDrain, 6)
+}
