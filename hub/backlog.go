@@ -182,7 +182,7 @@ func (r *Room) trim(by *Fanout) {
 // weigh is how much of what the room retains decides whether it drops before others: with history,
 // what no member is waiting for. The caller holds the lock.
 func (r *Room) weigh(retained int64) int64 {
-	if r.log.history == nil {
+	if r.log.history == nil || r.isClosed {
 		return retained
 	}
 	lowest := r.log.next
