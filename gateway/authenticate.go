@@ -79,7 +79,7 @@ func (c *conn) authenticate(room string, answer *verdict) (who *Principal, q *qu
 		answer = new(verdict)
 		answer.who, answer.err = cfg.Auth.Judge(h)
 		if errors.Is(answer.err, ErrAsk) {
-			return nil, &question{c: c, handshake: h}, nil
+			return nil, &question{c: c, desk: &c.w.server.desk, handshake: h}, nil
 		}
 	}
 	switch {
@@ -125,8 +125,9 @@ func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 
 // A verdict is what came of a question.
 type verdict struct {
-	who Principal
-	err error
+	who     Principal
+	isBuilt bool // what its room keeps was made in the encoding that it wants, or that was tried
+	err     error
 }
 
 // park has a connection wait until its question is answered: nobody reads it, and the time for its
@@ -136,14 +137,14 @@ func (c *conn) park(q *question, p []byte) bool {
 	if c.past == wasAnswered {
 		c.w.loop.SetTimer(c.token, c.w.cfg.HandshakeTimeout) // The silence before it had a time of its own.
 	}
-	c.pauseReading(pauseAuth)
-	c.w.server.desk.ask(q)
+	c.pauseReading(pauseParked)
+	q.desk.ask(q)
 	c.w.headBudget.hold(c)
 	return false
 }
 
-// isParked reports whether the connection waits to be told who its client is.
-func (c *conn) isParked() bool { return c.life == reading && c.pauses&pauseAuth != 0 }
+// isParked reports whether the connection waits for an answer.
+func (c *conn) isParked() bool { return c.life == reading && c.pauses&pauseParked != 0 }
 
 // takeAnswer returns what came of the question for which the connection was parked, nil if it was
 // not.
@@ -164,6 +165,6 @@ func (w *worker) answered(t reactor.Token, q *question) {
 		return
 	}
 	if c, ok := source.(*conn); ok && c.isParked() && c.in != nil && c.in.question == q {
-		c.resumeReading(pauseAuth)
+		c.resumeReading(pauseParked)
 	}
 }

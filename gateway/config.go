@@ -43,6 +43,7 @@ type tuning struct {
 	certificatesEvery time.Duration // how often their files are looked at
 	inflaterSize      int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
 	wallClock         func() int64  // milliseconds since 1970
+	newEpoch          func() string // of a room with a history; nil: at random
 }
 
 // What tuning is without a test that turns it.
@@ -323,7 +324,12 @@ func (c *config) handshakeShare() int { return max(1, c.TLSHandshakes/c.Loops) }
 func (c *config) lingerMax() int64 { return max(lingerBytes, 4*c.MaxMessage) }
 
 func (c *config) limits() hub.Limits {
+	histories := int64(0)
+	if c.keepsHistory() {
+		histories = c.HistoryMemory
+	}
 	return hub.Limits{
+		History: histories,
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,
 		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
 		MinRate: max(1, c.MinReadRate), // Whoever takes anything has a vote for as long as there are.

@@ -61,11 +61,11 @@ func (s lifeState) String() string {
 
 // A pause is a reason not to read a connection on; several may hold at a time:
 //
-//	why        begins when                                    ends when
-//	pauseRoom  its room is full, or others are before it      the hub says that its turn has come: Resume
-//	pauseRate  it is over a rate of messages or bytes         its bucket has filled: the timer
-//	pauseTurn  it has had its turn, or is costly              the loop gives it the next
-//	pauseAuth  somebody is asked who its client is            the answer has come
+//	why          begins when                                  ends when
+//	pauseRoom    its room is full, or others are before it    the hub says that its turn has come: Resume
+//	pauseRate    it is over a rate of messages or bytes       its bucket has filled: the timer
+//	pauseTurn    it has had its turn, or is costly            the loop gives it the next
+//	pauseParked  its question is asked, see desk              the answer has come
 //
 // While any holds, its sender is held by TCP and no clock runs against it: neither that of an
 // unfinished message nor that of silence.
@@ -75,7 +75,7 @@ const (
 	pauseRoom pause = 1 << iota
 	pauseRate
 	pauseTurn
-	pauseAuth
+	pauseParked
 )
 
 // A past is what matters of what a connection has behind it: of the first three while it is reading,

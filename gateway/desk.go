@@ -6,37 +6,63 @@ import (
 	"errors"
 	"sync"
 
+	"sluice/hub"
 	"sluice/reactor"
 )
 
-// A question is one request that an Authenticator is asked about, while its connection is parked.
-// What it asks about and the place where the answer goes do not change; the rest is the desk's.
+// A question is what a request waits for while its connection is parked: an Authenticator that says
+// who its client is, or a room's history that is made in another encoding. What it is about and the
+// place where the answer goes do not change; the rest is its desk's.
 type question struct {
 	c         *conn // not to be touched but on its loop, by its token
-	handshake *Handshake
-	answer    verdict // written before the loop is told
+	desk      *desk
+	handshake *Handshake   // whom the Authenticator is asked about …
+	room      string       // … or the room …
+	encoding  hub.Encoding // … and the encoding that it lacks
+	answer    verdict      // written before the loop is told
 
 	place  *list.Element // among those that wait; nil: it does not
 	cancel context.CancelFunc
 }
 
-// A desk asks Options.Auth, on goroutines that are there while there is something to ask, at most
-// Options.AuthRequests of them. Who comes when all are busy waits in line, and leaves it with its
-// connection, for which there are a handshake timeout and a head budget.
+// A desk answers questions, on goroutines that are there while there are some. Who comes when all are
+// busy waits in line, and leaves it with its connection, for which there are a handshake timeout and
+// a head budget.
 type desk struct {
 	server *Server
+	hands  func(*config) int                            // how many goroutines at a time
+	answer func(ctx context.Context, q *question) error // sets q.answer.who, if it is about that
+	of     string                                       // whom a panic there is of, for the log
 
 	mu      sync.Mutex
 	waiting list.List // of questions
 	running int
 }
 
-// ask has a question asked.
+// openDesks makes both: who asks Options.Auth, at most Options.AuthRequests at a time, and who makes
+// histories, one after the other: that takes a processor and not time.
+func (s *Server) openDesks() {
+	s.desk.server, s.builder.server = s, s
+	s.desk.hands = func(cfg *config) int { return cfg.AuthRequests }
+	s.desk.of = "an authenticator"
+	s.desk.answer = func(ctx context.Context, q *question) (err error) {
+		q.answer.who, err = s.config().Auth.Ask(ctx, q.handshake)
+		return err
+	}
+	s.builder.hands = func(*config) int { return 1 }
+	s.builder.of = "the builder of histories"
+	s.builder.answer = func(_ context.Context, q *question) error {
+		s.hub.Build(q.room, q.encoding)
+		return nil
+	}
+}
+
+// ask has a question answered.
 func (d *desk) ask(q *question) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q.place = d.waiting.PushBack(q)
-	if d.running < d.server.config().AuthRequests {
+	if d.running < d.hands(d.server.config()) {
 		d.running++
 		d.server.loops.Go(d.work)
 	}
@@ -55,35 +81,36 @@ func (d *desk) drop(q *question) {
 	}
 }
 
-// work asks one question after the other until there is none.
+// work answers one question after the other until there is none.
 func (d *desk) work() {
 	for {
 		q, ctx := d.next()
 		if q == nil {
 			return
 		}
-		q.answer = d.put(ctx, q)
+		if err := d.put(ctx, q); !q.answer.isBuilt { // Of a history that could not be made it asks again, and is refused.
+			q.answer.err = err
+		}
 		q.cancel()
 		w, t := q.c.w, q.c.token
 		_ = post(d.server.life, w.loop, func(*reactor.Loop) { w.answered(t, q) }) // It fails when all is over.
 	}
 }
 
-var errPanicked = errors.New("gateway: the authenticator panicked")
+var errPanicked = errors.New("gateway: who was asked panicked")
 
 // put asks, and makes of a panic there, which is that request's alone, an answer that refuses.
-func (d *desk) put(ctx context.Context, q *question) (v verdict) {
+func (d *desk) put(ctx context.Context, q *question) (err error) {
 	if d.server.config().survives() {
 		defer func() {
 			if value := recover(); value != nil {
 				p := reactor.RecoveredPanic(value, "")
-				d.server.notePanic(&p, "of", "an authenticator")
-				v = verdict{err: errPanicked}
+				d.server.notePanic(&p, "of", d.of)
+				err = errPanicked
 			}
 		}()
 	}
-	v.who, v.err = d.server.config().Auth.Ask(ctx, q.handshake)
-	return v
+	return d.answer(ctx, q)
 }
 
 // next takes the first question in line; nil if there is none, and then the goroutine is counted

@@ -32,7 +32,8 @@ const compressMax = 256 << 10
 // message stay until the next one is set. It belongs to whoever publishes; it knows no loop and no
 // room.
 type encoder struct {
-	compressMin int // bytes from which on a message is worth deflating
+	compressMin int          // bytes from which on a message is worth deflating
+	wallClock   func() int64 // milliseconds since 1970
 
 	message        wsproto.Message
 	header         []byte
@@ -48,6 +49,29 @@ type encoder struct {
 func (e *encoder) of(m wsproto.Message) hub.Encoder {
 	e.message = m
 	return e
+}
+
+// Source implements hub.Recorder.
+func (e *encoder) Source() hub.Source {
+	return hub.Source{Kind: byte(e.message.Op), Payload: e.message.Payload, Time: e.wallClock() * 1e6}
+}
+
+// messageOf is the message that a room has kept.
+func messageOf(r *hub.Record) wsproto.Message {
+	return wsproto.Message{Op: wsproto.Opcode(r.Kind), Payload: r.Payload}
+}
+
+// restore returns the encoder of a message that a room has kept. The builder calls it alone.
+func (s *Server) restore(r *hub.Record) hub.Encoder {
+	e := &s.restored
+	s.outside.take(e) // What the one before has counted.
+	e.setTo(s.config())
+	return e.of(messageOf(r))
+}
+
+// setTo has the encoder go by a config.
+func (e *encoder) setTo(cfg *config) {
+	e.compressMin, e.wallClock = int(cfg.CompressMin), cfg.wallClock
 }
 
 // Encode implements hub.Encoder.

@@ -45,7 +45,11 @@ func (c *conn) onTimer() {
 			c.die(c.silence(ClosedSilent))
 			return
 		}
-		c.refuse(wsproto.Refuse(wsproto.ReasonTimeout), c.in.head)
+		late := wsproto.ReasonTimeout
+		if c.waitsForHistory() {
+			late = wsproto.ReasonHistory // Its client has said all.
+		}
+		c.refuse(wsproto.Refuse(late), c.in.head)
 	case open:
 		c.checkLife()
 	case finishing, parting:

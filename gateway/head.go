@@ -2,11 +2,9 @@ package gateway
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
 
-	"sluice/hub"
 	"sluice/wsproto"
 )
 
@@ -130,22 +128,29 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	if extensions == "" || !c.w.cfg.deflates(room) {
 		extensions, encoding = "", encodingPlain
 	}
-	join, want := c.w.fan.Join, Read
-	if hears, refusal := hearsRoom(r.Query); refusal != nil {
+	hears, refusal := hearsRoom(r.Query)
+	if refusal != nil {
 		return nil, refusal
-	} else if !hears {
-		join, want = c.w.fan.JoinToSpeak, Publish
+	}
+	start, want, refusal := startOf(r.Query, hears)
+	if refusal != nil {
+		return nil, refusal
 	}
 	who, q, refusal := c.authenticate(room, answer)
 	if q != nil || refusal != nil {
 		return q, refusal
 	}
 	may := c.w.cfg.permissions(who, room)
-	if may&want == 0 {
+	if may&want != want {
 		return nil, c.w.cfg.refuseRoom(who)
 	}
-	if err := join(room, encoding, &c.reader, c); err != nil {
-		return nil, refuseNewRoom(err)
+	if hears {
+		_, q, refusal = c.joinAt(room, encoding, start, who, answer)
+	} else if err := c.w.fan.JoinToSpeak(room, encoding, &c.reader, c); err != nil {
+		refusal = refuseNewRoom(err)
+	}
+	if q != nil || refusal != nil {
+		return q, refusal
 	}
 	c.setLife(open)
 	if may&Publish == 0 {
@@ -167,14 +172,6 @@ func (c *conn) startClocks() {
 		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
 		c.setTimer()
 	}
-}
-
-// refuseNewRoom is the answer to who cannot join because of what hub.Fanout.Join says.
-func refuseNewRoom(err error) *wsproto.Refusal {
-	if errors.Is(err, hub.ErrNoNewRooms) {
-		return wsproto.Refuse(wsproto.ReasonRoomMemory)
-	}
-	return wsproto.Refuse(wsproto.ReasonRooms)
 }
 
 // refuse answers a request with an HTTP error and closes. What the client sends behind it is read

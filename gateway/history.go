@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"time"
+
+	"sluice/hub"
 )
 
 // A HistoryRule says what some rooms keep for those who come later. Of the rules whose pattern
@@ -17,7 +19,7 @@ type HistoryRule struct {
 	Pattern  string        // as RoomRule has it
 	None     bool          // nothing is kept, where a wider rule says something else
 	Messages int           // how many: any number that there are bytes for
-	Bytes    int64         // how much, with some 16 bytes for each message beside its own: 1 MiB
+	Bytes    int64         // how much, with some 40 bytes for each message beside its own: 1 MiB
 	Age      time.Duration // for how long, which is also for how long the room outlives its last client: 10 min
 }
 
@@ -91,4 +93,16 @@ func (c *config) historyRule(room string) (rule *HistoryRule) {
 		}
 	}
 	return rule
+}
+
+// keepsHistory reports whether any room does.
+func (c *config) keepsHistory() bool { return len(c.History) > 0 }
+
+// historyOf is what the room keeps, as the hub knows it.
+func (c *config) historyOf(room string) hub.History {
+	r := c.historyRule(room)
+	if r == nil || r.None {
+		return hub.History{}
+	}
+	return hub.History{Messages: r.Messages, Bytes: r.Bytes, Age: r.Age}
 }

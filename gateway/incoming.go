@@ -291,7 +291,7 @@ func (c *conn) dropInput() {
 		return
 	}
 	if c.in.question != nil {
-		c.w.server.desk.drop(c.in.question)
+		c.in.question.desk.drop(c.in.question)
 	}
 	c.w.headBudget.drop(c)
 	c.w.inputBudget.hold(c, 0, 0)

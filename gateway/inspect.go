@@ -28,6 +28,10 @@ type RoomInfo struct {
 	Backlog  int64      // bytes of messages that it keeps for clients that are behind
 	Memory   int64      // bytes of memory that those take
 	Account  hub.Account
+
+	Kept      uint64       // messages that it keeps for those who come later
+	KeptBytes int64        // … their bytes and some 40 for each
+	Position  hub.Position // of the last message; without an epoch the room keeps none
 }
 
 // Room returns a room, and whether there is one.
@@ -44,6 +48,7 @@ func (s *Server) roomInfo(r *hub.Room) RoomInfo {
 	return RoomInfo{
 		Name: r.Name(), Members: st.Members, Blocked: st.Blocked, Speakers: st.Speakers, Policy: s.config().policyOf(r.Name()),
 		IsFull: st.IsFull, Messages: st.Next - 1, Backlog: st.Held, Memory: st.Memory, Account: r.Account(),
+		Kept: st.Kept, KeptBytes: st.KeptBytes, Position: st.Position,
 	}
 }
 

@@ -20,6 +20,8 @@ const (
 	// short: without traffic the runtime makes none for two minutes, and would not see what has
 	// become free.
 	collectAfter = 30
+	// expireEvery is how often rooms with a history let go of what is too old.
+	expireEvery = time.Second
 	// slack is how many percent of the limit lie between a step's beginning and its end.
 	slack = 5
 	// leastForRooms is how many percent of the limit rooms may have, whatever else takes: with nothing
@@ -62,7 +64,7 @@ type pressure struct {
 	source memorySource
 	hub    *hub.Hub
 	log    *slog.Logger
-	total  int64 // --backlog-memory
+	total  int64 // --backlog-memory, and --history-memory if there is any
 
 	taken atomic.Int32 // the step; read by all loops
 
@@ -76,7 +78,7 @@ type pressure struct {
 }
 
 func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
-	p := &pressure{source: cfg.memory, hub: h, log: log, total: cfg.BacklogMemory}
+	p := &pressure{source: cfg.memory, hub: h, log: log, total: cfg.limits().Total + cfg.limits().History}
 	if p.source.isLimited() {
 		h.Tighten(p.allowance()) // Or they might have more than all of it before the first look.
 	}
@@ -92,12 +94,19 @@ func (s *Server) watchMemory(ctx context.Context) {
 	}
 	house := time.NewTicker(houseEvery)
 	defer house.Stop()
+	old := time.NewTicker(expireEvery)
+	defer old.Stop()
+	if !s.config().keepsHistory() {
+		old.Stop()
+	}
 	for {
 		select {
 		case <-looks.C:
 			s.pressure.look()
 		case <-house.C:
 			s.housekeeper.look()
+		case <-old.C:
+			s.hub.Expire(s.workers[0].loop.Elapsed())
 		case <-ctx.Done():
 			return
 		}

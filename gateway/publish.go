@@ -32,36 +32,44 @@ var (
 // Publish sends a message to every client in a room, from any goroutine, and returns how many they
 // are: each is owed it, none has it yet. It waits for nobody: where clients that publish would have to
 // wait, the error is ErrRoomFull or ErrMemory, and a later try may succeed. A room that does not
-// exist is not made, because nobody would hear the message.
+// exist is made only if Options.History says that it keeps the message: otherwise nobody would hear it.
 //
 // Messages that one goroutine publishes arrive in its order. Publish asks for no permission: whoever
 // has the Server may write into every room.
 func (s *Server) Publish(room string, m Message) (members int, err error) {
+	p, err := s.PublishAt(room, m)
+	return p.Members, err
+}
+
+// PublishAt is Publish, and tells the message's position too: in a room that keeps messages, where it
+// is the last one now, and without an epoch elsewhere.
+func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) {
 	if !isRoomName(room) {
-		return 0, ErrRoomName
+		return p, ErrRoomName
 	}
 	if err := s.judge(&m); err != nil {
-		return 0, err
+		return p, err
 	}
 	if !s.config().panics {
 		defer s.recoverPublish(room, &err)
 	}
 	if s.hasEnded() {
-		return 0, ErrClosed
+		return p, ErrClosed
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
-	p, err := s.hub.Offer(room, s.workers[0].loop.Elapsed(), e.of(m.message()))
+	p, err = s.hub.Offer(room, s.workers[0].loop.Elapsed(), e.of(m.message()))
 	switch {
+	case err == nil:
+		s.outside.published.Add(1)
 	case errors.Is(err, hub.ErrTooManyRooms):
-		return 0, ErrTooManyRooms
+		err = ErrTooManyRooms
 	case errors.Is(err, hub.ErrFull):
-		return 0, ErrRoomFull
-	case err != nil:
-		return 0, ErrMemory
+		err = ErrRoomFull
+	default:
+		err = ErrMemory
 	}
-	s.outside.published.Add(1)
-	return p.Members, nil
+	return p, err
 }
 
 // judge refuses what no client may be sent.
@@ -102,20 +110,25 @@ func (o *outside) encoder(cfg *config) *encoder {
 	if !ok {
 		e = new(encoder)
 	}
-	e.compressMin = int(cfg.CompressMin)
+	e.setTo(cfg)
 	return e
 }
 
 // giveBack takes what an encoder has counted, and lets go of its message.
 func (o *outside) giveBack(e *encoder) {
+	o.take(e)
+	e.message = wsproto.Message{}
+	o.encoders.Put(e)
+}
+
+// take adds what an encoder has counted.
+func (o *outside) take(e *encoder) {
 	if e.deflations > 0 {
 		o.deflations.Add(e.deflations)
 		o.deflatedFrom.Add(e.deflatedFrom)
 		o.deflatedTo.Add(e.deflatedTo)
 		e.deflations, e.deflatedFrom, e.deflatedTo = 0, 0, 0
 	}
-	e.message = wsproto.Message{}
-	o.encoders.Put(e)
 }
 
 func (o *outside) addTo(s *Stats) {
@@ -125,7 +138,7 @@ func (o *outside) addTo(s *Stats) {
 	s.DeflatedTo += o.deflatedTo.Load()
 }
 
-const publishName = "sluice/gateway.(*Server).Publish"
+const publishName = "sluice/gateway.(*Server).PublishAt"
 
 // recoverPublish has a panic end the room that it left in doubt, as one on a loop does.
 func (s *Server) recoverPublish(room string, err *error) {

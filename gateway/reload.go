@@ -79,6 +79,7 @@ func (s *Server) take(next *config) error {
 	s.live.Store(next)
 	s.admission.cfg.Store(next)
 	s.hub.SetRoomsMax(next.MaxRooms)
+	s.hub.TakeHistories()
 	s.judgesHosts.Store(s.needsHosts())
 	if phase == phaseMade { // No loop runs, and none begins to meanwhile.
 		for _, w := range s.workers {

@@ -41,7 +41,9 @@ type Server struct {
 	http      *http.Server
 
 	admission   *admission
-	desk        desk
+	desk        desk    // asks Options.Auth
+	builder     desk    // makes rooms' histories in other encodings …
+	restored    encoder // … with this
 	pressure    *pressure
 	housekeeper *housekeeper
 	samples     samples
@@ -115,14 +117,19 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	if s.certificates, err = newCertificates(cfg); err != nil {
 		return nil, fmt.Errorf("gateway: TLS: %w", err)
 	}
-	s.hub, err = hub.New(hub.Options{
+	made := hub.Options{
 		Limits: cfg.limits(), Encodings: encodings, OnBroken: s.broken,
 		PolicyOf: func(room string) hub.Policy { return s.config().policyOf(room) },
-	})
+	}
+	if cfg.keepsHistory() {
+		made.HistoryOf = func(room string) hub.History { return s.config().historyOf(room) }
+		made.Restore, made.NewEpoch = s.restore, cfg.newEpoch
+	}
+	s.hub, err = hub.New(made)
 	if err != nil {
 		return nil, err
 	}
-	s.desk.server = s
+	s.openDesks()
 	s.pressure = newPressure(cfg, s.hub, log)
 	s.housekeeper = &housekeeper{needed: s.needed, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())

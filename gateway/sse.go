@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sluice/gateway/sse"
+	"sluice/hub"
 	"sluice/wsproto"
 )
 
@@ -89,8 +90,8 @@ func (c *conn) hearEvents(room string, answer *verdict, leave crossOrigin) (*que
 	if string(r.Method) == "HEAD" {
 		return nil, nil
 	}
-	if err := c.w.fan.Join(room, encodingEvents, &c.reader, c); err != nil {
-		return nil, refuseNewRoom(err)
+	if _, q, refusal := c.joinAt(room, encodingEvents, hub.Start{}, who, answer); q != nil || refusal != nil {
+		return q, refusal
 	}
 	c.setLife(open)
 	c.past = listens

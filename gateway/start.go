@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"errors"
 	"strconv"
 
+	"sluice/hub"
 	"sluice/wsproto"
 )
 
@@ -27,4 +29,54 @@ func lastOf(query []byte) (n int, refusal *wsproto.Refusal) {
 		said, n = v, int(one)
 	}
 	return n, nil
+}
+
+// startOf tells by what stands behind the path where a client wants to begin, and what leave that
+// takes: the messages that a room keeps are not for everybody who may hear it. One that hears nothing
+// begins nowhere.
+func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusal *wsproto.Refusal) {
+	start.Last, refusal = lastOf(query)
+	switch {
+	case refusal != nil:
+	case !hears && start.Last > 0:
+		refusal = wsproto.Refuse(wsproto.ReasonLast)
+	case !hears:
+		want = Publish
+	case start.Last > 0:
+		want = Read | History
+	default:
+		want = Read
+	}
+	return start, want, refusal
+}
+
+// joinAt has the client join a room where it wants to begin. In a room with a history it may have to
+// wait until what is kept was made in its encoding: then it returns the question to park it for.
+// answer is what came of one before.
+func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Principal, answer *verdict) (hub.Joined, *question, *wsproto.Refusal) {
+	joined, err := c.w.fan.JoinAt(c.w.loop.Now(), room, e, start, &c.reader, c)
+	switch {
+	case err == nil:
+		return joined, nil, nil
+	case !errors.Is(err, hub.ErrNotBuilt):
+		return joined, nil, refuseNewRoom(err)
+	case answer != nil && answer.isBuilt: // So much is published that it was dropped before it was done.
+		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
+	}
+	q := &question{c: c, desk: &c.w.server.builder, room: room, encoding: e}
+	q.answer = verdict{who: *who, isBuilt: true}
+	return joined, q, nil
+}
+
+// refuseNewRoom is the answer where there can be no further room.
+func refuseNewRoom(err error) *wsproto.Refusal {
+	if errors.Is(err, hub.ErrNoNewRooms) {
+		return wsproto.Refuse(wsproto.ReasonRoomMemory)
+	}
+	return wsproto.Refuse(wsproto.ReasonRooms)
+}
+
+// waitsForHistory reports whether the connection is parked until its room's history was made.
+func (c *conn) waitsForHistory() bool {
+	return c.isParked() && c.in != nil && c.in.question != nil && c.in.question.desk == &c.w.server.builder
 }

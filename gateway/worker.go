@@ -82,12 +82,12 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	}
 	*w = worker{
 		server: s, no: len(s.workers), cfg: cfg, log: s.log, kernel: l.Kernel(), loop: l,
-		encoder:     encoder{compressMin: int(cfg.CompressMin)},
 		buf:         make([]byte, readBufferSize),
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
 		inputBudget: inputBudget{limit: cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
 		headBudget:  headBudget{limit: cfg.headShare()},
 	}
+	w.encoder.setTo(cfg)
 	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -105,7 +105,7 @@ func (w *worker) newDecoder() wsproto.Decoder {
 // finishes so: a message by its limits, a wait by its time.
 func (w *worker) take(cfg *config) {
 	w.cfg = cfg
-	w.encoder.compressMin = int(cfg.CompressMin)
+	w.encoder.setTo(cfg)
 	w.inputBudget.limit = cfg.assemblyShare()
 	w.headBudget.limit = cfg.headShare()
 	w.decoder = w.newDecoder() // Between two turns it holds nothing.

@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"errors"
+
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+// ErrNoHistory is the error of who asks for what a room keeps that keeps nothing by any rule.
+var ErrNoHistory = errors.New("the room keeps no messages: no rule of --history is for it")
+
+// A Kept is a message that a room keeps.
+type Kept struct {
+	Message        // not to be changed
+	Offset  uint64 // its position in its room's epoch
+	Millis  int64  // when it came, in milliseconds since 1970
+}
+
+// A KeptPage is some of what a room keeps.
+type KeptPage struct {
+	Messages []Kept
+	Position hub.Position // behind the last of them; the next page is since it
+	End      hub.Position // of the last message there is; without an epoch the room is not there
+	Answer   hub.Answer   // hub.Recovered, or why what was asked for is not to be had
+	HasMore  bool
+}
+
+// Kept returns some of what a room keeps, from start on: the oldest first, limit messages at most, and
+// of them no more than there are bytes for, but one at least. The zero Start is the oldest. It asks
+// for no permission.
+func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (page KeptPage, err error) {
+	r, err := s.keeper(room)
+	if err != nil {
+		return page, err
+	}
+	if r == nil { // It has ended, or nothing was ever said there.
+		page.Answer = hub.Recovered
+		if start.Since.Epoch != "" {
+			page.Answer = hub.WrongEpoch
+		}
+		return page, nil
+	}
+	p := r.Read(start, limit, bytes)
+	page = KeptPage{Position: p.Position, End: p.End, Answer: p.Answer, HasMore: p.HasMore}
+	for i := range p.Records {
+		m := messageOf(&p.Records[i])
+		page.Messages = append(page.Messages, Kept{
+			Message{Data: m.Payload, IsBinary: m.Op == wsproto.OpBinary}, p.Records[i].Offset, p.Records[i].Time / 1e6,
+		})
+	}
+	return page, nil
+}
+
+// RemoveKept has a room forget all that it keeps. Clients that are behind may get it still; who asks for
+// it again is told that it is too old.
+func (s *Server) RemoveKept(room string) error {
+	r, err := s.keeper(room)
+	if r != nil {
+		r.Clear()
+	}
+	return err
+}
+
+// keeper is a room that keeps messages: nil if it would, and is not there.
+func (s *Server) keeper(room string) (*hub.Room, error) {
+	if !isRoomName(room) {
+		return nil, ErrRoomName
+	}
+	r, ok := s.hub.Room(room)
+	switch {
+	case ok && r.Epoch() != "":
+		return r, nil
+	case ok, s.config().historyOf(room) == hub.History{}: // One without was there before its rule.
+		return nil, ErrNoHistory
+	}
+	return nil, nil
+}
