@@ -14,11 +14,14 @@ import (
 	"time"
 
 	"sluice/gateway"
+	"sluice/hub"
 )
 
 // Gateway is what the API asks of a [gateway.Server].
 type Gateway interface {
-	Publish(room string, m gateway.Message) (members int, err error)
+	PublishAt(room string, m gateway.Message) (hub.Published, error)
+	Kept(room string, start hub.Start, limit int, bytes int64) (gateway.KeptPage, error)
+	RemoveKept(room string) error
 	Send(ctx context.Context, id string, m gateway.Message) error
 	Room(name string) (gateway.RoomInfo, bool)
 	Rooms(q gateway.RoomQuery) (rooms []gateway.RoomInfo, total int)
@@ -45,6 +48,8 @@ func (h *Handler) addAPI() {
 		to      http.HandlerFunc
 	}{
 		{"POST /api/rooms/{room}/messages", gateway.Publish, h.publish},
+		{"GET /api/rooms/{room}/messages", mayReadKept, h.readKept},
+		{"DELETE /api/rooms/{room}/messages", gateway.Publish | gateway.History, h.removeKept},
 		{"GET /api/rooms/{room}", gateway.Presence, h.room},
 		{"DELETE /api/rooms/{room}/members", gateway.Publish | gateway.Presence, h.disconnectRoom},
 		{"GET /api/rooms", 0, h.listRooms},
@@ -182,15 +187,19 @@ func (h *Handler) publishOne(k *Key, room, repeat string, m gateway.Message) pub
 		if lacks := k.take(h.rules.Load().rate, now); lacks > 0 {
 			return published{fault: faultRate.after(int((lacks + time.Second - 1) / time.Second))}
 		}
-		members, err := h.gateway.Publish(room, m)
-		return published{members, faultOf(err)}
+		p, err := h.gateway.PublishAt(room, m)
+		return published{p, faultOf(err)}
 	})
 }
 
-// append writes {"members":3}.
+// append writes {"members":3}, and the position where there is one.
 func (p *published) append(dst []byte) []byte {
 	dst = append(dst, `{"members":`...)
-	dst = strconv.AppendInt(dst, int64(p.members), 10)
+	dst = strconv.AppendInt(dst, int64(p.Members), 10)
+	if p.Epoch != "" { // Of letters and digits.
+		dst = append(append(dst, `,"epoch":"`...), p.Epoch...)
+		dst = strconv.AppendUint(append(dst, `","offset":`...), p.Offset, 10)
+	}
 	return append(dst, '}')
 }
 
@@ -235,13 +244,16 @@ type roomJSON struct {
 	Delivered uint64 `json:"delivered"`
 	Skipped   uint64 `json:"skipped"`
 	Ended     uint64 `json:"ended_early"`
+	Kept      uint64 `json:"kept"`
+	KeptBytes int64  `json:"kept_bytes"`
+	positionJSON
 }
 
 func tellRoom(r *gateway.RoomInfo) roomJSON {
 	a := &r.Account
 	return roomJSON{
 		r.Name, r.Members, r.Blocked, r.Speakers, r.Policy.String(), r.IsFull, r.Messages, r.Backlog, r.Memory,
-		a.Owed, a.Delivered, a.Skipped, a.Ended,
+		a.Owed, a.Delivered, a.Skipped, a.Ended, r.Kept, r.KeptBytes, positionOf(r.Position),
 	}
 }
 

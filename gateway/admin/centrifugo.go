@@ -26,7 +26,7 @@ import (
 // A method does one thing and returns what its result is.
 type method func(h *Handler, ctx context.Context, k *Key, p params) (result any, fault *fault)
 
-// methods are all that there are. Those of what is not kept here are refused: history, who is there.
+// methods are all that there are. Those of what is not kept here are refused: who is there.
 var methods map[string]method
 
 func init() { // batch leads back here.
@@ -34,7 +34,7 @@ func init() { // batch leads back here.
 		"publish": (*Handler).cPublish, "broadcast": (*Handler).cBroadcast, "presence_stats": (*Handler).cPresenceStats,
 		"channels": (*Handler).cChannels, "info": (*Handler).cInfo, "disconnect": (*Handler).cDisconnect,
 		"unsubscribe": (*Handler).cUnsubscribe, "batch": (*Handler).cBatch,
-		"history": notKept, "history_remove": notKept, "presence": notKept, "subscribe": notKept, "refresh": notKept,
+		"history": (*Handler).cHistory, "history_remove": (*Handler).cHistoryRemove, "presence": notKept, "subscribe": notKept, "refresh": notKept,
 	}
 }
 
@@ -48,6 +48,7 @@ var (
 	cBadRequest    = fault{Text: "bad request", centrifugo: 107}
 	cNotAvailable  = fault{Text: "not available", centrifugo: 108}
 	cUnknownMethod = fault{Text: "method not found", centrifugo: 104}
+	cUnrecoverable = fault{Text: "unrecoverable position", centrifugo: 112}
 	cTooMany       = fault{Text: "limit exceeded: more than 1000 channels or commands", centrifugo: 106}
 )
 
@@ -177,7 +178,8 @@ func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {
 
 func notKept(*Handler, context.Context, *Key, params) (any, *fault) { return nil, &cNotAvailable }
 
-// cPublish: channel, data or b64data, idempotency_key. Without history there is no offset to tell.
+// cPublish: channel, data or b64data, idempotency_key. In a room without history there is no offset to
+// tell.
 func (h *Handler) cPublish(_ context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	m, fault := p.message()
@@ -195,10 +197,14 @@ func (h *Handler) cPublishTo(k *Key, channel string, p params, m gateway.Message
 	if !h.allows(k, channel, gateway.Publish) {
 		return nil, &faultRooms
 	}
-	if one := h.publishOne(k, channel, repeat, m); one.fault != nil {
+	if h.keepsAnyway(channel, p) {
+		return nil, &cNotAvailable
+	}
+	one := h.publishOne(k, channel, repeat, m)
+	if one.fault != nil {
 		return nil, one.fault
 	}
-	return struct{}{}, nil
+	return positionOf(one.Position), nil
 }
 
 // cBroadcast: channels, and what publish has.

@@ -35,16 +35,20 @@ var (
 	faultMethod   = fault{status: 405, Code: "method", Text: "Not by this method: see Allow."}
 	faultNoRoom   = fault{status: 404, Code: "no_room", Text: "There is no such room at the moment: rooms come with their first client and go with their last.", centrifugo: 102}
 
-	faultEncoding = fault{status: 415, Code: "content_encoding", Text: "No compressed bodies are taken here."}
-	faultType     = fault{status: 415, Code: "content_type", Text: "A message is text (text/plain, application/json) in UTF-8, binary (application/octet-stream), or a batch (application/x-ndjson)."}
-	faultBatch    = fault{status: 415, Code: "content_type", Text: "No batch is taken here: send one message."}
-	faultBody     = fault{status: 400, Code: "body", Text: "The body ended too early, or its chunks are malformed."}
-	faultJSON     = fault{status: 400, Code: "json", Text: "This is not JSON, or an object in it has a key twice.", centrifugo: 107}
-	faultItem     = fault{status: 400, Code: "json", Text: "The line is not JSON."}
-	faultLines    = fault{status: 413, Code: "too_large", Text: "A batch has at most " + strconv.Itoa(linesMax) + " lines and " + strconv.Itoa(batchMax>>20) + " MiB: what came before was published."}
-	faultKeyText  = fault{status: 400, Code: "idempotency_key", Text: "An Idempotency-Key is 1 to 255 visible characters of ASCII, once."}
-	faultQuery    = fault{status: 400, Code: "query", Text: "A parameter behind the path is unknown, double or makes no sense."}
-	faultRate     = fault{status: 429, Code: "rate", Text: "This key publishes more than --publish-rate.", centrifugo: 111}
+	faultEncoding  = fault{status: 415, Code: "content_encoding", Text: "No compressed bodies are taken here."}
+	faultType      = fault{status: 415, Code: "content_type", Text: "A message is text (text/plain, application/json) in UTF-8, binary (application/octet-stream), or a batch (application/x-ndjson)."}
+	faultBatch     = fault{status: 415, Code: "content_type", Text: "No batch is taken here: send one message."}
+	faultBody      = fault{status: 400, Code: "body", Text: "The body ended too early, or its chunks are malformed."}
+	faultJSON      = fault{status: 400, Code: "json", Text: "This is not JSON, or an object in it has a key twice.", centrifugo: 107}
+	faultItem      = fault{status: 400, Code: "json", Text: "The line is not JSON."}
+	faultLines     = fault{status: 413, Code: "too_large", Text: "A batch has at most " + strconv.Itoa(linesMax) + " lines and " + strconv.Itoa(batchMax>>20) + " MiB: what came before was published."}
+	faultKeyText   = fault{status: 400, Code: "idempotency_key", Text: "An Idempotency-Key is 1 to 255 visible characters of ASCII, once."}
+	faultQuery     = fault{status: 400, Code: "query", Text: "A parameter behind the path is unknown, double or makes no sense."}
+	faultKeptQuery = fault{status: 400, Code: "query", Text: "It is since=EPOCH:OFFSET or last=N, or last=all, and limit=N up to 1000, each once."}
+	faultEpoch     = fault{status: 410, Code: "wrong_epoch", Text: "The room has begun anew since that position: whether something was missed is not known. It stands at epoch and offset now."}
+	faultTooOld    = fault{status: 410, Code: "too_old", Text: "Something behind that position is no longer kept. The room stands at epoch and offset now."}
+	faultBeyond    = fault{status: 410, Code: "beyond_end", Text: "No message has had that position yet. The room stands at epoch and offset now."}
+	faultRate      = fault{status: 429, Code: "rate", Text: "This key publishes more than --publish-rate.", centrifugo: 111}
 )
 
 // faults are those of the gateway.
@@ -63,6 +67,7 @@ var faults = []struct {
 	{gateway.ErrNoConnection, fault{status: 404, Code: "no_connection"}},
 	{gateway.ErrBusy, fault{status: 503, Code: "busy", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrClosed, fault{status: 503, Code: "closed", Text: "The gateway has stopped.", retryAfter: 5, centrifugo: 100}},
+	{gateway.ErrNoHistory, fault{status: 404, Code: "no_history", centrifugo: 108}},
 	{gateway.ErrFault, fault{status: 500, Code: "fault", centrifugo: 100}},
 }
 
@@ -121,7 +126,11 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 }
 
 func writeBytes(w http.ResponseWriter, status int, p []byte) {
-	w.Header().Set("Content-Type", "application/json")
+	writeTyped(w, status, "application/json", p)
+}
+
+func writeTyped(w http.ResponseWriter, status int, kind string, p []byte) {
+	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(p)))
 	w.WriteHeader(status)
 	_, _ = w.Write(p) // Whoever asked may be gone.

@@ -59,7 +59,7 @@ func TestOpenAPIDocumentAndMuxAreTheSame(t *testing.T) {
 // What answers have is what their schemas say, and nothing else.
 func TestOpenAPISchemasAreWhatIsAnswered(t *testing.T) {
 	t.Parallel()
-	s := startSite(t, gatewaytest.Options(), nil)
+	s := startSite(t, historyOptions(), nil)
 	c := s.join("r")
 	var doc struct {
 		Components struct {
@@ -96,6 +96,10 @@ func TestOpenAPISchemasAreWhatIsAnswered(t *testing.T) {
 	}
 	compare("Connection", conns[0])
 	compare("Published", json.RawMessage(s.publish("r", "x").body))
+	compare("Published", json.RawMessage(s.publish("h", "x").body))
+	compare("Room", json.RawMessage(s.ask("GET", "/api/rooms/h", "").body))
+	compare("Kept", json.RawMessage(s.ask("GET", "/api/rooms/h/messages", "").body))
+	compare("Gone", json.RawMessage(s.ask("GET", "/api/rooms/h/messages?since=e:1", "").body))
 	compare("Batch", json.RawMessage(s.publish("r", "1", "Content-Type", "application/x-ndjson").body))
 	var refused map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(s.ask("GET", "/api/rooms/nobody", "").body), &refused); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/gateway"
+	"sluice/hub"
 )
 
 const (
@@ -41,8 +42,8 @@ type repeat struct {
 
 // A published is what came of publishing one message.
 type published struct {
-	members int
-	fault   *fault
+	hub.Published
+	fault *fault
 }
 
 func (r *repeats) init() { r.kept, r.max = map[repeatKey]*list.Element{}, repeatsMax }

@@ -6,7 +6,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/hub"
 )
+
+func membersOf(n int) published { return published{Published: hub.Published{Members: n}} }
 
 // Results are kept for their time and in their number; the oldest goes first.
 func TestRepeatsAreBounded(t *testing.T) {
@@ -15,7 +19,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 	r.max = 3
 	calls := 0
 	ask := func(key string, now time.Duration) int {
-		return r.do("room", key, now, func() published { calls++; return published{members: calls} }).members
+		return r.do("room", key, now, func() published { calls++; return membersOf(calls) }).Members
 	}
 	for i := range 3 {
 		ask(fmt.Sprint(i), 0)
@@ -30,7 +34,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 	if got := ask("1", repeatsFor); got != 5 || len(r.kept) != 2 || r.ages.Len() != 2 { // 3 and 1
 		t.Errorf("%d after its time, and %d are kept", got, len(r.kept))
 	}
-	if got := r.do("other", "1", repeatsFor, func() published { return published{members: 77} }).members; got != 77 {
+	if got := r.do("other", "1", repeatsFor, func() published { return membersOf(77) }).Members; got != 77 {
 		t.Errorf("another room: %d", got)
 	}
 	if ask("", 0); len(r.kept) != 3 {
@@ -40,7 +44,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 		defer func() { _ = recover() }()
 		r.do("room", "p", repeatsFor, func() published { panic("while it is published") })
 	}()
-	if got := r.do("room", "p", repeatsFor, func() published { return published{members: 78} }).members; got != 78 {
+	if got := r.do("room", "p", repeatsFor, func() published { return membersOf(78) }).Members; got != 78 {
 		t.Errorf("after a panic: %d", got)
 	}
 	r.forget(r.enter(repeatKey{"room", "p"}, repeatsFor))
@@ -58,8 +62,8 @@ func TestRepeatsPublishOnceForAllWhoComeAtATime(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 50 {
 		wait.Go(func() {
-			if got := r.do("room", "key", 0, func() published { calls.Add(1); return published{members: 5} }); got.members != 5 {
-				t.Errorf("%d", got.members)
+			if got := r.do("room", "key", 0, func() published { calls.Add(1); return membersOf(5) }); got.Members != 5 {
+				t.Errorf("%d", got.Members)
 			}
 		})
 	}

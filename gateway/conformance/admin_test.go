@@ -103,7 +103,9 @@ func TestChromiumPageOfAnotherOriginPublishesNothing(t *testing.T) {
 func TestCentJSPublishes(t *testing.T) {
 	t.Parallel()
 	client := realclients.Cent(t)
-	s, addr := gatewaytest.Start(t, gatewaytest.Options())
+	o := gatewaytest.Options()
+	o.History = []gateway.HistoryRule{{Pattern: "kept"}}
+	s, addr := gatewaytest.Start(t, o)
 	api := serveAdmin(t, s, "tcp", "127.0.0.1:0")
 	a, b := wstest.Dial(t, addr, "/ws/a"), wstest.Dial(t, addr, "/ws/b")
 	got := client.Publish(t, "http://"+api.Addr().String()+"/api", adminKey)
@@ -116,6 +118,11 @@ func TestCentJSPublishes(t *testing.T) {
 		`disconnect {}`,
 		`pipeline [{},{"num_clients":1,"num_users":1}]`,
 		`history refused`,
+		`kept [[{"offset":1,"data":{"price":3}},{"offset":2,"data":"text"}],2,true]`,
+		`kept since [[{"offset":2,"data":"text"}],2,true]`,
+		`kept since another epoch refused`,
+		`remove {}`,
+		`removed [[],2,true]`,
 		`a wrong key refused`,
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

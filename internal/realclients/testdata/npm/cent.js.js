@@ -20,6 +20,14 @@ async function main() {
     { method: "presence_stats", params: { channel: "b" } },
   ]));
   await client.getHistory({ channel: "a" }).catch(refused("history"));
+  const { epoch, offset } = await client.publish({ channel: "kept", data: { price: 3 } });
+  await client.publish({ channel: "kept", data: "text" });
+  const history = (params) => client.getHistory({ channel: "kept", ...params }).then((h) => [h.publications, h.offset, h.epoch === epoch]);
+  say("kept", await history({ limit: 10 }));
+  say("kept since", await history({ limit: 10, since: { epoch, offset } }));
+  await history({ limit: 10, since: { epoch: "another", offset } }).catch(refused("kept since another epoch"));
+  say("remove", await client.removeHistory({ channel: "kept" }));
+  say("removed", await history({ limit: 10 }));
   await new CentClient({ url, apiKey: "another-key-than-that" }).publish({ channel: "a", data: 3 }).catch(refused("a wrong key"));
 }
 

@@ -1,0 +1,195 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+
+	"sluice/gateway"
+	"sluice/hub"
+)
+
+// A publicationJSON is a kept message as Centrifugo tells of it.
+type publicationJSON struct {
+	Offset uint64            `json:"offset"`
+	Data   json.RawMessage   `json:"data"`
+	Tags   map[string]string `json:"tags,omitempty"`
+}
+
+// publicationsMax is how many there are in one answer: who wants more asks on from the last offset.
+const publicationsMax = listedMax
+
+// cHistory: channel, limit, since{offset, epoch}, reverse. Without a limit it tells the position alone, and
+// a negative one is all that an answer may have. In reverse since is where to go back from.
+func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
+	channel, ok := p.text("channel")
+	var q struct {
+		limit int
+		since *struct {
+			Offset uint64
+			Epoch  string
+		}
+		isReverse bool
+	}
+	for name, to := range map[string]any{"limit": &q.limit, "since": &q.since, "reverse": &q.isReverse} {
+		ok = ok && (p[name] == nil || json.Unmarshal(p[name], to) == nil)
+	}
+	switch {
+	case !ok || channel == "":
+		return nil, &cBadRequest
+	case !h.allows(k, channel, mayReadKept):
+		return nil, &faultRooms
+	}
+	if q.limit < 0 || q.limit > publicationsMax {
+		q.limit = publicationsMax
+	}
+	start := hub.Start{Earliest: true}
+	var before uint64 // of messages that are wanted in reverse; zero: of all
+	switch {
+	case q.since != nil && q.isReverse:
+		before = max(1, q.since.Offset)
+	case q.since != nil:
+		start.Since = hub.Position{Epoch: q.since.Epoch, Offset: q.since.Offset}
+	case q.isReverse:
+		start.Last = q.limit
+	}
+	page, err := h.gateway.Kept(channel, start, max(1, q.limit), keptBytes)
+	switch {
+	case err != nil:
+		return nil, cFaultOf(err)
+	case page.Answer != hub.Recovered || before > 0 && q.since.Epoch != page.End.Epoch:
+		return nil, &cUnrecoverable
+	}
+	kept := page.Messages[:min(len(page.Messages), q.limit)]
+	if before > 0 {
+		if kept, err = h.keptBefore(channel, before, q.limit); err != nil {
+			return nil, cFaultOf(err)
+		}
+	}
+	all := make([]publicationJSON, 0, len(kept))
+	for i := range kept {
+		all = append(all, publicationOf(&kept[i]))
+	}
+	if q.isReverse {
+		slices.Reverse(all)
+	}
+	return struct {
+		Publications []publicationJSON `json:"publications"`
+		Offset       uint64            `json:"offset"`
+		Epoch        string            `json:"epoch"`
+	}{all, page.End.Offset, page.End.Epoch}, nil
+}
+
+// keptBefore is the last of what is kept before an offset. It looks through all that the room keeps.
+func (h *Handler) keptBefore(room string, offset uint64, limit int) (kept []gateway.Kept, err error) {
+	for start, more := (hub.Start{Earliest: true}), true; more; {
+		page, err := h.gateway.Kept(room, start, publicationsMax, keptBytes)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range page.Messages {
+			if m.Offset >= offset {
+				return kept, nil
+			}
+			if kept = append(kept, m); len(kept) > limit {
+				kept = kept[1:]
+			}
+		}
+		start, more = hub.Start{Since: page.Position}, page.HasMore && page.Answer == hub.Recovered
+	}
+	return kept, nil
+}
+
+// cHistoryRemove: channel.
+func (h *Handler) cHistoryRemove(_ context.Context, k *Key, p params) (any, *fault) {
+	channel, ok := p.text("channel")
+	switch {
+	case !ok || channel == "":
+		return nil, &cBadRequest
+	case !h.allows(k, channel, gateway.Publish|gateway.History):
+		return nil, &faultRooms
+	}
+	if err := h.gateway.RemoveKept(channel); err != nil {
+		return nil, cFaultOf(err)
+	}
+	return struct{}{}, nil
+}
+
+// keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps all.
+func (h *Handler) keepsAnyway(channel string, p params) bool {
+	var skips bool
+	if json.Unmarshal(p["skip_history"], &skips) != nil || !skips {
+		return false
+	}
+	_, err := h.gateway.Kept(channel, hub.Start{}, 0, 0)
+	return err == nil
+}
+
+// cFaultOf is faultOf, but that a room without history is no missing one there.
+func cFaultOf(err error) *fault {
+	f := faultOf(err)
+	if f.Code == "no_history" {
+		return &cNotAvailable
+	}
+	return f
+}
+
+// publicationOf tells a message by one rule, whoever sent it: text that is a JSON object or a list is data
+// as it is, without blanks; any other is a string; binary is one of base64, which its tags say.
+func publicationOf(m *gateway.Kept) publicationJSON {
+	p := publicationJSON{Offset: m.Offset}
+	var compact bytes.Buffer
+	switch {
+	case m.IsBinary:
+		p.Data, _ = json.Marshal(base64.StdEncoding.EncodeToString(m.Data))
+		p.Tags = map[string]string{"encoding": "base64"}
+	case isTame(m.Data) && json.Compact(&compact, m.Data) == nil:
+		p.Data = compact.Bytes()
+	default:
+		p.Data, _ = json.Marshal(string(m.Data))
+	}
+	return p
+}
+
+const (
+	depthMax  = 100 // Python's parser takes no more than some hundreds,
+	digitsMax = 300 // and what it makes of longer numbers is no number
+)
+
+// isTame reports whether a text, if it is JSON, is an object or a list that clients' parsers all take.
+func isTame(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return false
+	}
+	depth, digits, isString := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		b := text[i]
+		if isString {
+			switch b {
+			case '\\':
+				i++
+			case '"':
+				isString = false
+			}
+			continue
+		}
+		if digits++; b < '0' || b > '9' {
+			digits = 0
+		}
+		switch b {
+		case '"':
+			isString = true
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		if depth > depthMax || digits > digitsMax {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,210 @@
+package admin
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/gateway"
+	"sluice/internal/gatewaytest"
+)
+
+// historyOptions keep messages in rooms that begin with h or ticker.
+func historyOptions() gateway.Options {
+	o := gatewaytest.Options()
+	o.History = []gateway.HistoryRule{{Pattern: "h*"}, {Pattern: "ticker.*", Messages: 1}}
+	return o
+}
+
+// A line is one of the answer, as an independent parser has it.
+type keptLine struct {
+	Epoch        string
+	Offset       uint64
+	Time_MS      int64
+	Text, Base64 *string
+}
+
+func (s *site) kept(room, query string) (texts string, lines []keptLine, a answer) {
+	s.t.Helper()
+	a = s.ask("GET", "/api/rooms/"+room+"/messages"+query, "")
+	if a.status != 200 || a.header.Get("Content-Type") != "application/x-ndjson" {
+		s.t.Fatalf("%s %s: %d %s", room, query, a.status, a.body)
+	}
+	for scanner := bufio.NewScanner(strings.NewReader(a.body)); scanner.Scan(); {
+		var one keptLine
+		if err := json.Unmarshal(scanner.Bytes(), &one); err != nil || (one.Text == nil) == (one.Base64 == nil) || time.Since(time.UnixMilli(one.Time_MS)) > time.Hour {
+			s.t.Fatalf("%s: %v", scanner.Bytes(), err)
+		}
+		if one.Text != nil {
+			texts += *one.Text + " "
+		} else {
+			p, err := base64.StdEncoding.DecodeString(*one.Base64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			texts += fmt.Sprintf("%x ", p)
+		}
+		lines = append(lines, one)
+	}
+	return strings.TrimSpace(texts), lines, a
+}
+
+// What is published is answered with its position, and is read by it, a page at a time.
+func TestKeptMessagesAreReadByPosition(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, historyOptions(), nil)
+	var p struct {
+		Members int
+		Epoch   string
+		Offset  uint64
+	}
+	s.decode(s.publish("h", "one"), &p)
+	if len(p.Epoch) != 8 || p.Offset != 1 || p.Members != 0 {
+		t.Fatalf("%+v", p)
+	}
+	s.expect("binary", s.publish("h", "\xff\x00", "Content-Type", "image/png"), 200, `{"members":0,"epoch":"`+p.Epoch+`","offset":2}`)
+	s.expect("batch", s.publish("h", "3\n{\n4\n", "Content-Type", "application/x-ndjson"), 200,
+		`"results":[{"members":0,"epoch":"`+p.Epoch+`","offset":3},{"error":`)
+	first := s.publish("h", "five", "Idempotency-Key", "k")
+	s.expect("first", first, 200, `"offset":5}`)
+	s.publish("h", "six")
+	if again := s.publish("h", "five", "Idempotency-Key", "k"); again.body != first.body {
+		t.Errorf("again %s, first %s", again.body, first.body)
+	}
+	s.expect("nothing kept", s.publish("other", "x"), 200, `{"members":0}`)
+
+	at := func(offset int) string { return fmt.Sprintf("%s:%d", p.Epoch, offset) }
+	for query, want := range map[string]struct{ texts, position, more string }{
+		"":                                     {"one ff00 3 4 five six", at(6), "false"},
+		"?limit=2":                             {"one ff00", at(2), "true"},
+		"?since=" + at(2) + "&limit=2":         {"3 4", at(4), "true"},
+		"?since=" + at(4):                      {"five six", at(6), "false"},
+		"?since=" + at(6):                      {"", at(6), "false"},
+		"?since=" + p.Epoch + ":0000000000005": {"six", at(6), "false"},
+		"?last=1":                              {"six", at(6), "false"},
+		"?last=3&limit=1":                      {"4", at(4), "true"},
+		"?last=all":                            {"one ff00 3 4 five six", at(6), "false"},
+	} {
+		texts, lines, a := s.kept("h", query)
+		if texts != want.texts || a.header.Get("Sluice-Position") != want.position || a.header.Get("Sluice-More") != want.more {
+			t.Errorf("%s: %q, %v", query, texts, a.header)
+		}
+		if n := len(lines); n > 0 && fmt.Sprintf("%s:%d", lines[n-1].Epoch, lines[n-1].Offset) != want.position {
+			t.Errorf("%s: %+v", query, lines)
+		}
+	}
+	for query, code := range map[string]string{
+		"?since=another1:2":   `"code":"wrong_epoch"`,
+		"?since=" + at(7):     `"code":"beyond_end"`,
+		"?since=" + at(1<<40): `"epoch":"` + p.Epoch + `","offset":6}`,
+	} {
+		s.expect(query, s.ask("GET", "/api/rooms/h/messages"+query, ""), 410, code)
+	}
+	for _, query := range []string{"?since=x", "?since=" + p.Epoch, "?since=" + at(1) + "&last=1", "?last=0", "?last=-1", "?last=x", "?limit=0", "?limit=1001", "?x=1", "?last=1&last=1"} {
+		s.expect(query, s.ask("GET", "/api/rooms/h/messages"+query, ""), 400, `"code":"query"`)
+	}
+	if texts, _, a := s.kept("hnever", ""); texts != "" || a.header.Get("Sluice-Position") != "" {
+		t.Errorf("%q %v", texts, a.header)
+	}
+	s.expect("no such room", s.ask("GET", "/api/rooms/hnever/messages?since="+at(1), ""), 410, `wrong_epoch`)
+	s.expect("nothing kept", s.ask("GET", "/api/rooms/other/messages", ""), 404, `"code":"no_history"`)
+	s.expect("nothing kept", s.ask("DELETE", "/api/rooms/other/messages", ""), 404, `"code":"no_history"`)
+	s.expect("no name", s.ask("GET", "/api/rooms/a%20b/messages", ""), 400, `"code":"room_name"`)
+
+	var room struct {
+		Kept       int
+		Kept_Bytes int
+		Epoch      string
+		Offset     int
+	}
+	s.decode(s.ask("GET", "/api/rooms/h", ""), &room)
+	if room.Kept != 6 || room.Kept_Bytes < 20 || room.Offset != 6 || room.Epoch != p.Epoch {
+		t.Errorf("%+v", room)
+	}
+	s.expect("forget", s.ask("DELETE", "/api/rooms/h/messages", ""), 200, `{}`)
+	if texts, _, a := s.kept("h", "?since="+at(6)); texts != "" || a.header.Get("Sluice-Position") != at(6) {
+		t.Errorf("%q %v", texts, a.header)
+	}
+	s.expect("forgotten", s.ask("GET", "/api/rooms/h/messages?since="+at(5), ""), 410, `"code":"too_old"`)
+
+	limited := []string{"Authorization", "Bearer " + roomsKey}
+	s.expect("other rooms", s.ask("GET", "/api/rooms/h/messages", "", limited...), 403, `"code":"rooms"`)
+	s.expect("other rooms", s.ask("DELETE", "/api/rooms/h/messages", "", limited...), 403, `"code":"rooms"`)
+	s.publish("ticker.a", "1")
+	s.publish("ticker.a", "2")
+	s.expect("its rooms", s.ask("GET", "/api/rooms/ticker.a/messages", "", limited...), 200, `"text":"2"}`)
+}
+
+// Centrifugo's history, its positions and errors, and what becomes of messages that are no JSON.
+func TestCentrifugoHistory(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, historyOptions(), nil)
+	var p struct {
+		Result struct {
+			Offset uint64
+			Epoch  string
+		}
+	}
+	s.decode(s.ask("POST", "/api/publish", `{"channel":"h","data":{"a" : 1}}`), &p)
+	epoch := p.Result.Epoch
+	if p.Result.Offset != 1 || len(epoch) != 8 {
+		t.Fatalf("%+v", p)
+	}
+	s.expect("broadcast", s.ask("POST", "/api/broadcast", `{"channels":["h","other"],"data":"plain"}`), 200,
+		`{"result":{"responses":[{"result":{"epoch":"`+epoch+`","offset":2}},{"result":{}}]}}`)
+	deep := strings.Repeat("[", 101) + strings.Repeat("]", 101)
+	long := `{"n":` + strings.Repeat("1", 301) + `}`
+	for _, text := range []string{"{\n \"x\": [1, 2]\n}", "17", deep, long, "{broken"} {
+		s.publish("h", text)
+	}
+	s.publish("h", "\x01\x02", "Content-Type", "application/octet-stream")
+	quoted := func(text string) string { q, _ := json.Marshal(text); return string(q) }
+	all := []string{
+		`{"offset":1,"data":{"a":1}}`, `{"offset":2,"data":"plain"}`, `{"offset":3,"data":{"x":[1,2]}}`, `{"offset":4,"data":"17"}`,
+		`{"offset":5,"data":` + quoted(deep) + `}`, `{"offset":6,"data":` + quoted(long) + `}`, `{"offset":7,"data":"{broken"}`,
+		`{"offset":8,"data":"AQI=","tags":{"encoding":"base64"}}`,
+	}
+	end := `],"offset":8,"epoch":"` + epoch + `"}`
+	ask := func(params string, want ...string) {
+		t.Helper()
+		s.expect(params, s.ask("POST", "/api/history", `{"channel":"h"`+params+`}`), 200, `{"result":{"publications":[`+strings.Join(want, ",")+end)
+	}
+	ask("")
+	ask(`,"limit":0`)
+	ask(`,"limit":-1`, all...)
+	ask(`,"limit":100000`, all...)
+	ask(`,"limit":2`, all[:2]...)
+	ask(`,"limit":2,"since":{"offset":2,"epoch":"`+epoch+`"}`, all[2:4]...)
+	ask(`,"limit":-1,"since":{"offset":8,"epoch":"` + epoch + `"}`)
+	ask(`,"limit":2,"reverse":true`, all[7], all[6])
+	ask(`,"limit":2,"reverse":true,"since":{"offset":4,"epoch":"`+epoch+`"}`, all[2], all[1])
+	ask(`,"limit":-1,"reverse":true,"since":{"offset":3,"epoch":"`+epoch+`"}`, all[1], all[0])
+	ask(`,"limit":1,"reverse":true,"since":{"offset":1,"epoch":"` + epoch + `"}`)
+	for params, code := range map[string]int{
+		`"channel":"h","limit":1,"since":{"offset":1,"epoch":"another1"}`:                112,
+		`"channel":"h","limit":1,"reverse":true,"since":{"offset":1,"epoch":"another1"}`: 112,
+		`"channel":"h","limit":1,"since":{"offset":9,"epoch":"` + epoch + `"}`:           112,
+		`"channel":"other","limit":1`:                                                    108,
+		`"channel":"h","limit":"1"`:                                                      107,
+		`"channel":"h","since":1`:                                                        107,
+		`"channel":""`:                                                                   107,
+		`"limit":1`:                                                                      107,
+		`"channel":"a b"`:                                                                107,
+	} {
+		s.expect(params, s.ask("POST", "/api/history", `{`+params+`}`), 200, fmt.Sprintf(`{"error":{"code":%d,`, code))
+	}
+	s.expect("not kept", s.ask("POST", "/api/publish", `{"channel":"h","data":1,"skip_history":true}`), 200, `"code":108`)
+	s.expect("not kept", s.ask("POST", "/api/publish", `{"channel":"other","data":1,"skip_history":true}`), 200, `{"result":{}}`)
+	limited := []string{"Authorization", "Bearer " + roomsKey}
+	for _, method := range []string{"history", "history_remove"} {
+		s.expect(method, s.ask("POST", "/api/"+method, `{"channel":"h","limit":1}`, limited...), 200, `"code":103`)
+	}
+	s.expect("remove", s.ask("POST", "/api/history_remove", `{"channel":"other"}`), 200, `"code":108`)
+	s.expect("remove", s.ask("POST", "/api/history_remove", `{"channel":"h"}`), 200, `{"result":{}}`)
+	ask(`,"limit":-1`)
+	s.expect("removed", s.ask("POST", "/api/history", `{"channel":"h","limit":1,"since":{"offset":1,"epoch":"`+epoch+`"}}`), 200, `"code":112`)
+}
