@@ -64,18 +64,27 @@ func (h *Hub) Build(name string, e Encoding) {
 		return
 	}
 	defer b.end() // After a panic, too.
-	for b.next() {
-		for bytes := 0; bytes < buildSlice && b.at.seq() < b.from; {
-			bytes += b.encode()
-		}
-		b.account()
-		h.fitFromOutside()
+	for b.goOn(buildSlice) {
 		runtime.Gosched()
 	}
-	b.join()
+}
+
+// goOn encodes a slice of what is kept, or gives the chain its place when there is no more. It reports
+// whether there was more.
+func (b *build) goOn(most int) bool {
+	h := b.room.hub
+	if !b.next() {
+		b.join()
+		h.built.Add(1)
+		h.builtFrames.Add(b.frames)
+		return false
+	}
+	for bytes := 0; bytes < most && b.at.seq() < b.from; {
+		bytes += b.encode()
+	}
+	b.account()
 	h.fitFromOutside()
-	h.built.Add(1)
-	h.builtFrames.Add(b.frames)
+	return true
 }
 
 // beginBuild opens the track; nil says that there is nothing to build.
@@ -177,8 +186,9 @@ func (b *build) join() {
 
 // end says that the track may be read, or that nobody builds it any more.
 func (b *build) end() {
-	b.room.budget().pin(-b.memory)
 	r := b.room
+	defer r.hub.fitFromOutside()
+	r.budget().pin(-b.memory)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.track.building = false

@@ -44,11 +44,11 @@ func newEpoch() string { return strings.ToLower(rand.Text()[:8]) }
 
 // readFrom is the number of the first message that may be read. Only a log with history is asked.
 func (l *log) readFrom() uint64 {
-	h := l.history
-	from := max(h.floor, l.tracks[source].oldest.Load().first)
-	if h.limits.isNone() {
+	h, t := l.history, l.tracks[source]
+	if h.limits.isNone() || !t.isOpen() { // The room has ended.
 		return l.next
 	}
+	from := max(h.floor, t.oldest.Load().first)
 	if n := uint64(h.limits.Messages); n > 0 && l.next-from > n {
 		from = l.next - n
 	}
@@ -61,7 +61,7 @@ func (l *log) isEmpty() bool { return l.history == nil || l.readFrom() == l.next
 // needFrom is the number of the first message that has to be kept for the history.
 func (l *log) needFrom() uint64 {
 	from := l.readFrom()
-	if most := l.history.limits.Bytes; most > 0 {
+	if most := l.history.limits.Bytes; most > 0 && from < l.next {
 		t := l.tracks[source]
 		s := t.oldest.Load()
 		for next := s.next.Load(); next != nil && t.end.Load()-next.base >= most; next = s.next.Load() {

@@ -51,10 +51,9 @@ type keeper struct {
 }
 
 func newKeeper(t tb, l Limits, keeps History) *keeper {
-	k := &keeper{fixture: &fixture{tb: t, now: time.Minute}, limits: map[string]History{"no": {}}}
-	k.transport = &transport{now: &k.now}
-	h, err := New(Options{
-		Limits: l, Encodings: keptEncodings, PolicyOf: func(string) Policy { return k.policy },
+	k := &keeper{limits: map[string]History{"no": {}}}
+	k.fixture = newFixtureOf(t, Options{
+		Limits: l, Encodings: keptEncodings,
 		HistoryOf: func(room string) History {
 			if kept, ok := k.limits[room]; ok {
 				return kept
@@ -64,13 +63,7 @@ func newKeeper(t tb, l Limits, keeps History) *keeper {
 		Restore:  func(r *Record) Encoder { return &note{r.Source} },
 		NewEpoch: func() string { k.epochs++; return fmt.Sprintf("epoch%03d", k.epochs) },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.hub = h
-	for i := range k.fans {
-		k.fans[i] = h.NewFanout(func() { k.woke[i]++ }, k.transport)
-	}
+	k.now = time.Minute
 	return k
 }
 

@@ -23,6 +23,12 @@ type model struct {
 	all    []*listener
 	missed uint64 // messages that members had to skip
 	total  int64  // what all rooms may retain at present
+
+	keeps   History // rooms' but that of b
+	builds  []*build
+	epochs  int
+	expired time.Duration // when Expire was called last
+	isFull  bool          // kept messages may be lost: there is little memory
 }
 
 // A story is what was published in a room since it was made.
@@ -32,6 +38,8 @@ type story struct {
 	owed   uint64              // messages, times the members that were there
 	got    uint64              // whole messages that came to members
 	line   []*listener         // those that asked, have to wait and have not been resumed, in that order
+	kept   []keptMessage       // by number, from 1, if the room keeps some
+	clear  uint64              // number of the last message that was removed by Clear
 }
 
 // A listener is a member and what its client must see next.
@@ -48,15 +56,16 @@ type listener struct {
 	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed shows when it goes on.
 	mayJump   bool
 	isSpeaker bool // it gets nothing
+	isHeld    bool // it gets nothing yet
 }
 
 var tiny = Limits{Backlog: 4 << 10, Window: 1 << 10, Total: 6 << 10, Pinned: 700, Turn: 1000}
 
 const frameHead = 8 // 4 bytes of length, 4 of number
 
-func newModel(t *rapid.T, policy Policy, l Limits) *model {
-	m := &model{t: t, policy: policy, limits: l, rooms: map[string]*story{}, total: l.Total}
-	m.fixture = newFixture(t, l)
+func newModel(t *rapid.T, policy Policy, l Limits, keeps History) *model {
+	m := &model{t: t, policy: policy, limits: l, rooms: map[string]*story{}, total: l.Total, keeps: keeps}
+	m.fixture = newFixtureOf(t, m.options())
 	m.fixture.policy = policy
 	m.now = time.Minute
 	m.transport.isLate = rapid.Bool().Draw(t, "late answers")
@@ -66,22 +75,31 @@ func newModel(t *rapid.T, policy Policy, l Limits) *model {
 	return m
 }
 
+// join joins at the end, unless it would take a build.
 func (m *model) join(fan int, room string, t Encoding) {
-	m.follow(m.joinTrack(fan, room, t), room, t, false)
+	m.joinAt(fan, room, t, Start{})
 }
 
 func (m *model) speak(fan int, room string) {
 	m.follow(m.fixture.speak(fan, room), room, Deflated, true)
 }
 
-func (m *model) follow(c *client, room string, t Encoding, isSpeaker bool) {
-	s := m.rooms[room]
-	if s == nil || s.room != c.Room() {
-		s = &story{room: c.Room()}
-		m.rooms[room] = s
+func (m *model) follow(c *client, room string, t Encoding, isSpeaker bool) *listener {
+	s := m.storyOf(room, c.Room())
+	l := &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1, isSpeaker: isSpeaker}
+	m.all = append(m.all, l)
+	return l
+}
+
+// storyOf is that of a room, begun if it is another than before.
+func (m *model) storyOf(name string, r *Room) *story {
+	s := m.rooms[name]
+	if s == nil || s.room != r {
+		s = &story{room: r}
+		m.rooms[name] = s
 		m.ever = append(m.ever, s)
 	}
-	m.all = append(m.all, &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1, isSpeaker: isSpeaker})
+	return s
 }
 
 // frame is a whole frame with this number, of this many bytes; what it is filled with tells the tracks apart.
@@ -95,7 +113,13 @@ func frame(seq uint64, size int, fill byte) []byte {
 // publish sends a message from a member or, if that has none, from outside of all loops.
 func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	s := m.rooms[room]
-	if s == nil || s.room.Stats().Members == 0 {
+	if m.historyOf(room) != (History{}) && by == nil && !m.hub.IsShort() {
+		r, err := m.hub.roomOrNew(room) // A message makes it; the model wants to know of it before.
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		s = m.storyOf(room, r)
+	} else if s == nil || s.room.Stats().Members == 0 {
 		return
 	}
 	if m.hub.IsShort() {
@@ -105,14 +129,11 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 		return
 	}
 	seq := uint64(len(s.frames)) + 1
-	plain := frame(seq, size, 'p')
-	msg, both := &Message{Plain: Frame{Head: plain[:frameHead], Payload: plain[frameHead:]}}, [numTracks][]byte{plain, plain}
-	if isDeflated {
-		short := frame(seq, size/3, 'd')
-		msg.Deflated = Frame{Head: short[:frameHead], Payload: short[frameHead:]}
-		both[Deflated] = short
+	msg := messageOf(seq, size, isDeflated)
+	if s.room.log.history != nil {
+		m.keep(s, msg)
 	}
-	s.frames = append(s.frames, both)
+	s.frames = append(s.frames, framesOf(s, seq, size, isDeflated))
 	for _, l := range m.all {
 		if l.story == s && l.IsIn() && !l.isSpeaker {
 			s.owed++
@@ -120,7 +141,7 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 	}
 	var got uint64
 	if by != nil {
-		m.said(by, len(plain))
+		m.said(by, s.sizeOf(msg))
 		got = by.Publish(m.now, msg)
 	} else {
 		got = s.room.Publish(nil, m.now, msg)
@@ -274,10 +295,12 @@ func (m *model) check() {
 	m.checkLines()
 	var memory, dropped int64
 	for _, s := range m.rooms {
-		all, of := m.checkMemory(s.room)
-		memory, dropped = memory+all, dropped+of
+		if all, of := m.checkMemory(s.room); s.room.log.history == nil {
+			memory, dropped = memory+all, dropped+of
+		}
 	}
-	total := m.hub.Retained()
+	mustBeShort, mayBeShort := m.checkKept()
+	total := m.hub.Retained() - m.hub.histories.all()
 	if total != memory+m.hub.Pinned() {
 		m.t.Fatalf("rooms take %d bytes and pins %d, %d by the hub's count", memory, m.hub.Pinned(), total)
 	}
@@ -285,7 +308,9 @@ func (m *model) check() {
 	if retained := total - dropped; retained > max(m.total, m.hub.Pinned()) {
 		m.t.Fatalf("rooms retain %d bytes, the limit is %d", retained, m.total)
 	}
-	if short := dropped > 0 && total > m.total; short && !m.hub.IsShort() || m.hub.IsShort() && dropped == 0 {
+	mustBeShort = mustBeShort || dropped > 0 && total > m.total
+	mayBeShort = mayBeShort || dropped > 0
+	if mustBeShort && !m.hub.IsShort() || m.hub.IsShort() && !mayBeShort {
 		m.t.Fatalf("rooms take %d bytes, of which %d were dropped, the limit is %d, and publishers wait: %v", total, dropped, m.total, m.hub.IsShort())
 	}
 }
@@ -343,7 +368,7 @@ func (m *model) checkMemory(r *Room) (memory, dropped int64) {
 	}
 	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for, both tails and
 	// spares; and where frames end.
-	if bound := 3*m.limits.Backlog/2 + m.limits.Window + int64(6*int(numTracks)*r.log.largest); reachable > bound {
+	if bound := 3*m.limits.Backlog/2 + m.limits.Window + int64(6*int(numTracks)*r.log.largest) + m.keptBound(r); reachable > bound {
 		m.t.Fatalf("%d bytes are reachable, more than %d", reachable, bound)
 	}
 	return memory, dropped
@@ -359,7 +384,7 @@ func (m *model) pick() *listener {
 
 func (m *model) actions() map[string]func(*rapid.T) {
 	room := rapid.SampledFrom([]string{"a", "a", "b"})
-	track := rapid.SampledFrom([]Encoding{Plain, Deflated})
+	track := rapid.SampledFrom([]Encoding{Plain, Deflated, Placed})
 	publish := func(t *rapid.T) {
 		by := m.pick()
 		name := room.Draw(t, "room")
@@ -376,7 +401,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		step := rapid.SampledFrom([]time.Duration{0, time.Microsecond, time.Millisecond}).Draw(t, "clock")
 		m.fans[rapid.IntRange(0, 1).Draw(t, "loop")].Flush(func() time.Duration { m.now += step; return m.now })
 	}
-	return map[string]func(*rapid.T){
+	all := map[string]func(*rapid.T){
 		"publish":      publish,
 		"publish more": publish,
 		"turn":         m.takeTurn,
@@ -436,6 +461,10 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		},
 		"": func(*rapid.T) { m.check() },
 	}
+	if m.keeps != (History{}) {
+		m.addHistory(all)
+	}
+	return all
 }
 
 // heal lets every client take whatever waits for it: all of them must come to the end of their rooms.
@@ -456,8 +485,13 @@ func (m *model) heal() {
 			m.t.Fatalf("publishers wait in room %s, in which nobody moves", name)
 		}
 	}
+	m.endBuilds()
 	for _, l := range m.all {
 		l.room = -1
+		if l.isHeld {
+			l.isHeld = false
+			l.open(-1)
+		}
 	}
 	m.endLines()
 	for range 3 {
@@ -501,6 +535,7 @@ func (m *model) heal() {
 	if m.check(); slices.ContainsFunc(m.ever, func(s *story) bool { a := s.room.Account(); return a.Due() != 0 }) {
 		m.t.Fatal("all have left, and something is due")
 	}
+	m.clearAll()
 	if n, kept := m.hub.Rooms(), m.hub.Retained(); n != 0 || kept != 0 {
 		m.t.Fatalf("%d rooms and %d retained bytes are left", n, kept)
 	}
@@ -510,7 +545,25 @@ func TestRoomAgainstANaiveModel(t *testing.T) {
 	for policy := range numPolicies {
 		t.Run(policy.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				m := newModel(t, policy, tiny)
+				m := newModel(t, policy, tiny, History{})
+				t.Repeat(m.actions())
+				m.heal()
+			})
+		})
+	}
+}
+
+// The same with rooms that keep messages, some so little memory for it that they lose them.
+func TestRoomWithHistoryAgainstANaiveModel(t *testing.T) {
+	for policy := range numPolicies {
+		t.Run(policy.String(), func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				l := tiny
+				l.History = rapid.SampledFrom([]int64{1 << 40, 1 << 40, 12 << 10}).Draw(t, "memory of histories")
+				m := newModel(t, policy, l, rapid.SampledFrom([]History{
+					{Messages: 20}, {Messages: 5, Bytes: 10 << 10, Age: time.Minute}, {Bytes: 8 << 10, Age: 10 * time.Second}, {Messages: 100, Bytes: 3 << 10},
+				}).Draw(t, "history"))
+				m.isFull = l.History < 1<<40
 				t.Repeat(m.actions())
 				m.heal()
 			})
@@ -521,7 +574,7 @@ func TestRoomAgainstANaiveModel(t *testing.T) {
 // Rooms without bounds that saves memory: what they let go of, nobody had yet to get.
 func TestLowMemoryRoomsOverrunNobody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newModel(t, Disconnect, limits(1<<40, 1<<40))
+		m := newModel(t, Disconnect, limits(1<<40, 1<<40), History{})
 		m.hub.SaveMemory(true)
 		actions := m.actions()
 		delete(actions, "memory")

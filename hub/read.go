@@ -89,8 +89,14 @@ func (h *Hub) Histories() HistoryStats {
 func (r *Room) kept() (messages uint64, bytes int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isClosed {
-		return 0, 0
+	return r.log.kept()
+}
+
+// kept is how many messages may be read, and how many bytes of records are retained. Only a log with
+// history is asked.
+func (l *log) kept() (messages uint64, bytes int64) {
+	if t := l.tracks[source]; t.isOpen() {
+		bytes = t.held()
 	}
-	return r.log.next - r.log.readFrom(), r.log.tracks[source].held()
+	return l.next - l.readFrom(), bytes
 }

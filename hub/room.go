@@ -91,11 +91,10 @@ func (r *Room) Stats() RoomStats {
 	for _, b := range r.branches {
 		s.Blocked -= int(b.writable.Load())
 	}
-	if h := r.log.history; h != nil && !r.isClosed {
+	if h := r.log.history; h != nil {
 		s.Position = Position{h.epoch, h.last.offset}
 		s.CatchingUp = int(h.catchingUp.Load())
-		s.Kept = r.log.next - r.log.readFrom()
-		s.KeptBytes = r.log.tracks[source].held()
+		s.Kept, s.KeptBytes = r.log.kept()
 	}
 	s.Memory, _ = r.log.memory()
 	for i, t := range r.log.tracks[:EncodingsMax] {

@@ -14,20 +14,33 @@ import (
 const (
 	Plain Encoding = iota
 	Deflated
+	Placed // its frames carry positions
 	numTracks
 )
 
-var testEncodings = []EncodingInfo{{Name: "plain"}, {Name: "deflated", HasSubstitute: true, Substitute: Plain}}
+var testEncodings = []EncodingInfo{
+	Plain: {Name: "plain"}, Deflated: {Name: "deflated", HasSubstitute: true, Substitute: Plain},
+	Placed: {Name: "placed", PositionWidth: placeWidth, PutPosition: putPlace},
+}
 
 // A Message is a message whose frames were made before. Without a Deflated one the plain frame stands in.
-type Message struct{ Plain, Deflated Frame }
+type Message struct {
+	Plain, Deflated, Placed Frame
+
+	source Source
+}
 
 func (m *Message) Encode(e Encoding) Frame {
-	if e == Deflated {
+	switch e {
+	case Deflated:
 		return m.Deflated
+	case Placed:
+		return m.Placed
 	}
 	return m.Plain
 }
+
+func (m *Message) Source() Source { return m.source }
 
 // client is a member with a scripted socket: it takes as many bytes as it has room for.
 type client struct {
@@ -194,9 +207,14 @@ type fixture struct {
 }
 
 func newFixture(t tb, l Limits) *fixture {
+	return newFixtureOf(t, Options{Limits: l, Encodings: testEncodings})
+}
+
+func newFixtureOf(t tb, o Options) *fixture {
 	f := &fixture{tb: t}
 	f.transport = &transport{now: &f.now}
-	h, err := New(Options{Limits: l, Encodings: testEncodings, PolicyOf: func(string) Policy { return f.policy }})
+	o.PolicyOf = func(string) Policy { return f.policy }
+	h, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
