@@ -3,7 +3,11 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -156,6 +160,227 @@ func TestWhoComesLateGetsWhatWasKept(t *testing.T) {
 			c.Leave()
 		}
 		if s := k.hub.Histories(); s.Built != 1 || s.BuiltFrames != 30 || s.Messages != 30 || s.CatchingUp != 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// One resumer is 3 MiB behind and takes little, one cursor is held for a reply, in a room of a hundred that is
+// published into as fast as it goes: the room is full for neither, the loops sleep when nothing is to be done, and
+// both get everything, or are told that they were overrun.
+func TestWhoCatchesUpHoldsNobody(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		keeps   History
+		overrun bool
+	}{
+		{"all is kept", History{Bytes: 64 << 20}, false},
+		{"the log drops it", History{Bytes: 4 << 20}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := keeping()
+			l.Window, l.Turn = 64<<10, 64<<10
+			k := newKeeper(t, l, test.keeps)
+			payload := strings.Repeat("x", 1000)
+			published := 0
+			publish := func(n int) {
+				for range n {
+					k.offer("r", say(payload))
+					published++
+					if published%20 == 0 {
+						k.flush()
+					}
+				}
+				k.flush()
+			}
+			publish(3600)
+			var all []*client
+			got := map[*client]int{}
+			for i := range 100 {
+				c, _ := k.begin(i%2, "r", lines, Start{})
+				all = append(all, c)
+			}
+			r := all[0].Room()
+			resumer, j := k.begin(0, "r", lines, Start{Since: Position{"epoch001", 500}})
+			if j.Messages != 3100 || resumer.Behind() < 3<<20 {
+				t.Fatalf("%+v, %d bytes behind", j, resumer.Behind())
+			}
+			resumer.room = 10 << 10
+			held, _ := k.begin(1, "r", lines, Start{IsHeld: true})
+			lone, _ := k.begin(1, "r", asIs, Start{Last: 1, IsHeld: true})
+			for range 100 {
+				publish(50)
+				if r.IsFull() {
+					t.Fatal("the room is full for them")
+				}
+				for i, fan := range k.fans {
+					if d := fan.Flush(func() time.Duration { return k.now }); d >= 0 {
+						t.Fatalf("loop %d wants to look again in %v", i, d)
+					}
+				}
+				if resumer.IsIn() && resumer.isArmed {
+					resumer.open(10 << 10)
+				}
+				for _, c := range all {
+					got[c] += len(c.got)
+					c.got = c.got[:0]
+				}
+			}
+			if s := r.Stats(); s.CatchingUp != 3-resumer.overruns-held.overruns-lone.overruns || len(held.got) > 0 || len(lone.got) > 0 {
+				t.Errorf("%d are catching up; those held got %d and %d bytes", s.CatchingUp, len(held.got), len(lone.got))
+			}
+			for _, c := range []*client{resumer, held, lone} {
+				c.open(-1) // One that was overrun gets the rest of its frame.
+			}
+			k.flush()
+			for _, c := range []*client{resumer, held, lone} {
+				switch {
+				case (c.overruns > 0) != test.overrun:
+					t.Errorf("it was overrun %d times", c.overruns)
+				case !test.overrun && (c.IsBlocked() || c.IsCatchingUp() || c.cursor.seq() != uint64(published)+1):
+					t.Errorf("it stands before message %d of %d", c.cursor.seq(), published)
+				}
+			}
+			if n := k.hub.Histories().CatchingUp; n != 0 {
+				t.Errorf("%d are catching up", n)
+			}
+			if a := r.Account(); a.Due() != 0 {
+				t.Errorf("%d messages are due: %+v", a.Due(), a)
+			}
+			want := len(text("epoch001", 1, 1)) - 1 + len(payload)
+			for _, c := range all {
+				if got[c] != want*(published-3600) {
+					t.Fatalf("a member of the room got %d bytes of %d", got[c], want*(published-3600))
+				}
+			}
+		})
+	}
+}
+
+// An encoding is built while others publish as fast as they can, members join at any position and leave, and old
+// messages are dropped: each gets every message from its place on once, in order.
+func TestLateEncodingIsBuiltWhileOthersPublish(t *testing.T) {
+	for _, keeps := range []History{{Messages: 1 << 20}, {Messages: 500}} {
+		l := keeping()
+		l.Backlog, l.Turn = 64<<10, 64<<10
+		k := newKeeper(t, l, keeps)
+		var fans [2]*Fanout
+		for i := range fans {
+			fans[i] = k.hub.NewFanout(func() {}, k.transport)
+		}
+		k.offer("r", say("1"))
+		const publishers, each = 2, 3000
+		var offsets atomic.Uint64
+		var publishing sync.WaitGroup
+		for range publishers {
+			publishing.Go(func() {
+				for n := 0; n < each; {
+					_, err := k.hub.Offer("r", time.Minute, say("message"))
+					switch err {
+					case nil:
+						n++
+						offsets.Add(1)
+					case ErrFull, ErrShort:
+						runtime.Gosched()
+					default:
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		done := make(chan struct{})
+		go func() { publishing.Wait(); close(done) }()
+		asked, built := make(chan struct{}, 1), make(chan struct{}, 1)
+		var building sync.WaitGroup
+		building.Go(func() {
+			for range asked {
+				k.hub.Build("r", lines)
+				k.hub.Expire(time.Minute)
+				built <- struct{}{}
+			}
+		})
+		type reader struct {
+			*client
+			from uint64
+		}
+		var readers []reader
+		check := func(r reader, to uint64) {
+			s := string(r.got)
+			for i := r.from; i <= to; i++ {
+				line, rest, ok := strings.Cut(s, "]\n")
+				want := fmt.Sprintf("[epoch001:%06d ", i)
+				if !ok || !strings.HasPrefix(line, want) {
+					t.Fatalf("who began behind %d got %q, want %q", r.from-1, line, want)
+				}
+				s = rest
+			}
+			if s != "" {
+				t.Fatalf("who was to get %d to %d got more: %q", r.from, to, s)
+			}
+		}
+		isBuilding, random := false, rand.New(rand.NewPCG(1, 2))
+		for n := 0; ; n++ {
+			if len(readers) < 20 {
+				c := &client{now: &k.now, room: -1}
+				start := Start{Since: Position{"epoch001", uint64(random.Int64N(int64(offsets.Load() + 1)))}}
+				switch j, err := fans[n%2].JoinAt(k.now, "r", lines, start, &c.Member, c); {
+				case err == ErrNotBuilt && !isBuilding:
+					isBuilding = true
+					asked <- struct{}{}
+				case err == ErrNotBuilt:
+				case err != nil:
+					t.Fatal(err)
+				case j.Answer == Recovered && j.Offset != start.Since.Offset, j.Answer != Recovered && j.Answer != TooOld:
+					t.Fatalf("%+v to %+v", j, start)
+				default:
+					readers = append(readers, reader{c, j.Offset + 1})
+				}
+			}
+			select {
+			case <-built:
+				isBuilding = false
+			default:
+			}
+			for _, fan := range fans {
+				fan.Flush(func() time.Duration { return k.now })
+			}
+			if len(readers) == 20 && random.IntN(50) == 0 { // All leave, and after the time of grace the next one is the first.
+				for _, r := range readers {
+					at := r.cursor.seq()
+					if r.cursor.restOfFrame() > 0 || r.overruns > 0 {
+						continue
+					}
+					check(r, at-1)
+					r.Leave()
+				}
+				readers = readers[:0]
+				k.hub.Expire(time.Minute)
+				k.hub.Expire(time.Minute + graceTime)
+			}
+			isOver := false
+			select {
+			case <-done:
+				isOver = !isBuilding
+			default:
+			}
+			if isOver {
+				break
+			}
+		}
+		close(asked)
+		building.Wait()
+		for range 1000 {
+			for _, fan := range fans {
+				fan.Flush(func() time.Duration { return k.now })
+			}
+		}
+		for _, r := range readers {
+			if r.overruns == 0 {
+				check(r, publishers*each+1)
+			}
+		}
+		if s := k.hub.Histories(); s.Built == 0 || s.BuiltFrames == 0 {
 			t.Errorf("%+v", s)
 		}
 	}
