@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"sluice/hub"
 	"sluice/reactor"
 )
 
@@ -18,7 +19,7 @@ type State struct {
 	HTTPConnections int // … that net/http has
 	Rooms           int
 	RoomLogs        int64  // bytes that all rooms take
-	RoomLogsMax     int64  // … and may take: less than Options.BacklogMemory while memory is short
+	RoomLogsMax     int64  // … and may take: Options.BacklogMemory, with any History HistoryMemory too, and less while memory is short
 	Pinned          int64  // … of them of dropped frames, for clients inside them
 	RoomLogDrops    uint64 // times a room dropped something because all took too much, since the start
 	MemoryStep      int    // what is done about memory running short: 0 nothing, 1 rooms keep less, 2 no new rooms, 3 no new connections, 4 the largest rooms drop
@@ -31,6 +32,8 @@ type State struct {
 	LagSum     int64                      // bytes that all are behind
 	HeldByRoom int                        // senders that are not read on because of their rooms
 	HeldByRate int                        // … and because they were over a rate
+
+	Histories hub.HistoryStats // what rooms keep for those who come later, of which RoomLogs has the memory
 
 	Loops []LoopState
 }
@@ -50,6 +53,9 @@ func (s *Server) State(ctx context.Context) (State, error) {
 		Connections: s.Open(), HTTPConnections: int(s.lent.Load()), Rooms: s.hub.Rooms(),
 		RoomLogs: s.hub.Retained(), RoomLogsMax: s.hub.Limit(), Pinned: s.hub.Pinned(), RoomLogDrops: s.hub.Drops(),
 		MemoryStep: int(s.pressure.step()), Loops: make([]LoopState, len(s.workers)),
+	}
+	if s.config().keepsHistory() {
+		sum.Histories = s.hub.Histories()
 	}
 	if !s.isRunning() {
 		return sum, nil

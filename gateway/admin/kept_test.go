@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"sluice/gateway"
 	"sluice/internal/gatewaytest"
 )
@@ -100,7 +102,7 @@ func TestKeptMessagesAreReadByPosition(t *testing.T) {
 	for query, code := range map[string]string{
 		"?since=another1:2":   `"code":"wrong_epoch"`,
 		"?since=" + at(7):     `"code":"beyond_end"`,
-		"?since=" + at(1<<40): `"epoch":"` + p.Epoch + `","offset":6}`,
+		"?since=" + at(1<<30): `"epoch":"` + p.Epoch + `","offset":6}`,
 	} {
 		s.expect(query, s.ask("GET", "/api/rooms/h/messages"+query, ""), 410, code)
 	}
@@ -207,4 +209,38 @@ func TestCentrifugoHistory(t *testing.T) {
 	s.expect("remove", s.ask("POST", "/api/history_remove", `{"channel":"h"}`), 200, `{"result":{}}`)
 	ask(`,"limit":-1`)
 	s.expect("removed", s.ask("POST", "/api/history", `{"channel":"h","limit":1,"since":{"offset":1,"epoch":"`+epoch+`"}}`), 200, `"code":112`)
+}
+
+// What rooms keep, who began with it, and what was encoded for that is on /metrics, and on the live page.
+func TestKeptMessagesAreMeasured(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, historyOptions(), nil)
+	s.publish("h", strings.Repeat("x", 1000))
+	s.publish("h", "two")
+	s.publish("ticker.a", "1")
+	c := s.join("h?last=1")
+	s.hears(c, websocket.MessageText, "two")
+	s.join("h")
+	s.join("other?last=1")
+	all := families(t, scrape(t, newMetrics(s.gateway, "v1", nil)))
+	for name, want := range map[string]float64{
+		"sluice_history_rooms": 2, "sluice_history_messages": 3, "sluice_history_dropped_total": 0, "sluice_members_catching_up": 0,
+		"sluice_history_memory_limit_bytes": 256 << 20, "sluice_history_encodings_built_total": 1, "sluice_history_frames_built_total": 2,
+		"sluice_joins_total/live": 1, "sluice_joins_total/recovered": 1, "sluice_joins_total/no_history": 1, "sluice_joins_total/too_old": 0,
+	} {
+		metric, label, _ := strings.Cut(name, "/")
+		if got := value(t, all, metric, label); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	source, memory := value(t, all, "sluice_history_source_bytes", ""), value(t, all, "sluice_history_memory_bytes", "")
+	if source < 1004 || source > 1500 || memory < source || memory > value(t, all, "sluice_room_logs_bytes", "") {
+		t.Errorf("%v bytes in %v of memory", source, memory)
+	}
+	st := statuser{figures: s.gateway, now: func() time.Duration { return time.Second }}
+	for _, r := range st.make(t.Context()).Rooms {
+		if want := map[string]uint64{"h": 2, "ticker.a": 1}[r.Name]; r.Kept != want {
+			t.Errorf("%+v", r)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"runtime"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -134,6 +135,22 @@ var table = []metric{
 	single("sluice_room_logs_pinned_bytes", "Of it: dropped frames kept for clients in the middle of them.", func(r *reading) float64 { return float64(r.Pinned) }),
 	count("sluice_room_logs_dropped_total", "Times a room dropped something because all rooms took too much.", func(r *reading) uint64 { return r.RoomLogDrops }),
 	single("sluice_memory_step", "What is done about memory running short: 0 nothing, 1 rooms keep less, 2 no new rooms, 3 no new connections, 4 the largest rooms drop.", func(r *reading) float64 { return float64(r.MemoryStep) }),
+
+	// Histories.
+	single("sluice_history_rooms", "Rooms that keep messages for those who come later.", func(r *reading) float64 { return float64(r.Histories.Rooms) }),
+	single("sluice_history_messages", "Messages that they keep.", func(r *reading) float64 { return float64(r.Histories.Messages) }),
+	single("sluice_history_source_bytes", "Bytes of these, each once, whatever it is encoded in.", func(r *reading) float64 { return float64(r.Histories.Bytes) }),
+	single("sluice_history_memory_bytes", "Memory of these rooms' logs, which sluice_room_logs_bytes has too.", func(r *reading) float64 { return float64(r.Histories.Memory) }),
+	single("sluice_history_memory_limit_bytes", "What they may take now: --history-memory, or less while memory is short.", func(r *reading) float64 { return float64(r.Histories.Limit) }),
+	count("sluice_history_dropped_total", "Times one of them dropped something because all together took too much.", func(r *reading) uint64 { return r.Histories.Drops }),
+	counts("sluice_joins_total", "Clients that joined a room to hear it, by what became of where they asked to begin: live is at the end.", []string{"answer"}, func(r *reading, put put) {
+		for answer, n := range r.Hub.Joined {
+			put(float64(n), strings.ReplaceAll(hub.Answer(answer).String(), " ", "_"))
+		}
+	}),
+	single("sluice_members_catching_up", "Members that began with what was kept, and have not come to the end of it.", func(r *reading) float64 { return float64(r.Histories.CatchingUp) }),
+	count("sluice_history_encodings_built_total", "Times what a room keeps was encoded for the first one who reads it so.", func(r *reading) uint64 { return r.Histories.Built }),
+	count("sluice_history_frames_built_total", "Messages encoded so.", func(r *reading) uint64 { return r.Histories.BuiltFrames }),
 
 	// Loops.
 	{

@@ -60,6 +60,7 @@ type statusRoom struct {
 	Speakers int    `json:"speakers"`
 	Messages uint64 `json:"messages"`
 	Bytes    int64  `json:"bytes"`
+	Kept     uint64 `json:"kept"` // messages for those who come later
 	IsFull   bool   `json:"full"`
 }
 
@@ -130,7 +131,7 @@ func (s *statuser) make(ctx context.Context) *status {
 		made.Loops = append(made.Loops, statusLoop{l.Busy.Microseconds(), l.Connections})
 	}
 	for _, r := range rooms {
-		made.Rooms = append(made.Rooms, statusRoom{r.Name, r.Members, r.Speakers, r.Messages, r.Memory, r.IsFull})
+		made.Rooms = append(made.Rooms, statusRoom{r.Name, r.Members, r.Speakers, r.Messages, r.Memory, r.Kept, r.IsFull})
 	}
 	for _, c := range slowest {
 		if c.Lag.Bytes > 0 {

@@ -73,7 +73,7 @@ function show(status) {
     c.room, `${bytes(c.bytes)}, ${plural(c.messages, "message", "messages")}`, `${span(c.took_ms)} ago`, c.address || "–", c.id,
   ]), (i) => status.slowest[i].slow);
   table("rooms", status.rooms.map((r) => [
-    r.name, count(r.members) + (r.speakers ? ` + ${count(r.speakers)}` : ""), rate(history.perSecond((s) => inRoom(s, r))), bytes(r.bytes),
+    r.name, count(r.members) + (r.speakers ? ` + ${count(r.speakers)}` : ""), rate(history.perSecond((s) => inRoom(s, r))), bytes(r.bytes), r.kept ? count(r.kept) : "–",
   ]), (i) => status.rooms[i].full);
   showReasons(status);
   showLog(status.log);
