@@ -70,7 +70,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":        {"gateway", "gateway/admin", "internal/browsertest", "internal/gatewaytest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/conformance":        {"gateway", "gateway/admin", "hub", "internal/browsertest", "internal/gatewaytest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},

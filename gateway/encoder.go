@@ -21,7 +21,7 @@ const (
 var encodings = []hub.EncodingInfo{
 	encodingPlain:    {Name: "plain"},
 	encodingDeflated: {Name: "deflated", HasSubstitute: true, Substitute: encodingPlain},
-	encodingEvents:   {Name: "events"},
+	encodingEvents:   {Name: "events", PositionWidth: sse.IDLen, PutPosition: putID},
 }
 
 // compressMax bounds how long deflating one message may hold its loop: some 2 ms. A larger one goes
@@ -36,6 +36,7 @@ type encoder struct {
 	wallClock   func() int64 // milliseconds since 1970
 
 	message        wsproto.Message
+	isKept         bool // by its room, so that its frames have a place for its position
 	header         []byte
 	deflated       []byte
 	deflatedHeader []byte
@@ -47,12 +48,13 @@ type encoder struct {
 
 // of returns the encoder set to a message.
 func (e *encoder) of(m wsproto.Message) hub.Encoder {
-	e.message = m
+	e.message, e.isKept = m, false
 	return e
 }
 
 // Source implements hub.Recorder.
 func (e *encoder) Source() hub.Source {
+	e.isKept = true
 	return hub.Source{Kind: byte(e.message.Op), Payload: e.message.Payload, Time: e.wallClock() * 1e6}
 }
 
@@ -66,7 +68,9 @@ func (s *Server) restore(r *hub.Record) hub.Encoder {
 	e := &s.restored
 	s.outside.take(e) // What the one before has counted.
 	e.setTo(s.config())
-	return e.of(messageOf(r))
+	e.of(messageOf(r))
+	e.isKept = true
+	return e
 }
 
 // setTo has the encoder go by a config.
@@ -108,13 +112,18 @@ func (e *encoder) deflate() hub.Frame {
 // eventKept bounds the buffer that stays with an encoder for the next event: a large one is rare.
 const eventKept = 1 << 20
 
-// makeEvent is the message as a server-sent event. It is in pieces, so its payload is copied.
+// makeEvent is the message as a server-sent event, with a place for its id where the room keeps it. It
+// is in pieces, so its payload is copied.
 func (e *encoder) makeEvent() hub.Frame {
 	if cap(e.event) > eventKept {
 		e.event = nil
 	}
-	e.event = appendEvent(e.event[:0], e.message)
-	return hub.Frame{Head: e.event}
+	event, at := e.event[:0], 0
+	if e.isKept {
+		event, at = sse.AppendID(event), sse.IDAt
+	}
+	e.event = appendEvent(event, e.message)
+	return hub.Frame{Head: e.event, PositionAt: at}
 }
 
 func appendEvent(dst []byte, m wsproto.Message) []byte {

@@ -305,9 +305,6 @@ func (c *conn) Overrun(rest hub.Rest) {
 // client's has been there for longest.
 func (c *conn) Abort() { c.abort(ClosedPinned) }
 
-// Rejoined implements hub.Client. What a client misses by its room's policy it cannot be told.
-func (c *conn) Rejoined(uint64, hub.Position) {}
-
 // Lagging implements hub.Client.
 func (c *conn) Lagging(isSlow bool) {
 	lag := c.reader.Lag(c.w.loop.Now())

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"sluice/gateway/sse"
-	"sluice/hub"
 	"sluice/wsproto"
 )
 
@@ -84,13 +83,19 @@ func (c *conn) hearEvents(room string, answer *verdict, leave crossOrigin) (*que
 	if q != nil || refusal != nil {
 		return q, refusal
 	}
-	if c.w.cfg.permissions(who, room)&Read == 0 {
+	may := c.w.cfg.permissions(who, room)
+	begin, refusal := eventsStart(r, may)
+	switch {
+	case refusal != nil:
+		return nil, refusal
+	case may&begin.want != begin.want:
 		return nil, c.w.cfg.refuseRoom(who)
 	}
 	if string(r.Method) == "HEAD" {
 		return nil, nil
 	}
-	if _, q, refusal := c.joinAt(room, encodingEvents, hub.Start{}, who, answer); q != nil || refusal != nil {
+	joined, q, refusal := c.joinAt(room, encodingEvents, begin.start, who, answer)
+	if q != nil || refusal != nil {
 		return q, refusal
 	}
 	c.setLife(open)
@@ -100,7 +105,8 @@ func (c *conn) hearEvents(room string, answer *verdict, leave crossOrigin) (*que
 	c.logJoined(room)
 	h := append(append(c.w.header[:0], eventsHead...), leave.header()...)
 	h = append(h, "Connection: close\r\n\r\n"...)
-	c.w.header = sse.AppendRetry(h, c.w.comeBack(cutSpread))
+	h = sse.AppendRetry(h, c.w.comeBack(cutSpread))
+	c.w.header = begin.appendStart(h, joined)
 	c.send(c.w.header)
 	c.startClocks()
 	return nil, nil

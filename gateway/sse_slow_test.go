@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,12 +23,19 @@ func inLines(i int) string { return fmt.Sprintf("%d\n", i) + strings.Repeat("fil
 // whole events in order, and then the reason for its end, or goes on further ahead. A WebSocket that reads gets everything meanwhile.
 // The account comes out even, which every test of this package looks at in the end.
 func TestS02_SlowReadersOfEvents(t *testing.T) {
-	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
-		t.Run(policy.String(), func(t *testing.T) {
-			const messages = 400 // 1.6 MiB, and as events 3
+	for _, tc := range []struct {
+		policy hub.Policy
+		isKept bool
+	}{{hub.Disconnect, false}, {hub.Skip, false}, {hub.Latest, false}, {hub.Disconnect, true}, {hub.Skip, true}, {hub.Latest, true}} {
+		t.Run(fmt.Sprintf("%v/%v", tc.policy, tc.isKept), func(t *testing.T) {
+			policy := tc.policy
+			const messages = 250 // 1 MiB, and as events 1.8
 			cfg := testConfig()
 			cfg.SlowPolicy = policy
-			cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 64<<10, 1<<20, 256<<10
+			cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 64<<10, 512<<10, 128<<10
+			if tc.isKept {
+				cfg.History = []HistoryRule{{Pattern: "stage", Bytes: 256 << 10}}
+			}
 			cfg.CloseTimeout, cfg.StallTimeout, cfg.SkipTimeout = time.Hour, time.Hour, time.Hour
 			s, addr := startGateway(t, cfg)
 			slow := wstest.ListenBy(wstest.Connect(t, addr).Narrow(), "/sse/stage")
@@ -41,7 +49,7 @@ func TestS02_SlowReadersOfEvents(t *testing.T) {
 				reader.ExpectFrame(ws.OpText, inLines(i))
 			}
 			testenv.Eventually(t, "the slow one is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[policy] > 0 })
-			next, gaps := 0, 0
+			next, resets := 0, 0
 			for {
 				e, err := slow.Next()
 				if err == nil && e.Type == "close" && policy == hub.Disconnect {
@@ -52,24 +60,49 @@ func TestS02_SlowReadersOfEvents(t *testing.T) {
 					break
 				}
 				if err == nil && e.Type == "reset" {
+					var told struct {
+						Reason, Position string
+						Missed           int
+					}
+					if err := json.Unmarshal([]byte(e.Data), &told); err != nil || told.Reason != "overrun" || told.Missed == 0 {
+						t.Fatalf("behind %d came %q, %v", next, e.Data, err)
+					}
+					next += told.Missed
+					if at := offsetOf(t, e.ID); tc.isKept && (at != next || told.Position != e.ID) || !tc.isKept && told.Position+e.ID != "" {
+						t.Errorf("%d is next, and it goes on behind %q, by its id %q", next, told.Position, e.ID)
+					}
+					resets++
 					continue
 				}
 				n := 0
-				if _, scan := fmt.Sscanf(e.Data, "%d\n", &n); err != nil || scan != nil || e.Data != inLines(n) || n < next {
+				if _, scan := fmt.Sscanf(e.Data, "%d\n", &n); err != nil || scan != nil || e.Data != inLines(n) || n != next {
 					t.Fatalf("behind %d came %s %.20q, %v", next, e.Type, e.Data, err)
 				}
-				if n > next {
-					gaps++
+				if next = n + 1; tc.isKept && offsetOf(t, e.ID) != next {
+					t.Fatalf("message %d has the id %q", n, e.ID)
 				}
-				if next = n + 1; next == messages {
+				if next == messages {
 					break
 				}
 			}
-			if policy != hub.Disconnect && gaps != 1 {
-				t.Errorf("%d gaps", gaps)
+			if policy != hub.Disconnect && resets != 1 {
+				t.Errorf("%d resets", resets)
 			}
 		})
 	}
+}
+
+// offsetOf is the offset of an event's id: of the nth message in its room's first epoch n. Zero: there is none.
+func offsetOf(t *testing.T, id string) int {
+	t.Helper()
+	if id == "" {
+		return 0
+	}
+	p, ok := hub.ParsePosition(id)
+	if !ok {
+		t.Fatalf("the id %q", id)
+	}
+	return int(p.Offset)
 }
 
 // N22, as readers of events meet it: a drain ends them behind a whole event, those who are behind and read, too.

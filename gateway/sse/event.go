@@ -64,11 +64,12 @@ func AppendBinary(dst, data []byte) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// AppendRetry appends for how many milliseconds the client is to wait before it connects again.
+// AppendRetry appends for how many milliseconds the client is to wait before it connects again: a line
+// of the event that has to follow.
 func AppendRetry(dst []byte, milliseconds int) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, int64(milliseconds), 10)
-	return append(dst, "\n\n"...)
+	return append(dst, '\n')
 }
 
 // A Farewell is what a stream's last event says: the code and the reason of a WebSocket's Close

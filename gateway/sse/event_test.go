@@ -71,7 +71,7 @@ func TestBinaryIsBase64OfATypeOfItsOwn(t *testing.T) {
 }
 
 func TestEventsOfOurOwn(t *testing.T) {
-	stream := AppendRetry(nil, 1500)
+	stream := AppendStart(AppendRetry(nil, 1500), "")
 	stream = append(stream, Heartbeat...)
 	stream = AppendReset(stream, Reset{Reason: "epoch", Position: "abcdefgh:00000000000000000042"})
 	stream = AppendReset(stream, Reset{Reason: "overrun", Missed: 7})
@@ -80,8 +80,8 @@ func TestEventsOfOurOwn(t *testing.T) {
 	const id = "abcdefgh:00000000000000000042"
 	want := []wstest.Event{
 		{Type: "reset", Data: `{"reason":"epoch","position":"` + id + `"}`, ID: id},
-		{Type: "reset", Data: `{"reason":"overrun","missed":7}`, ID: id},
-		{Type: "close", Data: `{"code":4012,"reason":"a\r\n\r\n\"quoted\""}`, ID: id},
+		{Type: "reset", Data: `{"reason":"overrun","missed":7}`},
+		{Type: "close", Data: `{"code":4012,"reason":"a\r\n\r\n\"quoted\""}`},
 	}
 	if len(events) != len(want) || e.Retry != "1500" || e.Beats != 1 {
 		t.Fatalf("%q is %+v, %+v", stream, events, e)
@@ -97,5 +97,22 @@ func TestEventsAllocateNothing(t *testing.T) {
 	buf, text := make([]byte, 0, 1<<10), []byte("one\ntwo\r\nthree")
 	if n := testing.AllocsPerRun(100, func() { buf = AppendBinary(AppendText(buf[:0], text), text) }); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// An id is written into an event that is there already; whatever the position is, its length is the same.
+func TestIDIsWrittenIntoItsPlace(t *testing.T) {
+	for offset, want := range map[uint64]string{
+		0: "abcd2345:00000000000000000000", 1: "abcd2345:00000000000000000001", 1<<64 - 1: "abcd2345:18446744073709551615",
+	} {
+		event := AppendText(AppendID(nil), []byte("x"))
+		PutID(event[IDAt:IDAt+IDLen], "abcd2345", offset)
+		events, _ := parse(event)
+		if len(events) != 1 || events[0] != (wstest.Event{Type: "message", Data: "x", ID: want}) || ID("abcd2345", offset) != want {
+			t.Errorf("%d became %q", offset, event)
+		}
+	}
+	if events, e := parse(AppendStart(AppendRetry(nil, 5), ID("abcd2345", 7))); len(events) != 0 || e.LastID() != "abcd2345:00000000000000000007" {
+		t.Errorf("%q, id %q", events, e.LastID())
 	}
 }

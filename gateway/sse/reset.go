@@ -10,13 +10,21 @@ type Reset struct {
 }
 
 // AppendReset appends the event of the type "reset". Its id is the position, so that a client that
-// comes back goes on from there.
+// comes back goes on from there; without one it is empty, and a client forgets the one that it had.
 func AppendReset(dst []byte, r Reset) []byte {
 	dst = append(dst, "event: reset\n"...)
-	if r.Position != "" {
-		dst = append(append(append(dst, "id: "...), r.Position...), '\n')
-	}
+	dst = append(append(append(dst, idField...), r.Position...), '\n')
 	data, _ := json.Marshal(r) // It can fail for nothing that is in it.
 	dst = append(append(dst, dataField...), data...)
 	return append(dst, "\n\n"...)
+}
+
+// AppendStart appends where a stream begins, as a Reset does, but makes no event: a client that has got
+// none yet has an id to come back with. A client may forget the id that it came with at the first empty
+// line of a stream, so this one is behind nothing.
+func AppendStart(dst []byte, position string) []byte {
+	if position != "" {
+		dst = append(append(append(dst, idField...), position...), '\n')
+	}
+	return append(dst, '\n')
 }

@@ -2,6 +2,7 @@ package wstest
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -28,8 +29,9 @@ type Events struct {
 	Retry  string // what the stream said last
 	Beats  int    // comments so far
 	in     *bufio.Reader
-	id     string
-	cr     bool // the line before ended with CR: an LF belongs to it
+	id     string // of the last event that is whole …
+	nextID string // … and what the one under way has said
+	cr     bool   // the line before ended with CR: an LF belongs to it
 	wasBOM bool
 }
 
@@ -63,13 +65,7 @@ func EventsOf(c *Client) *Events {
 // ReadEvents makes Events of a stream that came in another way.
 func ReadEvents(r io.Reader) *Events { return &Events{in: bufio.NewReader(r)} }
 
-// ResumeAs has the id of the stream before go on, as a browser's does.
-func (e *Events) ResumeAs(id string) *Events {
-	e.id = id
-	return e
-}
-
-// LastID is the last event id.
+// LastID is the last event id: with what a browser comes back. It is kept behind whole events alone.
 func (e *Events) LastID() string { return e.id }
 
 // Next reads the next event. The error at the stream's end is io.EOF, and what was begun there is
@@ -86,6 +82,7 @@ func (e *Events) Next() (Event, error) {
 		value = strings.TrimPrefix(value, " ")
 		switch {
 		case line == "":
+			e.id = e.nextID
 			if hasData {
 				if kind == "" {
 					kind = "message"
@@ -101,38 +98,42 @@ func (e *Events) Next() (Event, error) {
 			hasData = true
 			data.WriteString(value + "\n")
 		case field == "id" && !strings.Contains(value, "\x00"):
-			e.id = value
+			e.nextID = value
 		case field == "retry":
 			e.Retry = value
 		}
 	}
 }
 
-// line reads one, which ends with LF, CR or CRLF.
+// line reads one, which ends with LF, CR or CRLF, and waits for nothing behind it.
 func (e *Events) line() (string, error) {
 	var line []byte
 	for {
-		b, err := e.in.ReadByte()
-		switch {
-		case errors.Is(err, io.ErrUnexpectedEOF):
+		if _, err := e.in.Peek(1); errors.Is(err, io.ErrUnexpectedEOF) {
 			return "", io.EOF
-		case err != nil:
+		} else if err != nil {
 			return "", err
-		case b == '\n' && e.cr:
-			e.cr = false
+		}
+		p, _ := e.in.Peek(e.in.Buffered())
+		if e.cr && p[0] == '\n' {
+			p = p[1:]
+			_, _ = e.in.Discard(1)
+		}
+		e.cr = false
+		end := bytes.IndexAny(p, "\r\n")
+		if end < 0 {
+			line = append(line, p...)
+			_, _ = e.in.Discard(len(p))
 			continue
 		}
-		e.cr = b == '\r'
-		if b != '\n' && b != '\r' {
-			line = append(line, b)
-			continue
-		}
-		text := string(line)
+		line = append(line, p[:end]...)
+		e.cr = p[end] == '\r'
+		_, _ = e.in.Discard(end + 1)
 		if !e.wasBOM {
 			e.wasBOM = true
-			text = strings.TrimPrefix(text, "\ufeff")
+			line = bytes.TrimPrefix(line, []byte("\ufeff"))
 		}
-		return text, nil
+		return string(line), nil
 	}
 }
 
