@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,27 @@ func TestHealthSaysByItsStatusHowTheGatewayIs(t *testing.T) {
 		status, stdout, stderr := proctest.Outcome(t, proctest.Command(t, "health", c.url))
 		if status != c.status || !strings.Contains(stdout+stderr, c.says) || (status == 0) != (stderr == "") {
 			t.Errorf("%s: status %d, said %q and %q, want %d and %q", c.url, status, stdout, stderr, c.status, c.says)
+		}
+	}
+}
+
+func TestTailBeginsWithWhatIsKept(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--history=news=messages:3"))
+	say := proctest.Command(t, "send", "--url="+p.Addr, "news")
+	say.Stdin = strings.NewReader("one\ntwo\nthree\nfour\n")
+	if status, _, stderr := proctest.Outcome(t, say); status != 0 {
+		t.Fatal(stderr)
+	}
+	for last, want := range map[string]string{"2": "three\nfour\n", "all": "two\nthree\nfour\n", "1000": "two\nthree\nfour\n"} {
+		count := strconv.Itoa(strings.Count(want, "\n"))
+		status, stdout, stderr := proctest.Outcome(t, proctest.Command(t, "tail", "--url="+p.Addr, "--last="+last, "--count="+count, "news"))
+		if status != 0 || stdout != want {
+			t.Errorf("--last=%s: %d, %q, %s", last, status, stdout, stderr)
+		}
+	}
+	for _, last := range []string{"0", "-1", "x", "ALL", "99999999999"} {
+		if status, _, stderr := proctest.Outcome(t, proctest.Command(t, "tail", "--url="+p.Addr, "--last="+last, "news")); status != 2 || !strings.Contains(stderr, "--last "+last+": must be a number from 1 on, or all") {
+			t.Errorf("--last=%s: %d, %s", last, status, stderr)
 		}
 	}
 }
