@@ -98,7 +98,7 @@ func (c *conn) overdue() {
 // before it reads, but then it does.
 func (c *conn) doesNotRead() {
 	r := &reasons[ClosedDoesNotRead]
-	if c.closeUpTo(0, ClosedDoesNotRead, r.code, r.text); c.life < lingering {
+	if c.closeUpTo(math.MinInt64, ClosedDoesNotRead, r.code, r.text); c.life < lingering {
 		c.cutToFrame()
 	}
 }
@@ -109,7 +109,7 @@ func (c *conn) doesNotRead() {
 func (c *conn) cutToFrame() {
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.NotSentLowat, math.MaxInt32) // A system without it has no such bound.
 	if c.life == finishing {
-		c.reader.Finish(0)
+		c.reader.Finish(math.MinInt64)
 	}
 	if c.life == finishing || c.life == parting {
 		c.writable()

@@ -35,5 +35,5 @@ func (c *conn) isExpired(now time.Duration) bool {
 // the room behind that.
 func (c *conn) expire() {
 	r := &reasons[ClosedExpired]
-	c.closeUpTo(0, ClosedExpired, r.code, r.text)
+	c.closeUpTo(math.MinInt64, ClosedExpired, r.code, r.text)
 }

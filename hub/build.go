@@ -176,6 +176,7 @@ func (b *build) join() {
 	t.first = c.first
 	t.oldest.Store(c.first)
 	t.memory += c.memory
+	b.unpin() // It counts with the track now.
 	r.log.held += c.end.Load()
 	for oldest := r.log.tracks[source].oldest.Load().first; t.oldest.Load() != b.first && t.oldest.Load().next.Load().first <= oldest; {
 		r.log.dropOldest(t)
@@ -188,9 +189,9 @@ func (b *build) join() {
 func (b *build) end() {
 	r := b.room
 	defer r.hub.fitFromOutside()
-	r.budget().pin(-b.memory)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	b.unpin()
 	b.track.building = false
 	r.log.history.building = nil
 	if r.isClosed {
@@ -198,9 +199,15 @@ func (b *build) end() {
 	}
 	if !b.isDone {
 		r.log.shut(b.track)
-		r.noteMoved()
 	}
 	r.noteTracks()
+	r.noteMoved() // What it has read of is nobody's any more.
+}
+
+// unpin says that the chain is none of its own any more.
+func (b *build) unpin() {
+	b.room.budget().pin(-b.memory)
+	b.memory = 0
 }
 
 // closeUnused closes tracks that nobody has read for a while, and reports whether there were any.

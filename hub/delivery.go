@@ -129,7 +129,10 @@ func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 		m.hasOwn = false
 	}
 	if m.cursor.isOverrun() {
-		if m.rejoin(); m.hasOwn {
+		if m.rejoin(); m.branch != b { // It left.
+			return
+		}
+		if m.hasOwn {
 			m.Ready() // What its client has to say of that goes first: in its next turn.
 			m.endTurn(now)
 			return

@@ -121,6 +121,9 @@ func (l *log) open(e Encoding) *track {
 	}
 	t.open(l.next)
 	l.inUse |= 1 << e
+	if l.history != nil {
+		l.history.unusedSince[e] = 0
+	}
 	return t
 }
 

@@ -189,10 +189,11 @@ func (m *Member) Leave() {
 	}
 }
 
-// Finish ends m's stream at a position of its track, and with what is published now at the latest,
-// and its place in line: it publishes no more. Where m is past that position the frame that it is in
-// the middle of is its last. Its client's Finished is called when it has been sent that, which may be
-// before Finish returns. Another Finish may end it sooner.
+// Finish ends m's stream at a position of its track, which may be below zero, and with what is
+// published now at the latest, and its place in line: it publishes no more. Where m is past that
+// position, as every m is past math.MinInt64, the frame that it is in the middle of is its last. Its
+// client's Finished is called when it has been sent that, which may be before Finish returns. Another
+// Finish may end it sooner.
 func (m *Member) Finish(upTo int64) {
 	m.quitLine()
 	m.owedTo = min(upTo, m.owedTo, m.branch.track.end.Load())

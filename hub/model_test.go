@@ -235,8 +235,14 @@ func (l *listener) miss(upTo uint64) {
 	l.mayJump = false
 }
 
-// oldest is the number of the first message that the listener's track retains.
-func (l *listener) oldest() uint64 { return l.branch.track.oldest.Load().first }
+// oldest is the number of the first message that the listener's track retains, and whose record its room does.
+func (l *listener) oldest() uint64 {
+	oldest := l.branch.track.oldest.Load().first
+	if log := &l.Room().log; log.history != nil {
+		oldest = max(oldest, log.tracks[source].oldest.Load().first)
+	}
+	return oldest
+}
 
 // open lets n more bytes through. Where that ends a drift, the policy says what comes next.
 func (l *listener) open(n int) {

@@ -40,13 +40,17 @@ func (m *Member) rejoinAt() (to cursor, skipped uint64, at Position) {
 	if b.policy == Latest {
 		to = b.track.atNewest()
 	}
+	if h := r.log.history; h != nil {
+		// Segments end at other numbers in other tracks: what is before the oldest record is not known.
+		if first := r.log.tracks[source].oldest.Load().first; to.seq() < first {
+			to = b.track.at(first)
+		}
+		at = Position{h.epoch, r.log.before(to.seq()).offset}
+	}
 	// A room short of memory may drop it before the next round ends.
 	b.reported.lowest = min(b.reported.lowest, to.seq())
 	skipped = to.seq() - m.cursor.seq()
 	r.account.Skipped += skipped
 	b.fan.stats.Skipped += skipped
-	if h := r.log.history; h != nil {
-		at = Position{h.epoch, r.log.before(to.seq()).offset}
-	}
 	return to, skipped, at
 }

@@ -50,7 +50,8 @@ func (l *log) place(hub *Hub, d *draft, now time.Duration) (p Position, err erro
 			k.offset = h.last.offset
 		case k.offset == 0:
 			k.offset = h.last.offset + 1
-		case k.offset <= h.last.offset:
+		}
+		if !k.isAbsent && k.offset <= h.last.offset {
 			return Position{}, ErrOffset
 		}
 		h.last = k

@@ -246,6 +246,9 @@ func (r *Room) noteMoved() (isOver bool) {
 	if r.log.held > r.capacity.Load() {
 		r.capacity.Store(min(r.log.held, r.log.backlog))
 	}
+	if r.log.history != nil {
+		r.forget() // Rounds do it for tracks that somebody reads.
+	}
 	memory, dropped := r.log.memory()
 	return r.budget().set(r, memory-dropped, r.weigh(memory-dropped), dropped)
 }
