@@ -1,8 +1,8 @@
 // Package gateway is a WebSocket fan-out server to put into a program: what one client of a room
-// sends, every client of the room receives.
+// sends, every client of the room receives, and whoever reads it as server-sent events.
 //
 // A Server owns listeners, one event loop per core, and the hub that all loops share. Sockets live
-// on the loops without a goroutine each; a request that does not ask for a WebSocket is answered by
+// on the loops without a goroutine each, and readers of events too; other requests are answered by
 // net/http beside them. What becomes of a connection is decided in one place for each: admission and the
 // request head, incoming frames, outgoing bytes, its deadlines, its end.
 //

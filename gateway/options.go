@@ -18,11 +18,11 @@ import (
 type Options struct {
 	// Loops is the number of event loops: one per core by default, at most 1024.
 	Loops int
-	// Pages answers paths other than /ws, /ws/{room}, /livez and /readyz. Nil: all of it is not found (404).
+	// Pages answers paths other than /ws, /ws/{room}, /sse, /sse/{room}, /livez and /readyz. Nil: all of it is not found (404).
 	// A body has to come with a Content-Length.
 	Pages http.Handler
 
-	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, and Pages are
+	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, events at /chat/sse, and Pages are
 	// asked without it. /livez is answered both with it and without. Paths that do not begin with it
 	// are not found. It does not count for ServeHTTP. None by default.
 	PathPrefix string

@@ -34,7 +34,7 @@ type Config struct {
 	TLSRunning    int      `name:"tls-handshakes-running" help:"TLS handshakes that may be worked on at a time. 0 means half of the cores." default:"0" placeholder:"N" group:"TLS"`
 
 	Web        string `help:"What paths without a WebSocket answer: demo, the page to try it with; off, nothing (404); or the files of a directory, such as ./public." default:"demo" placeholder:"demo|off|DIR" group:"Listening"`
-	PathPrefix string `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
+	PathPrefix string `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}, /chat/sse/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
 
 	AllowOrigin []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
 	AllowHost   []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`

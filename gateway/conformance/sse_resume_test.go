@@ -1,12 +1,15 @@
 package conformance
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -216,17 +219,21 @@ func (c *comeback) visit(bytes int64, events, last int) {
 	if c.id != "" {
 		lines = []string{resumeAt(c.id)}
 	}
-	conn := wstest.Connect(c.t, c.addr())
-	defer func() {
-		if c.random.IntN(2) == 0 {
-			conn.Reset()
-		}
-		conn.Close()
-	}()
-	conn.Send(wstest.PlainGet(c.path, lines...))
-	r, err := http.ReadResponse(conn.In, nil)
-	if err != nil || r.StatusCode != http.StatusOK {
+	conn, err := net.Dial("tcp", c.addr())
+	if err != nil {
 		return // It restarts.
+	}
+	defer conn.Close()
+	if c.random.IntN(2) == 0 {
+		_ = conn.(*net.TCPConn).SetLinger(0) // RST instead of FIN.
+	}
+	_ = conn.SetDeadline(time.Now().Add(testenv.Patience))
+	if _, err := conn.Write(wstest.PlainGet(c.path, lines...)); err != nil {
+		return
+	}
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || r.StatusCode != http.StatusOK {
+		return
 	}
 	body := io.Reader(r.Body)
 	if bytes > 0 {
@@ -327,5 +334,51 @@ func TestS07_RestartIsToldToReadersOfEvents(t *testing.T) {
 	<-done
 	if c.resets != 1 || c.next != 2000+after {
 		t.Errorf("%d resets, and %d is next", c.resets, c.next)
+	}
+}
+
+// Readers that are cut off all at once while messages are published, and come back, have each message once. What they missed is
+// encoded for none of them anew: it lies in the log.
+func TestS05_CrowdOfReadersComesBack(t *testing.T) {
+	readers := 100
+	if testenv.IsWholeSize(t) {
+		readers = 2000
+	}
+	const before, meanwhile, after = 20, 200, 20
+	s, addr := gatewaytest.Start(t, keeping(0))
+	crowd := make([]*comeback, readers)
+	for i := range crowd {
+		crowd[i] = &comeback{t: t, addr: func() string { return addr }, path: "/sse/kept?last=all", random: rand.New(rand.NewPCG(3, uint64(i)))}
+	}
+	visit := func(last int) {
+		var all sync.WaitGroup
+		for _, c := range crowd {
+			all.Go(func() { c.visit(0, 0, last) })
+		}
+		all.Wait()
+	}
+	built := func() uint64 {
+		state, err := s.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state.Histories.Built
+	}
+	publishAll(t, s, "kept", 0, before)
+	visit(before)
+	was := built()
+	testenv.Eventually(t, "all are gone", func() bool { return s.Open() == 0 })
+	publishAll(t, s, "kept", before, before+meanwhile)
+	done := make(chan struct{})
+	go func() { defer close(done); visit(before + meanwhile + after) }()
+	publishAll(t, s, "kept", before+meanwhile, before+meanwhile+after)
+	<-done
+	for i, c := range crowd {
+		if c.next != before+meanwhile+after || c.resets > 0 {
+			t.Errorf("reader %d: %d is next, %d resets", i, c.next, c.resets)
+		}
+	}
+	if n := built(); n != was {
+		t.Errorf("%d encodings were built anew", n-was)
 	}
 }

@@ -147,12 +147,14 @@ func (e *Events) Expect(kind, data string) Event {
 	return got
 }
 
-// ExpectOver reads the end of the stream, without another event.
+// ExpectOver reads the end of the stream, without another event, and closes the connection, as a
+// browser does.
 func (e *Events) ExpectOver() {
 	e.T.Helper()
 	if got, err := e.Next(); err == nil || isTimeout(err) {
 		e.T.Fatalf("the stream goes on with %s %q, %v", got.Type, Clip(got.Data), err)
 	}
+	e.Close()
 }
 
 func isTimeout(err error) bool {
