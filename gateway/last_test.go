@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -336,4 +339,138 @@ func TestKeptMessagesAreReadAPageAtATime(t *testing.T) {
 			t.Errorf("%s: %v", room, err)
 		}
 	}
+}
+
+// Attackers who ask for all that many rooms keep, each in both encodings, and read nothing, cost no more than --history-memory, beside
+// what their sockets take; histories are made for them in turn, rooms go on, and whoever reads is served.
+func TestAttackersWhoAskForAllThatIsKeptAreBounded(t *testing.T) {
+	const rooms, size, each = 24, 16 << 10, 40
+	cfg := testConfig()
+	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 64<<10, 1<<20, 1<<20
+	cfg.History = []HistoryRule{{Pattern: "h*", Bytes: 512 << 10}}
+	cfg.HistoryMemory = 4 << 20 // of 12 MiB that rules would let rooms keep, and as much in each encoding
+	s, addr := startGateway(t, cfg)
+	most := int64(0)
+	publish := func(n int) {
+		for i := range n {
+			for r := range rooms {
+				text := wstest.Message(uint64(i), size)
+				if _, err := s.Publish(fmt.Sprintf("h%d", r), Message{Data: text, IsBinary: true}); err != nil && !errors.Is(err, ErrMemory) && !errors.Is(err, ErrRoomFull) {
+					t.Fatal(err)
+				}
+				most = max(most, s.hub.Histories().Memory)
+			}
+		}
+	}
+	publish(each)
+	for r := range rooms {
+		for _, header := range []string{"X: y", "Sec-WebSocket-Extensions: permessage-deflate"} {
+			c := wstest.Connect(t, addr).Narrow()
+			c.Send(wstest.UpgradeHead(fmt.Sprintf("/ws/h%d?last=all", r), header))
+		}
+	}
+	testenv.Eventually(t, "all are in their rooms", func() bool {
+		st := testenv.StatsOf(t, s)
+		return st.Upgrades+st.Refusals[wsproto.ReasonHistory] == 2*rooms
+	})
+	publish(each)
+	if allowed := cfg.HistoryMemory + 4*cfg.RoomBacklog/16; most > allowed { // a few segments that are on their way
+		t.Errorf("%d bytes of memory, %d are allowed", most, allowed)
+	}
+	reader := dialLast(t, addr, "/ws/h0?last=1", false)
+	if kind, p, err := reader.ReadMessage(); err != nil || kind != gorilla.BinaryMessage || len(p) != size {
+		t.Errorf("%d bytes, %v", len(p), err)
+	}
+	quiet := wstest.Join(t, addr, "/ws/quiet", wstest.MaskedText("a"))
+	quiet.ExpectFrame(0x1, "a")
+	t.Logf("%d bytes at most of %d; %+v", most, cfg.HistoryMemory, s.hub.Histories())
+}
+
+// While a room is published into as fast as it goes, clients come that begin with some of what it keeps, in both encodings, and with
+// nobody else there or with others: each begins exactly there, and gets each message once, in order. The room's messages count up, so
+// what is right is known of all that was ever said.
+func TestWhoBeginsWithWhatIsKeptMissesNothing(t *testing.T) {
+	const readers, heard, keeps = 4, 120, 50
+	visits := 20
+	if testenv.IsWholeSize(t) {
+		visits = 200
+	}
+	cfg := historyConfig()
+	cfg.History = []HistoryRule{{Pattern: "h", Messages: keeps, Bytes: 1 << 20}}
+	s, addr := startGateway(t, cfg)
+	var said, wanted atomic.Int64 // how many were said; how many visits have yet to be over
+	wanted.Store(int64(readers * visits))
+	ended := make(chan error, readers+1)
+	go func() {
+		for wanted.Load() > 0 {
+			text := fmt.Sprintf("%d %s", said.Load(), strings.Repeat("x", 300))
+			switch _, err := s.Publish("h", Message{Data: []byte(text)}); {
+			case err == nil:
+				said.Add(1)
+			case errors.Is(err, ErrRoomFull) || errors.Is(err, ErrMemory):
+				runtime.Gosched()
+			default:
+				ended <- err
+				return
+			}
+		}
+		ended <- nil
+	}()
+	for i := range readers {
+		go func() {
+			var err error
+			random := rand.New(rand.NewPCG(1, uint64(i)))
+			for range visits {
+				if err == nil {
+					err = visit(addr, i%2 == 0, random.IntN(2*keeps), keeps, heard, &said)
+				}
+				wanted.Add(-1)
+			}
+			ended <- err
+		}()
+	}
+	for range readers + 1 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// visit joins with the last n messages of a room that keeps so many and hears some.
+func visit(addr string, isDeflated bool, n, keeps, heard int, said *atomic.Int64) error {
+	d := gorilla.Dialer{EnableCompression: isDeflated}
+	var c *gorilla.Conn
+	var before int64
+	for c == nil {
+		var r *http.Response
+		var err error
+		before = said.Load()
+		c, r, err = d.Dial(fmt.Sprintf("ws://%s/ws/h?last=%d", addr, n), nil)
+		if err != nil && (r == nil || r.StatusCode != http.StatusServiceUnavailable) { // It may be dropped faster than it is made.
+			return err
+		}
+	}
+	defer c.Close()
+	after := said.Load() + 1 // One may be in the room and not counted yet.
+	next := int64(-1)
+	for range heard {
+		_ = c.SetReadDeadline(time.Now().Add(testenv.Patience))
+		_, p, err := c.ReadMessage()
+		if err != nil {
+			return err
+		}
+		var no int64
+		if _, err := fmt.Sscan(string(p), &no); err != nil {
+			return err
+		}
+		from := int64(min(n, keeps))
+		switch {
+		case next < 0 && (no < max(0, before-from) || no > max(0, after-from)):
+			return fmt.Errorf("the last %d begin with message %d, of %d to %d that were said", n, no, before, after)
+		case next >= 0 && no != next:
+			return fmt.Errorf("message %d came where %d is due", no, next)
+		}
+		next = no + 1
+	}
+	return nil
 }
