@@ -180,7 +180,8 @@ func (r *Room) trim(by *Fanout) {
 }
 
 // weigh is how much of what the room retains decides whether it drops before others: with history,
-// what no member is waiting for. The caller holds the lock.
+// what no member is waiting for, who can save no more by that than a room without history may
+// retain. The caller holds the lock.
 func (r *Room) weigh(retained int64) int64 {
 	if r.log.history == nil || r.isClosed {
 		return retained
@@ -190,7 +191,7 @@ func (r *Room) weigh(retained int64) int64 {
 		lowest = min(lowest, b.reported.lowest)
 	}
 	needed := share(int64(r.log.next-lowest), int64(r.log.next-r.log.tracks[source].oldest.Load().first))
-	return int64(float64(retained) * (1 - needed))
+	return retained - min(int64(float64(retained)*needed), r.log.backlog)
 }
 
 // fit drops from the largest rooms until all together retain no more than they may.

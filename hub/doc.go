@@ -10,6 +10,12 @@
 // takes bytes again; nothing is queued for it. When the log drops what such a member still needs,
 // it is overrun, and its room's [Policy] says what becomes of it.
 //
+// A room can keep messages for those who come later: a [History] says how many. Live is then only the
+// end of what there is: [Fanout.JoinAt] begins anywhere in it, behind a [Position] for example, and
+// answers truthfully if that is not to be had. A room that keeps messages has an epoch, which names
+// its stream from beginning to end, and each message an offset in it. [Hub.Build] encodes what is kept
+// for the first reader of an encoding, [Hub.Expire] sees to age and memory.
+//
 // Appending costs a thousandth of delivering, so a room has a brake: [Room.IsFull] tells publishers
 // to wait while a loop's sweep, or most of the members that keep taking bytes, are more than the
 // publish window behind. A stalled or slow minority holds nobody; it has the backlog to catch up
@@ -20,6 +26,7 @@
 //
 // In the order in which they may be taken; the last two are leaves, under which no other is:
 //
+//	Hub.building one encoding is built at a time; held meanwhile, by no loop
 //	Room.mu      a room's log, its branches, the brake; held for the time of a copy
 //	Hub.mu       the directory of rooms
 //	backlog.mu   what all rooms retain together

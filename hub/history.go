@@ -35,6 +35,7 @@ type history struct {
 
 	building    *build                   // nil: nobody builds a track
 	unusedSince [tracksMax]time.Duration // when tracks were first seen without readers; zero: it has some, or was not
+	emptySince  time.Duration            // when the room was first seen without anybody and anything; zero: it is not
 	catchingUp  atomic.Int32             // members
 	weight      int64                    // guarded by the hub's histories: which room drops first
 }
@@ -142,8 +143,8 @@ func (r *Room) Clear() {
 }
 
 // Expire lets rooms with history go of what is older than its age, gives back what memory neither
-// the history nor a member needs, and ends the rooms in which nobody is and nothing is kept. It is
-// to be called every second or so, from a goroutine that is no loop's, with the clock by which
+// the history nor a member needs, and ends the rooms in which nobody has been for a while and nothing
+// is kept. It is to be called every second or so, from a goroutine that is no loop's, with the clock by which
 // messages are published.
 func (h *Hub) Expire(now time.Duration) {
 	by := new(Fanout)
@@ -167,7 +168,22 @@ func (r *Room) expire(by *Fanout, now time.Duration) {
 		r.noteMoved()
 	}
 	r.giveBack(by)
-	r.closeIfEmpty()
+	if r.isOver(now) {
+		r.close()
+	}
+}
+
+// isOver reports whether nobody has been in the room for a while, and nothing is kept. Its epoch is
+// worth that time: who lost its connection is back soon, and may have missed nothing.
+func (r *Room) isOver(now time.Duration) bool {
+	h := r.log.history
+	switch {
+	case !r.hasNobody() || !r.log.isEmpty():
+		h.emptySince = 0
+	case h.emptySince == 0:
+		h.emptySince = max(now, 1)
+	}
+	return h.emptySince > 0 && (now-h.emptySince >= graceTime || h.limits.isNone())
 }
 
 // giveBack lets go of what neither the room's history nor a member needs. The caller holds the lock.

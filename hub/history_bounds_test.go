@@ -157,7 +157,10 @@ func TestRoundEndsBehindItsRoom(t *testing.T) {
 	c.leavesAt = 1
 	k.offer("r", say("x"))
 	k.room("r").Clear()
-	if k.flush(); c.IsIn() || k.hub.Rooms() != 0 {
+	k.flush()
+	k.hub.Expire(k.now)
+	k.now += graceTime
+	if k.hub.Expire(k.now); c.IsIn() || k.hub.Rooms() != 0 {
 		t.Errorf("%d rooms are left", k.hub.Rooms())
 	}
 }

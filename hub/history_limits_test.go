@@ -21,7 +21,7 @@ func (k *keeper) room(name string) *Room {
 }
 
 // A room outlives its members for as long as it keeps something, then it ends, and the next one of its name has
-// another epoch, in which no older position means anything.
+// another epoch, in which no older position means anything. Empty it stays for a while, for who is back soon.
 func TestRoomWithHistoryLivesForItsAge(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Age: time.Minute})
 	c, j := k.begin(0, "r", lines, Start{})
@@ -44,6 +44,8 @@ func TestRoomWithHistoryLivesForItsAge(t *testing.T) {
 		}
 	}
 	k.now += time.Second
+	k.hub.Expire(k.now)
+	k.now += graceTime
 	if k.hub.Expire(k.now); k.hub.Rooms() != 0 || k.hub.Retained() != 0 {
 		t.Fatalf("%d rooms and %d bytes are left", k.hub.Rooms(), k.hub.Retained())
 	}
@@ -79,6 +81,41 @@ func TestEpochGoesOnWhileSomebodyIsThere(t *testing.T) {
 				t.Errorf("%s, since %d: %+v", name, since, j)
 			}
 		}
+	}
+}
+
+// Who is away for a moment from a room that has nothing to keep misses nothing of what is said meanwhile.
+func TestEmptyRoomOutlivesItsMembers(t *testing.T) {
+	k := newKeeper(t, keeping(), History{Messages: 100})
+	c, j := k.begin(0, "r", asIs, Start{})
+	c.Leave()
+	k.hub.Expire(k.now)
+	k.now += graceTime - time.Second
+	k.hub.Expire(k.now)
+	k.offer("r", say("missed"))
+	if _, j = k.begin(0, "r", asIs, Start{Since: j.Position}); j.Answer != Recovered || j.Messages != 1 {
+		t.Errorf("%+v", j)
+	}
+}
+
+// A member that does not read saves no more of its room's history than a backlog from giving first.
+func TestWhoDoesNotReadKeepsNoHistoryFromGiving(t *testing.T) {
+	l := keeping()
+	l.Backlog, l.History = 64<<10, 1<<20
+	k := newKeeper(t, l, History{Bytes: 10 << 20})
+	for range 300 {
+		k.offer("honest", some())
+	}
+	for range 200 {
+		k.offer("other", big(0))
+	}
+	k.begin(0, "other", asIs, Start{Earliest: true, IsHeld: true})
+	for range 1000 {
+		k.room("other").Publish(k.fans[0], k.now, big(0))
+		k.flush()
+	}
+	if n := k.room("honest").Stats().Kept; n != 300 {
+		t.Errorf("%d messages are kept of 300", n)
 	}
 }
 

@@ -331,6 +331,8 @@ func (m *model) clearAll() {
 		s.room.Clear()
 	}
 	m.expire()
+	m.now += graceTime
+	m.expire()
 }
 
 // read pages through what is kept from somewhere on.

@@ -293,6 +293,9 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 	if r.log.lacks(e) {
 		return Joined{}, ErrNotBuilt
 	}
+	if h := r.log.history; h != nil {
+		h.emptySince = 0
+	}
 	t, isNew := r.log.enter(e)
 	if isNew {
 		r.noteTracks()

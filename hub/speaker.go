@@ -65,17 +65,24 @@ func (r *Room) leaveAsSpeaker(m *Member) {
 	r.closeIfEmpty()
 }
 
-// closeIfEmpty closes a room that nobody is in and that keeps nothing, and reports whether it did. The caller holds the
-// lock.
+// closeIfEmpty closes a room that nobody is in, and reports whether it did. Rooms with history outlive
+// their members: Expire sees to them. The caller holds the lock.
 func (r *Room) closeIfEmpty() bool {
-	if len(r.branches) > 0 || len(r.speakers.all()) > 0 || !r.log.isEmpty() {
+	if r.log.history != nil || !r.hasNobody() {
 		return false
 	}
+	r.close()
+	return true
+}
+
+func (r *Room) hasNobody() bool { return len(r.branches) == 0 && len(r.speakers.all()) == 0 }
+
+// close ends the room. The caller holds the lock.
+func (r *Room) close() {
 	r.isClosed = true
 	if r.log.history != nil {
 		r.log.shutAll()
 		r.noteMoved()
 	}
 	r.hub.forget(r) // Lock order: a room's before the hub's; the hub never takes a room's.
-	return true
 }
