@@ -254,7 +254,7 @@ func prefixFault(prefix string) string {
 const roomNameMax = 128
 
 var refusedRoomName = explain(wsproto.ReasonRoomName, fmt.Sprintf(
-	"This is not a room name: a room is /ws/ or /sse/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone.", roomNameMax))
+	"This is not a room name: a room is /ws/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone; behind /sse/ likewise.", roomNameMax))
 
 // isRoomName holds a name to [A-Za-z0-9_.:~-]{1,128}, neither . nor .. : it stands in paths, logs
 // and subjects of a broker without being escaped.
