@@ -127,3 +127,36 @@ func TestD07_SIGHUPReadsTheAdminKeysAnew(t *testing.T) {
 	})
 	mayAsk(other, 200)
 }
+
+// SIGHUP reads the files of keys anew: the next client is judged by what is in them now. A file with a fault changes nothing.
+func TestD07_KeysAreReloaded(t *testing.T) {
+	hearHangups(t)
+	const old, young = "0123456789abcdef0123456789abcdef", "the-younger-secret-of-32-bytes-x"
+	file := filepath.Join(t.TempDir(), "secret")
+	save := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(old)
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--auth=jwt", "--auth-hmac-file="+file))
+	expect := func(secret string, status int) {
+		t.Helper()
+		may := map[string]any{"caps": []any{map[string]any{"rooms": []string{"*"}, "may": []string{"read"}}}}
+		if got := wstest.Ask(t, p.Addr, "/ws/r?token="+sign(secret, may)).Status; got != status {
+			t.Errorf("%s: %d, want %d", secret, got, status)
+		}
+	}
+	expect(old, 101)
+	expect(young, 401)
+	save("short")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog("not reloaded.*a secret needs 32 at least")
+	expect(old, 101)
+	save(young)
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog("msg=reloaded")
+	expect(old, 401)
+	expect(young, 101)
+}
