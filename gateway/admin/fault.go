@@ -44,6 +44,7 @@ var (
 	faultLines    = fault{status: 413, Code: "too_large", Text: "A batch has at most " + strconv.Itoa(linesMax) + " lines and " + strconv.Itoa(batchMax>>20) + " MiB: what came before was published."}
 	faultKeyText  = fault{status: 400, Code: "idempotency_key", Text: "An Idempotency-Key is 1 to 255 visible characters of ASCII, once."}
 	faultQuery    = fault{status: 400, Code: "query", Text: "A parameter behind the path is unknown, double or makes no sense."}
+	faultSeconds  = fault{status: 400, Code: "query", Text: "seconds is a whole number from 1 to " + strconv.Itoa(profileMax) + "; of a trace it may be a part of one."}
 	faultRate     = fault{status: 429, Code: "rate", Text: "This key publishes more than --publish-rate.", centrifugo: 111}
 )
 
