@@ -33,12 +33,18 @@ func Options() gateway.Options {
 // Start runs a gateway on a loopback port until the test ends, and returns it with its host:port.
 func Start(t testing.TB, o gateway.Options) (*gateway.Server, string) {
 	t.Helper()
+	return StartWith(t, o, gateway.ListenOptions{})
+}
+
+// StartWith is Start for a listener of another kind.
+func StartWith(t testing.TB, o gateway.Options, l gateway.ListenOptions) (*gateway.Server, string) {
+	t.Helper()
 	testenv.RaiseProcessors()
 	s, err := gateway.New(o, slog.New(slog.NewTextHandler(testenv.LogTo(t), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
+	if err := s.ListenWith("127.0.0.1:0", l); err != nil {
 		s.Close()
 		t.Fatal(err)
 	}
