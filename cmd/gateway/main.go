@@ -272,7 +272,7 @@ func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 			closed = append(closed, gateway.CloseReason(r).String(), n)
 		}
 	}
-	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
+	log.Info("stopped", "messages", sum.Messages, "published", sum.Published, "deliveries", sum.Deliveries, "writes", sum.Writes,
 		"owed", sum.Hub.Owed, "skipped", sum.Hub.Skipped, "ended_early", sum.Hub.Ended,
 		"refused_writes", sum.Refused, "accepted", sum.Accepted, slog.Group("closed", closed...),
 		"ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
