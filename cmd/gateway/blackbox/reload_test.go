@@ -3,6 +3,7 @@
 package blackbox
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"os/signal"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"sluice/internal/proctest"
 	"sluice/internal/testenv"
@@ -82,6 +85,44 @@ func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	p.ExpectLog("msg=draining .* timeout=7s")
 	old.ExpectClose(1001)
 	p.ExpectExit(0)
+}
+
+// D07: of what is about TLS the files change at once, and the rest is said to need a restart.
+func TestD07_SIGHUPTakesOtherCertificates(t *testing.T) {
+	hearHangups(t)
+	authority := wstest.NewAuthority(t)
+	one, two := authority.Pair([2]string{}, "one.test"), authority.Pair([2]string{}, "two.test")
+	name := filepath.Join(t.TempDir(), "sluice.yaml")
+	write := func(lines ...string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("tls-listen: 127.0.0.1:0", "tls-cert: "+one[0], "tls-key: "+one[1], "allow-host: '*'")
+	p := proctest.Launch(t, proctest.Command(t, "--config="+name))
+	if _, err := wstest.TryDialTLS(t, authority.Client("two.test"), p.Addr, "/ws", nil); err == nil {
+		t.Error("a certificate is shown that nobody has named")
+	}
+	there := wstest.DialTLS(t, authority.Client("one.test"), p.Addr, "/ws")
+	write("tls-listen: 127.0.0.1:1", "tls-cert: ["+one[0]+", "+two[0]+"]", "tls-key: ["+one[1]+", "+two[1]+"]", "allow-host: '*'",
+		"tls-handshakes: 9", "tls-handshakes-running: 3")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg=reloaded changed="tls-cert \S+ -> .*, tls-handshakes 4096 -> 9, tls-key .*" ` +
+		`needs_restart="tls-handshakes-running 0 -> 3, tls-listen .*"`)
+	wstest.DialTLS(t, authority.Client("two.test"), p.Addr, "/ws")
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	if err := there.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := there.Read(ctx); err != nil || string(text) != "still here" {
+		t.Errorf("who was there before heard %q, %v", text, err)
+	}
+	write("tls-listen: 127.0.0.1:0", "tls-cert: "+two[0], "tls-key: "+one[1])
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg="not reloaded, all stays as it was" error="TLS: certificate .*`)
+	wstest.DialTLS(t, authority.Client("one.test"), p.Addr, "/ws")
 }
 
 // D07: the key file is read anew, so that keys are rotated without a restart. One that makes no sense changes nothing.
