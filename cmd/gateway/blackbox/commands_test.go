@@ -125,6 +125,45 @@ func TestSendSaysLinesThatTailPrints(t *testing.T) {
 	}
 }
 
+// Over TLS each command trusts the authority that it is told, and nobody else.
+func TestCommandsTrustTheAuthorityThatTheyAreTold(t *testing.T) {
+	authority, stranger := wstest.NewAuthority(t), wstest.NewAuthority(t)
+	files := authority.Pair([2]string{}, "localhost")
+	p := proctest.Launch(t, proctest.Command(t, "--tls-listen=127.0.0.1:0", "--tls-cert="+files[0], "--tls-key="+files[1], "--log-level=debug"))
+	_, port, err := net.SplitHostPort(p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "localhost:" + port
+	tail := start(t, proctest.Command(t, "tail", "--url=wss://"+at, "--cacert="+authority.File, "--count=1", "news"))
+	p.ExpectLog("client joined.*room=news")
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{[]string{"health", "https://" + at + "/livez", "--cacert=" + authority.File}, 0, "ok"},
+		{[]string{"health", "https://" + at + "/livez", "--insecure"}, 0, "ok"},
+		{[]string{"health", "https://" + at + "/livez"}, 1, "--cacert FILE says whom to trust"},
+		{[]string{"health", "https://" + at + "/livez", "--cacert=" + stranger.File}, 1, "unknown authority"},
+		{[]string{"tail", "--url=wss://" + at, "--cacert=" + stranger.File, "news"}, 1, "unknown authority"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + stranger.File, "news"}, 1, "unknown authority"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + files[1], "news"}, 2, "there is no certificate in PEM"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=/nowhere", "news"}, 2, "--cacert: open /nowhere: no such file"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + authority.File, "--insecure", "news"}, 2, "--cacert and --insecure can't be used together"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + authority.File, "news"}, 0, ""},
+	} {
+		cmd := proctest.Command(t, c.args...)
+		cmd.Stdin = strings.NewReader("hello\n")
+		if status, stdout, stderr := proctest.Outcome(t, cmd); status != c.status || !strings.Contains(stdout+stderr, c.says) {
+			t.Errorf("%v: status %d, said %q and %q, want %d and %q", c.args, status, stdout, stderr, c.status, c.says)
+		}
+	}
+	if r := <-tail; r.status != 0 || r.stdout != "hello\n" {
+		t.Errorf("tail: status %d, %q, %q", r.status, r.stdout, r.stderr)
+	}
+}
+
 func TestSendAndTailSayHowTheyWereClosed(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--max-message=10", "--log-level=debug"))
 	tail := start(t, proctest.Command(t, "tail", "--url=ws://"+p.Addr, "news"))
