@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,7 +20,7 @@ import (
 // A Visit is how a command joins a room, as any client does.
 type Visit struct {
 	Room  string `arg:"" help:"The room's name."`
-	URL   string `help:"The gateway: ws://host:port, wss://host, or unix:/path/to/socket; with the path in front of /ws, if there is one." default:"ws://localhost:8080" placeholder:"URL" env:"SLUICE_URL"`
+	URL   string `help:"The gateway: ws://host:port, wss://host, or unix:/path/to/socket; with the path in front of /ws, if there is one. Default: ws://localhost:8080." placeholder:"URL" env:"SLUICE_URL"`
 	Token string `help:"A token, sent as Authorization: Bearer. Better in the environment, as SLUICE_TOKEN: others see what a command was started with." placeholder:"TOKEN" env:"SLUICE_TOKEN"`
 	Trust
 }
@@ -48,6 +49,7 @@ func (t *Trust) config() (*tls.Config, error) {
 
 // dial opens the room's WebSocket.
 func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error) {
+	v.URL = cmp.Or(v.URL, "ws://localhost:8080")
 	where, err := parseEndpoint(v.URL, "ws", "")
 	if err != nil {
 		return nil, usageError{err}
