@@ -70,13 +70,14 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":        {"gateway", "gateway/admin", "hub", "internal/browsertest", "internal/gatewaytest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/conformance":        {"gateway", "gateway/admin", "hub", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},
 	"internal/census/trace":      {},
 	"internal/sameness":          {},
 	"internal/gatewaytest":       {"gateway", "internal/testenv", "web"},
+	"internal/metricstest":       {"gateway", "gateway/admin"},
 	"internal/proctest":          {"internal/testenv"},
 	"internal/realclients":       {"internal/testenv"},
 	"internal/testenv":           {},

@@ -92,6 +92,30 @@ func (c *conn) authenticate(room string, answer *verdict) (who *Principal, q *qu
 	return &answer.who, nil, nil
 }
 
+// foretell is what a request that is refused as no upgrade gets: where it only asks for none, and its
+// client may not be in the room either, that. A page's script learns nothing of why its WebSocket was
+// refused, and can ask so.
+func (c *conn) foretell(room string, answer *verdict, refused *wsproto.Refusal) (*question, *wsproto.Refusal) {
+	r := &c.w.request
+	if refused.Reason != wsproto.ReasonNoUpgrade || !isRoomName(room) {
+		return nil, refused
+	}
+	if refusal := c.heedForwarded(r); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := c.w.server.judgePage(r.Header("Origin"), r.Host); refusal != nil {
+		return nil, refusal
+	}
+	who, q, refusal := c.authenticate(room, answer)
+	switch {
+	case q != nil, refusal != nil:
+		return q, refusal
+	case c.w.cfg.permissions(who, room)&(Read|Publish) == 0:
+		return nil, c.w.cfg.refuseRoom(who)
+	}
+	return nil, refused
+}
+
 // handshake is what the Authenticator is told.
 func (c *conn) handshake(room string) (*Handshake, *wsproto.Refusal) {
 	r := &c.w.request

@@ -46,7 +46,8 @@ func named(grants ...Grant) scriptedAuth {
 	}}
 }
 
-// What an authenticator says becomes an answer, at once or behind a question, in words that have nothing of the request in them.
+// What an authenticator says becomes an answer, at once or behind a question, in words that have nothing of the request in them. A request
+// for the room that asks for no WebSocket hears the same, or else that it asks for none.
 func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 	verdicts := map[string]struct {
 		who    Principal
@@ -74,10 +75,22 @@ func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 		cfg.Auth = auth
 		s, addr := startGatewayLogging(t, cfg, nil, &log)
 		for token, want := range verdicts {
+			plain := wstest.Connect(t, addr)
+			plain.Send(wstest.RequestHead("GET /ws/r HTTP/1.1", "Host: localhost", "Authorization: Bearer "+token))
+			foretold, told := plain.Response()
+			plain.Close()
 			c := wstest.Connect(t, addr)
 			c.Send(wstest.UpgradeHead("/ws/r", "Authorization: Bearer "+token))
 			r, text := c.Response()
 			c.Close()
+			switch {
+			case want.status == 101:
+				if foretold.StatusCode != http.StatusUpgradeRequired {
+					t.Errorf("%s, asked %v, without an upgrade: %d %q", token, isAsked, foretold.StatusCode, told)
+				}
+			case foretold.StatusCode != r.StatusCode, told != text:
+				t.Errorf("%s, asked %v, without an upgrade: %d %q instead of %d %q", token, isAsked, foretold.StatusCode, told, r.StatusCode, text)
+			}
 			if r.StatusCode != want.status || !strings.Contains(text, want.text) {
 				t.Errorf("%s, asked %v: %d %q; want %d %q", token, isAsked, r.StatusCode, text, want.status, want.text)
 			}
@@ -89,7 +102,7 @@ func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 			}
 		}
 		st := testenv.StatsOf(t, s)
-		if st.Refusals[wsproto.ReasonUnauthorized] != 2 || st.Refusals[wsproto.ReasonForbidden] != 2 || st.Refusals[wsproto.ReasonAuthDown] != 3 {
+		if st.Refusals[wsproto.ReasonUnauthorized] != 4 || st.Refusals[wsproto.ReasonForbidden] != 4 || st.Refusals[wsproto.ReasonAuthDown] != 6 {
 			t.Errorf("refusals %v", st.Refusals)
 		}
 		if lines := log.lines("secret internals"); lines != nil {

@@ -79,7 +79,7 @@ func TestProgramOutsideTheModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "program")
-	build := exec.CommandContext(soon(t), "go", "build", "-o", program, ".")
+	build := exec.CommandContext(soon(t), "go", "build", "-ldflags=-s -w", "-o", program, ".")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "GOTOOLCHAIN=local")
 	if out, err := build.CombinedOutput(); err != nil {

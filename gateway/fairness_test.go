@@ -256,7 +256,8 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		ratios = append(ratios, ratio)
 		t.Logf("inside the gateway: p50 %v, p99 %v; seen by clients: p50 %v, p99 %v; the flood in another process: p50 %v, p99 %v; ratio of p99 %.2f",
 			quantile(inside, 0.5), quantile(inside, 0.99), quantile(seen, 0.5), quantile(seen, 0.99), quantile(control, 0.5), quantile(control, 0.99), ratio)
-		if p50 := quantile(inside, 0.5); p50 > 250*time.Millisecond {
+		// A machine with much other work holds up all that is measured, the control as well.
+		if p50 := quantile(inside, 0.5); p50 > 250*time.Millisecond && p50 > 10*quantile(control, 0.5) {
 			t.Errorf("half of the messages took more than %v inside the gateway: the quiet room starves", p50)
 		}
 	}

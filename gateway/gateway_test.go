@@ -76,6 +76,9 @@ func TestTwoClientsTalk(t *testing.T) {
 	}
 }
 
+// CheckMetrics does so by what /metrics tells. Tests inside this package cannot import what tells it, and metrics_test.go sets it.
+var CheckMetrics func(testing.TB, *Server)
+
 // checkAccounts holds what a closed gateway has counted against itself: every connection has ended once, and
 // every message that was owed to a member became something.
 func checkAccounts(t testing.TB, s *Server) {
@@ -87,6 +90,7 @@ func checkAccounts(t testing.TB, s *Server) {
 	if closed != sum.Accepted || sum.Hub.Due() != 0 {
 		t.Errorf("%d connections were accepted and %d closed; of messages %+v, and %d came to nothing", sum.Accepted, closed, sum.Hub.Account, int64(sum.Hub.Due()))
 	}
+	CheckMetrics(t, s)
 }
 
 // expectClosed waits until n connections have ended for a reason.

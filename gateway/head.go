@@ -109,7 +109,7 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusal) {
 	r := &c.w.request
 	if refusal := r.CheckUpgrade(); refusal != nil {
-		return nil, refusal
+		return c.foretell(room, answer, refusal)
 	}
 	extensions, refusal := r.CheckDeflate()
 	if refusal != nil {

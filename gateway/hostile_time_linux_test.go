@@ -258,7 +258,7 @@ func TestNoInputDelaysAnothersMessage(t *testing.T) {
 	case testenv.RaceEnabled:
 		most, few, many = most/8, 1, 50
 	case !isWhole:
-		most, few, many = most/4, 2, 100
+		most, few, many = most/4, 2, 50
 	}
 	for _, in := range hostileInputs(most) {
 		plays = append(plays, playOf(in))

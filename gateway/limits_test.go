@@ -90,7 +90,7 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 // only tell it from being held up. At full size it is 1,000 clients: here there are 25, or 100 with SLUICE_CI=1.
 func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	const size, pairs = 1 << 10, 3
-	readers, messages := 25, 30
+	readers, messages := 12, 30
 	if testenv.IsWholeSize(t) {
 		readers, messages = 100, 100
 	} else if testenv.RaceEnabled {

@@ -13,7 +13,7 @@ import (
 var reloadable = []string{
 	"Pages", "AllowOrigin", "AllowHost", "Subprotocols", "TrustedProxy", "ForwardedHeader",
 	"MaxConnections", "MaxHead", "HeadMemory", "MaxMessage", "MaxPerAddress", "ConnectRate", "MaxRooms",
-	"MaxFragments", "AssemblyMemory", "TLSHandshakes",
+	"MaxFragments", "AssemblyMemory", "TLSHandshakes", "TLSPairs", "TLSClientCA",
 	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
 	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",
 	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous", "MaxLifetime", "PathPrefix", "AuthCookie", "AuthRequests",
@@ -24,7 +24,8 @@ var reloadable = []string{
 // another Server could take: these stay as they were. After an error nothing has changed. When it
 // returns every loop goes by the new ones, each since a moment between two connections' turns.
 //
-// What has begun goes on as it began: a message under way keeps its limits, a wait its time, a
+// Certificates and authorities may be in other files, as long as there are some: the next handshake
+// goes by them. What has begun goes on as it began: a message under way keeps its limits, a wait its time, a
 // connection its compression, and who is in a room stays there. Slow policies, rates and leave to
 // publish count at once for everybody who is there.
 func (s *Server) Reload(o Options) (needsRestart []string, err error) {
@@ -42,12 +43,21 @@ func (s *Server) Reload(o Options) (needsRestart []string, err error) {
 				strings.Join(needsRestart, ", "), err)
 		}
 	}
-	return needsRestart, s.take(next)
+	put, err := s.certificates.change(next)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	if err := s.take(next); err != nil {
+		return nil, err
+	}
+	put()
+	return needsRestart, nil
 }
 
 // keep takes from the present config what cannot change, and names what would have differed.
 func (c *config) keep(now *config, sourcesMax int) (kept []string) {
 	to, from := reflect.ValueOf(&c.Options).Elem(), reflect.ValueOf(&now.Options).Elem()
+	hasPairs := len(c.TLSPairs) > 0 && len(now.TLSPairs) > 0
 	for _, f := range reflect.VisibleFields(to.Type()) {
 		a, b := to.FieldByIndex(f.Index), from.FieldByIndex(f.Index)
 		canChange := slices.Contains(reloadable, f.Name)
@@ -56,6 +66,8 @@ func (c *config) keep(now *config, sourcesMax int) (kept []string) {
 			canChange = c.sourcesMax() <= sourcesMax
 		case "History": // A hub that was made without any has no memory for it.
 			canChange = len(now.History) > 0 || len(c.History) == 0
+		case "TLSPairs", "TLSClientCA": // Listeners speak TLS or do not, and files are watched or are not.
+			canChange = hasPairs
 		}
 		if canChange {
 			continue

@@ -13,13 +13,13 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 200, with SLUICE_CI=1 2,000")
+	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation runs; 0: 100, with SLUICE_CI=1 2,000")
 	simFrom  = flag.Uint64("sim.from", 1, "the first of them")
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed to run, with the trace of its last calls if -v is given")
 )
 
 const (
-	simSeedsDefault = 200
+	simSeedsDefault = 100
 	simSeedsWhole   = 2000
 )
 

@@ -18,11 +18,12 @@ import (
 	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
+	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
 
 var (
-	stalledClients  = flag.Int("stalled-clients", 0, "clients of the test of stalled ones; 0: 40, or 300 with SLUICE_CI=1")
+	stalledClients  = flag.Int("stalled-clients", 0, "clients of the test of stalled ones; 0: 20, or 300 with SLUICE_CI=1")
 	stalledMessages = flag.Int("stalled-messages", 0, "messages of 1 KiB that they are sent; 0: 5,000, or 9,000 with SLUICE_CI=1")
 )
 
@@ -77,7 +78,7 @@ func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
-	clients, messages := 40, 5000
+	clients, messages := 20, 5000
 	if testenv.IsWholeSize(t) {
 		clients, messages = 300, 9000
 	}
@@ -93,7 +94,8 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled, messages int) 
 	cfg.RoomBacklog = 2 << 20
 	cfg.SlowPolicy = policy
 	cfg.StallTimeout, cfg.SkipTimeout, cfg.CloseTimeout = time.Hour, time.Hour, time.Hour // What they cost is to be seen, however slow the machine.
-	s, addr := startGateway(t, cfg)
+	kernel := reactortest.New()
+	s, addr := startGatewayOn(t, cfg, kernel)
 	spec := fmt.Sprintf("%s,%d,%d,%d", addr, clients-stalled, stalled, messages)
 	c := proctest.StartChild(t, stalledEnv, spec, "TestStalledCrowd")
 	c.Await("ready")
@@ -109,6 +111,7 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled, messages int) 
 		case <-done:
 			isOver = true
 		case <-time.After(20 * time.Millisecond):
+			kernel.Advance(100 * time.Millisecond) // Senders wait some seconds until it is clear that somebody does not read.
 		}
 		peak = max(peak, residentBytes(t)-before.resident)
 	}

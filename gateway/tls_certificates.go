@@ -23,17 +23,22 @@ const certificatesEvery = time.Second
 // certificates are what TLS listeners speak by. A handshake takes what is current when it begins;
 // sessions of before a change are not resumed, so whoever lost its authority has to show itself anew.
 type certificates struct {
-	base    *tls.Config // the program's, nil for none
-	pairs   []TLSPair
-	ca      string
+	base    *tls.Config                // the program's, nil for none
 	current atomic.Pointer[tls.Config] // nil: there is nothing to speak TLS with
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	certificateFiles
 	seen []os.FileInfo // of the files when they were read last, nil for one that was not there
 }
 
+// certificateFiles are those of Options.TLSPairs and TLSClientCA.
+type certificateFiles struct {
+	pairs []TLSPair
+	ca    string
+}
+
 func newCertificates(cfg *config) (*certificates, error) {
-	s := &certificates{base: cfg.TLS, pairs: cfg.TLSPairs, ca: cfg.TLSClientCA}
+	s := &certificates{base: cfg.TLS, certificateFiles: certificateFiles{cfg.TLSPairs, cfg.TLSClientCA}}
 	if s.base == nil && len(s.pairs) == 0 {
 		return s, nil
 	}
@@ -45,7 +50,7 @@ func (s *certificates) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = s.look()
-	made, err := s.read()
+	made, err := s.read(s.base)
 	if err != nil {
 		return err
 	}
@@ -53,11 +58,30 @@ func (s *certificates) reload() error {
 	return nil
 }
 
-// read makes a configuration of what the files hold now.
-func (s *certificates) read() (*tls.Config, error) {
+// change reads the files that a config names, and returns what puts them in force in the place of
+// those of before.
+func (s *certificates) change(cfg *config) (put func(), err error) {
+	files := certificateFiles{cfg.TLSPairs, cfg.TLSClientCA}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Equal(files.pairs, s.pairs) && files.ca == s.ca {
+		return func() {}, nil
+	}
+	seen := files.look()
+	made, err := files.read(s.base)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.certificateFiles, s.seen = files, seen
+		s.current.Store(made)
+	}, err
+}
+
+// read makes a configuration of what the files hold now, and of the program's if there is one.
+func (s *certificateFiles) read(base *tls.Config) (*tls.Config, error) {
 	made := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.base != nil {
-		made = s.base.Clone()
+	if base != nil {
+		made = base.Clone()
 	}
 	made.NextProtos = []string{"http/1.1"} // HTTP/2 has no connection to give to a WebSocket.
 	made.DynamicRecordSizingDisabled = true
@@ -120,7 +144,7 @@ func (s *certificates) asksClients() bool {
 }
 
 // look tells the files' states.
-func (s *certificates) look() (all []os.FileInfo) {
+func (s *certificateFiles) look() (all []os.FileInfo) {
 	files := []string{s.ca}
 	for _, p := range s.pairs {
 		files = append(files, p.Cert, p.Key)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,70 @@ func TestT10_ClientsAuthorityIsReplaced(t *testing.T) {
 	if st := testenv.StatsOf(t, g.Server).TLS; st.Resumed != 1 {
 		t.Errorf("%d sessions were resumed, want one", st.Resumed)
 	}
+}
+
+// D07, T10. Other files, and more of them, are taken without a restart; what makes no sense changes nothing; and what a listener speaks,
+// or how many handshakes run at a time, does not change at all.
+func TestD07_T10_OtherCertificatesNeedNoRestart(t *testing.T) {
+	cfg := testConfig()
+	cfg.certificatesEvery = time.Millisecond
+	g := startTLS(t, cfg)
+	there := g.join(t, g.trusting, "/ws/x")
+	first := g.shown(t, serverName)
+	o := cfg.Options
+	other := g.authority.Pair([2]string{}, "other.test")
+	reload := func() []string {
+		t.Helper()
+		needs, err := g.Reload(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return needs
+	}
+
+	o.TLSPairs = []TLSPair{{other[0], "/nowhere"}}
+	o.MaxMessage = 5
+	if _, err := g.Reload(o); err == nil || !strings.Contains(err.Error(), "/nowhere") || g.config().MaxMessage == 5 {
+		t.Errorf("a key that is not there: %v, and messages of %d", err, g.config().MaxMessage)
+	}
+	o.MaxMessage = cfg.MaxMessage
+	o.TLSPairs = append(slices.Clone(cfg.TLSPairs), TLSPair{other[0], other[1]})
+	o.TLSRunning = 7
+	if needs := reload(); !slices.Equal(needs, []string{"TLSRunning"}) {
+		t.Errorf("only a restart changes %v, want TLSRunning", needs)
+	}
+	if g.shown(t, serverName) != first || g.shown(t, "other.test") == first {
+		t.Error("a second pair is not shown, or in place of the first")
+	}
+	// The new files are watched in the old ones' place.
+	o.TLSPairs = o.TLSPairs[1:]
+	o.TLSRunning = cfg.TLSRunning
+	reload()
+	second := g.shown(t, "other.test")
+	g.authority.Pair(other, "other.test")
+	testenv.Eventually(t, "the new files are read when they change", func() bool { return g.shown(t, "other.test") != second })
+	// From now on clients have to show a certificate.
+	o.TLSClientCA = g.authority.File
+	if needs := reload(); needs != nil {
+		t.Errorf("only a restart changes %v", needs)
+	}
+	if _, err := wstest.TryDialTLS(t, g.authority.Client("other.test"), g.addr, "/ws", nil); err == nil {
+		t.Error("a client without a certificate is in")
+	}
+	g.expectFailed(t, TLSClientCert, 1)
+	// There is a listener that speaks TLS, so there have to be certificates.
+	o.TLSPairs, o.TLSClientCA = nil, ""
+	if needs := reload(); !slices.Equal(needs, []string{"TLSPairs", "TLSClientCA"}) {
+		t.Errorf("only a restart changes %v, want TLSPairs and TLSClientCA", needs)
+	}
+	if _, err := there.Write(wstest.MaskedText("still here")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 2+len("still here"))
+	if _, err := io.ReadFull(there, got); err != nil || string(got[2:]) != "still here" {
+		t.Errorf("who was there before heard %q, %v", got, err)
+	}
+	there.Close()
 }
 
 // A program's own configuration is taken, with its certificates and functions.

@@ -5,14 +5,16 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/internal/testenv"
 )
 
 // A message is published on another thread at the moment in which the only member of a loop becomes even: either the publisher finds
 // it free and marks its branch, or the branch looks again. That is a matter of nanoseconds, so it is tried often.
 func TestMessageThatMeetsTheLastBlockedMembersRecoveryIsDelivered(t *testing.T) {
-	trials := int64(100_000)
-	if testing.Short() {
-		trials = 3000
+	trials := int64(30_000)
+	if testenv.IsWholeSize(t) {
+		trials = 100_000
 	}
 	f := newFixture(t, wide)
 	c := f.join(0, "r")

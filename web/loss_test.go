@@ -93,7 +93,8 @@ func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 		want      string
 	}
 	refusals := []refusal{
-		{"origin", answer(403), nil, refused},
+		{"nobody", answer(401), nil, `No connection: the gateway wants a token \(401, “no”\)\. Not trying again\.`},
+		{"forbidden", answer(403), nil, `No connection: the gateway does not let this page into the room \(403, “no”\)\. Trying again\.`},
 		{"room", answer(404), nil, refused},
 		{"full", answer(503), nil, refused},
 		{"hangs up", hangUp, nil, refused},

@@ -126,6 +126,14 @@ func (a *adminServer) close() {
 	a.listeners = nil
 }
 
+// adminDescriptors is how many descriptors the admin listeners and their connections may take.
+func (c *Config) adminDescriptors() int {
+	if len(c.AdminListen) == 0 {
+		return 0
+	}
+	return len(c.AdminListen) + admin.ConnectionsMax
+}
+
 // adminOptions are what the API goes by.
 func (c *Config) adminOptions(log *slog.Logger) (admin.Options, error) {
 	keys, err := c.adminKeys(log)

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"unicode"
@@ -16,14 +19,37 @@ import (
 
 // A Visit is how a command joins a room, as any client does.
 type Visit struct {
-	Room     string `arg:"" help:"The room's name."`
-	URL      string `help:"The gateway: ws://host:port, wss://host, or unix:/path/to/socket; with the path in front of /ws, if there is one." default:"ws://localhost:8080" placeholder:"URL" env:"SLUICE_URL"`
-	Token    string `help:"A token, sent as Authorization: Bearer. Better in the environment, as SLUICE_TOKEN: others see what a command was started with." placeholder:"TOKEN" env:"SLUICE_TOKEN"`
-	Insecure bool   `help:"Bear any certificate." env:"-"`
+	Room  string `arg:"" help:"The room's name."`
+	URL   string `help:"The gateway: ws://host:port, wss://host, or unix:/path/to/socket; with the path in front of /ws, if there is one. Default: ws://localhost:8080." placeholder:"URL" env:"SLUICE_URL"`
+	Token string `help:"A token, sent as Authorization: Bearer. Better in the environment, as SLUICE_TOKEN: others see what a command was started with." placeholder:"TOKEN" env:"SLUICE_TOKEN"`
+	Trust
+}
+
+// Trust is whose certificates a command bears.
+type Trust struct {
+	CACert   string `name:"cacert" help:"A file of authorities in PEM that certificates may be of, in the place of the system's." placeholder:"FILE" xor:"trust" env:"-"`
+	Insecure bool   `help:"Bear any certificate." xor:"trust" env:"-"`
+}
+
+// config is what TLS is spoken by.
+func (t *Trust) config() (*tls.Config, error) {
+	if t.CACert == "" {
+		return &tls.Config{InsecureSkipVerify: t.Insecure}, nil // as --insecure asks
+	}
+	text, err := os.ReadFile(t.CACert)
+	if err != nil {
+		return nil, fmt.Errorf("--cacert: %w", err)
+	}
+	cfg := &tls.Config{RootCAs: x509.NewCertPool()}
+	if !cfg.RootCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--cacert %s: there is no certificate in PEM in it", t.CACert)
+	}
+	return cfg, nil
 }
 
 // dial opens the room's WebSocket.
 func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error) {
+	v.URL = cmp.Or(v.URL, "ws://localhost:8080")
 	where, err := parseEndpoint(v.URL, "ws", "")
 	if err != nil {
 		return nil, usageError{err}
@@ -34,7 +60,11 @@ func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error)
 	if v.Token != "" {
 		head.Set("Authorization", "Bearer "+v.Token)
 	}
-	c, answer, err := websocket.Dial(ctx, where.String(), &websocket.DialOptions{HTTPClient: where.client(v.Insecure), HTTPHeader: head})
+	client, err := where.client(&v.Trust)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	c, answer, err := websocket.Dial(ctx, where.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: head})
 	if err != nil {
 		err = refusal(answer, err)
 		if answer == nil {
@@ -65,7 +95,7 @@ func unreached(err error) error {
 	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &untrusted):
-		return fmt.Errorf("%w (SSL_CERT_FILE=cert.pem in the environment trusts that one, --insecure any)", err)
+		return fmt.Errorf("%w (--cacert FILE says whom to trust, --insecure trusts anybody)", err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens there: %w", err)
 	}

@@ -28,13 +28,19 @@ type configCheck struct {
 	Args []string `arg:"" optional:"" passthrough:"all" name:"file-or-flags" help:"A configuration file, and flags of serve."`
 }
 
-// Run says what is wrong, and where.
-func (c *configCheck) Run(p *program) error {
-	args := p.args[2:] // Behind "config check", which nothing may precede.
+// behindConfig is what stands behind "config check" or "config print", which nothing may precede: a
+// file, for which --config may be left out, and flags of serve.
+func (p *program) behindConfig() []string {
+	args := p.args[2:]
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		args = slices.Concat([]string{"--" + configFlag, args[0]}, args[1:])
 	}
-	found, err := load(args)
+	return args
+}
+
+// Run says what is wrong, and where.
+func (c *configCheck) Run(p *program) error {
+	found, err := load(p.behindConfig())
 	if err != nil {
 		return usageError{err}
 	}
@@ -73,12 +79,12 @@ func (l *loaded) tryFiles() error {
 
 // A configPrint shows values.
 type configPrint struct {
-	Args []string `arg:"" optional:"" passthrough:"all" name:"flags" help:"Flags of serve: --config FILE, for one."`
+	Args []string `arg:"" optional:"" passthrough:"all" name:"file-or-flags" help:"A configuration file, and flags of serve."`
 }
 
 // Run prints all flags, in the order of --help.
 func (c *configPrint) Run(p *program) error {
-	found, err := load(p.args[2:])
+	found, err := load(p.behindConfig())
 	if err != nil {
 		return usageError{err}
 	}

@@ -180,6 +180,9 @@ rooms:
 			t.Errorf("no line is like %q:\n%s", want, printed)
 		}
 	}
+	if status, again, stderr := say(append([]string{"config", "print", name}, args[2:]...)...); status != 0 || again != printed {
+		t.Errorf("without --config: status %d, %s, instead of\n%s\nthis is printed:\n%s", status, stderr, printed, again)
+	}
 	before, err := load(args)
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -16,9 +15,9 @@ import (
 // A healthCommand asks a gateway how it is, where there is nothing else to ask with: in a container
 // from scratch.
 type healthCommand struct {
-	URL      string        `arg:"" optional:"" help:"Where to ask: http://host:port/livez or /readyz, or unix:/path/to/socket, with :/readyz behind it for that. Without a path /livez: is it alive?" default:"http://localhost:8080/livez"`
-	Timeout  time.Duration `help:"How long it may take to answer." default:"3s" env:"-"`
-	Insecure bool          `help:"Bear any certificate." env:"-"`
+	URL     string        `arg:"" optional:"" help:"Where to ask: http://host:port/livez or /readyz, or unix:/path/to/socket, with :/readyz behind it for that. Without a path /livez: is it alive?" default:"http://localhost:8080/livez"`
+	Timeout time.Duration `help:"How long it may take to answer." default:"3s" env:"-"`
+	Trust
 }
 
 // Run asks. What is not 200 is an error.
@@ -29,7 +28,10 @@ func (c *healthCommand) Run(p *program) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
 	defer cancel()
-	client := where.client(c.Insecure)
+	client, err := where.client(&c.Trust)
+	if err != nil {
+		return usageError{err}
+	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, where.String(), nil)
 	if err != nil {
@@ -83,12 +85,16 @@ func parseEndpoint(text, scheme, path string) (e endpoint, err error) {
 }
 
 // client speaks HTTP/1.1 to the endpoint, with no proxy between and nothing kept open.
-func (e *endpoint) client(insecure bool) *http.Client {
-	t := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}} // as --insecure asks
+func (e *endpoint) client(trust *Trust) (*http.Client, error) {
+	cfg, err := trust.config()
+	if err != nil {
+		return nil, err
+	}
+	t := &http.Transport{DisableKeepAlives: true, TLSClientConfig: cfg}
 	if e.socket != "" {
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", e.socket)
 		}
 	}
-	return &http.Client{Transport: t}
+	return &http.Client{Transport: t}, nil
 }

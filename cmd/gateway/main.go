@@ -102,7 +102,7 @@ func serve(r *reloader, out *logWriter) int {
 		if r.server != nil { // It was said at the start.
 			told = slog.New(slog.DiscardHandler)
 		}
-		if err := fitDescriptors(&opts, told); err != nil {
+		if err := fitDescriptors(&opts, cfg.adminDescriptors(), told); err != nil {
 			return opts, fmt.Errorf("%w: %s", err, moreDescriptors)
 		}
 		var err error
@@ -272,7 +272,7 @@ func logTotals(s *gateway.Server, log *slog.Logger, out *logWriter) {
 			closed = append(closed, gateway.CloseReason(r).String(), n)
 		}
 	}
-	log.Info("stopped", "messages", sum.Messages, "deliveries", sum.Deliveries, "writes", sum.Writes,
+	log.Info("stopped", "messages", sum.Messages, "published", sum.Published, "deliveries", sum.Deliveries, "writes", sum.Writes,
 		"owed", sum.Hub.Owed, "skipped", sum.Hub.Skipped, "ended_early", sum.Hub.Ended,
 		"refused_writes", sum.Refused, "accepted", sum.Accepted, slog.Group("closed", closed...),
 		"ticks", sum.Loop.Ticks, "log_lines_dropped", out.Dropped())
@@ -345,19 +345,20 @@ const (
 	moreDescriptors  = "raise it with ulimit -n or LimitNOFILE"
 )
 
-// fitDescriptors lowers --max-connections to what the descriptor limit allows.
-func fitDescriptors(opts *gateway.Options, log *slog.Logger) error {
+// fitDescriptors lowers --max-connections to what the descriptor limit allows, which the admin
+// listeners take some of.
+func fitDescriptors(opts *gateway.Options, admin int, log *slog.Logger) error {
 	limit, err := reactor.DescriptorLimit()
 	if err != nil {
 		log.Warn("cannot read the descriptor limit", "error", err)
 		return nil
 	}
-	room := roomIn(int(min(limit, 1<<30)), opts)
+	room := roomIn(int(min(limit, 1<<30))-admin, opts)
 	if opts.MaxConnections <= room {
 		return nil
 	}
 	if room < min(connectionsLeast, opts.MaxConnections) {
-		return fmt.Errorf("a limit of %d descriptors leaves room for hardly any connection", limit)
+		return fmt.Errorf("a limit of %d descriptors leaves room for hardly any connection (%d are for the admin listener)", limit, admin)
 	}
 	level := slog.LevelInfo
 	if room < connectionsFew {

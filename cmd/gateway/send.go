@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
@@ -15,19 +16,32 @@ import (
 // A sendCommand says in a room what it is given to read.
 type sendCommand struct {
 	Visit
-	Whole  bool `help:"Send all of standard input as one message." env:"-"`
-	Binary bool `help:"Send binary messages." env:"-"`
+	Admin   string `help:"Publish as a backend does, on the admin listener: http://host:port, https://host, or unix:/path/to/socket, which needs no key." placeholder:"URL" env:"-"`
+	KeyFile string `help:"A file whose first key opens --admin, such as that of --admin-key-file." placeholder:"FILE" env:"-"`
+	Whole   bool   `help:"Send all of standard input as one message." env:"-"`
+	Binary  bool   `help:"Send binary messages." env:"-"`
 }
 
 // Help is kong's way to ask for more to say.
 func (c *sendCommand) Help() string {
 	return `Each line of standard input becomes a message, without its line feed. What others say is not heard (echo=0). Status 0 says that
 the gateway has read all of it: it has answered the ping that came behind. When the connection ends earlier the status is 1,
-and the close code is said on standard error.`
+and the close code is said on standard error.
+
+With --admin each message is published as a backend does, also where clients may not, and into rooms that nobody is in: status
+0 says that the gateway has accepted all of them. While a room is full or a rate used up it tries again when it is told to, sixty times.`
 }
 
 // Run sends until the end of the input.
 func (c *sendCommand) Run(p *program) error {
+	switch {
+	case c.Admin != "" && (c.URL != os.Getenv("SLUICE_URL") || c.Token != os.Getenv("SLUICE_TOKEN")):
+		return usageError{errors.New("--admin is where a backend publishes, with a key: --url and --token are for who joins the room")}
+	case c.Admin != "":
+		return c.publish(p.stdin)
+	case c.KeyFile != "":
+		return usageError{errors.New("--key-file: a key opens the admin listener alone, which --admin names; who joins a room shows a --token")}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	socket, err := c.dial(ctx, "echo=0")
@@ -66,6 +80,19 @@ type lineError struct{ error }
 // say sends what there is to read, and returns when the gateway has read it: it answers a ping in its
 // turn.
 func (c *sendCommand) say(ctx context.Context, from io.Reader, socket *websocket.Conn) error {
+	kind := websocket.MessageText
+	if c.Binary {
+		kind = websocket.MessageBinary
+	}
+	err := c.each(from, func(message []byte) error { return socket.Write(ctx, kind, message) })
+	if err != nil {
+		return err
+	}
+	return socket.Ping(ctx)
+}
+
+// each hands on one message after the other, to the end of the input or the first error.
+func (c *sendCommand) each(from io.Reader, hand func(message []byte) error) error {
 	in := bufio.NewReader(from)
 	for line := 1; ; line++ {
 		message, end, err := c.next(in)
@@ -73,19 +100,12 @@ func (c *sendCommand) say(ctx context.Context, from io.Reader, socket *websocket
 		case err != nil:
 			return lineError{err}
 		case end && len(message) == 0 && (line > 1 || !c.Whole):
-			return socket.Ping(ctx)
+			return nil
 		case !c.Binary && !utf8.Valid(message):
 			return lineError{fmt.Errorf("line %d is not UTF-8, which a text message has to be: --binary sends it as it is", line)}
 		}
-		kind := websocket.MessageText
-		if c.Binary {
-			kind = websocket.MessageBinary
-		}
-		if err := socket.Write(ctx, kind, message); err != nil {
+		if err := hand(message); err != nil || end {
 			return err
-		}
-		if end {
-			return socket.Ping(ctx)
 		}
 	}
 }

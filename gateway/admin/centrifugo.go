@@ -300,7 +300,7 @@ func (h *Handler) cInfo(_ context.Context, k *Key, _ params) (any, *fault) {
 	}{[]nodeJSON{{name, name, h.version, open, min(1, open), open, channels, int64(h.clock.now().Seconds())}}}, nil
 }
 
-// cDisconnect: user, client, disconnect{code, reason}. A user is a token's subject.
+// cDisconnect: user, client or both, disconnect{code, reason}. A user is a token's subject.
 func (h *Handler) cDisconnect(ctx context.Context, k *Key, p params) (any, *fault) {
 	f := gateway.Farewell{Code: 3503, Reason: "force disconnect"}
 	if given := p["disconnect"]; given != nil {
@@ -325,7 +325,8 @@ func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fau
 	return h.cEnd(ctx, k, p, channel, gateway.Farewell{Code: 3503, Reason: "unsubscribed"})
 }
 
-// cEnd disconnects a client, or all of a user's, if they are in a channel if one is named.
+// cEnd disconnects a client, or all of a user's, and of those whoever is in a channel, if one is named.
+// A client and a user together are that client if it is that user's.
 func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f gateway.Farewell) (any, *fault) {
 	client, _ := p.text("client")
 	user, _ := p.text("user")
@@ -340,15 +341,21 @@ func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f 
 		_, err := h.gateway.DisconnectSubject(ctx, user, channel, f)
 		return struct{}{}, faultOf(err)
 	}
-	if channel != "" {
-		if info, err := h.gateway.Connection(ctx, client); err != nil || info.Room != channel {
-			return struct{}{}, nil
+	err := h.endClient(ctx, client, user, channel, f)
+	if errors.Is(err, gateway.ErrNoConnection) {
+		err = nil
+	}
+	return struct{}{}, faultOf(err)
+}
+
+func (h *Handler) endClient(ctx context.Context, client, user, channel string, f gateway.Farewell) error {
+	if user != "" || channel != "" {
+		is, err := h.gateway.Connection(ctx, client)
+		if err != nil || user != "" && is.Subject != user || channel != "" && is.Room != channel {
+			return err
 		}
 	}
-	if err := h.gateway.Disconnect(ctx, client, f); err != nil && !errors.Is(err, gateway.ErrNoConnection) {
-		return nil, faultOf(err)
-	}
-	return struct{}{}, nil
+	return h.gateway.Disconnect(ctx, client, f)
 }
 
 // replies are the answer to a batch.

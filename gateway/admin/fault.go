@@ -48,6 +48,7 @@ var (
 	faultEpoch     = fault{status: 410, Code: "wrong_epoch", Text: "The room has begun anew since that position: whether something was missed is not known. It stands at epoch and offset now."}
 	faultTooOld    = fault{status: 410, Code: "too_old", Text: "Something behind that position is no longer kept. The room stands at epoch and offset now."}
 	faultBeyond    = fault{status: 410, Code: "beyond_end", Text: "No message has had that position yet. The room stands at epoch and offset now."}
+	faultSeconds   = fault{status: 400, Code: "query", Text: "seconds is a whole number from 1 to " + strconv.Itoa(profileMax) + "; of a trace it may be a part of one."}
 	faultRate      = fault{status: 429, Code: "rate", Text: "This key publishes more than --publish-rate.", centrifugo: 111}
 )
 

@@ -31,9 +31,9 @@ type FigureOptions struct {
 func (h *Handler) AddFigures(f Figures, o FigureOptions) {
 	h.handleWhole("GET /metrics", newMetrics(f, h.version, o.Dropped))
 	for pattern, to := range map[string]http.HandlerFunc{
-		"GET /debug/pprof/":        pprof.Index,
-		"GET /debug/pprof/profile": atLength(pprof.Profile),
-		"GET /debug/pprof/trace":   atLength(pprof.Trace),
+		"GET /debug/pprof/":        atLength(isWhole, pprof.Index), // Some profiles are of a while, too.
+		"GET /debug/pprof/profile": atLength(isWhole, pprof.Profile),
+		"GET /debug/pprof/trace":   atLength(isPart, pprof.Trace),
 		"GET /debug/pprof/symbol":  pprof.Symbol,
 		"POST /debug/pprof/symbol": pprof.Symbol,
 	} { // Not cmdline: secrets stand in command lines.
@@ -72,15 +72,26 @@ func readinessOf(err error) string { return strings.TrimPrefix(err.Error(), "gat
 // profileMax is how long a profile or a trace may be taken, in seconds.
 const profileMax = 300
 
+// isWhole reports whether pprof takes a text for seconds. Of one that is no whole number it makes
+// its default, which is 30.
+func isWhole(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 64)
+	return err == nil && n > 0 && n <= profileMax
+}
+
+// isPart is isWhole for traces, which take parts of a second.
+func isPart(text string) bool {
+	n, err := strconv.ParseFloat(text, 64)
+	return err == nil && n > 0 && n <= profileMax
+}
+
 // atLength takes the server's timeouts from requests that are meant to take long: a profile's default
-// is as long as they are.
-func atLength(to http.HandlerFunc) http.HandlerFunc {
+// is as long as they are. How long is said in seconds that have to be good.
+func atLength(isGood func(seconds string) bool, to http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if text := r.FormValue("seconds"); text != "" {
-			if n, err := strconv.ParseFloat(text, 64); err != nil || !(n > 0 && n <= profileMax) {
-				faultQuery.write(w)
-				return
-			}
+		if text := r.FormValue("seconds"); text != "" && !isGood(text) {
+			faultSeconds.write(w)
+			return
 		}
 		c := http.NewResponseController(w)
 		// Where there are none, there is nothing to take away.

@@ -17,10 +17,11 @@ const (
 	writeTimeout = 30 * time.Second
 	idleTimeout  = 2 * time.Minute // for the next request
 	headMax      = 16 << 10
-	// connsMax is how many connections there may be at a time, on all listeners together. More wait to
-	// be accepted.
-	connsMax = 128
 )
+
+// ConnectionsMax is how many connections there may be at a time, on all listeners together. More wait
+// to be accepted.
+const ConnectionsMax = 128
 
 // A Server serves a Handler on listeners that are not the gateway's, on goroutines of its own: what
 // befalls clients does not befall it.
@@ -35,7 +36,7 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		places: make(chan struct{}, connsMax),
+		places: make(chan struct{}, ConnectionsMax),
 		http: &http.Server{
 			Handler: h, ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 			IdleTimeout: idleTimeout, MaxHeaderBytes: headMax, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

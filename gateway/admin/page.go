@@ -80,25 +80,32 @@ func (h *Handler) addPage(f Figures, o FigureOptions) {
 	h.HandleOpen("GET /logout", back)
 }
 
-// isIn reports whether the request may see figures.
-func (p *page) isIn(r *http.Request) bool {
-	if key := p.handler.keyOf(r); key != nil {
-		return key.isForAll()
+// judge says why the request may not see figures, nil if it may. A key that it has decides as on every
+// other route, whatever its browser's session is.
+func (p *page) judge(r *http.Request) *fault {
+	switch key := p.handler.keyOf(r); {
+	case key != nil && !key.isForAll():
+		return &faultWhole
+	case key != nil || p.sessions.has(r, &p.handler.rules.Load().keys):
+		return nil
 	}
-	return p.sessions.has(r, &p.handler.rules.Load().keys)
+	return lacksKey(r)
 }
 
 func (p *page) show(w http.ResponseWriter, r *http.Request) {
-	if p.isIn(r) {
+	switch p.judge(r) {
+	case nil:
 		send(w, r, http.StatusOK, "/index.html", p.files["/index.html"])
-	} else {
+	case &faultWhole:
+		send(w, r, http.StatusForbidden, "/login.html", p.login[loginRooms])
+	default:
 		send(w, r, http.StatusOK, "/login.html", p.login[loginHint])
 	}
 }
 
 func (p *page) tell(w http.ResponseWriter, r *http.Request) {
-	if !p.isIn(r) {
-		lacksKey(r).write(w)
+	if fault := p.judge(r); fault != nil {
+		fault.write(w)
 		return
 	}
 	body, status := p.status.newest(r.Context(), !isLocal(r))

@@ -120,6 +120,13 @@ func TestPageIsSeenWithTheKeyAlone(t *testing.T) {
 	expect("a form without end", "POST", "/login", url.Values{"key": {strings.Repeat("k", loginMax)}}, 400, "Admin key")
 	expect("a page of others", "POST", "/login", url.Values{"key": {key}}, 403, "", "Origin", "https://evil.example")
 	expect("a page of nobody", "POST", "/login", url.Values{"key": {key}}, 403, "", "Origin", "null")
+	some := []string{"X-API-Key", strings.Repeat("k", keyMin)}
+	for _, path := range []string{"/metrics", "/status.json", "/debug/pprof/", "/api/rooms"} { // One rule for whoever has a key.
+		expect("a key for rooms", "GET", path, nil, 403, faultWhole.Text, some...)
+		expect("a wrong key", "GET", path, nil, 401, faultKey.Text, "X-API-Key", NewKey())
+		expect("no key", "GET", path, nil, 401, faultNoKey.Text)
+	}
+	expect("a key for rooms", "GET", "/", nil, 403, loginRooms, some...)
 	if len(v.cookies) > 0 {
 		t.Fatalf("cookies: %v", v.cookies)
 	}
@@ -308,8 +315,17 @@ func TestAdminListenerTellsHealthAndProfiles(t *testing.T) {
 		{"GET", "/debug/pprof/heap", true, 200, ""},
 		{"GET", "/debug/pprof/goroutine?debug=1", true, 200, "reactor.(*Loop).Run"},
 		{"GET", "/debug/pprof/profile?seconds=1", true, 200, ""},
-		{"GET", "/debug/pprof/profile?seconds=301", true, 400, ""},
-		{"GET", "/debug/pprof/profile?seconds=NaN", true, 400, ""},
+		{"GET", "/debug/pprof/profile?seconds=301", true, 400, "whole number from 1 to 300"},
+		{"GET", "/debug/pprof/profile?seconds=NaN", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=0.1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=0", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=-1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=1e1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=18446744073709551617", true, 400, "whole number"},
+		{"GET", "/debug/pprof/heap?seconds=301", true, 400, "whole number"},
+		{"GET", "/debug/pprof/goroutine?seconds=0.1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/trace?seconds=301", true, 400, "part of one"},
+		{"GET", "/debug/pprof/trace?seconds=-0.1", true, 400, "part of one"},
 		{"GET", "/debug/pprof/trace?seconds=0.1", true, 200, ""},
 		{"GET", "/debug/pprof/cmdline", true, 404, ""},
 	} {

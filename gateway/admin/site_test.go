@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -21,7 +22,14 @@ import (
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m, browsertest.Stop)) }
+func TestMain(m *testing.M) {
+	gatewaytest.Metrics = func(t testing.TB, s *gateway.Server) string {
+		w := httptest.NewRecorder()
+		newMetrics(s, "v1", nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		return w.Body.String()
+	}
+	os.Exit(testenv.Run(m, browsertest.Stop))
+}
 
 const (
 	testKey  = "sluice_test-of-everything"

@@ -59,3 +59,36 @@ func TestA09_ClientsAreKnownByTheirSubjects(t *testing.T) {
 	s.expect("disconnect", s.ask("POST", "/api/disconnect", string(user)), 200, `{"result":{}}`)
 	s.expectClose(bob, 3503, "force disconnect")
 }
+
+// A09. A user and a client together are the client if it is the user's: a backend that ends a session which it remembers must not end
+// somebody else's.
+func TestA09_UserAndClientHaveToMatchBoth(t *testing.T) {
+	t.Parallel()
+	o := gatewaytest.Options()
+	o.Auth = nameTags{}
+	s := startSite(t, o, nil)
+	ann, bob := s.join("a?token=ann"), s.join("a?token=bob")
+	var conns struct{ Connections []connJSON }
+	s.decode(s.ask("GET", "/api/connections?subject=ann", ""), &conns)
+	if len(conns.Connections) != 1 {
+		t.Fatalf("%+v", conns)
+	}
+	ask := func(method, user, channel string) {
+		t.Helper()
+		p, _ := json.Marshal(map[string]any{
+			"user": user, "client": conns.Connections[0].ID, "channel": channel, "disconnect": map[string]any{"code": 4400, "reason": "both"},
+		})
+		s.expect(method, s.ask("POST", "/api/"+method, string(p)), 200, `{"result":{}}`)
+	}
+	ask("disconnect", "bob", "")
+	ask("unsubscribe", "bob", "a")
+	ask("unsubscribe", "ann", "b")
+	s.publish("a", "still here")
+	s.hears(ann, 1, "still here")
+	s.hears(bob, 1, "still here")
+	ask("disconnect", "ann", "")
+	s.expectClose(ann, 4400, "both")
+	ask("disconnect", "ann", "") // Whoever is gone is ended.
+	s.publish("a", "here alone")
+	s.hears(bob, 1, "here alone")
+}

@@ -113,12 +113,25 @@ func (j *JWT) Judge(h *gateway.Handshake) (gateway.Principal, error) {
 	}
 	claims, err := j.Verify(h.Token)
 	if err != nil {
-		if errors.Is(err, errNoKey) && j.remote != nil {
+		if j.mayGetKey(h.Token, err) {
 			return gateway.Principal{}, gateway.ErrAsk
 		}
 		return gateway.Principal{}, denial(err)
 	}
 	return claims.principal(int64(j.options.Leeway / time.Second)), nil
+}
+
+// mayGetKey reports whether a token that was refused may be by a key of the URL that is not here yet:
+// it names one that nobody has. Keys without an id, which may be any, were tried and it is by none.
+func (j *JWT) mayGetKey(token string, refused error) bool {
+	switch {
+	case j.remote == nil:
+		return false
+	case errors.Is(refused, jwt.ErrTokenSignatureInvalid):
+		id := keyOf(token)
+		return id != "" && !slices.ContainsFunc(j.keys(), func(k key) bool { return k.id == id })
+	}
+	return errors.Is(refused, errNoKey)
 }
 
 // Ask implements gateway.Authenticator: it fetches the keys of the URL, now and then, and judges
@@ -157,10 +170,7 @@ func (j *JWT) choose(t *jwt.Token) (any, error) {
 	if _, has := t.Header["crit"]; has { // RFC 7515 §4.1.11
 		return nil, errCritical
 	}
-	keys := *j.files.Load()
-	if j.remote != nil {
-		keys = append(slices.Clip(keys), j.remote.keys()...)
-	}
+	keys := j.keys()
 	id, _ := t.Header["kid"].(string)
 	var set jwt.VerificationKeySet
 	isKnown := false
@@ -180,6 +190,15 @@ func (j *JWT) choose(t *jwt.Token) (any, error) {
 		return nil, errNoKey
 	}
 	return nil, errAlgorithm
+}
+
+// keys are those of the files and those that were fetched last.
+func (j *JWT) keys() []key {
+	keys := *j.files.Load()
+	if j.remote != nil {
+		keys = append(slices.Clip(keys), j.remote.keys()...)
+	}
+	return keys
 }
 
 // denial says why a token was refused, in words that have nothing of it.

@@ -338,3 +338,59 @@ func TestKeysAreFetchedFromAURL(t *testing.T) {
 		t.Errorf("%d fetches for keys that are not known, want 1", n)
 	}
 }
+
+// A06. Beside a key in a file that has no id, and so may be any, the set of a URL is asked for a key that nobody has as well: an issuer's
+// new key is not to be refused for the hour until the set is fetched next. Who makes ids up gets no more fetches than without the file.
+func TestA06_NewKeysAreFetchedBesideAFileWithoutIDs(t *testing.T) {
+	k := keys()
+	var mu sync.Mutex
+	set, fetches := jwks(jwk(k.p256.Public(), object{"kid": "old"})), 0
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		fetches++
+		w.Write(set)
+	}))
+	defer issuer.Close()
+	j := newJWT(t, auth.Options{KeysURL: issuer.URL, KeyFiles: []string{write(t, "rsa.pem", publicPEM(t, &k.rsa.PublicKey))}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := j.Fetch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	set = jwks(jwk(k.p256.Public(), object{"kid": "old"}), jwk(&k.otherRSA.PublicKey, object{"kid": "new"}))
+	fetches = 0
+	mu.Unlock()
+	for _, step := range []struct {
+		name, token string
+		asks        bool
+		refused     string
+	}{
+		{"the file's key", mint(rs256(k.rsa), may(), nil), false, ""},
+		{"the file's key, under any id", mint(rs256(k.rsa), may(), object{"kid": "any"}), false, ""},
+		{"no id, another key", mint(rs256(k.otherRSA), may(), nil), false, "signature"},
+		{"an id that is known, another key", mint(es("ES256", crypto.SHA256, k.p384), may(), object{"kid": "old"}), false, "signature"},
+		{"expired under the file's key", mint(rs256(k.rsa), may(object{"exp": 1}), object{"kid": "any"}), false, "expired"},
+		{"the set's new key", mint(rs256(k.otherRSA), may(), object{"kid": "new"}), true, ""},
+		{"the set's new key again", mint(rs256(k.otherRSA), may(), object{"kid": "new"}), false, ""},
+		{"an id made up", mint(rs256(k.otherRSA), may(), object{"kid": "none-1"}), true, "signature"},
+		{"an id made up, another algorithm", mint(eddsa(k.ed), may(), object{"kid": "none-2"}), true, "not known"},
+	} {
+		h := &gateway.Handshake{Token: step.token}
+		_, err := j.Judge(h)
+		if asks := errors.Is(err, gateway.ErrAsk); asks != step.asks {
+			t.Errorf("%s: asks %t (%v)", step.name, asks, err)
+		} else if asks {
+			_, err = j.Ask(t.Context(), h)
+		}
+		if (err == nil) != (step.refused == "") || err != nil && !strings.Contains(err.Error(), step.refused) {
+			t.Errorf("%s: %v, want %q", step.name, err, step.refused)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if fetches != 1 {
+		t.Errorf("%d fetches, want 1", fetches)
+	}
+}

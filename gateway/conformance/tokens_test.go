@@ -30,6 +30,79 @@ func (k knows) Ask(context.Context, *gateway.Handshake) (gateway.Principal, erro
 
 func (k knows) Headers() []string { return nil }
 
+// strict is knows, and knows nothing of the room "secret".
+type strict struct{ knows }
+
+func (s strict) Judge(h *gateway.Handshake) (gateway.Principal, error) {
+	who, err := s.knows.Judge(h)
+	if h.Room == "secret" {
+		who.Grants = nil
+	}
+	return who, err
+}
+
+// The demo page where somebody has to be known: it says so, takes a token from its field or behind the room in the address, keeps it for
+// its tab alone, and goes on where it may only read.
+func TestPageBringsItsToken(t *testing.T) {
+	if !testenv.IsWholeSize(t) {
+		t.Skip("a browser takes more than a second")
+	}
+	browser := browsertest.Start(t)
+	const token = "eyJ0.T0k-en_.c2ln"
+	o := gatewaytest.Options()
+	o.Auth = strict{knows{token}}
+	s, addr := gatewaytest.Start(t, o)
+	p := page{t: t, ctx: browsertest.NewTab(t, browser)}
+	open := func(hash string) {
+		t.Helper()
+		p.do(chromedp.Navigate("about:blank")) // Or another fragment would be no visit.
+		p.do(chromedp.Navigate("http://" + addr + "/#" + hash))
+	}
+	enter := func(text string) {
+		t.Helper()
+		p.until(`document.getElementById("token").value = "", !document.getElementById("token-field").hidden`)
+		p.do(chromedp.SendKeys(chromedp.CSS("#token"), text+"\n"))
+	}
+	isOpen := `document.body.dataset.state === "open"`
+	closedFor := func(text string) {
+		t.Helper()
+		p.until(`document.body.dataset.state === "closed" && document.getElementById("why").textContent.includes("` + text + `")`)
+	}
+	isKept := func(where string) {
+		t.Helper()
+		p.until(where + ` && sessionStorage.getItem("sluice.token") === "` + token + `" && !location.href.includes("T0k") &&
+			!JSON.stringify(localStorage).includes("T0k") && !document.cookie.includes("T0k") && !document.body.innerText.includes("T0k")`)
+	}
+	open("open")
+	closedFor("wants a token (401")
+	enter("another")
+	closedFor("wants another token (401")
+	enter(token)
+	p.until(isOpen)
+	p.say("hello")
+	p.hears("hello")
+	isKept(`location.hash === "#open"`)
+	open("open") // As after a reload: the tab has it.
+	p.until(isOpen)
+	open("secret")
+	p.until(`document.getElementById("why").textContent.includes("does not let this page into the room (403")`)
+
+	open("news")
+	p.until(`document.getElementById("log").innerText.includes("only to be read here (4003") && ` + isOpen)
+	testenv.Eventually(t, "the reader hears what a backend says", func() bool {
+		n, err := s.Publish("news", gateway.Message{Data: []byte("from a backend")})
+		return err == nil && n == 1
+	})
+	p.hears("from a backend")
+	p.say("not heard")
+	p.until(`document.getElementById("hint").textContent.includes("takes no messages") && ` + isOpen)
+
+	p = page{t: t, ctx: browsertest.NewTab(t, browser)}
+	open("open&token=" + token)
+	p.until(isOpen)
+	isKept(`location.hash === "#open"`)
+}
+
 // A browser's page brings its token as a subprotocol, as a query and in the cookie of its login. The browser finds its offer answered, and
 // the page hears why it is closed where it may only read. Without a token, or with another, it does not get in.
 func TestBrowserBringsItsToken(t *testing.T) {

@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"sluice/gateway"
 	"sluice/internal/testenv"
@@ -33,12 +37,18 @@ func Options() gateway.Options {
 // Start runs a gateway on a loopback port until the test ends, and returns it with its host:port.
 func Start(t testing.TB, o gateway.Options) (*gateway.Server, string) {
 	t.Helper()
+	return StartWith(t, o, gateway.ListenOptions{})
+}
+
+// StartWith is Start for a listener of another kind.
+func StartWith(t testing.TB, o gateway.Options, l gateway.ListenOptions) (*gateway.Server, string) {
+	t.Helper()
 	testenv.RaiseProcessors()
 	s, err := gateway.New(o, slog.New(slog.NewTextHandler(testenv.LogTo(t), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen("127.0.0.1:0"); err != nil {
+	if err := s.ListenWith("127.0.0.1:0", l); err != nil {
 		s.Close()
 		t.Fatal(err)
 	}
@@ -67,6 +77,44 @@ func CheckAccounts(t testing.TB, s *gateway.Server) {
 	if err != nil || st.Broken > 0 || closed != st.Accepted || st.Hub.Due() != 0 {
 		t.Errorf("%d times an invariant did not hold; %d connections were accepted and %d closed; of messages %+v, and %d came to nothing; %v",
 			st.Broken, st.Accepted, closed, st.Hub.Account, int64(st.Hub.Due()), err)
+	}
+	if Metrics != nil {
+		CheckMetrics(t, Metrics(t, s))
+	}
+}
+
+// Metrics is what /metrics tells of a gateway, which CheckAccounts holds to its sums. TestMain sets it
+// in packages that know package admin: this one must not, as admin's own tests import it.
+var Metrics func(testing.TB, *gateway.Server) string
+
+// CheckMetrics holds what /metrics tells of a closed gateway against itself.
+func CheckMetrics(t testing.TB, text string) {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	all, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	sum := func(names ...string) (sum float64) {
+		for _, name := range names {
+			if all[name] == nil {
+				t.Errorf("/metrics lacks %s", name)
+			}
+			for _, m := range all[name].GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+		return sum
+	}
+	for _, equal := range [][2]float64{
+		{sum("sluice_messages_owed_total"), sum("sluice_messages_delivered_total", "sluice_messages_skipped_total", "sluice_messages_ended_early_total")},
+		{sum("sluice_accepted_total"), sum("sluice_closes_total")},
+		{sum("sluice_connections", "sluice_http_connections", "sluice_members", "sluice_tls_handshaking", "sluice_senders_held"), 0},
+	} {
+		if equal[0] != equal[1] {
+			t.Errorf("/metrics does not balance, %v is not %v:\n%s", equal[0], equal[1], text)
+		}
 	}
 }
 

@@ -16,9 +16,13 @@ const refreshEvery = 250; // ms between updates of the figures
 const floodAbove = 5; // messages per second nobody wants to have read aloud
 const seenMax = 1000; // ids of messages shown, so that one sent again is not shown twice
 
+const readOnlyHint = "Not sent: the gateway takes no messages from this page in this room. What others say is shown.";
 const usualHint = element("hint").textContent;
 
+settings.takeToken();
 let room = settings.currentRoom();
+let token = settings.currentToken();
+let isReadOnly = false; // this room, for us
 let name = settings.currentName();
 let state = { name: "connecting", why: "" };
 let wasOpen = false; // in this room, since joining it
@@ -49,7 +53,7 @@ const probe = new Probe({
 });
 
 function send(message) {
-  return connection.send(encode({ ...message, from: { id: settings.ownId, name }, at: Date.now() }));
+  return !isReadOnly && connection.send(encode({ ...message, from: { id: settings.ownId, name }, at: Date.now() }));
 }
 
 // ---- what comes in
@@ -82,10 +86,12 @@ function receiveChat(message) {
 // ---- what the user does
 
 function join(wanted) {
-  if (wanted === room && state.name === "open") return;
+  if (wanted === room && token === settings.currentToken() && state.name === "open") return;
   outbox.lost();
   burst.lost();
   room = wanted;
+  token = settings.currentToken();
+  isReadOnly = false;
   wasOpen = false;
   told.clear();
   settings.rememberRoom(room);
@@ -95,7 +101,14 @@ function join(wanted) {
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
   element("address").textContent = url.href;
-  connection.open(url.href);
+  if (token) element("token-field").hidden = false; // So that it can be seen that there is one, and taken away.
+  element("token").value = token;
+  connection.open(url.href, token);
+}
+
+function checkToken() {
+  const isGood = settings.isToken(element("token").value.trim());
+  element("token").setCustomValidity(isGood ? "" : "Letters, digits and - . _ ~ + only, as in a JWT");
 }
 
 function checkRoom() {
@@ -129,6 +142,10 @@ function post() {
     hint(`Not sent, ${excess(text)}`);
     return;
   }
+  if (isReadOnly) {
+    hint(readOnlyHint);
+    return;
+  }
   if (!outbox.post(name, text, room)) {
     hint("Not connected. Your text stays here; press Enter again once the connection is back.");
     return;
@@ -143,6 +160,8 @@ function resend(entry) {
     element("text").value = entry.text;
     element("text").focus();
     hint(`That was for the room ${entry.room}. Press Enter to send it here.`);
+  } else if (isReadOnly) {
+    hint(readOnlyHint);
   } else if (!outbox.again(entry)) {
     hint("Still not connected. Try again once the connection is back.");
   }
@@ -180,7 +199,7 @@ function showState(next) {
   document.body.dataset.state = state.name;
   element("why").textContent = sentence(state);
   element("retry").hidden = state.name !== "waiting" && state.name !== "closed";
-  element("burst").disabled = state.name !== "open" || burst.running;
+  element("burst").disabled = state.name !== "open" || isReadOnly || burst.running;
   // The count-down is seen but not read aloud every second.
   element("announce").textContent = `${labels[state.name]}. ${sentence(state)}`;
   if (state.name === "open") opened();
@@ -204,6 +223,8 @@ function opened() {
 
 // ended runs for every failed attempt too, when nothing is left to mark. The log says each reason once.
 function ended(wasConnected) {
+  if (state.status === 4003) isReadOnly = true; // For a probe: nothing is sent here any more.
+  if (state.status === 401 || state.status === 4001) askForToken();
   document.body.dataset.lost = "";
   if (wasConnected || !told.has(state.why)) {
     const next = state.name === "closed" ? "Not trying again." : "Trying again.";
@@ -214,6 +235,11 @@ function ended(wasConnected) {
   outbox.lost();
   burst.lost();
   element("rtt").textContent = "–";
+}
+
+function askForToken() {
+  element("token-field").hidden = false;
+  hint("Enter a token above, and join.");
 }
 
 function showRoundTrip(ms) {
@@ -247,9 +273,11 @@ function setText(id, text) {
 element("room").addEventListener("input", checkRoom);
 element("name").addEventListener("input", checkName);
 element("name").addEventListener("change", applyName);
+element("token").addEventListener("input", checkToken);
 element("join").addEventListener("submit", (event) => {
   event.preventDefault();
   applyName();
+  settings.rememberToken(element("token").value.trim());
   join(element("room").value);
   element("text").focus();
 });
@@ -278,7 +306,10 @@ element("figures").addEventListener("click", () => {
   const isShown = document.body.toggleAttribute("data-figures");
   element("figures").setAttribute("aria-expanded", isShown);
 });
-window.addEventListener("hashchange", () => join(settings.roomInAddress() || room));
+window.addEventListener("hashchange", () => {
+  settings.takeToken();
+  join(settings.roomInAddress() || room);
+});
 // For tests: as if the network had gone.
 document.addEventListener("sluice:drop", () => connection.drop("the connection was cut for a test"));
 

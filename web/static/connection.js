@@ -21,14 +21,17 @@ const reasons = {
   1011: "the gateway had an internal error",
   1012: "the gateway is restarting",
   1013: "the gateway is too busy; try again later",
+  4001: "the token has expired",
+  4003: "this room is only to be read here",
   4008: "this page read too slowly and fell too far behind the room",
 };
 
 // After these the same page would meet the same refusal.
-const final = new Set([1002, 1003, 1007, 1008]);
+const final = new Set([1002, 1003, 1007, 1008, 4001]);
 
 export class Connection {
   #url = "";
+  #token = "";
   #socket = null;
   #timer = 0;
   #failures = 0;
@@ -36,8 +39,8 @@ export class Connection {
   #onState;
   #onData;
 
-  // onState gets {name, why, retryAt}: name is connecting, open, waiting or closed, why is a sentence or empty, and retryAt
-  // a performance.now() time when waiting. onData gets a string or an ArrayBuffer.
+  // onState gets {name, why, status, retryAt}: name is connecting, open, waiting or closed, why is a sentence or empty, status is
+  // a close code or what HTTP answered, or 0, and retryAt a performance.now() time when waiting. onData gets a string or an ArrayBuffer.
   constructor({ onState, onData }) {
     this.#onState = onState;
     this.#onData = onData;
@@ -46,9 +49,10 @@ export class Connection {
     window.addEventListener("offline", () => this.drop("this device is offline"));
   }
 
-  // open leaves the present connection, if any, and connects to url.
-  open(url) {
+  // open leaves the present connection, if any, and connects to url, with a token if there is one.
+  open(url, token = "") {
     this.#url = url;
+    this.#token = token;
     this.#failures = 0;
     this.#abandon();
     this.#connect();
@@ -69,18 +73,23 @@ export class Connection {
   // drop gives the connection up as lost without waiting for the other side, which may not answer any more.
   drop(why) {
     if (!this.#socket) return;
+    this.#giveUp({ why });
+  }
+
+  #giveUp({ why, status = 0, isFinal = false }) {
     this.#abandon();
-    this.#ended(why, false);
+    this.#ended(why, status, isFinal);
   }
 
   #connect() {
     clearTimeout(this.#timer);
     this.#openedAt = 0;
     this.#onState({ name: "connecting", why: "" });
-    const socket = new WebSocket(this.#url);
+    // A subprotocol is the one way for a page to send a token that stands in no address.
+    const socket = new WebSocket(this.#url, this.#token ? ["bearer", this.#token] : []);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#timer = setTimeout(() => this.#unopened(socket, "did not answer the WebSocket within 10 s"), connectTimeout);
+    this.#timer = setTimeout(() => this.#unopened(socket, { why: "did not answer the WebSocket within 10 s" }), connectTimeout);
     socket.onopen = () => {
       clearTimeout(this.#timer);
       this.#openedAt = performance.now();
@@ -89,20 +98,21 @@ export class Connection {
     socket.onmessage = (event) => this.#onData(event.data);
     socket.onclose = (event) => {
       if (!this.#openedAt) {
-        this.#unopened(socket, "refused the WebSocket");
+        this.#unopened(socket, { why: "refused the WebSocket", isRefused: true });
         return;
       }
       this.#socket = null;
-      this.#ended(explain(event), final.has(event.code));
+      this.#ended(explain(event), event.code, final.has(event.code));
     };
   }
 
   // unopened ends an attempt that came to nothing. Browsers do not tell a page why; /livez tells whether
-  // anybody is there, and what the WebSocket met.
+  // anybody is there, and the room's address, asked for as a file is, whether the token is to its liking.
   async #unopened(socket, met) {
     clearTimeout(this.#timer);
-    const why = await askWhy(met);
-    if (socket === this.#socket) this.drop(why); // else somebody gave it up meanwhile
+    const denied = met.isRefused && (await askRoom(this.#url, this.#token));
+    const end = denied || { why: await askWhy(met.why) };
+    if (socket === this.#socket) this.#giveUp(end); // else somebody gave it up meanwhile
   }
 
   // abandon silences a socket before closing it: its late events belong to nobody.
@@ -115,10 +125,10 @@ export class Connection {
     socket.close();
   }
 
-  #ended(why, isFinal) {
+  #ended(why, status, isFinal) {
     clearTimeout(this.#timer);
     if (isFinal) {
-      this.#onState({ name: "closed", why });
+      this.#onState({ name: "closed", why, status });
       return;
     }
     if (this.#openedAt && performance.now() - this.#openedAt > steadyAfter) this.#failures = 0;
@@ -127,7 +137,24 @@ export class Connection {
     const delay = Math.random() * Math.min(longestDelay, firstDelay * 2 ** this.#failures);
     this.#failures++;
     this.#timer = setTimeout(() => this.#connect(), delay);
-    this.#onState({ name: "waiting", why, retryAt: performance.now() + delay });
+    this.#onState({ name: "waiting", why, status, retryAt: performance.now() + delay });
+  }
+}
+
+// askRoom tells why somebody with this token may not be in the room, if that is so.
+async function askRoom(url, token) {
+  try {
+    const answer = await fetch(url.replace(/^ws/, "http"), {
+      cache: "no-store",
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
+      signal: AbortSignal.timeout(askTimeout),
+    });
+    if (answer.status !== 401 && answer.status !== 403) return null;
+    const text = (await answer.text()).trim().replace(/[.]$/, "");
+    const what = answer.status === 401 ? `the gateway wants ${token ? "another" : "a"} token` : "the gateway does not let this page into the room";
+    return { why: `${what} (${answer.status}${text ? `, “${text.slice(0, 200)}”` : ""})`, status: answer.status, isFinal: answer.status === 401 };
+  } catch {
+    return null; // askWhy tells more.
   }
 }
 

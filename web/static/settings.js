@@ -25,7 +25,7 @@ export function currentRoom() {
 
 // roomInAddress returns the room that the fragment names, or an empty string if it names none that is legal.
 export function roomInAddress() {
-  let room = location.hash.slice(1);
+  let room = location.hash.slice(1).split("&")[0];
   try {
     room = decodeURIComponent(room);
   } catch {
@@ -33,6 +33,44 @@ export function roomInAddress() {
   }
   return isRoom(room) ? room : "";
 }
+
+const tokenPattern = /^[A-Za-z0-9._~+-]*$/;
+
+// isToken reports whether a text can be sent as a token, or is empty: none.
+export function isToken(text) {
+  return tokenPattern.test(text);
+}
+
+// takeToken moves a token that stands behind the room in the address, as #room&token=…, to where this tab keeps it, so that it is in
+// no link that is copied; the part behind # is sent to nobody.
+export function takeToken() {
+  const part = location.hash.slice(1).split("&").find((p) => p.startsWith("token="));
+  if (part === undefined) return;
+  const token = part.slice("token=".length);
+  history.replaceState(null, "", `#${roomInAddress()}`);
+  if (isToken(token)) rememberToken(token);
+}
+
+// The token is this tab's, and goes with it; on disk or in other tabs it has no place.
+export function currentToken() {
+  try {
+    return sessionStorage.getItem("sluice.token") || "";
+  } catch {
+    return kept;
+  }
+}
+
+export function rememberToken(token) {
+  kept = token;
+  try {
+    if (token) sessionStorage.setItem("sluice.token", token);
+    else sessionStorage.removeItem("sluice.token");
+  } catch {
+    return;
+  }
+}
+
+let kept = ""; // where storage is forbidden
 
 // replaceState instead of location.hash: it fires no hashchange and adds no step to the Back button.
 export function rememberRoom(room) {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gobwas/ws"
+
 	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
@@ -46,6 +48,27 @@ func TestProgramShowsFiguresAndItsLog(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The last line of the log tells what backends published apart from what clients sent.
+func TestLastLineTellsWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	p := proctest.Launch(t, proctest.Command(t, "--listen", "127.0.0.1:0", "--admin-listen", "unix:"+socket))
+	p.ExpectLog(`the admin listener is open`)
+	c := wstest.Join(t, p.Addr, "/ws/r", wstest.MaskedText("said"))
+	c.ExpectFrame(ws.OpText, "said")
+	client := overSocket(socket)
+	for _, text := range []string{"one", "two"} {
+		if status, body := ask(t, client, "POST", "http://localhost/api/rooms/r/messages", "", text); status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+		c.ExpectFrame(ws.OpText, text)
+	}
+	c.Close()
+	p.Signal(syscall.SIGTERM)
+	p.ExpectExit(0)
+	p.ExpectLog(`msg=stopped messages=1 published=2 deliveries=3 `)
 }
 
 // newKey is what gateway key prints.

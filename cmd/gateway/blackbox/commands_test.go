@@ -147,6 +147,99 @@ func TestSendSaysLinesThatTailPrints(t *testing.T) {
 	}
 }
 
+// send --admin publishes as a backend does, where no client may, by TCP with a key and by a unix socket without; what is wrong is said
+// in the gateway's words, and what does not go together is refused.
+func TestSendPublishesAsABackendDoes(t *testing.T) {
+	dir := t.TempDir()
+	keys, socket := filepath.Join(dir, "keys"), filepath.Join(dir, "admin.sock")
+	some, none := filepath.Join(dir, "some"), filepath.Join(dir, "none")
+	for name, text := range map[string]string{
+		keys: "# of ours\n\n" + newKey(t) + "\n" + "a-key-of-some-rooms other.*\n", some: "a-key-of-some-rooms", none: "# nothing\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--room=news=readonly", "--max-message=10", "--log-level=debug",
+		"--admin-listen=127.0.0.1:0", "--admin-listen=unix:"+socket, "--admin-key-file="+keys, "--publish-rate=3"))
+	admin := p.ExpectLog(`the admin listener is open" address=(127\S+)`)
+	tail := start(t, proctest.Command(t, "tail", "--url="+p.Addr, "--count=7", "--json", "news"))
+	p.ExpectLog("client joined.*room=news")
+	for _, c := range []struct {
+		args        []string
+		input, says string
+		status      int
+	}{
+		{[]string{"--admin=" + admin, "--key-file=" + keys}, "1\n\n3\n4", "", 0}, // More than may be published at once.
+		{[]string{"--admin=http://" + admin, "--key-file=" + keys, "--binary", "--whole"}, "\xff\n", "", 0},
+		{[]string{"--admin=unix:" + socket}, "6\n", "", 0},
+		{[]string{"--admin=unix:" + socket}, "7\nlonger than ten", "message 2: refused: 413", 1},
+		{[]string{"--admin=unix:" + socket}, "\xff", "line 1 is not UTF-8", 1},
+		{[]string{"--admin=" + admin}, "x", "message 1: refused: 401 Unauthorized: This needs an API key", 1},
+		{[]string{"--admin=" + admin, "--key-file=" + some}, "x", "refused: 403 Forbidden: The API key is for other rooms", 1},
+		{[]string{"--admin=" + p.Addr}, "x", "no admin listener's answer", 1},
+		{[]string{"--admin=unix:" + socket + "2"}, "x", "no such file", 1},
+		{[]string{"--admin=" + admin, "--key-file=" + none}, "x", "there is no key in it", 2},
+		{[]string{"--admin=ws://" + admin}, "x", "is no place to ask at", 2},
+		{[]string{"--key-file=" + keys}, "x", "which --admin names", 2},
+		{[]string{"--admin=" + admin, "--url=" + p.Addr}, "x", "--url and --token are for who joins", 2},
+		{[]string{"--admin=" + admin, "--token=x"}, "x", "--url and --token are for who joins", 2},
+	} {
+		cmd := proctest.Command(t, append(append([]string{"send"}, c.args...), "news")...)
+		cmd.Stdin = strings.NewReader(c.input)
+		status, stdout, stderr := proctest.Outcome(t, cmd)
+		if status != c.status || stdout != "" || !strings.Contains(stderr, c.says) || (status == 0) != (stderr == "") {
+			t.Errorf("%v: status %d, %q, %s; want %d, %q", c.args, status, stdout, stderr, c.status, c.says)
+		}
+		if strings.Contains(stderr, "sluice_") {
+			t.Errorf("%v: the key is told: %s", c.args, stderr)
+		}
+	}
+	want := []string{`{"text":"1"}`, `{"text":""}`, `{"text":"3"}`, `{"text":"4"}`, `{"base64":"/wo="}`, `{"text":"6"}`, `{"text":"7"}`}
+	if r := <-tail; r.status != 0 || r.stdout != strings.Join(want, "\n")+"\n" {
+		t.Errorf("tail: status %d, %s, %q", r.status, r.stdout, r.stderr)
+	}
+}
+
+// Over TLS each command trusts the authority that it is told, and nobody else.
+func TestCommandsTrustTheAuthorityThatTheyAreTold(t *testing.T) {
+	authority, stranger := wstest.NewAuthority(t), wstest.NewAuthority(t)
+	files := authority.Pair([2]string{}, "localhost")
+	p := proctest.Launch(t, proctest.Command(t, "--tls-listen=127.0.0.1:0", "--tls-cert="+files[0], "--tls-key="+files[1], "--log-level=debug"))
+	_, port, err := net.SplitHostPort(p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "localhost:" + port
+	tail := start(t, proctest.Command(t, "tail", "--url=wss://"+at, "--cacert="+authority.File, "--count=1", "news"))
+	p.ExpectLog("client joined.*room=news")
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{[]string{"health", "https://" + at + "/livez", "--cacert=" + authority.File}, 0, "ok"},
+		{[]string{"health", "https://" + at + "/livez", "--insecure"}, 0, "ok"},
+		{[]string{"health", "https://" + at + "/livez"}, 1, "--cacert FILE says whom to trust"},
+		{[]string{"health", "https://" + at + "/livez", "--cacert=" + stranger.File}, 1, "unknown authority"},
+		{[]string{"tail", "--url=wss://" + at, "--cacert=" + stranger.File, "news"}, 1, "unknown authority"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + stranger.File, "news"}, 1, "unknown authority"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + files[1], "news"}, 2, "there is no certificate in PEM"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=/nowhere", "news"}, 2, "--cacert: open /nowhere: no such file"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + authority.File, "--insecure", "news"}, 2, "--cacert and --insecure can't be used together"},
+		{[]string{"send", "--url=wss://" + at, "--cacert=" + authority.File, "news"}, 0, ""},
+	} {
+		cmd := proctest.Command(t, c.args...)
+		cmd.Stdin = strings.NewReader("hello\n")
+		if status, stdout, stderr := proctest.Outcome(t, cmd); status != c.status || !strings.Contains(stdout+stderr, c.says) {
+			t.Errorf("%v: status %d, said %q and %q, want %d and %q", c.args, status, stdout, stderr, c.status, c.says)
+		}
+	}
+	if r := <-tail; r.status != 0 || r.stdout != "hello\n" {
+		t.Errorf("tail: status %d, %q, %q", r.status, r.stdout, r.stderr)
+	}
+}
+
 func TestSendAndTailSayHowTheyWereClosed(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--max-message=10", "--log-level=debug"))
 	tail := start(t, proctest.Command(t, "tail", "--url=ws://"+p.Addr, "news"))

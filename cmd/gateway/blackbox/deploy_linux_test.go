@@ -181,7 +181,7 @@ func TestDeployHasTheProxiesOfTheReadme(t *testing.T) {
 	for name, block := range map[string]struct {
 		language string
 		n        int
-	}{"nginx.conf": {"nginx", 0}, "haproxy.cfg": {"haproxy", 0}, "apache.conf": {"apache", 0}, "Caddyfile": {"caddyfile", 0}, "nginx-rooms.conf": {"nginx", 1}} {
+	}{"nginx.conf": {"nginx", 0}, "haproxy.cfg": {"haproxy", 0}, "apache.conf": {"apache", 0}, "Caddyfile": {"caddyfile", 0}, "nginx-rooms.conf": {"nginx", 2}} {
 		if files["proxies/"+name] != blockOf(t, block.language, block.n) {
 			t.Errorf("deploy/proxies/%s is not what README.md has", name)
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -326,6 +327,35 @@ func TestLogIsJSONIfAsked(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
 			t.Errorf("%q: %v", line, err)
 		}
+	}
+}
+
+// E16. What the admin listener and its connections may take is not promised to clients.
+func TestE16_AdminListenerHasItsDescriptors(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := func(limit int, args ...string) *exec.Cmd {
+		cmd := proctest.Command(t, append([]string{"--listen=127.0.0.1:0", "--max-http-connections=16"}, args...)...)
+		cmd.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, limit), cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = sh
+		return cmd
+	}
+	admin := "--admin-listen=unix:" + filepath.Join(t.TempDir(), "admin.sock")
+	var fit [2]int
+	for i, args := range [][]string{nil, {admin}} {
+		p := proctest.Launch(t, limited(600, args...))
+		if fit[i], err = strconv.Atoi(p.ExpectLog(`lowering --max-connections.* to=(\d+) descriptors=600`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fit[0]-fit[1] != 128+1 {
+		t.Errorf("%d connections without an admin listener, %d with one: want 129 fewer", fit[0], fit[1])
+	}
+	status, _, stderr := proctest.Outcome(t, limited(160, admin))
+	if status != 1 || !strings.Contains(stderr, "129 are for the admin listener") {
+		t.Errorf("status %d, %s", status, stderr)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"sluice/internal/proctest"
 	"sluice/internal/testenv"
+	"sluice/internal/wstest"
 )
 
 // The blocks of README.md's "Behind a proxy" are run as they stand there: only where they listen and where the gateway is differs.
@@ -38,7 +39,7 @@ type proxy struct {
 
 var proxies = []proxy{
 	{
-		name: "nginx", language: "nginx", binary: "nginx", args: []string{"-p", "DIR", "-c", "conf"}, listens: "listen 80;", bears: true,
+		name: "nginx", language: "nginx", binary: "nginx", args: []string{"-p", "DIR", "-c", "conf"}, listens: "listen 80", bears: true,
 		around: `daemon off; master_process off; pid nginx.pid; error_log stderr;
 events {}
 http {
@@ -94,7 +95,7 @@ func (p *proxy) runProxy(t *testing.T, block string) (addr string) {
 	addr = freeAddress(t)
 	host, port, _ := net.SplitHostPort(addr)
 	listens := map[string]string{
-		"nginx": "listen " + addr + ";", "HAProxy": "bind " + addr, "Apache": addr,
+		"nginx": "listen " + addr, "HAProxy": "bind " + addr, "Apache": addr,
 		"Caddy": "http://" + publicName + ":" + port + " {\n\tbind " + host,
 	}[p.name]
 	if strings.Count(block, p.listens) != 1 {
@@ -248,6 +249,47 @@ func TestProxiesOfTheReadme(t *testing.T) {
 	}
 }
 
+// The block of the README that has nginx end TLS does: with the authority's word for it, a page at https:// gets in, and nobody without.
+func TestNginxOfTheReadmeEndsTLS(t *testing.T) {
+	gateway := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--allow-host="+publicName))
+	authority := wstest.NewAuthority(t)
+	files := authority.Pair([2]string{}, publicName)
+	p := proxies[0]
+	ends := strings.NewReplacer("fullchain.pem", files[0], "privkey.pem", files[1]).Replace(blockOf(t, p.language, 1))
+	block := strings.ReplaceAll(blockOf(t, p.language, 0), "127.0.0.1:8080", gateway.Addr)
+	if strings.Count(block, "    listen 80;\n") != 1 || !strings.Contains(ends, files[0]) || !strings.Contains(ends, files[1]) {
+		t.Fatalf("README.md has other lines for TLS, or another block than those are for:\n%s%s", block, ends)
+	}
+	p.listens = "listen 443"
+	addr := p.runProxy(t, strings.Replace(block, "    listen 80;\n", ends, 1))
+	dial := func(trusts *wstest.Authority, origin string) (*websocket.Conn, error) {
+		client := &http.Client{Transport: &http.Transport{
+			DisableKeepAlives: true, TLSClientConfig: trusts.Client(publicName),
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", addr)
+			},
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+		defer cancel()
+		c, _, err := websocket.Dial(ctx, "wss://"+publicName+"/ws/secure", &websocket.DialOptions{HTTPClient: client, HTTPHeader: http.Header{"Origin": {origin}}})
+		if err == nil {
+			t.Cleanup(func() { c.CloseNow() })
+		}
+		return c, err
+	}
+	c, err := dial(authority, "https://"+publicName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEcho(t, c, "hello")
+	if _, err := dial(authority, "https://evil.example"); err == nil {
+		t.Error("a page of another origin is in")
+	}
+	if _, err := dial(wstest.NewAuthority(t), "https://"+publicName); err == nil {
+		t.Error("a certificate of nobody's is taken")
+	}
+}
+
 // Rooms spread over two gateways by their paths: whoever asks for a room meets those who asked before.
 func TestRoomsAreSharedOutByPath(t *testing.T) {
 	one := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--allow-host="+publicName))
@@ -257,7 +299,7 @@ func TestRoomsAreSharedOutByPath(t *testing.T) {
 	if !ok {
 		t.Fatal("the block has no upstream in front")
 	}
-	shared := strings.NewReplacer("127.0.0.1:8080", one.Addr, "127.0.0.1:8081", two.Addr).Replace(blockOf(t, p.language, 1))
+	shared := strings.NewReplacer("127.0.0.1:8080", one.Addr, "127.0.0.1:8081", two.Addr).Replace(blockOf(t, p.language, 2))
 	addr := p.runProxy(t, shared+rest)
 	gateways := []*proctest.Process{one, two}
 	before := []int{len(one.Descriptors()), len(two.Descriptors())}

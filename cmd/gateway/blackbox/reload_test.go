@@ -3,6 +3,7 @@
 package blackbox
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"os/signal"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"sluice/internal/proctest"
 	"sluice/internal/testenv"
@@ -84,6 +87,44 @@ func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	p.ExpectExit(0)
 }
 
+// D07: of what is about TLS the files change at once, and the rest is said to need a restart.
+func TestD07_SIGHUPTakesOtherCertificates(t *testing.T) {
+	hearHangups(t)
+	authority := wstest.NewAuthority(t)
+	one, two := authority.Pair([2]string{}, "one.test"), authority.Pair([2]string{}, "two.test")
+	name := filepath.Join(t.TempDir(), "sluice.yaml")
+	write := func(lines ...string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("tls-listen: 127.0.0.1:0", "tls-cert: "+one[0], "tls-key: "+one[1], "allow-host: '*'")
+	p := proctest.Launch(t, proctest.Command(t, "--config="+name))
+	if _, err := wstest.TryDialTLS(t, authority.Client("two.test"), p.Addr, "/ws", nil); err == nil {
+		t.Error("a certificate is shown that nobody has named")
+	}
+	there := wstest.DialTLS(t, authority.Client("one.test"), p.Addr, "/ws")
+	write("tls-listen: 127.0.0.1:1", "tls-cert: ["+one[0]+", "+two[0]+"]", "tls-key: ["+one[1]+", "+two[1]+"]", "allow-host: '*'",
+		"tls-handshakes: 9", "tls-handshakes-running: 3")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg=reloaded changed="tls-cert \S+ -> .*, tls-handshakes 4096 -> 9, tls-key .*" ` +
+		`needs_restart="tls-handshakes-running 0 -> 3, tls-listen .*"`)
+	wstest.DialTLS(t, authority.Client("two.test"), p.Addr, "/ws")
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	if err := there.Write(ctx, websocket.MessageText, []byte("still here")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := there.Read(ctx); err != nil || string(text) != "still here" {
+		t.Errorf("who was there before heard %q, %v", text, err)
+	}
+	write("tls-listen: 127.0.0.1:0", "tls-cert: "+two[0], "tls-key: "+one[1])
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg="not reloaded, all stays as it was" error="TLS: certificate .*`)
+	wstest.DialTLS(t, authority.Client("one.test"), p.Addr, "/ws")
+}
+
 // D07: the key file is read anew, so that keys are rotated without a restart. One that makes no sense changes nothing.
 func TestD07_SIGHUPReadsTheAdminKeysAnew(t *testing.T) {
 	hearHangups(t)
@@ -126,4 +167,37 @@ func TestD07_SIGHUPReadsTheAdminKeysAnew(t *testing.T) {
 		return status == 401
 	})
 	mayAsk(other, 200)
+}
+
+// SIGHUP reads the files of keys anew: the next client is judged by what is in them now. A file with a fault changes nothing.
+func TestD07_KeysAreReloaded(t *testing.T) {
+	hearHangups(t)
+	const old, young = "0123456789abcdef0123456789abcdef", "the-younger-secret-of-32-bytes-x"
+	file := filepath.Join(t.TempDir(), "secret")
+	save := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(old)
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--auth=jwt", "--auth-hmac-file="+file))
+	expect := func(secret string, status int) {
+		t.Helper()
+		may := map[string]any{"caps": []any{map[string]any{"rooms": []string{"*"}, "may": []string{"read"}}}}
+		if got := wstest.Ask(t, p.Addr, "/ws/r?token="+sign(secret, may)).Status; got != status {
+			t.Errorf("%s: %d, want %d", secret, got, status)
+		}
+	}
+	expect(old, 101)
+	expect(young, 401)
+	save("short")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog("not reloaded.*a secret needs 32 at least")
+	expect(old, 101)
+	save(young)
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog("msg=reloaded")
+	expect(old, 401)
+	expect(young, 101)
 }

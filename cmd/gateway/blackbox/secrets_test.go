@@ -10,9 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -165,39 +163,4 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 		!strings.Contains(said.String(), `"room":"a.there"`) {
 		t.Errorf("only %d bytes were said, which proves little: %s", said.Len(), said.String())
 	}
-}
-
-// SIGHUP reads the files of keys anew: the next client is judged by what is in them now. A file with a fault changes nothing.
-func TestD07_KeysAreReloaded(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there is no SIGHUP")
-	}
-	const old, young = "0123456789abcdef0123456789abcdef", "the-younger-secret-of-32-bytes-x"
-	file := filepath.Join(t.TempDir(), "secret")
-	save := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	save(old)
-	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--auth=jwt", "--auth-hmac-file="+file))
-	expect := func(secret string, status int) {
-		t.Helper()
-		may := map[string]any{"caps": []any{map[string]any{"rooms": []string{"*"}, "may": []string{"read"}}}}
-		if got := wstest.Ask(t, p.Addr, "/ws/r?token="+sign(secret, may)).Status; got != status {
-			t.Errorf("%s: %d, want %d", secret, got, status)
-		}
-	}
-	expect(old, 101)
-	expect(young, 401)
-	save("short")
-	p.Signal(syscall.SIGHUP)
-	p.ExpectLog("not reloaded.*a secret needs 32 at least")
-	expect(old, 101)
-	save(young)
-	p.Signal(syscall.SIGHUP)
-	p.ExpectLog("msg=reloaded")
-	expect(old, 401)
-	expect(young, 101)
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,6 +51,47 @@ func TestT10_ProgramSpeaksTLSAndReloads(t *testing.T) {
 		t.Error("the old pair is shown")
 	}
 	expectEcho(t, there, "still here")
+}
+
+// README.md's way to try TLS without an authority, line for line in a shell of its own, but for the port.
+func TestTLSOfTheReadmeServesCurl(t *testing.T) {
+	for _, tool := range []string{"openssl", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			testenv.LeaveOut(t, "%s is not here: %v", tool, err)
+		}
+	}
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```sh\n(openssl req .*?)\ngateway (.*?)\n(curl .*?)\n```").FindStringSubmatch(string(readme))
+	if m == nil || strings.Count(m[2], ":8443") != 1 || strings.Count(m[3], ":8443") != 1 {
+		t.Fatalf("README.md has no such block: %q", m)
+	}
+	dir := t.TempDir()
+	sh := func(line string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "sh", "-c", line)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+		return string(out)
+	}
+	sh(m[1])
+	cmd := proctest.Command(t, strings.Fields(strings.Replace(m[2], ":8443", ":0", 1))...)
+	cmd.Dir = dir
+	p := proctest.Launch(t, cmd)
+	_, port, err := net.SplitHostPort(p.ExpectLog(`address=(\S+) tls=true`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := sh(strings.Replace(strings.Replace(m[3], ":8443", ":"+port, 1), "curl ", "curl -sS --noproxy '*' ", 1)); out != "ok\n" {
+		t.Errorf("curl got %q", out)
+	}
 }
 
 // What cannot work is refused at the start, with the flags' names.
