@@ -474,3 +474,41 @@ func visit(addr string, isDeflated bool, n, keeps, heard int, said *atomic.Int64
 	}
 	return nil
 }
+
+// A reload gives rooms that keep something other bounds at once. A gateway without any rule gets its first one with a restart.
+func TestHistoryFollowsItsRulesWhenTheyAreReloaded(t *testing.T) {
+	cfg := historyConfig()
+	o := cfg.Options
+	s, _ := startGateway(t, cfg)
+	mustPublish(t, s, "h", "one", "two", "three")
+	kept := func() int {
+		page, err := s.Kept("h", hub.Start{}, 10, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Messages)
+	}
+	o.History = []HistoryRule{{Pattern: "h", Messages: 2}}
+	if needs, err := s.Reload(o); err != nil || len(needs) > 0 || kept() != 2 {
+		t.Errorf("%v, %v; %d are kept", needs, err, kept())
+	}
+	o.HistoryMemory = 1 << 30
+	if needs, err := s.Reload(o); err != nil || len(needs) != 1 || needs[0] != "HistoryMemory" {
+		t.Errorf("%v, %v", needs, err)
+	}
+	o.History = []HistoryRule{{Pattern: "h", Bytes: -1}}
+	if _, err := s.Reload(o); err == nil || kept() != 2 {
+		t.Errorf("%v; %d are kept", err, kept())
+	}
+
+	none := testConfig()
+	o = none.Options
+	s, _ = startGateway(t, none)
+	o.History = []HistoryRule{{Pattern: "h"}}
+	if needs, err := s.Reload(o); err != nil || len(needs) != 1 || needs[0] != "History" {
+		t.Errorf("%v, %v", needs, err)
+	}
+	if _, err := s.Kept("h", hub.Start{}, 1, 1); !errors.Is(err, ErrNoHistory) {
+		t.Errorf("%v", err)
+	}
+}
