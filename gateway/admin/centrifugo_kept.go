@@ -46,26 +46,26 @@ func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
 		q.limit = publicationsMax
 	}
 	start := hub.Start{Earliest: true}
-	var before uint64 // of messages that are wanted in reverse; zero: of all
-	switch {
-	case q.since != nil && q.isReverse:
-		before = max(1, q.since.Offset)
-	case q.since != nil:
-		start.Since = hub.Position{Epoch: q.since.Epoch, Offset: q.since.Offset}
-	case q.isReverse:
-		start.Last = q.limit
+	isFromStart := q.since == nil || q.since.Epoch == "" && q.since.Offset == 0 && !q.isReverse
+	if !isFromStart && !q.isReverse {
+		start = hub.Start{Since: hub.Position{Epoch: q.since.Epoch, Offset: q.since.Offset}}
 	}
 	page, err := h.gateway.Kept(channel, start, max(1, q.limit), keptBytes)
 	switch {
 	case err != nil:
 		return nil, cFaultOf(err)
-	case page.Answer != hub.Recovered || before > 0 && q.since.Epoch != page.End.Epoch:
+	case page.Answer != hub.Recovered, !isFromStart && q.since.Epoch != page.End.Epoch:
 		return nil, &cUnrecoverable
 	}
 	kept := page.Messages[:min(len(page.Messages), q.limit)]
-	if before > 0 {
-		if kept, err = h.keptBefore(channel, before, q.limit); err != nil {
-			return nil, cFaultOf(err)
+	if q.isReverse && q.limit > 0 {
+		before := page.End.Offset + 1
+		if !isFromStart {
+			before = q.since.Offset
+		}
+		var fault *fault
+		if kept, fault = h.keptBefore(channel, before, q.limit); fault != nil {
+			return nil, fault
 		}
 	}
 	all := make([]publicationJSON, 0, len(kept))
@@ -82,24 +82,46 @@ func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
 	}{all, page.End.Offset, page.End.Epoch}, nil
 }
 
-// keptBefore is the last of what is kept before an offset. It looks through all that the room keeps.
-func (h *Handler) keptBefore(room string, offset uint64, limit int) (kept []gateway.Kept, err error) {
+// keptBefore is the last of what is kept before an offset, as much as one answer may have. It looks
+// through all that the room keeps, anew if the room lets go of what is being looked at.
+func (h *Handler) keptBefore(room string, offset uint64, limit int) ([]gateway.Kept, *fault) {
+	for range keptTries {
+		kept, isWhole, err := h.tryKeptBefore(room, offset, limit)
+		if err != nil {
+			return nil, cFaultOf(err)
+		}
+		if isWhole {
+			return kept, nil
+		}
+	}
+	return nil, &cUnrecoverable
+}
+
+// keptTries is how often it looks.
+const keptTries = 3
+
+func (h *Handler) tryKeptBefore(room string, offset uint64, limit int) (kept []gateway.Kept, isWhole bool, err error) {
+	bytes := 0
 	for start, more := (hub.Start{Earliest: true}), true; more; {
 		page, err := h.gateway.Kept(room, start, publicationsMax, keptBytes)
-		if err != nil {
-			return nil, err
+		if err != nil || page.Answer != hub.Recovered {
+			return nil, false, err
 		}
 		for _, m := range page.Messages {
 			if m.Offset >= offset {
-				return kept, nil
+				return kept, true, nil
 			}
-			if kept = append(kept, m); len(kept) > limit {
+			kept = append(kept, m)
+			bytes += len(m.Data)
+			for len(kept) > limit || bytes > keptBytes && len(kept) > 1 {
+				bytes -= len(kept[0].Data)
+				kept[0] = gateway.Kept{} // Or its bytes would be kept with the others.
 				kept = kept[1:]
 			}
 		}
-		start, more = hub.Start{Since: page.Position}, page.HasMore && page.Answer == hub.Recovered
+		start, more = hub.Start{Since: page.Position}, page.HasMore
 	}
-	return kept, nil
+	return kept, true, nil
 }
 
 // cHistoryRemove: channel.

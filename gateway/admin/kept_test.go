@@ -186,7 +186,10 @@ func TestCentrifugoHistory(t *testing.T) {
 	ask(`,"limit":2,"reverse":true,"since":{"offset":4,"epoch":"`+epoch+`"}`, all[2], all[1])
 	ask(`,"limit":-1,"reverse":true,"since":{"offset":3,"epoch":"`+epoch+`"}`, all[1], all[0])
 	ask(`,"limit":1,"reverse":true,"since":{"offset":1,"epoch":"` + epoch + `"}`)
+	ask(`,"limit":2,"since":{"offset":0,"epoch":""}`, all[:2]...)
 	for params, code := range map[string]int{
+		`"channel":"h","limit":1,"since":{"offset":1,"epoch":""}`:                        112,
+		`"channel":"h","limit":1,"reverse":true,"since":{"offset":1,"epoch":""}`:         112,
 		`"channel":"h","limit":1,"since":{"offset":1,"epoch":"another1"}`:                112,
 		`"channel":"h","limit":1,"reverse":true,"since":{"offset":1,"epoch":"another1"}`: 112,
 		`"channel":"h","limit":1,"since":{"offset":9,"epoch":"` + epoch + `"}`:           112,
@@ -241,6 +244,41 @@ func TestKeptMessagesAreMeasured(t *testing.T) {
 	for _, r := range st.make(t.Context()).Rooms {
 		if want := map[string]uint64{"h": 2, "ticker.a": 1}[r.Name]; r.Kept != want {
 			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// What fits into one answer of Centrifugo's history in reverse is the newest, and going on from there shows each message once.
+func TestCentrifugoHistoryInReverseBeginsWithTheNewest(t *testing.T) {
+	t.Parallel()
+	o := historyOptions()
+	o.History[0].Bytes = 8 << 20
+	s := startSite(t, o, nil)
+	const messages, size = 9, 900 << 10 // twice what one answer has
+	for i := range messages {
+		s.publish("h", fmt.Sprint(i+1)+strings.Repeat("x", size))
+	}
+	var seen []uint64
+	for since := ""; len(seen) < messages; {
+		var a struct {
+			Result struct {
+				Publications []struct{ Offset uint64 }
+				Epoch        string
+			}
+		}
+		s.decode(s.ask("POST", "/api/history", `{"channel":"h","limit":100,"reverse":true`+since+`}`), &a)
+		n := len(a.Result.Publications)
+		if n == 0 || n*size > keptBytes {
+			t.Fatalf("%d messages in one answer, behind %v", n, seen)
+		}
+		for _, p := range a.Result.Publications {
+			seen = append(seen, p.Offset)
+		}
+		since = fmt.Sprintf(`,"since":{"offset":%d,"epoch":%q}`, seen[len(seen)-1], a.Result.Epoch)
+	}
+	for i, offset := range seen {
+		if offset != uint64(messages-i) {
+			t.Fatalf("%v", seen)
 		}
 	}
 }
