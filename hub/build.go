@@ -163,8 +163,14 @@ func (b *build) join() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, t := &b.chain, b.track
-	b.isDone = true
-	if r.isClosed || t.oldest.Load() != b.first || c.end.Load() == 0 {
+	if r.isClosed {
+		return
+	}
+	if oldest := t.oldest.Load(); oldest != b.first {
+		b.isDone = oldest.first <= r.log.readFrom() // Otherwise it is to be built anew.
+		return
+	}
+	if b.isDone = true; c.end.Load() == 0 {
 		return
 	}
 	c.abandonLeftover(c.tail)

@@ -47,6 +47,9 @@ func (t *track) atNewest() cursor {
 // holds the room's lock.
 func (t *track) at(seq uint64) cursor {
 	s := t.oldest.Load()
+	if t.tail.first <= seq { // Most ask for the end.
+		s = t.tail
+	}
 	for next := s.next.Load(); next != nil && next.first <= seq; next = s.next.Load() {
 		s = next
 	}

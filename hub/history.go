@@ -101,6 +101,10 @@ func (l *log) before(seq uint64) mark {
 func (l *log) search(from uint64, is func(record) bool) uint64 {
 	c := l.tracks[source].at(from)
 	s, begin := c.seg, c.frame
+	tail := l.tracks[source].tail
+	if frames, _ := tail.load(); frames > tail.skipped && tail.first > s.first && !is(tail.record(tail.skipped)) {
+		s, begin = tail, tail.skipped // Most have missed little.
+	}
 	for next := s.next.Load(); next != nil; next = s.next.Load() {
 		if frames, _ := next.load(); frames > next.skipped && is(next.record(next.skipped)) {
 			break

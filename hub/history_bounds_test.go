@@ -164,3 +164,35 @@ func TestRoundEndsBehindItsRoom(t *testing.T) {
 		t.Errorf("%d rooms are left", k.hub.Rooms())
 	}
 }
+
+// All rooms had too much while an encoding was built, and its track has dropped what the chain was to come before,
+// though older messages are kept: it is built anew.
+func TestBuildIsMadeAnewWhenItsTrackHasDropped(t *testing.T) {
+	l := keeping()
+	k := newKeeper(t, l, History{Bytes: 10 << 20})
+	for range 1500 {
+		k.offer("r", say(strings.Repeat("x", 100)))
+	}
+	r := k.room("r")
+	b := r.beginBuild(asIs)
+	for b.next() && b.frames < 100 {
+		b.encode()
+	}
+	for range 1000 { // Others publish meanwhile.
+		k.offer("r", say(strings.Repeat("x", 100)))
+	}
+	for b.track.oldest.Load() == b.first { // Others come, byte by byte.
+		k.hub.histories.setLimit(k.hub.histories.retained + k.hub.histories.pinned.Load() - 1)
+		k.hub.fitFromOutside()
+	}
+	k.hub.histories.setLimit(l.History)
+	for b.goOn(buildSlice) {
+	}
+	b.end()
+	kept := r.Stats().Kept
+	if c, j := k.begin(0, "r", asIs, Start{Earliest: true}); j.Messages < kept {
+		t.Errorf("%+v: %d messages are kept", j, kept)
+	} else if k.flush(); uint64(len(c.got)) != 100*j.Messages {
+		t.Errorf("it got %d bytes of %d messages", len(c.got), j.Messages)
+	}
+}
