@@ -78,8 +78,11 @@ func (c *config) checkHistory(refuse func(field, format string, args ...any)) {
 		}
 		most = max(most, r.Bytes)
 	}
-	if c.HistoryMemory < most {
+	switch {
+	case c.HistoryMemory < most:
 		refuse("HistoryMemory", "%d is less than what a rule of History lets one room keep, %d", c.HistoryMemory, most)
+	case c.keepsHistory() && c.HistoryMemory < c.RoomBacklog:
+		refuse("HistoryMemory", "%d is less than RoomBacklog, %d, which is a part of it", c.HistoryMemory, c.RoomBacklog)
 	}
 }
 

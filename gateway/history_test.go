@@ -44,6 +44,7 @@ func TestHistoryRulesThatCannotBeKeptToAreRefused(t *testing.T) {
 		"HistoryMemory: -1 is less than":     {HistoryMemory: -1},
 		"1048575 is less than what a rule":   {HistoryMemory: 1<<20 - 1, History: []HistoryRule{{Pattern: "a"}}},
 		"268435456 is less than what a rule": {History: []HistoryRule{{Pattern: "a", Bytes: 256<<20 + 1}}},
+		"is less than RoomBacklog, 16777216": {HistoryMemory: 2 << 20, History: []HistoryRule{{Pattern: "a"}}},
 		"bytes: -5 is less than 1024":        {History: []HistoryRule{{Pattern: "a", Bytes: -5}}},
 		`rule "": can count for no room: ""`: {History: []HistoryRule{{}}},
 	} {

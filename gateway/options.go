@@ -114,7 +114,7 @@ type Options struct {
 
 	Rooms         []RoomRule    // what is different in some rooms
 	History       []HistoryRule // what some rooms keep for those who come later: nothing
-	HistoryMemory int64         // memory of all rooms that keep some, their backlogs included: 256 MiB, at least what one may keep; BacklogMemory is the others'
+	HistoryMemory int64         // memory of all rooms that keep some, their backlogs included: 256 MiB, at least what one may keep and RoomBacklog; BacklogMemory is the others'
 	NoCompression bool          // do not offer permessage-deflate, but where Rooms say so
 	CompressMin   int64         // smallest message that is worth deflating: 256; none: each is deflated
 

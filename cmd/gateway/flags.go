@@ -306,7 +306,7 @@ var complaints = []complaint{
 		return fmt.Sprintf("--publish-window %v: must be 1 byte to --room-backlog %v", c.PublishWindow, c.RoomBacklog)
 	}},
 	{"HistoryMemory", func(c *Config) string {
-		return fmt.Sprintf("--history-memory %v: must be at least what --history lets one room keep, %v", c.HistoryMemory, c.mostHistory())
+		return fmt.Sprintf("--history-memory %v: must be at least what --history lets one room keep and --room-backlog, %v", c.HistoryMemory, max(c.mostHistory(), c.RoomBacklog))
 	}},
 	{"HandshakeTimeout", reasonable("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout })},
 	{"AssemblyTimeout", reasonable("assembly-timeout", func(c *Config) time.Duration { return c.AssemblyTimeout })},

@@ -91,7 +91,7 @@ func TestFaultsOfAHistoryAreSaid(t *testing.T) {
 		"rooms:\n  a: {history: none}\nhistory: b=messages:1":     `:3: history says what rooms in line 1 has said`,
 		"history: b=messages:1\nrooms:\n  a: {history: none}":     `:2: rooms says of history what history in line 1 has said`,
 		"rooms:\n  a: {history: {bytes: 1}}":                      `--history: rule "a": bytes: 1 is less than 1024`,
-		"rooms:\n  a: {history: {bytes: 1GiB}}":                   `--history-memory 256MiB: must be at least what --history lets one room keep, 1GiB`,
+		"rooms:\n  a: {history: {bytes: 1GiB}}":                   `--history-memory 256MiB: must be at least what --history lets one room keep and --room-backlog, 1GiB`,
 		"rooms:\n  a/b: {history: none}":                          `--history: rule "a/b": can count for no room`,
 		"history: ['a=messages:1', 'a=none']":                     `--history: rule "a" never counts`,
 		"history-memory: 0":                                       `--history-memory 0B: must be at least`,

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"sluice/gateway"
+	"sluice/hub"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
@@ -260,10 +261,10 @@ type faultyGateway struct {
 	fails chan error
 }
 
-func (g *faultyGateway) Publish(string, gateway.Message) (int, error) {
+func (g *faultyGateway) PublishAt(string, gateway.Message) (hub.Published, error) {
 	err := <-g.fails
 	g.fails <- err
-	return 0, err
+	return hub.Published{}, err
 }
 
 // What the gateway refuses for the moment is said with the time to come back, and what was refused is not kept under a key.
