@@ -51,8 +51,8 @@ func (s *Server) openDesks() {
 	}
 	s.builder.hands = func(*config) int { return 1 }
 	s.builder.of = "the builder of histories"
-	s.builder.answer = func(_ context.Context, q *question) error {
-		s.hub.Build(q.room, q.encoding)
+	s.builder.answer = func(ctx context.Context, q *question) error {
+		s.hub.Build(ctx, q.room, q.encoding)
 		return nil
 	}
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"math/bits"
 	"runtime"
 	"time"
@@ -50,13 +51,13 @@ func (l *log) lacks(e Encoding) bool {
 }
 
 // Build encodes what the named room keeps for the first one who reads an encoding, if it has not been
-// yet, and returns when that is done. It is to be called by a goroutine that is no loop's; of
-// several, one builds at a time.
-func (h *Hub) Build(name string, e Encoding) {
+// yet, and returns when that is done, or soon behind the end of ctx: nobody waits for it then. It is
+// to be called by a goroutine that is no loop's; of several, one builds at a time.
+func (h *Hub) Build(ctx context.Context, name string, e Encoding) {
 	h.building.Lock()
 	defer h.building.Unlock()
 	r, ok := h.Room(name)
-	if !ok {
+	if !ok || ctx.Err() != nil {
 		return
 	}
 	b := r.beginBuild(e)
@@ -64,7 +65,7 @@ func (h *Hub) Build(name string, e Encoding) {
 		return
 	}
 	defer b.end() // After a panic, too.
-	for b.goOn(buildSlice) {
+	for ctx.Err() == nil && b.goOn(buildSlice) {
 		runtime.Gosched()
 	}
 }

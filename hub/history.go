@@ -35,6 +35,7 @@ type history struct {
 
 	building    *build                   // nil: nobody builds a track
 	unusedSince [tracksMax]time.Duration // when tracks were first seen without readers; zero: it has some, or was not
+	expiredAt   uint64                   // number of the next message when Expire came last
 	emptySince  time.Duration            // when the room was first seen without anybody and anything; zero: it is not
 	catchingUp  atomic.Int32             // members
 	weight      int64                    // guarded by the hub's histories: which room drops first
@@ -167,6 +168,13 @@ func (r *Room) expire(by *Fanout, now time.Duration) {
 		return
 	}
 	r.log.expire(now)
+	if r.log.history.expiredAt == r.log.next { // It is quiet, and the next segments are not to come.
+		for e := range tracksOf(r.log.inUse) {
+			r.log.tracks[e].dropSpare()
+		}
+		r.noteMoved()
+	}
+	r.log.history.expiredAt = r.log.next
 	if r.log.closeUnused(now) {
 		r.noteTracks()
 		r.noteMoved()

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -57,7 +58,7 @@ func TestBuildDropsNothingForItsOwnShadow(t *testing.T) {
 	}
 	before := k.hub.Histories()
 	k.hub.histories.setLimit(before.Memory * 5 / 2) // Enough for the records and one encoding.
-	k.hub.Build("r", asIs)
+	k.hub.Build(context.Background(), "r", asIs)
 	if s := k.hub.Histories(); s.Drops != 0 || s.Messages != before.Messages || s.Built != 1 {
 		t.Errorf("%+v, before %+v", s, before)
 	}
@@ -73,7 +74,7 @@ func TestGraceBeginsAnewWithABuild(t *testing.T) {
 	k.now += graceTime
 	k.hub.Expire(k.now)
 	k.now += time.Hour
-	k.hub.Build("r", asIs)
+	k.hub.Build(context.Background(), "r", asIs)
 	k.hub.Expire(k.now)
 	if _, err := k.fans[0].JoinAt(k.now, "r", asIs, Start{}, &c.Member, c); err != nil {
 		t.Error("what was just built is closed:", err)
@@ -194,5 +195,48 @@ func TestBuildIsMadeAnewWhenItsTrackHasDropped(t *testing.T) {
 		t.Errorf("%+v: %d messages are kept", j, kept)
 	} else if k.flush(); uint64(len(c.got)) != 100*j.Messages {
 		t.Errorf("it got %d bytes of %d messages", len(c.got), j.Messages)
+	}
+}
+
+// A build for which nobody waits any more ends, and leaves the encoding to the next one who asks.
+func TestBuildEndsWithItsContext(t *testing.T) {
+	k := newKeeper(t, keeping(), History{Messages: 5000})
+	for range 2000 {
+		k.offer("r", some())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	restore, n := k.hub.restore, 0
+	k.hub.restore = func(r *Record) Encoder {
+		if n++; n == 300 {
+			cancel()
+		}
+		return restore(r)
+	}
+	k.hub.Build(ctx, "r", asIs)
+	if memory, _ := k.room("r").log.memory(); n > 600 || k.hub.Histories().Built != 0 || k.hub.Histories().Memory != memory {
+		t.Errorf("%d were made; %+v, the room takes %d", n, k.hub.Histories(), memory)
+	}
+	k.hub.Build(ctx, "r", asIs)
+	if _, j := k.begin(0, "r", asIs, Start{Earliest: true}); n > 2600 || j.Messages != 2000 {
+		t.Errorf("%d were made; %+v", n, j)
+	}
+}
+
+// A room that has become quiet keeps no segment for what may come.
+func TestQuietRoomWithHistoryKeepsNoSpare(t *testing.T) {
+	k := newKeeper(t, keeping(), History{Messages: 5000})
+	k.offer("r", some())
+	r := k.room("r")
+	for r.log.tracks[source].spare == nil {
+		k.offer("r", some())
+	}
+	k.hub.Expire(k.now)
+	before := r.Stats()
+	if k.hub.Expire(k.now); r.Stats().Memory >= before.Memory || r.Stats().Kept != before.Kept || r.log.tracks[source].spare != nil {
+		t.Errorf("%d bytes, before %d", r.Stats().Memory, before.Memory)
+	}
+	k.offer("r", some())
+	if s := r.log.tracks[source].spare; s != nil && len(s.data) > segmentMin {
+		t.Errorf("one message makes a segment of %d bytes", len(s.data))
 	}
 }

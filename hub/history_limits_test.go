@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -283,7 +284,7 @@ func TestPanicInABuildLeavesTheRoomWhole(t *testing.T) {
 				t.Error("nobody hears of it")
 			}
 		}()
-		k.hub.Build("r", lines)
+		k.hub.Build(context.Background(), "r", lines)
 	}()
 	before := k.hub.Histories()
 	if memory, _ := k.room("r").log.memory(); before.Memory != memory || before.Built != 0 {

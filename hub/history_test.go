@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -81,7 +82,7 @@ func (k *keeper) begin(fan int, room string, e Encoding, s Start) (*client, Join
 		case nil:
 			return c, j
 		case ErrNotBuilt:
-			k.hub.Build(room, e)
+			k.hub.Build(context.Background(), room, e)
 		default:
 			k.Fatal(err)
 		}
@@ -295,7 +296,7 @@ func TestLateEncodingIsBuiltWhileOthersPublish(t *testing.T) {
 		var building sync.WaitGroup
 		building.Go(func() {
 			for range asked {
-				k.hub.Build("r", lines)
+				k.hub.Build(context.Background(), "r", lines)
 				k.hub.Expire(time.Minute)
 				built <- struct{}{}
 			}

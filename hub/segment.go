@@ -245,13 +245,19 @@ func (t *track) dropOldest() (bytes int64) {
 	return next.base - oldest.base
 }
 
+// dropSpare lets go of the next tail. One that is needed later begins small again.
+func (t *track) dropSpare() {
+	t.grown = 0
+	if t.spare != nil {
+		t.memory -= t.spare.size
+		t.spare = nil
+	}
+}
+
 // retire drops everything, the tail too, behind which an empty one begins. It returns how many bytes
 // of frames that was.
 func (t *track) retire(next uint64) (bytes int64) {
-	if t.spare != nil {
-		t.memory -= t.spare.size
-	}
-	t.spare, t.grown = nil, 0
+	t.dropSpare()
 	t.abandonLeftover(t.tail)
 	if len(t.tail.data) > 0 {
 		t.link(&segment{}, next)
