@@ -109,21 +109,34 @@ func (e *encoder) deflate() hub.Frame {
 	return hub.Frame{Head: e.deflatedHeader, Payload: e.deflated}
 }
 
-// eventKept bounds the buffer that stays with an encoder for the next event: a large one is rare.
-const eventKept = 1 << 20
+// eventKept bounds the buffer that stays with an encoder for the next event. A text of nothing but line
+// ends is seven times as large as an event.
+const eventKept = 256 << 10
 
 // makeEvent is the message as a server-sent event, with a place for its id where the room keeps it. It
-// is in pieces, so its payload is copied.
+// is in pieces, so its payload is copied: into a buffer of its own, made once, if it is large.
 func (e *encoder) makeEvent() hub.Frame {
-	if cap(e.event) > eventKept {
-		e.event = nil
-	}
 	event, at := e.event[:0], 0
+	size := eventSize(e.message)
+	if size > eventKept {
+		event = make([]byte, 0, size)
+	}
 	if e.isKept {
 		event, at = sse.AppendID(event), sse.IDAt
 	}
-	e.event = appendEvent(event, e.message)
-	return hub.Frame{Head: e.event, PositionAt: at}
+	event = appendEvent(event, e.message)
+	if size <= eventKept {
+		e.event = event
+	}
+	return hub.Frame{Head: event, PositionAt: at}
+}
+
+// eventSize is the most that the message takes as an event.
+func eventSize(m wsproto.Message) int {
+	if m.Op == wsproto.OpBinary {
+		return sse.IDLine + sse.BinarySize(len(m.Payload))
+	}
+	return sse.IDLine + sse.TextSize(m.Payload)
 }
 
 func appendEvent(dst []byte, m wsproto.Message) []byte {

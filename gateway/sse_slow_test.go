@@ -11,9 +11,11 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/sse"
 	"sluice/hub"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
+	"sluice/wsproto"
 )
 
 // inLines is a message of several lines that tells its number; in the log it is larger than it is.
@@ -149,4 +151,22 @@ func TestN22_ReadersOfEventsAreEndedBehindAnEvent(t *testing.T) {
 		t.Error(err)
 	}
 	expectClosed(t, s, ClosedDrain, 6)
+}
+
+// What an encoder needs for a large event does not stay with it, and is made once.
+func TestLargeEventsLeaveNothingBehind(t *testing.T) {
+	var e encoder
+	for _, payload := range []string{strings.Repeat("\n", 1<<20), strings.Repeat("x", 1<<20), "small"} {
+		for _, op := range []wsproto.Opcode{wsproto.OpText, wsproto.OpBinary} {
+			for _, isKept := range []bool{false, true} {
+				e.of(wsproto.Message{Op: op, Payload: []byte(payload)})
+				e.isKept = isKept
+				size := eventSize(e.message)
+				f := e.Encode(encodingEvents)
+				if len(f.Head) > size || cap(e.event) > eventKept+sse.IDLine || len(payload) > eventKept && cap(f.Head) > size+size/8 {
+					t.Errorf("%d bytes are an event of %d, at most %d, in %d; %d stay", len(payload), len(f.Head), size, cap(f.Head), cap(e.event))
+				}
+			}
+		}
+	}
 }

@@ -21,6 +21,15 @@ const (
 // TextMax is the most that an event of n bytes of text takes: each may be the end of a line.
 func TextMax(n int) int { return (n+1)*(len(dataField)+1) + 1 }
 
+// TextSize is the most that an event of this text takes: less only where a CR and an LF are one end.
+func TextSize(text []byte) int {
+	ends := bytes.Count(text, []byte{'\n'}) + bytes.Count(text, []byte{'\r'})
+	return len(text) + (ends+1)*len(dataField) + 2
+}
+
+// BinarySize is what an event of n bytes takes.
+func BinarySize(n int) int { return len(binary) + base64.StdEncoding.EncodedLen(n) + 2 }
+
 // AppendText appends the data lines of a text and the end of its event.
 func AppendText(dst, text []byte) []byte {
 	lf, cr := -1, -1 // the next of each; each is found once, or a text of one sort would cost its square

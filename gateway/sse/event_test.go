@@ -33,8 +33,9 @@ func checkText(t *testing.T, payload string) {
 	if events, _ := parse(stream); len(events) != 1 || events[0] != (wstest.Event{Type: "message", Data: asText(payload)}) {
 		t.Errorf("%q became %q, which is %q", payload, stream, events)
 	}
-	if len(stream) > TextMax(len(payload)) {
-		t.Errorf("%q took %d bytes, more than %d", payload, len(stream), TextMax(len(payload)))
+	size := TextSize([]byte(payload))
+	if less := size - len(stream); less != strings.Count(payload, "\r\n")*(len(dataField)+1) || size > TextMax(len(payload)) {
+		t.Errorf("%q took %d bytes, of %d and at most %d", payload, len(stream), size, TextMax(len(payload)))
 	}
 }
 
@@ -62,6 +63,9 @@ func TestBinaryIsBase64OfATypeOfItsOwn(t *testing.T) {
 		events, _ := parse(AppendBinary(nil, payload))
 		if len(events) != 1 {
 			t.Fatalf("%x became %q", payload, events)
+		}
+		if n := len(AppendBinary(nil, payload)); n != BinarySize(len(payload)) {
+			t.Errorf("%d bytes took %d, want %d", len(payload), n, BinarySize(len(payload)))
 		}
 		got, err := base64.StdEncoding.DecodeString(events[0].Data)
 		if err != nil || !bytes.Equal(got, payload) || events[0].Type != "binary" {

@@ -6,6 +6,7 @@ const (
 	EpochLen  = 8
 	offsetLen = 20 // of 2^64-1
 	IDLen     = EpochLen + 1 + offsetLen
+	IDLine    = len(idField) + IDLen + 1 // with what stands around it
 )
 
 // IDAt is where the id's place begins in what AppendID has appended to nothing.
