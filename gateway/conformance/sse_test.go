@@ -307,7 +307,7 @@ func TestEventsOverTLS(t *testing.T) {
 	}
 }
 
-// Limits hold for readers of events: addresses are counted (through a trusted proxy's header), rooms, and connections.
+// The limits of rooms and of connections hold for readers of events.
 func TestEventsAreWithinTheLimits(t *testing.T) {
 	o := gatewaytest.Options()
 	o.MaxRooms = 1
