@@ -218,10 +218,10 @@ func TestCommandsTrustTheAuthorityThatTheyAreTold(t *testing.T) {
 		status int
 		says   string
 	}{
-		{[]string{"health", "https://" + at + "/livez", "--cacert=" + authority.File}, 0, "ok"},
-		{[]string{"health", "https://" + at + "/livez", "--insecure"}, 0, "ok"},
-		{[]string{"health", "https://" + at + "/livez"}, 1, "--cacert FILE says whom to trust"},
-		{[]string{"health", "https://" + at + "/livez", "--cacert=" + stranger.File}, 1, "unknown authority"},
+		{[]string{"health", "--timeout=1m", "https://" + at + "/livez", "--cacert=" + authority.File}, 0, "ok"},
+		{[]string{"health", "--timeout=1m", "https://" + at + "/livez", "--insecure"}, 0, "ok"},
+		{[]string{"health", "--timeout=1m", "https://" + at + "/livez"}, 1, "--cacert FILE says whom to trust"},
+		{[]string{"health", "--timeout=1m", "https://" + at + "/livez", "--cacert=" + stranger.File}, 1, "unknown authority"},
 		{[]string{"tail", "--url=wss://" + at, "--cacert=" + stranger.File, "news"}, 1, "unknown authority"},
 		{[]string{"send", "--url=wss://" + at, "--cacert=" + stranger.File, "news"}, 1, "unknown authority"},
 		{[]string{"send", "--url=wss://" + at, "--cacert=" + files[1], "news"}, 2, "there is no certificate in PEM"},
