@@ -58,7 +58,7 @@ func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) 
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
-	p, err = s.hub.Offer(room, s.workers[0].loop.Elapsed(), e.of(m.message()))
+	p, err = hub.Offer(s.hub, room, s.workers[0].loop.Elapsed(), e.of(m.message()))
 	switch {
 	case err == nil:
 		s.outside.published.Add(1)

@@ -84,7 +84,7 @@ func TestGraceBeginsAnewWithABuild(t *testing.T) {
 func TestNoOffsetFollowsTheLastOneThereIs(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Messages: 10})
 	k.offer("r", &note{Source{Payload: []byte("a"), Offset: math.MaxUint64}})
-	if p, err := k.hub.Offer("r", k.now, say("b")); !errors.Is(err, ErrOffset) {
+	if p, err := Offer(k.hub, "r", k.now, say("b")); !errors.Is(err, ErrOffset) {
 		t.Error(p, err)
 	}
 }

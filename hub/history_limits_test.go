@@ -365,7 +365,7 @@ func TestOffsetsThatDoNotGrowAreRefused(t *testing.T) {
 		n    *note
 		want uint64
 	}{{at(0, false), 1}, {at(7, false), 7}, {at(7, false), 0}, {at(3, false), 0}, {at(3, true), 7}, {at(0, false), 8}, {at(1<<40, false), 1 << 40}} {
-		p, err := k.hub.Offer("r", k.now, step.n)
+		p, err := Offer(k.hub, "r", k.now, step.n)
 		if step.want == 0 && !errors.Is(err, ErrOffset) || step.want > 0 && (err != nil || p.Offset != step.want) {
 			t.Errorf("%+v: %+v, %v", step.n.source, p, err)
 		}

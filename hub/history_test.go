@@ -93,7 +93,7 @@ func (k *keeper) begin(fan int, room string, e Encoding, s Start) (*client, Join
 
 func (k *keeper) offer(room string, n *note) Published {
 	k.Helper()
-	p, err := k.hub.Offer(room, k.now, n)
+	p, err := Offer(k.hub, room, k.now, n)
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestLateEncodingIsBuiltWhileOthersPublish(t *testing.T) {
 		for range publishers {
 			publishing.Go(func() {
 				for n := 0; n < each; {
-					_, err := k.hub.Offer("r", time.Minute, say("message"))
+					_, err := Offer(k.hub, "r", time.Minute, say("message"))
 					switch err {
 					case nil:
 						n++

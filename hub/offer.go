@@ -25,7 +25,10 @@ type Published struct {
 // publishers have to. A room that keeps messages is made if need be; into any other that is not there
 // nothing is published, because nobody would hear it. ErrTooManyRooms says that nobody could join the
 // room either.
-func (h *Hub) Offer(name string, now time.Duration, m Encoder) (Published, error) {
+//
+// It is no method, because a panic that passed one of Hub's has left the directory in doubt, and one
+// in here a room at most.
+func Offer(h *Hub, name string, now time.Duration, m Encoder) (Published, error) {
 	for {
 		r, err := h.Find(name)
 		if r == nil && !h.historyOf(name).isNone() {

@@ -14,7 +14,7 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	message := &Message{Plain: Frame{Payload: make([]byte, 100)}}
 	offered := 0
 	for {
-		p, err := f.hub.Offer("r", f.now, message)
+		p, err := Offer(f.hub, "r", f.now, message)
 		if errors.Is(err, ErrFull) {
 			break
 		}
@@ -26,7 +26,7 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 		t.Errorf("%d are owed outside, %d in the room, of %d", got, r.Account().Owed, offered)
 	}
 	f.flush()
-	if p, err := f.hub.Offer("r", f.now, message); p.Members != 2 || err != nil {
+	if p, err := Offer(f.hub, "r", f.now, message); p.Members != 2 || err != nil {
 		t.Errorf("swept: %v, %v", p, err)
 	}
 	f.flush()
@@ -41,11 +41,11 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	if found, err := f.hub.Find("q"); found != nil || err != nil {
 		t.Error(found, err)
 	}
-	if p, err := f.hub.Offer("q", f.now, message); p != (Published{}) || err != nil {
+	if p, err := Offer(f.hub, "q", f.now, message); p != (Published{}) || err != nil {
 		t.Errorf("into no room: %v, %v", p, err)
 	}
 	f.join(0, "other")
-	if _, err := f.hub.Offer("q", f.now, message); !errors.Is(err, ErrTooManyRooms) {
+	if _, err := Offer(f.hub, "q", f.now, message); !errors.Is(err, ErrTooManyRooms) {
 		t.Error(err)
 	}
 	if found, err := f.hub.Find("q"); found != nil || !errors.Is(err, ErrTooManyRooms) {

@@ -83,7 +83,7 @@ var inARequest = planted{name: "in a request", plants: []plant{
 		"\tif r.URL.RawQuery == \"boom\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	},
 	{
-		"gateway/head.go", "\troom, isSocket := roomOf(path)\n",
+		"gateway/head.go", "\troom, hears := roomOf(path)\n",
 		"\tif room == \"planted\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	},
 }}
