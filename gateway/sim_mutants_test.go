@@ -120,6 +120,8 @@ var mutants = []mutant{
 	{"client that was overrun goes on before the rest of its frame", 300, []edit{{
 		"hub/delivery.go", "if m.hasOwn && m.cursor.restOfFrame() == 0 {", "if m.hasOwn && m.cursor.restOfFrame() == 0 && !m.cursor.isOverrun() {",
 	}, {
+		"hub/delivery.go", "\t\tif m.hasOwn {\n\t\t\tm.Ready()", "\t\tif false {\n\t\t\tm.Ready()",
+	}, {
 		"hub/delivery.go", "\t\tif m.hasOwn {\n\t\t\tpending", "\t\tif false {\n\t\t\tpending",
 	}}},
 	{"ready members not served", 50, []edit{{

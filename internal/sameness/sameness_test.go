@@ -35,7 +35,7 @@ func TestGatewayIsLikeItselfAndUnlikeAnother(t *testing.T) {
 		if strings.Contains(out, "gave up") {
 			t.Errorf("a script waits for what does not come:\n%s", out)
 		}
-		for _, want := range []string{"101 Switching", "too many fragments", `8103 "two"`, "messages=2 deliveries=6", "Usage: gateway", "exit status 2"} {
+		for _, want := range []string{"101 Switching", "too many fragments", `8103 "two"`, "messages=2 published=0 deliveries=6", "Usage: gateway", "exit status 2"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("no answer says %q", want)
 			}
