@@ -46,7 +46,8 @@ func expectSpread(t *testing.T, messages int) {
 		})
 		return n
 	}
-	for range int(cfg.PingInterval/time.Second) + 1 {
+	// A timer may come a step of its wheel late, and pings are counted before the timers of the same tick.
+	for range int(cfg.PingInterval/time.Second) + 3 {
 		kernel.Pass(time.Second)
 		n := pinged()
 		most, sent = max(most, n-sent), n
