@@ -34,7 +34,7 @@ func TestN22_WhoKeepsReadingSeesWholeFramesAndClose1001(t *testing.T) {
 				cfg := testConfig()
 				cfg.SlowPolicy = policy
 				cfg.CloseTimeout = 200 * time.Millisecond
-				cfg.DrainTimeout = 3 * time.Second
+				cfg.DrainTimeout = 8 * time.Second // Its last quarter is for those who send and have yet to read, with the race detector, too.
 				s, addr := startGateway(t, cfg)
 				var all []*gorilla.Conn
 				for range slow + senders {
