@@ -47,33 +47,50 @@ func (t *Trust) config() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// dial opens the room's WebSocket.
-func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error) {
+// request is one for the room behind a path, and the client that makes it.
+func (v *Visit) request(ctx context.Context, path, query string) (*http.Request, *http.Client, error) {
 	v.URL = cmp.Or(v.URL, "ws://localhost:8080")
 	where, err := parseEndpoint(v.URL, "ws", "")
 	if err != nil {
-		return nil, usageError{err}
+		return nil, nil, usageError{err}
 	}
-	where.URL = *where.JoinPath("ws", url.PathEscape(v.Room))
+	where.URL = *where.JoinPath(path, url.PathEscape(v.Room))
 	where.RawQuery = query
-	head := http.Header{}
-	if v.Token != "" {
-		head.Set("Authorization", "Bearer "+v.Token)
-	}
 	client, err := where.client(&v.Trust)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, nil, usageError{err}
 	}
-	c, answer, err := websocket.Dial(ctx, where.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: head})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, where.String(), nil)
 	if err != nil {
-		err = refusal(answer, err)
-		if answer == nil {
-			err = fmt.Errorf("%s: %w", v.URL, err)
-		}
+		return nil, nil, usageError{err}
+	}
+	if v.Token != "" {
+		r.Header.Set("Authorization", "Bearer "+v.Token)
+	}
+	return r, client, nil
+}
+
+// dial opens the room's WebSocket.
+func (v *Visit) dial(ctx context.Context, query string) (*websocket.Conn, error) {
+	r, client, err := v.request(ctx, "ws", query)
+	if err != nil {
 		return nil, err
+	}
+	c, answer, err := websocket.Dial(ctx, r.URL.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: r.Header})
+	if err != nil {
+		return nil, v.refused(answer, err)
 	}
 	c.SetReadLimit(-1) // The gateway has limits enough.
 	return c, nil
+}
+
+// refused says why the gateway, which may not have been reached, has not let us into the room.
+func (v *Visit) refused(answer *http.Response, err error) error {
+	err = refusal(answer, err)
+	if answer == nil {
+		err = fmt.Errorf("%s: %w", v.URL, err)
+	}
+	return err
 }
 
 // refusal says why a gateway did not open the WebSocket, in its own words if it has any.
@@ -106,10 +123,13 @@ func unreached(err error) error {
 func ending(err error) error {
 	var closed websocket.CloseError
 	if !errors.As(err, &closed) {
-		return fmt.Errorf("the connection broke: %w", err)
+		return broken(err)
 	}
 	return fmt.Errorf("closed by the gateway: %d %s", closed.Code, printable(closed.Reason))
 }
+
+// broken says that a connection has ended without a word from the gateway.
+func broken(err error) error { return fmt.Errorf("the connection broke: %w", err) }
 
 // printable is a stranger's text as a terminal may show it: nothing in it moves the cursor or
 // worse.

@@ -30,6 +30,8 @@ const (
 	exitFailed = 1 // could not start or go on, or what was asked for went wrong
 	exitUsage  = 2 // flags, environment or configuration make no sense
 	exitCut    = 3 // stopped by another signal
+
+	exitInterrupted = 130 // a command that its user ended by SIGINT or SIGTERM, as shells say it
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }

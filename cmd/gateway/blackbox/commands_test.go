@@ -3,10 +3,13 @@
 package blackbox
 
 import (
+	"bufio"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -111,6 +114,56 @@ func TestTailBeginsWithWhatIsKept(t *testing.T) {
 		if status, _, stderr := proctest.Outcome(t, proctest.Command(t, "tail", "--url="+p.Addr, "--last="+last, "news")); status != 2 || !strings.Contains(stderr, "--last "+last+": must be a number from 1 on, or all") {
 			t.Errorf("--last=%s: %d, %s", last, status, stderr)
 		}
+	}
+}
+
+// tail --since prints what follows a position, and says at its end and at an interrupt where to go on;
+// what cannot be had any more is said, and a text that is no position is none.
+func TestTailGoesOnBehindAPosition(t *testing.T) {
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--history=news=messages:3"))
+	say := proctest.Command(t, "send", "--url="+p.Addr, "news")
+	say.Stdin = strings.NewReader("one\n\nthree\nfour\n")
+	if status, _, stderr := proctest.Outcome(t, say); status != 0 {
+		t.Fatal(stderr)
+	}
+	tail := func(since string, flags ...string) (status int, stdout, stderr string) {
+		return proctest.Outcome(t, proctest.Command(t, append([]string{"tail", "--url=" + p.Addr, "--since=" + since, "news"}, flags...)...))
+	}
+	lost := proctest.Command(t, "tail", "--url=ws://"+p.Addr, "--since=0:0", "news")
+	stderr, err := lost.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lost.Start(); err != nil {
+		t.Fatal(err)
+	}
+	words := bufio.NewReader(stderr)
+	line, _ := words.ReadString('\n')
+	found := regexp.MustCompile(`^gateway: reset, messages may be missing here: epoch; it goes on behind ([^:]+):4\n$`).FindStringSubmatch(line)
+	if found == nil {
+		t.Fatalf("said of another epoch: %q", line)
+	}
+	epoch := found[1]
+	_ = lost.Process.Signal(os.Interrupt)
+	rest, _ := io.ReadAll(words)
+	_ = lost.Wait()
+	if status := lost.ProcessState.ExitCode(); status != 130 || string(rest) != "gateway: to go on: --since "+epoch+":4\n" {
+		t.Errorf("interrupted: %d, %q", status, rest)
+	}
+	want := `{"text":"","position":"` + epoch + `:2"}` + "\n" + `{"text":"three","position":"` + epoch + `:3"}` + "\n"
+	if status, stdout, stderr := tail(epoch+":1", "--json", "--count=2"); status != 0 || stdout != want || stderr != "gateway: to go on: --since "+epoch+":3\n" {
+		t.Errorf("behind the first: %d, %q, %q", status, stdout, stderr)
+	}
+	if status, stdout, stderr := tail(epoch+":2", "--count=2"); status != 0 || stdout != "three\nfour\n" {
+		t.Errorf("behind the second: %d, %q, %q", status, stdout, stderr)
+	}
+	for _, wrong := range []string{"x", "x:", ":1", "x:-1"} {
+		if status, _, stderr := tail(wrong); status != 2 || !strings.Contains(stderr, "--since "+wrong+": must be an epoch and an offset") {
+			t.Errorf("--since=%s: %d, %s", wrong, status, stderr)
+		}
+	}
+	if status, _, stderr := tail(epoch+":1", "--last=3"); status != 2 || !strings.Contains(stderr, "can't be used together") {
+		t.Errorf("with --last: %d, %s", status, stderr)
 	}
 }
 
