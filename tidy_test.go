@@ -20,12 +20,13 @@ import (
 // is not here is a mistake. Tests beside the code may import what they like; a directory of nothing but
 // tests is held to its line here.
 var arrows = map[string][]string{
-	"cmd/gateway":   {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
-	"gateway":       {"gateway/sse", "hub", "wsproto", "reactor"},
-	"gateway/admin": {"gateway", "hub", "reactor", "wsproto"},
-	"gateway/auth":  {"gateway"},
-	"gateway/sse":   {},
-	"hub":           {},
+	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
+	"gateway":                 {"gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
+	"gateway/admin":           {"gateway", "gateway/internal/sample", "hub", "reactor", "wsproto"},
+	"gateway/auth":            {"gateway"},
+	"gateway/sse":             {},
+	"gateway/internal/sample": {},
+	"hub":                     {},
 	"loadtest": {
 		"loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
 		"loadtest/internal/load", "loadtest/internal/progress", "loadtest/internal/report",

@@ -240,7 +240,7 @@ func (c *conn) mayBeReading() bool {
 // cutShort ends a connection whose client still sends. It may not come to know why.
 func (c *conn) cutShort() {
 	c.w.stats.CutShort++
-	if skipped, ok := c.w.server.samples.cutShort.take(c.w.kernel.Now()); ok {
+	if skipped, ok := c.w.server.samples.cutShort.Take(c.w.kernel.Now()); ok {
 		c.w.log.Info("cut while its client was sending", "reason", c.end.reason.String(), "dropped_bytes", c.end.dropped,
 			"id", c.id(), "from", c.from(), "and_more", skipped)
 	}

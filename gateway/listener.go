@@ -224,7 +224,7 @@ func isOfListener(err error) bool {
 func (l *listener) rest(err error, pause time.Duration) {
 	l.failures = 0
 	l.w.stats.AcceptPaused++
-	if skipped, ok := l.w.server.samples.unaccepted.take(l.w.kernel.Now()); ok {
+	if skipped, ok := l.w.server.samples.unaccepted.Take(l.w.kernel.Now()); ok {
 		l.w.log.Warn("cannot accept connections, trying again shortly", "error", err, "and_more", skipped)
 	}
 	l.rearm(0)
@@ -233,7 +233,7 @@ func (l *listener) rest(err error, pause time.Duration) {
 
 func (l *listener) rearm(in reactor.Interest) {
 	if err := l.w.loop.Rearm(l.token, in); err != nil {
-		if skipped, ok := l.w.server.samples.unarmed.take(l.w.kernel.Now()); ok {
+		if skipped, ok := l.w.server.samples.unarmed.Take(l.w.kernel.Now()); ok {
 			l.w.log.Error("cannot rearm the listener, trying again shortly", "error", err, "and_more", skipped)
 		}
 		l.w.loop.SetTimer(l.token, acceptRetry) // Or it would stay deaf.

@@ -15,7 +15,7 @@ import (
 // logRefusal says that a request was refused. head is what came of it. c is
 // nil for a connection that was not admitted.
 func (w *worker) logRefusal(fd int, c *conn, r *wsproto.Refusal, head []byte) {
-	skipped, ok := w.server.samples.refused[r.Reason].take(w.kernel.Now())
+	skipped, ok := w.server.samples.refused[r.Reason].Take(w.kernel.Now())
 	if !ok {
 		return
 	}
@@ -46,7 +46,7 @@ const tlsHandshake = 0x16
 
 // logAbuse says that a client was closed for what it did. detail is in words of ours.
 func (c *conn) logAbuse(r CloseReason, detail string) {
-	skipped, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now())
+	skipped, ok := c.w.server.samples.closed[r].Take(c.w.kernel.Now())
 	if !ok {
 		return
 	}
@@ -100,7 +100,7 @@ func (c *conn) logJoined(room string) {
 func (c *conn) logLeft(r CloseReason) {
 	level, skipped := slog.LevelDebug, uint64(0)
 	if r.isTold() {
-		if n, ok := c.w.server.samples.closed[r].take(c.w.kernel.Now()); ok {
+		if n, ok := c.w.server.samples.closed[r].Take(c.w.kernel.Now()); ok {
 			level, skipped = slog.LevelInfo, n
 		}
 	}

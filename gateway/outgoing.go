@@ -158,7 +158,7 @@ func (c *conn) rearm(in reactor.Interest) {
 	switch {
 	case err == nil:
 	case !isShortage(err):
-		if skipped, ok := c.w.server.samples.unarmed.take(c.w.kernel.Now()); ok {
+		if skipped, ok := c.w.server.samples.unarmed.Take(c.w.kernel.Now()); ok {
 			c.w.log.Error("cannot rearm", "error", err, "id", c.id(), "and_more", skipped)
 		}
 		c.die(ClosedGone)

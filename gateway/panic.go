@@ -138,7 +138,7 @@ func (w *worker) recoverFlush(sleep *time.Duration) {
 // notePanic counts a panic and logs it, with the stack that it came from, at most once a second.
 func (s *Server) notePanic(p *reactor.Panic, whose ...any) {
 	s.panics.Add(1)
-	if skipped, ok := s.samples.panicked.take(s.workers[0].kernel.Now()); ok {
+	if skipped, ok := s.samples.panicked.Take(s.workers[0].kernel.Now()); ok {
 		s.log.Error("a panic, which is a fault of the gateway: please report it", append(whose,
 			"panic", fmt.Sprint(p.Value), "and_more", skipped, "stack", string(debug.Stack()))...)
 	}

@@ -98,7 +98,7 @@ func (t *proxied) CloseWrite(fd int) error { return t.c.w.kernel.CloseWrite(fd) 
 // refuse closes a connection without a word.
 func (t *proxied) refuse(why string) {
 	c := t.c
-	if skipped, ok := c.w.server.samples.proxied.take(c.w.kernel.Now()); ok {
+	if skipped, ok := c.w.server.samples.proxied.Take(c.w.kernel.Now()); ok {
 		c.w.log.Warn("closed on a listener for the PROXY protocol", "because", why, "from", c.from(), "and_more", skipped)
 	}
 	c.die(ClosedProxyHeader)

@@ -93,7 +93,7 @@ func (s *Server) noteRequest(r *http.Request, refusal *wsproto.Refusal) {
 // more what the log tells besides.
 func (s *Server) noteRefusal(refusal *wsproto.Refusal, from string, head []byte, more []any) {
 	s.refusals.refused[refusal.Reason].Add(1)
-	if skipped, ok := s.samples.refused[refusal.Reason].take(s.workers[0].kernel.Now()); ok {
+	if skipped, ok := s.samples.refused[refusal.Reason].Take(s.workers[0].kernel.Now()); ok {
 		s.logRefused(refusal, from, head, skipped, more)
 	}
 }

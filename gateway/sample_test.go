@@ -167,32 +167,6 @@ func TestClientTextIsClippedAndEscaped(t *testing.T) {
 	}
 }
 
-// A flood of refusals on two loops costs a line a second.
-func TestSamplesAreOneASecondForAllLoops(t *testing.T) {
-	var s sample
-	var wg sync.WaitGroup
-	lines, skipped := make([]int, 4), make([]uint64, 4)
-	for i := range lines {
-		wg.Go(func() {
-			for now := time.Duration(0); now < 10*time.Second; now += 100 * time.Microsecond {
-				if n, ok := s.take(now); ok {
-					lines[i]++
-					skipped[i] += n
-				}
-			}
-		})
-	}
-	wg.Wait()
-	sum, told := 0, uint64(0)
-	for i := range lines {
-		sum += lines[i]
-		told += skipped[i]
-	}
-	if sum < 10 || sum > 11 || uint64(sum)+told+s.skipped.Load() != 400_000 {
-		t.Errorf("%d lines, which told of %d others, and %d are left", sum, told, s.skipped.Load())
-	}
-}
-
 // N88. Whoever leaves is in the log for debugging, with the reason that it is counted under, an id that no other connection has, its
 // address and its room. Relatives: one that never asked for a room, one whose request was refused, one that vanished, one that
 // was closed for what it did, one that left its room before its end; one that is given to net/http has not left. N47's cuts

@@ -176,7 +176,7 @@ func (s *Server) handOver(conn net.Conn, adopt func(w *worker, fd int)) *wsproto
 	}
 	fd, err := duplicate(conn)
 	if err != nil {
-		if skipped, ok := s.samples.untaken.take(s.workers[0].kernel.Now()); ok {
+		if skipped, ok := s.samples.untaken.Take(s.workers[0].kernel.Now()); ok {
 			s.log.Error("cannot take a connection over", "error", err, "and_more", skipped)
 		}
 		return wsproto.Refuse(wsproto.ReasonUnavailable)

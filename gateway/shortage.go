@@ -46,7 +46,7 @@ func (c *conn) putOffWrites(err error) {
 func (c *conn) putOff(s *shortage, err error) {
 	w, now := c.w, c.w.loop.Now()
 	if s.failures == len(retryAfter) {
-		if skipped, ok := w.server.samples.shortage.take(w.kernel.Now()); ok {
+		if skipped, ok := w.server.samples.shortage.Take(w.kernel.Now()); ok {
 			w.log.Warn("closed because the kernel has no memory for it", "error", err, "id", c.id(), "from", c.from(), "and_more", skipped)
 		}
 		c.die(ClosedShortage)

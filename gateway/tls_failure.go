@@ -78,7 +78,7 @@ func (s *TLSStats) add(o *TLSStats) {
 func (t *secured) count(why TLSFailure) {
 	c := t.c
 	c.w.stats.TLS.Failed[why]++
-	skipped, ok := c.w.server.samples.handshake[why].take(c.w.kernel.Now())
+	skipped, ok := c.w.server.samples.handshake[why].Take(c.w.kernel.Now())
 	if !ok {
 		return
 	}

@@ -143,7 +143,7 @@ func (w *worker) newConn(a arrival) *conn {
 	c := &conn{w: w, fd: int32(a.fd)}
 	t, err := w.loop.Register(a.fd, reactor.Readable, reactor.Edge, c)
 	if err != nil {
-		if skipped, ok := w.server.samples.unwatched.take(w.kernel.Now()); ok {
+		if skipped, ok := w.server.samples.unwatched.Take(w.kernel.Now()); ok {
 			w.log.Error("cannot watch a connection", "error", err, "and_more", skipped)
 		}
 		w.stats.RegisterFailed++

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"sluice/gateway"
+	"sluice/gateway/internal/sample"
 	"sluice/wsproto"
 )
 
@@ -46,7 +47,7 @@ type Handler struct {
 	rules   atomic.Pointer[rules]
 	local   Key // whoever needs none
 	repeats repeats
-	turned  sample
+	turned  sample.Sample
 }
 
 // rules are what may change while it serves.
@@ -197,7 +198,7 @@ func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, f *fault) {
 }
 
 func (h *Handler) noteTurned(r *http.Request, f *fault) {
-	if skipped, ok := h.turned.take(h.clock.now()); ok {
+	if skipped, ok := h.turned.Take(h.clock.now()); ok {
 		h.log.Info("refused on the admin listener", "reason", f.Code, "status", f.status, "from", clip(r.RemoteAddr),
 			"method", clip(r.Method), "path", clip(r.URL.Path), "host", clip(r.Host), "origin", clip(r.Header.Get("Origin")), "and_more", skipped)
 	}
