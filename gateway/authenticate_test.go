@@ -247,6 +247,20 @@ func TestA15_NothingProlongsTheHandshake(t *testing.T) {
 	}
 }
 
+// expectDrainRefuses drains a server in which this client is parked, who is told to come again.
+func expectDrainRefuses(t *testing.T, s *Server, c *wstest.Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(ctx) }()
+	c.ExpectRefusal(http.StatusServiceUnavailable)
+	c.Close()
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
 // A drain refuses those that are parked; Close ends whoever is asked.
 func TestParkedConnectionsEndWithTheServer(t *testing.T) {
 	asked := make(chan struct{}, 10)
@@ -261,15 +275,7 @@ func TestParkedConnectionsEndWithTheServer(t *testing.T) {
 	c := wstest.Connect(t, addr)
 	c.Send(wstest.UpgradeHead("/ws/r"))
 	<-asked
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
-	defer cancel()
-	drained := make(chan error, 1)
-	go func() { drained <- s.Drain(ctx) }()
-	c.ExpectRefusal(http.StatusServiceUnavailable)
-	c.Close()
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	expectDrainRefuses(t, s, c)
 	s, addr = startGateway(t, cfg)
 	c = wstest.Connect(t, addr)
 	c.Send(wstest.UpgradeHead("/ws/r"))

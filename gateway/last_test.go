@@ -228,15 +228,7 @@ func TestWhoWaitsForAHistoryIsAnsweredInTime(t *testing.T) {
 	c = wstest.Connect(t, addr)
 	c.Send(wstest.UpgradeHead("/ws/h?last=1"))
 	<-begun
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
-	defer cancel()
-	drained := make(chan error, 1)
-	go func() { drained <- s.Drain(ctx) }()
-	c.ExpectRefusal(http.StatusServiceUnavailable)
-	c.Close()
-	if err := <-drained; err != nil {
-		t.Error(err)
-	}
+	expectDrainRefuses(t, s, c)
 }
 
 // Who is asked about first and waits for its history then is not asked about twice.
