@@ -25,6 +25,11 @@ const closeTimeout = 10 * time.Second
 // ReboundName is the one name that leads to this machine beside localhost, as a stranger may have his lead here.
 const ReboundName = "rebound.test"
 
+// unwanted are features that a window or a tab costs a process each, which work all the time: a page that nobody looks at beside each
+// address bar, and a process for whichever site comes next. The first two are unwanted by chromedp itself.
+const unwanted = "Translate,BlinkGenPropertyTrees," +
+	"WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,SpareRendererForSitePerProcess"
+
 // names are the programs looked for in PATH, in this order.
 var names = []string{"chromium", "chromium-browser", "google-chrome"}
 
@@ -73,6 +78,7 @@ func launch(program string) (context.Context, error) {
 		chromedp.WindowSize(1280, 800),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-features", unwanted),
 		chromedp.Flag("host-resolver-rules", "MAP "+ReboundName+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]"),
 		chromedp.Flag("log-level", "3"),
 		chromedp.CombinedOutput(output),
