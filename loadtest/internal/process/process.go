@@ -37,9 +37,8 @@ type Process struct {
 	loops   sync.WaitGroup
 	failure chan error
 
-	start      time.Duration // of connecting, on the run's clock
-	mine       int64         // clients of this process
-	opened     atomic.Int64  // their openings that ended, well or not
+	mine       int64        // clients of this process
+	opened     atomic.Int64 // their openings that ended, well or not
 	allOpened  chan struct{}
 	publishing atomic.Int64   // streams of this process that are not done with the phase
 	phaseDone  chan struct{}  // sent to when the last one is
@@ -165,8 +164,7 @@ func (p *Process) makeClients() {
 }
 
 // connect starts the loops and returns when every client of this process has joined or failed.
-func (p *Process) connect(ctx context.Context, at time.Duration) error {
-	p.start = at
+func (p *Process) connect(ctx context.Context, _ time.Duration) error {
 	if err := p.rank.Watch(p.workers[0].loop, p.wakeLoops); err != nil {
 		return err
 	}
@@ -244,13 +242,23 @@ func (p *Process) rampWait(now time.Duration) time.Duration {
 	if p.cfg.Ramp == 0 {
 		return 0
 	}
-	turn := p.rank.Stats.Totals.Connects.Add(1) - 1
-	due := p.start + time.Duration(float64(turn)/p.cfg.Ramp*float64(time.Second))
-	if due > now {
-		p.rank.Stats.Totals.Connects.Add(-1)
+	next := &p.rank.Stats.Totals.NextConnect
+	every := time.Duration(float64(time.Second) / p.cfg.Ramp)
+	for {
+		due := time.Duration(next.Load())
+		if due > now {
+			return due - now
+		}
+		// What was not taken long ago is not made up for: a storm's clients return by the ramp, too.
+		from := max(due, now-rampBurst)
+		if next.CompareAndSwap(int64(due), int64(from+every)) {
+			return 0
+		}
 	}
-	return due - now
 }
+
+// rampBurst is for how long the ramp makes up for turns that nobody took: some ticks.
+const rampBurst = 20 * time.Millisecond
 
 func (p *Process) clientOpened() {
 	p.rank.Stats.Totals.Ended.Add(1)

@@ -100,6 +100,16 @@ func TestCrowdIsJudgedByWhatItReads(t *testing.T) {
 	}
 }
 
+// A ramp is a rate, not a debt: those who return do not make up for the time in which nobody connected.
+func TestRampHoldsForThoseWhoReturn(t *testing.T) {
+	cfg := testLoad()
+	cfg.Clients, cfg.Storm, cfg.Ramp, cfg.Rate, cfg.Duration, cfg.LossTimeout = 30, 80, 100, 50, 2*time.Second, 10*time.Second
+	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{}))
+	if res.Faulty() || res.Crowd.Returned != 24 || res.Crowd.StormSeconds < 0.2 || res.Connect.Seconds < 0.25 {
+		t.Errorf("faults %+v, %v s for 30 to connect, and for 24 to return %+v", faultsOf(res), res.Connect.Seconds, res.Crowd)
+	}
+}
+
 func TestGuestsMissNothingDuringAStay(t *testing.T) {
 	cfg := testLoad()
 	cfg.Storm, cfg.Messages, cfg.LossTimeout = 50, 400, 10*time.Second

@@ -32,11 +32,11 @@ type Stats struct {
 
 // Totals are of all loops of all processes.
 type Totals struct {
-	Connects atomic.Int64 // openings begun, for the ramp
-	Ended    atomic.Int64 // openings that ended, well or not
-	Failed   atomic.Int64 // of those, the ones that did not end well
-	Arrival  atomic.Int64 // when a message last arrived anywhere, about; ns on the run's clock
-	Progress atomic.Int64 // deliveries so far, about
+	NextConnect atomic.Int64 // when the ramp lets the next opening begin; ns on the run's clock
+	Ended       atomic.Int64 // openings that ended, well or not
+	Failed      atomic.Int64 // of those, the ones that did not end well
+	Arrival     atomic.Int64 // when a message last arrived anywhere, about; ns on the run's clock
+	Progress    atomic.Int64 // deliveries so far, about
 
 	Exhausted [3]atomic.Int64 // openings that failed for want of something here, by what it was
 }
