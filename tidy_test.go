@@ -46,8 +46,8 @@ var arrows = map[string][]string{
 	"loadtest/internal/page":        {},
 	"loadtest/internal/payload":     {},
 	"loadtest/internal/process": {
-		"loadtest/internal/dial", "loadtest/internal/latency", "loadtest/internal/load",
-		"loadtest/internal/payload", "loadtest/internal/shared", "loadtest/internal/usage",
+		"loadtest/internal/dial", "loadtest/internal/eventstream", "loadtest/internal/latency",
+		"loadtest/internal/load", "loadtest/internal/payload", "loadtest/internal/shared", "loadtest/internal/usage",
 		"reactor", "wsproto",
 	},
 	"loadtest/internal/progress": {},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/internal/browsertest"
+	"sluice/internal/proctest"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/report"
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 	os.Setenv("LOADTEST_CLI", "1") // A run of several processes starts itself.
 	status := m.Run()
 	browsertest.Stop()
+	proctest.RemoveBuilt()
 	os.Exit(status)
 }
 

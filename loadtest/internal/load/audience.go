@@ -14,7 +14,11 @@ const (
 	KindStalled             // joins and never reads
 	KindSlow                // reads Slow.Rate bytes a second; held to order and content alone
 	KindGuest               // leaves and returns; held to every message within a stay
+	KindResumer             // drops and goes on where it was; held to every message of the run
 )
+
+// kinds is how many there are.
+const kinds = KindResumer + 1
 
 // Slow is a number of slow clients and their pace, written N@RATE.
 type Slow struct {
@@ -57,26 +61,54 @@ func (s Share) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%v%%", f
 
 // CrowdSizes is how many clients are of each kind. A load that was not prepared may have less than
 // no readers.
-func (c *Load) CrowdSizes() (n [KindGuest + 1]int) {
-	audience := c.Clients - c.Publishers
+func (c *Load) CrowdSizes() (n [kinds]int) {
+	audience := c.Clients - c.Publishers - c.SSE
 	n[KindStalled], n[KindSlow] = c.Stalled, c.Slow.N
 	if c.Churn > 0 {
 		// Enough that nobody comes and goes more often than every other second, but most of the
 		// audience stays.
 		n[KindGuest] = min(max(1, int(2*c.Churn+0.999)), max(1, (audience-n[KindStalled]-n[KindSlow])/2))
 	}
-	n[KindGuest] = max(n[KindGuest], c.StormSize())
-	n[KindReader] = c.Clients - n[KindStalled] - n[KindSlow] - n[KindGuest]
+	switch storm := c.StormSize(); {
+	case c.SSE == 0:
+		n[KindGuest] = max(n[KindGuest], storm)
+	case c.Resume:
+		n[KindResumer] = storm
+	default:
+		n[KindGuest] += storm
+	}
+	n[KindReader] = c.Clients - n[KindStalled] - n[KindSlow] - n[KindGuest] - n[KindResumer]
 	return n
 }
 
-// StormSize is how many clients a storm takes: the last ones, all of them guests.
-func (c *Load) StormSize() int { return int(float64(c.Clients)*float64(c.Storm)/100 + 0.5) }
+// StormSize is how many clients a storm takes: the last ones, which are all guests or resumers. It is
+// a share of those that read events, where some do.
+func (c *Load) StormSize() int {
+	of := c.SSE
+	if of == 0 {
+		of = c.Clients
+	}
+	return int(float64(of)*float64(c.Storm)/100 + 0.5)
+}
+
+// HearsEvents says that the client with this number reads server-sent events: the last ones do.
+func (c *Load) HearsEvents(index int) bool { return index >= c.Clients-c.SSE }
 
 // KindOf is how the client with this number, from 0, behaves. Readers come first, and the
-// publishers are the first of them.
+// publishers are the first of them. Those that read events are readers too, behind everybody else,
+// but for the storm's.
 func (c *Load) KindOf(index int) Kind {
 	n := c.CrowdSizes()
+	if c.HearsEvents(index) {
+		switch {
+		case index < c.Clients-c.StormSize():
+			return KindReader
+		case c.Resume:
+			return KindResumer
+		}
+		return KindGuest
+	}
+	n[KindReader] -= c.SSE - min(c.SSE, c.StormSize())
 	for k := KindReader; k < KindGuest; k++ {
 		if index -= n[k]; index < 0 {
 			return k

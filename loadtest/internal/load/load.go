@@ -43,11 +43,14 @@ type Load struct {
 	Stalled int     `help:"Clients that join and never read." default:"0" placeholder:"N" group:"Crowd"`
 	Slow    Slow    `help:"Clients that read so many bytes a second." default:"0@1" placeholder:"N@RATE" group:"Crowd"`
 	Churn   float64 `help:"Clients that leave and return, a second." default:"0" placeholder:"RATE" group:"Crowd"`
-	Storm   Share   `help:"This share of the clients drops at once in the middle of the run and returns." default:"0%" placeholder:"SHARE" group:"Crowd"`
+	Storm   Share   `help:"This share of the clients, or of those that read events (--sse), drops at once in the middle of the run and returns." default:"0%" placeholder:"SHARE" group:"Crowd"`
+	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. It takes --sse and a server that gives its events ids." group:"Crowd"`
 
 	Header      []string `help:"A further request header, as 'Name: value'. Repeatable." sep:"none" placeholder:"LINE" group:"Server"`
 	Origin      string   `help:"The Origin header." group:"Server"`
 	Subprotocol []string `help:"A WebSocket subprotocol to offer. Repeatable." placeholder:"NAME" group:"Server"`
+	SSE         int      `name:"sse" help:"So many of the clients read the rooms' messages as server-sent events instead of by a WebSocket." default:"0" placeholder:"N" group:"Server"`
+	SSEPath     string   `name:"sse-path" help:"Path and query of events, with {room} for the room's name. Without it the URL's, with sse in place of ws." placeholder:"PATH" group:"Server"`
 	Contains    bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
 	NoEcho      bool     `help:"The server does not send a message back to its sender." group:"Server"`
 
@@ -67,8 +70,11 @@ type Load struct {
 
 // Calm is the load without its crowd: what the readers would have by themselves.
 func (c Load) Calm() *Load {
+	if c.SSE > 0 {
+		c.SSE -= c.StormSize()
+	}
 	c.Clients = c.CrowdSizes()[KindReader]
-	c.Stalled, c.Slow, c.Churn, c.Storm = 0, Slow{}, 0, 0
+	c.Stalled, c.Slow, c.Churn, c.Storm, c.Resume = 0, Slow{}, 0, 0, false
 	return &c
 }
 
@@ -106,9 +112,13 @@ func (c *Load) Prepare() error {
 	} else {
 		inRange("size", c.Size.Largest(), payload.SizeMin, payload.SizeMax)
 	}
-	if n := c.CrowdSizes()[KindReader]; n < c.Publishers {
+	switch n := c.CrowdSizes()[KindReader]; {
+	case c.SSE < 0 || c.SSE > c.Clients-c.Publishers:
+		refuse("--sse %d: must be 0 to %d, for of --clients %d some have to publish, which events cannot", c.SSE, c.Clients-c.Publishers, c.Clients)
+	case n < c.Publishers:
 		refuse("--clients %d: too few for the publishers and the crowd", c.Clients)
 	}
+	c.checkResume(refuse)
 	if c.Rooms > c.Clients {
 		refuse("--rooms %d: there are %d clients for them", c.Rooms, c.Clients)
 	}
@@ -141,6 +151,17 @@ func (c *Load) Prepare() error {
 	return nil
 }
 
+// checkResume refuses a resumption by nobody. That a server gives no positions shows in the run.
+func (c *Load) checkResume(refuse func(format string, args ...any)) {
+	switch {
+	case !c.Resume:
+	case c.SSE == 0:
+		refuse("--resume: only a reader of events knows where it was: say how many with --sse. A WebSocket client is told no positions")
+	case c.StormSize() == 0:
+		refuse("--resume: nobody drops who could resume: say --storm 30%%. Of --sse %d, --storm %v takes none", c.SSE, float64(c.Storm))
+	}
+}
+
 // divide settles the number of processes and of loops.
 func (c *Load) divide() error {
 	if c.Processes == 0 {
@@ -160,12 +181,18 @@ func (c *Load) divide() error {
 	return nil
 }
 
-// HeaderLines are the request's further lines, without line ends.
-func (c *Load) HeaderLines() []string {
+// EventsHeaderLines are a request for events' further lines, without line ends.
+func (c *Load) EventsHeaderLines() []string {
 	lines := append([]string(nil), c.Header...)
 	if c.Origin != "" {
 		lines = append(lines, "Origin: "+c.Origin)
 	}
+	return lines
+}
+
+// HeaderLines are an upgrade's further lines, without line ends.
+func (c *Load) HeaderLines() []string {
+	lines := c.EventsHeaderLines()
 	if c.Compress {
 		lines = append(lines, wsproto.DeflateOffer)
 	}

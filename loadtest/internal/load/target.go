@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,11 +16,12 @@ import (
 
 // A Target is where clients connect.
 type Target struct {
-	URL   string
-	Addr  netip.AddrPort
-	Host  string // for the Host header
-	Paths []string
-	TLS   *tls.Config // nil for ws://
+	URL        string
+	Addr       netip.AddrPort
+	Host       string      // for the Host header
+	Paths      []string    // by room
+	EventPaths []string    // … and those of its events; nil if nobody reads them
+	TLS        *tls.Config // nil for ws://
 }
 
 // Aim resolves the targets, and raises the number of publishers so that each target has one. The
@@ -27,7 +29,7 @@ type Target struct {
 func (c *Load) Aim(urls []string) ([]*Target, error) {
 	var all []*Target
 	for _, raw := range urls {
-		t, err := ParseTarget(raw, c.Rooms, c.Insecure)
+		t, err := c.ParseTarget(raw)
 		if err != nil {
 			return nil, UsageError{err}
 		}
@@ -51,8 +53,8 @@ func tlsConfig(serverName string, insecure bool) *tls.Config {
 const resolveTimeout = 10 * time.Second
 
 // ParseTarget resolves a URL. {room} in its path stands for the room's name; without it there can
-// be one room only. insecure takes any certificate.
-func ParseTarget(raw string, rooms int, insecure bool) (*Target, error) {
+// be one room only.
+func (c *Load) ParseTarget(raw string) (*Target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, err
@@ -62,26 +64,73 @@ func ParseTarget(raw string, rooms int, insecure bool) (*Target, error) {
 	}
 	t := &Target{URL: raw, Host: u.Host}
 	if u.Scheme == "wss" {
-		t.TLS = tlsConfig(u.Hostname(), insecure)
+		t.TLS = tlsConfig(u.Hostname(), c.Insecure)
 	}
 	if t.Addr, err = resolve(u); err != nil {
 		return nil, err
 	}
+	path := pathOf(u)
+	if c.Rooms > 1 && !strings.Contains(path, "{room}") {
+		return nil, errors.New("--rooms needs {room} in the URL, as in ws://127.0.0.1:8080/ws/{room}")
+	}
+	t.Paths = c.eachRoom(path)
+	if c.SSE > 0 {
+		if path, err = c.eventsPath(path); err != nil {
+			return nil, err
+		}
+		t.EventPaths = c.eachRoom(path)
+	}
+	return t, nil
+}
+
+// pathOf is a URL's path and query, as it goes into a request.
+func pathOf(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
 		path = "/"
 	}
-	path = strings.NewReplacer("%7Broom%7D", "{room}", "%7broom%7d", "{room}").Replace(path)
 	if u.RawQuery != "" {
 		path += "?" + u.RawQuery
 	}
-	if rooms > 1 && !strings.Contains(path, "{room}") {
-		return nil, errors.New("--rooms needs {room} in the URL, as in ws://127.0.0.1:8080/ws/{room}")
+	return strings.NewReplacer("%7Broom%7D", "{room}", "%7broom%7d", "{room}").Replace(path)
+}
+
+// eachRoom is a path with each room's name.
+func (c *Load) eachRoom(path string) (all []string) {
+	for i := range c.Rooms {
+		all = append(all, strings.ReplaceAll(path, "{room}", "room-"+strconv.Itoa(i)))
 	}
-	for i := range rooms {
-		t.Paths = append(t.Paths, strings.ReplaceAll(path, "{room}", "room-"+strconv.Itoa(i)))
+	return all
+}
+
+// eventsPath is where events are: as the gateway has it, for the path of its WebSockets, unless it
+// is given.
+func (c *Load) eventsPath(path string) (string, error) {
+	if c.SSEPath != "" {
+		u, err := url.Parse(c.SSEPath)
+		switch {
+		case err != nil:
+			return "", err
+		case !strings.HasPrefix(c.SSEPath, "/"):
+			return "", fmt.Errorf("--sse-path %q: write /path", c.SSEPath)
+		}
+		if path = pathOf(u); c.Rooms > 1 && !strings.Contains(path, "{room}") {
+			return "", errors.New("--rooms needs {room} in --sse-path, as in /sse/{room}")
+		}
+		return path, nil
 	}
-	return t, nil
+	path, query, hasQuery := strings.Cut(path, "?")
+	words := strings.Split(path, "/")
+	at := slices.Index(words, "ws")
+	if at < 0 {
+		return "", fmt.Errorf("--sse: %q does not say where events are: give --sse-path", path)
+	}
+	words[at] = "sse"
+	path = strings.Join(words, "/")
+	if hasQuery {
+		path += "?" + query
+	}
+	return path, nil
 }
 
 func resolve(u *url.URL) (netip.AddrPort, error) {

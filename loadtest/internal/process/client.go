@@ -23,8 +23,8 @@ const (
 	gone
 )
 
-// A client is one WebSocket. It belongs to its worker's loop. There may be tens of thousands, so
-// what only the opening needs lives behind a pointer.
+// A client is one WebSocket, or one stream of events. It belongs to its worker's loop. There may be
+// tens of thousands, so what only the opening needs lives behind a pointer.
 type client struct {
 	w         *worker
 	room      *room
@@ -44,6 +44,7 @@ type client struct {
 	partial *wsproto.Decoder // in the middle of a frame; nil between frames
 	opening *opening
 	session *session // nil without TLS
+	events  *events  // nil: it is a WebSocket
 	out     []byte   // frames that wait for the kernel, or for TLS
 }
 
@@ -78,11 +79,14 @@ func (c *client) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 // readable reads as its kind does.
 func (c *client) readable() {
 	switch {
-	case c.state != joined || c.kind == load.KindReader || c.kind == load.KindGuest:
-		c.read()
+	case c.state == joined && c.kind == load.KindSlow: // In its time.
 	// What it left unread says how it ended.
-	case c.kind == load.KindStalled && (c.w.isLooking || c.ending):
-		c.w.lookedAt = c.w.process.Now()
+	case c.state == joined && c.kind == load.KindStalled:
+		if c.w.isLooking || c.ending {
+			c.w.lookedAt = c.w.process.Now()
+			c.read()
+		}
+	default:
 		c.read()
 	}
 }
@@ -101,7 +105,7 @@ func (c *client) read() {
 				return
 			}
 		case err == nil:
-			c.end(FaultClosed, "the server ended the connection without a Close frame")
+			c.end(FaultClosed, c.endedBare())
 			return
 		case errors.Is(err, syscall.EAGAIN):
 			return
@@ -125,21 +129,27 @@ func (c *client) take(p []byte) bool {
 func (c *client) consume(p []byte) bool {
 	switch c.state {
 	case upgrading:
-		p = c.upgraded(p)
-		return c.state == joined && c.decode(p)
+		p = c.answered(p)
+		return c.state == joined && c.consume(p)
 	case joined:
+		if c.isJudged() { // The others' deliveries are not counted either.
+			c.w.wire += uint64(len(p))
+		}
+		if c.events != nil {
+			return c.hear(p)
+		}
 		return c.decode(p)
 	}
 	return c.state != gone
 }
 
+// isJudged says that the client is held to every message of the run.
+func (c *client) isJudged() bool { return c.kind == load.KindReader || c.kind == load.KindResumer }
+
 // decode takes messages out of p until it is used up. Between frames a client has no decoder: the
 // worker's serves, which stays in the processor's cache.
 func (c *client) decode(p []byte) bool {
 	d := &c.w.decoder
-	if c.kind == load.KindReader { // The others' deliveries are not counted either.
-		c.w.wire += uint64(len(p))
-	}
 	d.Deflate = c.deflates
 	if c.partial != nil {
 		d = c.partial
@@ -339,10 +349,10 @@ func (c *client) cutOff(f Fault, why string) {
 
 // abandon gives up what the room's streams still wait for from this client.
 func (c *client) abandon() {
+	c.wasCut = true
 	if c.kind != load.KindReader {
 		return
 	}
-	c.wasCut = true
 	c.room.live.Add(-1)
 	for place, st := range c.room.streams {
 		sent := st.sent.Load()
@@ -362,6 +372,10 @@ func (c *client) sayGoodbye() {
 		return
 	}
 	c.state = leaving
+	if c.events != nil {
+		c.end(FaultNone, "")
+		return
+	}
 	// A stalled client has left bytes unread, for which no edge will come.
 	c.w.loop.Requeue(c.token, reactor.Readable)
 	c.out = wsproto.AppendMaskedFrame(c.out, wsproto.OpClose, true, newMask(), []byte{0x03, 0xe8}) // 1000

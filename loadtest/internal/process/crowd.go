@@ -39,14 +39,16 @@ const (
 
 // depart makes a guest leave and come back as soon as it has left.
 func (c *client) depart(how visit) {
-	if c.kind != load.KindGuest || c.state != joined {
+	if c.state != joined {
 		return
 	}
 	c.w.crowd.Left++
 	c.returning = true
 	if how == politely {
 		c.sayGoodbye()
-		c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
+		if c.state == leaving {
+			c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
+		}
 		return
 	}
 	// If refused it leaves a little more politely.
@@ -58,16 +60,23 @@ func (c *client) depart(how visit) {
 // comeBack puts a client that left at the end of those to be opened.
 func (c *client) comeBack() {
 	c.state = waiting
-	c.check.pause()
+	if c.kind == load.KindGuest {
+		c.check.pause()
+	}
+	if c.events != nil {
+		c.events.pause(c.kind == load.KindResumer)
+	}
 	c.w.clientsToOpen = append(c.w.clientsToOpen, c)
 }
 
 // returned notes that a guest is back, or could not come back.
 func (c *client) returned(isBack bool) {
 	c.returning = false
+	c.wasCut = c.wasCut || !isBack
 	if isBack {
 		c.w.crowd.Returned++
 		c.w.backAt = c.w.process.Now()
+		c.noteOwed()
 	}
 }
 
@@ -84,6 +93,9 @@ type Crowd struct {
 	Returned      int     `json:"returned"`
 	GuestsHeard   uint64  `json:"guests_delivered"`
 	StormSeconds  float64 `json:"storm_seconds"` // from the drop until the last one was back
+
+	Resumers        int     `json:"resumers"`
+	CaughtUpSeconds float64 `json:"caught_up_seconds"` // from the drop until the last one had what it had missed
 }
 
 func (c *Crowd) add(o *Crowd) {
@@ -95,6 +107,7 @@ func (c *Crowd) add(o *Crowd) {
 	c.SlowDelivered += o.SlowDelivered
 	c.GuestsHeard += o.GuestsHeard
 	c.StormSeconds = max(c.StormSeconds, o.StormSeconds)
+	c.CaughtUpSeconds = max(c.CaughtUpSeconds, o.CaughtUpSeconds)
 }
 
 // churn makes as many guests leave as are due. It returns how long the loop may sleep.

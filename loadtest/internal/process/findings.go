@@ -10,6 +10,7 @@ import (
 // Findings are what one process found, and then what all of them did. Processes send them as JSON.
 type Findings struct {
 	Counts     Counts
+	Events     EventCounts
 	Faults     Faults
 	Messages   uint64 // sent in the measured phase
 	Expected   uint64
@@ -55,6 +56,7 @@ func (p *Process) Findings() *Findings {
 		found.Crowd.add(&w.crowd)
 		if w.stormAt > 0 {
 			found.Crowd.StormSeconds = max(found.Crowd.StormSeconds, (w.backAt - w.stormAt).Seconds())
+			found.Crowd.CaughtUpSeconds = max(found.Crowd.CaughtUpSeconds, (w.caughtUpAt - w.stormAt).Seconds())
 		}
 		for _, st := range w.streams {
 			found.Messages += uint64(st.sent.Load() - w.warm[st.id])
@@ -68,8 +70,8 @@ func (p *Process) Findings() *Findings {
 	return found
 }
 
-// addClient adds what one client saw. Only readers' deliveries count: the others are not held to
-// every message.
+// addClient adds what one client saw. Only the deliveries of those count that are held to every
+// message.
 func (found *Findings) addClient(c *client) {
 	found.Expected += c.expected()
 	counts := c.check.counts
@@ -84,9 +86,12 @@ func (found *Findings) addClient(c *client) {
 		counts.Delivered = 0
 	}
 	found.Counts.add(&counts)
+	if c.events != nil {
+		found.Events.add(c.foundEvents())
+	}
 	lost, unfinished := c.check.missing(c.room.streams, c)
 	isWhole := c.check.clean && lost+unfinished == 0
-	if c.wasJoined && c.kind == load.KindReader && isWhole && !c.w.process.cfg.NoEcho {
+	if c.wasJoined && c.isJudged() && isWhole && !c.w.process.cfg.NoEcho {
 		found.addOrder(c.room.index, c.check.order)
 	}
 }
@@ -109,6 +114,7 @@ func (found *Findings) OrdersMost() (most int) {
 // Add adds what another process found.
 func (found *Findings) Add(o *Findings) {
 	found.Counts.add(&o.Counts)
+	found.Events.add(o.Events)
 	found.Faults.merge(&o.Faults)
 	found.Messages += o.Messages
 	found.Expected += o.Expected
@@ -148,9 +154,10 @@ func (st *stream) echoed() (n uint64) {
 	return n
 }
 
-// expected is how many messages of the measured phase the client should have got.
+// expected is how many messages of the measured phase the client should have got: all but those of
+// which a reset told that it would not.
 func (c *client) expected() (n uint64) {
-	if !c.wasJoined || c.kind != load.KindReader {
+	if !c.wasJoined || !c.isJudged() {
 		return 0
 	}
 	for _, st := range c.room.streams {
@@ -158,5 +165,5 @@ func (c *client) expected() (n uint64) {
 			n += uint64(st.sent.Load() - c.w.warm[st.id])
 		}
 	}
-	return n
+	return n - c.check.excused(c.room.streams, c)
 }

@@ -59,23 +59,31 @@ func (c *client) connected() {
 	}
 	// Without it a publisher's second message waits for an answer.
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.NoDelay, 1)
-	c.upgrade()
+	c.request()
 }
 
-// upgrade sends the request.
-func (c *client) upgrade() {
-	var nonce [16]byte
-	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
-	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())
-	c.opening = &opening{key: base64.StdEncoding.EncodeToString(nonce[:])}
+// request asks for a WebSocket, or for events.
+func (c *client) request() {
+	if c.opening = (&opening{}); c.events != nil {
+		c.out = c.appendAsk(nil)
+	} else {
+		c.out = c.appendUpgrade(nil)
+	}
 	c.state = upgrading
 	c.armed = true // As registered: flush will leave Readable alone.
-	c.out = wsproto.AppendClientHandshake(nil, c.room.target.Host, c.room.path, c.opening.key, c.w.process.headers...)
 	c.flush()
 }
 
-// upgraded takes the response's head, and returns what came behind it.
-func (c *client) upgraded(p []byte) (rest []byte) {
+func (c *client) appendUpgrade(dst []byte) []byte {
+	var nonce [16]byte
+	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
+	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())
+	c.opening.key = base64.StdEncoding.EncodeToString(nonce[:])
+	return wsproto.AppendClientHandshake(dst, c.room.target.Host, c.room.path, c.opening.key, c.w.process.headers...)
+}
+
+// answered takes the response's head, and returns what came behind it.
+func (c *client) answered(p []byte) (rest []byte) {
 	o := c.opening
 	if len(o.head) > 0 {
 		p = append(o.head, p...)
@@ -90,7 +98,12 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 		return nil
 	}
 	var err error
-	if c.deflates, err = wsproto.CheckServerHandshake(p[:end], o.key, c.w.process.cfg.Compress); err != nil {
+	if c.events != nil {
+		err = c.events.begin(p[:end])
+	} else {
+		c.deflates, err = wsproto.CheckServerHandshake(p[:end], o.key, c.w.process.cfg.Compress)
+	}
+	if err != nil {
 		c.end(FaultConnect, err.Error())
 		return nil
 	}
@@ -103,8 +116,8 @@ func (c *client) upgraded(p []byte) (rest []byte) {
 	return p[end:]
 }
 
-// join makes the client a receiver of its room's streams. A guest that returns goes on with its
-// sequence check.
+// join makes the client a receiver of its room's streams. One that returns goes on with its sequence
+// check.
 func (c *client) join() {
 	if !c.wasJoined {
 		c.check.begin(c.room.streams)

@@ -24,7 +24,8 @@ import (
 type Process struct {
 	cfg      *load.Load
 	rank     *shared.Rank
-	headers  []string
+	headers  []string // of upgrades …
+	askLines []string // … and of requests for events
 	tag      payload.Tag
 	opcode   wsproto.Opcode
 	schedule schedule
@@ -61,6 +62,7 @@ func New(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.
 		cfg:       cfg,
 		rank:      rank,
 		headers:   cfg.HeaderLines(),
+		askLines:  cfg.EventsHeaderLines(),
 		tag:       tag,
 		opcode:    wsproto.OpText,
 		failure:   make(chan error, cfg.Loops),
@@ -127,7 +129,11 @@ func (p *Process) Audience() (n int64) {
 func (p *Process) makeRooms(targets []*load.Target) {
 	for i := range len(targets) * p.cfg.Rooms {
 		t := targets[i%len(targets)]
-		p.rooms = append(p.rooms, &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &p.rank.Stats.Live[i]})
+		r := &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &p.rank.Stats.Live[i]}
+		if t.EventPaths != nil {
+			r.eventPath = t.EventPaths[i/len(targets)]
+		}
+		p.rooms = append(p.rooms, r)
 	}
 	for i := range p.cfg.Publishers {
 		room := p.rooms[i%len(p.rooms)]
@@ -149,6 +155,9 @@ func (p *Process) makeClients() {
 		w := p.workers[i/p.rank.Count%len(p.workers)]
 		c := &client{w: w, index: i, room: p.rooms[i%len(p.rooms)], fd: -1, kind: p.cfg.KindOf(i)}
 		c.check.next = make([]uint32, len(c.room.streams))
+		if p.cfg.HearsEvents(i) {
+			c.events = newEvents()
+		}
 		if i < len(p.streams) {
 			st := p.streams[i]
 			st.home, st.client = w, c
@@ -156,7 +165,7 @@ func (p *Process) makeClients() {
 		}
 		w.clients = append(w.clients, c)
 		w.clientsToOpen = append(w.clientsToOpen, c)
-		if c.kind == load.KindGuest {
+		if c.kind == load.KindGuest || c.kind == load.KindResumer {
 			w.guests = append(w.guests, c)
 		}
 		p.mine++
@@ -201,7 +210,7 @@ func (p *Process) replacePublishers(ctx context.Context, _ time.Duration) error 
 			}
 		}
 		for _, c := range w.clients {
-			if c.state == joined && c.kind == load.KindReader && c.index >= len(p.streams) {
+			if c.state == joined && c.kind == load.KindReader && c.events == nil && c.index >= len(p.streams) {
 				spare[c.room] = append(spare[c.room], c)
 			}
 		}

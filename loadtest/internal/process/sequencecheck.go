@@ -1,5 +1,7 @@
 package process
 
+import "sluice/loadtest/internal/load"
+
 // A sequenceCheck is what one client has seen of the publishers in its room. It counts each fault
 // once and under one name:
 //
@@ -17,6 +19,7 @@ type sequenceCheck struct {
 	order  uint64 // of what came: equal for clients that saw the same in the same order
 	clean  bool   // nothing was missed, so order can be compared
 	counts Counts
+	lapse  *lapse // nil: nothing that is missing was ever told of
 }
 
 // unknown is the number of a publisher that a client which came in the middle has not heard yet.
@@ -47,7 +50,7 @@ func (s *sequenceCheck) begin(streams []*stream) {
 	for i := range s.next {
 		s.next[i] = streams[i].sent.Load()
 	}
-	s.gaps = nil
+	s.gaps, s.lapse = nil, nil
 	s.missed = 0
 	s.strays, s.order, s.clean, s.counts = 0, 0, true, Counts{Foreign: s.counts.Foreign}
 }
@@ -74,6 +77,8 @@ func (s *sequenceCheck) takeOdd(place, seq, next uint32) (isNew bool, settled ui
 	}
 	s.clean = false
 	if seq > next {
+		from := next
+		next += s.lapse.take(place, next, seq)
 		if s.gaps == nil {
 			s.gaps = make(map[gap]struct{})
 		}
@@ -82,7 +87,7 @@ func (s *sequenceCheck) takeOdd(place, seq, next uint32) (isNew bool, settled ui
 		}
 		s.next[place] = seq + 1
 		s.counts.Delivered++
-		return true, seq - next + 1
+		return true, seq - from + 1
 	}
 	if _, isLate := s.gaps[gap{place, seq}]; isLate {
 		delete(s.gaps, gap{place, seq})
@@ -127,12 +132,16 @@ func (s *sequenceCheck) holes() uint64 {
 // waited for to the end. What others came behind is lost, and what a connection that ended owed.
 func (s *sequenceCheck) missing(streams []*stream, c *client) (lost, unfinished uint64) {
 	lost = uint64(len(s.gaps))
+	rest := s.lapse.copied()
 	for place, next := range s.next {
 		st := streams[place]
 		sent := st.sent.Load()
+		if next < sent && !st.isUnheardBy(c) {
+			next += rest.take(uint32(place), next, sent)
+		}
 		switch {
 		case st.isUnheardBy(c) || next == unknown || next >= sent:
-		case st.cut.Load() && !c.wasCut:
+		case (st.cut.Load() || c.w.isRestCut && c.kind == load.KindResumer) && !c.wasCut:
 			unfinished += uint64(sent - next)
 		default:
 			lost += uint64(sent - next)

@@ -51,6 +51,9 @@ func (p *Process) warmUp(ctx context.Context, _ time.Duration) error {
 
 // reset begins the measured phase. Nobody sends while it is taken.
 func (p *Process) reset(ctx context.Context, _ time.Duration) error {
+	if err := p.awaitPositions(ctx); err != nil {
+		return err
+	}
 	return p.onLoops(ctx, func(w *worker) {
 		lost, _ := w.missing()
 		p.warmupLost.Add(lost)
@@ -133,7 +136,7 @@ func (p *Process) endWatching() {
 }
 
 // awaitGuests ends the measured phase for all processes, and waits until every client that left is
-// back, or has failed to come back.
+// back, or has failed to come back, and has what it missed if it resumes.
 func (p *Process) awaitGuests(ctx context.Context, _ time.Duration) error {
 	p.spent += usage.OwnCPU()
 	p.waited += usage.OwnWaiting()
@@ -153,7 +156,7 @@ func (p *Process) awaitGuests(ctx context.Context, _ time.Duration) error {
 		}
 		away = n.Load()
 	}
-	return ctx.Err()
+	return p.awaitResumers(ctx)
 }
 
 // missing counts what the worker's clients have missed so far.
@@ -161,7 +164,7 @@ func (w *worker) missing() (lost, unfinished uint64) {
 	for _, c := range w.clients {
 		switch {
 		case !c.wasJoined:
-		case c.kind == load.KindReader:
+		case c.isJudged():
 			l, u := c.check.missing(c.room.streams, c)
 			lost += l
 			unfinished += u

@@ -38,11 +38,12 @@ type stream struct {
 
 // A room is a set of clients that should hear the same.
 type room struct {
-	index   int
-	target  *load.Target
-	path    string
-	streams []*stream
-	live    *atomic.Int64 // clients that count as receivers, in all processes
+	index     int
+	target    *load.Target
+	path      string
+	eventPath string // where its events are, if somebody reads them
+	streams   []*stream
+	live      *atomic.Int64 // clients that count as receivers, in all processes
 }
 
 // GiveUpsMax is how many messages in a row may reach nobody in full before a publisher stops

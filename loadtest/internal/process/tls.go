@@ -75,7 +75,7 @@ func (c *client) secured(s *session, fd int, err error) {
 	}
 	c.fd, c.session = int32(fd), s
 	c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
-	c.upgrade()
+	c.request()
 }
 
 // reason is an error without the addresses, which would make each one different.

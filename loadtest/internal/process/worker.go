@@ -36,12 +36,15 @@ type worker struct {
 	opened        int       // how many openings have begun
 	opening       int       // … and not ended
 
-	guests     []*client
+	guests     []*client     // and resumers
 	nextGuest  int           // the next to leave
 	churnEvery time.Duration // zero: nobody leaves
 	churnDue   time.Duration
 	stormAt    time.Duration
 	backAt     time.Duration // when the last guest returned
+	caughtUpAt time.Duration // … and when the last one had what it had missed
+	resumedAt  time.Duration // when something last came to a resumer
+	isRestCut  bool          // what resumers miss at the end is not waited for any more
 	isClosing  bool          // the run is over: a client that leaves stays away
 	isLooking  bool          // the measurement is over: stalled clients read
 	lookedAt   time.Duration // when one of them last found something
@@ -217,5 +220,8 @@ func (w *worker) reset() {
 	}
 	for _, c := range w.clients {
 		c.check.begin(c.room.streams)
+		if c.events != nil {
+			c.events.counts, c.events.jumped = EventCounts{}, 0
+		}
 	}
 }

@@ -69,6 +69,8 @@ var gateFigures = map[string]gateFigure{
 	"foreign":    {count, func(r *Result) float64 { return float64(r.Foreign) }},
 	"closed":     {count, func(r *Result) float64 { return float64(r.Closed) }},
 	"violations": {count, func(r *Result) float64 { return float64(r.Violations) }},
+	"misplaced":  {count, func(r *Result) float64 { return float64(r.Misplaced) }},
+	"resets":     {count, func(r *Result) float64 { return float64(r.Events.Resets) }},
 	"failed":     {count, func(r *Result) float64 { return float64(r.Connect.Failed) }},
 	"timeouts":   {count, func(r *Result) float64 { return float64(r.Timeouts) }},
 	"orders":     {count, func(r *Result) float64 { return float64(r.Orders) }},
@@ -83,6 +85,7 @@ var gateFigures = map[string]gateFigure{
 	"skew":       {span, func(r *Result) float64 { return r.Skew.P99 }},
 	"connect":    {span, func(r *Result) float64 { return r.Connect.Seconds * 1e6 }},
 	"storm":      {span, func(r *Result) float64 { return r.Crowd.StormSeconds * 1e6 }},
+	"caught_up":  {span, func(r *Result) float64 { return r.Crowd.CaughtUpSeconds * 1e6 }},
 	"busy":       {share, func(r *Result) float64 { return r.Client.Busy }},
 	"waiting":    {share, func(r *Result) float64 { return r.Client.Waiting }},
 

@@ -43,6 +43,7 @@ type Result struct {
 	Foreign    uint64  `json:"foreign"`
 	Closed     int     `json:"closed"`      // connections that the server ended
 	Violations int     `json:"violations"`  // connections on which the server broke the protocol
+	Misplaced  uint64  `json:"misplaced"`   // ids of events that were not the next one
 	WarmupLost uint64  `json:"warmup_lost"` // before the measurement, not in Lost
 	Orders     int     `json:"orders"`      // most different ones in a room; 1 is a total order
 	Backlog    int     `json:"backlog"`     // open loop: not everywhere when the last was due
@@ -67,6 +68,11 @@ type Result struct {
 		Waiting        float64 `json:"waiting"` // … and that it waited for a processor
 		Saturated      bool    `json:"saturated"`
 	} `json:"client"`
+	Events struct {
+		Readers int    `json:"readers"`
+		Resets  uint64 `json:"resets"`  // events that told of a gap
+		Excused uint64 `json:"excused"` // messages in the gaps, neither expected nor lost
+	} `json:"events"`
 	Crowd        process.Crowd `json:"crowd"`
 	Guess        string        `json:"guess,omitempty"`        // what a pattern in what was lost may mean
 	Explanations []string      `json:"explanations,omitempty"` // of what happened to connections
@@ -130,6 +136,10 @@ func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phase
 	}
 	crowd := cfg.CrowdSizes()
 	res.Crowd.Stalled, res.Crowd.Slow, res.Crowd.Guests = crowd[load.KindStalled], crowd[load.KindSlow], crowd[load.KindGuest]
+	res.Crowd.Resumers = crowd[load.KindResumer]
+	res.Crowd.CaughtUpSeconds = round(max(0, res.Crowd.CaughtUpSeconds), 6)
+	res.Misplaced = all.Events.Misplaced
+	res.Events.Readers, res.Events.Resets, res.Events.Excused = cfg.SSE, all.Events.Resets, all.Events.Excused
 	res.Crowd.StormSeconds = round(res.Crowd.StormSeconds, 6)
 	if res.Expected > 0 {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
@@ -213,7 +223,7 @@ func round(v float64, digits int) float64 {
 
 // Faulty says whether the server failed its clients.
 func (res *Result) Faulty() bool {
-	return res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.WarmupLost > 0 ||
+	return res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.Misplaced+res.WarmupLost > 0 ||
 		res.Closed+res.Violations+res.Connect.Failed > 0
 }
 
@@ -248,10 +258,16 @@ func (res *Result) rows() (rows []row) {
 	add("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", words(res.Skew)...)
 	add("faults", "%d lost, %d duplicated, %d reordered, %d corrupted, %d foreign, %d closed, %d violations",
 		res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Foreign, res.Closed, res.Violations)
-	if c := res.Crowd; c.Stalled+c.Slow+c.Guests > 0 {
-		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests (left %d times, returned %d)",
-			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests, c.Left, c.Returned)
-		if c.StormSeconds > 0 {
+	if e := res.Events; e.Readers > 0 {
+		add("events", "%d readers, %d ids misplaced, %d resets that tell of %d messages", e.Readers, res.Misplaced, e.Resets, e.Excused)
+	}
+	if c := res.Crowd; c.Stalled+c.Slow+c.Guests+c.Resumers > 0 {
+		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests and resumers (left %d times, returned %d)",
+			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests+c.Resumers, c.Left, c.Returned)
+		switch {
+		case c.StormSeconds > 0 && c.Resumers > 0:
+			add("storm", "all were back after %.2f s, and had what they had missed after %.2f s", c.StormSeconds, c.CaughtUpSeconds)
+		case c.StormSeconds > 0:
 			add("storm", "all were back after %.2f s", c.StormSeconds)
 		}
 	}

@@ -141,7 +141,7 @@ func (j *job) begin() (*process.Process, error) {
 	limits.Raise(j.Load.Loops)
 	var targets []*load.Target
 	for _, raw := range j.Targets {
-		t, err := load.ParseTarget(raw, j.Load.Rooms, j.Load.Insecure)
+		t, err := j.Load.ParseTarget(raw)
 		if err != nil {
 			return nil, err
 		}

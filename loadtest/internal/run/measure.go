@@ -78,6 +78,9 @@ func (ps *processes) phases(ctx context.Context, pids []int, show *progress.Disp
 	if err := ps.step(ctx, process.StepReset); err != nil {
 		return nil, err
 	}
+	if err := process.Resumable(ps.totals); err != nil {
+		return nil, load.UsageError{Err: err}
+	}
 	p.From = usage.Observe(pids)
 	end := ps.follow(ctx, show)
 	began := time.Now()

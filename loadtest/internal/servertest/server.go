@@ -28,6 +28,7 @@ type Server struct {
 	HangUp   func(conn, message int) bool               // ends conn instead of delivering
 	Before   func(message int)                          // called before a message is broadcast
 	Wrap     func(conn int, p []byte) []byte            // an envelope
+	Events   *Events                                    // what it gives to readers of events; nil: it knows none
 
 	mu       sync.Mutex
 	Sender   int // of the message being broadcast
@@ -59,6 +60,10 @@ func Start(t testing.TB, s *Server) string {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if s.Events != nil && strings.HasPrefix(r.URL.Path, "/sse") {
+		s.serveEvents(w, r)
+		return
+	}
 	s.mu.Lock()
 	number := s.requests
 	s.requests++
@@ -116,6 +121,9 @@ func (s *Server) broadcast(kind int, p []byte) {
 	s.messages++
 	if s.Before != nil {
 		s.Before(number)
+	}
+	if s.Events != nil {
+		s.Events.keep(kind, p)
 	}
 	for id, c := range s.Conns {
 		if c == nil {

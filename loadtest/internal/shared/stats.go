@@ -38,6 +38,8 @@ type Totals struct {
 	Arrival     atomic.Int64 // when a message last arrived anywhere, about; ns on the run's clock
 	Progress    atomic.Int64 // deliveries so far, about
 
+	Unplaced atomic.Int64 // resumers that have been told no position before the measured phase
+
 	Exhausted [3]atomic.Int64 // openings that failed for want of something here, by what it was
 }
 

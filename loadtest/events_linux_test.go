@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"sluice/internal/proctest"
+	"sluice/loadtest/internal/report"
+)
+
+// gatewayProgram is the gateway, built once.
+var gatewayProgram = sync.OnceValues(func() (string, error) { return proctest.Build("gateway") })
+
+// againstGateway makes a run against the program, started with these flags, and returns its report.
+func againstGateway(t *testing.T, flags string, args ...string) (res report.Result, status int, said string) {
+	t.Helper()
+	gateway, err := gatewayProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "report.json")
+	var out strings.Builder
+	args = append([]string{"--loss-timeout=10s"}, args...)
+	args = append(args, "--json", file, "--spawn", "exec '"+gateway+"' --listen 127.0.0.1:$PORT "+flags, "ws://127.0.0.1/ws/{room}")
+	status = runMain(t.Context(), args, &out, &out)
+	if b, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(b, &res); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return res, status, out.String()
+}
+
+func TestEventsOfTheGateway(t *testing.T) {
+	res, status, said := againstGateway(t, "--history '*=messages:500'", "--clients=60", "--sse=50", "--rooms=2", "--messages=300", "--window=8")
+	if status != exitOK || res.Delivered != 300*30 || res.Expected != 300*30 || !strings.Contains(said, "50 readers, 0 ids misplaced, 0 resets") {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+}
+
+func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
+	storm := []string{"--clients=60", "--sse=50", "--storm=60%", "--rate=200", "--messages=400"}
+	res, status, said := againstGateway(t, "--history '*=messages:500'", append(storm, "--resume")...)
+	if c := res.Crowd; status != exitOK || res.Delivered != 400*60 || c.Resumers != 30 || c.Returned != 30 || res.Events.Resets > 0 ||
+		c.CaughtUpSeconds < c.StormSeconds || c.StormSeconds <= 0 {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+	// What the room does not keep it tells of. The ramp makes sure that somebody is away for so long.
+	res, status, said = againstGateway(t, "--history '*=messages:2'", append(storm, "--resume", "--ramp=60")...)
+	if status != exitOK || res.Events.Resets == 0 || res.Events.Excused == 0 || res.Delivered+res.Events.Excused != 400*60 || !strings.Contains(said, "reset: too_old") {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+	if _, status, said := againstGateway(t, "", append(storm, "--resume", "--loss-timeout=1s")...); status != exitUsage || !strings.Contains(said, "gateway --history") {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+}
