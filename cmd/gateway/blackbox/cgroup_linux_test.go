@@ -42,6 +42,7 @@ func newGroup(t *testing.T, limit int64) string {
 
 // N89 with a real group: the gateway keeps to three quarters of its container's memory, and says so, unless it is told otherwise.
 func TestN89_ContainersLimitIsKept(t *testing.T) {
+	t.Parallel()
 	const limit = 256 << 20
 	group := newGroup(t, limit)
 	for _, tc := range []struct{ env, said string }{

@@ -203,6 +203,7 @@ func TestSendSaysLinesThatTailPrints(t *testing.T) {
 // send --admin publishes as a backend does, where no client may, by TCP with a key and by a unix socket without; what is wrong is said
 // in the gateway's words, and what does not go together is refused.
 func TestSendPublishesAsABackendDoes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	keys, socket := filepath.Join(dir, "keys"), filepath.Join(dir, "admin.sock")
 	some, none := filepath.Join(dir, "some"), filepath.Join(dir, "none")

@@ -186,6 +186,7 @@ func storm(t *testing.T, p *proctest.Process, n int) (refused int, leave func())
 // N84: after storms everybody leaves, and nobody comes: what they took is given back to the system within 15 seconds, with a limit
 // and without, and no storm finds more in use than the one before.
 func TestN84_MemoryIsGivenBackAfterStorms(t *testing.T) {
+	t.Parallel()
 	const mib = 1 << 20
 	clients, storms := 80, 1
 	if testenv.IsWholeSize(t) {

@@ -37,6 +37,7 @@ func residentPeak(p *proctest.Process) int64 {
 // high, would let all of it be kept. The process sheds instead, in order, and stays about as large as it may be. At full size it is 30
 // minutes of it; this is some seconds.
 func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
+	t.Parallel()
 	const (
 		limit = 96 << 20
 		rooms = 4

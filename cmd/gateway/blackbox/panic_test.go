@@ -148,6 +148,7 @@ func launchFaulty(t *testing.T, args ...string) *proctest.Process {
 
 // N27: a panic ends what it left in doubt, is counted and logged with where it came from, and everybody else is served on.
 func TestN27_PanicEndsWhatItLeftInDoubt(t *testing.T) {
+	t.Parallel()
 	for _, p := range plantedPanics {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()

@@ -190,6 +190,7 @@ func expectEcho(t *testing.T, c *websocket.Conn, text string) {
 // Every block of "Behind a proxy" does what it is there for: a browser's page gets in, with more cookies than fit into 8 KiB, hears
 // what it says, and is let alone through a minute of silence; a page of another origin is refused by us, with the flag's name.
 func TestProxiesOfTheReadme(t *testing.T) {
+	t.Parallel()
 	silence := 3 * time.Second
 	if testenv.IsWholeSize(t) {
 		silence = time.Minute

@@ -29,6 +29,7 @@ func hearHangups(t *testing.T) {
 
 // D07: what can change does so for everybody at once, and one line says what did and what cannot; nobody is disconnected.
 func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
+	t.Parallel()
 	hearHangups(t)
 	name := filepath.Join(t.TempDir(), "sluice.yaml")
 	write := func(lines ...string) {

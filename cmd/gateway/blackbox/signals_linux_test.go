@@ -41,6 +41,7 @@ func TestN42_RepeatedSignalIsTheSameRequest(t *testing.T) {
 
 // N83: SIGHUP is no reason to drop anybody, even where there is no file to read.
 func TestN83_SIGHUPDropsNobody(t *testing.T) {
+	t.Parallel()
 	hearHangups(t)
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0"))
 	c := wstest.Join(t, p.Addr, "/ws")
@@ -69,6 +70,7 @@ func TestN83_ManySIGHUPsHideNoSIGTERM(t *testing.T) {
 
 // N83: unless its terminal is gone, and with it whoever would stop it.
 func TestN83_SIGHUPOfATerminalThatGoesAwayDrains(t *testing.T) {
+	t.Parallel()
 	hearHangups(t)
 	cmd := proctest.Command(t, "--listen=127.0.0.1:0")
 	master, slave := openTerminal(t)
@@ -110,6 +112,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 
 // N83: who starts it under nohup(1) wants it to outlive the terminal.
 func TestN83_IgnoredSIGHUPStaysIgnored(t *testing.T) {
+	t.Parallel()
 	cmd := proctest.Command(t, "--listen=127.0.0.1:0")
 	proctest.UnderLimit(t, cmd, "trap '' HUP")
 	p := proctest.Launch(t, cmd)

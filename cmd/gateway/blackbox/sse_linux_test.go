@@ -13,6 +13,7 @@ import (
 // Readers of events come through every proxy of the README as it stands there: each event arrives when it is published and not when a
 // buffer is full, silence is borne, and so is the end: SIGTERM is the last event, and the stream ends behind it.
 func TestEventsThroughProxiesOfTheReadme(t *testing.T) {
+	t.Parallel()
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,6 +20,7 @@ import (
 
 // The built program speaks TLS beside plain HTTP, says so, and shows a new pair soon after its files were replaced.
 func TestT10_ProgramSpeaksTLSAndReloads(t *testing.T) {
+	t.Parallel()
 	authority := wstest.NewAuthority(t)
 	files := authority.Pair([2]string{}, "app.test")
 	p := proctest.Launch(t, proctest.LastingCommand(t, 3*testenv.Patience, "--listen=127.0.0.1:0", "--tls-listen=127.0.0.1:0", "--tls-cert="+files[0], "--tls-key="+files[1], "--allow-host=app.test"))
