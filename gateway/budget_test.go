@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 	"sluice/reactor"
+	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
 
@@ -121,12 +123,30 @@ func (v *valve) Write(_ int, p []byte) (int, error) {
 	return n, nil
 }
 
+// hasten has the clock go some twenty times as fast, until stop is called.
+func hasten(kernel *reactortest.Kernel) (stop func()) {
+	var running sync.WaitGroup
+	isOver := make(chan struct{})
+	running.Go(func() {
+		for {
+			select {
+			case <-isOver:
+				return
+			case <-time.After(5 * time.Millisecond):
+				kernel.Advance(100 * time.Millisecond)
+			}
+		}
+	})
+	return func() { close(isOver); running.Wait() }
+}
+
 // What is left of a dropped frame may be a whole message. It goes out in turns like everything else.
 func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 	const size = 2 << 20
 	cfg := testConfig()
 	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 3<<20, 3<<20
-	s, addr := startGateway(t, cfg)
+	kernel := reactortest.New()
+	s, addr := startGatewayOn(t, cfg, kernel)
 	w := s.workers[0]
 	wstest.Join(t, addr, "/ws/r")
 	var v *valve
@@ -136,11 +156,13 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 		return v
 	})
 	a := wstest.Join(t, addr, "/ws/r")
+	stop := hasten(kernel) // The sender waits some seconds until it is clear that somebody does not read.
 	for range 3 {
 		a.Send(wstest.Masked(ws.OpBinary, true, string(make([]byte, size))))
 		a.Frame()
 	}
 	testenv.Eventually(t, "it is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
+	stop()
 	if err := post(t.Context(), w.loop, func(*reactor.Loop) { v.isOpen = true; slow.writable() }); err != nil {
 		t.Fatal(err)
 	}
