@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -109,14 +109,11 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 			}
 			testenv.Eventually(t, "all are there", func() bool { return s.Open() == clients })
 			before, read := testenv.LiveHeap(), kernel.read.Load()
-			for _, c := range all {
-				// One that does not read what it is answered must not be waited for.
-				if err := c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-					t.Fatal(err)
-				}
-				c.TrySend(tc.sent)
+			var senders sync.WaitGroup
+			for _, c := range all { // One that does not read what it is answered must not be waited for.
+				senders.Go(func() { c.TrySend(tc.sent) })
 			}
-			settle(t, s, kernel, read+int64(clients*len(tc.sent)))
+			settle(t, s, kernel, read, int64(clients*len(tc.sent)))
 			each := (testenv.LiveHeap() - before) / int64(clients)
 			t.Logf("%d bytes each; %d are still open, %d of %d bytes were read", each, s.Open(), kernel.read.Load()-read, clients*len(tc.sent))
 			if bound := int64(2*most + 16<<10); each > bound {
@@ -128,22 +125,22 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 			for _, c := range all { // Not before: what they hold was measured as well.
 				c.Close()
 			}
+			senders.Wait()
 		})
 	}
 }
 
-// settle waits until the gateway has read so many bytes, or reads no more.
-func settle(t *testing.T, s *Server, kernel *countingKernel, all int64) {
+// settle waits until the gateway has read so many bytes more than before, or has begun to and reads no more.
+func settle(t *testing.T, s *Server, kernel *countingKernel, before, all int64) {
 	t.Helper()
-	for last, quiet := int64(-1), 0; quiet < 5; time.Sleep(20 * time.Millisecond) {
+	last, quiet := before, 0
+	testenv.Eventually(t, "the input is read, or no more of it", func() bool {
 		n := kernel.read.Load()
-		if n >= all {
-			break
-		}
-		if quiet++; n != last {
+		if quiet++; n != last || n == before {
 			last, quiet = n, 0
 		}
-	}
+		return n-before >= all || quiet == 20 // looks, of 5 ms each
+	})
 	for _, w := range s.workers { // What was read last is dealt with when the loop has come round.
 		done := make(chan struct{})
 		if err := post(t.Context(), w.loop, func(*reactor.Loop) { close(done) }); err != nil {
