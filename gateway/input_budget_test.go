@@ -47,6 +47,7 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxMessage = 64 << 10
 	cfg.AssemblyTimeout = 300 * time.Millisecond
+	cfg.CloseTimeout = time.Second // They go on as if they had not been closed.
 	if testenv.IsWholeSize(t) {
 		clients, cfg.AssemblyTimeout = 200, time.Second
 	}
