@@ -263,6 +263,7 @@ func expectDrainRefuses(t *testing.T, s *Server, c *wstest.Client) {
 
 // A drain refuses those that are parked; Close ends whoever is asked.
 func TestParkedConnectionsEndWithTheServer(t *testing.T) {
+	t.Parallel()
 	asked := make(chan struct{}, 10)
 	cfg := testConfig()
 	cfg.DrainTimeout = 5 * time.Second

@@ -16,6 +16,7 @@ import (
 // N82 over sockets: one client publishes, another stopped reading. It is closed with 4008 when it is a backlog behind what the
 // kernel took for it, within a tenth, whatever the messages are.
 func TestN82_StalledClientIsClosedOneBacklogBehind(t *testing.T) {
+	t.Parallel()
 	sizes := []int{65_536, 131_080, 262_140}
 	if testenv.IsWholeSize(t) {
 		sizes = []int{1000, 20_000, 65_536, 100_000, 131_072, 131_080, 200_000, 262_140}

@@ -26,6 +26,7 @@ import (
 // frame whose rest is more than the kernel takes; what is published while the drain goes on. Package hub's finish_test.go has the
 // frames' ends one by one, blackbox the program.
 func TestN22_WhoKeepsReadingSeesWholeFramesAndClose1001(t *testing.T) {
+	t.Parallel() // It waits for those who read slowly.
 	const fast, slow, senders = 12, 5, 3
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Latest} {
 		for _, size := range []int{4 << 10, 200 << 10} {
@@ -150,6 +151,7 @@ func livesIn(t *testing.T, s *Server, states ...lifeState) (n int) {
 // A reader that is told all at once, because its kernels have room, and is silent for longer than lingering lasts, then sends and only
 // then reads: it is all there, because what it has yet to take keeps its connection.
 func TestN22_SilentReaderThatSpeaksBeforeItReadsLosesNothing(t *testing.T) {
+	t.Parallel()
 	const size, published = 4 << 10, 200
 	cfg := testConfig()
 	cfg.Loops = 1
@@ -181,6 +183,7 @@ func TestN22_SilentReaderThatSpeaksBeforeItReadsLosesNothing(t *testing.T) {
 // counted under a reason of its own, and logged with its id and room, how far it was behind and for how many more the line
 // stands. Whoever has closed by then is not.
 func TestN22_WhoDoesNotReadIsCutCountedAndLogged(t *testing.T) {
+	t.Parallel()
 	const size = 12 << 20
 	cfg := testConfig()
 	cfg.MaxMessage, cfg.RoomBacklog = size, 4*size

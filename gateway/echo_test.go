@@ -106,6 +106,7 @@ func TestN21_WhatEchoMayBe(t *testing.T) {
 // N21. A producer that hears itself and never reads is closed when it has taken nothing for --stall-timeout and published meanwhile:
 // 4010 is there when it reads at last, behind whole frames. It is counted by itself and logged. One that only stalls is cut, as ever.
 func TestN21_PublisherThatNeverReadsIsTold(t *testing.T) {
+	t.Parallel()
 	const size = 4 << 10
 	cfg := testConfig()
 	cfg.StallTimeout = 300 * time.Millisecond

@@ -207,6 +207,7 @@ func TestClientsWaitForTheHistoryOfTheirEncoding(t *testing.T) {
 
 // Whose history is not made in time is told to come again; a drain and the server's end wait for nobody.
 func TestWhoWaitsForAHistoryIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
 	cfg := historyConfig()
 	cfg.HandshakeTimeout = 200 * time.Millisecond
 	s, addr, begun, _ := startHeldBuilder(t, cfg)

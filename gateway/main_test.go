@@ -12,5 +12,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(holdersEnv) != "" { // A holder is there to keep descriptors open.
 		os.Exit(m.Run())
 	}
-	os.Exit(testenv.Run(m))
+	os.Exit(testenv.RunWaiting(m))
 }

@@ -559,6 +559,7 @@ func TestServeHTTPKeepsHeadersApart(t *testing.T) {
 }
 
 func TestServeHTTPWithoutServe(t *testing.T) {
+	t.Parallel()
 	ask := func(t *testing.T, addr string) (*http.Response, string) {
 		t.Helper()
 		c := connect(t, "tcp", addr)

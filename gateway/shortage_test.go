@@ -21,6 +21,7 @@ import (
 // and asking for an edge (ENOSPC as well), be it to be told of room or no longer. Errors of accept are N26's,
 // of registering K16's.
 func TestN23_ShortagesOfTheKernelLoseNothing(t *testing.T) {
+	t.Parallel()
 	most := 2
 	if testenv.IsWholeSize(t) {
 		most = len(retryAfter)

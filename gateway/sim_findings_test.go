@@ -84,6 +84,7 @@ func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 }
 
 func TestListenerThatCannotBeRearmedTriesAgain(t *testing.T) {
+	t.Parallel()
 	kernel := reactortest.New()
 	_, addr := startGatewayOn(t, testConfig(), kernel)
 	kernel.Fail(reactortest.Accept, reactortest.AnyFD, syscall.EMFILE)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -239,6 +240,9 @@ func (m *mutant) mustApply(t *testing.T) { m.sources(t) }
 // simFiles are the tests that the simulation is made of. Without the others a mutant is built in a third of the time.
 var simFiles = regexp.MustCompile(`^(sim|sim_(config|ear|inspect|limits|oracle|story|transport|world)|config)_test\.go$`)
 
+// turns are had by as many mutants at a time as there are processors.
+var turns = make(chan struct{}, runtime.NumCPU())
+
 // mustBeFound builds the simulation with the mutant in place of the product, and runs the simulation.
 func (m *mutant) mustBeFound(t *testing.T) {
 	dir := t.TempDir()
@@ -276,6 +280,8 @@ func (m *mutant) mustBeFound(t *testing.T) {
 	if err := os.WriteFile(listed, list, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	turns <- struct{}{} // Building keeps all processors busy, and takes memory.
+	defer func() { <-turns }()
 	binary := filepath.Join(dir, "mutant.test")
 	build, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

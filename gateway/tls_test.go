@@ -405,6 +405,7 @@ func TestTLSClientThatDoesNotReadForAWhile(t *testing.T) {
 
 // The drain tells clients over TLS as it tells others, and ends TLS in order.
 func TestTLSDrain(t *testing.T) {
+	t.Parallel()
 	g := startTLS(t, testConfig())
 	c := g.join(t, g.trusting, "/ws/x")
 	wstest.Connect(t, g.addr).Send(helloBytes(t, g.trusting)) // A handshake that is under way does not hold it up.
