@@ -16,7 +16,20 @@ func configOf(p *simclient.Plan) *config {
 	cfg.CloseTimeout, cfg.HandshakeTimeout = p.Shut, p.Handshake
 	cfg.SlowPolicy, cfg.NoCompression, cfg.CompressMin = p.Policy, !p.Compress, int64(p.CompressMin)
 	limit(cfg, &p.Limits)
+	keep(cfg, &p.History)
 	return cfg
+}
+
+// keep has a plan's rooms keep messages.
+func keep(cfg *config, h *simclient.History) {
+	for no := range h.Rooms {
+		cfg.History = append(cfg.History, HistoryRule{
+			Pattern: simclient.RoomName(no), Messages: h.Messages, Bytes: int64(h.Bytes), Age: h.Age,
+		})
+	}
+	if h.Rooms > 0 {
+		cfg.HistoryMemory = int64(h.Memory)
+	}
 }
 
 // limit sets a plan's limits.

@@ -16,6 +16,7 @@ type connView struct {
 	c        *conn
 	link     int
 	client   *simClient
+	stream   *simStream // of a reader of events
 	room     *hub.Room
 	track    hub.Encoding
 	position int64
@@ -52,6 +53,7 @@ func (w *world) inspect(l *simLoop) {
 	w.notePins(l, gone)
 	w.rememberAll(l)
 	w.inspectRooms()
+	w.readHistories()
 	if err := w.Kernel.Err(); err != nil {
 		w.Fail("%w", err)
 	}
@@ -89,7 +91,7 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	v := w.views[c]
 	link := w.Kernel.LinkNo(int(c.fd))
 	if v == nil {
-		v = &connView{c: c, link: link, client: w.clientOf(link)}
+		v = &connView{c: c, link: link, client: w.clientOf(link), stream: w.streamOf(link)}
 		w.views[c] = v
 		l.views = append(l.views, v)
 	}
@@ -108,9 +110,12 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	v.isPaused = c.pauses&pauseRoom != 0 || c.isThrottled()
 	if c.reader.IsIn() {
 		w.rooms[c.reader.Room()] = true
+		if v.room == nil {
+			v.noteJoined()
+		}
 		v.room, v.track, v.position = c.reader.Room(), c.reader.Encoding(), c.reader.Position()
-		if lag := c.reader.End() - v.position; lag > w.lagMax() {
-			w.Fail("connection %d is %d bytes behind, the bound is %d", v.link, lag, w.lagMax())
+		if lag, most := c.reader.End()-v.position, w.lagMax(v.room); lag > most {
+			w.Fail("connection %d is %d bytes behind, the bound is %d", v.link, lag, most)
 		}
 	}
 }
@@ -124,25 +129,79 @@ func (w *world) clientOf(link int) *simClient {
 	return nil
 }
 
+// noteJoined notes where the room stands into which the connection has just come.
+func (v *connView) noteJoined() {
+	at := v.c.reader.Room().Stats().Position
+	if v.client != nil {
+		v.client.joined = at
+	}
+	if v.stream != nil {
+		v.stream.joined = at
+	}
+}
+
+// brakeSlack is for how long a room may stay full for those who have caught up since: rounds look at
+// the blocked now and then.
+const brakeSlack = 100 * time.Millisecond
+
+// inspectBrakes looks, while every loop sleeps, whether a room that is full is so for somebody: for one
+// that has come to its end once, and is behind again. Of those who may miss messages it does not show.
+func (w *world) inspectBrakes() {
+	if w.Plan.IsLossy() {
+		return
+	}
+	behind := map[*hub.Room]bool{}
+	for _, l := range w.loops {
+		for _, v := range l.views {
+			c := v.c
+			if c.reader.IsIn() {
+				r := c.reader.Room()
+				end := r.Stats().End[c.reader.Encoding()] // Of one that is closing the reader's own is nearer.
+				behind[r] = behind[r] || !c.reader.IsCatchingUp() && c.reader.Position() < end
+			}
+		}
+	}
+	for r, isBehind := range behind {
+		since, wasFull := w.fullFor[r]
+		switch {
+		case !r.IsFull() || isBehind:
+			delete(w.fullFor, r)
+		case !wasFull:
+			w.fullFor[r] = w.Kernel.Now()
+		case w.Kernel.Now()-since > brakeSlack+w.longest:
+			w.Fail("room %s is full for nobody, or for those who are catching up", r.Name())
+		}
+	}
+}
+
 // segmentMax is what a segment of a simulated room costs at most: its bytes, and four bytes for each frame it has room for.
 func (w *world) segmentMax() int64 { return 3 * int64(max(1<<10, w.Plan.Message+10)) }
 
-// heldMax is what a room may hold: backlog, window and a segment of each track.
-func (w *world) heldMax() int64 {
-	return int64(w.Plan.Backlog) + int64(w.Plan.Window) + 2*w.segmentMax()
+// heldMax is what a room may hold: backlog, window and a segment of each track; and what it is to keep,
+// in as many.
+func (w *world) heldMax(keeps bool) int64 {
+	most := int64(w.Plan.Backlog) + int64(w.Plan.Window) + 2*w.segmentMax()
+	if keeps {
+		most += historyTracks * (int64(w.Plan.History.Bytes) + w.segmentMax())
+	}
+	return most
 }
+
+// historyTracks is how much larger a history is in all encodings than what it keeps. An event takes at
+// most 1.7 times as much as a record, and frames less.
+const historyTracks = 5
 
 // lagMax is how far a member may be behind: what the room holds, what a loop may leave unanswered, and one message by which
 // each publisher may overshoot.
-func (w *world) lagMax() int64 {
-	return w.heldMax() + 2*w.segmentMax() + int64(w.Plan.Clients*(w.Plan.Message+10))
+func (w *world) lagMax(r *hub.Room) int64 {
+	return w.heldMax(r.Epoch() != "") + 2*w.segmentMax() + int64(w.Plan.Clients*(w.Plan.Message+10))
 }
 
 func (w *world) inspectRooms() {
 	for no := range w.Plan.Rooms {
 		if r, ok := w.server.hub.Room(simclient.RoomName(no)); ok {
-			if held := r.Stats().Held; held > w.heldMax() {
-				w.Fail("room %d holds %d bytes, the bound is %d", no, held, w.heldMax())
+			if held, most := r.Stats().Held, w.heldMax(w.Plan.History.Keeps(no)); held > most {
+				w.Fail("room %d holds %d bytes, the bound is %d", no, held, most)
 			}
 		}
 	}
@@ -174,6 +233,8 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 			w.judgeReason(l, v, why[i])
 		case v.client != nil:
 			v.client.reason, v.client.HasReason, v.client.isVague = why[i], true, true // One of them had it.
+		case v.stream != nil:
+			v.stream.isTold = true
 		}
 	}
 	return gone
@@ -181,6 +242,10 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 
 // judgeReason says whether the gateway had the reason it gives.
 func (w *world) judgeReason(l *simLoop, v *connView, r CloseReason) {
+	if v.stream != nil {
+		w.judgeStream(l, v, r)
+		return
+	}
 	v.isKnown = true
 	c := v.client
 	if c == nil {
@@ -238,7 +303,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	case ClosedDrain, ClosedCut:
 		return w.IsDraining
 	case ClosedRefused:
-		return c.Kind == simclient.Bad || w.IsDraining || now >= w.Plan.Handshake
+		return c.Kind == simclient.Bad || w.IsDraining || now >= w.Plan.Handshake || c.Status == 503 || w.Plan.History.Keeps(c.Room)
 	case ClosedSilent:
 		return read == 0 && now >= w.Plan.Handshake
 	}
@@ -269,7 +334,7 @@ const pollerDescriptors = 2
 // inspectQuiet looks at everybody while every loop sleeps and nothing is ready: whoever has something to do then, and could do
 // it, has been forgotten.
 func (w *world) inspectQuiet() {
-	if w.Err != nil || len(w.runnable()) > 0 {
+	if w.Err != nil || len(w.runnable()) > 0 || w.builder != nil && w.builder.hasWork() {
 		return
 	}
 	w.quiet++
@@ -288,6 +353,7 @@ func (w *world) inspectQuiet() {
 		}
 	}
 	w.inspectDue()
+	w.inspectBrakes()
 }
 
 // inspectDue holds what each room counts as due to what its members have yet to get. One that was overrun and may go on is due
@@ -319,6 +385,9 @@ func (w *world) inspectDue() {
 func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	c := v.c
 	readable, writable := w.Kernel.Condition(int(c.fd))
+	if c.isParked() {
+		w.Fail("connection %d waits for a history that nobody makes", v.link)
+	}
 	for _, s := range c.shortages() {
 		if s.due != 0 && s.due < l.w.loop.Elapsed()-time.Second { // Time may have leapt just now.
 			w.Fail("connection %d: what was put off is due since %v, and every loop sleeps", v.link, s.due)

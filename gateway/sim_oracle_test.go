@@ -24,7 +24,7 @@ func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
 		c.Fail("message %d of client %d is not what was sent: %q", no, by, payload)
 	case m.By.Room != c.Room:
 		c.Fail("message %d of client %d crossed from room %d", no, by, m.By.Room)
-	case m.FirstSeen != 0 && m.FirstSeen < c.Asked:
+	case m.FirstSeen != 0 && m.FirstSeen < c.Asked && (c.Wants == 0 || !c.keeps()):
 		c.Fail("message %d of client %d is from before it joined", no, by)
 	case c.w.Plan.IsLossy() && no >= c.Seen[by]:
 	case c.Seen[by] < 0 && no > c.Floor[by]:
@@ -36,8 +36,39 @@ func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
 	if m.FirstSeen == 0 {
 		m.FirstSeen = c.w.Steps
 	}
+	c.checkPlace(m)
 	c.checkOrder(m)
 	c.Last = m
+}
+
+func (c *simClient) keeps() bool { return c.w.Plan.History.Keeps(c.Room) }
+
+// checkPlace holds a message's place, where it is known, to where the client began, and to the place of
+// the message before it.
+func (c *simClient) checkPlace(m *simclient.Message) {
+	if !c.keeps() || m.Offset == 0 || c.w.Plan.IsLossy() {
+		return
+	}
+	switch before := c.Last; {
+	case before == nil:
+		c.judgeBegin(m)
+	case before.Offset != 0 && (before.Epoch != m.Epoch || before.Offset+1 != m.Offset):
+		c.Fail("behind %s:%d comes %s:%d", before.Epoch, before.Offset, m.Epoch, m.Offset)
+	}
+}
+
+// judgeBegin says whether the client may begin with this message.
+func (c *simClient) judgeBegin(m *simclient.Message) {
+	least, most, removed := uint64(0), c.joined.Offset, uint64(0)
+	if c.asked.Epoch == m.Epoch {
+		least, removed = c.asked.Offset, c.removed
+	}
+	if c.joined.Epoch != m.Epoch {
+		most = c.w.standing(c.Room).Offset
+	}
+	if wrong := c.w.mayBegin(c.w.chronicleOf(c.Room, m.Epoch), m.Offset-1, least, most, removed, c.Wants); wrong != "" {
+		c.Fail("%s", wrong)
+	}
 }
 
 func (c *simClient) checkOrder(m *simclient.Message) {
@@ -129,13 +160,13 @@ func (c *simClient) checkHeard() {
 
 // mayBeTurned says whether the gateway may refuse the client for want of room.
 func (c *simClient) mayBeTurned() bool {
-	return c.w.Plan.Connections < c.w.Plan.Clients || c.w.IsDraining
+	return c.w.Plan.Connections < c.w.Plan.Clients+c.w.Plan.History.Readers || c.w.IsDraining
 }
 
 // judgeStatus says whether the request may be answered like this.
 func (c *simClient) judgeStatus() {
 	switch {
-	case c.Status == 503 && c.mayBeTurned():
+	case c.Status == 503 && (c.mayBeTurned() || c.keeps()): // What the room keeps cannot be had.
 	case c.Status == 408 && c.w.Kernel.Now() >= c.w.Plan.Handshake:
 	case c.Kind == simclient.Bad && (c.Status == 400 || c.Status == 426 || c.Status == 431):
 	default:

@@ -17,6 +17,7 @@ func (w *world) live() error {
 		w.step()
 	}
 	w.heal()
+	w.forsake()
 	w.lull()
 	w.farewell()
 	w.shutDown()
@@ -36,6 +37,9 @@ const (
 func (w *world) until(what string, done func() string) {
 	begin := w.Kernel.Now()
 	for round := 0; w.Err == nil; round++ {
+		if round > healRounds {
+			w.Fail("%s: after %d rounds there is no peace", what, round)
+		}
 		if !w.round() {
 			waitsFor := done()
 			if waitsFor == "" {
@@ -61,14 +65,15 @@ func (w *world) round() (busy bool) {
 			busy = true
 		}
 	}
-	for range len(w.clients) {
+	for range len(w.actors) {
 		if !w.Kernel.Step() {
 			break
 		}
 		busy = true
 	}
-	for _, c := range w.clients {
-		busy = c.Act() || busy
+	busy = w.stepBuilder() || busy
+	for _, a := range w.actors {
+		busy = a.Act() || busy
 	}
 	return busy
 }
@@ -85,6 +90,11 @@ func (w *world) heal() {
 		for _, c := range w.clients {
 			if waitsFor := c.WaitsFor(); waitsFor != "" {
 				return fmt.Sprintf("client %d: %s", c.No, waitsFor)
+			}
+		}
+		for _, r := range w.readers {
+			if waitsFor := r.WaitsFor(); waitsFor != "" {
+				return fmt.Sprintf("reader %d: %s", r.No, waitsFor)
 			}
 		}
 		return ""
@@ -113,6 +123,7 @@ func (w *world) lull() {
 // pause is the whole process standing still, as under SIGSTOP, while the clock goes on.
 func (w *world) pause(d time.Duration) {
 	now := w.Kernel.Now()
+	w.wasPaused = true
 	for _, l := range w.loops {
 		// A loop that was to sleep on for some time takes only the rest for a pause, and none that is hardly longer.
 		if left := l.until - now; l.isAsleep && d > left+pauseMargin {
@@ -144,6 +155,9 @@ func (w *world) farewell() {
 	for _, c := range w.clients {
 		c.Leave()
 	}
+	for _, r := range w.readers {
+		r.Leave()
+	}
 	fixed := w.fixed // Descriptors that stay.
 	if w.IsDraining {
 		fixed-- // the listener's
@@ -162,11 +176,17 @@ func (w *world) farewell() {
 				return fmt.Sprintf("client %d to see its end", c.No)
 			}
 		}
+		for _, r := range w.readers {
+			if !r.IsClosed {
+				return fmt.Sprintf("reader %d to see its end", r.No)
+			}
+		}
 		return ""
 	})
 	w.settleAccounts()
 	w.settleMemory()
 	w.checkOrders()
+	w.checkChronicles()
 }
 
 // settleAccounts holds the gateway's own figures against each other.
@@ -233,6 +253,9 @@ func (w *world) end() {
 		l.stop()
 	}
 	w.current = nil
+	if w.builder != nil {
+		w.builder.stop()
+	}
 }
 
 // panicked makes an error of a panic, with the stack.

@@ -46,6 +46,7 @@ func TestSimulation(t *testing.T) {
 	begin := time.Now()
 	var total Stats
 	quiet, inflated, missed, crowded := 0, 0, uint64(0), 0
+	var kept keptTally
 	for i := range n {
 		seed := *simFrom + uint64(i)
 		w, err := simulate(seed)
@@ -59,6 +60,7 @@ func TestSimulation(t *testing.T) {
 			crowded++
 		}
 		quiet += w.quiet
+		kept.add(w)
 		inflated += w.Inflated
 		for _, l := range w.loops {
 			missed += l.w.fan.Stats().Skipped
@@ -67,6 +69,10 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d seeds in %v: %d connections, %d messages, %d deliveries, %d refused writes, %d pauses, %d throttled, %d stale events, %d missed by policy, %d inflated, %d quiet looks; %d seeds had more unfinished input than a loop's share",
 		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused, total.Throttled,
 		total.Loop.StaleEvents, missed, inflated, quiet, crowded)
+	t.Logf("%+v", kept)
+	if n >= simSeedsDefault && !kept.isWhole() {
+		t.Error("no seed says anything about something that histories are for")
+	}
 	if n >= simSeedsDefault && crowded == 0 {
 		t.Error("no seed says anything about the bound of unfinished input")
 	}

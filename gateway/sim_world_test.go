@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -29,6 +30,18 @@ type world struct {
 	current    *simLoop
 	calls      int          // since it runs
 	clients    []*simClient // each with what the gateway made of it
+	readers    []*simReader
+	actors     []actor // clients and readers
+	builder    *simBuilder
+	chronicles map[string]*chronicle       // by epoch
+	expired    time.Duration               // when rooms last let go of what was too old
+	fullFor    map[*hub.Room]time.Duration // since when they are seen to be full for nobody
+	wasPaused  bool                        // the whole process has stood still
+	resets     int                         // streams that began with one …
+	resumed    int                         // … or where they asked
+	overran    int                         // resets in their midst
+	removals   int                         // of what a room kept
+	told       int                         // messages whose positions are known
 	views      map[*conn]*connView
 	rooms      map[*hub.Room]bool // those that were seen, gone or not
 	pins       map[*byte]int      // step at which each copy of a dropped frame was first seen
@@ -39,21 +52,34 @@ type world struct {
 	judgements []func()      // put off until every loop has ended its tick
 }
 
+// An actor is whoever has turns of its own.
+type actor interface{ Act() bool }
+
 // A simClient is a client, and what the gateway made of it.
 type simClient struct {
 	*simclient.Client
 	w       *world
 	reason  CloseReason // why the gateway ended it
 	isVague bool        // that is the reason of somebody who ended in the same tick
+
+	asked   hub.Position // where its room stood when it asked …
+	joined  hub.Position // … and when its loop had let it in; without an epoch it is not known
+	removed uint64       // what had been removed of the history when it asked
 }
 
 // The oracle judges what a client hears. A Close frame or an end is judged when it is known what the
 // loops did it for.
 
 func (c *simClient) Heard(op ws.OpCode, payload []byte) { c.gotMessage(op, payload) }
-func (c *simClient) Refused()                           { c.judgeStatus() }
-func (c *simClient) Told(bye int)                       { c.w.later(func() { c.judgeCode(bye) }) }
-func (c *simClient) Ended(byReset bool)                 { c.w.later(func() { c.judgeEnd(byReset) }) }
+
+func (c *simClient) Asks() {
+	if c.asked = c.w.standing(c.Room); c.asked.Epoch != "" {
+		c.removed = c.w.chronicleOf(c.Room, c.asked.Epoch).removed
+	}
+}
+func (c *simClient) Refused()           { c.judgeStatus() }
+func (c *simClient) Told(bye int)       { c.w.later(func() { c.judgeCode(bye) }) }
+func (c *simClient) Ended(byReset bool) { c.w.later(func() { c.judgeEnd(byReset) }) }
 
 // simLoop is a loop of the gateway as a coroutine.
 type simLoop struct {
@@ -84,12 +110,16 @@ func newWorld(seed uint64) (*world, error) {
 	w := &world{
 		World: &simclient.World{Random: rand.New(rand.NewPCG(seed, 1)), Kernel: reactortest.NewSim(seed)},
 		seed:  seed,
-		views: map[*conn]*connView{}, rooms: map[*hub.Room]bool{}, pins: map[*byte]int{},
+		views: map[*conn]*connView{}, rooms: map[*hub.Room]bool{}, pins: map[*byte]int{}, chronicles: map[string]*chronicle{}, fullFor: map[*hub.Room]time.Duration{},
 	}
 	w.Plan = simclient.NewPlan(w.Random)
 	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, simclient.LimitsStream)))
 	w.Plan.DrawBrake(rand.New(rand.NewPCG(seed, simclient.BrakeStream)))
+	w.Plan.DrawHistory(rand.New(rand.NewPCG(seed, simclient.HistoryStream)))
 	cfg := configOf(&w.Plan)
+	epochs := 0
+	cfg.newEpoch = func() string { epochs++; return fmt.Sprintf("epoch%03d", epochs) }
+	cfg.wallClock = func() int64 { return w.Kernel.Now().Milliseconds() }
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
@@ -119,6 +149,17 @@ func newWorld(seed uint64) (*world, error) {
 		judged := &simClient{Client: c, w: w}
 		c.Judge = judged
 		w.clients = append(w.clients, judged)
+		w.actors = append(w.actors, c)
+	}
+	w.Outside = w
+	for _, r := range w.World.Readers {
+		judged := &simReader{Reader: r, w: w, streams: map[int]*simStream{}}
+		r.Judge = judged
+		w.readers = append(w.readers, judged)
+		w.actors = append(w.actors, r)
+	}
+	if w.Plan.History.Rooms > 0 {
+		w.builder = newSimBuilder(w.server)
 	}
 	w.goroutines = runtime.NumGoroutine()
 	return w, nil
@@ -204,7 +245,7 @@ func (w *world) runnable() (some []*simLoop) {
 // idle is what happens when every loop sleeps: something arrives, or a client acts, or time passes until one of them wakes.
 func (w *world) idle() {
 	w.inspectQuiet()
-	if w.Random.IntN(8) > 0 && (w.Kernel.Step() || w.clients[w.Random.IntN(len(w.clients))].Act()) {
+	if w.Random.IntN(8) > 0 && (w.stepBuilder() || w.Kernel.Step() || w.actors[w.Random.IntN(len(w.actors))].Act()) {
 		return
 	}
 	w.passTime()
@@ -219,12 +260,18 @@ func (w *world) passTime() {
 		}
 	}
 	w.Kernel.Advance(max(time.Millisecond, next-w.Kernel.Now()))
+	w.expire()
 }
 
 // step lets one thing happen.
 func (w *world) step() {
 	w.Steps++
 	p := &w.Plan
+	if p.History.Rooms > 0 && w.Random.IntN(10) == 0 {
+		w.stepBuilder()
+		w.expire()
+		return
+	}
 	switch n := w.Random.IntN(p.LoopWeight + p.WireWeight + p.ClientWeight + 2); {
 	case n < p.LoopWeight:
 		if some := w.runnable(); len(some) > 0 {
@@ -235,7 +282,7 @@ func (w *world) step() {
 	case n < p.LoopWeight+p.WireWeight:
 		w.Kernel.Step()
 	case n < p.LoopWeight+p.WireWeight+p.ClientWeight:
-		w.clients[w.Random.IntN(len(w.clients))].Act()
+		w.actors[w.Random.IntN(len(w.actors))].Act()
 	case n == p.LoopWeight+p.WireWeight+p.ClientWeight:
 		w.Kernel.Advance(time.Duration(w.Random.Int64N(int64(p.Leap))))
 	default:

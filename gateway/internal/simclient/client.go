@@ -24,6 +24,7 @@ const (
 	dropper              // closes without a word
 	leaver               // says Close
 	Bad                  // its request is malformed, or never whole
+	outside              // no client: a program that has the server publish
 	kinds
 )
 
@@ -43,6 +44,7 @@ type Client struct {
 	sip   int // most bytes that a slow reader takes
 
 	quota     int // messages still to send
+	Wants     int // with how many of the messages that its room keeps it asks to begin
 	isHasty   bool
 	isGoodbye bool // the farewell has begun
 	lastWords bool // the message that ends the recovery is sent
@@ -77,6 +79,9 @@ type Client struct {
 // isGood says that nothing in the client's script ends it.
 func (c *Client) isGood() bool { return c.Kind <= pauser }
 
+// speaks says that others may expect to hear what the client has said.
+func (c *Client) speaks() bool { return c.isGood() && c.isHere() || c.Kind == outside }
+
 // isHere says that the client may expect to be served.
 func (c *Client) isHere() bool {
 	return c.Peer != nil && c.IsUpgraded && !c.IsClosed && c.Code == 0 && !c.HasReason && !c.Peer.IsDoomed()
@@ -92,6 +97,8 @@ func (c *Client) Act() bool {
 	switch {
 	case c.IsClosed || c.w.Err != nil:
 		return false
+	case c.Kind == outside:
+		return c.actFromOutside()
 	case c.Peer == nil:
 		return c.dial()
 	}
@@ -244,6 +251,8 @@ func (c *Client) Leave() {
 // WaitsFor tells what a client that may still be here has not got yet.
 func (c *Client) WaitsFor() string {
 	switch {
+	case c.Kind == outside && !c.lastWords && !c.IsClosed:
+		return "to say what it has to say"
 	case !c.isGood() || c.IsClosed || c.Status != 0 || c.Code != 0 || c.HasReason:
 		return ""
 	case c.Peer == nil:
@@ -258,13 +267,13 @@ func (c *Client) WaitsFor() string {
 		return fmt.Sprintf("a pong: %d pings sent, of which number %d was answered last", c.pings, c.lastPing)
 	}
 	for i, other := range c.w.Clients {
-		if other.Room != c.Room || !other.isGood() || !other.isHere() {
+		if other.Room != c.Room || !other.speaks() {
 			continue
 		}
 		if c.w.Plan.IsLossy() {
 			// Everybody gets the newest message, whatever was missed before it, unless all rooms together have too little
 			// memory to keep it.
-			if other.lastWords && c.Last != other.Last && c.w.Plan.Limits.Backlog == 0 {
+			if other.lastWords && other.Kind != outside && c.Last != other.Last && c.w.Plan.Limits.Backlog == 0 {
 				return fmt.Sprintf("the message that client %d has", i)
 			}
 			continue

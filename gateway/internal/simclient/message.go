@@ -7,6 +7,7 @@ import (
 	"compress/flate"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -20,6 +21,10 @@ type Message struct {
 	Payload    []byte
 	Next, Prev *Message // in the room's order, once somebody has seen both
 	FirstSeen  int      // step
+
+	Made   time.Duration // when it was thought of: it was published later
+	Epoch  string        // of its room, once somebody knows …
+	Offset uint64        // … and its place there
 }
 
 // MessageName is what every message begins with: who says it, and its number there.
@@ -27,7 +32,7 @@ const MessageName = "%03d %05d "
 
 // newMessage thinks of something for a client to say.
 func (w *World) newMessage(c *Client) *Message {
-	m := &Message{By: c, No: len(c.Sent), Op: ws.OpText}
+	m := &Message{By: c, No: len(c.Sent), Op: ws.OpText, Made: w.Kernel.Now()}
 	m.Payload = fmt.Appendf(nil, MessageName, c.No, m.No)
 	size := w.Random.IntN(w.Plan.Message - len(m.Payload) + 1)
 	if w.Random.IntN(2) == 0 {

@@ -41,7 +41,8 @@ type Plan struct {
 	Compress    bool
 	CompressMin int
 
-	Limits Limits
+	Limits  Limits
+	History History
 
 	MinRate  int  // bytes a second that a client has to read to be waited for
 	IsSteady bool // see DrawBrake

@@ -33,10 +33,18 @@ func (c *Client) compose() {
 // ask sends the request, and perhaps frames right behind it.
 func (c *Client) ask() {
 	c.Asked = c.w.Steps
-	c.out = wstest.UpgradeHead("/ws/" + RoomName(c.Room))
-	if c.offers {
-		c.out = wstest.UpgradeHead("/ws/"+RoomName(c.Room), deflateOffer)
+	path := "/ws/" + RoomName(c.Room)
+	switch {
+	case c.Wants == All:
+		path += "?last=all"
+	case c.Wants > 0:
+		path += fmt.Sprintf("?last=%d", c.Wants)
 	}
+	c.out = wstest.UpgradeHead(path)
+	if c.offers {
+		c.out = wstest.UpgradeHead(path, deflateOffer)
+	}
+	c.Judge.Asks()
 	if c.Kind == Bad {
 		switch c.w.Random.IntN(4) {
 		case 0:

@@ -15,10 +15,17 @@ import (
 
 // A Judge says whether a client may hear what it hears.
 type Judge interface {
+	Asks()                              // it sends its request
 	Heard(op ws.OpCode, payload []byte) // a message
 	Refused()                           // its request was answered with an error
 	Told(bye int)                       // a Close frame came; it had said Close with this code itself, or zero
 	Ended(byReset bool)                 // its stream ended
+}
+
+// An Outsider does what a program does that has the gateway in it.
+type Outsider interface {
+	Publish(room int, m *Message) bool // false: it was not taken
+	Remove(room int)                   // what the room keeps
 }
 
 // A World is what clients know of the simulation that they are in, which is driven by somebody else.
@@ -28,6 +35,8 @@ type World struct {
 	Kernel     *reactortest.Sim
 	Listen     int // where the gateway listens
 	Clients    []*Client
+	Readers    []*Reader
+	Outside    Outsider
 	Steps      int  // so far
 	IsHealing  bool // there are no faults any more
 	IsDraining bool
@@ -74,14 +83,21 @@ func (w *World) MakeClients() {
 			c.makeSteady()
 		}
 		c.pause = c.start + w.Random.IntN(w.Plan.Steps)
-		c.Seen, c.Floor = make([]int, w.Plan.Clients), make([]int, w.Plan.Clients)
-		for i := range c.Seen {
-			c.Seen[i] = -1
-		}
+		c.makeSeen()
 		for what, rate := range w.Plan.Limits.Rates {
 			c.Intake.Pails[what] = newPail(rate)
 		}
 		w.Clients = append(w.Clients, c)
+	}
+	w.makeHistory()
+}
+
+// makeSeen is before it has heard of anybody.
+func (c *Client) makeSeen() {
+	n := c.w.Plan.Clients + c.w.Plan.History.outside
+	c.Seen, c.Floor = make([]int, n), make([]int, n)
+	for i := range c.Seen {
+		c.Seen[i] = -1
 	}
 }
 

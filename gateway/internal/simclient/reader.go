@@ -1,0 +1,325 @@
+//go:build linux
+
+package simclient
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"sluice/internal/wstest"
+	"sluice/reactor/reactortest"
+)
+
+// A Reader hears a room as server-sent events, over one connection after the other: it is cut, and
+// comes back behind the last event that it has had whole, as a browser does.
+type Reader struct {
+	w     *World
+	No    int
+	Room  int
+	kind  kind // good, slow or pauser
+	start int  // step at which it dials next
+	pause int  // step at which a pauser reads on
+	sip   int
+	cuts  int // that are still to come
+	tries int // times that it was not let in although all was well
+
+	isGoodbye bool
+	isAway    bool // for as long as others say
+	IsClosed  bool
+
+	LastID string
+	Stream *Stream // nil: it has none
+	Judge  ReaderJudge
+}
+
+// A Stream is one connection of a Reader.
+type Stream struct {
+	Reader *Reader
+	Peer   *reactortest.Peer
+	Since  string // the position that it asks for; empty: none
+	Last   int    // … or with how many messages it is to begin
+	IsCut  bool   // by its reader
+	Status int
+	IsOver bool // its last event was its farewell
+	Began  bool // the first block has come
+
+	out, in []byte
+	events  eventParser
+	got     int // bytes
+	cutAt   int // how many it gets before it is cut, or zero
+}
+
+// A ReaderJudge says whether a Reader may hear what it hears.
+type ReaderJudge interface {
+	Asks(s *Stream)             // it sends its request
+	Refused(s *Stream)          // and is refused
+	Begins(s *Stream, b *Block) // the first block of a stream
+	Hears(s *Stream, b *Block)  // another one with something in it
+	Ends(s *Stream, byReset bool)
+	Position() (id string)      // a position that its room has now
+	Lacks(lastID string) string // what of its room it has not got
+}
+
+// Act is a turn of the reader. It reports whether there was anything to do.
+func (r *Reader) Act() bool {
+	switch {
+	case r.IsClosed || r.w.Err != nil:
+		return false
+	case r.Stream == nil:
+		return r.dial()
+	}
+	s := r.Stream
+	busy := false
+	if len(s.out) > 0 {
+		busy = s.ask()
+	}
+	if r.Stream == s && r.wantsToRead() {
+		busy = s.receive() || busy
+	}
+	return busy
+}
+
+func (r *Reader) dial() bool {
+	if r.isAway || r.w.Steps < r.start && !r.w.IsHealing {
+		return false
+	}
+	r.w.Kernel.SetBuffers(r.w.Plan.newBuffers(r.w.Random))
+	p, err := r.w.Kernel.Dial(r.w.Listen)
+	if err != nil {
+		r.IsClosed = !errors.Is(err, syscall.EAGAIN)
+		return false
+	}
+	s := &Stream{Reader: r, Peer: p}
+	r.Stream = s
+	s.compose()
+	if r.cuts > 0 && !r.w.IsHealing && !r.isGoodbye {
+		s.cutAt = 1 + r.w.Random.IntN([]int{50, 400, 3000}[r.w.Random.IntN(3)])
+	}
+	r.w.Kernel.Note("reader %d of room %d is connection %d; since %q, last %d", r.No, r.Room, p.No(), s.Since, s.Last)
+	r.Judge.Asks(s)
+	return true
+}
+
+// compose makes the request: behind the last event that it has had, or as it likes.
+func (s *Stream) compose() {
+	r, random := s.Reader, s.Reader.w.Random
+	query, lines := "", []string{"Accept: text/event-stream"}
+	s.Since = r.LastID
+	if s.Since == "" {
+		switch random.IntN(8) {
+		case 0:
+			s.Last = 1 + random.IntN(10)
+			query = fmt.Sprintf("?last=%d", s.Last)
+		case 1:
+			s.Last, query = All, "?last=all"
+		case 2:
+			s.Since = "nonsense"
+		case 3:
+			s.Since = "elsewhen:7"
+		case 4, 5:
+			s.Since = r.Judge.Position()
+		}
+	}
+	switch {
+	case s.Since == "":
+	case random.IntN(2) == 0:
+		query = "?since=" + s.Since
+	default:
+		lines = append(lines, "Last-Event-ID: "+s.Since)
+	}
+	s.out = wstest.PlainGet("/sse/"+RoomName(r.Room)+query, lines...)
+}
+
+func (s *Stream) ask() bool {
+	n, err := s.Peer.Write(s.out)
+	switch {
+	case err == nil:
+		s.out = s.out[n:]
+		return true
+	case errors.Is(err, syscall.EAGAIN):
+		return false
+	}
+	s.out = nil // What it hears says why.
+	return true
+}
+
+func (r *Reader) wantsToRead() bool {
+	switch {
+	case r.w.IsHealing:
+		return true
+	case r.kind == pauser:
+		return r.w.Steps < r.start+20 || r.w.Steps >= r.pause
+	case r.kind == slow:
+		return r.w.Random.IntN(4) == 0
+	}
+	return r.w.Random.IntN(2) == 0
+}
+
+// receive takes some of what has arrived, up to where the stream is to be cut.
+func (s *Stream) receive() bool {
+	r := s.Reader
+	buf := r.w.buf[:]
+	if r.kind == slow && !r.w.IsHealing {
+		buf = buf[:r.sip]
+	}
+	if s.cutAt > 0 {
+		buf = buf[:min(len(buf), s.cutAt-s.got)]
+	}
+	n, err := s.Peer.Read(buf)
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return false
+	case err == nil && n > 0:
+		s.got += n
+		s.parse(buf[:n])
+		if s.got == s.cutAt {
+			s.cut()
+		}
+		return true
+	}
+	r.w.Kernel.Note("reader %d sees its end: %v", r.No, err)
+	r.Judge.Ends(s, err != nil)
+	if !s.Began && !s.IsCut {
+		r.failed()
+	}
+	s.Peer.Close()
+	r.lose()
+	return true
+}
+
+// cut ends the stream from the reader's side: by a reset, by close(2), or by ending what it sends, and
+// then it reads on to the end.
+func (s *Stream) cut() {
+	r := s.Reader
+	r.cuts--
+	s.IsCut, s.cutAt, s.out = true, 0, nil
+	switch r.w.Random.IntN(3) {
+	case 0:
+		s.Peer.Reset()
+		r.lose()
+	case 1:
+		s.Peer.Close()
+		r.lose()
+	default:
+		_ = s.Peer.CloseWrite() // Where the gateway was first, its end comes.
+	}
+}
+
+// lose leaves the connection. A reader comes back soon.
+func (r *Reader) lose() {
+	r.Stream = nil
+	r.start = r.w.Steps + r.w.Random.IntN(150)
+	r.IsClosed = r.isGoodbye || r.w.IsDraining
+}
+
+// parse takes apart what has come.
+func (s *Stream) parse(p []byte) {
+	if s.Status == 0 {
+		s.in = append(s.in, p...)
+		head, behind, ok := bytes.Cut(s.in, []byte("\r\n\r\n"))
+		if !ok {
+			return
+		}
+		s.gotHead(string(head))
+		p = behind
+	}
+	if s.Status != 200 {
+		return
+	}
+	for {
+		b, rest, ok := s.events.next(p)
+		if !ok || s.Reader.w.Err != nil {
+			return
+		}
+		s.gotBlock(&b)
+		p = rest
+	}
+}
+
+func (s *Stream) gotHead(head string) {
+	if _, err := fmt.Sscanf(head, "HTTP/1.1 %d ", &s.Status); err != nil {
+		s.Fail("an answer that begins with %.40q", head)
+	}
+	if s.Status != 200 {
+		s.Reader.Judge.Refused(s)
+	} else if !bytes.Contains([]byte(head), []byte("\r\nContent-Type: text/event-stream\r\n")) {
+		s.Fail("events that do not say so: %q", head)
+	}
+}
+
+func (s *Stream) gotBlock(b *Block) {
+	r := s.Reader
+	switch {
+	case s.IsOver:
+		s.Fail("something behind its farewell: %+v", *b)
+	case !s.Began:
+		s.Began = true
+		r.Judge.Begins(s, b)
+	case !b.IsEmpty():
+		r.Judge.Hears(s, b)
+		s.IsOver = b.Type == "close"
+	}
+	if b.HasID {
+		r.LastID = b.ID
+	}
+}
+
+// failed gives up where others have all the places, and says so where they do not.
+func (r *Reader) failed() {
+	const most = 20
+	if !r.w.IsHealing || r.isGoodbye {
+		return
+	}
+	if r.tries++; r.tries > most {
+		r.isGoodbye = true
+		if r.w.Plan.Connections >= r.w.Plan.Clients+r.w.Plan.History.Readers {
+			r.Stream.Fail("it is not let in, again and again")
+		}
+	}
+}
+
+// Fail notes what is wrong with what the reader hears.
+func (s *Stream) Fail(format string, args ...any) {
+	s.Reader.w.Fail("reader %d (connection %d): %s", s.Reader.No, s.Peer.No(), fmt.Sprintf(format, args...))
+}
+
+// Forsake has the reader leave and stay away until Recall.
+func (r *Reader) Forsake() {
+	r.isAway = true
+	if r.Stream != nil {
+		r.Stream.IsCut = true
+		r.Stream.Peer.Reset()
+		r.lose()
+	}
+}
+
+// Recall ends that.
+func (r *Reader) Recall() { r.isAway = false }
+
+// Leave begins the reader's part of the farewell.
+func (r *Reader) Leave() {
+	r.isGoodbye = true
+	switch {
+	case r.Stream == nil:
+		r.IsClosed = true
+	case r.w.IsDraining:
+	default:
+		r.cuts++
+		r.Stream.cut()
+	}
+}
+
+// WaitsFor tells what the reader has not got yet.
+func (r *Reader) WaitsFor() string {
+	switch s := r.Stream; {
+	case r.IsClosed:
+		return ""
+	case s == nil:
+		return "to connect"
+	case !s.Began:
+		return "the answer to its request"
+	}
+	return r.Judge.Lacks(r.LastID)
+}
