@@ -79,6 +79,7 @@ func (d deflateData) message(i, length int) []byte {
 const defaultOffer = "permessage-deflate; client_no_context_takeover; client_max_window_bits"
 
 func TestAutobahn_12(t *testing.T) {
+	t.Parallel()
 	var groups []autobahnGroup
 	var cases []autobahnCase
 	for i, data := range []deflateData{jsonLike(), bitmapLike(), proseLike(), pageLike(), incompressible()} {
@@ -93,6 +94,7 @@ func TestAutobahn_12(t *testing.T) {
 // cannot be had: what a room is sent is deflated once. Such an offer is declined, and the connection is served without the extension
 // (RFC 7692 §7.1.2.1, §5).
 func TestAutobahn_13(t *testing.T) {
+	t.Parallel()
 	data := jsonLike()
 	var groups []autobahnGroup
 	var cases []autobahnCase

@@ -234,6 +234,7 @@ func TestZ14_InflaterIsCleanAfterAnError(t *testing.T) {
 }
 
 func TestChromiumNegotiatesCompression(t *testing.T) {
+	t.Parallel()
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	browser := browsertest.Start(t)
 	p := openPage(t, browser, "http://"+addr+"/#garden")

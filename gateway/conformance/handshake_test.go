@@ -116,6 +116,7 @@ func TestH05_TooManyHeadersAreRefused(t *testing.T) {
 
 // At full size it is 5,000 clients and the default timeout: here both are a tenth or less.
 func TestH08_SilentClientsAreClosedAtTheDeadline(t *testing.T) {
+	t.Parallel()
 	const silent = 500
 	cfg := gatewaytest.Options()
 	cfg.HandshakeTimeout = 400 * time.Millisecond
@@ -237,9 +238,9 @@ func TestH19_NothingIsParsedBehindARefusal(t *testing.T) {
 // At full size it is 1,000 clients: here 200, or 50 with the race detector.
 func TestH32_NoFrameComesBeforeThe101(t *testing.T) {
 	t.Parallel()
-	clients := 200
-	if testenv.RaceEnabled {
-		clients = 50
+	clients := 50
+	if testenv.IsWholeSize(t) {
+		clients = 200
 	}
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	stop := flooders(t, addr, "/ws/busy", 2)

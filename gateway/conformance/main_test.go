@@ -16,5 +16,5 @@ import (
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
 func TestMain(m *testing.M) {
 	gatewaytest.Metrics = metricstest.Scrape
-	os.Exit(testenv.Run(m, browsertest.Stop))
+	os.Exit(testenv.RunWaiting(m, browsertest.Stop))
 }

@@ -124,6 +124,7 @@ func TestN74_LoopbackGatewayIsNobodyElsesHost(t *testing.T) {
 // N74: a browser that has a stranger's name lead to 127.0.0.1. Whatever is in its tab now, the gateway's refusal here, has that
 // name's origin and may run scripts: its requests and its WebSocket come to nothing. With the name allowed the page works.
 func TestN74_BrowserWhoseNameWasRebound(t *testing.T) {
+	t.Parallel()
 	browser := browsertest.Start(t)
 	for _, hosts := range [][]string{nil, {browsertest.ReboundName}} {
 		_, _, port := startAs(t, hosts...)
@@ -313,6 +314,7 @@ func TestN05_FirstOfferedSubprotocolThatIsListedIsAnswered(t *testing.T) {
 
 // N05: a browser keeps the connection only if one of its own was answered (WHATWG WebSockets §3, "establish a WebSocket connection").
 func TestN05_BrowserThatOffersSubprotocolsConnects(t *testing.T) {
+	t.Parallel()
 	tab := browsertest.NewTab(t, browsertest.Start(t))
 	for _, tc := range []struct {
 		listed []string

@@ -146,6 +146,7 @@ func talk(t *testing.T, command, words string) string {
 
 // Chromium opens the page over https and talks over wss.
 func TestTLSChromiumTalks(t *testing.T) {
+	t.Parallel()
 	s, addr, _ := startTLS(t)
 	browser := browsertest.Start(t)
 	if _, err := chromedp.Call(browser, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true}); err != nil {
