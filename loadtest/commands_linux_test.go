@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/browsertest"
 	"sluice/internal/proctest"
+	"sluice/internal/testenv"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/report"
@@ -25,10 +26,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Setenv("LOADTEST_CLI", "1") // A run of several processes starts itself.
-	status := m.Run()
-	browsertest.Stop()
-	proctest.RemoveBuilt()
-	os.Exit(status)
+	os.Exit(testenv.RunWaiting(m, browsertest.Stop, proctest.RemoveBuilt))
 }
 
 // selfCommand is a shell command that runs this program.

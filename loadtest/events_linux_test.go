@@ -36,6 +36,7 @@ func againstGateway(t *testing.T, flags string, args ...string) (res report.Resu
 }
 
 func TestEventsOfTheGateway(t *testing.T) {
+	t.Parallel()
 	res, status, said := againstGateway(t, "--history '*=messages:500'", "--clients=60", "--sse=50", "--rooms=2", "--messages=300", "--window=8")
 	if status != exitOK || res.Delivered != 300*30 || res.Expected != 300*30 || !strings.Contains(said, "50 readers, 0 ids misplaced, 0 resets") {
 		t.Errorf("exit status %d\n%s", status, said)
@@ -43,6 +44,7 @@ func TestEventsOfTheGateway(t *testing.T) {
 }
 
 func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
+	t.Parallel()
 	storm := []string{"--clients=60", "--sse=50", "--storm=60%", "--rate=200", "--messages=400"}
 	res, status, said := againstGateway(t, "--history '*=messages:500'", append(storm, "--resume")...)
 	if c := res.Crowd; status != exitOK || res.Delivered != 400*60 || c.Resumers != 30 || c.Returned != 30 || res.Events.Resets > 0 ||

@@ -23,6 +23,7 @@ func withEvents(turn func(*load.Load)) *load.Load {
 }
 
 func TestReadersOfEventsAreHeldToEveryMessage(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		epoch string
@@ -61,6 +62,7 @@ func hits(do func(message int, event string) string) func(int, int, string) stri
 }
 
 func TestEachFaultInEventsIsCountedOnceAndUnderItsName(t *testing.T) {
+	t.Parallel()
 	server := func() *servertest.Events { return &servertest.Events{Epoch: "epoch"} }
 	var held string
 	for _, test := range []struct {
@@ -157,6 +159,7 @@ func TestStreamsThatDoNotOpenOrEndAreCounted(t *testing.T) {
 
 // Nobody who returns is answered before 300 of 400 messages, and all drop at 200.
 func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
+	t.Parallel()
 	const resumers = 5
 	returned := func(do func(event string) string) func(int, int, string) string {
 		return func(reader, message int, event string) string {

@@ -59,6 +59,7 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 }
 
 func TestRateBeyondTheServerIsNotSustained(t *testing.T) {
+	t.Parallel()
 	cfg := testLoad()
 	cfg.Clients, cfg.Rate, cfg.Messages, cfg.LossTimeout, cfg.Drain = 5, 150, 300, 10*time.Second, time.Minute
 	// Two seconds at 150 a second, of which the server does 50 at most, until it gets over the
@@ -102,6 +103,7 @@ func TestCrowdIsJudgedByWhatItReads(t *testing.T) {
 
 // A ramp is a rate, not a debt: those who return do not make up for the time in which nobody connected.
 func TestRampHoldsForThoseWhoReturn(t *testing.T) {
+	t.Parallel()
 	cfg := testLoad()
 	cfg.Clients, cfg.Storm, cfg.Ramp, cfg.Rate, cfg.Duration, cfg.LossTimeout = 30, 80, 100, 50, 2*time.Second, 10*time.Second
 	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{}))
@@ -132,6 +134,7 @@ func TestGuestsMissNothingDuringAStay(t *testing.T) {
 }
 
 func TestServersThatDifferAreUnderstood(t *testing.T) {
+	t.Parallel()
 	noEcho := &servertest.Server{}
 	noEcho.Mangle = func(conn, _ int, p []byte) [][]byte {
 		if conn == noEcho.Sender {

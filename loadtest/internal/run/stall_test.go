@@ -11,6 +11,7 @@ import (
 // Relatives: a stall in the middle, before the last message and in the warm-up; one message on its
 // way and many; an open loop whose last messages meet it; messages that are large.
 func TestN85_StallIsOneStallAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	const patience = time.Second
 	for _, test := range []struct {
 		name string
@@ -99,6 +100,7 @@ func TestN85_WhatNobodySendsAnyMoreIsLost(t *testing.T) {
 
 // Relatives: a server that sends to all but the sender, to nobody, and wrapped.
 func TestN66_WhoHearsNothingIsExplained(t *testing.T) {
+	t.Parallel()
 	only := func(is func(isSender bool) bool) *servertest.Server {
 		s := &servertest.Server{}
 		s.Mangle = func(conn, _ int, _ []byte) [][]byte {

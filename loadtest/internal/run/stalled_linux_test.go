@@ -48,6 +48,7 @@ func endStalled(t *testing.T, s *servertest.Server) func(message int) {
 }
 
 func TestStalledClientsThatTheServerEndedAreToldFromOthers(t *testing.T) {
+	t.Parallel()
 	s := &servertest.Server{}
 	s.Before = endStalled(t, s)
 	cfg := testLoad()

@@ -20,6 +20,7 @@ func secureLoad() *load.Load {
 }
 
 func TestSecureServerIsHeldToTheSame(t *testing.T) {
+	t.Parallel()
 	isHit := func(conn, message int) bool { return conn == 7 && message%100 == 50 }
 	for _, test := range []struct {
 		name   string

@@ -16,6 +16,7 @@ import (
 )
 
 func TestGoodServerHasNoFaults(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		turn func(*load.Load)
@@ -51,6 +52,7 @@ func TestGoodServerHasNoFaults(t *testing.T) {
 }
 
 func TestEachFaultIsCountedOnceAndUnderItsName(t *testing.T) {
+	t.Parallel()
 	// The victim misses every hundredth of 200 messages, or gets it otherwise.
 	const victim = 7
 	isHit := func(conn, message int) bool { return conn == victim && message%100 == 50 }
@@ -160,20 +162,23 @@ func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
 // With one message at a time nothing behind the lost one can tell of the loss: only the clock does.
 func TestLostMessageDoesNotHangClosedLoop(t *testing.T) {
 	t.Parallel() // It waits more than it works.
-	cfg := testLoad()
-	cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, 3*time.Second
-	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-		if conn == 7 && message%30 == 10 {
-			return [][]byte{}
+	inOneRun(t, func() error {
+		cfg := testLoad()
+		cfg.Window, cfg.Messages, cfg.LossTimeout = 1, 60, time.Second
+		res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
+			if conn == 7 && message%30 == 10 {
+				return [][]byte{}
+			}
+			return nil
+		}}))
+		if got, want := faultsOf(res), (seenFaults{lost: 2}); got != want || res.Messages != 60 || res.Timeouts < 2 {
+			t.Errorf("counted %+v, want %+v; %d messages sent, %d timeouts, want 60 and 2", got, want, res.Messages, res.Timeouts)
+		}
+		if res.Timeouts > 2 { // A machine that stands still for a second gives up what comes after all: not each time.
+			return fmt.Errorf("%d timeouts, want 2", res.Timeouts)
 		}
 		return nil
-	}}))
-	if got, want := faultsOf(res), (seenFaults{lost: 2}); got != want {
-		t.Errorf("counted %+v, want %+v", got, want)
-	}
-	if res.Timeouts != 2 || res.Messages != 60 {
-		t.Errorf("%d timeouts, %d messages sent, want 2 and 60", res.Timeouts, res.Messages)
-	}
+	})
 }
 
 func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
