@@ -184,7 +184,10 @@ func (w *world) checkChronicles() {
 
 // Publish implements simclient.Outsider.
 func (w *world) Publish(room int, m *simclient.Message) bool {
-	before := w.standing(room)
+	before, members := w.standing(room), 0
+	if r, ok := w.server.hub.Room(simclient.RoomName(room)); ok {
+		members = r.Stats().Members
+	}
 	p, err := w.server.PublishAt(simclient.RoomName(room), Message{Data: m.Payload, IsBinary: m.Op == ws.OpBinary})
 	switch {
 	case errors.Is(err, ErrRoomFull), errors.Is(err, ErrMemory):
@@ -195,6 +198,9 @@ func (w *world) Publish(room int, m *simclient.Message) bool {
 	}
 	if p.Epoch == before.Epoch && p.Offset != before.Offset+1 || p.Epoch != before.Epoch && p.Offset != 1 {
 		w.Fail("published into room %d at %v, behind %v", room, p.Position, before)
+	}
+	if p.Members != members {
+		w.Fail("published into room %d for %d members, and there are %d", room, p.Members, members)
 	}
 	w.note(room, p.Position, m)
 	return true

@@ -140,6 +140,12 @@ func (v *connView) noteJoined() {
 	}
 }
 
+// A fullLook is when a room was first seen full for nobody, and the number of its next message.
+type fullLook struct {
+	at   time.Duration
+	next uint64
+}
+
 // brakeSlack is for how long a room may stay full for those who have caught up since: rounds look at
 // the blocked now and then.
 const brakeSlack = 100 * time.Millisecond
@@ -162,13 +168,14 @@ func (w *world) inspectBrakes() {
 		}
 	}
 	for r, isBehind := range behind {
-		since, wasFull := w.fullFor[r]
+		seen, wasFull := w.fullFor[r]
+		next := r.Stats().Next
 		switch {
 		case !r.IsFull() || isBehind:
 			delete(w.fullFor, r)
-		case !wasFull:
-			w.fullFor[r] = w.Kernel.Now()
-		case w.Kernel.Now()-since > brakeSlack+w.longest:
+		case !wasFull, seen.next != next: // It was not full in between.
+			w.fullFor[r] = fullLook{w.Kernel.Now(), next}
+		case w.Kernel.Now()-seen.at > brakeSlack+w.longest:
 			w.Fail("room %s is full for nobody, or for those who are catching up", r.Name())
 		}
 	}
@@ -263,7 +270,7 @@ func (w *world) judgeReason(l *simLoop, v *connView, r CloseReason) {
 func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	c := v.client
 	now := w.Kernel.Now()
-	read, wrote := c.Peer.Activity()
+	read, _ := c.Peer.Activity()
 	since := func(t time.Duration) time.Duration {
 		passed := now - t + w.longest // Loops read the clock once a tick.
 		if t < l.pausedAt {
@@ -282,7 +289,7 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
 		return !w.Plan.IsLossy() && (!w.Plan.IsSteady || w.IsHealing || w.goesOnWithout(v)) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
 	case ClosedStalled:
-		return since(max(wrote, c.Peer.Acknowledged())) >= w.Plan.Stall
+		return since(v.took) >= w.Plan.Stall // What it took since may have come behind the gateway's last look.
 	case ClosedDoesNotRead: // Its Close frame may be what was written last.
 		return since(v.took) >= w.Plan.Stall && len(c.Sent) > 0
 	case ClosedNoPong:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/gateway/internal/simclient"
+	"sluice/reactor/reactortest"
 	"sluice/wsproto"
 )
 
@@ -208,14 +209,25 @@ func (c *conn) pinnedFrame() *byte {
 	return &rest[len(rest)-1]
 }
 
+// peer is the far end of the connection, nil if it is nobody's.
+func (v *connView) peer() *reactortest.Peer {
+	switch {
+	case v.client != nil:
+		return v.client.Peer
+	case v.stream != nil:
+		return v.stream.Peer
+	}
+	return nil
+}
+
 // rememberAll is remember for all of a loop's connections. Together they hold what the loop counts.
 func (w *world) rememberAll(l *simLoop) {
 	sum := 0
 	for _, v := range l.views {
 		v.remember(w)
-		if v.client != nil {
-			_, wrote := v.client.Peer.Activity()
-			v.took = max(wrote, v.client.Peer.Acknowledged())
+		if peer := v.peer(); peer != nil {
+			_, wrote := peer.Activity()
+			v.took = max(wrote, peer.Acknowledged())
 		}
 		sum += v.held
 	}

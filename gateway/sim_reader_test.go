@@ -312,7 +312,7 @@ func (w *world) judgeStream(l *simLoop, v *connView, reason CloseReason) {
 	case ClosedSlow:
 		isJust = !w.Plan.IsLossy()
 	case ClosedStalled:
-		isJust = since(max(wrote, s.Peer.Acknowledged())) >= w.Plan.Stall
+		isJust = since(v.took) >= w.Plan.Stall
 	case ClosedPinned:
 		isJust = true
 		l.blamed = append(l.blamed, v)

@@ -33,15 +33,15 @@ type world struct {
 	readers    []*simReader
 	actors     []actor // clients and readers
 	builder    *simBuilder
-	chronicles map[string]*chronicle       // by epoch
-	expired    time.Duration               // when rooms last let go of what was too old
-	fullFor    map[*hub.Room]time.Duration // since when they are seen to be full for nobody
-	wasPaused  bool                        // the whole process has stood still
-	resets     int                         // streams that began with one …
-	resumed    int                         // … or where they asked
-	overran    int                         // resets in their midst
-	removals   int                         // of what a room kept
-	told       int                         // messages whose positions are known
+	chronicles map[string]*chronicle  // by epoch
+	expired    time.Duration          // when rooms last let go of what was too old
+	fullFor    map[*hub.Room]fullLook // those that are seen to be full for nobody
+	wasPaused  bool                   // the whole process has stood still
+	resets     int                    // streams that began with one …
+	resumed    int                    // … or where they asked
+	overran    int                    // resets in their midst
+	removals   int                    // of what a room kept
+	told       int                    // messages whose positions are known
 	views      map[*conn]*connView
 	rooms      map[*hub.Room]bool // those that were seen, gone or not
 	pins       map[*byte]int      // step at which each copy of a dropped frame was first seen
@@ -110,7 +110,7 @@ func newWorld(seed uint64) (*world, error) {
 	w := &world{
 		World: &simclient.World{Random: rand.New(rand.NewPCG(seed, 1)), Kernel: reactortest.NewSim(seed)},
 		seed:  seed,
-		views: map[*conn]*connView{}, rooms: map[*hub.Room]bool{}, pins: map[*byte]int{}, chronicles: map[string]*chronicle{}, fullFor: map[*hub.Room]time.Duration{},
+		views: map[*conn]*connView{}, rooms: map[*hub.Room]bool{}, pins: map[*byte]int{}, chronicles: map[string]*chronicle{}, fullFor: map[*hub.Room]fullLook{},
 	}
 	w.Plan = simclient.NewPlan(w.Random)
 	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, simclient.LimitsStream)))

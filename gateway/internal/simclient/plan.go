@@ -137,5 +137,8 @@ func (p *Plan) newBuffers(r *rand.Rand) reactortest.Buffers {
 // bufferMin is a buffer that a frame's header fits in.
 const bufferMin = 16
 
+// isShort says that rooms may have too little memory for their newest message.
+func (p *Plan) isShort() bool { return p.Limits.Backlog > 0 || p.History.IsTight }
+
 // IsLossy says that who is overrun stays, and misses messages.
 func (p *Plan) IsLossy() bool { return p.Policy != hub.Disconnect }

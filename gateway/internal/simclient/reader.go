@@ -25,6 +25,7 @@ type Reader struct {
 	cuts  int // that are still to come
 	tries int // times that it was not let in although all was well
 
+	gone      []*reactortest.Peer // connections that it has left without a word
 	isGoodbye bool
 	isAway    bool // for as long as others say
 	IsClosed  bool
@@ -189,18 +190,21 @@ func (s *Stream) receive() bool {
 	return true
 }
 
-// cut ends the stream from the reader's side: by a reset, by close(2), or by ending what it sends, and
-// then it reads on to the end.
+// cut ends the stream from the reader's side: by a reset, by close(2), by leaving it as it is, as one
+// does whose network has gone, or by ending what it sends, and then it reads on to the end.
 func (s *Stream) cut() {
 	r := s.Reader
 	r.cuts--
 	s.IsCut, s.cutAt, s.out = true, 0, nil
-	switch r.w.Random.IntN(3) {
+	switch r.w.Random.IntN(4) {
 	case 0:
 		s.Peer.Reset()
 		r.lose()
 	case 1:
 		s.Peer.Close()
+		r.lose()
+	case 2:
+		r.gone = append(r.gone, s.Peer)
 		r.lose()
 	default:
 		_ = s.Peer.CloseWrite() // Where the gateway was first, its end comes.
@@ -210,7 +214,7 @@ func (s *Stream) cut() {
 // lose leaves the connection. A reader comes back soon.
 func (r *Reader) lose() {
 	r.Stream = nil
-	r.start = r.w.Steps + r.w.Random.IntN(150)
+	r.start = r.w.Steps + r.w.Random.IntN(80)
 	r.IsClosed = r.isGoodbye || r.w.IsDraining
 }
 
@@ -293,6 +297,7 @@ func (r *Reader) Forsake() {
 		r.Stream.Peer.Reset()
 		r.lose()
 	}
+	r.hangUp()
 }
 
 // Recall ends that.
@@ -301,6 +306,7 @@ func (r *Reader) Recall() { r.isAway = false }
 // Leave begins the reader's part of the farewell.
 func (r *Reader) Leave() {
 	r.isGoodbye = true
+	defer r.hangUp()
 	switch {
 	case r.Stream == nil:
 		r.IsClosed = true
@@ -309,6 +315,14 @@ func (r *Reader) Leave() {
 		r.cuts++
 		r.Stream.cut()
 	}
+}
+
+// hangUp resets what it has left.
+func (r *Reader) hangUp() {
+	for _, p := range r.gone {
+		p.Reset()
+	}
+	r.gone = nil
 }
 
 // WaitsFor tells what the reader has not got yet.
