@@ -8,76 +8,7 @@ import (
 
 	"sluice/gateway/internal/simclient"
 	"sluice/reactor/reactortest"
-	"sluice/wsproto"
 )
-
-// frameMax is the longest frame of a room, be it an event of bytes.
-func (w *world) frameMax() int {
-	if w.Plan.History.Readers > 0 {
-		return eventSize(wsproto.Message{Op: wsproto.OpBinary, Payload: make([]byte, w.Plan.Message)})
-	}
-	return w.Plan.Message + simclient.HeaderMax
-}
-
-// inspectBounds holds what limits bound to their bounds, whatever the loops are in the middle of.
-func (w *world) inspectBounds() {
-	cfg := w.server.config()
-	busy := 0
-	for i, l := range w.loops {
-		most := cfg.assemblyShare()
-		if !l.isAsleep && !l.hasEnded { // Of the read at hand it may have taken what it is just giving up others for.
-			busy++
-			most += w.inputMax()
-		}
-		if held := l.w.inputBudget.held; held > most {
-			w.Fail("the connections of loop %d hold %d bytes of unfinished input, the bound is %d", i, held, most)
-		}
-	}
-	if pinned, most := w.server.hub.Pinned(), int64(cfg.PinnedMemory)+int64(busy*w.frameMax()); pinned > most {
-		w.Fail("%d bytes of dropped frames are kept, the bound is %d", pinned, most)
-	}
-	// Each loop may publish one message more than there is room for, before it knows that, and pin a frame, however
-	// little there is.
-	most := int64(cfg.BacklogMemory) + int64(len(w.loops))*(2*w.segmentMax()+int64(w.frameMax()))
-	taken, kept := w.server.hub.Pinned(), int64(0)
-	for no := range w.Plan.Rooms {
-		if r, ok := w.server.hub.Room(simclient.RoomName(no)); ok {
-			if memory := r.Stats().Memory; w.Plan.History.Keeps(no) {
-				kept += memory
-			} else {
-				taken += memory
-			}
-		}
-	}
-	retained := w.server.hub.Retained()
-	if w.Plan.History.Rooms > 0 {
-		counted := w.server.hub.Histories().Memory
-		w.inspectHistories(kept, counted)
-		retained -= counted
-	}
-	if retained > most || retained != taken {
-		w.Fail("all rooms take %d bytes, %d by their count, the bound is %d", taken, retained, most)
-	}
-}
-
-// inspectHistories holds what rooms that keep messages take to their own bound. What is being built
-// counts beside them.
-func (w *world) inspectHistories(taken, counted int64) {
-	chain := int64(0)
-	if w.builder.isBusy {
-		chain = w.chainMax()
-	}
-	// As with other rooms, but that others publish there than loops, too.
-	most := int64(w.Plan.History.Memory) + int64(len(w.loops)+1)*(2*w.segmentMax()+int64(w.frameMax())) + chain
-	if counted > most || counted < taken || counted > taken+chain {
-		w.Fail("rooms that keep messages take %d bytes, %d by their count, the bound is %d", taken, counted, most)
-	}
-}
-
-// chainMax is what a build may take before it is joined: what a room has, in the largest encoding.
-func (w *world) chainMax() int64 {
-	return 2*(int64(w.Plan.History.Bytes)+int64(w.Plan.Backlog)) + 4*w.segmentMax()
-}
 
 // simRounding is by how much of a token two ways of counting may differ.
 const simRounding = 0.001

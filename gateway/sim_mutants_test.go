@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,9 @@ type mutant struct {
 type edit struct{ file, old, new string }
 
 // mutants come with the few first that are made without being asked for.
-var mutants = []mutant{
+var mutants = slices.Concat(generalMutants, historyMutants)
+
+var generalMutants = []mutant{
 	{"requeue forgotten when the read budget ends", 50, []edit{{
 		"gateway/incoming.go", "\t\tbudget -= n\n\t}\n\tc.endTurn()\n", "\t\tbudget -= n\n\t}\n",
 	}}},
@@ -174,78 +177,6 @@ var mutants = []mutant{
 	{"dropped frame kept behind its last client", 300, []edit{{
 		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",
 	}}},
-	{"a history's position off by one at join", 300, []edit{{
-		"hub/start.go", "return !r.mark().covers(at.Offset) }", "return !r.mark().covers(at.Offset + 1) }",
-	}}},
-	{"who is told where it begins gets the message before, too", 300, []edit{{
-		"hub/start.go", "j.Position = Position{l.history.epoch, l.before(from).offset}", "j.Position = Position{l.history.epoch, l.before(min(from+1, l.next)).offset}",
-	}}},
-	{"a part of what was missed presented as the whole", 300, []edit{{
-		"hub/start.go", "\tcase !l.before(first).covers(at.Offset):\n", "\tcase false:\n",
-	}}},
-	{"the last so many messages are one more", 300, []edit{{
-		"hub/start.go", "min(l.next-first, uint64(start.Last))", "min(l.next-first, uint64(start.Last)+1)",
-	}}},
-	{"who catches up is forgotten", 300, []edit{{
-		"hub/start.go", "\t\tb.ready.push(m)\n", "",
-	}}},
-	{"who leaves catching up is counted for ever", 300, []edit{{
-		"hub/room.go", "\tm.endCatchUp()\n", "",
-	}}},
-	{"catching up counted in the brake", 2000, []edit{{
-		"hub/sweep.go", "case m.IsCatchingUp(), m.isStalled():", "case m.isStalled():",
-	}}},
-	{"a late build lacks the message before it began", 300, []edit{{
-		"hub/build.go", "first: t.tail, from: r.log.next}", "first: t.tail, from: r.log.next - 1}",
-	}}},
-	{"positions not written into what is encoded late", 300, []edit{{
-		"hub/build.go", "\tb.room.hub.encodings[e].put(f.Head, f.PositionAt, Position{b.room.Epoch(), kept.Offset})\n", "",
-	}}},
-	{"a track that is being built is read", 300, []edit{{
-		"hub/build.go", "\t\treturn t.building\n", "\t\treturn false\n",
-	}}},
-	{"a build takes memory for ever", 300, []edit{{
-		"hub/build.go", "\tb.room.budget().pin(-b.memory)\n", "",
-	}}},
-	{"who waits for a build is not told of its end", 300, []edit{{
-		"gateway/authenticate.go", "\t\tc.resumeReading(pauseParked)\n", "\t\t_ = c\n",
-	}}},
-	{"the message before the oldest segment forgotten", 300, []edit{{
-		"hub/history.go", "h.lost = s.record(frames - 1).mark()", "h.lost = s.record(s.skipped).mark()",
-	}}},
-	{"a search ends before the last entry of a segment", 300, []edit{{
-		"hub/history.go", "n := sort.Search(int(frames-begin), func", "n := sort.Search(max(0, int(frames-begin)-1), func",
-	}}},
-	{"more is kept to be read than --history says", 300, []edit{{
-		"hub/history.go", "n > 0 && l.next-from > n {", "n > 0 && l.next-from > n+1 {",
-	}}},
-	{"a history lets go of what it is to keep", 1000, []edit{{
-		"hub/log.go", "if l.history != nil && oldest.next.Load().first > l.needFrom() {", "if false {",
-	}}},
-	{"messages of a history expire in half of their time", 2000, []edit{{
-		"hub/history.go", "now-r.at() < age }", "now-r.at() < age/2 }",
-	}}},
-	{"the last message of a history outlives its removal", 1000, []edit{{
-		"hub/history.go", "r.log.history.floor = r.log.next\n", "r.log.history.floor = max(r.log.history.floor, r.log.next-1)\n",
-	}}},
-	{"a room that was made anew has its old epoch", 1000, []edit{{
-		"hub/room.go", "epoch: h.newEpoch(),", "epoch: name,",
-	}}},
-	{"histories take more than all together may", 300, []edit{{
-		"hub/backlog.go", "[...]*backlog{&h.backlog, &h.histories}", "[...]*backlog{&h.backlog}",
-	}}},
-	{"a reset at a stream's beginning is not said", 300, []edit{{
-		"gateway/sse_start.go", "\t\treason = resetReasons[joined.Answer]\n", "",
-	}}},
-	{"a reset in a stream's midst is not said", 300, []edit{{
-		"gateway/sse_start.go", "if c.past == listens && missed > 0 {", "if false {",
-	}}},
-	{"a reset says too little was missed", 300, []edit{{
-		"hub/overrun.go", "m.client.Rejoined(missed, at)", "m.client.Rejoined((missed+1)/2, at)",
-	}}},
-	{"a reset says another position than where it goes on", 300, []edit{{
-		"hub/overrun.go", "r.log.before(to.seq()).offset}", "r.log.before(min(to.seq()+1, r.log.next)).offset}",
-	}}},
 }
 
 // mutantsByDefault are made in any run of the package's tests, each of which builds them anew; all of them take a minute or two.
@@ -310,7 +241,7 @@ func (m *mutant) sources(t *testing.T) map[string]string {
 func (m *mutant) mustApply(t *testing.T) { m.sources(t) }
 
 // simFiles are the tests that the simulation is made of. Without the others a mutant is built in a third of the time.
-var simFiles = regexp.MustCompile(`^(sim|sim_(builder|config|ear|history|inspect|limits|oracle|reader|story|transport|world)|config)_test\.go$`)
+var simFiles = regexp.MustCompile(`^(sim|sim_(bounds|brake|builder|config|ear|history|inspect|limits|oracle|reader|story|stream|transport|world)|config)_test\.go$`)
 
 // turns are had by as many mutants at a time as there are processors.
 var turns = make(chan struct{}, runtime.NumCPU())

@@ -5,7 +5,6 @@ package gateway
 import (
 	"encoding/base64"
 	"encoding/json"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -23,31 +22,11 @@ type simReader struct {
 	streams map[int]*simStream
 }
 
-// A simStream is one connection of a reader, and what the gateway made of it.
-type simStream struct {
-	*simclient.Stream
-	asked   hub.Position // where its room stood when it asked …
-	joined  hub.Position // … and when its loop had let it in; without an epoch it is not known
-	removed uint64       // what had been removed of the history when it asked
-	reason  CloseReason  // why the gateway ended it …
-	isTold  bool         // … if that is known
-}
-
 // A simReset is what a reset says.
 type simReset struct {
 	Reason   string `json:"reason"`
 	Position string `json:"position"`
 	Missed   uint64 `json:"missed"`
-}
-
-// streamOf is the connection of that number, if it is some reader's.
-func (w *world) streamOf(link int) *simStream {
-	for _, r := range w.readers {
-		if s := r.streams[link]; s != nil {
-			return s
-		}
-	}
-	return nil
 }
 
 func (r *simReader) keeps() bool { return r.w.Plan.History.Keeps(r.Room) }
@@ -122,14 +101,6 @@ func (r *simReader) beginsWithout(s *simclient.Stream, b *simclient.Block) {
 		s.Fail("its room keeps nothing; it asked for %q, and is told %q", s.Since, b.Data)
 	}
 	r.at = hub.Position{}
-}
-
-// least is where the room stood at least when it joined, in an epoch.
-func (one *simStream) least(epoch string) uint64 {
-	if one.asked.Epoch == epoch {
-		return one.asked.Offset
-	}
-	return 0
 }
 
 // most is where the room stood at most when it joined, in its reader's epoch.
@@ -290,42 +261,4 @@ func (r *simReader) Lacks(lastID string) string {
 		return "what is behind " + lastID + ", up to " + end.String()
 	}
 	return ""
-}
-
-// judgeStream says whether the gateway had the reason that it gives for the end of a reader's
-// connection.
-func (w *world) judgeStream(l *simLoop, v *connView, reason CloseReason) {
-	v.isKnown = true
-	s := v.stream
-	s.reason, s.isTold = reason, true
-	w.Kernel.Note("connection %d is ended: %v", v.link, reason)
-	if s.Peer.IsDoomed() {
-		return
-	}
-	now := w.Kernel.Now()
-	read, wrote := s.Peer.Activity()
-	since := func(t time.Duration) time.Duration { return now - t + w.longest }
-	isJust := false
-	switch reason {
-	case ClosedGone:
-		isJust = s.IsCut || s.Reader.IsClosed || s.Reader.Stream != s.Stream
-	case ClosedSlow:
-		isJust = !w.Plan.IsLossy()
-	case ClosedStalled:
-		isJust = since(v.took) >= w.Plan.Stall
-	case ClosedPinned:
-		isJust = true
-		l.blamed = append(l.blamed, v)
-	case ClosedDrain, ClosedCut:
-		isJust = w.IsDraining
-	case ClosedRefused:
-		isJust = true // Its status is judged.
-	case ClosedSilent:
-		isJust = read == 0 && now >= w.Plan.Handshake
-	case ClosedCloseTimeout:
-		isJust = s.IsCut
-	}
-	if !isJust {
-		s.Fail("the gateway ends it as %v, without reason; now %v, last read from %v, last written to %v", reason, now, read, wrote)
-	}
 }
