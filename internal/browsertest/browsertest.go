@@ -8,6 +8,7 @@ package browsertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,11 +46,11 @@ func Start(t testing.TB) context.Context {
 	}
 	tab, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
-		cancel()
 		if t.Failed() {
 			t.Logf("browsertest: %s has printed so far:\n%s", program, output)
 		}
 	})
+	t.Cleanup(func() { end(t, tab, cancel) })
 	// The tab lives as long as the context of this first call, so it must have no deadline.
 	if err := chromedp.Do(tab, chromedp.EmulateViewport(1280, 800)); err != nil {
 		t.Fatalf("browsertest: opening a tab: %v", err)
@@ -115,11 +116,36 @@ func Stop() {
 func NewTab(t testing.TB, browser context.Context) context.Context {
 	t.Helper()
 	tab, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
+	t.Cleanup(func() { end(t, tab, cancel) })
 	if err := chromedp.Do(tab); err != nil {
 		t.Fatalf("browsertest: opening a tab: %v", err)
 	}
 	return tab
+}
+
+// end closes a tab. Of one whose test has failed a picture stays in the temporary directory.
+func end(t testing.TB, tab context.Context, cancel func()) {
+	defer cancel()
+	if !t.Failed() {
+		return
+	}
+	limited, done := context.WithTimeout(tab, closeTimeout)
+	defer done()
+	picture, err := chromedp.Run(limited, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Logf("browsertest: there is no picture of the tab: %v", err)
+		return
+	}
+	f, err := os.CreateTemp("", "browsertest-*.png")
+	if err == nil {
+		_, err = f.Write(picture)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Logf("browsertest: %v", err)
+		return
+	}
+	t.Logf("browsertest: the tab at its end: %s", f.Name())
 }
 
 // ConsoleErrors collects what goes wrong in a tab from now on: console.error, uncaught exceptions, unhandled rejections, failed
