@@ -9,4 +9,4 @@ import (
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m, browsertest.Stop)) }
+func TestMain(m *testing.M) { os.Exit(testenv.RunWaiting(m, browsertest.Stop)) }
