@@ -105,12 +105,26 @@ type Principal struct {
 	Subject string // who it is, in the words of whoever issued the token; may be empty
 	Grants  []Grant
 	Expires int64 // when this ends to be true, in seconds of Unix time; zero: never
+
+	// Room is the only one that it is for, of a token that subscribes to one; empty: any.
+	Room string
+	// Rooms are those that a client of the protocol is subscribed to from the beginning.
+	Rooms []string
+	// Info is what others are told of it, beside the subject: JSON on one line, of at most InfoMax
+	// bytes; nil: nothing.
+	Info []byte
 }
+
+// InfoMax is how much there may be of Principal.Info, in bytes: each of its messages has it with it.
+const InfoMax = 4 << 10
 
 // granted is what p was given for the room. Grants add up.
 func (p *Principal) granted(room string) (may Permission) {
 	if p.Kind == KindKey && p.Grants == nil {
 		return everything
+	}
+	if p.Room != "" && p.Room != room {
+		return 0
 	}
 	for i := range p.Grants {
 		for _, pattern := range p.Grants[i].Rooms {

@@ -33,16 +33,23 @@ var ErrAsk = errors.New("gateway: somebody has to be asked")
 
 // A Handshake is what an Authenticator is told of a request.
 type Handshake struct {
-	Room    string
+	Room    string      // empty: a connection of the protocol, which has yet to say which rooms it wants
 	Token   string      // the bearer token, wherever it stood; empty: none came
 	Header  http.Header // of what Authenticator.Headers names what came; Cookie from this server's own or allowed pages alone
 	Address netip.Addr  // whose connection it is, or whom a trusted proxy named; the zero Addr for a unix socket
+
+	// IsSubscription: an open connection of Subject, which may be empty, brings the token for this room
+	// alone. The Principal must be of the same Subject, and its Room this one.
+	IsSubscription bool
+	Subject        string
 }
 
 // An AuthError is why somebody is not let in.
 type AuthError struct {
 	Status int    // 401: who asks is not known; 403: is, and may not; anything else is 503: it cannot be said now
 	Text   string // for whoever asks and for the log, in words that have nothing of the request in them
+
+	IsExpired bool // the token was good and its time is over: who asks may come again with another
 }
 
 // Error implements error.

@@ -203,7 +203,9 @@ func (j *JWT) keys() []key {
 
 // denial says why a token was refused, in words that have nothing of it.
 func denial(err error) error {
-	return &gateway.AuthError{Status: http.StatusUnauthorized, Text: "The token was refused: " + Why(err) + "."}
+	return &gateway.AuthError{
+		Status: http.StatusUnauthorized, Text: "The token was refused: " + Why(err) + ".", IsExpired: errors.Is(err, jwt.ErrTokenExpired),
+	}
 }
 
 // Why says in a few words why Verify refused a token.
@@ -215,6 +217,8 @@ func Why(err error) string {
 		{errNoKey, errNoKey.Error()},
 		{errAlgorithm, errAlgorithm.Error()},
 		{errCritical, errCritical.Error()},
+		{errInfo, errInfo.Error()},
+		{errChannel, errChannel.Error()},
 		{jwt.ErrTokenMalformed, "it is not a JWT, or its claims are not of the kinds that they should be"},
 		{jwt.ErrTokenUnverifiable, "it is signed by no algorithm that is known here"},
 		{jwt.ErrTokenSignatureInvalid, "its signature is not by a key that is known here"},

@@ -163,9 +163,9 @@ func TestClaimsBecomeGrants(t *testing.T) {
 		"no rooms":            {object{"caps": []any{object{"may": []string{"read"}}}}, nil},
 		"no words":            {object{"caps": []any{object{"rooms": []string{"a"}}}}, nil},
 		"unknown words":       {object{"caps": []any{object{"rooms": []string{"a"}, "may": []string{"read", "write", "READ", "*"}}}}, []gateway.Grant{{Rooms: []string{"a"}, May: gateway.Read}}},
-		"channels":            {object{"channels": []string{"news", "chat:1", "a*", "[a]", "b?"}}, []gateway.Grant{{Rooms: []string{"news", "chat:1"}, May: gateway.Read}}},
+		"channels":            {object{"channels": []string{"news", "chat:1", "a*", "[a]", "b?"}}, []gateway.Grant{{Rooms: []string{"chat:1", "news"}, May: gateway.Read}}},
 		"subs":                {object{"subs": object{"news": object{"data": 1}}}, []gateway.Grant{{Rooms: []string{"news"}, May: gateway.Read}}},
-		"claims of other use": {object{"permissions": []string{"admin"}, "scope": "read:all", "channel": "news"}, nil},
+		"claims of other use": {object{"permissions": []string{"admin"}, "scope": "read:all", "room": "news"}, nil},
 	} {
 		if who, refused := judge(j, mint(hs256(k.secret), tc.claims, nil)); refused != "" || !reflect.DeepEqual(who.Grants, tc.want) {
 			t.Errorf("%s: %+v %s", name, who.Grants, refused)

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,7 +33,8 @@ type ServiceOptions struct {
 //
 //	{"room": "chat.1", "address": "192.0.2.1"}
 //
-// and the client's headers of some names. A token goes as Authorization: Bearer, whichever way it
+// without a room for a connection of the protocol, which has yet to say which rooms it wants, and with
+// its user for one that brings a token for a room; and the client's headers of some names. A token goes as Authorization: Bearer, whichever way it
 // came. The answer is 200 with claims in JSON; {} grants nothing. 401 and 403 are passed on to the
 // client, 204 is somebody anonymous. Anything else, and silence, is a service that is down.
 type Service struct {
@@ -118,7 +120,13 @@ func (s *Service) Ask(ctx context.Context, h *gateway.Handshake) (gateway.Princi
 }
 
 func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Principal, err error) {
-	about := map[string]string{"room": h.Room}
+	about := map[string]string{}
+	if h.Room != "" {
+		about["room"] = h.Room
+	}
+	if h.IsSubscription {
+		about["user"] = h.Subject
+	}
 	if h.Address.IsValid() {
 		about["address"] = h.Address.String()
 	}
@@ -148,7 +156,7 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 	}
 	switch answer.StatusCode {
 	case http.StatusOK:
-		return s.read(text)
+		return s.read(text, h)
 	case http.StatusNoContent:
 		return who, nil
 	case http.StatusUnauthorized:
@@ -162,7 +170,9 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 	return who, fmt.Errorf("it answered with status %d", answer.StatusCode)
 }
 
-func (s *Service) read(text []byte) (who gateway.Principal, err error) {
+// read makes a principal of an answer. What is said of a subscription is of the room and the user that
+// the service was asked about, unless it names others.
+func (s *Service) read(text []byte, h *gateway.Handshake) (who gateway.Principal, err error) {
 	if len(text) > answerMax {
 		return who, fmt.Errorf("its answer has more than %d bytes", answerMax)
 	}
@@ -170,9 +180,16 @@ func (s *Service) read(text []byte) (who gateway.Principal, err error) {
 	if err := json.Unmarshal(text, claims); err != nil {
 		return who, errors.New("its answer is not claims in JSON") // The error may tell what is in it.
 	}
+	if err := claims.Validate(); err != nil {
+		return who, fmt.Errorf("its answer is not to be used: %w", err)
+	}
+	if h.IsSubscription {
+		claims.Channel = cmp.Or(claims.Channel, h.Room)
+		claims.Subject = cmp.Or(claims.Subject, h.Subject)
+	}
 	who = claims.principal(0)
 	if who.Expires != 0 && who.Expires <= s.options.Now().Unix() {
-		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "What the service that knows who you are says has expired."}
+		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "What the service that knows who you are says has expired.", IsExpired: true}
 	}
 	return who, nil
 }
