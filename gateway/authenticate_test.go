@@ -58,10 +58,10 @@ func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 		"in":        {who: Principal{Kind: KindToken, Grants: grants(t, "r=read,publish")}, status: 101},
 		"nothing":   {who: Principal{Kind: KindToken}, status: 403, text: "You were not given leave"},
 		"nobody":    {status: 401, text: "A token is needed"},
-		"expired":   {err: &AuthError{401, "It has expired."}, status: 401, text: "It has expired."},
-		"forbidden": {err: &AuthError{403, "No."}, status: 403, text: "You were not given leave"},
-		"down":      {err: &AuthError{503, "Nobody is there."}, status: 503, text: "Nobody is there."},
-		"odd":       {err: fmt.Errorf("wrapped: %w", &AuthError{200, "What?"}), status: 503, text: "What?"},
+		"expired":   {err: &AuthError{Status: 401, Text: "It has expired."}, status: 401, text: "It has expired."},
+		"forbidden": {err: &AuthError{Status: 403, Text: "No."}, status: 403, text: "You were not given leave"},
+		"down":      {err: &AuthError{Status: 503, Text: "Nobody is there."}, status: 503, text: "Nobody is there."},
+		"odd":       {err: fmt.Errorf("wrapped: %w", &AuthError{Status: 200, Text: "What?"}), status: 503, text: "What?"},
 		"other":     {err: errors.New("secret internals"), status: 503, text: "It cannot be said"},
 	}
 	for _, isAsked := range []bool{false, true} {
