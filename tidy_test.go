@@ -21,9 +21,10 @@ import (
 // tests is held to its line here.
 var arrows = map[string][]string{
 	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
-	"gateway":                 {"gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
+	"gateway":                 {"gateway/centrifuge", "gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
 	"gateway/admin":           {"gateway", "gateway/internal/sample", "hub", "reactor", "wsproto"},
 	"gateway/auth":            {"gateway"},
+	"gateway/centrifuge":      {},
 	"gateway/sse":             {},
 	"gateway/internal/sample": {},
 	"hub":                     {},

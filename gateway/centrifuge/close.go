@@ -1,0 +1,117 @@
+package centrifuge
+
+import "github.com/centrifugal/protocol"
+
+// Reconnect is when an SDK comes back by itself.
+type Reconnect uint8
+
+// The three.
+const (
+	Now   Reconnect = iota // at once
+	Later                  // after a pause that grows and is random
+	Never                  // its application is told that this is the end
+)
+
+func (r Reconnect) String() string { return [...]string{"now", "later", "never"}[r] }
+
+// A CloseCode is why a connection ends, as the code of its Close frame.
+type CloseCode uint16
+
+// The codes of connections' ends.
+const (
+	CloseConnectionClosed   CloseCode = 3000
+	CloseShutdown           CloseCode = 3001
+	CloseInternal           CloseCode = 3004
+	CloseExpired            CloseCode = 3005
+	CloseSubExpired         CloseCode = 3006
+	CloseSlow               CloseCode = 3008
+	CloseWriteError         CloseCode = 3009
+	CloseInsufficientState  CloseCode = 3010
+	CloseForceReconnect     CloseCode = 3011
+	CloseNoPong             CloseCode = 3012
+	CloseTooManyRequests    CloseCode = 3013
+	CloseInvalidToken       CloseCode = 3500
+	CloseBadRequest         CloseCode = 3501
+	CloseStale              CloseCode = 3502
+	CloseForceDisconnect    CloseCode = 3503
+	CloseConnectionLimit    CloseCode = 3504
+	CloseChannelLimit       CloseCode = 3505
+	CloseInappropriate      CloseCode = 3506
+	ClosePermissionDenied   CloseCode = 3507
+	CloseNotAvailable       CloseCode = 3508
+	CloseTooManyErrors      CloseCode = 3509
+	terminalFrom, otherFrom           = 3500, 4000
+)
+
+var closeReasons = map[CloseCode]string{
+	CloseConnectionClosed:  "connection closed",
+	CloseShutdown:          "shutdown",
+	CloseInternal:          "internal server error",
+	CloseExpired:           "connection expired",
+	CloseSubExpired:        "subscription expired",
+	CloseSlow:              "slow",
+	CloseWriteError:        "write error",
+	CloseInsufficientState: "insufficient state",
+	CloseForceReconnect:    "force reconnect",
+	CloseNoPong:            "no pong",
+	CloseTooManyRequests:   "too many requests",
+	CloseInvalidToken:      "invalid token",
+	CloseBadRequest:        "bad request",
+	CloseStale:             "stale",
+	CloseForceDisconnect:   "force disconnect",
+	CloseConnectionLimit:   "connection limit",
+	CloseChannelLimit:      "channel limit",
+	CloseInappropriate:     "inappropriate protocol",
+	ClosePermissionDenied:  "permission denied",
+	CloseNotAvailable:      "not available",
+	CloseTooManyErrors:     "too many errors",
+}
+
+// Reason is the code as a text. It is never empty, because the SDK for JavaScript looks at a code only
+// if there is a reason beside it, and comes back for ever otherwise.
+func (c CloseCode) Reason() string {
+	if reason, ok := closeReasons[c]; ok {
+		return reason
+	}
+	return "closed"
+}
+
+// Reconnect is when SDKs come back, which they tell by the code alone.
+func (c CloseCode) Reconnect() Reconnect {
+	if c >= terminalFrom && c < otherFrom {
+		return Never
+	}
+	return Later
+}
+
+// An UnsubscribeCode is why a subscription ends while its connection goes on.
+type UnsubscribeCode uint32
+
+// The codes of subscriptions' ends.
+const (
+	UnsubscribeServer       UnsubscribeCode = 2000
+	UnsubscribeInsufficient UnsubscribeCode = 2500
+	UnsubscribeExpired      UnsubscribeCode = 2501
+	resubscribesFrom        UnsubscribeCode = 2500
+)
+
+var unsubscribeReasons = map[UnsubscribeCode]string{
+	UnsubscribeServer: "server unsubscribe", UnsubscribeInsufficient: "insufficient state", UnsubscribeExpired: "subscription expired",
+}
+
+// Reason is the code as a text.
+func (c UnsubscribeCode) Reason() string { return unsubscribeReasons[c] }
+
+// Reconnect is when SDKs subscribe again: from 2500 on at once and without a pause, but for the one in
+// Dart, which waits for its next connection.
+func (c UnsubscribeCode) Reconnect() Reconnect {
+	if c >= resubscribesFrom {
+		return Now
+	}
+	return Never
+}
+
+// Push is the push that tells a client.
+func (c UnsubscribeCode) Push(channel string) *protocol.Reply {
+	return &protocol.Reply{Push: &protocol.Push{Channel: channel, Unsubscribe: &protocol.Unsubscribe{Code: uint32(c), Reason: c.Reason()}}}
+}

@@ -1,0 +1,139 @@
+package centrifuge
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+)
+
+// A Kind is what a message's payload is.
+type Kind uint8
+
+// The kinds.
+const (
+	Text   Kind = iota // UTF-8
+	Binary             // any bytes
+	Value              // a value in JSON, of any type, as a client that speaks JSON publishes it
+)
+
+// KindOf is the kind of data that comes as bytes of which nothing is known: from a client that speaks
+// protobuf, or a backend.
+func KindOf(data []byte) Kind {
+	if utf8.Valid(data) {
+		return Text
+	}
+	return Binary
+}
+
+// What a value may have to be passed on as one. Python's parser fails on deeper ones, and with longer
+// numbers; each SDK parses a whole push at once, so that one such message would end the connections of
+// a whole room.
+const (
+	depthMax  = 100
+	numberMax = 300 // characters
+)
+
+// AppendData appends what a push, or a reply, has as the data of a message: always one value in JSON
+// on one line. A Text that is an object or an array becomes that, compacted, and any other text becomes
+// a string; so does what is too deep or has a number that is too long. Binary becomes a string in
+// base64, and isBase64 says so. payload must not overlap the spare capacity of dst.
+func AppendData(dst []byte, kind Kind, payload []byte) (data []byte, isBase64 bool) {
+	if kind == Binary {
+		dst = append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, payload)
+		return append(dst, '"'), true
+	}
+	if (kind == Value || isComposite(payload)) && isBounded(payload) {
+		if data, ok := appendCompact(dst, payload); ok {
+			return data, false
+		}
+	}
+	return appendString(dst, payload), false
+}
+
+// isComposite reports whether a text begins as an object or an array does.
+func isComposite(text []byte) bool {
+	for _, b := range text {
+		switch b {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return b == '{' || b == '['
+		}
+	}
+	return false
+}
+
+// isBounded reports whether a text, if it is JSON, is neither too deep nor has too long a number.
+func isBounded(text []byte) bool {
+	depth, digits, inString := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		b := text[i]
+		if inString {
+			switch b {
+			case '\\':
+				i++
+			case '"':
+				inString = false
+			}
+			continue
+		}
+		if b >= '0' && b <= '9' || b == '.' || b == '-' || b == '+' || b == 'e' || b == 'E' {
+			if digits++; digits > numberMax {
+				return false
+			}
+			continue
+		}
+		digits = 0
+		switch b {
+		case '"':
+			inString = true
+		case '{', '[':
+			if depth++; depth > depthMax {
+				return false
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return true
+}
+
+// appendCompact appends a value without the space between its parts, and nothing if it is not JSON.
+func appendCompact(dst, text []byte) (data []byte, ok bool) {
+	buf := bytes.NewBuffer(slices.Grow(dst, len(text)))
+	if err := json.Compact(buf, text); err != nil {
+		return dst, false
+	}
+	return buf.Bytes(), true
+}
+
+// appendString appends a text as a string in JSON.
+func appendString[T string | []byte](dst []byte, text T) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(slices.Grow(dst, len(text)+2), '"')
+	from := 0
+	for i := range len(text) {
+		b := text[i]
+		if b >= ' ' && b != '"' && b != '\\' {
+			continue
+		}
+		dst = append(dst, text[from:i]...)
+		from = i + 1
+		switch b {
+		case '"', '\\':
+			dst = append(dst, '\\', b)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
+		}
+	}
+	dst = append(dst, text[from:]...)
+	return append(dst, '"')
+}

@@ -1,0 +1,53 @@
+package centrifuge
+
+import "github.com/centrifugal/protocol"
+
+// An ErrorCode is why a command was refused. The connection goes on.
+type ErrorCode uint32
+
+// The codes of errors.
+const (
+	ErrorInternal         ErrorCode = 100
+	ErrorUnauthorized     ErrorCode = 101
+	ErrorUnknownChannel   ErrorCode = 102
+	ErrorPermissionDenied ErrorCode = 103
+	ErrorMethodNotFound   ErrorCode = 104
+	ErrorAlreadySubbed    ErrorCode = 105
+	ErrorLimitExceeded    ErrorCode = 106
+	ErrorBadRequest       ErrorCode = 107
+	ErrorNotAvailable     ErrorCode = 108
+	ErrorTokenExpired     ErrorCode = 109
+	ErrorExpired          ErrorCode = 110
+	ErrorTooManyRequests  ErrorCode = 111
+	ErrorUnrecoverable    ErrorCode = 112
+)
+
+// errorTexts are the texts, from the first code on.
+var errorTexts = [...]string{
+	"internal server error", "unauthorized", "unknown channel", "permission denied", "method not found",
+	"already subscribed", "limit exceeded", "bad request", "not available", "token expired", "expired",
+	"too many requests", "unrecoverable position",
+}
+
+// Message is the code as a text.
+func (c ErrorCode) Message() string { return errorTexts[c-ErrorInternal] }
+
+// IsTemporary reports whether a client is to try again, later.
+func (c ErrorCode) IsTemporary() bool { return c == ErrorInternal || c == ErrorTooManyRequests }
+
+// Reconnect is when a client does again what was refused: with ErrorTokenExpired at once, with another
+// token.
+func (c ErrorCode) Reconnect() Reconnect {
+	switch {
+	case c == ErrorTokenExpired:
+		return Now
+	case c.IsTemporary():
+		return Later
+	}
+	return Never
+}
+
+// Reply is the reply to the command of that id.
+func (c ErrorCode) Reply(id uint32) *protocol.Reply {
+	return &protocol.Reply{Id: id, Error: &protocol.Error{Code: uint32(c), Message: c.Message(), Temporary: c.IsTemporary()}}
+}
