@@ -73,7 +73,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":        {"gateway", "gateway/admin", "hub", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/realclients", "internal/testenv", "internal/wstest", "wsproto"},
+	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},
@@ -83,6 +83,7 @@ var arrows = map[string][]string{
 	"internal/metricstest":       {"gateway", "gateway/admin"},
 	"internal/proctest":          {"internal/testenv"},
 	"internal/realclients":       {"internal/testenv"},
+	"internal/sdktest":           {"internal/browsertest", "internal/realclients", "internal/testenv"},
 	"internal/testenv":           {},
 	"internal/wstest":            {"internal/testenv", "wsproto"},
 }

@@ -110,6 +110,23 @@ func testdata(name string) string {
 // Cent is Centrifugo's server library for JavaScript, cent.js of npm.
 func Cent(t testing.TB) Client { return npm(t, "cent.js") }
 
+// Centrifuge is Centrifugo's SDK for JavaScript, centrifuge of npm, on node; internal/sdktest drives it.
+func Centrifuge(t testing.TB) Client { return npm(t, "centrifuge") }
+
+// CentrifugeForPages are the files of the same for a page: the SDK's, and what drives it.
+func CentrifugeForPages(t testing.TB) (sdk, drive string) {
+	t.Helper()
+	npm(t, "centrifuge")
+	return filepath.Join(testdata("npm"), "node_modules/centrifuge/dist/centrifuge.js"), filepath.Join(testdata("npm"), "centrifuge.drive.js")
+}
+
+// Command is the client's program with arguments, for those who talk with it while it runs.
+func (c Client) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(c.command[0], append(c.command[1:len(c.command):len(c.command)], args...)...)
+	cmd.Env = append(os.Environ(), c.env...)
+	return cmd
+}
+
 // Publish has a server library publish at a URL, and ask for what there is, and returns what it printed.
 func (c Client) Publish(t testing.TB, url, key string) []string {
 	t.Helper()

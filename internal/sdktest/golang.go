@@ -1,0 +1,230 @@
+package sdktest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/centrifugal/centrifuge-go"
+
+	"sluice/internal/testenv"
+)
+
+// What an SDK waits for: short before it comes back, because tests wait for that, and not too long for an
+// answer, because centrifuge-go waits for that of connect when its connection is gone already.
+const (
+	minDelay  = 10 * time.Millisecond
+	maxDelay  = 60 * time.Millisecond
+	answerFor = 2 * time.Second
+)
+
+// A golang is a client of centrifuge-go.
+type golang struct {
+	t      testing.TB
+	client *centrifuge.Client
+	record *Record
+}
+
+// queue gives out strings, the last one again and again.
+func queue(all []string) func() string {
+	var mu sync.Mutex
+	return func() (next string) {
+		mu.Lock()
+		defer mu.Unlock()
+		next = all[0]
+		if len(all) > 1 {
+			all = all[1:]
+		}
+		return next
+	}
+}
+
+func openGo(t testing.TB, o Options, isProtobuf bool) SDK {
+	t.Helper()
+	config := centrifuge.Config{
+		MinReconnectDelay: minDelay, MaxReconnectDelay: maxDelay,
+		HandshakeTimeout: testenv.Patience, ReadTimeout: answerFor, WriteTimeout: testenv.Patience,
+		EnableCompression: !isProtobuf,
+	}
+	if len(o.Tokens) > 0 {
+		next := queue(o.Tokens)
+		config.GetToken = func(centrifuge.ConnectionTokenEvent) (string, error) { return next(), nil }
+	}
+	open := centrifuge.NewJsonClient
+	if isProtobuf {
+		open = centrifuge.NewProtobufClient
+	}
+	g := &golang{t, open(o.URL, config), newRecord()}
+	g.listen()
+	t.Cleanup(g.Close)
+	return g
+}
+
+func (g *golang) listen() {
+	c, add := g.client, g.record.add
+	c.OnConnecting(func(e centrifuge.ConnectingEvent) { add(Event{Kind: "connecting", Code: e.Code, Reason: e.Reason}) })
+	c.OnConnected(func(e centrifuge.ConnectedEvent) { add(Event{Kind: "connected", Client: e.ClientID}) })
+	c.OnDisconnected(func(e centrifuge.DisconnectedEvent) { add(Event{Kind: "disconnected", Code: e.Code, Reason: e.Reason}) })
+	c.OnError(func(e centrifuge.ErrorEvent) { add(failure("", e.Error)) })
+	c.OnSubscribed(func(e centrifuge.ServerSubscribedEvent) {
+		add(Event{
+			Kind: "server subscribed", Room: e.Channel, Recoverable: e.Recoverable, WasRecovering: e.WasRecovering,
+			Recovered: e.Recovered, Position: position(e.StreamPosition),
+		})
+	})
+	c.OnSubscribing(func(e centrifuge.ServerSubscribingEvent) { add(Event{Kind: "server subscribing", Room: e.Channel}) })
+	c.OnUnsubscribed(func(e centrifuge.ServerUnsubscribedEvent) { add(Event{Kind: "server unsubscribed", Room: e.Channel}) })
+	c.OnPublication(func(e centrifuge.ServerPublicationEvent) {
+		add(Event{Kind: "server publication", Room: e.Channel, Publication: publication(e.Publication)})
+	})
+}
+
+func failure(room string, err error) Event {
+	e := Event{Kind: "error", Room: room, Reason: err.Error()}
+	var refused *Refusal
+	if errors.As(refusal(err), &refused) {
+		e.Code = refused.Code
+	}
+	return e
+}
+
+func position(p *centrifuge.StreamPosition) *Position {
+	if p == nil {
+		return nil
+	}
+	return &Position{p.Offset, p.Epoch}
+}
+
+func publication(p centrifuge.Publication) Publication {
+	all := Publication{Offset: p.Offset, Data: json.RawMessage(p.Data), Tags: p.Tags}
+	if p.Info != nil {
+		all.Info = info(*p.Info)
+	}
+	return all
+}
+
+func info(i centrifuge.ClientInfo) *Info {
+	return &Info{Client: i.Client, User: i.User, ConnInfo: i.ConnInfo}
+}
+
+// refusal makes an error of the protocol one of this package's.
+func refusal(err error) error {
+	var pointer *centrifuge.Error
+	if errors.As(err, &pointer) {
+		return &Refusal{pointer.Code, pointer.Message}
+	}
+	var value centrifuge.Error
+	if errors.As(err, &value) {
+		return &Refusal{value.Code, value.Message}
+	}
+	return err
+}
+
+func (g *golang) Connect()        { _ = g.client.Connect() } // An error of the first dial is an event as well.
+func (g *golang) Disconnect()     { _ = g.client.Disconnect() }
+func (g *golang) Close()          { g.client.Close() }
+func (g *golang) Events() *Record { return g.record }
+
+func (g *golang) Subscribe(room string, tokens ...string) {
+	config := centrifuge.SubscriptionConfig{MinResubscribeDelay: minDelay, MaxResubscribeDelay: maxDelay, JoinLeave: true}
+	if len(tokens) > 0 {
+		next := queue(tokens)
+		config.GetToken = func(centrifuge.SubscriptionTokenEvent) (string, error) { return next(), nil }
+	}
+	sub, err := g.client.NewSubscription(room, config)
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	add := g.record.add
+	sub.OnSubscribing(func(e centrifuge.SubscribingEvent) {
+		add(Event{Kind: "subscribing", Room: room, Code: e.Code, Reason: e.Reason})
+	})
+	sub.OnSubscribed(func(e centrifuge.SubscribedEvent) {
+		add(Event{
+			Kind: "subscribed", Room: room, Recoverable: e.Recoverable, WasRecovering: e.WasRecovering,
+			Recovered: e.Recovered, Position: position(e.StreamPosition),
+		})
+	})
+	sub.OnUnsubscribed(func(e centrifuge.UnsubscribedEvent) {
+		add(Event{Kind: "unsubscribed", Room: room, Code: e.Code, Reason: e.Reason})
+	})
+	sub.OnPublication(func(e centrifuge.PublicationEvent) {
+		add(Event{Kind: "publication", Room: room, Publication: publication(e.Publication)})
+	})
+	sub.OnJoin(func(e centrifuge.JoinEvent) {
+		add(Event{Kind: "join", Room: room, Publication: Publication{Info: info(e.ClientInfo)}})
+	})
+	sub.OnLeave(func(e centrifuge.LeaveEvent) {
+		add(Event{Kind: "leave", Room: room, Publication: Publication{Info: info(e.ClientInfo)}})
+	})
+	sub.OnError(func(e centrifuge.SubscriptionErrorEvent) { add(failure(room, e.Error)) })
+	if err := sub.Subscribe(); err != nil {
+		g.t.Error(err)
+	}
+}
+
+func (g *golang) Unsubscribe(room string) {
+	sub, ok := g.client.GetSubscription(room)
+	if !ok {
+		g.t.Errorf("no subscription to %s", room)
+		return
+	}
+	if err := sub.Unsubscribe(); err != nil {
+		g.t.Error(err)
+	}
+}
+
+// ask bounds a call of the SDK.
+func ask() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), testenv.Patience)
+}
+
+func (g *golang) Publish(room string, data json.RawMessage) error {
+	ctx, cancel := ask()
+	defer cancel()
+	_, err := g.client.Publish(ctx, room, data)
+	return refusal(err)
+}
+
+func (g *golang) History(room string, want Ask) (h History, err error) {
+	ctx, cancel := ask()
+	defer cancel()
+	options := []centrifuge.HistoryOption{centrifuge.WithHistoryLimit(int32(want.Limit)), centrifuge.WithHistoryReverse(want.Reverse)}
+	if want.Since != nil {
+		options = append(options, centrifuge.WithHistorySince(&centrifuge.StreamPosition{Offset: want.Since.Offset, Epoch: want.Since.Epoch}))
+	}
+	got, err := g.client.History(ctx, room, options...)
+	for _, p := range got.Publications {
+		h.Publications = append(h.Publications, publication(p))
+	}
+	h.Position = Position{got.Offset, got.Epoch}
+	return h, refusal(err)
+}
+
+func (g *golang) Presence(room string) (all []Info, err error) {
+	ctx, cancel := ask()
+	defer cancel()
+	got, err := g.client.Presence(ctx, room)
+	for _, one := range got.Clients {
+		all = append(all, *info(one))
+	}
+	return all, refusal(err)
+}
+
+func (g *golang) PresenceStats(room string) (Stats, error) {
+	ctx, cancel := ask()
+	defer cancel()
+	got, err := g.client.PresenceStats(ctx, room)
+	return Stats{got.NumClients, got.NumUsers}, refusal(err)
+}
+
+func (g *golang) RPC(method string) error {
+	ctx, cancel := ask()
+	defer cancel()
+	_, err := g.client.RPC(ctx, method, []byte("{}"))
+	return refusal(err)
+}
