@@ -116,7 +116,7 @@ type Principal struct {
 }
 
 // InfoMax is how much there may be of Principal.Info, in bytes: each of its messages has it with it.
-const InfoMax = 4 << 10
+const InfoMax = 1 << 10
 
 // granted is what p was given for the room. Grants add up.
 func (p *Principal) granted(room string) (may Permission) {

@@ -146,7 +146,7 @@ func (c *conn) silence(other CloseReason) CloseReason {
 // and the Close frame.
 func (c *conn) part() {
 	c.setLife(parting)
-	c.reader.Leave()
+	c.leaveRooms()
 	switch {
 	case c.end.code == 0:
 	case c.past == listens:
@@ -278,7 +278,7 @@ func (c *conn) forget(r CloseReason) {
 // letGo gives back everything but the descriptor.
 func (c *conn) letGo() {
 	c.setLife(dead)
-	c.reader.Leave()
+	c.leaveRooms()
 	c.dropInput()
 	c.w.held.end(c.pauses, c.w.loop.Now())
 	c.pauses = 0

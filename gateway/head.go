@@ -157,6 +157,7 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 		c.past = mute
 	}
 	c.remember(who, room)
+	c.attend(who, room)
 	c.w.stats.Upgrades++
 	c.logJoined(room)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)

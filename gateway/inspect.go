@@ -195,8 +195,12 @@ func (c *conn) subject() string {
 // isSubject reports whether the connection is of this subject, if one is named.
 func (c *conn) isSubject(subject string) bool { return subject == "" || c.subject() == subject }
 
-// Users is how many subjects are among the clients in a room; those who are not known are one.
+// Users is how many subjects are among the clients in a room; those who are not known are one. A room
+// that keeps who is there knows it, of others all connections are looked at.
 func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
+	if isKept, _ := s.config().presenceOf(room); isKept {
+		return s.presences.users(room), nil
+	}
 	seen := make([]map[string]bool, len(s.workers))
 	err = s.walk(ctx, func(w *worker) func(*conn) {
 		mine := map[string]bool{}

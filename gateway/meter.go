@@ -47,6 +47,8 @@ type meter struct {
 
 	unread int // bytes that it has sent behind its request for events
 
+	attendee *attendee // in its room, which keeps who is there; nil: it does not
+
 	expires   int64         // when its client's token does, in seconds of Unix time; zero: never
 	expiresAt time.Duration // … by the loop's clock
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // A RoomRule says what is different in some rooms, written PATTERN=WORD,WORD: the name of a slow
-// policy; "plain" for no compression or "deflate" for some; "readonly".
+// policy; "plain" for no compression or "deflate" for some; "presence" if clients may ask who is
+// there, "joins" if they are told of who comes and goes as well, "nopresence"; "readonly".
 //
 // A room goes by all rules that match its name. Restrictions add up: one "readonly" is enough. Of
 // anything else the most specific rule that speaks of it counts: that with the longest pattern
@@ -22,6 +23,10 @@ type RoomRule struct {
 	Plain     bool       // no compression
 	Deflate   bool       // compression, where a wider rule says plain
 	ReadOnly  bool       // nobody publishes but who has an API key
+
+	Presence   bool // who is there is kept, for those who may know
+	Joins      bool // … and they are told of who comes and goes
+	NoPresence bool // neither, where a wider rule says something else
 }
 
 // UnmarshalText parses a rule.
@@ -45,12 +50,21 @@ func (r *RoomRule) UnmarshalText(text []byte) error {
 		case "readonly":
 			r.ReadOnly = true
 			continue
+		case "presence":
+			r.Presence = true
+			continue
+		case "joins":
+			r.Joins = true
+			continue
+		case "nopresence":
+			r.NoPresence = true
+			continue
 		}
 		if r.HasPolicy {
 			return fmt.Errorf("rule %q: a room has one slow policy, so %s cannot come behind %v", text, word, r.Policy)
 		}
 		if err := r.Policy.UnmarshalText([]byte(word)); err != nil {
-			return fmt.Errorf("rule %q: %w; or plain, deflate or readonly", text, err)
+			return fmt.Errorf("rule %q: %w; or plain, deflate, presence, joins, nopresence or readonly", text, err)
 		}
 		r.HasPolicy = true
 	}
@@ -65,6 +79,9 @@ func (r *RoomRule) contradiction() string {
 	if r.Plain && r.Deflate {
 		return "plain is no compression, so deflate cannot stand beside it"
 	}
+	if r.NoPresence && (r.Presence || r.Joins) {
+		return "nopresence is neither presence nor joins, so none of them can stand beside it"
+	}
 	return ""
 }
 
@@ -77,7 +94,14 @@ func (r RoomRule) String() string {
 	for _, one := range []struct {
 		isSo bool
 		word string
-	}{{r.Plain, "plain"}, {r.Deflate, "deflate"}, {r.ReadOnly, "readonly"}} {
+	}{
+		{r.Plain, "plain"},
+		{r.Deflate, "deflate"},
+		{r.ReadOnly, "readonly"},
+		{r.Presence, "presence"},
+		{r.Joins, "joins"},
+		{r.NoPresence, "nopresence"},
+	} {
 		if one.isSo {
 			words = append(words, one.word)
 		}
@@ -147,7 +171,7 @@ func shadow(rules []RoomRule, i int) bool {
 	r := &rules[i]
 	for _, before := range rules[:i] {
 		saysAgain := before.HasPolicy && r.HasPolicy || before.speaksOfDeflating() && r.speaksOfDeflating() ||
-			before.ReadOnly && r.ReadOnly
+			before.ReadOnly && r.ReadOnly || before.speaksOfPresence() && r.speaksOfPresence()
 		if before.Pattern == r.Pattern && saysAgain {
 			return true
 		}
@@ -156,6 +180,8 @@ func shadow(rules []RoomRule, i int) bool {
 }
 
 func (r *RoomRule) speaksOfDeflating() bool { return r.Plain || r.Deflate }
+
+func (r *RoomRule) speaksOfPresence() bool { return r.Presence || r.Joins || r.NoPresence }
 
 // literalLen is how much of a valid pattern stands before its first wildcard, in characters.
 func literalLen(pattern string) (n int) {
@@ -203,6 +229,16 @@ func (c *config) deflates(room string) bool {
 		return r.Deflate
 	}
 	return !c.NoCompression
+}
+
+// presenceOf is whether the room keeps who is there, and whether those who are hear of who comes and
+// goes.
+func (c *config) presenceOf(room string) (isKept, tellsJoins bool) {
+	r := c.mostSpecific(room, (*RoomRule).speaksOfPresence)
+	if r == nil || r.NoPresence {
+		return false, false
+	}
+	return true, r.Joins
 }
 
 // denied is what nobody may do in the room, whatever grants say, but who has an API key.

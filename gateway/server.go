@@ -50,6 +50,7 @@ type Server struct {
 	refusals    httpRefusals
 	outside     outside
 	walking     chan struct{} // one walk at a time
+	presences   presences
 
 	judgesHosts atomic.Bool // set by start, before anybody comes, and by Reload
 	reloading   sync.Mutex  // held by Reload

@@ -132,7 +132,7 @@ var generalMutants = []mutant{
 		"hub/sweep.go", "\tb.serveReady(p)\n\treturn done && b.ready.len() == 0\n", "\treturn done\n",
 	}}},
 	{"dead connection keeps its place in the room", 50, []edit{{
-		"gateway/closing.go", "\tc.setLife(dead)\n\tc.reader.Leave()\n", "\tc.setLife(dead)\n",
+		"gateway/closing.go", "\tc.setLife(dead)\n\tc.leaveRooms()\n", "\tc.setLife(dead)\n",
 	}}},
 	{"rate never refilled", 300, []edit{{
 		"gateway/rates.go", "m.frames.take(frames, int64(cfg.FrameRate), now)", "m.frames.take(frames, int64(cfg.FrameRate), 0)",

@@ -101,6 +101,7 @@ func (c *conn) hearEvents(room string, answer *verdict, leave crossOrigin) (*que
 	c.setLife(open)
 	c.past = listens
 	c.remember(who, room)
+	c.attend(who, room)
 	c.w.stats.Streams++
 	c.logJoined(room)
 	h := append(append(c.w.header[:0], eventsHead...), leave.header()...)

@@ -118,6 +118,7 @@ func (w *worker) take(cfg *config) {
 			}
 		case *conn:
 			s.review()
+			s.reviewPresence()
 		}
 	}
 }

@@ -107,7 +107,7 @@ func TestFaultsOfAConfigurationAreSaidWithTheirLines(t *testing.T) {
 		"rooms:\n  a: {plain: maybe}":              `:2: rooms: a: plain takes true or false`,
 		"rooms:\n  a: {policy: [x]}":               `:2: rooms: a: policy takes one value`,
 		"rooms:\n  a: {policy: fast}":              `:2: rooms: rule "a=fast": "fast" is not a policy`,
-		"rooms:\n  a: {plian: true}":               `:2: rooms: a: there is no "plian" there: it is policy, history, readonly, plain, deflate. did you mean "plain"?`,
+		"rooms:\n  a: {plian: true}":               `:2: rooms: a: there is no "plian" there: it is policy, history, readonly, plain, deflate, presence, joins, nopresence. did you mean "plain"?`,
 		"rooms:\n  *: {plain: true}":               `what begins with * or & has to be in quotes`,
 		"rooms:\n  a/b: {plain: true}":             `:2: rooms: rule "a/b=plain" can count for no room`,
 		"rooms: {a: {plain: true}}\nroom: b=plain": `:2: room says what rooms in line 1 has said`,

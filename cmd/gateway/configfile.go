@@ -301,7 +301,7 @@ func (f *configFile) rooms(table *yaml.Node, sep rune) (text string, ok bool) {
 }
 
 // roomWords are what may be true of a room.
-var roomWords = []string{"readonly", "plain", "deflate"}
+var roomWords = []string{"readonly", "plain", "deflate", "presence", "joins", "nopresence"}
 
 // ruleWord is what a command line says for a key of a room's table; empty for what is not so.
 func ruleWord(key string, value *yaml.Node) (word, fault string) {

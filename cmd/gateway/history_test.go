@@ -96,7 +96,7 @@ func TestFaultsOfAHistoryAreSaid(t *testing.T) {
 		"history: ['a=messages:1', 'a=none']":                     `--history: rule "a" never counts`,
 		"history-memory: 0":                                       `--history-memory 0B: must be at least`,
 		"history: a":                                              `:1: history: "a" is not a rule`,
-		"rooms:\n  a: {histori: none}":                            `it is policy, history, readonly, plain, deflate. did you mean "history"?`,
+		"rooms:\n  a: {histori: none}":                            `it is policy, history, readonly, plain, deflate, presence, joins, nopresence. did you mean "history"?`,
 		"rooms:\n  a: {history: {messages: 1, messages: 2}}\n":    `:2: messages is here for the second time`,
 		"rooms:\n  a: {history: messages:1, history: messages:2}": `:2: history is here for the second time`,
 	} {

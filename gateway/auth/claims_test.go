@@ -60,7 +60,7 @@ func TestClaimsOfTheProtocol(t *testing.T) {
 		"info that is just deep enough": {object{"info": deep(64)}, ""},
 		"info too deep":                 {object{"info": deep(65)}, "nested more than 64 deep"},
 		"info of the largest size":      {object{"info": strings.Repeat("x", gateway.InfoMax-2)}, ""},
-		"info that is too large":        {object{"info": strings.Repeat("x", gateway.InfoMax-1)}, "more than 4096 bytes"},
+		"info that is too large":        {object{"info": strings.Repeat("x", gateway.InfoMax-1)}, "more than 1024 bytes"},
 		"a channel that is a pattern":   {object{"channel": "*"}, "has to be the name of one room"},
 	} {
 		if _, refused := judge(j, mint(hs256(k.secret), tc.claims, nil)); tc.why == "" && refused != "" || !strings.Contains(refused, tc.why) {

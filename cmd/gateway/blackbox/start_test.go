@@ -50,7 +50,7 @@ func TestN44_RoomRulesThatNeverCount(t *testing.T) {
 		"a=skip;a=plain;a=latest":      "never counts",
 		"a=readonly;*=skip;a=readonly": "never counts",
 		"x=plain,deflate":              "deflate cannot stand beside it",
-		"x=read-only":                  "or plain, deflate or readonly",
+		"x=read-only":                  "or plain, deflate, presence, joins, nopresence or readonly",
 	} {
 		status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "--room="+rule))
 		if status != 2 || !strings.Contains(stderr, "--room: ") || !strings.Contains(stderr, says) {

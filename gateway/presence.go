@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/centrifugal/protocol"
+
+	"sluice/gateway/centrifuge"
+)
+
+// Who is in a room is kept for rooms whose rules say so, and told up to these bounds. Beyond them
+// there is how many are there, which every room knows.
+const (
+	presenceMax   = 1000      // clients of a room up to which those who ask are told who they are …
+	presenceBytes = 256 << 10 // … and bytes of what they are told
+)
+
+// Errors of who asks who is in a room.
+var (
+	ErrNoPresence    = errors.New("the room does not keep who is there: no rule with presence or joins is for it")
+	ErrTooManyToTell = errors.New("so many clients are in the room that only how many is told")
+)
+
+// An Attendee is a client that is in a room, as others may know of it.
+type Attendee struct {
+	ID       string // as in the log
+	User     string // its token's subject; empty: that is not known
+	ConnInfo []byte // JSON: what its token says of it; nil: nothing
+	ChanInfo []byte // … and that of its subscription
+}
+
+// An attendee is a client in one room that keeps who is there.
+type attendee struct {
+	info  centrifuge.Info
+	user  string
+	at    *attendance
+	place int // among those there
+}
+
+// An attendance is who is in one room.
+type attendance struct {
+	room string
+
+	mu    sync.Mutex
+	all   []*attendee
+	users map[string]int // clients of each; who is not known is one, too
+	bytes int            // of infos
+}
+
+// presences are the attendances of all rooms that keep them, for as long as somebody is there. A room's
+// lock comes behind that of all rooms; both are leaves beside.
+type presences struct {
+	mu    sync.Mutex
+	rooms map[string]*attendance
+}
+
+// enter has a client be in a room until it leaves.
+func (p *presences) enter(room, user string, info centrifuge.Info) *attendee {
+	p.mu.Lock()
+	a := p.rooms[room]
+	if a == nil {
+		if p.rooms == nil {
+			p.rooms = map[string]*attendance{}
+		}
+		a = &attendance{room: room, users: map[string]int{}}
+		p.rooms[room] = a
+	}
+	a.mu.Lock() // Before p.mu is let go, or somebody who leaves could take it out in between.
+	p.mu.Unlock()
+	defer a.mu.Unlock()
+	in := &attendee{info: info, user: user, at: a, place: len(a.all)}
+	a.all = append(a.all, in)
+	a.users[user]++
+	a.bytes += len(info)
+	return in
+}
+
+// leave has a client be in its room no longer.
+func (p *presences) leave(in *attendee) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := in.at
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := len(a.all) - 1
+	a.all[in.place], a.all[last].place = a.all[last], in.place
+	a.all[last] = nil
+	a.all = a.all[:last]
+	if a.users[in.user]--; a.users[in.user] == 0 {
+		delete(a.users, in.user)
+	}
+	a.bytes -= len(in.info)
+	if last == 0 {
+		delete(p.rooms, a.room)
+	}
+}
+
+// of is who is in a room; nil: nobody is.
+func (p *presences) of(room string) *attendance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rooms[room]
+}
+
+// users is how many there are in a room that keeps who is there.
+func (p *presences) users(room string) int {
+	a := p.of(room)
+	if a == nil {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.users)
+}
+
+// infos are those of who is there; not ok: that is more than is told.
+func (p *presences) infos(room string) (all []centrifuge.Info, ok bool) {
+	a := p.of(room)
+	if a == nil {
+		return nil, true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.all) > presenceMax || a.bytes > presenceBytes {
+		return nil, false
+	}
+	all = make([]centrifuge.Info, len(a.all))
+	for i, in := range a.all {
+		all[i] = in.info
+	}
+	return all, true
+}
+
+// attend has a client that hears its room be among those who are there, if the room keeps them.
+func (c *conn) attend(who *Principal, room string) {
+	if isKept, _ := c.w.cfg.presenceOf(room); isKept && !c.reader.IsSpeaker() {
+		c.metered().attendee = c.w.server.presences.enter(room, userOf(who), infoOf(who, c.id(), nil))
+	}
+}
+
+// reviewPresence follows rules that have changed. Of a client that was there before nothing is told but
+// who it is.
+func (c *conn) reviewPresence() {
+	if !c.isIn("") {
+		return
+	}
+	room := c.reader.Room().Name()
+	isKept, _ := c.w.cfg.presenceOf(room)
+	switch isThere := c.meter != nil && c.meter.attendee != nil; {
+	case isKept && !isThere:
+		c.attend(&Principal{Subject: c.subject()}, room)
+	case isThere && !isKept:
+		c.absent()
+	}
+}
+
+// absent has the client be among those who are there no longer.
+func (c *conn) absent() {
+	if c.meter != nil && c.meter.attendee != nil {
+		c.w.server.presences.leave(c.meter.attendee)
+		c.meter.attendee = nil
+	}
+}
+
+// leaveRooms has the connection be in its room no longer.
+func (c *conn) leaveRooms() {
+	c.absent()
+	c.reader.Leave()
+}
+
+// userOf is what others know somebody by: empty, as of somebody who is not known, if that is too long.
+func userOf(who *Principal) string {
+	if len(who.Subject) > subjectMax {
+		return ""
+	}
+	return strings.Clone(who.Subject) // Or it would keep the whole token.
+}
+
+// infoOf is what others are told of a client; ofSubscription is what its token for the room says of it.
+func infoOf(who *Principal, id string, ofSubscription []byte) centrifuge.Info {
+	about := protocol.ClientInfo{User: userOf(who), Client: id}
+	if len(who.Info) <= InfoMax {
+		about.ConnInfo = who.Info
+	}
+	if len(ofSubscription) <= InfoMax {
+		about.ChanInfo = ofSubscription
+	}
+	info, _ := centrifuge.PackInfo(&about) // All that may be in it fits.
+	return info
+}
+
+// Attendees are the clients that are in a room, in no order. The error is ErrRoomName, ErrNoPresence
+// or ErrTooManyToTell. It asks for no permission.
+func (s *Server) Attendees(room string) (all []Attendee, err error) {
+	isKept, _ := s.config().presenceOf(room)
+	switch {
+	case !isRoomName(room):
+		return nil, ErrRoomName
+	case !isKept:
+		return nil, ErrNoPresence
+	}
+	infos, ok := s.presences.infos(room)
+	if !ok {
+		return nil, ErrTooManyToTell
+	}
+	for _, info := range infos {
+		i := info.ClientInfo()
+		all = append(all, Attendee{ID: i.Client, User: i.User, ConnInfo: i.ConnInfo, ChanInfo: i.ChanInfo})
+	}
+	return all, nil
+}
