@@ -1,6 +1,7 @@
 package wsproto
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
 
@@ -41,6 +42,22 @@ func AppendDeflated(dst, payload []byte) []byte {
 	w.dst = nil
 	appenders.Put(w)
 	return dst
+}
+
+// StoredMax is the most that one stored block holds.
+const StoredMax = 1<<16 - 1
+
+// AppendStored appends bytes as a block that is stored as it is (RFC 1951 §3.2.4), which can begin what
+// AppendDeflated continues: the bytes can still be changed there, because nothing behind them refers to
+// them. They are the last of what is appended. It panics if they are more than StoredMax.
+func AppendStored(dst, payload []byte) []byte {
+	if len(payload) > StoredMax {
+		panic(fmt.Sprintf("wsproto: %d bytes for one stored block", len(payload)))
+	}
+	dst = append(dst, 0) // Not the last block, and of type 0; the rest of the byte is left out.
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(payload)))
+	dst = binary.LittleEndian.AppendUint16(dst, ^uint16(len(payload)))
+	return append(dst, payload...)
 }
 
 // An appender is an io.Writer to the end of a slice.

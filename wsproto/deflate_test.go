@@ -81,6 +81,28 @@ func TestOnlyDataFramesHaveADeflatedHeader(t *testing.T) {
 	}
 }
 
+// What is stored may be changed afterwards, whatever is deflated behind it, even if that repeats it.
+func TestStoredBytesCanBeChangedBeforeWhatIsDeflated(t *testing.T) {
+	for i, body := range samples() {
+		for _, head := range []string{"", "1", `{"offset":00000000`, strings.Repeat("x", StoredMax)} {
+			body := append(bytes.Repeat([]byte(head), 2), body...)
+			stored := AppendStored([]byte("before"), []byte(head))
+			payload := AppendDeflated(stored, body)
+			changed := bytes.ToUpper([]byte(strings.ReplaceAll(head, "0", "7")))
+			copy(payload[len(stored)-len(head):], changed)
+			if got := inflateStd(t, payload[len("before"):]); !bytes.Equal(got, append(changed, body...)) {
+				t.Errorf("sample %d behind %d bytes: %d, want %d", i, len(head), len(got), len(changed)+len(body))
+			}
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a block of any length")
+		}
+	}()
+	AppendStored(nil, make([]byte, StoredMax+1))
+}
+
 func TestDeflatingAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes pools forget")
