@@ -136,7 +136,7 @@ func (b *build) encode() (bytes int) {
 	kept := r.read()
 	e := b.track.encoding
 	d := draft{}
-	d.encode(b.room.hub, b.room.hub.restore(&kept), 1<<e)
+	d.encode(b.room.hub, b.room.hub.restore(b.room.Name(), &kept), 1<<e)
 	f := &d.frames[e]
 	b.room.hub.encodings[e].put(f.Head, f.PositionAt, Position{b.room.Epoch(), kept.Offset})
 	seq := b.at.seq()

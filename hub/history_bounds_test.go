@@ -206,11 +206,11 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	restore, n := k.hub.restore, 0
-	k.hub.restore = func(r *Record) Encoder {
+	k.hub.restore = func(room string, r *Record) Encoder {
 		if n++; n == 300 {
 			cancel()
 		}
-		return restore(r)
+		return restore(room, r)
 	}
 	k.hub.Build(ctx, "r", asIs)
 	if memory, _ := k.room("r").log.memory(); n > 600 || k.hub.Histories().Built != 0 || k.hub.Histories().Memory != memory {

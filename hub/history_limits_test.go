@@ -272,11 +272,11 @@ func TestPanicInABuildLeavesTheRoomWhole(t *testing.T) {
 		k.offer("r", say(fmt.Sprint(i)))
 	}
 	restore, n := k.hub.restore, 0
-	k.hub.restore = func(r *Record) Encoder {
+	k.hub.restore = func(room string, r *Record) Encoder {
 		if n++; n == 500 {
 			panic("a fault")
 		}
-		return restore(r)
+		return restore(room, r)
 	}
 	func() {
 		defer func() {
@@ -419,7 +419,7 @@ func TestHistoriesTakeNewLimits(t *testing.T) {
 
 func TestHubRefusesHistoriesThatItCannotServe(t *testing.T) {
 	kept := func(string) History { return History{Messages: 1} }
-	restore := func(*Record) Encoder { return nil }
+	restore := func(string, *Record) Encoder { return nil }
 	for name, test := range map[string]struct {
 		change func(o *Options)
 		ok     bool

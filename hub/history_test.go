@@ -65,7 +65,7 @@ func newKeeper(t tb, l Limits, keeps History) *keeper {
 			}
 			return keeps
 		},
-		Restore:  func(r *Record) Encoder { return &note{r.Source} },
+		Restore:  func(_ string, r *Record) Encoder { return &note{r.Source} },
 		NewEpoch: func() string { k.epochs++; return fmt.Sprintf("epoch%03d", k.epochs) },
 	})
 	k.now = time.Minute

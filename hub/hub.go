@@ -43,7 +43,7 @@ type Hub struct {
 	encodings   []EncodingInfo
 	policyOf    func(room string) Policy
 	historyOf   func(room string) History
-	restore     func(*Record) Encoder
+	restore     func(room string, r *Record) Encoder
 	newEpoch    func() string
 	onBroken    func(what string)
 	backlog     backlog // of rooms without history
@@ -80,10 +80,10 @@ type Options struct {
 	// with the directory locked, and by TakeHistories and Offer, and must not call the hub. Nil: no
 	// room keeps anything.
 	HistoryOf func(room string) History
-	// Restore returns an encoder of a message that a room has kept, for encodings that come to be
-	// read late. Build calls it, and is through with one when it calls for the next. It is needed
+	// Restore returns an encoder of a message that a room of that name has kept, for encodings that come
+	// to be read late. Build calls it, and is through with one when it calls for the next. It is needed
 	// with HistoryOf.
-	Restore func(r *Record) Encoder
+	Restore func(room string, r *Record) Encoder
 	// NewEpoch names the epoch of a room that is made: it must not have been one of that room's
 	// before. Nil: at random.
 	NewEpoch func() string

@@ -43,7 +43,7 @@ func (m *model) options() Options {
 	if m.keeps != (History{}) {
 		o.HistoryOf = m.historyOf
 		o.NewEpoch = func() string { m.epochs++; return fmt.Sprintf("%04d", m.epochs) }
-		o.Restore = func(r *Record) Encoder {
+		o.Restore = func(_ string, r *Record) Encoder {
 			size := len(r.Payload) - frameHead
 			return messageOf(uint64(binary.BigEndian.Uint32(r.Payload[4:])), size, r.Kind == 1)
 		}
