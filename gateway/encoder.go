@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 
+	"sluice/gateway/centrifuge"
 	"sluice/gateway/sse"
 	"sluice/hub"
 	"sluice/wsproto"
@@ -13,62 +14,113 @@ const (
 	encodingPlain    hub.Encoding = iota // frames as they are
 	encodingDeflated                     // permessage-deflate without context, shared by all who negotiated it
 	encodingEvents                       // server-sent events
+
+	// Pushes of the Centrifuge protocol, which carry the name of their room.
+	encodingPush
+	encodingPushDeflated
+	encodingPushProtobuf
+	encodingPushProtobufDeflated
 )
 
 // encodings is the list for the hub. A message that is not worth deflating, or came before the
 // deflated encoding had a reader, goes out as a plain frame there: RSV1 tells them apart (RFC 7692
 // §6).
 var encodings = []hub.EncodingInfo{
-	encodingPlain:    {Name: "plain"},
-	encodingDeflated: {Name: "deflated", HasSubstitute: true, Substitute: encodingPlain},
-	encodingEvents:   {Name: "events", PositionWidth: sse.IDLen, PutPosition: putID},
+	encodingPlain:                {Name: "plain"},
+	encodingDeflated:             {Name: "deflated", HasSubstitute: true, Substitute: encodingPlain},
+	encodingEvents:               {Name: "events", PositionWidth: sse.IDLen, PutPosition: putID},
+	encodingPush:                 pushInfo("push", centrifuge.JSON),
+	encodingPushDeflated:         substituted("push deflated", centrifuge.JSON, encodingPush),
+	encodingPushProtobuf:         pushInfo("push in protobuf", centrifuge.Protobuf),
+	encodingPushProtobufDeflated: substituted("push in protobuf, deflated", centrifuge.Protobuf, encodingPushProtobuf),
+}
+
+func pushInfo(name string, f centrifuge.Format) hub.EncodingInfo {
+	return hub.EncodingInfo{Name: name, PositionWidth: f.OffsetWidth(), PutPosition: putOffset(f)}
+}
+
+func substituted(name string, f centrifuge.Format, by hub.Encoding) hub.EncodingInfo {
+	info := pushInfo(name, f)
+	info.HasSubstitute, info.Substitute = true, by
+	return info
 }
 
 // compressMax bounds how long deflating one message may hold its loop: some 2 ms. A larger one goes
 // out as it is.
 const compressMax = 256 << 10
 
+// A message is what comes from a client, a backend or a room that has kept it.
+type message struct {
+	wsproto.Message
+	isValue bool            // JSON of any type, which others get as it is, as subscribers publish it
+	info    centrifuge.Info // of the subscriber that published it
+}
+
+// kind is what a push makes data of.
+func (m *message) kind() centrifuge.Kind {
+	switch {
+	case m.Op == wsproto.OpBinary:
+		return centrifuge.Binary
+	case m.isValue:
+		return centrifuge.Value
+	}
+	return centrifuge.Text
+}
+
 // An encoder makes the frames of one message after another, in buffers of its own: those of a
-// message stay until the next one is set. It belongs to whoever publishes; it knows no loop and no
-// room.
+// message stay until the next one is set. It belongs to whoever publishes; it knows no loop, and of
+// the room its name.
 type encoder struct {
 	compressMin int          // bytes from which on a message is worth deflating
 	wallClock   func() int64 // milliseconds since 1970
 
-	message        wsproto.Message
+	room           string
+	message        message
 	isKept         bool // by its room, so that its frames have a place for its position
 	header         []byte
 	deflated       []byte
 	deflatedHeader []byte
 	event          []byte
+	pushes         pushes
 
 	deflations               uint64 // messages that were deflated …
 	deflatedFrom, deflatedTo uint64 // … and their bytes before and after
 }
 
-// of returns the encoder set to a message.
-func (e *encoder) of(m wsproto.Message) hub.Encoder {
-	e.message, e.isKept = m, false
+// of returns the encoder set to a message for a room.
+func (e *encoder) of(room string, m message) hub.Encoder {
+	e.room, e.message, e.isKept = room, m, false
+	e.pushes.drop()
 	return e
 }
+
+// kindValue marks the kind of a record whose message is a value.
+const kindValue = 1 << 7
 
 // Source implements hub.Recorder.
 func (e *encoder) Source() hub.Source {
 	e.isKept = true
-	return hub.Source{Kind: byte(e.message.Op), Payload: e.message.Payload, Time: e.wallClock() * 1e6}
+	kind := byte(e.message.Op)
+	if e.message.isValue {
+		kind |= kindValue
+	}
+	return hub.Source{Kind: kind, Payload: e.message.Payload, Sender: string(e.message.info), Time: e.wallClock() * 1e6}
 }
 
 // messageOf is the message that a room has kept.
-func messageOf(r *hub.Record) wsproto.Message {
-	return wsproto.Message{Op: wsproto.Opcode(r.Kind), Payload: r.Payload}
+func messageOf(r *hub.Record) message {
+	return message{
+		wsproto.Message{Op: wsproto.Opcode(r.Kind &^ kindValue), Payload: r.Payload},
+		r.Kind&kindValue != 0, centrifuge.Info(r.Sender),
+	}
 }
 
 // restore returns the encoder of a message that a room has kept. The builder calls it alone.
-func (s *Server) restore(r *hub.Record) hub.Encoder {
+func (s *Server) restore(room string, r *hub.Record) hub.Encoder {
 	e := &s.restored
 	s.outside.take(e) // What the one before has counted.
 	e.setTo(s.config())
-	e.of(messageOf(r))
+	e.of(room, messageOf(r))
 	e.isKept = true
 	return e
 }
@@ -88,6 +140,14 @@ func (e *encoder) Encode(encoding hub.Encoding) hub.Frame {
 		return e.deflate()
 	case encodingEvents:
 		return e.makeEvent()
+	case encodingPush:
+		return e.makePush(centrifuge.JSON)
+	case encodingPushDeflated:
+		return e.deflatePush(centrifuge.JSON)
+	case encodingPushProtobuf:
+		return e.makePush(centrifuge.Protobuf)
+	case encodingPushProtobufDeflated:
+		return e.deflatePush(centrifuge.Protobuf)
 	}
 	panic(fmt.Sprintf("gateway: no frames in encoding %d", encoding))
 }
@@ -117,14 +177,14 @@ const eventKept = 256 << 10
 // is in pieces, so its payload is copied: into a buffer of its own, made once, if it is large.
 func (e *encoder) makeEvent() hub.Frame {
 	event, at := e.event[:0], 0
-	size := eventSize(e.message)
+	size := eventSize(e.message.Message)
 	if size > eventKept {
 		event = make([]byte, 0, size)
 	}
 	if e.isKept {
 		event, at = sse.AppendID(event), sse.IDAt
 	}
-	event = appendEvent(event, e.message)
+	event = appendEvent(event, e.message.Message)
 	if size <= eventKept {
 		e.event = event
 	}

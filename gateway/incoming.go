@@ -307,7 +307,7 @@ func (c *conn) handle(m wsproto.Message) bool {
 		if c.reader.IsBlocked() {
 			c.past = hasSpoken
 		}
-		c.reader.Publish(c.w.loop.Now(), c.w.encoder.of(m))
+		c.reader.Publish(c.w.loop.Now(), c.w.encoder.of(c.reader.Room().Name(), message{Message: m}))
 	case wsproto.OpPing:
 		c.pong(m.Payload)
 	case wsproto.OpClose:

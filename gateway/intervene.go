@@ -112,7 +112,7 @@ func (s *Server) Send(ctx context.Context, id string, m Message) error {
 	e.message.Payload = frame[len(f.Head):]
 	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
 		if c.past == listens {
-			frame = appendEvent(nil, e.message)
+			frame = appendEvent(nil, e.message.Message)
 		}
 		return struct{}{}, c.sendDirect(frame)
 	})

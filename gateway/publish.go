@@ -58,7 +58,7 @@ func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) 
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
-	p, err = hub.Offer(s.hub, room, s.workers[0].loop.Elapsed(), e.of(m.message()))
+	p, err = hub.Offer(s.hub, room, s.workers[0].loop.Elapsed(), e.of(room, m.message()))
 	switch {
 	case err == nil:
 		s.outside.published.Add(1)
@@ -83,12 +83,12 @@ func (s *Server) judge(m *Message) error {
 	return nil
 }
 
-func (m *Message) message() wsproto.Message {
+func (m *Message) message() message {
 	op := wsproto.OpText
 	if m.IsBinary {
 		op = wsproto.OpBinary
 	}
-	return wsproto.Message{Op: op, Payload: m.Data}
+	return message{Message: wsproto.Message{Op: op, Payload: m.Data}}
 }
 
 // MaxMessage is how large a message may be, in bytes.
@@ -117,7 +117,7 @@ func (o *outside) encoder(cfg *config) *encoder {
 // giveBack takes what an encoder has counted, and lets go of its message.
 func (o *outside) giveBack(e *encoder) {
 	o.take(e)
-	e.message = wsproto.Message{}
+	e.of("", message{})
 	o.encoders.Put(e)
 }
 

@@ -63,7 +63,7 @@ func newHall(t *testing.T, kernel reactor.Kernel, members int) *hall {
 // say publishes a message and has the loop deliver it.
 func (h *hall) say(payload []byte) {
 	room, _ := h.w.server.hub.Room("r")
-	room.Publish(h.w.fan, h.w.loop.Now(), h.w.encoder.of(wsproto.Message{Op: wsproto.OpBinary, Payload: payload}))
+	room.Publish(h.w.fan, h.w.loop.Now(), h.w.encoder.of("r", message{Message: wsproto.Message{Op: wsproto.OpBinary, Payload: payload}}))
 	for h.w.fan.Flush(h.w.loop.Elapsed) == 0 {
 	}
 }

@@ -159,9 +159,9 @@ func TestLargeEventsLeaveNothingBehind(t *testing.T) {
 	for _, payload := range []string{strings.Repeat("\n", 1<<20), strings.Repeat("x", 1<<20), "small"} {
 		for _, op := range []wsproto.Opcode{wsproto.OpText, wsproto.OpBinary} {
 			for _, isKept := range []bool{false, true} {
-				e.of(wsproto.Message{Op: op, Payload: []byte(payload)})
+				e.of("r", message{Message: wsproto.Message{Op: op, Payload: []byte(payload)}})
 				e.isKept = isKept
-				size := eventSize(e.message)
+				size := eventSize(e.message.Message)
 				f := e.Encode(encodingEvents)
 				if len(f.Head) > size || cap(e.event) > eventKept+sse.IDLine || len(payload) > eventKept && cap(f.Head) > size+size/8 {
 					t.Errorf("%d bytes are an event of %d, at most %d, in %d; %d stay", len(payload), len(f.Head), size, cap(f.Head), cap(e.event))
