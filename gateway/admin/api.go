@@ -31,6 +31,7 @@ type Gateway interface {
 	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (n int, err error)
 	DisconnectSubject(ctx context.Context, subject, room string, f gateway.Farewell) (n int, err error)
 	Users(ctx context.Context, room string) (n int, err error)
+	Attendees(room string) ([]gateway.Attendee, error)
 	Allows(p *gateway.Principal, room string, want gateway.Permission) bool
 	Open() int
 	MaxMessage() int64

@@ -26,7 +26,7 @@ import (
 // A method does one thing and returns what its result is.
 type method func(h *Handler, ctx context.Context, k *Key, p params) (result any, fault *fault)
 
-// methods are all that there are. Those of what is not kept here are refused: who is there.
+// methods are all that there are. Those of what is not to be had here are refused.
 var methods map[string]method
 
 func init() { // batch leads back here.
@@ -34,7 +34,7 @@ func init() { // batch leads back here.
 		"publish": (*Handler).cPublish, "broadcast": (*Handler).cBroadcast, "presence_stats": (*Handler).cPresenceStats,
 		"channels": (*Handler).cChannels, "info": (*Handler).cInfo, "disconnect": (*Handler).cDisconnect,
 		"unsubscribe": (*Handler).cUnsubscribe, "batch": (*Handler).cBatch,
-		"history": (*Handler).cHistory, "history_remove": (*Handler).cHistoryRemove, "presence": notKept, "subscribe": notKept, "refresh": notKept,
+		"history": (*Handler).cHistory, "history_remove": (*Handler).cHistoryRemove, "presence": (*Handler).cPresence, "subscribe": notKept, "refresh": notKept,
 	}
 }
 
@@ -224,29 +224,6 @@ func (h *Handler) cBroadcast(_ context.Context, k *Key, p params) (any, *fault) 
 	return struct {
 		Responses []reply `json:"responses"`
 	}{responses}, nil
-}
-
-// cPresenceStats: channel. A user is a token's subject; clients that are not known are one user, as there.
-func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *fault) {
-	channel, ok := p.text("channel")
-	switch {
-	case !ok || channel == "":
-		return nil, &cBadRequest
-	case !h.allows(k, channel, gateway.Presence):
-		return nil, &faultRooms
-	}
-	info, ok := h.gateway.Room(channel)
-	users := 0
-	if ok {
-		var err error
-		if users, err = h.gateway.Users(ctx, channel); err != nil {
-			return nil, faultOf(err)
-		}
-	}
-	return struct {
-		Clients int `json:"num_clients"`
-		Users   int `json:"num_users"`
-	}{info.Members, users}, nil
 }
 
 type clientsJSON struct {

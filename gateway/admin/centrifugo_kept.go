@@ -149,10 +149,10 @@ func (h *Handler) keepsAnyway(channel string, p params) bool {
 	return err == nil
 }
 
-// cFaultOf is faultOf, but that a room without history is no missing one there.
+// cFaultOf is faultOf, but that a room that does not keep something is no missing one there.
 func cFaultOf(err error) *fault {
 	f := faultOf(err)
-	if f.Code == "no_history" {
+	if f.Code == "no_history" || f.Code == "no_presence" {
 		return &cNotAvailable
 	}
 	return f

@@ -69,6 +69,8 @@ var faults = []struct {
 	{gateway.ErrBusy, fault{status: 503, Code: "busy", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrClosed, fault{status: 503, Code: "closed", Text: "The gateway has stopped.", retryAfter: 5, centrifugo: 100}},
 	{gateway.ErrNoHistory, fault{status: 404, Code: "no_history", centrifugo: 108}},
+	{gateway.ErrNoPresence, fault{status: 404, Code: "no_presence", centrifugo: 108}},
+	{gateway.ErrTooManyToTell, fault{status: 413, Code: "too_many_clients", centrifugo: 106}},
 	{gateway.ErrFault, fault{status: 500, Code: "fault", centrifugo: 100}},
 }
 

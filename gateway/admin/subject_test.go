@@ -15,7 +15,7 @@ type nameTags struct{ gateway.Authenticator }
 
 func (nameTags) Judge(h *gateway.Handshake) (gateway.Principal, error) {
 	grants := []gateway.Grant{{Rooms: []string{"*"}, May: gateway.Read | gateway.Publish}}
-	return gateway.Principal{Kind: gateway.KindToken, Subject: h.Token, Grants: grants}, nil
+	return gateway.Principal{Kind: gateway.KindToken, Subject: h.Token, Grants: grants, Info: []byte(`{"name":"` + h.Token + `"}`)}, nil
 }
 
 func (nameTags) Ask(context.Context, *gateway.Handshake) (gateway.Principal, error) {
@@ -91,4 +91,44 @@ func TestA09_UserAndClientHaveToMatchBoth(t *testing.T) {
 	ask("disconnect", "ann", "") // Whoever is gone is ended.
 	s.publish("a", "here alone")
 	s.hears(bob, 1, "here alone")
+}
+
+// Who is in a channel that keeps it, under Centrifugo's names.
+func TestCentrifugoPresence(t *testing.T) {
+	t.Parallel()
+	o := gatewaytest.Options()
+	o.Auth = nameTags{}
+	o.Rooms = []gateway.RoomRule{{Pattern: "kept", Presence: true}, {Pattern: "ticker.*", Presence: true}}
+	s := startSite(t, o, nil)
+	s.join("kept?token=ann")
+	s.join("kept?token=ann")
+	s.join("kept?token=bob")
+	s.join("other?token=ann")
+	type attendee struct {
+		User, Client string
+		ConnInfo     map[string]string `json:"conn_info"`
+	}
+	var got struct {
+		Result struct{ Presence map[string]attendee }
+	}
+	s.decode(s.ask("POST", "/api/presence", `{"channel":"kept"}`), &got)
+	users := map[string]int{}
+	for id, one := range got.Result.Presence {
+		users[one.User]++
+		if one.Client != id || one.ConnInfo["name"] != one.User {
+			t.Errorf("%s: %+v", id, one)
+		}
+		s.expect(id, s.ask("GET", "/api/connections/"+id, ""), 200, `"subject":"`+one.User+`"`)
+	}
+	if len(users) != 2 || users["ann"] != 2 || users["bob"] != 1 {
+		t.Errorf("%v", users)
+	}
+	s.expect("stats", s.ask("POST", "/api/presence_stats", `{"channel":"kept"}`), 200, `{"num_clients":3,"num_users":2}`)
+	s.expect("not kept", s.ask("POST", "/api/presence", `{"channel":"other"}`), 200, `{"error":{"code":108,`)
+	s.expect("nobody there", s.ask("POST", "/api/presence", `{"channel":"ticker.a"}`), 200, `{"result":{"presence":{}}}`)
+	s.expect("no channel", s.ask("POST", "/api/presence", `{}`), 200, `{"error":{"code":107,`)
+	s.expect("no room", s.ask("POST", "/api/presence", `{"channel":"a b"}`), 200, `{"error":{"code":107,`)
+	limited := []string{"Authorization", "Bearer " + roomsKey}
+	s.expect("its rooms", s.ask("POST", "/api/presence", `{"channel":"ticker.a"}`, limited...), 200, `{"result":{"presence":{}}}`)
+	s.expect("other rooms", s.ask("POST", "/api/presence", `{"channel":"kept"}`, limited...), 200, `{"error":{"code":103,`)
 }

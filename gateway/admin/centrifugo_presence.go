@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+
+	"sluice/gateway"
+)
+
+// An attendeeJSON is a client in a room as Centrifugo tells of it.
+type attendeeJSON struct {
+	Client   string          `json:"client"`
+	User     string          `json:"user"`
+	ConnInfo json.RawMessage `json:"conn_info,omitempty"`
+	ChanInfo json.RawMessage `json:"chan_info,omitempty"`
+}
+
+// cPresence: channel. Of more clients than are told none are, lest they be taken for all.
+func (h *Handler) cPresence(_ context.Context, k *Key, p params) (any, *fault) {
+	channel, ok := p.text("channel")
+	switch {
+	case !ok || channel == "":
+		return nil, &cBadRequest
+	case !h.allows(k, channel, gateway.Presence):
+		return nil, &faultRooms
+	}
+	all, err := h.gateway.Attendees(channel)
+	if err != nil {
+		return nil, cFaultOf(err)
+	}
+	presence := map[string]attendeeJSON{}
+	for i := range all {
+		a := &all[i]
+		presence[a.ID] = attendeeJSON{a.ID, a.User, a.ConnInfo, a.ChanInfo}
+	}
+	return struct {
+		Presence map[string]attendeeJSON `json:"presence"`
+	}{presence}, nil
+}
+
+// cPresenceStats: channel. A user is a token's subject; clients that are not known are one user, as there.
+func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *fault) {
+	channel, ok := p.text("channel")
+	switch {
+	case !ok || channel == "":
+		return nil, &cBadRequest
+	case !h.allows(k, channel, gateway.Presence):
+		return nil, &faultRooms
+	}
+	info, ok := h.gateway.Room(channel)
+	users := 0
+	if ok {
+		var err error
+		if users, err = h.gateway.Users(ctx, channel); err != nil {
+			return nil, faultOf(err)
+		}
+	}
+	return struct {
+		Clients int `json:"num_clients"`
+		Users   int `json:"num_users"`
+	}{info.Members, users}, nil
+}
