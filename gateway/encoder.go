@@ -71,8 +71,8 @@ func (m *message) kind() centrifuge.Kind {
 // message stay until the next one is set. It belongs to whoever publishes; it knows no loop, and of
 // the room its name.
 type encoder struct {
-	compressMin int          // bytes from which on a message is worth deflating
-	wallClock   func() int64 // milliseconds since 1970
+	compressMin int // bytes from which on a message is worth deflating
+	cfg         *config
 
 	room           string
 	message        message
@@ -104,7 +104,7 @@ func (e *encoder) Source() hub.Source {
 	if e.message.isValue {
 		kind |= kindValue
 	}
-	return hub.Source{Kind: kind, Payload: e.message.Payload, Sender: string(e.message.info), Time: e.wallClock() * 1e6}
+	return hub.Source{Kind: kind, Payload: e.message.Payload, Sender: string(e.message.info), Time: e.cfg.wallClock() * 1e6}
 }
 
 // messageOf is the message that a room has kept.
@@ -127,7 +127,7 @@ func (s *Server) restore(room string, r *hub.Record) hub.Encoder {
 
 // setTo has the encoder go by a config.
 func (e *encoder) setTo(cfg *config) {
-	e.compressMin, e.wallClock = int(cfg.CompressMin), cfg.wallClock
+	e.compressMin, e.cfg = int(cfg.CompressMin), cfg
 }
 
 // Encode implements hub.Encoder.

@@ -107,7 +107,8 @@ func (e *encoder) pushOf(f centrifuge.Format) *push {
 	return p
 }
 
-// deflatePush is the push deflated, an empty frame if that is not worth it. What is before its place
+// deflatePush is the push deflated, an empty frame if that is not worth it, or not wanted in this one of
+// the rooms that a connection hears. What is before its place
 // for the position is stored, and the rest is deflated as if that were not there, so that nothing refers
 // to what is yet to be written.
 func (e *encoder) deflatePush(f centrifuge.Format) hub.Frame {
@@ -117,7 +118,7 @@ func (e *encoder) deflatePush(f centrifuge.Format) hub.Frame {
 		head = p.frame[headerRoom : p.positionAt+f.OffsetWidth()]
 		body = body[len(head):]
 	}
-	if len(body) < e.compressMin || len(body) > compressMax {
+	if len(body) < e.compressMin || len(body) > compressMax || !e.cfg.deflates(e.room) {
 		return hub.Frame{}
 	}
 	deflated, positionAt := append(p.deflated[:0], noHeader[:]...), 0

@@ -90,7 +90,7 @@ func TestPushesInAllEncodings(t *testing.T) {
 		textOf(strings.Repeat("x\n", compressMax)), textOf(strings.Repeat("0123456789", 7_000)),
 	} {
 		for _, isKept := range []bool{false, true} {
-			var e encoder
+			e := encoder{cfg: new(config)}
 			e.of("room.1", m)
 			e.isKept = isKept
 			frames := map[hub.Encoding]hub.Frame{}
@@ -131,7 +131,7 @@ func TestPushesInAllEncodings(t *testing.T) {
 }
 
 func TestPushesAllocateNothing(t *testing.T) {
-	var e encoder
+	e := encoder{cfg: new(config)}
 	m := textOf(`{"symbol": "ABC", "price": 1.08, "text": "` + strings.Repeat("compressible ", 50) + `"}`)
 	m.info = someInfo(t)
 	once := func() {
@@ -175,6 +175,18 @@ func TestRestoredPushesAreThoseThatWerePublished(t *testing.T) {
 			if got := publicationOf(record); !proto.Equal(got, push.Pub) {
 				t.Errorf("message %d: in a page %v, pushed %v", i, got, push.Pub)
 			}
+		}
+	}
+}
+
+// A connection hears all its rooms in one encoding, and what one of them has is not to be deflated.
+func TestPushesOfPlainRoomsAreNotDeflated(t *testing.T) {
+	cfg := &config{Options: Options{Rooms: []RoomRule{{Pattern: "plain.*", Plain: true}}}}
+	e := encoder{cfg: cfg}
+	for room, want := range map[string]bool{"plain.1": false, "other": true} {
+		e.of(room, textOf("["+strings.Repeat("1000,", 100)+"0]"))
+		if f := e.Encode(encodingPushDeflated); len(f.Head) > 0 != want {
+			t.Errorf("%s: %d bytes", room, len(f.Head))
 		}
 	}
 }
