@@ -12,30 +12,35 @@ import (
 	"sluice/internal/realclients"
 )
 
-// A node is npm's SDK in a process of its own.
-type node struct {
+// A process is an SDK in a process of its own, which takes commands as JSON lines and prints what happens.
+type process struct {
 	*npm
-	process *exec.Cmd
-	input   io.WriteCloser
-	ended   sync.WaitGroup
-	once    sync.Once
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	ended sync.WaitGroup
+	once  sync.Once
 }
 
 func openNode(t testing.TB, o Options) SDK {
 	t.Helper()
-	program := realclients.Centrifuge(t)
 	options, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{npm: newNPM(t), process: program.Command(string(options))}
-	n.process.Stderr = os.Stderr
-	output, err := n.process.StdoutPipe()
+	return start(t, realclients.Centrifuge(t).Command(string(options)))
+}
+
+// start starts a program of an SDK.
+func start(t testing.TB, cmd *exec.Cmd) SDK {
+	t.Helper()
+	n := &process{npm: newNPM(t), cmd: cmd}
+	cmd.Stderr = os.Stderr
+	output, err := cmd.StdoutPipe()
 	if err == nil {
-		n.input, err = n.process.StdinPipe()
+		n.input, err = cmd.StdinPipe()
 	}
 	if err == nil {
-		err = n.process.Start()
+		err = cmd.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -64,11 +69,11 @@ func openNode(t testing.TB, o Options) SDK {
 }
 
 // Close ends the process, whose standard input ends.
-func (n *node) Close() {
+func (n *process) Close() {
 	n.once.Do(func() {
 		n.input.Close()
 		n.ended.Wait()
-		if err := n.process.Wait(); err != nil {
+		if err := n.cmd.Wait(); err != nil {
 			n.t.Errorf("the SDK's program: %v", err)
 		}
 	})
