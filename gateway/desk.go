@@ -53,6 +53,7 @@ func (s *Server) openDesks() {
 	s.builder.of = "the builder of histories"
 	s.builder.answer = func(ctx context.Context, q *question) error {
 		s.hub.Build(ctx, q.room, q.encoding)
+		s.restored.done()
 		return nil
 	}
 }

@@ -94,6 +94,12 @@ func (e *encoder) of(room string, m message) hub.Encoder {
 	return e
 }
 
+// done forgets the message, whose frames are where they belong, and what was made of it if that is large.
+func (e *encoder) done() {
+	e.room, e.message = "", message{}
+	e.pushes.drop()
+}
+
 // kindValue marks the kind of a record whose message is a value.
 const kindValue = 1 << 7
 

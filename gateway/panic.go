@@ -116,6 +116,7 @@ func (w *worker) flush() (sleep time.Duration) {
 	if w.cfg.survives() {
 		defer w.recoverFlush(&sleep)
 	}
+	w.encoder.done()
 	return w.fan.Flush(w.loop.Elapsed)
 }
 

@@ -117,7 +117,7 @@ func (o *outside) encoder(cfg *config) *encoder {
 // giveBack takes what an encoder has counted, and lets go of its message.
 func (o *outside) giveBack(e *encoder) {
 	o.take(e)
-	e.of("", message{})
+	e.done()
 	o.encoders.Put(e)
 }
 

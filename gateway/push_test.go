@@ -123,7 +123,7 @@ func TestPushesInAllEncodings(t *testing.T) {
 					}
 				}
 			}
-			if e.of("", message{}); cap(e.pushes.data.bytes) > pushesKept || cap(e.pushes.formats[0].frame) > pushesKept {
+			if e.done(); cap(e.pushes.data.bytes) > pushesKept || cap(e.pushes.formats[0].frame) > pushesKept {
 				t.Errorf("message %d: large buffers stay", i)
 			}
 		}
@@ -188,6 +188,31 @@ func TestPushesOfPlainRoomsAreNotDeflated(t *testing.T) {
 		if f := e.Encode(encodingPushDeflated); len(f.Head) > 0 != want {
 			t.Errorf("%s: %d bytes", room, len(f.Head))
 		}
+	}
+}
+
+// What a large push needs is let go of at the tick's end.
+func TestLargePushesLeaveNothingBehind(t *testing.T) {
+	s, err := New(Options{Loops: 1}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	e := &s.workers[0].encoder
+	e.of("r", textOf(strings.Repeat("\x01", 200<<10)))
+	for encoding := range pushEncodings {
+		e.Encode(encoding)
+	}
+	large := func() (n int) {
+		for _, p := range e.pushes.formats {
+			n += cap(p.frame) + cap(p.deflated)
+		}
+		return n + cap(e.pushes.data.bytes)
+	}
+	before := large()
+	s.workers[0].flush()
+	if after := large(); before < 3<<20 || after > pushesKept || e.message.Payload != nil {
+		t.Errorf("%d bytes, and %d behind the tick", before, after)
 	}
 }
 
