@@ -1,6 +1,12 @@
 package centrifuge
 
-import "testing"
+import (
+	"maps"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+)
 
 // What SDKs do by themselves with the numbers: below 3500, and from 4000 to 4499, they come back.
 func TestCodesSayWhenClientsComeBack(t *testing.T) {
@@ -26,5 +32,44 @@ func TestCodesSayWhenClientsComeBack(t *testing.T) {
 	}
 	if UnsubscribeServer.Reconnect() != Never || UnsubscribeInsufficient.Reconnect() != Now || UnsubscribeExpired.Reason() == "" {
 		t.Error("unsubscribing")
+	}
+}
+
+// docs/protocol.md has each code once, with the words and the consequence that are in these tables.
+func TestTheDocumentHasEachCode(t *testing.T) {
+	text, err := os.ReadFile("../../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct{ reason, again string }
+	want, got := map[int]row{1009: {"message too big", "later"}}, map[int]row{}
+	for code, reason := range closeReasons {
+		want[int(code)] = row{reason, code.Reconnect().String()}
+	}
+	for code, reason := range unsubscribeReasons {
+		want[int(code)] = row{reason, code.Reconnect().String()}
+	}
+	for i, reason := range errorTexts {
+		code := ErrorInternal + ErrorCode(i)
+		want[int(code)] = row{reason, code.Reconnect().String()}
+	}
+	for _, found := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+) \| (\w+) \|`).FindAllStringSubmatch(string(text), -1) {
+		code, _ := strconv.Atoi(found[1])
+		if _, isThere := got[code]; isThere {
+			t.Errorf("%d is there twice", code)
+		}
+		got[code] = row{found[2], found[3]}
+	}
+	if !maps.Equal(got, want) {
+		for code, r := range want {
+			if got[code] != r {
+				t.Errorf("%d is %q in the document, want %q", code, got[code], r)
+			}
+		}
+		for code := range got {
+			if _, isThere := want[code]; !isThere {
+				t.Errorf("%d is in the document alone", code)
+			}
+		}
 	}
 }

@@ -67,6 +67,16 @@ func TestCommandsOfAFrame(t *testing.T) {
 	}
 }
 
+// Null is a value, and no data is none.
+func TestNullIsPublished(t *testing.T) {
+	for data, want := range map[string]string{`,"data":null`: "null", `,"data":0`: "0", `,"data":""`: `""`, ``: ""} {
+		all, err := commands(JSON, []byte(`{"id":1,"publish":{"channel":"r"`+data+`}}`))
+		if err != nil || string(all[0].Publish.Data) != want {
+			t.Errorf("%s is %v, %v", data, all, err)
+		}
+	}
+}
+
 func TestMalformedCommandsAreRefused(t *testing.T) {
 	for _, frame := range []string{
 		"", "\n", "\r\n", " ", "{}\n\n{}", "null", "[]", "7", `"x"`, "{", `{"id":1`, "not json", "{}{}", `{"id":1}`, `{"id":1,"nonsense":{}}`,
