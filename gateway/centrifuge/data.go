@@ -1,11 +1,11 @@
 package centrifuge
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/centrifugal/protocol/cfjson"
 )
 
 // A Kind is what a message's payload is.
@@ -45,7 +45,7 @@ func AppendData(dst []byte, kind Kind, payload []byte) (data []byte, isBase64 bo
 		dst = base64.StdEncoding.AppendEncode(dst, payload)
 		return append(dst, '"'), true
 	}
-	if (kind == Value || isComposite(payload)) && isBounded(payload) {
+	if kind == Value || isComposite(payload) {
 		if data, ok := appendCompact(dst, payload); ok {
 			return data, false
 		}
@@ -65,48 +65,47 @@ func isComposite(text []byte) bool {
 	return false
 }
 
-// isBounded reports whether a text, if it is JSON, is neither too deep nor has too long a number.
-func isBounded(text []byte) bool {
-	depth, digits, inString := 0, 0, false
+// appendCompact appends a value in JSON without the space between its parts, and nothing if it is no
+// value, too deep, or has too long a number. It is what holds a loop when a large message is published,
+// so it goes over the text once; the standard library's json.Compact takes two to six times as long.
+func appendCompact(dst, text []byte) (data []byte, ok bool) {
+	data = slices.Grow(dst, len(text))
+	from, depth, digits := 0, 0, 0 // from where on text is not yet copied
 	for i := 0; i < len(text); i++ {
-		b := text[i]
-		if inString {
-			switch b {
-			case '\\':
-				i++
-			case '"':
-				inString = false
-			}
-			continue
-		}
-		if b >= '0' && b <= '9' || b == '.' || b == '-' || b == '+' || b == 'e' || b == 'E' {
+		switch b := text[i]; b {
+		case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '.', '-', '+', 'e', 'E':
 			if digits++; digits > numberMax {
-				return false
+				return dst, false
 			}
 			continue
-		}
-		digits = 0
-		switch b {
 		case '"':
-			inString = true
+			i = stringEnd(text, i+1)
 		case '{', '[':
 			if depth++; depth > depthMax {
-				return false
+				return dst, false
 			}
 		case '}', ']':
 			depth--
+		case ' ', '\t', '\r', '\n':
+			data = append(data, text[from:i]...)
+			from = i + 1
 		}
+		digits = 0
 	}
-	return true
-}
-
-// appendCompact appends a value without the space between its parts, and nothing if it is not JSON.
-func appendCompact(dst, text []byte) (data []byte, ok bool) {
-	buf := bytes.NewBuffer(slices.Grow(dst, len(text)))
-	if err := json.Compact(buf, text); err != nil {
+	if !cfjson.Valid(text) { // It knows no depth: that is bounded now.
 		return dst, false
 	}
-	return buf.Bytes(), true
+	return append(data, text[from:]...), true
+}
+
+// stringEnd is where the string ends that has begun before i, or where the text does.
+func stringEnd(text []byte, i int) int {
+	for ; i < len(text) && text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i
 }
 
 // appendString appends a text as a string in JSON.

@@ -21,6 +21,11 @@ func TestDataOfEachPayload(t *testing.T) {
 		{Text, `{"a":1}`, `{"a":1}`},
 		{Text, "{\n  \"a\": [1, 2],\r\n\t\"b c\": \"x \\n y\"\n}\n", `{"a":[1,2],"b c":"x \n y"}`},
 		{Text, " [ ] ", "[]"},
+		{Text, "[1 2]", `"[1 2]"`},
+		{Text, "[tr ue]", `"[tr ue]"`},
+		{Text, `["`, `"[\""`},
+		{Text, `["\`, `"[\"\\"`},
+		{Text, `["\ud800"]`, `["\ud800"]`},
 		{Text, "", `""`},
 		{Text, "hello", `"hello"`},
 		{Text, `"hello"`, `"\"hello\""`},
@@ -62,6 +67,7 @@ func FuzzAppendData(f *testing.F) {
 	f.Add([]byte("{\"a\" : [1e5, \"\\\"x\"]}\n"), byte(Text))
 	f.Add([]byte(nested(101)), byte(Value))
 	f.Add([]byte("plain\ttext"), byte(Text))
+	f.Add([]byte(`["\ud800 \udc00\ud800", 1.5e-7, true , null]`), byte(Text))
 	f.Fuzz(func(t *testing.T, payload []byte, k byte) {
 		kind := Kind(k % 3)
 		if kind != Binary && !utf8.Valid(payload) {
