@@ -56,12 +56,12 @@ type message struct {
 	info    centrifuge.Info // of the subscriber that published it
 }
 
-// kind is what a push makes data of.
-func (m *message) kind() centrifuge.Kind {
+// kindOf is what a push makes data of.
+func kindOf(isBinary, isValue bool) centrifuge.Kind {
 	switch {
-	case m.Op == wsproto.OpBinary:
+	case isBinary:
 		return centrifuge.Binary
-	case m.isValue:
+	case isValue:
 		return centrifuge.Value
 	}
 	return centrifuge.Text

@@ -3,6 +3,9 @@ package gateway
 import (
 	"errors"
 
+	"github.com/centrifugal/protocol"
+
+	"sluice/gateway/centrifuge"
 	"sluice/hub"
 	"sluice/wsproto"
 )
@@ -15,6 +18,24 @@ type Kept struct {
 	Message        // not to be changed
 	Offset  uint64 // its position in its room's epoch
 	Millis  int64  // when it came, in milliseconds since 1970
+
+	isValue bool
+	info    centrifuge.Info
+}
+
+func keptOf(r *hub.Record) Kept {
+	m := messageOf(r)
+	return Kept{Message{Data: m.Payload, IsBinary: m.Op == wsproto.OpBinary}, r.Offset, r.Time / 1e6, m.isValue, m.info}
+}
+
+// Publication is the message as the Centrifuge protocol has it: what a subscriber got, or would have.
+func (k *Kept) Publication() *protocol.Publication {
+	p := &protocol.Publication{Info: k.info.ClientInfo(), Offset: k.Offset}
+	isBase64 := false
+	if p.Data, isBase64 = centrifuge.AppendData(nil, kindOf(k.IsBinary, k.isValue), k.Data); isBase64 {
+		p.Tags = map[string]string{"encoding": "base64"}
+	}
+	return p
 }
 
 // A KeptPage is some of what a room keeps.
@@ -44,10 +65,7 @@ func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (pag
 	p := r.Read(start, limit, bytes)
 	page = KeptPage{Position: p.Position, End: p.End, Answer: p.Answer, HasMore: p.HasMore}
 	for i := range p.Records {
-		m := messageOf(&p.Records[i])
-		page.Messages = append(page.Messages, Kept{
-			Message{Data: m.Payload, IsBinary: m.Op == wsproto.OpBinary}, p.Records[i].Offset, p.Records[i].Time / 1e6,
-		})
+		page.Messages = append(page.Messages, keptOf(&p.Records[i]))
 	}
 	return page, nil
 }

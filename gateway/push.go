@@ -4,8 +4,6 @@ import (
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
 	"sluice/wsproto"
-
-	"github.com/centrifugal/protocol"
 )
 
 // putOffset is what the hub calls to write a position into a push.
@@ -98,7 +96,7 @@ func (e *encoder) pushOf(f centrifuge.Format) *push {
 	}
 	d := &e.pushes.data
 	if !d.isThere {
-		d.bytes, d.isBase64 = centrifuge.AppendData(d.bytes[:0], e.message.kind(), e.message.Payload)
+		d.bytes, d.isBase64 = centrifuge.AppendData(d.bytes[:0], kindOf(e.message.Op == wsproto.OpBinary, e.message.isValue), e.message.Payload)
 		d.isThere = true
 	}
 	pub := centrifuge.Pub{Data: d.bytes, IsBase64: d.isBase64, Info: e.message.info, HasOffset: e.isKept}
@@ -137,15 +135,4 @@ func (e *encoder) deflatePush(f centrifuge.Format) hub.Frame {
 	var room [headerRoom]byte
 	header := wsproto.AppendDeflatedHeader(room[:0], opcodeOf(f), len(deflated)-headerRoom)
 	return withHeader(header, deflated, positionAt)
-}
-
-// publicationOf is a message that a room has kept, for an answer to one client.
-func publicationOf(r *hub.Record) *protocol.Publication {
-	m := messageOf(r)
-	data, isBase64 := centrifuge.AppendData(nil, m.kind(), m.Payload)
-	p := &protocol.Publication{Data: data, Info: m.info.ClientInfo(), Offset: r.Offset}
-	if isBase64 {
-		p.Tags = map[string]string{"encoding": "base64"}
-	}
-	return p
 }

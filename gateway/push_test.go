@@ -100,7 +100,7 @@ func TestPushesInAllEncodings(t *testing.T) {
 			if plain := frames[encodingPlain]; string(plain.Payload) != string(m.Payload) || plain.Head[0] != 0x80|byte(m.Op) {
 				t.Errorf("message %d: the plain frame begins with %x", i, plain.Head)
 			}
-			data, isBase64 := centrifuge.AppendData(nil, m.kind(), m.Payload)
+			data, isBase64 := centrifuge.AppendData(nil, kindOf(m.Op == wsproto.OpBinary, m.isValue), m.Payload)
 			for encoding, f := range pushEncodings {
 				frame := frames[encoding]
 				if len(frame.Head) == 0 {
@@ -172,7 +172,8 @@ func TestRestoredPushesAreThoseThatWerePublished(t *testing.T) {
 				continue
 			}
 			push, _ := readPush(t, f, placed(again, encoding, record.Offset))
-			if got := publicationOf(record); !proto.Equal(got, push.Pub) {
+			kept := keptOf(record)
+			if got := kept.Publication(); !proto.Equal(got, push.Pub) {
 				t.Errorf("message %d: in a page %v, pushed %v", i, got, push.Pub)
 			}
 		}

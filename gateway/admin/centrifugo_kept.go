@@ -1,22 +1,15 @@
 package admin
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"slices"
+
+	"github.com/centrifugal/protocol"
 
 	"sluice/gateway"
 	"sluice/hub"
 )
-
-// A publicationJSON is a kept message as Centrifugo tells of it.
-type publicationJSON struct {
-	Offset uint64            `json:"offset"`
-	Data   json.RawMessage   `json:"data"`
-	Tags   map[string]string `json:"tags,omitempty"`
-}
 
 // publicationsMax is how many there are in one answer: who wants more asks on from the last offset.
 const publicationsMax = listedMax
@@ -68,17 +61,17 @@ func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
 			return nil, fault
 		}
 	}
-	all := make([]publicationJSON, 0, len(kept))
+	all := make([]*protocol.Publication, 0, len(kept))
 	for i := range kept {
-		all = append(all, publicationOf(&kept[i]))
+		all = append(all, kept[i].Publication())
 	}
 	if q.isReverse {
 		slices.Reverse(all)
 	}
 	return struct {
-		Publications []publicationJSON `json:"publications"`
-		Offset       uint64            `json:"offset"`
-		Epoch        string            `json:"epoch"`
+		Publications []*protocol.Publication `json:"publications"`
+		Offset       uint64                  `json:"offset"`
+		Epoch        string                  `json:"epoch"`
 	}{all, page.End.Offset, page.End.Epoch}, nil
 }
 
@@ -156,62 +149,4 @@ func cFaultOf(err error) *fault {
 		return &cNotAvailable
 	}
 	return f
-}
-
-// publicationOf tells a message by one rule, whoever sent it: text that is a JSON object or a list is data
-// as it is, without blanks; any other is a string; binary is one of base64, which its tags say.
-func publicationOf(m *gateway.Kept) publicationJSON {
-	p := publicationJSON{Offset: m.Offset}
-	var compact bytes.Buffer
-	switch {
-	case m.IsBinary:
-		p.Data, _ = json.Marshal(base64.StdEncoding.EncodeToString(m.Data))
-		p.Tags = map[string]string{"encoding": "base64"}
-	case isTame(m.Data) && json.Compact(&compact, m.Data) == nil:
-		p.Data = compact.Bytes()
-	default:
-		p.Data, _ = json.Marshal(string(m.Data))
-	}
-	return p
-}
-
-const (
-	depthMax  = 100 // Python's parser takes no more than some hundreds,
-	digitsMax = 300 // and what it makes of longer numbers is no number
-)
-
-// isTame reports whether a text, if it is JSON, is an object or a list that clients' parsers all take.
-func isTame(text []byte) bool {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
-		return false
-	}
-	depth, digits, isString := 0, 0, false
-	for i := 0; i < len(text); i++ {
-		b := text[i]
-		if isString {
-			switch b {
-			case '\\':
-				i++
-			case '"':
-				isString = false
-			}
-			continue
-		}
-		if digits++; b < '0' || b > '9' {
-			digits = 0
-		}
-		switch b {
-		case '"':
-			isString = true
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if depth > depthMax || digits > digitsMax {
-			return false
-		}
-	}
-	return true
 }

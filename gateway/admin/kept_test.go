@@ -166,9 +166,9 @@ func TestCentrifugoHistory(t *testing.T) {
 	s.publish("h", "\x01\x02", "Content-Type", "application/octet-stream")
 	quoted := func(text string) string { q, _ := json.Marshal(text); return string(q) }
 	all := []string{
-		`{"offset":1,"data":{"a":1}}`, `{"offset":2,"data":"plain"}`, `{"offset":3,"data":{"x":[1,2]}}`, `{"offset":4,"data":"17"}`,
-		`{"offset":5,"data":` + quoted(deep) + `}`, `{"offset":6,"data":` + quoted(long) + `}`, `{"offset":7,"data":"{broken"}`,
-		`{"offset":8,"data":"AQI=","tags":{"encoding":"base64"}}`,
+		`{"data":{"a":1},"offset":1}`, `{"data":"plain","offset":2}`, `{"data":{"x":[1,2]},"offset":3}`, `{"data":"17","offset":4}`,
+		`{"data":` + quoted(deep) + `,"offset":5}`, `{"data":` + quoted(long) + `,"offset":6}`, `{"data":"{broken","offset":7}`,
+		`{"data":"AQI=","offset":8,"tags":{"encoding":"base64"}}`,
 	}
 	end := `],"offset":8,"epoch":"` + epoch + `"}`
 	ask := func(params string, want ...string) {
