@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"sluice/hub"
 	"sluice/reactor"
 )
 
@@ -86,10 +87,15 @@ func (w *worker) panicked(s reactor.Source, p reactor.Panic) {
 
 // fault ends the connection whose handling panicked.
 func (c *conn) fault(e extent) {
-	room := c.reader.IsIn() && e == ofRoom
+	var rooms []*hub.Room
+	if c.reader.IsIn() && e == ofRoom {
+		rooms = c.reader.InDoubt()
+	}
 	switch {
-	case room:
-		c.reader.Room().Spoil() // This connection is closed as the others are, by Spoiled.
+	case len(rooms) > 0:
+		for _, r := range rooms {
+			r.Spoil() // This connection is closed as the others are, by Spoiled.
+		}
 	case c.life == open && e == ofConnection:
 		c.close(ClosedFault)
 	default:

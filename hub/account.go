@@ -58,6 +58,9 @@ func (r *Room) settle(m *Member) {
 // settle counts the frame of a Rest that is over: delivered if all of it was sent. The room may be
 // gone already.
 func (p *pin) settle(isSent bool) {
+	if p.room == nil {
+		return
+	}
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if isSent {

@@ -19,6 +19,8 @@ type branch struct {
 
 	// Owned by the fanout's loop.
 	policy    Policy         // of its room, as this loop has taken it last
+	isTrunks  bool           // its members are bundles' trunks, and nothing is published in its room
+	isBundled bool           // its members are bundles' readers
 	members   []*Member      // a member keeps its place for life; nil is a hole
 	bitmap    []places       // of 64 places each
 	holes     []int32        // places to reuse

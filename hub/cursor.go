@@ -104,6 +104,38 @@ func (c *cursor) restOfFrame() int {
 	return int(c.seg.ends[c.frame] - c.off)
 }
 
+// covering is how many bytes the frames take that have any of the next n.
+func (c *cursor) covering(n int) int {
+	published, bytes := c.seg.load()
+	open := c.seg.ends[c.frame:published]
+	i := sort.Search(len(open), func(i int) bool { return int(open[i]-c.off) >= n })
+	if i == len(open) {
+		return int(bytes - c.off)
+	}
+	return int(open[i] - c.off)
+}
+
+// whole is how many bytes the frames take that end within the next n.
+func (c *cursor) whole(n int) int {
+	published, _ := c.seg.load()
+	open := c.seg.ends[c.frame:published]
+	i := sort.Search(len(open), func(i int) bool { return int(open[i]-c.off) > n })
+	if i == 0 {
+		return 0
+	}
+	return int(open[i-1] - c.off)
+}
+
+// copyOfFrame is the whole frame that is partly sent, on its own: of a large one, which has a segment
+// of its own, no copy.
+func (c *cursor) copyOfFrame() []byte {
+	frame := c.seg.data[c.frameStart():c.seg.ends[c.frame]]
+	if !c.seg.isOwn {
+		frame = append([]byte(nil), frame...) // Or it would keep the whole segment.
+	}
+	return frame
+}
+
 func (c *cursor) frameStart() uint32 {
 	if c.frame == c.seg.skipped {
 		return c.seg.skip

@@ -44,7 +44,8 @@ type Batch struct {
 	Deliveries []Delivery
 
 	fan        *Fanout
-	bytes      int // of all deliveries
+	bytes      int    // of all deliveries
+	copies     []byte // of bundles' deliveries, those of several rooms' bytes
 	unanswered int
 }
 
@@ -59,13 +60,17 @@ func (k *Batch) Answer(i, n int, outcome Outcome, now time.Duration) {
 	}
 	if k.unanswered--; k.unanswered == 0 {
 		clear(k.Deliveries) // Or they would keep segments and clients alive.
-		k.Deliveries, k.bytes = k.Deliveries[:0], 0
+		k.Deliveries, k.bytes, k.copies = k.Deliveries[:0], 0, k.copies[:0]
 		f.spareBatches = append(f.spareBatches, k)
 	}
 }
 
 // answer moves m on by what the kernel took, and goes on with its turn or ends it.
 func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time.Duration) {
+	if m.branch.isTrunks {
+		bundleOf(m).answer(d, n, outcome, now)
+		return
+	}
 	switch outcome {
 	case Failed:
 		m.client.Failed()
@@ -112,6 +117,10 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 // then the log's, until it has all, its budget is spent or the kernel refuses.
 func (m *Member) goOn(upto int64, budget int, now time.Duration) {
 	b := m.branch
+	if b.isTrunks {
+		bundleOf(m).goOn(budget, now)
+		return
+	}
 	if m.hasOwn && m.cursor.restOfFrame() == 0 {
 		sent, isAll := m.client.SendOwn(budget)
 		if m.branch != b { // It left.
@@ -196,15 +205,8 @@ func (b *branch) closeTurn() {
 }
 
 // hand adds a delivery to the batch that is being filled.
-func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
-	k := f.batch
-	if k == nil || len(k.Deliveries) == batchMembers || k.bytes > 0 && k.bytes+len(bytes) > batchBytes {
-		if k != nil {
-			f.batches.push(k)
-		}
-		k = f.newBatch()
-		f.batch = k
-	}
+func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) *Delivery {
+	k := f.batchFor(len(bytes))
 	f.handings++
 	if f.handings == 0 { // Zero is none.
 		f.handings++
@@ -216,6 +218,29 @@ func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) {
 	d.Client, d.Bytes, d.member = m.client, bytes, m
 	d.handed, d.upto, d.budget = m.handed, upto, budget
 	k.bytes += len(bytes)
+	return d
+}
+
+// batchFor is the batch that is being filled, in which there is room for n bytes more.
+func (f *Fanout) batchFor(n int) *Batch {
+	k := f.batch
+	if k == nil || len(k.Deliveries) == batchMembers || k.bytes > 0 && k.bytes+n > batchBytes {
+		if k != nil {
+			f.batches.push(k)
+		}
+		k = f.newBatch()
+		f.batch = k
+	}
+	return k
+}
+
+// copy appends bytes to what deliveries of several logs' bytes are made of. There is room: those are
+// of batchBytes in all, and where they lie they stay.
+func (k *Batch) copy(bytes []byte) {
+	if k.copies == nil {
+		k.copies = make([]byte, 0, batchBytes)
+	}
+	k.copies = append(k.copies, bytes...)
 }
 
 func (f *Fanout) newBatch() *Batch {

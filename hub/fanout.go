@@ -37,7 +37,10 @@ type Fanout struct {
 	busy     queue[*branch] // likewise: those that had much to send when their turn came
 	sweeping *branch        // its round goes on at this moment, and so need not hear of its end
 	swept    *branch        // the one that Flush is at
-	owed     []*Fanout      // to be woken by our next Flush: their branches were marked by us
+	bundles  queue[*Bundle] // to serve behind the sweeps
+	serving  *Bundle        // the one whose turn goes on at this moment
+	trunks   [EncodingsMax]*branch
+	owed     []*Fanout // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
 	counted  time.Duration // when the watched branches were last counted
 	granted  []*branch     // with publishers to resume
@@ -122,7 +125,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
 	f.resumeGranted()
-	if !f.hasQueued() && len(f.watched) == 0 && len(f.idle) == 0 && len(f.lines) == 0 && !f.hasUnsent() {
+	if !f.hasQueued() && f.bundles.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && len(f.lines) == 0 && !f.hasUnsent() {
 		return -1
 	}
 	now := clock()
@@ -153,11 +156,24 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		f.swept = nil
 		p.visit()
 	}
+	p.deadline = deadline
+	f.serveBundles(&p)
 	f.wakeOwed() // A sweep that lifts the brake marks publishers on other loops.
 	f.reclaim(p.now)
 	f.takeMarks() // Publishers that were let go on meanwhile need not wait for the next Flush.
 	f.resumeGranted()
 	return f.sleep(p.now)
+}
+
+// serveBundles gives bundles their turns, until none waits or the time is over.
+func (f *Fanout) serveBundles(p *pace) {
+	for f.bundles.len() > 0 && p.now < p.deadline {
+		k := f.bundles.pop()
+		k.isQueued = false
+		k.serve(p.now)
+		f.afterVisit(p)
+	}
+	f.sendAll(p)
 }
 
 // next takes the branch whose turn it is. In one half of the time those that have little to send come
@@ -181,7 +197,7 @@ func (f *Fanout) hasQueued() bool { return f.queue.len()+f.busy.len() > 0 }
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.hasQueued() || f.hasUnsent() || f.reclaiming > 0 || len(f.granted) > 0 || f.marks.Load() != nil:
+	case f.hasQueued() || f.bundles.len() > 0 || f.hasUnsent() || f.reclaiming > 0 || len(f.granted) > 0 || f.marks.Load() != nil:
 		return 0
 	case len(f.watched) > 0 && len(f.lines) > 0:
 		return max(0, min(f.counted, f.linesAt)+watchEvery-now)

@@ -130,7 +130,15 @@ func (m *Member) IsIn() bool { return m.branch != nil }
 // Room is the room m is in.
 func (m *Member) Room() *Room { return m.branch.room }
 
-// Policy is what becomes of m if the log overruns it.
+// Client is what stands behind m, or stood behind it when it left; behind a trunk, its bundle's.
+func (m *Member) Client() Client {
+	if c, ok := m.client.(*bundleClient); ok {
+		return c.client
+	}
+	return m.client
+}
+
+// Policy is what becomes of m if the log overruns it; a trunk's is Disconnect.
 func (m *Member) Policy() Policy { return m.branch.policy }
 
 // Encoding is the encoding that m reads.
@@ -169,10 +177,19 @@ func (m *Member) EndTurn(hasMore bool) bool {
 // Leave ends the membership. Nothing of the room is delivered after it, but bytes that the
 // transport has not answered for may still be written.
 func (m *Member) Leave() {
-	b := m.branch
-	if b == nil {
-		return
+	switch b := m.branch; {
+	case b == nil:
+	case b.isTrunks:
+		bundleOf(m).leave()
+	case b.isBundled:
+		readerOf(m).Leave()
+	default:
+		m.leave()
 	}
+}
+
+func (m *Member) leave() {
+	b := m.branch
 	if b.room.isSpoiled.Load() {
 		m.forsake()
 		return
@@ -194,7 +211,13 @@ func (m *Member) Leave() {
 // position, as every m is past math.MinInt64, the frame that it is in the middle of is its last. Its
 // client's Finished is called when it has been sent that, which may be before Finish returns. Another
 // Finish may end it sooner.
+//
+// Of a trunk everything but math.MinInt64 is the end of each of its readers' tracks.
 func (m *Member) Finish(upTo int64) {
+	if m.branch.isTrunks {
+		bundleOf(m).finish(upTo)
+		return
+	}
 	m.quitLine()
 	m.owedTo = min(upTo, m.owedTo, m.branch.track.end.Load())
 	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
@@ -206,7 +229,13 @@ func (m *Member) Finish(upTo int64) {
 // room's is with the transport, and the last frame was sent whole. One that is in no room may
 // always.
 func (m *Member) CanSendOwn() bool {
-	return m.branch == nil || m.handed == 0 && !m.cursor.isOverrun() && m.cursor.restOfFrame() == 0
+	switch {
+	case m.branch == nil:
+		return true
+	case m.branch.isTrunks:
+		return bundleOf(m).canSendOwn()
+	}
+	return m.handed == 0 && !m.cursor.isOverrun() && m.cursor.restOfFrame() == 0
 }
 
 // HoldOwn makes the hub call m's client's SendOwn as soon as it may send bytes of its own: at the
@@ -218,6 +247,9 @@ func (m *Member) TookOwn(n int, now time.Duration) {
 	if m.IsBlocked() {
 		m.wrote(n, now)
 		m.branch.setVisit(m) // Overrun, it counts again.
+		if m.branch.isTrunks {
+			bundleOf(m).visitOverrun()
+		}
 	}
 }
 
@@ -287,8 +319,11 @@ type Lag struct {
 // Lag returns how far m is behind at the time now, in constant time. Overrun it is behind all that
 // is retained.
 func (m *Member) Lag(now time.Duration) Lag {
-	if m.branch.isSpeaker {
+	switch {
+	case m.branch.isSpeaker:
 		return Lag{}
+	case m.branch.isTrunks:
+		return bundleOf(m).lag(now)
 	}
 	c := m.standing()
 	hasMore := len(c.settle()) > 0
@@ -301,8 +336,11 @@ func (m *Member) Lag(now time.Duration) Lag {
 
 // Behind is how many bytes of its track m is behind, as Lag has it, without a look at the room.
 func (m *Member) Behind() int64 {
-	if m.branch.isSpeaker {
+	switch {
+	case m.branch.isSpeaker:
 		return 0
+	case m.branch.isTrunks:
+		return bundleOf(m).behind()
 	}
 	return max(0, m.branch.track.end.Load()-m.Position())
 }
@@ -339,6 +377,8 @@ func (m *Member) Position() int64 {
 // members in; m's client calls it when SlowAt has come, in case no round does.
 func (m *Member) JudgeLag(now time.Duration) {
 	switch {
+	case m.branch.isTrunks:
+		bundleOf(m).judgeLag(now)
 	case !m.isBeyond():
 		if m.vote != nil {
 			m.vote.beyond = 0

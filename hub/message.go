@@ -25,6 +25,8 @@ type EncodingInfo struct {
 	// the room's lock. Without an epoch the room has no history, and the message no position.
 	PositionWidth int
 	PutPosition   func(place []byte, p Position)
+	// IsBundled says that whoever reads this encoding is a Reader of a Bundle, and no others are.
+	IsBundled bool
 }
 
 // checkEncodings refuses a list that no hub can have.

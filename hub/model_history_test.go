@@ -45,20 +45,23 @@ func (m *model) options() Options {
 		o.NewEpoch = func() string { m.epochs++; return fmt.Sprintf("%04d", m.epochs) }
 		o.Restore = func(_ string, r *Record) Encoder {
 			size := len(r.Payload) - frameHead
-			return messageOf(uint64(binary.BigEndian.Uint32(r.Payload[4:])), size, r.Kind == 1)
+			return messageOf(string(r.Sender), uint64(binary.BigEndian.Uint32(r.Payload[4:])), size, r.Kind == 1)
 		}
 	}
 	return o
 }
 
 // messageOf is a message with all of its frames but for their positions.
-func messageOf(seq uint64, size int, isDeflated bool) *Message {
+func messageOf(room string, seq uint64, size int, isDeflated bool) *Message {
 	plain := frame(seq, size, 'p')
 	placed := frame(seq, placeWidth+size, 'o')
+	bundled := frame(seq, 1+size, 'b')
+	bundled[frameHead] = room[0]
 	m := &Message{
-		Plain:  Frame{Head: plain[:frameHead], Payload: plain[frameHead:]},
-		Placed: Frame{Head: placed[:frameHead+placeWidth], Payload: placed[frameHead+placeWidth:], PositionAt: frameHead},
-		source: Source{Payload: plain, Sender: "somebody", ID: fmt.Sprint(seq)},
+		Bundled: Frame{Head: bundled[:frameHead], Payload: bundled[frameHead:]},
+		Plain:   Frame{Head: plain[:frameHead], Payload: plain[frameHead:]},
+		Placed:  Frame{Head: placed[:frameHead+placeWidth], Payload: placed[frameHead+placeWidth:], PositionAt: frameHead},
+		source:  Source{Payload: plain, Sender: room, ID: fmt.Sprint(seq)},
 	}
 	if isDeflated {
 		short := frame(seq, size/3, 'd')
@@ -70,7 +73,7 @@ func messageOf(seq uint64, size int, isDeflated bool) *Message {
 
 // framesOf are the frames that members of the story are to get of that message.
 func framesOf(s *story, seq uint64, size int, isDeflated bool) (all [numTracks][]byte) {
-	m := messageOf(seq, size, isDeflated)
+	m := messageOf(s.room.name, seq, size, isDeflated)
 	all[Plain] = slices.Concat(m.Plain.Head, m.Plain.Payload)
 	if all[Deflated] = all[Plain]; isDeflated {
 		all[Deflated] = slices.Concat(m.Deflated.Head, m.Deflated.Payload)
@@ -79,6 +82,7 @@ func framesOf(s *story, seq uint64, size int, isDeflated bool) (all [numTracks][
 	if len(s.kept) > 0 {
 		p = Position{s.room.Epoch(), s.kept[seq-1].offset}
 	}
+	all[Bundled] = slices.Concat(m.Bundled.Head, m.Bundled.Payload)
 	putPlace(m.Placed.Head[frameHead:], p)
 	all[Placed] = slices.Concat(m.Placed.Head, m.Placed.Payload)
 	return all
@@ -128,9 +132,7 @@ func (m *model) joinAt(fan int, room string, e Encoding, start Start) {
 	c := &client{now: &m.now, room: -1}
 	j, err := m.fans[fan].JoinAt(m.now, room, e, start, &c.Member, c)
 	if err == ErrNotBuilt {
-		if r, _ := m.hub.Room(room); r.log.history.building == nil {
-			m.builds = append(m.builds, r.beginBuild(e))
-		}
+		m.beginBuild(room, e)
 		return
 	}
 	if err != nil {
@@ -139,6 +141,12 @@ func (m *model) joinAt(fan int, room string, e Encoding, start Start) {
 	l := m.follow(c, room, e, false)
 	m.holdToStory(l, start, j)
 	l.isHeld = start.IsHeld
+}
+
+func (m *model) beginBuild(room string, e Encoding) {
+	if r, _ := m.hub.Room(room); r.log.history.building == nil {
+		m.builds = append(m.builds, r.beginBuild(e))
+	}
 }
 
 // holdToStory holds what a member was told about where it begins to what was published.
@@ -268,7 +276,7 @@ func (m *model) addHistory(all map[string]func(*rapid.T)) {
 	all["build"], all["build on"] = build, build
 	all["release"] = func(t *rapid.T) {
 		for _, l := range m.all {
-			if l.isHeld && rapid.Bool().Draw(t, "it") {
+			if l.isHeld && l.pipe == nil && rapid.Bool().Draw(t, "it") {
 				l.isHeld = false
 				l.open(-1)
 			}
@@ -298,7 +306,7 @@ func (m *model) addHistory(all map[string]func(*rapid.T)) {
 	open := all["open"]
 	all["open"] = func(t *rapid.T) {
 		for _, l := range m.all { // What is held takes nothing.
-			if l.isHeld && l.IsIn() {
+			if l.isHeld && l.pipe == nil && l.IsIn() {
 				return
 			}
 		}

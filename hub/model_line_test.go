@@ -122,7 +122,7 @@ func (m *model) checkLines() {
 		for _, one := range s.line {
 			switch one.lineState {
 			case queued:
-				waiting = append(waiting, &one.Member)
+				waiting = append(waiting, one.Member)
 			case due:
 			default:
 				m.t.Fatalf("a publisher that is %d in line waits in room %s", one.lineState, name)

@@ -21,6 +21,7 @@ type model struct {
 	rooms  map[string]*story
 	ever   []*story // rooms that are gone included
 	all    []*listener
+	pipes  []*pipe
 	missed uint64 // messages that members had to skip
 	total  int64  // what all rooms may retain at present
 
@@ -44,15 +45,20 @@ type story struct {
 
 // A listener is a member and what its client must see next.
 type listener struct {
+	*Member
 	*client
-	m     *model
-	story *story
-	track Encoding
-	next  uint64 // number of the frame that must come next; overrun: of the first one missed
-	read  int    // bytes of got that were parsed
-	seen  int    // calls of Overrun that were looked at
-	turns int    // calls of Resume that were looked at
-	said  int    // bytes since its turn began, or ended
+	m    *model
+	pipe *pipe // that of a bundle's reader, to which its bytes come
+	// It has left when its pipe had so many bytes; frames that begin before upTo are its own.
+	isGone       bool
+	goneAt, upTo int
+	story        *story
+	track        Encoding
+	next         uint64 // number of the frame that must come next; overrun: of the first one missed
+	read         int    // bytes of got that were parsed
+	seen         int    // calls of Overrun that were looked at
+	turns        int    // calls of Resume that were looked at
+	said         int    // bytes since its turn began, or ended
 	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed shows when it goes on.
 	mayJump   bool
 	isSpeaker bool // it gets nothing
@@ -85,8 +91,12 @@ func (m *model) speak(fan int, room string) {
 }
 
 func (m *model) follow(c *client, room string, t Encoding, isSpeaker bool) *listener {
-	s := m.storyOf(room, c.Room())
-	l := &listener{client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1, isSpeaker: isSpeaker}
+	return m.followAs(&c.Member, c, room, t, isSpeaker)
+}
+
+func (m *model) followAs(member *Member, c *client, room string, t Encoding, isSpeaker bool) *listener {
+	s := m.storyOf(room, member.Room())
+	l := &listener{Member: member, client: c, m: m, story: s, track: t, next: uint64(len(s.frames)) + 1, isSpeaker: isSpeaker}
 	m.all = append(m.all, l)
 	return l
 }
@@ -129,7 +139,7 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 		return
 	}
 	seq := uint64(len(s.frames)) + 1
-	msg := messageOf(seq, size, isDeflated)
+	msg := messageOf(room, seq, size, isDeflated)
 	if s.room.log.history != nil {
 		m.keep(s, msg)
 	}
@@ -153,6 +163,10 @@ func (m *model) publish(room string, by *listener, size int, isDeflated bool) {
 
 // look takes what came and befell the listener since the last look.
 func (l *listener) look() {
+	if l.pipe != nil {
+		l.pipe.look()
+		return
+	}
 	again := l.mayJump // It may have rejoined since, and been refused before a byte of that came.
 	l.mayJump = l.mayJump || l.overruns > l.seen
 	l.parse()
@@ -247,6 +261,10 @@ func (l *listener) oldest() uint64 {
 // open lets n more bytes through. Where that ends a drift, the policy says what comes next.
 func (l *listener) open(n int) {
 	l.look()
+	if l.pipe != nil {
+		l.pipe.open(n)
+		return
+	}
 	if l.IsIn() && l.cursor.isOverrun() {
 		if l.m.policy == Skip {
 			l.miss(l.oldest())
@@ -265,6 +283,7 @@ func (l *listener) leave() {
 	}
 	l.rest.Release()
 	l.Leave()
+	l.look()
 	l.leaveLine()
 }
 
@@ -275,6 +294,11 @@ func (m *model) check() {
 		l.look()
 		if l.rest.pin != nil {
 			pins[l.rest.pin] = true
+		}
+	}
+	for _, p := range m.pipes {
+		if p.rest.pin != nil {
+			pins[p.rest.pin] = true
 		}
 	}
 	var pinned int64
@@ -298,6 +322,7 @@ func (m *model) check() {
 	}
 	m.checkAccounts(sum.Account)
 	m.checkBranches()
+	m.checkPipes()
 	m.checkLines()
 	var memory, dropped int64
 	for _, s := range m.rooms {
@@ -336,6 +361,11 @@ func (m *model) checkAccounts(sum Account) {
 				due += uint64(len(s.frames)) + 1 - l.cursor.seq()
 			}
 			if l.rest.pin != nil {
+				due++
+			}
+		}
+		for _, p := range m.pipes {
+			if p.rest.pin != nil && p.rest.pin.room == s.room {
 				due++
 			}
 		}
@@ -431,13 +461,15 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		},
 		"stall": func(t *rapid.T) {
 			if l := m.pick(); l != nil {
-				l.room = rapid.IntRange(0, 600).Draw(t, "bytes")
+				l.socket().room = rapid.IntRange(0, 600).Draw(t, "bytes")
 			}
 		},
 		"own frame": func(t *rapid.T) { // is refused, whatever becomes of the room's
-			if l := m.pick(); l != nil && !l.IsBlocked() && l.CanSendOwn() {
-				l.room = 0
-				l.Block(m.now)
+			if l := m.pick(); l != nil {
+				if s := l.socket(); !s.IsBlocked() && s.CanSendOwn() {
+					s.room = 0
+					s.Block(m.now)
+				}
 			}
 		},
 		"answer": func(t *rapid.T) {
@@ -446,14 +478,14 @@ func (m *model) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"open": func(t *rapid.T) {
-			if l := m.pick(); l != nil && l.IsBlocked() {
+			if l := m.pick(); l != nil && l.socket().IsBlocked() {
 				l.open(rapid.SampledFrom([]int{-1, 1, 10, 300, 2000}).Draw(t, "bytes"))
 			}
 		},
 		"kernel": func(t *rapid.T) { // says something else than before of what a client took, true or not
 			if l := m.pick(); l != nil {
-				l.queued = int64(rapid.IntRange(0, 5000).Draw(t, "queued"))
-				l.means = rapid.SampledFrom([]Queued{QueuedBytes, QueuedMemory, QueuedUntold}).Draw(t, "means")
+				l.socket().queued = int64(rapid.IntRange(0, 5000).Draw(t, "queued"))
+				l.socket().means = rapid.SampledFrom([]Queued{QueuedBytes, QueuedMemory, QueuedUntold}).Draw(t, "means")
 			}
 		},
 		"wait": func(t *rapid.T) {
@@ -470,6 +502,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 	if m.keeps != (History{}) {
 		m.addHistory(all)
 	}
+	m.addBundles(all)
 	return all
 }
 
@@ -493,8 +526,14 @@ func (m *model) heal() {
 	}
 	m.endBuilds()
 	for _, l := range m.all {
-		l.room = -1
-		if l.isHeld {
+		l.socket().room = -1
+		switch {
+		case l.isHeld && l.pipe != nil:
+			l.isHeld = false
+			if l.IsIn() {
+				l.release()
+			}
+		case l.isHeld:
 			l.isHeld = false
 			l.open(-1)
 		}
@@ -503,8 +542,13 @@ func (m *model) heal() {
 	for range 3 {
 		m.flush()
 		for _, l := range m.all {
-			if l.look(); l.IsIn() && l.IsBlocked() {
+			if l.look(); l.IsIn() && l.socket().IsBlocked() {
 				l.open(-1)
+			}
+		}
+		for _, p := range m.pipes {
+			if p.IsIn() && p.IsBlocked() {
+				p.open(-1)
 			}
 		}
 		m.now += time.Second
@@ -530,6 +574,9 @@ func (m *model) heal() {
 		for _, l := range m.all {
 			l.rest.Release()
 		}
+		for _, p := range m.pipes {
+			p.rest.Release()
+		}
 		if n := m.hub.Pinned(); n != 0 {
 			m.t.Fatalf("%d bytes are pinned for nobody", n)
 		}
@@ -537,6 +584,12 @@ func (m *model) heal() {
 	for _, l := range m.all {
 		l.Leave()
 		l.rest.Release()
+	}
+	for _, p := range m.pipes {
+		if p.rest.Release(); p.IsIn() && (p.IsBlocked() || p.CanSendOwn() && p.read != len(p.got)) {
+			m.t.Fatalf("a client that takes everything is blocked: %v; %d of %d bytes make whole frames", p.IsBlocked(), p.read, len(p.got))
+		}
+		p.Leave()
 	}
 	if m.check(); slices.ContainsFunc(m.ever, func(s *story) bool { a := s.room.Account(); return a.Due() != 0 }) {
 		m.t.Fatal("all have left, and something is due")

@@ -7,7 +7,7 @@ import "container/list"
 // It belongs to its fanout's loop.
 type pin struct {
 	fan     *Fanout
-	room    *Room
+	room    *Room         // whose account has the frame; nil: none has, because its readers have left
 	place   *list.Element // among the fanout's pins, oldest first
 	frame   []byte
 	holders list.List // of *Member, in the order they came
@@ -56,21 +56,17 @@ func (b *branch) restFor(m *Member) Rest {
 	id := frameID{c.seg, c.frame}
 	p := b.round.pins[id]
 	if p == nil || p.frame == nil {
-		frame := c.seg.data[c.frameStart():c.seg.ends[c.frame]]
-		if !c.seg.isOwn {
-			frame = append([]byte(nil), frame...) // Or it would keep the whole segment.
-		}
-		p = b.pin(frame)
+		p = b.fan.pin(b.room, c.copyOfFrame())
 		if b.round.pins == nil {
 			b.round.pins = map[frameID]*pin{}
 		}
 		b.round.pins[id] = p
 	}
-	return Rest{left: p.frame[len(p.frame)-n:], pin: p, place: p.holders.PushBack(m)}
+	return Rest{left: p.frame[len(p.frame)-n:], pin: p, place: p.holders.PushBack(m.voter())}
 }
 
-func (b *branch) pin(frame []byte) *pin {
-	p := &pin{fan: b.fan, room: b.room, frame: frame}
+func (f *Fanout) pin(r *Room, frame []byte) *pin {
+	p := &pin{fan: f, room: r, frame: frame}
 	p.place = p.fan.pins.PushBack(p)
 	p.fan.hub.backlog.pin(footprint(len(p.frame)))
 	return p

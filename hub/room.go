@@ -303,7 +303,7 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 	b := r.branchOf(f, t)
 	if b == nil {
 		b = &branch{
-			room: r, track: t, fan: f, policy: r.hub.policyOf(r.name),
+			room: r, track: t, fan: f, policy: r.hub.policyOf(r.name), isBundled: r.hub.encodings[e].IsBundled,
 			sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base,
 		}
 		b.lookedTo = b.ackedTo

@@ -15,17 +15,19 @@ const (
 	Plain Encoding = iota
 	Deflated
 	Placed // its frames carry positions
+	Bundled
 	numTracks
 )
 
 var testEncodings = []EncodingInfo{
 	Plain: {Name: "plain"}, Deflated: {Name: "deflated", HasSubstitute: true, Substitute: Plain},
-	Placed: {Name: "placed", PositionWidth: placeWidth, PutPosition: putPlace},
+	Placed:  {Name: "placed", PositionWidth: placeWidth, PutPosition: putPlace},
+	Bundled: {Name: "bundled", IsBundled: true},
 }
 
 // A Message is a message whose frames were made before. Without a Deflated one the plain frame stands in.
 type Message struct {
-	Plain, Deflated, Placed Frame
+	Plain, Deflated, Placed, Bundled Frame // Without a Bundled one it is the plain one.
 
 	source Source
 }
@@ -36,6 +38,10 @@ func (m *Message) Encode(e Encoding) Frame {
 		return m.Deflated
 	case Placed:
 		return m.Placed
+	case Bundled:
+		if m.Bundled.len() > 0 {
+			return m.Bundled
+		}
 	}
 	return m.Plain
 }

@@ -41,6 +41,12 @@ func (r *Room) Spoil() {
 // and those of a batch that the transport had. None says that it was at none, and that all may be
 // in doubt. The next Flush goes on with the others.
 func (f *Fanout) InDoubt() (rooms []*Room) {
+	if k := f.serving; k != nil {
+		f.serving, f.swept, f.sweeping = nil, nil, nil
+		if rooms = k.inDoubt(); len(rooms) == 0 && k.isIn() {
+			rooms = append(rooms, k.trunk.branch.room)
+		}
+	}
 	if b := f.swept; b != nil {
 		f.swept, f.sweeping = nil, nil
 		rooms = append(rooms, b.room)
@@ -48,7 +54,11 @@ func (f *Fanout) InDoubt() (rooms []*Room) {
 	if k := f.sent; k != nil {
 		f.sent = nil
 		for i := range k.Deliveries {
-			if m := k.Deliveries[i].member; m != nil && m.branch != nil {
+			switch m := k.Deliveries[i].member; {
+			case m == nil || m.branch == nil:
+			case m.branch.isTrunks:
+				rooms = append(rooms, bundleOf(m).inDoubt()...)
+			default:
 				rooms = append(rooms, m.branch.room)
 			}
 		}
@@ -69,6 +79,15 @@ func (b *branch) disband() {
 		m.forsake()
 		client.Spoiled(isWhole)
 	}
+}
+
+// InDoubt returns the rooms that a panic has left in doubt which passed this package in an event of
+// the client of m, which is in a room: that one, or those of its bundle's readers that were dealt with.
+func (m *Member) InDoubt() []*Room {
+	if m.branch.isTrunks {
+		return bundleOf(m).inDoubt()
+	}
+	return []*Room{m.branch.room}
 }
 
 // forsake makes m leave a spoiled room.

@@ -122,14 +122,15 @@ func (r *Room) beginBehind(m *Member, from uint64, isHeld bool, now time.Duratio
 	m.took = now
 	m.itsVote().isCatchingUp = true
 	r.countCatchingUp(1)
-	if isHeld {
+	waits := isHeld || b.isBundled // For its client, or for its bundle's turn.
+	if waits {
 		m.setState(blocked)
 	} else {
 		m.setState(ready)
 	}
 	b.add(m)
 	b.enterLog(m)
-	if !isHeld {
+	if !waits {
 		b.ready.push(m)
 		b.schedule(b.fan, becauseReady)
 	}

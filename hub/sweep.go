@@ -111,9 +111,12 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 		}
 		m.isMet = true
 		b.round.open++
-		if budget := b.room.hub.limits.Turn; m.hasOwn {
+		switch budget := b.room.hub.limits.Turn; {
+		case b.isBundled:
+			readerOf(m).await(now)
+		case m.hasOwn:
 			m.goOn(end, budget, now)
-		} else {
+		default:
 			m.goOnWith(pending, end, budget, now)
 		}
 		return
@@ -128,7 +131,7 @@ func (b *branch) meet(m *Member, now time.Duration) {
 		m.cursor.settle() // At the end of a segment that was dropped it needs nothing of it.
 	}
 	if m.IsBlocked() {
-		m.Ask(now) // Before it may be called stalled.
+		m.voter().Ask(now) // Before it may be called stalled.
 	}
 	if m.IsBlocked() && !m.cursor.isOverrun() {
 		if m.cursor.seg.base < b.round.oldest.base {
@@ -172,7 +175,7 @@ func (b *branch) count(m *Member) {
 	t.lowest = min(t.lowest, m.cursor.seq())
 	behind := b.track.end.Load() - at
 	switch {
-	case m.IsCatchingUp(), m.isStalled():
+	case m.IsCatchingUp(), m.isStalled(), behind > 0 && b.isBundled && !readerOf(m).hasShare:
 	case behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor):
 		t.activeMembers++
 		t.lateMembers++

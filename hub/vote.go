@@ -177,6 +177,10 @@ func (m *Member) ask(now time.Duration) {
 // isStalled reports whether m is blocked and has no vote: when its client's kernel was asked last
 // its credit was used up.
 func (m *Member) isStalled() bool {
+	if !m.IsBlocked() {
+		return false
+	}
+	m = m.voter()
 	return m.IsBlocked() && m.vote != nil && m.vote.isAsked && m.vote.asked >= m.vote.until
 }
 
