@@ -181,7 +181,7 @@ func (c *conn) remember(who *Principal, room string) {
 
 // review has leave to publish follow rules that have changed.
 func (c *conn) review() {
-	if c.life != open || c.past == listens {
+	if c.life != open || c.past == listens || c.past == subscribes { // A subscriber is asked for leave each time.
 		return
 	}
 	cfg, room := c.w.cfg, c.reader.Room().Name()

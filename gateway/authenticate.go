@@ -175,7 +175,7 @@ func (c *conn) park(q *question, p []byte) bool {
 }
 
 // isParked reports whether the connection waits for an answer.
-func (c *conn) isParked() bool { return c.life == reading && c.pauses&pauseParked != 0 }
+func (c *conn) isParked() bool { return c.life <= open && c.pauses&pauseParked != 0 }
 
 // takeAnswer returns what came of the question for which the connection was parked, nil if it was
 // not.

@@ -87,7 +87,10 @@ func TestN79_ClocksStandWhileAConnectionIsNotRead(t *testing.T) {
 			c := h.client.c
 			p := append(append(append([]byte{}, first...), wstest.MaskedPing("?")...), rest...)
 			msg, n, err := c.pickDecoder().Next(p)
-			if err != nil || !c.handle(msg) {
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			if _, goOn := c.handle(msg); !goOn {
 				h.t.Fatal(err)
 			}
 			h.fill()

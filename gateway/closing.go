@@ -29,14 +29,16 @@ func (c *conn) close(r CloseReason) {
 	if r.isAbuse() && c.life == open {
 		c.logAbuse(r, reasons[r].text)
 	}
-	c.closeWith(r, reasons[r].code, reasons[r].text)
+	code, text := c.wordsFor(r)
+	c.closeWith(r, code, text)
 }
 
 // violated ends the connection for a rule that its client broke.
 func (c *conn) violated(err error) {
 	r := violation(err)
 	c.logAbuse(r, err.Error())
-	c.closeWith(r, reasons[r].code, reasons[r].text)
+	code, text := c.wordsFor(r)
+	c.closeWith(r, code, text)
 }
 
 // closeWith ends the connection in order: the client gets every message published so far, its own
@@ -57,8 +59,8 @@ func (c *conn) closeUpTo(upTo int64, r CloseReason, code wsproto.Code, text stri
 		return
 	}
 	c.setLife(finishing)
-	if c.pauses&pauseRoom != 0 {
-		c.resumeReading(pauseRoom) // What it still sends is dropped.
+	if c.pauses&(pauseRoom|pauseParked) != 0 {
+		c.resumeReading(pauseRoom | pauseParked) // What it still sends is dropped.
 	}
 	if c.flushOwn(); c.life == finishing {
 		c.reader.Finish(upTo)
@@ -69,6 +71,9 @@ func (c *conn) closeUpTo(upTo int64, r CloseReason, code wsproto.Code, text stri
 func (c *conn) beginEnd(r CloseReason, code wsproto.Code, text string) {
 	now := c.w.loop.Now()
 	c.end = &farewell{reason: r, code: code, text: text, due: now + c.w.cfg.CloseTimeout, standing: c.standing(r)}
+	if s := c.subscriber(); s != nil {
+		s.dropAll()
+	}
 	timer := c.end.due
 	if d := c.w.drain; d != nil && r == ClosedDrain {
 		c.end.due, timer = d.end, d.cutAt
@@ -97,8 +102,8 @@ func (c *conn) overdue() {
 // doesNotRead closes a client that has published although it takes nothing. It cannot hear of that
 // before it reads, but then it does.
 func (c *conn) doesNotRead() {
-	r := &reasons[ClosedDoesNotRead]
-	if c.closeUpTo(math.MinInt64, ClosedDoesNotRead, r.code, r.text); c.life < lingering {
+	code, text := c.wordsFor(ClosedDoesNotRead)
+	if c.closeUpTo(math.MinInt64, ClosedDoesNotRead, code, text); c.life < lingering {
 		c.cutToFrame()
 	}
 }

@@ -123,6 +123,7 @@ func (c *config) prepare() error {
 		{"MaxHTTPConnections", c.MaxHTTPConnections},
 		{"AuthRequests", c.AuthRequests},
 		{"MaxFragments", c.MaxFragments},
+		{"MaxSubscriptions", c.MaxSubscriptions},
 		{"TLSHandshakes", c.TLSHandshakes},
 		{"TLSRunning", c.TLSRunning},
 	} {
@@ -168,6 +169,9 @@ func (c *config) prepare() error {
 	}
 	if c.SendBuffer > math.MaxInt32/2 {
 		refuse("SendBuffer", "%d is more than %d", c.SendBuffer, math.MaxInt32/2)
+	}
+	if c.ReplyBacklog < replyBacklogMin {
+		refuse("ReplyBacklog", "%d is less than %d", c.ReplyBacklog, replyBacklogMin)
 	}
 	if c.PublishWindow < 1 || c.PublishWindow > c.RoomBacklog {
 		refuse("PublishWindow", "%d is not 1 to RoomBacklog, %d", c.PublishWindow, c.RoomBacklog)
@@ -281,8 +285,10 @@ const (
 	messageMax = 1 << 30
 	// inflateRateMax is more than any machine inflates, and far from where sums of it overflow.
 	inflateRateMax = 1 << 40
-	headMin        = 1 << 10 // a browser's handshake takes half of it
-	headMax        = 1 << 20
+	// replyBacklogMin is the replies of one turn.
+	replyBacklogMin = repliesTurn
+	headMin         = 1 << 10 // a browser's handshake takes half of it
+	headMax         = 1 << 20
 )
 
 // sourcesMax is how many connections a loop can have, and what else it watches. That more were

@@ -89,6 +89,7 @@ const (
 	hasSpoken               // messages of its own, since its kernel last refused what it has to get
 	mute                    // leave to hear its room, and none to publish there
 	listens                 // a request for events: it hears its room so, and what it sends is not looked at
+	subscribes              // the upgrade of a subscriber, and whatever it said since
 )
 
 // A conn is one client's connection, from accept to close. It belongs to its worker's loop. There
@@ -142,11 +143,13 @@ type inbound struct {
 	question     *question // for which it is parked, with its head; nil: it is not
 	older, newer *conn     // its neighbours in the list of those that hold any
 
-	stash   []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
-	decoder wsproto.Decoder
-	portion portion       // what it takes of --assembly-memory
-	began   time.Duration // when the first byte of the message under way came; zero: there is none
-	stopped time.Duration // since when it is we who do not read on; zero: we do
+	stash    []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
+	commands []byte // of a subscriber's frame, a message at most, of which some have to wait …
+	obeyed   int    // … behind so many bytes
+	decoder  wsproto.Decoder
+	portion  portion       // what it takes of --assembly-memory
+	began    time.Duration // when the first byte of the message under way came; zero: there is none
+	stopped  time.Duration // since when it is we who do not read on; zero: we do
 }
 
 // An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the

@@ -132,7 +132,7 @@ func (w *worker) startDrain(timeout time.Duration) {
 	for t, source := range w.loop.Sources {
 		if c, ok := source.(*conn); ok {
 			one := leaver{token: t}
-			if c.reader.IsIn() {
+			if c.reader.IsIn() && c.past != subscribes { // Whose place is in many rooms.
 				one.stood = c.reader.End()
 			}
 			d.leavers = append(d.leavers, one)
@@ -203,13 +203,14 @@ func (c *conn) goAway(stood int64) {
 	switch c.life {
 	case open:
 		upTo := int64(math.MaxInt64)
-		if c.reader.IsBlocked() {
+		if c.reader.IsBlocked() && c.past != subscribes {
 			upTo = stood
 		}
 		if c.pauses&(pauseRoom|pauseRate) != 0 { // It may not read before what it sends is taken.
 			c.w.loop.Requeue(c.token, reactor.Readable)
 		}
-		c.closeUpTo(upTo, ClosedDrain, reasons[ClosedDrain].code, reasons[ClosedDrain].text)
+		code, text := c.wordsFor(ClosedDrain)
+		c.closeUpTo(upTo, ClosedDrain, code, text)
 	case reading:
 		if c.silence(ClosedDrain) == ClosedAnswered {
 			c.die(ClosedAnswered) // It has not asked for anything.

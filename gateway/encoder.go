@@ -36,7 +36,7 @@ var encodings = []hub.EncodingInfo{
 }
 
 func pushInfo(name string, f centrifuge.Format) hub.EncodingInfo {
-	return hub.EncodingInfo{Name: name, PositionWidth: f.OffsetWidth(), PutPosition: putOffset(f)}
+	return hub.EncodingInfo{Name: name, IsBundled: true, PositionWidth: f.OffsetWidth(), PutPosition: putOffset(f)}
 }
 
 func substituted(name string, f centrifuge.Format, by hub.Encoding) hub.EncodingInfo {

@@ -70,7 +70,7 @@ func (c *conn) checkLife() {
 	}
 	c.reader.Ask(now)
 	if c.reader.IsBlocked() && c.reader.HasStopped(now, c.stallTimeout()) {
-		if c.past == hasSpoken {
+		if c.speaks() {
 			c.doesNotRead()
 		} else {
 			c.abort(ClosedStalled)
@@ -90,12 +90,16 @@ func (c *conn) checkLife() {
 	if c.pauses != 0 || c.reader.IsBlocked() {
 		c.heard = now // We do not listen, or a ping would only wait behind what it does not take.
 	}
-	if c.lastSign() > c.pinged { // Equal when the kernel took the ping itself, which says nothing of the client.
+	if c.lastSign() > c.pinged && c.past != subscribes { // Equal when the kernel took the ping itself, which says nothing of the client.
 		c.pinged = 0
 	}
 	switch {
 	case c.past == listens:
 		if now >= c.pingDue() && !c.beat() {
+			return
+		}
+	case c.past == subscribes:
+		if !c.subscriber().checkClock(now) {
 			return
 		}
 	case c.pinged != 0 && now-c.pinged >= cfg.PongTimeout:
@@ -109,6 +113,14 @@ func (c *conn) checkLife() {
 		}
 	}
 	c.setTimer()
+}
+
+// speaks reports whether the client has published since its kernel last refused what it has to get.
+func (c *conn) speaks() bool {
+	if s := c.subscriber(); s != nil {
+		return s.hasSpoken
+	}
+	return c.past == hasSpoken
 }
 
 // limitLife decides when a client that has just come has been there for long enough. Those that came
@@ -148,8 +160,11 @@ func (c *conn) pingDue() time.Duration {
 func (c *conn) setTimer() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
 	due := c.pingDue()
+	if s := c.subscriber(); s != nil {
+		due = s.clockDue()
+	}
 	if c.pinged != 0 {
-		due = c.pinged + cfg.PongTimeout
+		due = min(due, c.pinged+cfg.PongTimeout)
 	}
 	if c.reader.IsBlocked() {
 		due = min(due, c.reader.StopsAt(c.stallTimeout()))

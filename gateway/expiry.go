@@ -34,6 +34,6 @@ func (c *conn) isExpired(now time.Duration) bool {
 // expire ends the connection: its client gets the rest of the frame that it is in, and nothing of
 // the room behind that.
 func (c *conn) expire() {
-	r := &reasons[ClosedExpired]
-	c.closeUpTo(math.MinInt64, ClosedExpired, r.code, r.text)
+	code, text := c.wordsFor(ClosedExpired)
+	c.closeUpTo(math.MinInt64, ClosedExpired, code, text)
 }

@@ -83,6 +83,11 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 		return c.answerHealth(readinesses[c.w.server.readiness()].answer, head, behind)
 	case hears == byEvents && isOurs:
 		return c.answerEvents(room, p, n, answer)
+	case hears == byProtocol && isOurs:
+		if refusal := c.answerSubscriber(); refusal != nil {
+			return c.refuse(refusal, head)
+		}
+		return c.goOnBehind(behind)
 	case hears == bySocket && isOurs:
 	case !isOurs, c.past == wasHanded: // The latter would go back and forth.
 		return c.refuse(wsproto.Refuse(wsproto.ReasonNotFound), head)
@@ -96,6 +101,11 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	case q != nil:
 		return c.park(q, p)
 	}
+	return c.goOnBehind(behind)
+}
+
+// goOnBehind goes on with what came behind the head of an upgrade, and reports whether to read on.
+func (c *conn) goOnBehind(behind []byte) bool {
 	if c.life == open && len(behind) > 0 {
 		c.w.stats.EarlyBytes++
 		return c.consume(behind)
@@ -198,14 +208,18 @@ const lobby = "lobby"
 type hearing uint8
 
 const (
-	notAtAll hearing = iota // it is no room's path
-	bySocket                // /ws/{room}
-	byEvents                // /sse/{room}
+	notAtAll   hearing = iota // it is no room's path
+	bySocket                  // /ws/{room}
+	byEvents                  // /sse/{room}
+	byProtocol                // /connection/websocket: whatever rooms it asks for
 )
 
 // roomOf tells which room a decoded path names, if it names one at all: /ws and /sse are the lobby.
 // One slash more at the end changes nothing, because many clients and proxies put one there.
 func roomOf(path string) (room string, by hearing) {
+	if path == subscriberPath {
+		return "", byProtocol
+	}
 	room, isSocket := strings.CutPrefix(path, "/ws")
 	by = bySocket
 	if !isSocket {

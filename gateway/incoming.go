@@ -56,7 +56,7 @@ func (c *conn) startClock() {
 // endTurn ends a turn whose budget was spent. The connection goes behind the publishers that wait
 // for its room, or, if none does, in line for its next turn.
 func (c *conn) endTurn() {
-	if c.life == open && !c.isInflating() && c.reader.EndTurn(true) {
+	if c.life == open && c.past != subscribes && !c.isInflating() && c.reader.EndTurn(true) {
 		c.pauseForRoom()
 		return
 	}
@@ -83,12 +83,21 @@ func (c *conn) standInLine() {
 func (c *conn) read(failed bool) {
 	began := c.w.loop.Elapsed()
 	c.fill(failed)
-	if c.life == open && (c.pauses&pauseTurn == 0 || c.isInflating()) {
-		c.reader.EndTurn(false) // It has read all there is, or may not read on, or has to inflate first.
+	if c.life == open {
+		c.endPublishing()
 	}
 	c.answer()
 	if took := c.w.loop.Elapsed() - began; c.life == open && (c.meter != nil || took >= c.w.cfg.costlyTurn) {
 		c.noteCost(took)
+	}
+}
+
+// endPublishing says in the room that the turn has ended, unless it goes on from where it is.
+func (c *conn) endPublishing() {
+	if s := c.subscriber(); s != nil {
+		s.endTurn()
+	} else if c.pauses&pauseTurn == 0 || c.isInflating() {
+		c.reader.EndTurn(false) // It has read all there is, or may not read on, or has to inflate first.
 	}
 }
 
@@ -223,11 +232,31 @@ func (c *conn) decode(p []byte) bool {
 				return false
 			}
 		}
-		if !c.handle(msg) {
+		switch rest, goOn := c.handle(msg); {
+		case !goOn:
 			d.Release()
+			return false
+		case len(rest) > 0:
+			c.keepCommands(rest, p)
 			return false
 		}
 	}
+}
+
+// keepCommands holds on to commands of a frame that have to wait, and to the bytes behind it.
+func (c *conn) keepCommands(rest, stash []byte) {
+	in := c.holdInput()
+	in.commands = append([]byte(nil), rest...)
+	c.keep(&in.decoder, stash)
+}
+
+// holdInput makes the connection's decoder one of its own.
+func (c *conn) holdInput() *inbound {
+	if c.in == nil {
+		c.in = &inbound{decoder: c.w.decoder}
+		c.w.decoder = c.w.newDecoder()
+	}
+	return c.in
 }
 
 // decodeLater ends the turn; the next one begins with rest. It returns that the connection is not
@@ -247,7 +276,11 @@ func (c *conn) pickDecoder() *wsproto.Decoder {
 	if c.in != nil {
 		return &c.in.decoder
 	}
-	c.w.decoder.Deflate = c.reader.Encoding() == encodingDeflated
+	if s := c.subscriber(); s != nil {
+		c.w.decoder.Deflate = s.inflates
+	} else {
+		c.w.decoder.Deflate = c.reader.Encoding() == encodingDeflated
+	}
 	return &c.w.decoder
 }
 
@@ -257,14 +290,11 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 	if !d.Partial() {
 		_, _, _ = d.Next(nil) // Gives back the buffer of the message before; nothing can come of no bytes.
 	}
-	if d.Idle() && len(stash) == 0 {
+	if d.Idle() && len(stash) == 0 && (c.in == nil || len(c.in.commands) == 0) {
 		c.dropInput()
 		return
 	}
-	if c.in == nil {
-		c.in = &inbound{decoder: *d}
-		c.w.decoder = c.w.newDecoder()
-	}
+	c.holdInput()
 	c.in.stash = append([]byte(nil), stash...)
 	if c.pauses != 0 {
 		c.stopClock()
@@ -273,12 +303,12 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
 	}
-	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash))
+	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+len(c.in.commands))
 }
 
 // size is what it takes, in bytes.
 func (in *inbound) size(cfg *config) int {
-	n := in.decoder.Held() + len(in.stash)
+	n := in.decoder.Held() + len(in.stash) + cap(in.commands)
 	if in.decoder.Inflating() {
 		n += int(cfg.inflaterSize)
 	}
@@ -299,10 +329,14 @@ func (c *conn) dropInput() {
 	c.in = nil
 }
 
-// handle acts on one message and reports whether to go on.
-func (c *conn) handle(m wsproto.Message) bool {
+// handle acts on one message and reports whether to go on. rest is what of it has to wait.
+func (c *conn) handle(m wsproto.Message) (rest []byte, goOn bool) {
 	switch m.Op {
 	case wsproto.OpText, wsproto.OpBinary:
+		if s := c.subscriber(); s != nil {
+			rest = s.take(m.Payload)
+			return rest, c.life == open
+		}
 		c.w.stats.Messages++
 		if c.reader.IsBlocked() {
 			c.past = hasSpoken
@@ -314,12 +348,12 @@ func (c *conn) handle(m wsproto.Message) bool {
 		code, _, err := wsproto.ParseClose(m.Payload)
 		if err != nil {
 			c.violated(err)
-			return false
+			return nil, false
 		}
 		c.closeWith(ClosedByPeer, code, "")
-		return false
+		return nil, false
 	}
-	return c.life == open
+	return nil, c.life == open
 }
 
 // pausedBefore pauses reading if the connection has to wait, for its room or because of a rate,
@@ -332,6 +366,8 @@ func (c *conn) pausedBefore() bool {
 	case c.isThrottled():
 		c.stopClock()
 		return true
+	case c.past == subscribes: // Its commands wait for their rooms, each for its own.
+		return c.pauses&pauseRoom != 0
 	case !c.reader.AwaitRoom():
 		return false
 	}
@@ -357,8 +393,11 @@ func (c *conn) unstash() bool {
 	if c.life == reading && c.in != nil && c.in.scanned == 0 {
 		return c.readHead(nil)
 	}
-	if c.life != open || c.in == nil || len(c.in.stash) == 0 && !c.isInflating() {
+	if c.life != open || c.in == nil || len(c.in.stash) == 0 && len(c.in.commands) == 0 && !c.isInflating() {
 		return true
+	}
+	if len(c.in.commands) > 0 && !c.subscriber().resume() {
+		return false
 	}
 	stash := c.in.stash // Decoded where it lies; what is left becomes a new one.
 	c.in.stash = nil

@@ -206,7 +206,7 @@ func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
 		mine := map[string]bool{}
 		seen[w.no] = mine
 		return func(c *conn) {
-			if c.isIn(room) && !c.reader.IsSpeaker() {
+			if c.isIn(room) && !c.isSpeaker() {
 				mine[c.subject()] = true
 			}
 		}
@@ -223,20 +223,28 @@ func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
 
 // isIn reports whether the connection is open, and in this room if one is named.
 func (c *conn) isIn(room string) bool {
-	return c.life == open && c.reader.IsIn() && (room == "" || c.reader.Room().Name() == room)
+	if c.life != open || !c.reader.IsIn() {
+		return false
+	}
+	if s := c.subscriber(); s != nil {
+		return room == "" || s.find(room) != nil
+	}
+	return room == "" || c.reader.Room().Name() == room
 }
 
 func (c *conn) info() ConnInfo {
 	now := c.w.loop.Now()
 	i := ConnInfo{
-		ID: c.id(), Address: c.from(), Subject: c.subject(), Room: c.reader.Room().Name(), Encoding: encodings[c.reader.Encoding()].Name, Lag: c.reader.Lag(now),
-		IsBlocked: c.reader.IsBlocked(), IsSlow: c.reader.IsSlow(), IsSpeaker: c.reader.IsSpeaker(),
+		ID: c.id(), Address: c.from(), Subject: c.subject(), Room: c.roomName(), Encoding: c.encodingName(), Lag: c.reader.Lag(now),
+		IsBlocked: c.reader.IsBlocked(), IsSlow: c.reader.IsSlow(), IsSpeaker: c.isSpeaker(),
 	}
 	if i.IsBlocked {
 		i.Untaken = max(0, now-c.reader.Took())
 	}
 	return i
 }
+
+func (c *conn) isSpeaker() bool { return c.past != subscribes && c.reader.IsSpeaker() }
 
 // walkPart is how many sources a walk looks at before it asks for the time.
 const walkPart = 64

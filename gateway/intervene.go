@@ -32,13 +32,12 @@ func (f *Farewell) check() error {
 
 // dismiss closes the connection in order: what was published before is the last that it gets.
 func (c *conn) dismiss(f Farewell) {
-	r := &reasons[ClosedByOperator]
-	code, text := wsproto.Code(f.Code), f.Reason
-	if code == 0 {
-		code = r.code
+	code, text := c.wordsFor(ClosedByOperator)
+	if f.Code != 0 {
+		code = wsproto.Code(f.Code)
 	}
-	if text == "" {
-		text = r.text
+	if f.Reason != "" {
+		text = f.Reason
 	}
 	c.closeWith(ClosedByOperator, code, text)
 }
@@ -111,8 +110,11 @@ func (s *Server) Send(ctx context.Context, id string, m Message) error {
 	frame := append(f.Head[:len(f.Head):len(f.Head)], f.Payload...) // Its own: the caller's may change when ctx has ended.
 	e.message.Payload = frame[len(f.Head):]
 	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
-		if c.past == listens {
+		switch c.past {
+		case listens:
 			frame = appendEvent(nil, e.message.Message)
+		case subscribes:
+			frame = c.subscriber().appendMessage(nil, &e.message)
 		}
 		return struct{}{}, c.sendDirect(frame)
 	})

@@ -52,7 +52,7 @@ func (c *conn) logAbuse(r CloseReason, detail string) {
 	}
 	line := []any{
 		"reason", r.String(), "detail", detail, "id", c.id(), "from", c.from(),
-		"room", clipText([]byte(c.reader.Room().Name())), "and_more", skipped,
+		"room", clipText([]byte(c.roomName())), "and_more", skipped,
 	}
 	if hint := abuseHints[r]; hint != "" {
 		line = append(line, "hint", hint)
@@ -76,7 +76,7 @@ type standing struct {
 // standing is looked up while the connection is in its room, and its peer is there.
 func (c *conn) standing(r CloseReason) (s standing) {
 	if c.reader.IsIn() {
-		s.room = c.reader.Room().Name()
+		s.room = c.roomName()
 		if r.isSlowness() {
 			s.lag = c.reader.Lag(c.w.loop.Now())
 		}
@@ -91,8 +91,37 @@ func (c *conn) standing(r CloseReason) (s standing) {
 func (c *conn) logJoined(room string) {
 	if c.w.log.Enabled(context.Background(), slog.LevelDebug) {
 		c.w.log.Debug("client joined", "id", c.id(), "from", c.from(), "room", clipText([]byte(room)),
-			"encoding", encodings[c.reader.Encoding()].Name)
+			"encoding", c.encodingName())
 	}
+}
+
+// logSlow says for debugging that a client has fallen far behind in a room, or caught up again.
+func (c *conn) logSlow(isSlow bool, room string, lag hub.Lag) {
+	c.w.log.Debug("slow client", "slow", isSlow, "id", c.id(), "room", room,
+		"messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
+}
+
+// logSubscribed says for debugging that a subscriber is in a room.
+func (s *subscriber) logSubscribed(sub *subscription) {
+	if s.w.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.w.log.Debug("client subscribed", "id", s.id(), "room", clipText([]byte(sub.Room().Name())))
+	}
+}
+
+// roomName is the room that the connection is in; of a subscriber, that which it is busy with.
+func (c *conn) roomName() string {
+	if s := c.subscriber(); s != nil {
+		return s.room
+	}
+	return c.reader.Room().Name()
+}
+
+// encodingName is what the connection reads.
+func (c *conn) encodingName() string {
+	if s := c.subscriber(); s != nil {
+		return encodings[s.encoding()].Name
+	}
+	return encodings[c.reader.Encoding()].Name
 }
 
 // logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of those

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	// Loops is the number of event loops: one per core by default, at most 1024.
 	Loops int
-	// Pages answers paths other than /ws, /ws/{room}, /sse, /sse/{room}, /livez and /readyz. Nil: all of it is not found (404).
+	// Pages answers paths other than /ws, /ws/{room}, /sse, /sse/{room}, /connection/websocket, /livez and /readyz. Nil: all of it is not found (404).
 	// A body has to come with a Content-Length.
 	Pages http.Handler
 
@@ -81,6 +81,7 @@ type Options struct {
 	MaxPerAddress      int   // connections from one address, of IPv6 one /64: no limit
 	ConnectRate        int   // new connections a second, with bursts of as many: no limit
 	MaxRooms           int   // rooms at a time: no limit
+	MaxSubscriptions   int   // rooms at a time that one subscriber is in: 1,000
 	MaxFragments       int   // frames that one message may come in: 131,072
 	TLSHandshakes      int   // TLS handshakes that may wait for their clients' answers at a time: 4,096
 	TLSRunning         int   // … that may be worked on at a time: half of the cores
@@ -88,7 +89,7 @@ type Options struct {
 
 	FrameRate   int   // frames a second from one client, beyond which it is closed: no limit
 	PingRate    int   // pings a second from one client, beyond which it is closed: no limit
-	MessageRate int   // messages a second that are taken from one client: no limit
+	MessageRate int   // messages, and commands of subscribers, a second that are taken from one client: no limit
 	InflateRate int64 // bytes a second that one client's messages may inflate to, beside 32 for each byte sent: 4 MiB; none: any number
 	ByteRate    int64 // bytes a second that are taken from one client, at least 16 KiB: no limit
 
@@ -100,6 +101,7 @@ type Options struct {
 	PublishWindow int64      // how far senders may be ahead of most readers: 1 MiB, at most RoomBacklog
 	UnsentBuffer  int64      // what may wait in the kernel unsent for one client: 64 KiB; none: the kernel's choice
 	SendBuffer    int64      // the kernel's whole send buffer for one client: the kernel's choice
+	ReplyBacklog  int64      // bytes of replies to one subscriber's commands that may wait for it to read: 1 MiB
 
 	HandshakeTimeout time.Duration // from accepting a connection, or the first byte of a later request, to the end of the head: 10 s
 	AssemblyTimeout  time.Duration // from the first byte of a message that comes in pieces to its last: 30 s
@@ -165,6 +167,8 @@ func (o Options) Defaults() Options {
 	setDefault(&c.PublishWindow, 1<<20)
 	setDefault(&c.MinReadRate, 4<<10)
 	setDefault(&c.UnsentBuffer, 64<<10)
+	setDefault(&c.MaxSubscriptions, 1000)
+	setDefault(&c.ReplyBacklog, 1<<20)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.AssemblyTimeout, 30*time.Second)
 	setDefault(&c.PingInterval, 30*time.Second)

@@ -189,7 +189,7 @@ func (w *worker) Send(k *hub.Batch) {
 	plain, places, n := w.sends[:0], w.sendPlaces[:0], len(k.Deliveries)
 	for i := range k.Deliveries {
 		d := &k.Deliveries[i]
-		if c := d.Client.(*conn); c.life != dead && c.other == nil {
+		if c := connOf(d.Client); c.life != dead && c.other == nil {
 			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: d.Bytes})
 			places = append(places, i)
 		}
@@ -200,7 +200,7 @@ func (w *worker) Send(k *hub.Batch) {
 	for i := range plain {
 		outcome := hub.Taken
 		if err := plain[i].Err; err != nil {
-			outcome = k.Deliveries[places[i]].Client.(*conn).outcomeOf(err)
+			outcome = connOf(k.Deliveries[places[i]].Client).outcomeOf(err)
 		}
 		k.Answer(places[i], plain[i].N, outcome, now)
 	}
@@ -213,7 +213,7 @@ func (w *worker) Send(k *hub.Batch) {
 			places = places[1:]
 			continue
 		}
-		c, taken, outcome := k.Deliveries[i].Client.(*conn), 0, hub.Failed
+		c, taken, outcome := connOf(k.Deliveries[i].Client), 0, hub.Failed
 		if c.life != dead {
 			var err error
 			taken, err = c.transport().Write(int(c.fd), k.Deliveries[i].Bytes)
@@ -259,6 +259,9 @@ func (c *conn) Queued() (n int64, means hub.Queued) {
 
 // Refused implements hub.Client.
 func (c *conn) Refused() {
+	if s := c.subscriber(); s != nil {
+		s.hasSpoken = false
+	}
 	if c.past == hasSpoken {
 		c.past = wasAccepted // What it said before it took the last bytes is not against it.
 	}
@@ -296,7 +299,7 @@ func (c *conn) Overrun(rest hub.Rest) {
 		c.beginEnd(ClosedSlow, 0, "")
 	}
 	if c.end.reason != ClosedDrain {
-		c.end.code, c.end.text = wsproto.CodeSlowConsumer, reasons[ClosedSlow].text
+		c.end.code, c.end.text = c.wordsFor(ClosedSlow)
 	}
 	c.part()
 }
@@ -307,7 +310,5 @@ func (c *conn) Abort() { c.abort(ClosedPinned) }
 
 // Lagging implements hub.Client.
 func (c *conn) Lagging(isSlow bool) {
-	lag := c.reader.Lag(c.w.loop.Now())
-	c.w.log.Debug("slow client", "slow", isSlow, "id", c.id(), "room", c.reader.Room().Name(),
-		"messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
+	c.logSlow(isSlow, c.roomName(), c.reader.Lag(c.w.loop.Now()))
 }

@@ -143,7 +143,7 @@ func (c *conn) attend(who *Principal, room string) {
 // reviewPresence follows rules that have changed. Of a client that was there before nothing is told but
 // who it is.
 func (c *conn) reviewPresence() {
-	if !c.isIn("") {
+	if !c.isIn("") || c.past == subscribes {
 		return
 	}
 	room := c.reader.Room().Name()
@@ -164,9 +164,12 @@ func (c *conn) absent() {
 	}
 }
 
-// leaveRooms has the connection be in its room no longer.
+// leaveRooms has the connection be in its room no longer, or in any of them.
 func (c *conn) leaveRooms() {
 	c.absent()
+	if s := c.subscriber(); s != nil {
+		s.dropAll()
+	}
 	c.reader.Leave()
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
-	"sluice/internal/testenv"
 	"sluice/wsproto"
 
 	"github.com/centrifugal/protocol"
@@ -132,9 +131,6 @@ func TestPushesInAllEncodings(t *testing.T) {
 }
 
 func TestPushesAllocateNothing(t *testing.T) {
-	if testenv.RaceEnabled {
-		t.Skip("the race detector makes pools forget")
-	}
 	e := encoder{cfg: new(config)}
 	m := textOf(`{"symbol": "ABC", "price": 1.08, "text": "` + strings.Repeat("compressible ", 50) + `"}`)
 	m.info = someInfo(t)

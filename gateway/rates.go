@@ -32,7 +32,7 @@ func (c *conn) chargeFrames(frames int, op wsproto.Opcode) bool {
 			c.close(ClosedPingRate)
 		}
 	case wsproto.OpText, wsproto.OpBinary:
-		if cfg.MessageRate > 0 {
+		if cfg.MessageRate > 0 && c.past != subscribes { // Whose commands count, not their frames.
 			c.throttle(m.messages.take(1, int64(cfg.MessageRate), now), ClosedMessageRate)
 		}
 	}

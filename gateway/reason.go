@@ -46,6 +46,11 @@ const (
 	ClosedTLS                                // its TLS handshake failed, or its records could not be opened
 	ClosedProxyHeader                        // what its proxy said of it was no PROXY header, or it was no trusted proxy
 	ClosedUnread                             // it went on sending behind its request for events
+	ClosedBadCommand                         // it sent a subscriber's frame that is none, or a command out of turn
+	ClosedStale                              // it spoke the protocol's WebSocket, and did not connect in time
+	ClosedUnsupported                        // it sent what subscribers can send elsewhere, and not here
+	ClosedReplies                            // it asked and did not read what it was answered
+	ClosedGap                                // it missed messages whose offsets it counts
 	NumCloseReasons                          // how many there are
 )
 
@@ -91,12 +96,20 @@ var reasons = [NumCloseReasons]struct {
 	ClosedTLS:             {"tls", 0, ""},
 	ClosedProxyHeader:     {"proxy_header", 0, ""},
 	ClosedUnread:          {"unread_input", wsproto.CodePolicyViolation, "what is sent here is not read"},
+	ClosedBadCommand:      {"bad_command", 0, ""},
+	ClosedStale:           {"stale", 0, ""},
+	ClosedUnsupported:     {"unsupported_command", 0, ""},
+	ClosedReplies:         {"replies", 0, ""},
+	ClosedGap:             {"gap", 0, ""},
 }
 
 func (r CloseReason) String() string { return reasons[r].label }
 
 // isAbuse reports whether it was the client's fault, and no accident.
 func (r CloseReason) isAbuse() bool {
+	if r == ClosedBadCommand || r == ClosedUnsupported {
+		return true
+	}
 	switch reasons[r].code {
 	case wsproto.CodeProtocolError, wsproto.CodeInvalidPayload, wsproto.CodePolicyViolation, wsproto.CodeMessageTooBig,
 		wsproto.CodeForbidden:
@@ -108,7 +121,7 @@ func (r CloseReason) isAbuse() bool {
 // isSlowness reports whether it was for what the client did not take.
 func (r CloseReason) isSlowness() bool {
 	switch r {
-	case ClosedSlow, ClosedStalled, ClosedDoesNotRead, ClosedCloseTimeout, ClosedPinned, ClosedCut:
+	case ClosedSlow, ClosedStalled, ClosedDoesNotRead, ClosedCloseTimeout, ClosedPinned, ClosedCut, ClosedReplies, ClosedGap:
 		return true
 	}
 	return false

@@ -12,7 +12,7 @@ import (
 // listeners, rooms' memory.
 var reloadable = []string{
 	"Pages", "AllowOrigin", "AllowHost", "Subprotocols", "TrustedProxy", "ForwardedHeader",
-	"MaxConnections", "MaxHead", "HeadMemory", "MaxMessage", "MaxPerAddress", "ConnectRate", "MaxRooms",
+	"MaxConnections", "MaxHead", "HeadMemory", "MaxMessage", "MaxPerAddress", "ConnectRate", "MaxRooms", "MaxSubscriptions", "ReplyBacklog",
 	"MaxFragments", "AssemblyMemory", "TLSHandshakes", "TLSPairs", "TLSClientCA",
 	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
 	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -55,6 +56,7 @@ type Server struct {
 	judgesHosts atomic.Bool // set by start, before anybody comes, and by Reload
 	reloading   sync.Mutex  // held by Reload
 	sourcesMax  int         // that a loop can have
+	run         uint32      // at random: part of what subscribers are called, so that none is called as one of another run
 
 	certificates   *certificates
 	handshakeSlots chan struct{} // one in it for each TLS handshake that runs
@@ -108,7 +110,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		log: log, admission: newAdmission(cfg),
+		log: log, admission: newAdmission(cfg), run: rand.Uint32(),
 		failed: make(chan error, cfg.Loops+1), started: make(chan struct{}), ended: make(chan struct{}),
 		walking:        make(chan struct{}, 1),
 		handshakeSlots: make(chan struct{}, cfg.TLSRunning),

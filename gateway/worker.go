@@ -28,6 +28,7 @@ type worker struct {
 
 	buf     []byte          // what was read last
 	header  []byte          // a frame header or a control frame being made
+	replies []byte          // of the commands of a subscriber's turn
 	request wsproto.Request // the head being judged
 	decoder wsproto.Decoder // for connections that hold no part of a message
 	ping    []byte
@@ -189,6 +190,12 @@ type Stats struct {
 	Accepted       uint64 // connections, those that came by ServeHTTP included
 	Upgrades       uint64
 	Streams        uint64        // requests for events that were answered with them
+	Subscribers    uint64        // … and upgrades, those of Upgrades, to the protocol for many rooms
+	Commands       uint64        // of subscribers …
+	CommandErrors  uint64        // … that were answered with an error
+	Subscribed     uint64        // subscriptions that began …
+	Unsubscribed   uint64        // … and that ended
+	Gaps           uint64        // times a subscriber missed messages in a room whose offsets it counts
 	EarlyBytes     uint64        // handshakes with frames in the same packet
 	Received       uint64        // bytes that clients sent, those of ordinary requests' bodies left out
 	Messages       uint64        // data messages received
@@ -230,6 +237,12 @@ func (s *Stats) add(o *Stats) {
 		{&s.Accepted, &o.Accepted},
 		{&s.Upgrades, &o.Upgrades},
 		{&s.Streams, &o.Streams},
+		{&s.Subscribers, &o.Subscribers},
+		{&s.Commands, &o.Commands},
+		{&s.CommandErrors, &o.CommandErrors},
+		{&s.Subscribed, &o.Subscribed},
+		{&s.Unsubscribed, &o.Unsubscribed},
+		{&s.Gaps, &o.Gaps},
 		{&s.EarlyBytes, &o.EarlyBytes},
 		{&s.Received, &o.Received},
 		{&s.Messages, &o.Messages},

@@ -53,12 +53,13 @@ type Config struct {
 	MaxPerAddress      int  `help:"Connections at a time from one address, of IPv6 one /64. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	MaxSubscriptions   int  `help:"Rooms that one client of /connection/websocket may be in at a time. One more is answered with error 106." default:"1000" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
 	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
-	MessageRate int  `help:"Messages a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
+	MessageRate int  `help:"Messages, and commands at /connection/websocket, a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	InflateRate Size `help:"Bytes a second that one client's compressed messages may inflate to, beside 32 for each byte that it sends. Beyond eight seconds' worth at once the client is closed with 1008. 0 is no limit." default:"4MiB" placeholder:"SIZE" group:"Rates"`
 	ByteRate    Size `help:"Bytes a second that are taken from one client, with bursts of as many. Who sends more has to wait, and is closed with 1008 after ten seconds of it. 0 is no limit." default:"0" placeholder:"SIZE" group:"Rates"`
 
@@ -70,6 +71,7 @@ type Config struct {
 	MinReadRate   Size       `help:"How fast, in bytes a second, a client has to read for senders to wait for it: each byte it takes lets it be waited for as long as it takes to read one at this rate, 16 seconds at most. 0 waits for whoever takes anything." default:"4KiB" placeholder:"SIZE" group:"Slow clients"`
 	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
 	SendBuffer    Size       `help:"The kernel's whole send buffer for one client (SO_SNDBUF), sent but not acknowledged bytes included. 0 leaves it to the kernel, which fits it to each connection: a fixed one caps every client at so much per round trip." default:"0" placeholder:"SIZE" group:"Slow clients"`
+	ReplyBacklog  Size       `help:"Bytes of replies that may wait for one client of /connection/websocket to read them. One that asks on is closed with 3008." default:"1MiB" placeholder:"SIZE" group:"Slow clients"`
 
 	HandshakeTimeout time.Duration `help:"From accepting a connection, or from the first byte of a later request on it, to the end of the request head." default:"10s" group:"Timeouts"`
 	AssemblyTimeout  time.Duration `help:"From the first byte of a message that comes in pieces to its last. Later is refused with 1008." default:"30s" group:"Timeouts"`
@@ -132,6 +134,7 @@ func (c *Config) options() gateway.Options {
 		MaxPerAddress:      c.MaxPerAddress,
 		ConnectRate:        c.ConnectRate,
 		MaxRooms:           c.MaxRooms,
+		MaxSubscriptions:   given(c.MaxSubscriptions),
 		MaxFragments:       given(c.MaxFragments),
 		AssemblyMemory:     int64(given(c.AssemblyMemory)),
 		FrameRate:          c.FrameRate,
@@ -147,6 +150,7 @@ func (c *Config) options() gateway.Options {
 		MinReadRate:        int64(given(c.MinReadRate)),
 		UnsentBuffer:       int64(given(c.UnsentBuffer)),
 		SendBuffer:         int64(given(c.SendBuffer)),
+		ReplyBacklog:       int64(given(c.ReplyBacklog)),
 		HandshakeTimeout:   given(c.HandshakeTimeout),
 		AssemblyTimeout:    given(c.AssemblyTimeout),
 		PingInterval:       given(c.PingInterval),
@@ -274,6 +278,10 @@ var complaints = []complaint{
 	}},
 	{"TLSPairs", func(c *Config) string { return c.listeningFault() }},
 	{"MaxFragments", atLeastOne("max-fragments", func(c *Config) int { return c.MaxFragments })},
+	{"MaxSubscriptions", atLeastOne("max-subscriptions", func(c *Config) int { return c.MaxSubscriptions })},
+	{"ReplyBacklog", func(c *Config) string {
+		return fmt.Sprintf("--reply-backlog %v: must be at least 64KiB", c.ReplyBacklog)
+	}},
 	{"MaxHead", func(c *Config) string {
 		return fmt.Sprintf("--max-head %v: must be 1KiB to 1MiB", c.MaxHead)
 	}},

@@ -42,6 +42,12 @@ var table = []metric{
 	count("sluice_handshakes_total", "WebSocket handshakes answered with 101.", func(r *reading) uint64 { return r.Upgrades }),
 	count("sluice_early_handshakes_total", "Handshakes with frames right behind them, in the same packet.", func(r *reading) uint64 { return r.EarlyBytes }),
 	count("sluice_event_streams_total", "Requests for events answered with a stream of them.", func(r *reading) uint64 { return r.Streams }),
+	count("sluice_subscribers_total", "WebSocket handshakes for the protocol for many rooms.", func(r *reading) uint64 { return r.Subscribers }),
+	count("sluice_commands_total", "Commands of subscribers.", func(r *reading) uint64 { return r.Commands }),
+	count("sluice_command_errors_total", "Of them: those that were answered with an error.", func(r *reading) uint64 { return r.CommandErrors }),
+	count("sluice_subscriptions_begun_total", "Times a subscriber entered a room.", func(r *reading) uint64 { return r.Subscribed }),
+	count("sluice_subscriptions_ended_total", "Times a subscriber left a room, by itself or with its connection.", func(r *reading) uint64 { return r.Unsubscribed }),
+	count("sluice_subscription_gaps_total", "Times a subscriber missed messages in a room whose offsets it counts, and was told.", func(r *reading) uint64 { return r.Gaps }),
 	count("sluice_tls_handshakes_total", "TLS handshakes that succeeded.", func(r *reading) uint64 { return r.TLS.Handshakes }),
 	count("sluice_tls_resumed_total", "Of them: those that resumed an earlier session.", func(r *reading) uint64 { return r.TLS.Resumed }),
 	counts("sluice_tls_failures_total", "TLS handshakes that failed, by reason.", []string{"reason"}, func(r *reading, put put) {

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"errors"
+	"unicode/utf8"
+
+	"github.com/centrifugal/protocol"
+
+	"sluice/gateway/centrifuge"
+	"sluice/hub"
+	"sluice/wsproto"
+)
+
+// publish sends a message of the client's to a room: as its member if it is in it, which waits while
+// the room is full, and from outside if it is not, which is refused then.
+func (s *subscriber) publish(o *order) orderStep {
+	r := o.Publish
+	if !isRoomName(r.Channel) || len(r.Data) == 0 {
+		return s.fail(o, centrifuge.ErrorBadRequest)
+	}
+	if s.permissions(r.Channel)&Publish == 0 {
+		return s.fail(o, centrifuge.ErrorPermissionDenied)
+	}
+	s.room = r.Channel
+	sub := s.find(r.Channel)
+	if sub == nil {
+		return s.offer(o)
+	}
+	s.publishTo(sub)
+	if sub.AwaitRoom() {
+		s.awaited = sub
+		s.pauseForRoom()
+		return stepWaits
+	}
+	if s.reader.IsBlocked() {
+		s.hasSpoken = true
+	}
+	sub.Publish(s.w.loop.Now(), s.w.encoder.of(r.Channel, s.published(r)))
+	return s.acknowledge(o)
+}
+
+// publishTo has the turn's publishing go on in another room.
+func (s *subscriber) publishTo(sub *subscription) {
+	if s.publishing != nil && s.publishing != sub {
+		s.publishing.EndTurn(false)
+	}
+	s.publishing = sub
+}
+
+// endTurn says in the room to which the client has published that its turn ends.
+func (s *subscriber) endTurn() {
+	if s.publishing != nil && s.awaited == nil {
+		s.publishing.EndTurn(false)
+		s.publishing = nil
+	}
+}
+
+// offer publishes to a room that the client is not in.
+func (s *subscriber) offer(o *order) orderStep {
+	_, err := hub.Offer(s.w.server.hub, o.Publish.Channel, s.w.loop.Now(), s.w.encoder.of(o.Publish.Channel, s.published(o.Publish)))
+	switch {
+	case err == nil:
+		return s.acknowledge(o)
+	case errors.Is(err, hub.ErrTooManyRooms):
+		return s.fail(o, centrifuge.ErrorLimitExceeded)
+	}
+	return s.fail(o, centrifuge.ErrorTooManyRequests)
+}
+
+func (s *subscriber) acknowledge(o *order) orderStep {
+	s.w.stats.Messages++
+	return s.reply(o, &protocol.Reply{Publish: &protocol.PublishResult{}})
+}
+
+// published is what a client publishes: JSON, or any bytes where the protocol is protobuf, of which
+// text is what is UTF-8.
+func (s *subscriber) published(r *protocol.PublishRequest) message {
+	m := message{info: s.itsInfo(), isValue: s.format == centrifuge.JSON}
+	m.Op, m.Payload = wsproto.OpText, r.Data
+	if !m.isValue && !utf8.Valid(r.Data) {
+		m.Op = wsproto.OpBinary
+	}
+	return m
+}
+
+// itsInfo is what others are told of the client, made when it is first of use.
+func (s *subscriber) itsInfo() centrifuge.Info {
+	if s.info == "" {
+		s.info = infoOf(s.principal(), s.clientID(), nil)
+	}
+	return s.info
+}

@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"errors"
+
+	"github.com/centrifugal/protocol"
+
+	"sluice/gateway/centrifuge"
+	"sluice/hub"
+)
+
+// subscribe brings the client into a room.
+func (s *subscriber) subscribe(o *order) orderStep {
+	r := o.Subscribe
+	switch {
+	case !isRoomName(r.Channel), r.Tf != nil:
+		return s.fail(o, centrifuge.ErrorBadRequest)
+	case r.Delta != "" && r.Delta != deltaFossil:
+		return s.malformed("it asks for deltas that there are none of")
+	case r.Type != 0: // A map, or one that is polled.
+		return s.fail(o, centrifuge.ErrorPermissionDenied)
+	case s.find(r.Channel) != nil:
+		return s.fail(o, centrifuge.ErrorAlreadySubbed)
+	}
+	may := s.permissions(r.Channel)
+	if may&Read == 0 {
+		return s.fail(o, centrifuge.ErrorPermissionDenied)
+	}
+	w := wish{isRecovering: r.Recover, since: hub.Position{Epoch: r.Epoch, Offset: r.Offset}, isStrict: r.Flag&flagStrict != 0}
+	result, done, code := s.join(o, r.Channel, may, w)
+	switch {
+	case done != stepDone:
+		return done
+	case code != 0:
+		return s.fail(o, code)
+	}
+	return s.reply(o, &protocol.Reply{Subscribe: result})
+}
+
+const (
+	// deltaFossil is the one kind of deltas that a client may ask for; it is told that it gets none.
+	deltaFossil = "fossil"
+	// flagStrict is the bit of a request's flag by which it wants an error where it cannot be
+	// recovered.
+	flagStrict = 1 << 1
+)
+
+// A wish is where a client wants a subscription to begin.
+type wish struct {
+	isRecovering bool // behind a position, which may be none
+	since        hub.Position
+	isStrict     bool // or not at all
+}
+
+func (w *wish) start(may Permission) (start hub.Start) {
+	if w.isRecovering && may&History != 0 {
+		if start.Since = w.since; start.Since.Epoch == "" {
+			start.Since.Epoch = "?" // Without one it cannot be told from a position of another stream.
+		}
+	}
+	return start
+}
+
+// join makes the client a reader of a room, if nothing forbids it. A code is the error that it gets
+// instead; done says whether the order has to wait first, until what the room keeps was made in the
+// client's encoding.
+func (s *subscriber) join(o *order, room string, may Permission, w wish) (result *protocol.SubscribeResult, done orderStep, code centrifuge.ErrorCode) {
+	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
+		return nil, stepDone, centrifuge.ErrorLimitExceeded
+	}
+	s.room = room
+	sub := new(subscription)
+	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
+	switch {
+	case err == nil:
+	case errors.Is(err, hub.ErrNotBuilt) && o.answer != nil && (o.answer.isBuilt || o.answer.err != nil):
+		return nil, stepDone, centrifuge.ErrorInternal // So much is published that it was dropped before it was done.
+	case errors.Is(err, hub.ErrNotBuilt):
+		q := &question{desk: &s.w.server.builder, room: room, encoding: s.encoding()}
+		q.answer.isBuilt = true
+		return nil, s.ask(q), 0
+	case errors.Is(err, hub.ErrNoNewRooms):
+		return nil, stepDone, centrifuge.ErrorInternal // For want of memory, which is temporary.
+	default:
+		return nil, stepDone, centrifuge.ErrorLimitExceeded
+	}
+	if w.isRecovering && w.isStrict && joined.Answer != hub.Recovered {
+		sub.Leave()
+		return nil, stepDone, centrifuge.ErrorUnrecoverable
+	}
+	sub.isRecoverable = may&History != 0 && joined.Epoch != ""
+	s.begin(sub)
+	return w.result(joined, sub.isRecoverable), stepDone, 0
+}
+
+// result is what the client is told of where it begins. Of one that is recovered that is the position
+// that it has named: what it has missed follows, and a newer one would lose that if the connection
+// broke in between.
+func (w *wish) result(joined hub.Joined, isRecoverable bool) *protocol.SubscribeResult {
+	r := &protocol.SubscribeResult{WasRecovering: w.isRecovering}
+	if !isRecoverable {
+		return r
+	}
+	r.Recoverable, r.Positioned, r.Epoch, r.Offset = true, true, joined.Epoch, joined.Offset
+	if w.isRecovering && joined.Answer == hub.Recovered {
+		r.Recovered, r.Offset = true, w.since.Offset
+	}
+	return r
+}
+
+// unsubscribe takes the client out of a room, if it is in it.
+func (s *subscriber) unsubscribe(o *order) orderStep {
+	if !isRoomName(o.Unsubscribe.Channel) {
+		return s.fail(o, centrifuge.ErrorBadRequest)
+	}
+	if sub := s.find(o.Unsubscribe.Channel); sub != nil {
+		s.room = o.Unsubscribe.Channel
+		s.drop(sub)
+	}
+	return s.reply(o, &protocol.Reply{Unsubscribe: &protocol.UnsubscribeResult{}})
+}

@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	gorilla "github.com/gorilla/websocket"
+
+	"sluice/internal/testenv"
+)
+
+// A frame of many commands takes many turns, and each is answered once and in order; other connections' turns come in between.
+func TestCommandsOfOneFrameTakeTurns(t *testing.T) {
+	const n = 20 * commandsTurn
+	cfg := testConfig()
+	cfg.Loops = 1
+	_, addr := startGateway(t, cfg)
+	p, other := connectPeer(t, addr), connectPeer(t, addr)
+	var lines []string
+	for i := range n {
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"unsubscribe":{"channel":"never"}}`, i+2))
+	}
+	p.say(lines...)
+	other.say(`{"id":2,"rpc":{}}`)
+	other.expect(`{"id":2,"error":{"code":108,"message":"not available"}}`)
+	frames := 0
+	for i := range n {
+		if len(p.lines) == 0 {
+			frames++
+		}
+		if got, want := p.next(), fmt.Sprintf(`{"id":%d,"unsubscribe":{}}`, i+2); got != want {
+			t.Fatalf("reply %d is %s", i, got)
+		}
+	}
+	if frames < n/commandsTurn || frames > 2*n/commandsTurn {
+		t.Errorf("%d replies came in %d frames", n, frames)
+	}
+}
+
+// A client that asks for more rooms than it may be in is told each time, and what it is in goes on.
+func TestMillionSubscriptionsAreRefused(t *testing.T) {
+	n := 20_000
+	if testenv.IsWholeSize(t) {
+		n = 1_000_000
+	}
+	s, addr := startGateway(t, testConfig())
+	p := connectPeer(t, addr)
+	const each = 1000
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for i := 0; i < n; i += each {
+			var frame strings.Builder
+			for j := i; j < i+each; j++ {
+				fmt.Fprintf(&frame, "{\"id\":%d,\"subscribe\":{\"channel\":\"room%d\"}}\n", j+2, j)
+			}
+			if p.conn.Write(t.Context(), 1, []byte(frame.String())) != nil {
+				return
+			}
+		}
+	}()
+	for i := range n {
+		want := fmt.Sprintf(`{"id":%d,"subscribe":{}}`, i+2)
+		if i >= 1000 {
+			want = fmt.Sprintf(`{"id":%d,"error":{"code":106,"message":"limit exceeded"}}`, i+2)
+		}
+		if got := p.next(); got != want {
+			t.Fatalf("subscription %d is answered with %s", i, got)
+		}
+	}
+	<-sent
+	if st := testenv.StatsOf(t, s); st.Subscribed != 1000 || st.CommandErrors != uint64(n-1000) {
+		t.Errorf("%d subscriptions, %d errors", st.Subscribed, st.CommandErrors)
+	}
+	for _, room := range []string{"room0", "room999"} {
+		if _, err := s.Publish(room, Message{Data: []byte("hello")}); err != nil {
+			t.Fatal(err)
+		}
+		p.expect(pushed(room, `"hello"`, 0, ""))
+	}
+}
+
+// A client that asks and does not read what it is answered costs --reply-backlog and is closed.
+func TestClientThatAsksAndDoesNotReadIsClosed(t *testing.T) {
+	cfg := testConfig()
+	cfg.ReplyBacklog = 64 << 10
+	cfg.SendBuffer = 64 << 10
+	s, addr := startGateway(t, cfg)
+	c := dialNarrow(t, addr, "/connection/websocket")
+	say := func(line string) bool { return c.WriteMessage(gorilla.TextMessage, []byte(line)) == nil }
+	say(`{"id":1,"connect":{}}`)
+	batch := strings.Repeat(`{"id":2,"rpc":{}}`+"\n", 1000)
+	for i := 0; i < 1000 && testenv.StatsOf(t, s).CommandErrors < 1_000_000 && say(batch); i++ {
+		if s.Open() == 0 || livesIn(t, s, open) == 0 {
+			break
+		}
+	}
+	testenv.Eventually(t, "it is closed", func() bool { return livesIn(t, s, open) == 0 })
+	for {
+		if _, _, err := c.ReadMessage(); err != nil {
+			if !gorilla.IsCloseError(err, 3008) || !strings.Contains(err.Error(), "does not read replies") {
+				t.Errorf("it ended with %v", err)
+			}
+			break
+		}
+	}
+	c.Close()
+	expectClosed(t, s, ClosedReplies, 1)
+}
+
+// Commands are messages where those have a rate, however many come in a frame.
+func TestCommandsHaveTheRateOfMessages(t *testing.T) {
+	cfg := testConfig()
+	cfg.MessageRate = 20
+	s, addr := startGateway(t, cfg)
+	p := connectPeer(t, addr)
+	var lines []string
+	for i := range 30 {
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"rpc":{}}`, i+2))
+	}
+	p.say(lines...)
+	for i := range 30 {
+		p.expect(fmt.Sprintf(`{"id":%d,"error":{"code":108,"message":"not available"}}`, i+2))
+	}
+	if st := testenv.StatsOf(t, s); st.Throttled == 0 || st.Commands != 31 {
+		t.Errorf("throttled %d times at %d commands", st.Throttled, st.Commands)
+	}
+}
