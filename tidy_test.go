@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 		"loadtest/internal/load", "loadtest/internal/progress", "loadtest/internal/report",
 		"loadtest/internal/run", "loadtest/internal/server",
 	},
+	"loadtest/internal/centrifuge": {},
 	"loadtest/internal/compare": {
 		"loadtest/internal/limits", "loadtest/internal/load", "loadtest/internal/page",
 		"loadtest/internal/payload", "loadtest/internal/progress", "loadtest/internal/report",
