@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"loadtest/internal/page":        {},
 	"loadtest/internal/payload":     {},
 	"loadtest/internal/process": {
-		"loadtest/internal/dial", "loadtest/internal/eventstream", "loadtest/internal/latency",
+		"loadtest/internal/centrifuge", "loadtest/internal/dial", "loadtest/internal/eventstream", "loadtest/internal/latency",
 		"loadtest/internal/load", "loadtest/internal/payload", "loadtest/internal/shared", "loadtest/internal/usage",
 		"reactor", "wsproto",
 	},

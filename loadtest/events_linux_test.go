@@ -38,7 +38,7 @@ func againstGateway(t *testing.T, flags string, args ...string) (res report.Resu
 func TestEventsOfTheGateway(t *testing.T) {
 	t.Parallel()
 	res, status, said := againstGateway(t, "--history '*=messages:500'", "--clients=60", "--sse=50", "--rooms=2", "--messages=300", "--window=8")
-	if status != exitOK || res.Delivered != 300*30 || res.Expected != 300*30 || !strings.Contains(said, "50 readers, 0 ids misplaced, 0 resets") {
+	if status != exitOK || res.Delivered != 300*30 || res.Expected != 300*30 || !strings.Contains(said, "positions    0 misplaced, 0 resets") {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
 }
@@ -47,13 +47,13 @@ func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
 	t.Parallel()
 	storm := []string{"--clients=60", "--sse=50", "--storm=60%", "--rate=200", "--messages=400"}
 	res, status, said := againstGateway(t, "--history '*=messages:500'", append(storm, "--resume")...)
-	if c := res.Crowd; status != exitOK || res.Delivered != 400*60 || c.Resumers != 30 || c.Returned != 30 || res.Events.Resets > 0 ||
+	if c := res.Crowd; status != exitOK || res.Delivered != 400*60 || c.Resumers != 30 || c.Returned != 30 || res.Positions.Resets > 0 ||
 		c.CaughtUpSeconds < c.StormSeconds || c.StormSeconds <= 0 {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
 	// What the room does not keep it tells of. The ramp makes sure that somebody is away for so long.
 	res, status, said = againstGateway(t, "--history '*=messages:2'", append(storm, "--resume", "--ramp=60")...)
-	if status != exitOK || res.Events.Resets == 0 || res.Events.Excused == 0 || res.Delivered+res.Events.Excused != 400*60 || !strings.Contains(said, "reset: too_old") {
+	if status != exitOK || res.Positions.Resets == 0 || res.Positions.Excused == 0 || res.Delivered+res.Positions.Excused != 400*60 || !strings.Contains(said, "reset: too_old") {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
 	if _, status, said := againstGateway(t, "", append(storm, "--resume", "--loss-timeout=1s")...); status != exitUsage || !strings.Contains(said, "gateway --history") {

@@ -143,7 +143,11 @@ func (c *RunCommand) Run(ctx context.Context, out *compare.Output) error {
 	c.Sample = c.JSON != "" || c.HTML != ""
 	limits.Raise(c.Loops)
 	urls := c.URL
-	if len(urls) == 0 {
+	switch {
+	case len(urls) > 0:
+	case c.Protocol == load.Centrifuge:
+		urls = []string{centrifugeURL}
+	default:
 		urls = []string{defaultURL}
 	}
 	began := time.Now()
@@ -172,7 +176,11 @@ func (c *RunCommand) Run(ctx context.Context, out *compare.Output) error {
 	return nil
 }
 
-const defaultURL = "ws://127.0.0.1:8080/ws"
+// Where the gateway is, if no URL is given.
+const (
+	defaultURL    = "ws://127.0.0.1:8080/ws"
+	centrifugeURL = "ws://127.0.0.1:8080/connection/websocket"
+)
 
 // presetResolver fills in the flags that --preset names and the command line does not.
 type presetResolver struct{}

@@ -70,10 +70,10 @@ func (c *Load) CrowdSizes() (n [kinds]int) {
 		n[KindGuest] = min(max(1, int(2*c.Churn+0.999)), max(1, (audience-n[KindStalled]-n[KindSlow])/2))
 	}
 	switch storm := c.StormSize(); {
-	case c.SSE == 0:
-		n[KindGuest] = max(n[KindGuest], storm)
 	case c.Resume:
 		n[KindResumer] = storm
+	case c.SSE == 0:
+		n[KindGuest] = max(n[KindGuest], storm)
 	default:
 		n[KindGuest] += storm
 	}
@@ -98,16 +98,15 @@ func (c *Load) HearsEvents(index int) bool { return index >= c.Clients-c.SSE }
 // publishers are the first of them. Those that read events are readers too, behind everybody else,
 // but for the storm's.
 func (c *Load) KindOf(index int) Kind {
-	n := c.CrowdSizes()
-	if c.HearsEvents(index) {
-		switch {
-		case index < c.Clients-c.StormSize():
-			return KindReader
-		case c.Resume:
-			return KindResumer
-		}
+	switch isStormy := index >= c.Clients-c.StormSize(); {
+	case isStormy && c.Resume:
+		return KindResumer
+	case isStormy:
 		return KindGuest
+	case c.HearsEvents(index):
+		return KindReader
 	}
+	n := c.CrowdSizes()
 	n[KindReader] -= c.SSE - min(c.SSE, c.StormSize())
 	for k := KindReader; k < KindGuest; k++ {
 		if index -= n[k]; index < 0 {

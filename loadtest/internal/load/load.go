@@ -44,15 +44,17 @@ type Load struct {
 	Slow    Slow    `help:"Clients that read so many bytes a second." default:"0@1" placeholder:"N@RATE" group:"Crowd"`
 	Churn   float64 `help:"Clients that leave and return, a second." default:"0" placeholder:"RATE" group:"Crowd"`
 	Storm   Share   `help:"This share of the clients, or of those that read events (--sse), drops at once in the middle of the run and returns." default:"0%" placeholder:"SHARE" group:"Crowd"`
-	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. It takes --sse and a server that gives its events ids." group:"Crowd"`
+	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. It takes --sse or --protocol centrifuge, and a server that tells positions." group:"Crowd"`
 
-	Header      []string `help:"A further request header, as 'Name: value'. Repeatable." sep:"none" placeholder:"LINE" group:"Server"`
-	Origin      string   `help:"The Origin header." group:"Server"`
-	Subprotocol []string `help:"A WebSocket subprotocol to offer. Repeatable." placeholder:"NAME" group:"Server"`
-	SSE         int      `name:"sse" help:"So many of the clients read the rooms' messages as server-sent events instead of by a WebSocket." default:"0" placeholder:"N" group:"Server"`
-	SSEPath     string   `name:"sse-path" help:"Path and query of events, with {room} for the room's name. Without it the URL's, with sse in place of ws." placeholder:"PATH" group:"Server"`
-	Contains    bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
-	NoEcho      bool     `help:"The server does not send a message back to its sender." group:"Server"`
+	Protocol       string   `help:"What goes over a WebSocket: messages alone (plain), or the Centrifuge protocol in JSON (centrifuge), where every room is a channel." enum:"plain,centrifuge" default:"plain" placeholder:"NAME" group:"Server"`
+	RoomsPerClient int      `help:"Rooms that each client subscribes to over its connection, with --protocol centrifuge." default:"1" placeholder:"N" group:"Server"`
+	Header         []string `help:"A further request header, as 'Name: value'. Repeatable." sep:"none" placeholder:"LINE" group:"Server"`
+	Origin         string   `help:"The Origin header." group:"Server"`
+	Subprotocol    []string `help:"A WebSocket subprotocol to offer. Repeatable." placeholder:"NAME" group:"Server"`
+	SSE            int      `name:"sse" help:"So many of the clients read the rooms' messages as server-sent events instead of by a WebSocket." default:"0" placeholder:"N" group:"Server"`
+	SSEPath        string   `name:"sse-path" help:"Path and query of events, with {room} for the room's name. Without it the URL's, with sse in place of ws." placeholder:"PATH" group:"Server"`
+	Contains       bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
+	NoEcho         bool     `help:"The server does not send a message back to its sender." group:"Server"`
 
 	Compress bool `help:"Offer permessage-deflate, and inflate what comes compressed. Our own messages are sent as they are." group:"Server"`
 	Insecure bool `help:"Take any certificate of a wss:// server." group:"Server"`
@@ -118,6 +120,7 @@ func (c *Load) Prepare() error {
 	case n < c.Publishers:
 		refuse("--clients %d: too few for the publishers and the crowd", c.Clients)
 	}
+	c.checkProtocol(refuse)
 	c.checkResume(refuse)
 	if c.Rooms > c.Clients {
 		refuse("--rooms %d: there are %d clients for them", c.Rooms, c.Clients)
@@ -155,10 +158,27 @@ func (c *Load) Prepare() error {
 func (c *Load) checkResume(refuse func(format string, args ...any)) {
 	switch {
 	case !c.Resume:
-	case c.SSE == 0:
-		refuse("--resume: only a reader of events knows where it was: say how many with --sse. A WebSocket client is told no positions")
+	case c.SSE == 0 && c.Protocol != Centrifuge:
+		refuse("--resume: only who is told positions knows where it was: say how many read events with --sse, or --protocol centrifuge. A plain WebSocket client is not told")
 	case c.StormSize() == 0:
-		refuse("--resume: nobody drops who could resume: say --storm 30%%. Of --sse %d, --storm %v takes none", c.SSE, float64(c.Storm))
+		refuse("--resume: nobody drops who could resume: say --storm 30%%. Of --clients %d and --sse %d, --storm %v takes none", c.Clients, c.SSE, float64(c.Storm))
+	}
+}
+
+// Centrifuge is the protocol of channels.
+const Centrifuge = "centrifuge"
+
+// checkProtocol refuses what the protocol cannot do. A load that was not made of flags has plain
+// messages and one room for each client.
+func (c *Load) checkProtocol(refuse func(format string, args ...any)) {
+	c.RoomsPerClient = max(c.RoomsPerClient, 1)
+	switch {
+	case c.Protocol != Centrifuge && c.RoomsPerClient > 1:
+		refuse("--rooms-per-client %d: a plain WebSocket is in one room: say --protocol centrifuge", c.RoomsPerClient)
+	case c.RoomsPerClient > c.Rooms:
+		refuse("--rooms-per-client %d: there are --rooms %d", c.RoomsPerClient, c.Rooms)
+	case c.Protocol == Centrifuge && c.Binary:
+		refuse("--binary: --protocol centrifuge is spoken in JSON")
 	}
 }
 

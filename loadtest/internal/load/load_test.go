@@ -47,6 +47,11 @@ func TestEveryClientIsOfOneKind(t *testing.T) {
 		func(c *Load) { c.SSE, c.Storm = 400, 30 },
 		func(c *Load) { c.SSE, c.Storm, c.Resume = 400, 30, true },
 		func(c *Load) { c.SSE, c.Storm, c.Resume = 997, 100, true },
+		func(c *Load) { c.Protocol, c.Storm, c.Resume = Centrifuge, 30, true },
+		func(c *Load) {
+			c.Protocol, c.Storm, c.Resume, c.Stalled, c.Slow, c.Churn = Centrifuge, 30, true, 100, Slow{N: 50, Rate: 1}, 7
+		},
+		func(c *Load) { c.Protocol, c.SSE, c.Storm, c.Resume = Centrifuge, 300, 50, true },
 		func(c *Load) {
 			c.SSE, c.Storm, c.Resume, c.Stalled, c.Slow, c.Churn = 300, 50, true, 100, Slow{N: 50, Rate: 1}, 7
 		},

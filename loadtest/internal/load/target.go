@@ -70,7 +70,7 @@ func (c *Load) ParseTarget(raw string) (*Target, error) {
 		return nil, err
 	}
 	path := pathOf(u)
-	if c.Rooms > 1 && !strings.Contains(path, "{room}") {
+	if c.Rooms > 1 && !strings.Contains(path, "{room}") && c.Protocol != Centrifuge {
 		return nil, errors.New("--rooms needs {room} in the URL, as in ws://127.0.0.1:8080/ws/{room}")
 	}
 	t.Paths = c.eachRoom(path)
@@ -98,10 +98,13 @@ func pathOf(u *url.URL) string {
 // eachRoom is a path with each room's name.
 func (c *Load) eachRoom(path string) (all []string) {
 	for i := range c.Rooms {
-		all = append(all, strings.ReplaceAll(path, "{room}", "room-"+strconv.Itoa(i)))
+		all = append(all, strings.ReplaceAll(path, "{room}", RoomName(i)))
 	}
 	return all
 }
+
+// RoomName is that of a target's room with this number.
+func RoomName(i int) string { return "room-" + strconv.Itoa(i) }
 
 // eventsPath is where events are: as the gateway has it, for the path of its WebSockets, unless it
 // is given.
@@ -118,6 +121,9 @@ func (c *Load) eventsPath(path string) (string, error) {
 			return "", errors.New("--rooms needs {room} in --sse-path, as in /sse/{room}")
 		}
 		return path, nil
+	}
+	if c.Protocol == Centrifuge { // Its path does not name a room.
+		return "/sse/{room}", nil
 	}
 	path, query, hasQuery := strings.Cut(path, "?")
 	words := strings.Split(path, "/")

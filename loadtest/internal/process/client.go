@@ -18,6 +18,7 @@ const (
 	waiting clientState = iota // its turn to connect has not come
 	connecting
 	upgrading
+	subscribing // upgraded, where the protocol has more to say
 	joined
 	leaving // said goodbye; whatever comes is dropped
 	gone
@@ -26,8 +27,10 @@ const (
 // A client is one WebSocket, or one stream of events. It belongs to its worker's loop. There may be
 // tens of thousands, so what only the opening needs lives behind a pointer.
 type client struct {
+	membership               // in its first room
+	others     []*membership // in further ones
+
 	w         *worker
-	room      *room
 	token     reactor.Token
 	index     int // in the run
 	fd        int32
@@ -39,13 +42,14 @@ type client struct {
 	armed     bool // registered for Writable too, because a write was refused
 	deflates  bool // agreed on permessage-deflate
 	ending    bool // an event told of the stream's end, which no other will
-	check     sequenceCheck
 
 	partial *wsproto.Decoder // in the middle of a frame; nil between frames
 	opening *opening
 	session *session // nil without TLS
 	events  *events  // nil: it is a WebSocket
-	out     []byte   // frames that wait for the kernel, or for TLS
+
+	subscriber *subscriber // nil: messages are all that goes over it
+	out        []byte      // frames that wait for the kernel, or for TLS
 }
 
 // opening is what a client holds until it has joined.
@@ -130,8 +134,8 @@ func (c *client) consume(p []byte) bool {
 	switch c.state {
 	case upgrading:
 		p = c.answered(p)
-		return c.state == joined && c.consume(p)
-	case joined:
+		return c.isOpen() && c.consume(p)
+	case subscribing, joined:
 		if c.isJudged() { // The others' deliveries are not counted either.
 			c.w.wire += uint64(len(p))
 		}
@@ -142,6 +146,9 @@ func (c *client) consume(p []byte) bool {
 	}
 	return c.state != gone
 }
+
+// isOpen says that messages may come.
+func (c *client) isOpen() bool { return c.state == subscribing || c.state == joined }
 
 // isJudged says that the client is held to every message of the run.
 func (c *client) isJudged() bool { return c.kind == load.KindReader || c.kind == load.KindResumer }
@@ -155,7 +162,7 @@ func (c *client) decode(p []byte) bool {
 		d = c.partial
 	}
 	now := int64(c.w.process.Now())
-	for len(p) > 0 && c.state == joined {
+	for len(p) > 0 && c.isOpen() {
 		msg, n, err := d.Next(p)
 		if err != nil {
 			d.Release()
@@ -194,7 +201,11 @@ func (c *client) keep(d *wsproto.Decoder) {
 func (c *client) handle(m wsproto.Message, now int64) bool {
 	switch m.Op {
 	case wsproto.OpText, wsproto.OpBinary:
-		c.deliver(m.Payload, now)
+		if c.subscriber != nil {
+			c.hearFrame(m.Payload, now)
+			break
+		}
+		c.deliver(&c.membership, m.Payload, now)
 	case wsproto.OpPing:
 		c.out = wsproto.AppendMaskedFrame(c.out, wsproto.OpPong, true, newMask(), m.Payload)
 		c.flush()
@@ -206,29 +217,29 @@ func (c *client) handle(m wsproto.Message, now int64) bool {
 }
 
 // deliver judges one message.
-func (c *client) deliver(p []byte, now int64) {
+func (c *client) deliver(m *membership, p []byte, now int64) {
 	w := c.w
 	if w.process.cfg.Contains {
 		p = c.unwrap(p)
 	}
 	s, v := payload.Check(p, w.process.tag)
 	if v != payload.Intact {
-		c.deliverOdd(s, v)
+		c.deliverOdd(m, s, v)
 		return
 	}
 	// A publisher of another room, or one that does not exist, cannot be: the payload is intact.
 	// But a server may mix rooms.
 	rooms := len(w.process.rooms)
 	place := uint32(int(s.Publisher) / rooms)
-	if int(s.Publisher)%rooms != c.room.index || int(place) >= len(c.check.next) {
-		c.check.counts.Foreign++
+	if int(s.Publisher)%rooms != m.room.index || int(place) >= len(m.check.next) {
+		m.check.counts.Foreign++
 		return
 	}
-	st := c.room.streams[place]
+	st := m.room.streams[place]
 	if s.Seq < w.warm[st.id] || st.isUnheardBy(c) {
 		return
 	}
-	isNew, settled := c.check.take(place, s.Seq)
+	isNew, settled := m.check.take(place, s.Seq)
 	if !isNew {
 		return
 	}
@@ -257,14 +268,14 @@ func (c *client) unwrap(p []byte) []byte {
 }
 
 // deliverOdd counts a message that is damaged or not ours.
-func (c *client) deliverOdd(s payload.Stamp, v payload.Verdict) {
+func (c *client) deliverOdd(m *membership, s payload.Stamp, v payload.Verdict) {
 	if v == payload.Foreign {
-		c.check.counts.Foreign++
+		m.check.counts.Foreign++
 		return
 	}
 	place := uint32(int(s.Publisher) / len(c.w.process.rooms))
-	if c.check.takeCorrupt(place, s.Seq) > 0 && c.kind == load.KindReader {
-		c.w.released(c.room.streams[place], s.Seq)
+	if m.check.takeCorrupt(place, s.Seq) > 0 && c.kind == load.KindReader {
+		c.w.released(m.room.streams[place], s.Seq)
 	}
 }
 
@@ -320,7 +331,7 @@ func (c *client) end(f Fault, why string) {
 		c.token = 0
 	}
 	switch was {
-	case connecting, upgrading:
+	case connecting, upgrading, subscribing:
 		c.opened(f, why)
 	case joined:
 		c.cutOff(f, why)
@@ -353,15 +364,17 @@ func (c *client) abandon() {
 	if c.kind != load.KindReader {
 		return
 	}
-	c.room.live.Add(-1)
-	for place, st := range c.room.streams {
-		sent := st.sent.Load()
-		from := c.check.next[place]
-		if n := uint32(len(st.slots)); sent > from && sent-from > n {
-			from = sent - n
-		}
-		for ; from < sent; from++ {
-			c.w.released(st, from)
+	for m := range c.each {
+		m.room.live.Add(-1)
+		for place, st := range m.room.streams {
+			sent := st.sent.Load()
+			from := m.check.next[place]
+			if n := uint32(len(st.slots)); sent > from && sent-from > n {
+				from = sent - n
+			}
+			for ; from < sent; from++ {
+				c.w.released(st, from)
+			}
 		}
 	}
 }
@@ -384,7 +397,7 @@ func (c *client) sayGoodbye() {
 
 func (c *client) onTimer() {
 	switch {
-	case c.state == connecting || c.state == upgrading:
+	case c.state == connecting || c.state == upgrading || c.state == subscribing:
 		c.end(FaultConnect, fmt.Sprintf("no answer within %v", c.w.process.cfg.ConnectTimeout))
 	case c.state == leaving:
 		c.end(FaultNone, "")

@@ -60,8 +60,8 @@ func (c *client) depart(how visit) {
 // comeBack puts a client that left at the end of those to be opened.
 func (c *client) comeBack() {
 	c.state = waiting
-	if c.kind == load.KindGuest {
-		c.check.pause()
+	for m := range c.each {
+		m.pause(c.kind == load.KindResumer)
 	}
 	if c.events != nil {
 		c.events.pause(c.kind == load.KindResumer)

@@ -19,22 +19,6 @@ type events struct {
 	decoder eventstream.Decoder
 	chunks  *eventstream.Chunks // nil: the body comes as it is
 	id      []byte              // of the last event: where a resumer goes on; empty without one
-	jumped  uint64              // offsets that ids have left out, and that nothing has filled
-	owed    uint64              // messages that had been sent when it returned, and have not come
-	counts  EventCounts
-}
-
-// EventCounts are what readers of events saw, beside messages.
-type EventCounts struct {
-	Resets    uint64 // events that told of a gap
-	Excused   uint64 // messages that did not come, and of which a reset had told
-	Misplaced uint64 // ids that are not the next one, for which no lost message accounts
-}
-
-func (n *EventCounts) add(o EventCounts) {
-	n.Resets += o.Resets
-	n.Excused += o.Excused
-	n.Misplaced += o.Misplaced
 }
 
 // eventMax is how large an event may be: a payload in base64, in an envelope.
@@ -44,7 +28,7 @@ func newEvents() *events { return &events{decoder: eventstream.Decoder{Limit: ev
 
 // pause ends a stay. One that does not resume forgets where it was.
 func (v *events) pause(resumes bool) {
-	v.decoder, v.chunks, v.owed = eventstream.Decoder{Limit: eventMax}, nil, 0
+	v.decoder, v.chunks = eventstream.Decoder{Limit: eventMax}, nil
 	if !resumes {
 		v.id = v.id[:0]
 	}
@@ -126,9 +110,13 @@ func (c *client) hearEvents(p []byte) bool {
 
 // heardEvent acts on one event.
 func (c *client) heardEvent(e *eventstream.Event, now int64) {
+	at, isPosition := eventstream.ParsePosition(e.ID)
 	if !e.HasData {
 		if e.HasID { // Where the stream begins. What comes shows whether that is right.
 			c.events.id = append(c.events.id[:0], e.ID...)
+			if isPosition {
+				c.at.move(at)
+			}
 		}
 		return
 	}
@@ -147,19 +135,9 @@ func (c *client) heardEvent(e *eventstream.Event, now int64) {
 			return
 		}
 	}
-	before := c.check.counts
-	c.deliver(data, now)
-	after := &c.check.counts
-	switch {
-	case after.Reordered > before.Reordered: // It fills what an id had left out.
-		c.events.jumped -= min(c.events.jumped, 1)
-	case after.Duplicated > before.Duplicated: // It is counted as such, wherever it is.
-		c.events.repeat(e)
-	default:
-		c.events.stand(e)
-	}
-	if after.Delivered > before.Delivered {
-		c.tookOwed(1, now)
+	c.receive(&c.membership, data, at, isPosition, now)
+	if isPosition {
+		c.events.id = append(c.events.id[:0], e.ID...)
 	}
 }
 
@@ -169,66 +147,24 @@ type reset struct {
 	Missed uint64 `json:"missed"`
 }
 
-// heardReset excuses as many messages as the positions say that were left out. Where nobody can tell,
-// that is any number.
+// heardReset excuses as many messages as the positions say that were left out.
 func (c *client) heardReset(e *eventstream.Event, now int64) {
-	v := c.events
 	var said reset
 	if json.Unmarshal(e.Data, &said) != nil {
 		c.end(FaultProtocol, "the data of a reset cannot be read")
 		return
 	}
-	was, wasKnown := eventstream.ParsePosition(v.id)
-	is, isKnown := eventstream.ParsePosition(e.ID)
-	budget := uint64(unlimited)
-	switch {
-	case wasKnown && isKnown && bytes.Equal(was.Epoch, is.Epoch):
-		if is.Offset < was.Offset {
-			v.counts.Misplaced++
-		}
-		budget = max(is.Offset, was.Offset) - was.Offset
-	case said.Missed > 0:
-		budget = said.Missed
+	missing := c.at.reset(eventstream.ParsePosition(e.ID))
+	if missing == unlimited && said.Missed > 0 {
+		missing = said.Missed
 	}
-	v.id = append(v.id[:0], e.ID...)
-	v.counts.Resets++
-	c.w.faults.say("reset: "+said.Reason, 1)
-	c.check.excuse(budget, c.room.streams)
-	c.tookOwed(v.owed, now)
+	c.events.id = append(c.events.id[:0], e.ID...)
+	c.wasReset(&c.membership, missing, said.Reason, now)
 }
 
-// repeat moves to the position of a message that came before, if it is the next one.
-func (v *events) repeat(e *eventstream.Event) {
-	was, wasKnown := eventstream.ParsePosition(v.id)
-	is, isKnown := eventstream.ParsePosition(e.ID)
-	if wasKnown && isKnown && bytes.Equal(was.Epoch, is.Epoch) && is.Offset == was.Offset+1 {
-		v.id = append(v.id[:0], e.ID...)
-	}
-}
-
-// stand moves to an event's position, which should be the next one.
-func (v *events) stand(e *eventstream.Event) {
-	was, wasKnown := eventstream.ParsePosition(v.id)
-	is, isKnown := eventstream.ParsePosition(e.ID)
-	switch {
-	case !e.HasID && len(v.id) == 0: // A server that gives none.
-		return
-	case !isKnown:
-		v.counts.Misplaced++
-	case !wasKnown:
-	case !bytes.Equal(was.Epoch, is.Epoch) || is.Offset <= was.Offset:
-		v.counts.Misplaced++
-	default:
-		v.jumped += is.Offset - was.Offset - 1
-	}
-	v.id = append(v.id[:0], e.ID...)
-}
-
-// foundEvents are the client's counts at the end of the run: what ids have left out is a fault where
-// no message is missing.
-func (c *client) foundEvents() EventCounts {
-	n := c.events.counts
-	n.Misplaced += c.events.jumped - min(c.events.jumped, c.check.missed+uint64(len(c.check.gaps)))
-	n.Excused = c.check.excused(c.room.streams, c)
-	return n
+// wasReset excuses what a client was told that it will not get.
+func (c *client) wasReset(m *membership, missing uint64, why string, now int64) {
+	c.w.faults.say("reset: "+why, 1)
+	m.check.excuse(missing, m.room.streams)
+	c.tookOwed(m, m.at.owed, now)
 }

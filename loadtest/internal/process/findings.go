@@ -10,7 +10,7 @@ import (
 // Findings are what one process found, and then what all of them did. Processes send them as JSON.
 type Findings struct {
 	Counts     Counts
-	Events     EventCounts
+	Positions  PositionCounts
 	Faults     Faults
 	Messages   uint64 // sent in the measured phase
 	Expected   uint64
@@ -64,17 +64,19 @@ func (p *Process) Findings() *Findings {
 			found.Echoed += st.echoed()
 		}
 		for _, c := range w.clients {
-			found.addClient(c)
+			for m := range c.each {
+				found.addMembership(c, m)
+			}
 		}
 	}
 	return found
 }
 
-// addClient adds what one client saw. Only the deliveries of those count that are held to every
+// addMembership adds what one client saw in a room. Only the deliveries of those count that are held to every
 // message.
-func (found *Findings) addClient(c *client) {
-	found.Expected += c.expected()
-	counts := c.check.counts
+func (found *Findings) addMembership(c *client, m *membership) {
+	found.Expected += c.expected(m)
+	counts := m.check.counts
 	switch c.kind {
 	case load.KindStalled:
 		counts.Delivered = 0
@@ -86,13 +88,13 @@ func (found *Findings) addClient(c *client) {
 		counts.Delivered = 0
 	}
 	found.Counts.add(&counts)
-	if c.events != nil {
-		found.Events.add(c.foundEvents())
+	if m.at != nil {
+		found.Positions.add(c.positionCounts(m))
 	}
-	lost, unfinished := c.check.missing(c.room.streams, c)
-	isWhole := c.check.clean && lost+unfinished == 0
+	lost, unfinished := m.check.missing(m.room.streams, c)
+	isWhole := m.check.clean && lost+unfinished == 0
 	if c.wasJoined && c.isJudged() && isWhole && !c.w.process.cfg.NoEcho {
-		found.addOrder(c.room.index, c.check.order)
+		found.addOrder(m.room.index, m.check.order)
 	}
 }
 
@@ -114,7 +116,7 @@ func (found *Findings) OrdersMost() (most int) {
 // Add adds what another process found.
 func (found *Findings) Add(o *Findings) {
 	found.Counts.add(&o.Counts)
-	found.Events.add(o.Events)
+	found.Positions.add(o.Positions)
 	found.Faults.merge(&o.Faults)
 	found.Messages += o.Messages
 	found.Expected += o.Expected
@@ -154,16 +156,16 @@ func (st *stream) echoed() (n uint64) {
 	return n
 }
 
-// expected is how many messages of the measured phase the client should have got: all but those of
+// expected is how many messages of the measured phase the client should have got in a room: all but those of
 // which a reset told that it would not.
-func (c *client) expected() (n uint64) {
+func (c *client) expected(m *membership) (n uint64) {
 	if !c.wasJoined || !c.isJudged() {
 		return 0
 	}
-	for _, st := range c.room.streams {
+	for _, st := range m.room.streams {
 		if !st.isUnheardBy(c) {
 			n += uint64(st.sent.Load() - c.w.warm[st.id])
 		}
 	}
-	return n - c.check.excused(c.room.streams, c)
+	return n - m.check.excused(m.room.streams, c)
 }

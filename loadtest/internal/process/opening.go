@@ -109,23 +109,37 @@ func (c *client) answered(p []byte) (rest []byte) {
 	}
 	c.opening = nil
 	c.out = nil
+	if c.subscriber != nil {
+		c.state = subscribing
+		c.introduce()
+	} else {
+		c.enter()
+	}
+	return p[end:]
+}
+
+// enter ends the opening: the client is in its rooms.
+func (c *client) enter() {
 	c.state = joined
 	c.w.loop.SetTimer(c.token, 0)
 	c.opened(FaultNone, "")
 	c.join()
-	return p[end:]
 }
 
 // join makes the client a receiver of its room's streams. One that returns goes on with its sequence
 // check.
 func (c *client) join() {
 	if !c.wasJoined {
-		c.check.begin(c.room.streams)
+		for m := range c.each {
+			m.join()
+		}
 	}
 	c.wasJoined = true
 	switch c.kind {
 	case load.KindReader:
-		c.room.live.Add(1)
+		for m := range c.each {
+			m.room.live.Add(1)
+		}
 	case load.KindSlow:
 		c.w.loop.SetTimer(c.token, time.Second/slowBeats)
 	}

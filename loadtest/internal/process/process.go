@@ -34,7 +34,9 @@ type Process struct {
 
 	workers []*worker
 	rooms   []*room
-	streams []*stream // of all processes
+	targets int            // each has the same number of rooms, and one after the other comes here
+	numbers map[string]int // of a room among its target's, by name
+	streams []*stream      // of all processes
 	loops   sync.WaitGroup
 	failure chan error
 
@@ -60,6 +62,8 @@ type Process struct {
 func New(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.Tag) (*Process, error) {
 	p := &Process{
 		cfg:       cfg,
+		targets:   len(targets),
+		numbers:   make(map[string]int),
 		rank:      rank,
 		headers:   cfg.HeaderLines(),
 		askLines:  cfg.EventsHeaderLines(),
@@ -129,7 +133,8 @@ func (p *Process) Audience() (n int64) {
 func (p *Process) makeRooms(targets []*load.Target) {
 	for i := range len(targets) * p.cfg.Rooms {
 		t := targets[i%len(targets)]
-		r := &room{index: i, target: t, path: t.Paths[i/len(targets)], live: &p.rank.Stats.Live[i]}
+		r := &room{index: i, target: t, name: load.RoomName(i / len(targets)), path: t.Paths[i/len(targets)], live: &p.rank.Stats.Live[i]}
+		p.numbers[r.name] = i / len(targets)
 		if t.EventPaths != nil {
 			r.eventPath = t.EventPaths[i/len(targets)]
 		}
@@ -153,10 +158,11 @@ func (p *Process) processOf(client int) int { return client % p.rank.Count }
 func (p *Process) makeClients() {
 	for i := p.rank.Index; i < p.cfg.Clients; i += p.rank.Count {
 		w := p.workers[i/p.rank.Count%len(p.workers)]
-		c := &client{w: w, index: i, room: p.rooms[i%len(p.rooms)], fd: -1, kind: p.cfg.KindOf(i)}
-		c.check.next = make([]uint32, len(c.room.streams))
+		c := &client{w: w, index: i, membership: newMembership(p.rooms[i%len(p.rooms)]), fd: -1, kind: p.cfg.KindOf(i)}
 		if p.cfg.HearsEvents(i) {
-			c.events = newEvents()
+			c.events, c.at = newEvents(), new(standing)
+		} else if p.cfg.Protocol == load.Centrifuge {
+			c.subscribeTo(p.rooms, p.targets)
 		}
 		if i < len(p.streams) {
 			st := p.streams[i]

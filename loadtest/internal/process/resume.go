@@ -10,8 +10,8 @@ import (
 	"sluice/loadtest/internal/shared"
 )
 
-// ErrNothingToResume says that the server gives its events no ids.
-var ErrNothingToResume = errors.New("--resume: the server gives its events no ids, so nobody knows where to go on: " +
+// ErrNothingToResume says that the server tells no positions.
+var ErrNothingToResume = errors.New("--resume: the server tells no positions, so nobody knows where to go on: " +
 	"the room has to keep some messages (gateway --history). One that gives ids with messages alone needs --warmup")
 
 // resumePoll is how often it is looked whether the resumers have what they want.
@@ -23,22 +23,35 @@ func (p *Process) awaitPositions(ctx context.Context) error {
 	if !p.cfg.Resume {
 		return nil
 	}
-	isUnplaced := func(c *client) bool { return len(c.events.id) == 0 }
 	for began := p.Now(); p.Now()-began < p.cfg.LossTimeout; time.Sleep(resumePoll) {
-		n, err := p.countResumers(ctx, func(c *client) bool { return isUnplaced(c) || c.isMissing() })
+		n, err := p.countResumers(ctx, func(c *client) bool { return c.isUnplaced() || c.isMissing() })
 		if err != nil || n == 0 {
 			return err
 		}
 	}
-	n, err := p.countResumers(ctx, isUnplaced)
+	n, err := p.countResumers(ctx, (*client).isUnplaced)
 	p.rank.Stats.Totals.Unplaced.Add(n)
 	return err
 }
 
+// isUnplaced says that the client does not know its position in some room.
+func (c *client) isUnplaced() bool {
+	for m := range c.each {
+		if !m.at.isKnown {
+			return true
+		}
+	}
+	return false
+}
+
 // isMissing says that the client has not got everything that was sent.
 func (c *client) isMissing() bool {
-	lost, unfinished := c.check.missing(c.room.streams, c)
-	return lost+unfinished > 0
+	for m := range c.each {
+		if lost, unfinished := m.check.missing(m.room.streams, c); lost+unfinished > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Resumable is ErrNothingToResume if the resumers of any process have been told no position before
@@ -69,24 +82,26 @@ func (c *client) noteOwed() {
 		return
 	}
 	now := int64(c.w.process.Now())
-	c.events.owed = 0
-	for place, st := range c.room.streams {
-		c.events.owed += uint64(st.sent.Load() - c.check.next[place])
+	for m := range c.each {
+		m.at.owed = 0
+		for place, st := range m.room.streams {
+			m.at.owed += uint64(st.sent.Load() - m.check.next[place])
+		}
+		if m.at.owed == 0 {
+			c.w.caughtUpAt = time.Duration(now)
+		}
+		c.tookOwed(m, 0, now)
 	}
-	if c.events.owed == 0 {
-		c.w.caughtUpAt = time.Duration(now)
-	}
-	c.tookOwed(0, now)
 }
 
 // tookOwed counts messages that came to a resumer, or never will. With the last one it has all that
 // had been sent when it returned.
-func (c *client) tookOwed(n uint64, now int64) {
+func (c *client) tookOwed(m *membership, n uint64, now int64) {
 	if c.kind != load.KindResumer {
 		return
 	}
 	c.w.resumedAt = time.Duration(now)
-	if owed := &c.events.owed; *owed > 0 {
+	if owed := &m.at.owed; *owed > 0 {
 		if *owed -= min(n, *owed); *owed == 0 {
 			c.w.caughtUpAt = time.Duration(now)
 		}

@@ -162,14 +162,16 @@ func (p *Process) awaitGuests(ctx context.Context, _ time.Duration) error {
 // missing counts what the worker's clients have missed so far.
 func (w *worker) missing() (lost, unfinished uint64) {
 	for _, c := range w.clients {
-		switch {
-		case !c.wasJoined:
-		case c.isJudged():
-			l, u := c.check.missing(c.room.streams, c)
-			lost += l
-			unfinished += u
-		case c.kind == load.KindGuest:
-			lost += c.check.holes()
+		for m := range c.each {
+			switch {
+			case !c.wasJoined:
+			case c.isJudged():
+				l, u := m.check.missing(m.room.streams, c)
+				lost += l
+				unfinished += u
+			case c.kind == load.KindGuest:
+				lost += m.check.holes()
+			}
 		}
 	}
 	return lost, unfinished

@@ -40,6 +40,7 @@ type stream struct {
 type room struct {
 	index     int
 	target    *load.Target
+	name      string // of its channel, where the protocol has channels
 	path      string
 	eventPath string // where its events are, if somebody reads them
 	streams   []*stream
@@ -165,11 +166,15 @@ func (st *stream) send(now, due time.Duration) {
 	if len(c.out) == 0 {
 		w.unsent = append(w.unsent, c)
 	}
+	frame := w.payload
+	if c.subscriber != nil {
+		frame = c.publish(frame)
+	}
 	if w.process.cfg.Fragmented {
-		c.out = appendFragments(c.out, w.process.opcode, w.payload)
+		c.out = appendFragments(c.out, w.process.opcode, frame)
 		return
 	}
-	c.out = wsproto.AppendMaskedFrame(c.out, w.process.opcode, true, newMask(), w.payload)
+	c.out = wsproto.AppendMaskedFrame(c.out, w.process.opcode, true, newMask(), frame)
 }
 
 // appendFragments appends a message in three frames, of which the last is empty (RFC 6455 §5.4

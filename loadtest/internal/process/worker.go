@@ -24,7 +24,8 @@ type worker struct {
 
 	buf     []byte // what was read last
 	plain   []byte // … and came out of TLS; nil without
-	payload []byte // the message being sent
+	payload []byte // the message being sent …
+	command []byte // … and what it is sent in, where the protocol has commands
 	decoder wsproto.Decoder
 	unsent  []*client // publishers with bytes that wait for the end of the tick
 
@@ -219,9 +220,8 @@ func (w *worker) reset() {
 		w.warm[i] = st.sent.Load()
 	}
 	for _, c := range w.clients {
-		c.check.begin(c.room.streams)
-		if c.events != nil {
-			c.events.counts, c.events.jumped = EventCounts{}, 0
+		for m := range c.each {
+			m.reset()
 		}
 	}
 }

@@ -43,7 +43,7 @@ type Result struct {
 	Foreign    uint64  `json:"foreign"`
 	Closed     int     `json:"closed"`      // connections that the server ended
 	Violations int     `json:"violations"`  // connections on which the server broke the protocol
-	Misplaced  uint64  `json:"misplaced"`   // ids of events that were not the next one
+	Misplaced  uint64  `json:"misplaced"`   // positions that were not the next one
 	WarmupLost uint64  `json:"warmup_lost"` // before the measurement, not in Lost
 	Orders     int     `json:"orders"`      // most different ones in a room; 1 is a total order
 	Backlog    int     `json:"backlog"`     // open loop: not everywhere when the last was due
@@ -68,17 +68,24 @@ type Result struct {
 		Waiting        float64 `json:"waiting"` // … and that it waited for a processor
 		Saturated      bool    `json:"saturated"`
 	} `json:"client"`
-	Events struct {
-		Readers int    `json:"readers"`
-		Resets  uint64 `json:"resets"`  // events that told of a gap
-		Excused uint64 `json:"excused"` // messages in the gaps, neither expected nor lost
+	Protocol       string `json:"protocol"`
+	RoomsPerClient int    `json:"rooms_per_client"`
+	Events         struct {
+		Readers int `json:"readers"`
 	} `json:"events"`
+	Positions    *Positions    `json:"positions,omitempty"` // nil where nobody is told any
 	Crowd        process.Crowd `json:"crowd"`
 	Guess        string        `json:"guess,omitempty"`        // what a pattern in what was lost may mean
 	Explanations []string      `json:"explanations,omitempty"` // of what happened to connections
 	Series       []Sample      `json:"series,omitempty"`
 
 	Histogram latency.Histogram `json:"-"` // what Latency was taken from
+}
+
+// Positions are what became of those who are told positions.
+type Positions struct {
+	Resets  uint64 `json:"resets"`  // times that somebody was told of a gap
+	Excused uint64 `json:"excused"` // messages in the gaps, neither expected nor lost
 }
 
 // ServerCost is what the server's processes used.
@@ -138,8 +145,11 @@ func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phase
 	res.Crowd.Stalled, res.Crowd.Slow, res.Crowd.Guests = crowd[load.KindStalled], crowd[load.KindSlow], crowd[load.KindGuest]
 	res.Crowd.Resumers = crowd[load.KindResumer]
 	res.Crowd.CaughtUpSeconds = round(max(0, res.Crowd.CaughtUpSeconds), 6)
-	res.Misplaced = all.Events.Misplaced
-	res.Events.Readers, res.Events.Resets, res.Events.Excused = cfg.SSE, all.Events.Resets, all.Events.Excused
+	res.Misplaced = all.Positions.Misplaced
+	res.Protocol, res.RoomsPerClient, res.Events.Readers = cfg.Protocol, cfg.RoomsPerClient, cfg.SSE
+	if cfg.SSE > 0 || cfg.Protocol == load.Centrifuge {
+		res.Positions = &Positions{all.Positions.Resets, all.Positions.Excused}
+	}
 	res.Crowd.StormSeconds = round(res.Crowd.StormSeconds, 6)
 	if res.Expected > 0 {
 		res.Reach = round(float64(res.Delivered)/float64(res.Expected), 9)
@@ -252,14 +262,20 @@ func (res *Result) Print(w io.Writer) {
 func (res *Result) rows() (rows []row) {
 	add := func(name, format string, args ...any) { rows = append(rows, row{name, fmt.Sprintf(format, args...)}) }
 	add("clients", "%d joined, %d failed, %.0f a second", res.Clients-res.Connect.Failed, res.Connect.Failed, res.Connect.PerSecond)
+	if res.RoomsPerClient > 1 {
+		add("rooms", "%d, of which each client is in %d", res.Rooms, res.RoomsPerClient)
+	}
 	add("messages", "%d of %s bytes in %.3f s", res.Messages, res.Sizes, res.Seconds)
 	add("deliveries", "%d of %d, %.0f a second, %.0f bytes each", res.Delivered, res.Expected, res.DeliveriesPerSecond, res.BytesPerDelivery)
 	add("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", words(res.Latency)...)
 	add("skew", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", words(res.Skew)...)
 	add("faults", "%d lost, %d duplicated, %d reordered, %d corrupted, %d foreign, %d closed, %d violations",
 		res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Foreign, res.Closed, res.Violations)
-	if e := res.Events; e.Readers > 0 {
-		add("events", "%d readers, %d ids misplaced, %d resets that tell of %d messages", e.Readers, res.Misplaced, e.Resets, e.Excused)
+	if res.Events.Readers > 0 {
+		add("events", "%d readers", res.Events.Readers)
+	}
+	if p := res.Positions; p != nil {
+		add("positions", "%d misplaced, %d resets that tell of %d messages", res.Misplaced, p.Resets, p.Excused)
 	}
 	if c := res.Crowd; c.Stalled+c.Slow+c.Guests+c.Resumers > 0 {
 		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests and resumers (left %d times, returned %d)",

@@ -224,7 +224,7 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 			if isCaughtUp := res.Crowd.CaughtUpSeconds >= res.Crowd.StormSeconds; res.Lost == 0 && !isCaughtUp {
 				t.Errorf("back after %v s, and caught up after %v", res.Crowd.StormSeconds, res.Crowd.CaughtUpSeconds)
 			}
-			if e := res.Events; e.Resets != resumers*test.resets || e.Excused != resumers*test.misses {
+			if e := res.Positions; e.Resets != resumers*test.resets || e.Excused != resumers*test.misses {
 				t.Errorf("%d resets of %d messages, want %d of %d", e.Resets, e.Excused, resumers*test.resets, resumers*test.misses)
 			}
 			if want := 400*20 - resumers*test.misses; res.Expected != want || res.Delivered+res.Lost != want {
@@ -248,8 +248,8 @@ func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 	}
 	cfg := withEvents(func(c *load.Load) { c.Storm, c.Resume, c.Messages = 50, true, 400 })
 	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: v}))
-	if got := faultsOf(res); got != (seenFaults{}) || res.Events.Resets != 5 || res.Events.Excused < 5*50 || res.Delivered != res.Expected {
-		t.Errorf("counted %+v, events %+v, %d of %d", got, res.Events, res.Delivered, res.Expected)
+	if got := faultsOf(res); got != (seenFaults{}) || res.Positions.Resets != 5 || res.Positions.Excused < 5*50 || res.Delivered != res.Expected {
+		t.Errorf("counted %+v, events %+v, %d of %d", got, res.Positions, res.Delivered, res.Expected)
 	}
 	if res.Misplaced == 0 {
 		t.Error("ids that do not follow that of the reset are taken for good")
@@ -273,7 +273,7 @@ func TestResumeWithoutPositionsIsRefused(t *testing.T) {
 	}
 	url := servertest.Start(t, &servertest.Server{Events: &servertest.Events{}})
 	_, err := Once(t.Context(), cfg, []string{url}, nil, nil, &progress.Display{})
-	if usage := (load.UsageError{}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "no ids") {
+	if usage := (load.UsageError{}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "no positions") {
 		t.Errorf("%v", err)
 	}
 }

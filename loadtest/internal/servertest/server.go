@@ -28,6 +28,7 @@ type Server struct {
 	HangUp   func(conn, message int) bool               // ends conn instead of delivering
 	Before   func(message int)                          // called before a message is broadcast
 	Wrap     func(conn int, p []byte) []byte            // an envelope
+	Channels *Channels                                  // makes it speak the Centrifuge protocol
 	Events   *Events                                    // what it gives to readers of events; nil: it knows none
 
 	mu       sync.Mutex
@@ -94,7 +95,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.Sender = id
-		s.broadcast(kind, p)
+		if s.Channels != nil {
+			s.obey(id, p)
+		} else {
+			s.broadcast(kind, p)
+		}
 		s.mu.Unlock()
 	}
 }

@@ -1,0 +1,187 @@
+package run
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/report"
+	"sluice/loadtest/internal/servertest"
+)
+
+// loadSubscribers makes a small run in the Centrifuge protocol.
+func loadSubscribers(t *testing.T, v *servertest.Channels, turn func(*load.Load)) *report.Result {
+	t.Helper()
+	cfg := testLoad()
+	cfg.Protocol, cfg.LossTimeout = load.Centrifuge, 10*time.Second
+	if turn != nil {
+		turn(cfg)
+	}
+	return loadServer(t, cfg, servertest.Start(t, &servertest.Server{Channels: v}))
+}
+
+func TestSubscribersAreHeldToEveryMessageOfEveryRoom(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		v    servertest.Channels
+		turn func(*load.Load)
+		want uint64
+	}{
+		{"with positions", servertest.Channels{Epoch: "epoch"}, nil, 200 * 20},
+		{"without", servertest.Channels{}, nil, 200 * 20},
+		{"with pings", servertest.Channels{Pings: true}, nil, 200 * 20},
+		{"several publishers", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) { c.Publishers = 5 }, 200 * 20},
+		{"fragmented", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) { c.Fragmented = true }, 200 * 20},
+		// Each of five rooms has 20 × 3 ÷ 5 members and 40 messages.
+		{"three rooms of five each", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) {
+			c.Rooms, c.RoomsPerClient, c.Publishers, c.Warmup = 5, 3, 5, 10
+		}, 5 * 40 * 12},
+		{"many rooms, in several frames", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) {
+			c.Clients, c.Rooms, c.RoomsPerClient, c.Publishers, c.Messages = 500, 500, 500, 2, 4
+			c.Loops = 1
+		}, 4 * 500},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			res := loadSubscribers(t, &test.v, test.turn)
+			if got := faultsOf(res); got != (seenFaults{}) || res.Faulty() || res.Timeouts > 0 {
+				t.Errorf("faults %+v, %d misplaced, %d timeouts: %v", got, res.Misplaced, res.Timeouts, res.Explanations)
+			}
+			if res.Expected != test.want || res.Delivered != test.want {
+				t.Errorf("%d of %d delivered, want %d", res.Delivered, res.Expected, test.want)
+			}
+		})
+	}
+}
+
+func TestEachFaultOfASubscriptionIsCountedOnceAndUnderItsName(t *testing.T) {
+	var held string
+	for _, test := range []struct {
+		name      string
+		mangle    func(message int, push string) string
+		want      seenFaults
+		misplaced uint64
+	}{
+		{"lost", func(message int, push string) string { return when(message == 50, "", push) }, seenFaults{lost: 1}, 0},
+		{"duplicated", func(message int, push string) string { return when(message == 50, push+"\n"+push, push) }, seenFaults{duplicated: 1}, 0},
+		{"reordered", func(message int, push string) string {
+			switch message {
+			case 50:
+				held = push
+				return ""
+			case 51:
+				return push + "\n" + held
+			}
+			return push
+		}, seenFaults{reordered: 1}, 0},
+		{"corrupted", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, "fox", "fax", 1), push)
+		}, seenFaults{corrupted: 1}, 0},
+		{"of another room", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, "room-0", "room-7", 1), push)
+		}, seenFaults{lost: 1, foreign: 1}, 0},
+		{"a position twice", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, `"offset":51`, `"offset":50`, 1), push)
+		}, seenFaults{}, 2}, // And the next one leaves one out.
+		{"no position", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, `,"offset":51`, "", 1), push)
+		}, seenFaults{}, 1},
+		{"no protocol", func(message int, push string) string { return when(message == 150, `{"push":`, push) }, seenFaults{lost: 50, violations: 1}, 0},
+		{"disconnected", func(message int, push string) string {
+			return when(message == 150, `{"push":{"disconnect":{"code":3503,"reason":"force"}}}`, push)
+		}, seenFaults{lost: 50, closed: 1}, 0},
+		{"unsubscribed", func(message int, push string) string {
+			return when(message == 150, `{"push":{"channel":"room-0","unsubscribe":{"code":2000,"reason":"go"}}}`, push)
+		}, seenFaults{lost: 50, closed: 1}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.want.lost > 0 {
+				t.Parallel() // It waits more than it works.
+			}
+			v := &servertest.Channels{Epoch: "epoch"}
+			s := &servertest.Server{Channels: v}
+			v.Mangle = func(conn int, _ string, message int, push string) string {
+				if (conn-s.Sender+20)%20 == 7 { // Never the publisher, which need not have come first.
+					return test.mangle(message, push)
+				}
+				return push
+			}
+			cfg := testLoad()
+			cfg.Protocol = load.Centrifuge
+			res := loadServer(t, cfg, servertest.Start(t, s))
+			if got := faultsOf(res); got != test.want || res.Misplaced != test.misplaced {
+				t.Errorf("counted %+v and %d misplaced, want %+v and %d\n%v", got, res.Misplaced, test.want, test.misplaced, res.Explanations)
+			}
+		})
+	}
+}
+
+func when(is bool, then, otherwise string) string {
+	if is {
+		return then
+	}
+	return otherwise
+}
+
+func TestSubscriberThatIsRefusedHasFailed(t *testing.T) {
+	v := &servertest.Channels{Epoch: "epoch", Refuse: func(conn int, room string) bool { return conn%10 == 9 && room == "room-1" }}
+	res := loadSubscribers(t, v, func(c *load.Load) { c.Rooms, c.RoomsPerClient = 2, 2 })
+	if got, want := faultsOf(res), (seenFaults{failed: 2}); got != want || !strings.Contains(fmt.Sprint(res.Explanations), "103 permission denied") {
+		t.Errorf("counted %+v, want %+v: %v", got, want, res.Explanations)
+	}
+}
+
+// A gap that a server tells of by an unsubscribe is asked for anew, and is still there.
+func TestSubscriberComesBackThatIsUnsubscribedForAGap(t *testing.T) {
+	v, isTold := &servertest.Channels{Epoch: "epoch"}, false
+	v.Mangle = func(conn int, room string, message int, push string) string {
+		if conn == 7 && message == 100 && !isTold {
+			isTold = true
+			return fmt.Sprintf(`{"push":{"channel":%q,"unsubscribe":{"code":2500,"reason":"insufficient state"}}}`, room)
+		}
+		return push
+	}
+	res := loadSubscribers(t, v, nil)
+	if res.Delivered != 200*20 || res.Faulty() || !isTold || !strings.Contains(fmt.Sprint(res.Explanations), "unsubscribed with 2500") {
+		t.Errorf("%d delivered, %d misplaced, faults %+v: %v", res.Delivered, res.Misplaced, faultsOf(res), res.Explanations)
+	}
+}
+
+// Nobody who returns is answered before 300 of 400 messages, and all drop at 200.
+func TestStormOfSubscribersRecovers(t *testing.T) {
+	const resumers = 10
+	for _, test := range []struct {
+		name           string
+		begin          func(asked, end int) (int, bool)
+		want           seenFaults
+		resets, misses uint64 // of each resumer
+	}{
+		{name: "recovered"},
+		{name: "goes on one behind", begin: func(asked, _ int) (int, bool) { return asked + 1, true }, want: seenFaults{lost: resumers}},
+		{name: "goes on one before", begin: func(asked, _ int) (int, bool) { return asked - 1, true }, want: seenFaults{duplicated: resumers}},
+		{name: "not recovered", begin: func(asked, _ int) (int, bool) { return asked + 7, false }, resets: 1, misses: 7},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.want.lost > 0 {
+				t.Parallel() // It waits more than it works.
+			}
+			v := &servertest.Channels{Epoch: "epoch", HoldUntil: 300, Begin: test.begin}
+			res := loadSubscribers(t, v, func(c *load.Load) {
+				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
+			})
+			if got := faultsOf(res); got != test.want || res.Misplaced > 0 {
+				t.Errorf("counted %+v and %d misplaced, want %+v\n%v", got, res.Misplaced, test.want, res.Explanations)
+			}
+			if c := res.Crowd; c.Resumers != resumers || c.Returned != resumers || c.StormSeconds <= 0 {
+				t.Errorf("crowd %+v", c)
+			}
+			if p := res.Positions; p.Resets != resumers*test.resets || p.Excused != resumers*test.misses {
+				t.Errorf("positions %+v", p)
+			}
+			if want := 400*20 - resumers*test.misses; res.Expected != want || res.Delivered+res.Lost != want {
+				t.Errorf("%d delivered + %d lost of %d, want %d", res.Delivered, res.Lost, res.Expected, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package servertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/gorilla/websocket"
+)
+
+// Channels are a Server's rooms in the Centrifuge protocol, all messages of which it keeps. Its
+// functions are called under the server's lock.
+type Channels struct {
+	Epoch     string                                                      // empty: there are no positions
+	Refuse    func(conn int, room string) bool                            // answers a subscribe with 103
+	HoldUntil int                                                         // how many messages a room has to have before anybody who recovers is answered
+	Begin     func(asked, end int) (from int, isRecovered bool)           // where one who recovers goes on; nil: where it asked
+	Mangle    func(conn int, room string, number int, push string) string // what conn gets instead of a push; nil: the push
+	Pings     bool                                                        // pings behind every message, and drops who does not answer
+
+	more  *sync.Cond
+	rooms map[string]*channel
+	waits map[int]int // by connection: pings that were not answered
+}
+
+type channel struct {
+	kept    []json.RawMessage
+	members map[int]int // by connection: the number of the message to come next, from 0
+}
+
+type command struct {
+	ID        uint32    `json:"id"`
+	Connect   *struct{} `json:"connect"`
+	Subscribe *struct {
+		Channel string `json:"channel"`
+		Recover bool   `json:"recover"`
+		Epoch   string `json:"epoch"`
+		Offset  int    `json:"offset"`
+	} `json:"subscribe"`
+	Publish *struct {
+		Channel string          `json:"channel"`
+		Data    json.RawMessage `json:"data"`
+	} `json:"publish"`
+}
+
+// obey carries out a frame of commands. The server has the lock.
+func (s *Server) obey(conn int, frame []byte) {
+	v := s.Channels
+	if v.rooms == nil {
+		v.rooms, v.waits, v.more = make(map[string]*channel), make(map[int]int), sync.NewCond(&s.mu)
+	}
+	for line := range bytes.Lines(frame) {
+		var c command
+		if err := json.Unmarshal(line, &c); err != nil {
+			s.Drop(conn)
+			return
+		}
+		switch {
+		case c.Connect != nil:
+			s.say(conn, fmt.Sprintf(`{"id":%d,"connect":{"client":"c%d","ping":25,"pong":true}}`, c.ID, conn))
+		case c.Subscribe != nil:
+			s.subscribe(conn, &c)
+		case c.Publish != nil:
+			s.say(conn, fmt.Sprintf(`{"id":%d,"publish":{}}`, c.ID))
+			s.publish(c.Publish.Channel, c.Publish.Data)
+		default:
+			v.waits[conn]--
+		}
+	}
+}
+
+func (s *Server) say(conn int, frame string) {
+	if c := s.Conns[conn]; c != nil {
+		_ = c.WriteMessage(websocket.TextMessage, []byte(frame))
+	}
+}
+
+func (v *Channels) room(name string) *channel {
+	r := v.rooms[name]
+	if r == nil {
+		r = &channel{members: make(map[int]int)}
+		v.rooms[name] = r
+	}
+	return r
+}
+
+func (s *Server) subscribe(conn int, c *command) {
+	v, ask := s.Channels, c.Subscribe
+	if v.Refuse != nil && v.Refuse(conn, ask.Channel) {
+		s.say(conn, fmt.Sprintf(`{"id":%d,"error":{"code":103,"message":"permission denied"}}`, c.ID))
+		return
+	}
+	r := v.room(ask.Channel)
+	at, more := len(r.kept), ""
+	if ask.Recover {
+		for len(r.kept) < v.HoldUntil && s.Conns[conn] != nil {
+			v.more.Wait()
+		}
+		isRecovered := true
+		if at = ask.Offset; v.Begin != nil {
+			at, isRecovered = v.Begin(ask.Offset, len(r.kept))
+		}
+		more = fmt.Sprintf(`,"was_recovering":true,"recovered":%v`, isRecovered)
+	}
+	if v.Epoch != "" {
+		more += fmt.Sprintf(`,"recoverable":true,"positioned":true,"epoch":%q,"offset":%d`, v.Epoch, at)
+	}
+	if more != "" {
+		more = more[1:]
+	}
+	s.say(conn, fmt.Sprintf(`{"id":%d,"subscribe":{%s}}`, c.ID, more))
+	r.members[conn] = at
+	s.deliver(ask.Channel, conn)
+}
+
+func (s *Server) publish(room string, data json.RawMessage) {
+	v := s.Channels
+	r := v.room(room)
+	r.kept = append(r.kept, data)
+	v.more.Broadcast()
+	for conn := range r.members {
+		s.deliver(room, conn)
+		if v.Pings {
+			s.ping(conn)
+		}
+	}
+}
+
+// ping drops who owes several answers.
+func (s *Server) ping(conn int) {
+	v := s.Channels
+	if v.waits[conn]++; v.waits[conn] > 100 {
+		s.Drop(conn)
+	}
+	s.say(conn, "{}")
+}
+
+// deliver sends what a connection has not got of a room.
+func (s *Server) deliver(room string, conn int) {
+	v := s.Channels
+	r := v.room(room)
+	for ; r.members[conn] < len(r.kept); r.members[conn]++ {
+		number := r.members[conn]
+		more := ""
+		if v.Epoch != "" {
+			more = fmt.Sprintf(`,"offset":%d`, number+1)
+		}
+		push := fmt.Sprintf(`{"push":{"channel":%q,"pub":{"data":%s%s}}}`, room, r.kept[number], more)
+		if v.Mangle != nil {
+			push = v.Mangle(conn, room, number, push)
+		}
+		if push != "" {
+			s.say(conn, push)
+		}
+		if strings.Contains(push, `"unsubscribe"`) {
+			delete(r.members, conn)
+			return
+		}
+	}
+}
