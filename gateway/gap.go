@@ -50,11 +50,13 @@ func (s *subscriber) missed(sub *subscription) {
 		s.gaps = new(gaps)
 	}
 	room := sub.Room().Name()
-	if s.format == centrifuge.Protobuf || s.gaps.note(room, s.w.loop.Now()) {
+	isLast := s.format == centrifuge.Protobuf || s.gaps.note(room, s.w.loop.Now())
+	s.drop(sub) // Before a word: nothing from behind the gap may come in front of it, or the client would count on from there.
+	switch {
+	case s.life != open: // For want of memory for the rest of its frame.
+	case isLast:
 		s.close(ClosedGap)
-		return
-	}
-	if s.drop(sub); s.life == open { // For want of memory for the rest of its frame it may not be.
+	default:
 		s.push(centrifuge.UnsubscribeInsufficient.Push(room))
 	}
 }
