@@ -35,7 +35,7 @@ func (s *subscriber) publish(o *order) orderStep {
 	if s.reader.IsBlocked() {
 		s.hasSpoken = true
 	}
-	sub.Publish(s.w.loop.Now(), s.w.encoder.of(r.Channel, s.published(r)))
+	sub.Publish(s.w.loop.Now(), s.w.encoder.of(r.Channel, s.published(r, sub)))
 	return s.acknowledge(o)
 }
 
@@ -57,7 +57,7 @@ func (s *subscriber) endTurn() {
 
 // offer publishes to a room that the client is not in.
 func (s *subscriber) offer(o *order) orderStep {
-	_, err := hub.Offer(s.w.server.hub, o.Publish.Channel, s.w.loop.Now(), s.w.encoder.of(o.Publish.Channel, s.published(o.Publish)))
+	_, err := hub.Offer(s.w.server.hub, o.Publish.Channel, s.w.loop.Now(), s.w.encoder.of(o.Publish.Channel, s.published(o.Publish, nil)))
 	switch {
 	case err == nil:
 		return s.acknowledge(o)
@@ -74,19 +74,11 @@ func (s *subscriber) acknowledge(o *order) orderStep {
 
 // published is what a client publishes: JSON, or any bytes where the protocol is protobuf, of which
 // text is what is UTF-8.
-func (s *subscriber) published(r *protocol.PublishRequest) message {
-	m := message{info: s.itsInfo(), isValue: s.format == centrifuge.JSON}
+func (s *subscriber) published(r *protocol.PublishRequest, sub *subscription) message {
+	m := message{info: s.infoIn(sub), isValue: s.format == centrifuge.JSON}
 	m.Op, m.Payload = wsproto.OpText, r.Data
 	if !m.isValue && !utf8.Valid(r.Data) {
 		m.Op = wsproto.OpBinary
 	}
 	return m
-}
-
-// itsInfo is what others are told of the client, made when it is first of use.
-func (s *subscriber) itsInfo() centrifuge.Info {
-	if s.info == "" {
-		s.info = infoOf(s.principal(), s.clientID(), nil)
-	}
-	return s.info
 }

@@ -96,7 +96,7 @@ func (s *subscriber) waitsBefore(n int) bool {
 	switch {
 	case s.isThrottled():
 		return true
-	case n >= commandsTurn, len(s.w.replies) >= repliesTurn:
+	case n >= commandsTurn, len(s.w.replies) >= repliesTurn, s.w.judged >= judgedTurn:
 		s.standInLine()
 		return true
 	}
@@ -122,6 +122,10 @@ func (s *subscriber) carryOut(o *order) orderStep {
 	case o.Send != nil:
 		s.closeFor(ClosedUnsupported)
 		return stepEnded
+	case o.Refresh != nil:
+		return s.refresh(o)
+	case o.SubRefresh != nil:
+		return s.subRefresh(o)
 	case o.Rpc != nil:
 		return s.fail(o, centrifuge.ErrorNotAvailable)
 	}

@@ -42,6 +42,7 @@ type tuning struct {
 	walkTime          time.Duration // what looking at all connections may take of one tick
 	certificatesEvery time.Duration // how often their files are looked at
 	inflaterSize      int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
+	expiryGrace       time.Duration // how long a client of the protocol has to bring another token
 	wallClock         func() int64  // milliseconds since 1970
 	newEpoch          func() string // of a room with a history; nil: at random
 }
@@ -94,6 +95,7 @@ func (c *config) fill() {
 	setDefault(&c.costlyTurn, costlyTurn)
 	setDefault(&c.costlyWork, costlyWork)
 	setDefault(&c.walkTime, walkTime)
+	setDefault(&c.expiryGrace, expiryGrace)
 	setDefault(&c.inflaterSize, inflaterSize)
 	if c.wallClock == nil {
 		c.wallClock = wallClock

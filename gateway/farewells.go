@@ -37,6 +37,8 @@ var farewells = [NumCloseReasons]struct {
 	ClosedStale:           {centrifuge.CloseStale, ""},
 	ClosedUnsupported:     {centrifuge.CloseNotAvailable, ""},
 	ClosedGap:             {centrifuge.CloseInsufficientState, ""},
+	ClosedBadToken:        {centrifuge.CloseInvalidToken, ""},
+	ClosedTermsExpired:    {centrifuge.CloseSubExpired, ""},
 }
 
 // wordsFor are the code and the text of the Close frame that the client gets for a reason, if its end

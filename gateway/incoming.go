@@ -102,7 +102,7 @@ func (c *conn) endPublishing() {
 }
 
 func (c *conn) fill(failed bool) {
-	c.w.inflated, c.w.frames = 0, 0
+	c.w.inflated, c.w.frames, c.w.judged = 0, 0, 0
 	if c.isParked() {
 		if failed {
 			c.die(ClosedGone)

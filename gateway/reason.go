@@ -51,6 +51,8 @@ const (
 	ClosedUnsupported                        // it sent what subscribers can send elsewhere, and not here
 	ClosedReplies                            // it asked and did not read what it was answered
 	ClosedGap                                // it missed messages whose offsets it counts
+	ClosedBadToken                           // its token was not good, or somebody else's
+	ClosedTermsExpired                       // its token for a room has expired
 	NumCloseReasons                          // how many there are
 )
 
@@ -101,13 +103,15 @@ var reasons = [NumCloseReasons]struct {
 	ClosedUnsupported:     {"unsupported_command", 0, ""},
 	ClosedReplies:         {"replies", 0, ""},
 	ClosedGap:             {"gap", 0, ""},
+	ClosedBadToken:        {"bad_token", 0, ""},
+	ClosedTermsExpired:    {"subscription_expired", 0, ""},
 }
 
 func (r CloseReason) String() string { return reasons[r].label }
 
 // isAbuse reports whether it was the client's fault, and no accident.
 func (r CloseReason) isAbuse() bool {
-	if r == ClosedBadCommand || r == ClosedUnsupported {
+	if r == ClosedBadCommand || r == ClosedUnsupported || r == ClosedBadToken {
 		return true
 	}
 	switch reasons[r].code {

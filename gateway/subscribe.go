@@ -22,12 +22,16 @@ func (s *subscriber) subscribe(o *order) orderStep {
 	case s.find(r.Channel) != nil:
 		return s.fail(o, centrifuge.ErrorAlreadySubbed)
 	}
-	may := s.permissions(r.Channel)
+	p, ok, done := s.permit(o, r.Channel, r.Token)
+	if !ok {
+		return done
+	}
+	may := s.permissionsBy(p.granted, r.Channel)
 	if may&Read == 0 {
 		return s.fail(o, centrifuge.ErrorPermissionDenied)
 	}
 	w := wish{isRecovering: r.Recover, since: hub.Position{Epoch: r.Epoch, Offset: r.Offset}, isStrict: r.Flag&flagStrict != 0}
-	result, done, code := s.join(o, r.Channel, may, w)
+	result, done, code := s.join(o, r.Channel, p, may, w)
 	switch {
 	case done != stepDone:
 		return done
@@ -50,9 +54,11 @@ type wish struct {
 	isRecovering bool // behind a position, which may be none
 	since        hub.Position
 	isStrict     bool // or not at all
+	isHeld       bool // nothing is handed to it before Ready
 }
 
 func (w *wish) start(may Permission) (start hub.Start) {
+	start.IsHeld = w.isHeld
 	if w.isRecovering && may&History != 0 {
 		if start.Since = w.since; start.Since.Epoch == "" {
 			start.Since.Epoch = "?" // Without one it cannot be told from a position of another stream.
@@ -64,7 +70,7 @@ func (w *wish) start(may Permission) (start hub.Start) {
 // join makes the client a reader of a room, if nothing forbids it. A code is the error that it gets
 // instead; done says whether the order has to wait first, until what the room keeps was made in the
 // client's encoding.
-func (s *subscriber) join(o *order, room string, may Permission, w wish) (result *protocol.SubscribeResult, done orderStep, code centrifuge.ErrorCode) {
+func (s *subscriber) join(o *order, room string, p permit, may Permission, w wish) (result *protocol.SubscribeResult, done orderStep, code centrifuge.ErrorCode) {
 	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
 		return nil, stepDone, centrifuge.ErrorLimitExceeded
 	}
@@ -78,6 +84,9 @@ func (s *subscriber) join(o *order, room string, may Permission, w wish) (result
 	case errors.Is(err, hub.ErrNotBuilt):
 		q := &question{desk: &s.w.server.builder, room: room, encoding: s.encoding()}
 		q.answer.isBuilt = true
+		if p.who != nil {
+			q.answer.who = *p.who
+		}
 		return nil, s.ask(q), 0
 	case errors.Is(err, hub.ErrNoNewRooms):
 		return nil, stepDone, centrifuge.ErrorInternal // For want of memory, which is temporary.
@@ -89,8 +98,15 @@ func (s *subscriber) join(o *order, room string, may Permission, w wish) (result
 		return nil, stepDone, centrifuge.ErrorUnrecoverable
 	}
 	sub.isRecoverable = may&History != 0 && joined.Epoch != ""
+	result = w.result(joined, sub.isRecoverable)
+	if p.who != nil {
+		sub.own().take(s, p)
+		if p.who.Expires != 0 {
+			result.Expires, result.Ttl = true, s.ttl(p.who.Expires)
+		}
+	}
 	s.begin(sub)
-	return w.result(joined, sub.isRecoverable), stepDone, 0
+	return result, stepDone, 0
 }
 
 // result is what the client is told of where it begins. Of one that is recovered that is the position

@@ -29,11 +29,14 @@ type subscriber struct {
 
 	who       *Principal      // nil: it is not known
 	info      centrifuge.Info // what others are told of it with its publications; empty until it publishes
-	handshake *Handshake      // what its upgrade said of who it is; nil behind the reply to connect
+	handshake *Handshake      // what its upgrade said of who it is; nil behind the reply to connect …
+	welcome   *welcome        // … and what was done for it so far; nil: nothing, or all
 	gaps      *gaps           // nil: it was never told of one
 
 	due    time.Duration // when it is to have connected, or its question to be answered; zero: nothing is
 	pingAt time.Duration // when it is pinged next; zero: it has not connected
+
+	termsEnd time.Duration // when the first of its subscriptions ends whose token does; zero: none does
 
 	format      centrifuge.Format
 	inflates    bool // permessage-deflate was agreed on
@@ -116,11 +119,6 @@ func (s *subscriber) principal() *Principal {
 		return &s.w.cfg.anonymous
 	}
 	return s.who
-}
-
-// permissions are what the subscriber may do in a room.
-func (s *subscriber) permissions(room string) Permission {
-	return s.w.cfg.permissions(s.principal(), room)
 }
 
 // encoding is what the subscriber reads all its rooms' messages in.

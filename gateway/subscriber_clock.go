@@ -23,7 +23,7 @@ func (s *subscriber) checkClock(now time.Duration) bool {
 	}
 	switch {
 	case s.due != 0 && now >= s.due && s.isParked():
-		s.due = 0
+		s.due = now + s.w.cfg.HandshakeTimeout // To connect, if it has not.
 		s.giveUp()
 	case s.due != 0 && now >= s.due && !s.isConnected:
 		s.close(ClosedStale)
@@ -32,6 +32,9 @@ func (s *subscriber) checkClock(now time.Duration) bool {
 	case s.pingAt != 0 && now >= s.pingAt:
 		s.pingAt = now + s.w.cfg.PingInterval
 		s.ping(now)
+	}
+	if s.termsEnd != 0 && s.life == open {
+		s.endTerms(now)
 	}
 	return s.life == open
 }
@@ -71,6 +74,9 @@ func (s *subscriber) clockDue() time.Duration {
 	}
 	if s.pingAt != 0 {
 		due = min(due, s.pingAt)
+	}
+	if s.termsEnd != 0 {
+		due = min(due, s.termsEnd)
 	}
 	return due
 }

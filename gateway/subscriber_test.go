@@ -244,3 +244,17 @@ func TestSubscribersArePinged(t *testing.T) {
 	p.expectClose(3012, "no pong")
 	expectClosed(t, s, ClosedNoPong, 1)
 }
+
+func sameJSON(t testing.TB, a, b string) bool {
+	t.Helper()
+	return cmp.Diff(decoded(t, a), decoded(t, b)) == ""
+}
+
+func encoded(t testing.TB, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -5,7 +5,16 @@ import "sluice/hub"
 // A subscription is a subscriber's place in one room.
 type subscription struct {
 	hub.Reader
-	isRecoverable bool // its client may come back by offset and epoch, so a gap has to be told
+	isRecoverable bool   // its client may come back by offset and epoch, so a gap has to be told
+	terms         *terms // nil: it has none of its own
+}
+
+// own are the subscription's own terms.
+func (sub *subscription) own() *terms {
+	if sub.terms == nil {
+		sub.terms = new(terms)
+	}
+	return sub.terms
 }
 
 // readers is the subscriber as its bundle calls it: what is said of one room's reader.

@@ -34,6 +34,7 @@ type worker struct {
 	ping    []byte
 	drain   *drain // set when the gateway stops
 
+	judged      int // tokens, in the present turn of a connection
 	inflated    int // work of inflating in the present turn of a connection, in bytes
 	frames      int // … that began in it
 	encoder     encoder

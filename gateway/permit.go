@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"time"
+
+	"sluice/gateway/centrifuge"
+)
+
+// A permit is what a token for one room gives, beside what its client may do everywhere.
+type permit struct {
+	who     *Principal // whom it names; nil: there is none
+	granted Permission
+}
+
+// permit tells what a token for a room gives to the client. If it is not ok, done says how that ended.
+func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, done orderStep) {
+	if token == "" || s.w.cfg.Auth == nil {
+		return permit{}, true, stepDone
+	}
+	var err error
+	if o.answer != nil && o.answer.isBuilt { // It was judged before what the room keeps was made.
+		p.who = &o.answer.who
+	} else {
+		h := &Handshake{Room: room, Token: token, Address: s.address(), IsSubscription: true, Subject: s.principal().Subject}
+		p.who, done, err = s.judge(o, h)
+	}
+	switch {
+	case done != stepDone:
+		return p, false, done
+	case err != nil:
+		return p, false, s.refuse(o, err, 0)
+	case p.who == nil:
+		return p, false, s.fail(o, centrifuge.ErrorPermissionDenied)
+	case p.who.Room != room:
+		return p, false, s.disbelieve("the token is for another room, or for none")
+	case p.who.Subject != s.principal().Subject:
+		return p, false, s.disbelieve("the token for a room is somebody else's")
+	}
+	p.granted = p.who.granted(room)
+	return p, true, stepDone
+}
+
+// terms are what a subscription has of its own, by a token.
+type terms struct {
+	granted Permission
+	info    centrifuge.Info // what others are told of the client here; empty: as everywhere
+	expires int64           // when the token does, in seconds of Unix time; zero: never
+	endsAt  time.Duration   // … by the loop's clock, and a while later
+}
+
+// take has the subscription be by a token from now on.
+func (t *terms) take(s *subscriber, p permit) {
+	t.granted, t.expires, t.info = p.granted, p.who.Expires, ""
+	if len(p.who.Info) > 0 {
+		t.info = infoOf(s.principal(), s.clientID(), p.who.Info)
+	}
+	if t.expires != 0 {
+		t.endsAt = s.endOf(t.expires)
+		if s.termsEnd == 0 || t.endsAt < s.termsEnd {
+			s.termsEnd = t.endsAt
+			s.setTimer()
+		}
+	}
+}
+
+// permissionsBy are what the client may do in a room in which it was granted something beside.
+func (s *subscriber) permissionsBy(granted Permission, room string) Permission {
+	return s.w.cfg.permissions(s.principal(), room) | granted&^s.w.cfg.denied(room)
+}
+
+// permissions are what the client may do in a room.
+func (s *subscriber) permissions(room string) Permission {
+	var granted Permission
+	if sub := s.find(room); sub != nil && sub.terms != nil {
+		granted = sub.terms.granted
+	}
+	return s.permissionsBy(granted, room)
+}
+
+// infoIn is what others are told of the client in the room of a subscription, nil: in any.
+func (s *subscriber) infoIn(sub *subscription) centrifuge.Info {
+	if sub != nil && sub.terms != nil && sub.terms.info != "" {
+		return sub.terms.info
+	}
+	if s.info == "" {
+		s.info = infoOf(s.principal(), s.clientID(), nil)
+	}
+	return s.info
+}
