@@ -122,6 +122,8 @@ func (s *subscriber) carryOut(o *order) orderStep {
 	case o.Send != nil:
 		s.closeFor(ClosedUnsupported)
 		return stepEnded
+	case o.History != nil:
+		return s.history(o)
 	case o.Refresh != nil:
 		return s.refresh(o)
 	case o.SubRefresh != nil:
