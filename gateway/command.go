@@ -124,6 +124,10 @@ func (s *subscriber) carryOut(o *order) orderStep {
 		return stepEnded
 	case o.History != nil:
 		return s.history(o)
+	case o.Presence != nil:
+		return s.presence(o)
+	case o.PresenceStats != nil:
+		return s.presenceStats(o)
 	case o.Refresh != nil:
 		return s.refresh(o)
 	case o.SubRefresh != nil:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -84,6 +85,14 @@ func (s *Server) Rooms(q RoomQuery) (rooms []RoomInfo, total int) {
 		least.add(&one)
 	}
 	return least.sorted(), total
+}
+
+// Subscriptions is how many members all rooms have: a client counts in each that it hears.
+func (s *Server) Subscriptions() (n int) {
+	for r := range s.hub.All {
+		n += r.Stats().Members
+	}
+	return n
 }
 
 // A ConnInfo is a client in a room at one moment.
@@ -195,10 +204,10 @@ func (c *conn) subject() string {
 // isSubject reports whether the connection is of this subject, if one is named.
 func (c *conn) isSubject(subject string) bool { return subject == "" || c.subject() == subject }
 
-// Users is how many subjects are among the clients in a room; those who are not known are one. A room
-// that keeps who is there knows it, of others all connections are looked at.
+// Users is how many subjects are among the clients in a room, or in any if none is named; those who are
+// not known are one. A room that keeps who is there knows it, of others all connections are looked at.
 func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
-	if isKept, _ := s.config().presenceOf(room); isKept {
+	if isKept, _ := s.config().presenceOf(room); isKept && room != "" {
 		return s.presences.users(room), nil
 	}
 	seen := make([]map[string]bool, len(s.workers))
@@ -383,8 +392,12 @@ func askConn[T any](ctx context.Context, s *Server, id string, ask func(*conn) (
 	}
 }
 
-// parseID is conn.id taken apart.
+// parseID is conn.id taken apart, or conn.clientID, if that is of this run.
 func (s *Server) parseID(id string) (w *worker, t reactor.Token, ok bool) {
+	id, run, isClient := strings.Cut(id, "-")
+	if isClient && run != fmt.Sprintf("%08x", s.run) {
+		return nil, 0, false
+	}
 	loop, token, _ := strings.Cut(id, ".")
 	no, err := strconv.ParseUint(loop, 10, 16)
 	n, err2 := strconv.ParseUint(token, 16, 64)

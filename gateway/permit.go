@@ -40,12 +40,13 @@ func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, do
 	return p, true, stepDone
 }
 
-// terms are what a subscription has of its own, by a token.
+// terms are what a subscription has of its own, by a token or in a room that keeps who is there.
 type terms struct {
-	granted Permission
-	info    centrifuge.Info // what others are told of the client here; empty: as everywhere
-	expires int64           // when the token does, in seconds of Unix time; zero: never
-	endsAt  time.Duration   // … by the loop's clock, and a while later
+	granted  Permission
+	info     centrifuge.Info // what others are told of the client here; empty: as everywhere
+	expires  int64           // when the token does, in seconds of Unix time; zero: never
+	endsAt   time.Duration   // … by the loop's clock, and a while later
+	attendee *attendee       // nil: who is in the room is not kept
 }
 
 // take has the subscription be by a token from now on.

@@ -8,6 +8,7 @@ import (
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
+	"sluice/reactor"
 )
 
 // Who is in a room is kept for rooms whose rules say so, and told up to these bounds. Beyond them
@@ -15,6 +16,7 @@ import (
 const (
 	presenceMax   = 1000      // clients of a room up to which those who ask are told who they are …
 	presenceBytes = 256 << 10 // … and bytes of what they are told
+	joinsMax      = 100       // clients of a room up to which they are told of who comes and goes
 )
 
 // Errors of who asks who is in a room.
@@ -33,8 +35,11 @@ type Attendee struct {
 
 // An attendee is a client in one room that keeps who is there.
 type attendee struct {
+	w     *worker // whose loop it is on …
+	token reactor.Token
 	info  centrifuge.Info
 	user  string
+	tells bool // its room's clients are told that it comes and goes
 	at    *attendance
 	place int // among those there
 }
@@ -43,10 +48,11 @@ type attendee struct {
 type attendance struct {
 	room string
 
-	mu    sync.Mutex
-	all   []*attendee
-	users map[string]int // clients of each; who is not known is one, too
-	bytes int            // of infos
+	mu      sync.Mutex
+	all     []*attendee
+	users   map[string]int // clients of each; who is not known is one, too
+	bytes   int            // of infos
+	changes changes
 }
 
 // presences are the attendances of all rooms that keep them, for as long as somebody is there. A room's
@@ -56,8 +62,8 @@ type presences struct {
 	rooms map[string]*attendance
 }
 
-// enter has a client be in a room until it leaves.
-func (p *presences) enter(room, user string, info centrifuge.Info) *attendee {
+// enter has a client be in a room until it leaves. It is called on its loop, and so is leave.
+func (p *presences) enter(room string, in *attendee) *attendee {
 	p.mu.Lock()
 	a := p.rooms[room]
 	if a == nil {
@@ -70,10 +76,13 @@ func (p *presences) enter(room, user string, info centrifuge.Info) *attendee {
 	a.mu.Lock() // Before p.mu is let go, or somebody who leaves could take it out in between.
 	p.mu.Unlock()
 	defer a.mu.Unlock()
-	in := &attendee{info: info, user: user, at: a, place: len(a.all)}
+	in.at, in.place = a, len(a.all)
 	a.all = append(a.all, in)
-	a.users[user]++
-	a.bytes += len(info)
+	a.users[in.user]++
+	a.bytes += len(in.info)
+	if in.tells {
+		a.note(change{who: in, isJoin: true})
+	}
 	return in
 }
 
@@ -92,8 +101,12 @@ func (p *presences) leave(in *attendee) {
 		delete(a.users, in.user)
 	}
 	a.bytes -= len(in.info)
-	if last == 0 {
+	switch {
+	case last == 0: // Nobody is there to be told.
 		delete(p.rooms, a.room)
+		a.changes = changes{isDue: a.changes.isDue}
+	case in.tells:
+		a.note(change{who: in})
 	}
 }
 
@@ -135,15 +148,20 @@ func (p *presences) infos(room string) (all []centrifuge.Info, ok bool) {
 
 // attend has a client that hears its room be among those who are there, if the room keeps them.
 func (c *conn) attend(who *Principal, room string) {
-	if isKept, _ := c.w.cfg.presenceOf(room); isKept && !c.reader.IsSpeaker() {
-		c.metered().attendee = c.w.server.presences.enter(room, userOf(who), infoOf(who, c.id(), nil))
+	if isKept, tells := c.w.cfg.presenceOf(room); isKept && !c.reader.IsSpeaker() {
+		in := &attendee{w: c.w, token: c.token, info: infoOf(who, c.clientID(), nil), user: userOf(who), tells: tells}
+		c.metered().attendee = c.w.server.presences.enter(room, in)
 	}
 }
 
 // reviewPresence follows rules that have changed. Of a client that was there before nothing is told but
 // who it is.
 func (c *conn) reviewPresence() {
-	if !c.isIn("") || c.past == subscribes {
+	if s := c.subscriber(); s != nil {
+		s.reviewPresence()
+		return
+	}
+	if !c.isIn("") {
 		return
 	}
 	room := c.reader.Room().Name()
@@ -153,6 +171,18 @@ func (c *conn) reviewPresence() {
 		c.attend(&Principal{Subject: c.subject()}, room)
 	case isThere && !isKept:
 		c.absent()
+	}
+}
+
+func (s *subscriber) reviewPresence() {
+	for _, sub := range s.subscriptions {
+		isKept, _ := s.w.cfg.presenceOf(sub.Room().Name())
+		switch isThere := sub.terms != nil && sub.terms.attendee != nil; {
+		case isKept && !isThere:
+			s.enter(sub)
+		case isThere && !isKept:
+			sub.absent(s)
+		}
 	}
 }
 
@@ -171,6 +201,23 @@ func (c *conn) leaveRooms() {
 		s.dropAll()
 	}
 	c.reader.Leave()
+}
+
+// enter has the client be among those who are in the room of a subscription, if the room keeps them.
+func (s *subscriber) enter(sub *subscription) {
+	room := sub.Room().Name()
+	if isKept, tells := s.w.cfg.presenceOf(room); isKept {
+		in := &attendee{w: s.w, token: s.token, info: s.infoIn(sub), user: userOf(s.principal()), tells: tells}
+		sub.own().attendee = s.w.server.presences.enter(room, in)
+	}
+}
+
+// absent has it be among them no longer.
+func (sub *subscription) absent(s *subscriber) {
+	if t := sub.terms; t != nil && t.attendee != nil {
+		s.w.server.presences.leave(t.attendee)
+		t.attendee = nil
+	}
 }
 
 // userOf is what others know somebody by: empty, as of somebody who is not known, if that is too long.

@@ -32,7 +32,7 @@ func TestPresenceAgainstAPlainList(t *testing.T) {
 		} else {
 			c := one{room: string("abc"[random.IntN(3)]), user: string("xyz"[random.IntN(3)])}
 			c.info = infoOf(&Principal{Subject: c.user}, fmt.Sprint(step), nil)
-			c.in = p.enter(c.room, c.user, c.info)
+			c.in = p.enter(c.room, &attendee{user: c.user, info: c.info})
 			there = append(there, c)
 		}
 		var infos []string
@@ -64,7 +64,7 @@ func TestPresenceFromManyLoops(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for range 500 {
-				in := p.enter("r", fmt.Sprint(i%2), "info")
+				in := p.enter("r", &attendee{user: fmt.Sprint(i % 2), info: "info"})
 				if p.users("r") == 0 {
 					t.Error("nobody is there, beside who asks")
 				}
@@ -89,12 +89,12 @@ func TestPresenceHasBounds(t *testing.T) {
 	} {
 		var p presences
 		for range tc.fit {
-			p.enter("r", "", tc.info)
+			p.enter("r", &attendee{info: tc.info})
 		}
 		if all, ok := p.infos("r"); !ok || len(all) != tc.fit {
 			t.Errorf("%s: %d that fit are %d, %v", name, tc.fit, len(all), ok)
 		}
-		one := p.enter("r", "bob", tc.info)
+		one := p.enter("r", &attendee{user: "bob", info: tc.info})
 		if all, ok := p.infos("r"); ok || all != nil || p.users("r") != 2 {
 			t.Errorf("%s: of more than fit %d are told, of %d users", name, len(all), p.users("r"))
 		}
@@ -141,6 +141,9 @@ func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 	}
 	all, _ := s.Attendees("kept.a")
 	for _, a := range all {
+		if _, err := s.Connection(t.Context(), a.ID+"0"); err == nil {
+			t.Error("there is a connection of another run")
+		}
 		if c, err := s.Connection(t.Context(), a.ID); err != nil || c.Subject != a.User || c.Room != "kept.a" {
 			t.Errorf("%+v is %+v, %v", a, c, err)
 		}

@@ -157,6 +157,7 @@ func (s *subscriber) find(room string) *subscription {
 func (s *subscriber) begin(sub *subscription) {
 	i, _ := s.at(sub.Room().Name())
 	s.subscriptions = slices.Insert(s.subscriptions, i, sub)
+	s.enter(sub)
 	s.w.stats.Subscribed++
 	s.logSubscribed(sub)
 }
@@ -172,6 +173,7 @@ func (s *subscriber) drop(sub *subscription) {
 
 // end is the last of a subscription, whichever way it ends.
 func (s *subscriber) end(sub *subscription) {
+	sub.absent(s)
 	s.w.stats.Unsubscribed++
 	if s.publishing == sub {
 		s.publishing = nil

@@ -44,6 +44,7 @@ type worker struct {
 	headBudget  headBudget
 	shaking     int             // TLS handshakes under way …
 	parked      list.List       // … and of them those that wait for their clients, the first in front
+	tellings    []telling       // rooms whose clients are to be told of who came and went
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
 	held        holding
 
@@ -96,6 +97,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.flush() })
 	l.AtEnd(func(*reactor.Loop) { w.cutAll() })
 	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.retry() })
+	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.tell() })
 	return w, nil
 }
 
@@ -202,6 +204,8 @@ type Stats struct {
 	Messages       uint64        // data messages received
 	Published      uint64        // messages that came by Publish
 	Sent           uint64        // … by Send, to one client alone
+	JoinsTold      uint64        // times a subscriber was told of who came to a room or left it …
+	JoinsDropped   uint64        // … and was not, see docs/protocol.md
 	Deliveries     uint64        // messages handed to the kernel, once per client
 	Bytes          uint64        // of deliveries
 	OwnBytes       uint64        // sent to clients beside those: answers, pings, pongs, Close frames, the rest of dropped frames
@@ -249,6 +253,8 @@ func (s *Stats) add(o *Stats) {
 		{&s.Messages, &o.Messages},
 		{&s.Published, &o.Published},
 		{&s.Sent, &o.Sent},
+		{&s.JoinsTold, &o.JoinsTold},
+		{&s.JoinsDropped, &o.JoinsDropped},
 		{&s.Deliveries, &o.Deliveries},
 		{&s.Bytes, &o.Bytes},
 		{&s.OwnBytes, &o.OwnBytes},

@@ -48,6 +48,8 @@ var table = []metric{
 	count("sluice_subscriptions_begun_total", "Times a subscriber entered a room.", func(r *reading) uint64 { return r.Subscribed }),
 	count("sluice_subscriptions_ended_total", "Times a subscriber left a room, by itself or with its connection.", func(r *reading) uint64 { return r.Unsubscribed }),
 	count("sluice_subscription_gaps_total", "Times a subscriber missed messages in a room whose offsets it counts, and was told.", func(r *reading) uint64 { return r.Gaps }),
+	count("sluice_joins_told_total", "Times a subscriber was told of a client that came to its room or left it.", func(r *reading) uint64 { return r.JoinsTold }),
+	count("sluice_joins_dropped_total", "Times it was not, because of a bound.", func(r *reading) uint64 { return r.JoinsDropped }),
 	count("sluice_tls_handshakes_total", "TLS handshakes that succeeded.", func(r *reading) uint64 { return r.TLS.Handshakes }),
 	count("sluice_tls_resumed_total", "Of them: those that resumed an earlier session.", func(r *reading) uint64 { return r.TLS.Resumed }),
 	counts("sluice_tls_failures_total", "TLS handshakes that failed, by reason.", []string{"reason"}, func(r *reading, put put) {

@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+
+	"sluice/gateway/centrifuge"
+	"sluice/reactor"
+)
+
+// Who comes and goes is told to a room's subscribers by messages of their own, and not through the
+// room's log: an entry there would be in the way of every encoding, and would be kept and counted as a
+// message, while of who comes and goes there is less to be told the longer one waits. So changes are
+// collected for a moment, and who comes and goes within it was never there. Beyond these bounds nobody
+// is told, which is counted; who is in the room can be asked for as before.
+//
+//	in a room of more than joinsMax clients        nobody is told of anything
+//	of more than changesMax in a moment            … of those beyond
+//	of more than joinsBytes of them                … likewise
+//	who has more than joinsBytes to take already   is not told
+const (
+	joinsDelay = 100 * time.Millisecond // the moment
+	changesMax = 2 * joinsMax
+	joinsBytes = 16 << 10
+)
+
+// A change is that somebody came or went.
+type change struct {
+	who    *attendee
+	isJoin bool
+}
+
+// changes are what has yet to be told in a room.
+type changes struct {
+	list    []change
+	dropped int  // beyond changesMax
+	isDue   bool // a loop is going to tell
+}
+
+// note keeps a change until it is told, on the loop of who came or went. The caller holds a.mu.
+func (a *attendance) note(k change) {
+	n := &a.changes
+	if !k.isJoin {
+		if i := slices.IndexFunc(n.list, func(before change) bool { return before.who == k.who }); i >= 0 {
+			n.list = slices.Delete(n.list, i, i+1)
+			return
+		}
+	}
+	if len(n.list) == changesMax {
+		n.dropped++
+		return
+	}
+	n.list = append(n.list, k)
+	if !n.isDue {
+		n.isDue = true
+		k.who.w.tellSoon(a)
+	}
+}
+
+// take returns what is to be told to whom, and how much is not.
+func (a *attendance) take() (list []change, all []*attendee, dropped int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list, dropped = a.changes.list, a.changes.dropped
+	a.changes = changes{}
+	if len(a.all) > joinsMax {
+		return nil, nil, dropped + len(list)
+	}
+	return list, slices.Clone(a.all), dropped
+}
+
+// A telling is a room of which a loop is to tell, and when.
+type telling struct {
+	of *attendance
+	at time.Duration
+}
+
+// tellSoon has the loop tell of a room when a moment has passed.
+func (w *worker) tellSoon(a *attendance) {
+	w.tellings = append(w.tellings, telling{a, w.loop.Now() + joinsDelay})
+}
+
+// tell has those told whose moment has passed, for as long as a tick has for it, and says when to be
+// called again.
+func (w *worker) tell() time.Duration {
+	if len(w.tellings) == 0 {
+		return -1
+	}
+	for until := w.loop.Elapsed() + w.cfg.walkTime; len(w.tellings) > 0; {
+		if left := w.tellings[0].at - w.loop.Now(); left > 0 {
+			return left
+		}
+		w.tellOf(w.tellings[0].of)
+		w.tellings = w.tellings[1:]
+		if w.loop.Elapsed() >= until {
+			return 0
+		}
+	}
+	w.tellings = nil
+	return -1
+}
+
+// tellOf tells everybody who is in a room of what has changed there.
+func (w *worker) tellOf(a *attendance) {
+	list, all, dropped := a.take()
+	w.stats.JoinsDropped += uint64(dropped)
+	if len(list) == 0 {
+		return
+	}
+	byLoop := map[*worker][]reactor.Token{}
+	for _, in := range all {
+		byLoop[in.w] = append(byLoop[in.w], in.token)
+	}
+	for to, those := range byLoop {
+		one := &joins{room: a.room, list: list} // Each loop makes its own frames: there is not much in them.
+		if to == w {
+			w.tellThose(one, those)
+		} else if !to.loop.Post(func(*reactor.Loop) { to.tellThose(one, those) }) {
+			w.stats.JoinsDropped += uint64(len(those) * len(list))
+		}
+	}
+}
+
+// tellThose tells those on this loop that are still in the room.
+func (w *worker) tellThose(told *joins, those []reactor.Token) {
+	for _, t := range those {
+		source, _ := w.loop.Source(t)
+		c, ok := source.(*conn)
+		if !ok || c.life != open {
+			continue
+		}
+		s := c.subscriber()
+		if s == nil || s.find(told.room) == nil {
+			continue
+		}
+		n := 0
+		if s.own == nil || len(s.own.bytes) <= joinsBytes {
+			var frame []byte
+			frame, n = told.in(s.format)
+			s.sendMessage(frame)
+		}
+		w.stats.JoinsTold += uint64(n)
+		w.stats.JoinsDropped += uint64(len(told.list) - n)
+	}
+}
+
+// joins are changes as they are told, in each format when it is first needed.
+type joins struct {
+	room  string
+	list  []change
+	frame [2][]byte // by centrifuge.Format
+	n     [2]int    // how many of them are in it
+}
+
+// in is the message that tells of them in a format, and of how many it does.
+func (j *joins) in(f centrifuge.Format) (frame []byte, n int) {
+	if j.n[f] > 0 {
+		return j.frame[f], j.n[f]
+	}
+	var p []byte
+	for _, k := range j.list {
+		if len(p) > joinsBytes {
+			break
+		}
+		if k.isJoin {
+			p = f.AppendJoin(p, j.room, k.who.info)
+		} else {
+			p = f.AppendLeave(p, j.room, k.who.info)
+		}
+		j.n[f]++
+	}
+	j.frame[f] = p
+	return p, j.n[f]
+}
