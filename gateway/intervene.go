@@ -5,6 +5,7 @@ import (
 	"errors"
 	"unicode/utf8"
 
+	"sluice/gateway/centrifuge"
 	"sluice/wsproto"
 )
 
@@ -73,7 +74,48 @@ func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f 
 	return s.disconnectAll(ctx, f, func(c *conn) bool { return subject != "" && c.isIn(room) && c.isSubject(subject) })
 }
 
+// Unsubscribe takes one client out of a room, by its id; without an error if it is not in it. A client
+// without a protocol is in its room for as long as it is connected: it is disconnected, with f.
+func (s *Server) Unsubscribe(ctx context.Context, id, room string, f Farewell) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
+		if c.isIn(room) {
+			c.remove(room, f)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// UnsubscribeSubject is Unsubscribe for the clients of one subject, and returns how many were in the
+// room.
+func (s *Server) UnsubscribeSubject(ctx context.Context, subject, room string, f Farewell) (n int, err error) {
+	if !isRoomName(room) {
+		return 0, ErrRoomName
+	}
+	is := func(c *conn) bool { return subject != "" && c.isIn(room) && c.isSubject(subject) }
+	return s.endAll(ctx, f, is, func(c *conn) { c.remove(room, f) })
+}
+
+// remove takes the connection out of a room that it is in.
+func (c *conn) remove(room string, f Farewell) {
+	s := c.subscriber()
+	if s == nil {
+		c.dismiss(f)
+		return
+	}
+	s.drop(s.find(room))
+	s.push(centrifuge.UnsubscribeServer.Push(room))
+}
+
 func (s *Server) disconnectAll(ctx context.Context, f Farewell, is func(*conn) bool) (n int, err error) {
+	return s.endAll(ctx, f, is, func(c *conn) { c.dismiss(f) })
+}
+
+// endAll has the connections end that something is true of, or what else end does.
+func (s *Server) endAll(ctx context.Context, f Farewell, is func(*conn) bool, end func(*conn)) (n int, err error) {
 	if err := f.check(); err != nil {
 		return 0, err
 	}
@@ -82,7 +124,7 @@ func (s *Server) disconnectAll(ctx context.Context, f Farewell, is func(*conn) b
 		return func(c *conn) {
 			if is(c) {
 				counts[w.no]++
-				c.dismiss(f)
+				end(c)
 			}
 		}
 	})

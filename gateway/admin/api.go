@@ -30,6 +30,9 @@ type Gateway interface {
 	Disconnect(ctx context.Context, id string, f gateway.Farewell) error
 	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (n int, err error)
 	DisconnectSubject(ctx context.Context, subject, room string, f gateway.Farewell) (n int, err error)
+	Unsubscribe(ctx context.Context, id, room string, f gateway.Farewell) error
+	UnsubscribeSubject(ctx context.Context, subject, room string, f gateway.Farewell) (n int, err error)
+	Subscriptions() int
 	Users(ctx context.Context, room string) (n int, err error)
 	Attendees(room string) ([]gateway.Attendee, error)
 	Allows(p *gateway.Principal, room string, want gateway.Permission) bool

@@ -264,17 +264,24 @@ type nodeJSON struct {
 	Uptime   int64  `json:"uptime"`
 }
 
-// cInfo has no parameters. A client without a protocol is in one room, which is its one subscription.
-func (h *Handler) cInfo(_ context.Context, k *Key, _ params) (any, *fault) {
+// cInfo has no parameters. A client without a protocol is in one room, which is its one subscription;
+// clients that are not known are one user.
+func (h *Handler) cInfo(ctx context.Context, k *Key, _ params) (any, *fault) {
 	if !k.isForAll() {
 		return nil, &faultWhole
 	}
+	users, err := h.gateway.Users(ctx, "")
+	if err != nil {
+		return nil, faultOf(err)
+	}
 	name, _ := os.Hostname()
 	_, channels := h.gateway.Rooms(gateway.RoomQuery{Less: gateway.ByName})
-	open := h.gateway.Open()
 	return struct {
 		Nodes []nodeJSON `json:"nodes"`
-	}{[]nodeJSON{{name, name, h.version, open, min(1, open), open, channels, int64(h.clock.now().Seconds())}}}, nil
+	}{[]nodeJSON{{
+		UID: name, Name: name, Version: h.version, Clients: h.gateway.Open(), Users: users, Subs: h.gateway.Subscriptions(),
+		Channels: channels, Uptime: int64(h.clock.now().Seconds()),
+	}}}, nil
 }
 
 // cDisconnect: user, client or both, disconnect{code, reason}. A user is a token's subject.
@@ -293,7 +300,7 @@ func (h *Handler) cDisconnect(ctx context.Context, k *Key, p params) (any, *faul
 	return h.cEnd(ctx, k, p, "", f)
 }
 
-// cUnsubscribe: client, channel. A connection without a protocol is its room's: it ends.
+// cUnsubscribe: user, client or both, channel. A connection without a protocol is its room's: it ends.
 func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	if !ok || channel == "" {
@@ -302,8 +309,8 @@ func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fau
 	return h.cEnd(ctx, k, p, channel, gateway.Farewell{Code: 3503, Reason: "unsubscribed"})
 }
 
-// cEnd disconnects a client, or all of a user's, and of those whoever is in a channel, if one is named.
-// A client and a user together are that client if it is that user's.
+// cEnd disconnects a client, or all of a user's, or takes them out of a channel, if one is named. A
+// client and a user together are that client if it is that user's.
 func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f gateway.Farewell) (any, *fault) {
 	client, _ := p.text("client")
 	user, _ := p.text("user")
@@ -314,11 +321,16 @@ func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f 
 		return nil, &cNotAvailable
 	case client == "" && user == "": // Or all who have no name, which is everybody.
 		return nil, &cBadRequest
-	case client == "":
-		_, err := h.gateway.DisconnectSubject(ctx, user, channel, f)
-		return struct{}{}, faultOf(err)
 	}
-	err := h.endClient(ctx, client, user, channel, f)
+	var err error
+	switch {
+	case client != "":
+		err = h.endClient(ctx, client, user, channel, f)
+	case channel != "":
+		_, err = h.gateway.UnsubscribeSubject(ctx, user, channel, f)
+	default:
+		_, err = h.gateway.DisconnectSubject(ctx, user, "", f)
+	}
 	if errors.Is(err, gateway.ErrNoConnection) {
 		err = nil
 	}
@@ -326,11 +338,14 @@ func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f 
 }
 
 func (h *Handler) endClient(ctx context.Context, client, user, channel string, f gateway.Farewell) error {
-	if user != "" || channel != "" {
+	if user != "" {
 		is, err := h.gateway.Connection(ctx, client)
-		if err != nil || user != "" && is.Subject != user || channel != "" && is.Room != channel {
+		if err != nil || is.Subject != user {
 			return err
 		}
+	}
+	if channel != "" {
+		return h.gateway.Unsubscribe(ctx, client, channel, f)
 	}
 	return h.gateway.Disconnect(ctx, client, f)
 }

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"sluice/gateway"
+	"sluice/internal/gatewaytest"
+	"sluice/internal/testenv"
+)
+
+// subscribe has a client of the protocol, known by a token, be in some rooms, and returns its id.
+func (s *site) subscribe(token string, rooms ...string) (c *websocket.Conn, id string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), testenv.Patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://"+s.clients+"/connection/websocket", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.CloseNow() })
+	say := fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, token)
+	for i, room := range rooms {
+		say += fmt.Sprintf("\n"+`{"id":%d,"subscribe":{"channel":%q}}`, i+2, room)
+	}
+	if err := c.Write(ctx, websocket.MessageText, []byte(say)); err != nil {
+		s.t.Fatal(err)
+	}
+	_, frame, err := c.Read(ctx)
+	var r struct{ Connect struct{ Client string } }
+	lines := strings.Split(string(frame), "\n")
+	if err != nil || json.Unmarshal([]byte(lines[0]), &r) != nil || len(lines) != 1+len(rooms) || strings.Contains(string(frame), "error") {
+		s.t.Fatalf("%s, %v", frame, err)
+	}
+	return c, r.Connect.Client
+}
+
+// Clients of the protocol are taken out of one channel alone, found by the ids that they and others know them by, and disconnected.
+func TestCentrifugoMethodsForSubscribers(t *testing.T) {
+	t.Parallel()
+	o := gatewaytest.Options()
+	o.Auth = nameTags{}
+	o.Rooms = []gateway.RoomRule{{Pattern: "*", Presence: true}}
+	s := startSite(t, o, nil)
+	ann, id := s.subscribe("ann", "a", "b", "c")
+	bob, _ := s.subscribe("bob", "a", "b")
+	s.join("a?token=carl")
+	s.expect("info", s.ask("POST", "/api/info", `{}`), 200, `"num_clients":3,"num_users":3,"num_subs":6,"num_channels":3`)
+	s.expect("presence", s.ask("POST", "/api/presence", `{"channel":"c"}`), 200,
+		fmt.Sprintf(`{"result":{"presence":{%q:{"client":%q,"user":"ann","conn_info":{"name":"ann"}}}}}`, id, id))
+	out := func(room string) string {
+		return fmt.Sprintf(`{"push":{"channel":%q,"unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`, room)
+	}
+	for _, params := range []string{`{"user":"ann","channel":"x"}`, `{"user":"nobody","channel":"a"}`, fmt.Sprintf(`{"client":%q,"user":"bob","channel":"a"}`, id)} {
+		s.expect("nobody", s.ask("POST", "/api/unsubscribe", params), 200, `{"result":{}}`)
+	}
+	s.expect("no room", s.ask("POST", "/api/unsubscribe", `{"user":"ann","channel":"a b"}`), 200, `"code":107`)
+	s.expect("by user", s.ask("POST", "/api/unsubscribe", `{"user":"ann","channel":"a"}`), 200, `{"result":{}}`)
+	s.hears(ann, websocket.MessageText, out("a"))
+	s.expect("by client", s.ask("POST", "/api/unsubscribe", fmt.Sprintf(`{"client":%q,"channel":"b"}`, id)), 200, `{"result":{}}`)
+	s.hears(ann, websocket.MessageText, out("b"))
+	s.expect("channels", s.ask("POST", "/api/channels", `{}`), 200, `{"a":{"num_clients":2},"b":{"num_clients":1},"c":{"num_clients":1}}`)
+	s.expect("bob is there", s.ask("POST", "/api/presence_stats", `{"channel":"b"}`), 200, `{"num_clients":1,"num_users":1}`)
+	s.expect("disconnect", s.ask("POST", "/api/disconnect", fmt.Sprintf(`{"client":%q}`, id)), 200, `{"result":{}}`)
+	s.expectClose(ann, 3503, "force disconnect")
+	s.expect("disconnect", s.ask("POST", "/api/disconnect", `{"user":"bob","disconnect":{"code":4500,"reason":"away"}}`), 200, `{"result":{}}`)
+	s.expectClose(bob, 4500, "away")
+}
