@@ -31,7 +31,8 @@ type Bundle struct {
 	inFrame     *Reader // whose frame the connection is in the middle of
 	at          *Reader // the one that is dealt with, for a panic
 
-	isQueued    bool // on its fanout's queue of bundles
+	queued      queuedBy // on its fanout's queues of bundles
+	isForLittle bool     // its turn is for the sake of readers with little to get
 	isFinishing bool
 	isCut       bool // overrun where the policy says Disconnect, and to end with the transport's answer
 	isInDoubt   bool // a panic passed it
@@ -58,7 +59,7 @@ type ReaderClient interface {
 // JoinBundle makes m the trunk of k, which has no readers yet: they join by Bundle.JoinAt, and read
 // the encoding e, which must be IsBundled. m must not be in a room.
 func (f *Fanout) JoinBundle(k *Bundle, m *Member, e Encoding, client Client, readers ReaderClient) {
-	*k = Bundle{trunk: m, client: client, told: readers, isQueued: k.isQueued}
+	*k = Bundle{trunk: m, client: client, told: readers, queued: k.queued}
 	b := f.trunksOf(e)
 	m.client, m.owedTo, m.branch = (*bundleClient)(k), withoutEnd, b
 	m.cursor = b.track.atOldest()
@@ -101,12 +102,11 @@ func (k *Bundle) isIn() bool { return k.trunk.branch != nil }
 
 func (k *Bundle) fan() *Fanout { return k.trunk.branch.fan }
 
-// schedule has the bundle served by the loop's next Flush, or by the one that goes on. A blocked one
-// is served when it is ready.
-func (k *Bundle) schedule() {
-	if !k.isQueued && !k.trunk.IsBlocked() {
-		k.isQueued = true
-		k.fan().bundles.push(k)
+// schedule has the bundle served by the loop's next Flush, or by the one that goes on, before those
+// with more if what waits isLittle. A blocked one is served when it is ready.
+func (k *Bundle) schedule(isLittle bool) {
+	if !k.trunk.IsBlocked() {
+		k.fan().bundles.push(k, isLittle)
 	}
 }
 
@@ -118,7 +118,7 @@ func (k *Bundle) keep(rest Rest) {
 	k.inFrame = nil
 	k.trunk.hasOwn = true
 	k.told.KeepRest(rest)
-	k.schedule()
+	k.schedule(false)
 }
 
 // cut ends a bundle of which a reader is overrun where the policy says Disconnect. rest is what is

@@ -37,7 +37,14 @@ func (d *desk) Send(k *Batch) {
 		d.onSend(k)
 	}
 	for i := range k.Deliveries {
-		d.due = append(d.due, held{k, i, k.Deliveries[i].Client.(*client), k.Deliveries[i].Bytes})
+		var c *client
+		switch one := k.Deliveries[i].Client.(type) {
+		case *client:
+			c = one
+		case *subscriber:
+			c = one.client
+		}
+		d.due = append(d.due, held{k, i, c, k.Deliveries[i].Bytes})
 	}
 }
 

@@ -37,7 +37,7 @@ type Fanout struct {
 	busy     queue[*branch] // likewise: those that had much to send when their turn came
 	sweeping *branch        // its round goes on at this moment, and so need not hear of its end
 	swept    *branch        // the one that Flush is at
-	bundles  queue[*Bundle] // to serve behind the sweeps
+	bundles  bundleQueue    // to serve behind the sweeps
 	serving  *Bundle        // the one whose turn goes on at this moment
 	trunks   [EncodingsMax]*branch
 	owed     []*Fanout // to be woken by our next Flush: their branches were marked by us
@@ -137,7 +137,12 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	p := pace{clock: clock, now: now, deadline: deadline}
 	f.sendAll(&p) // Of turns that went on when the transport answered late, or for which there was no time.
 	half := p.now + (deadline-p.now)/2
-	for f.hasQueued() && p.now < deadline {
+	for isServed := false; f.hasQueued() && p.now < deadline; {
+		if p.now >= half && !isServed { // Sweeps keep bundles waiting for half of the time at most.
+			isServed = true
+			f.serveBundles(&p)
+			continue
+		}
 		b := f.next(p.now < half)
 		b.isQueued = false
 		p.deadline = deadline
@@ -163,17 +168,6 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.takeMarks() // Publishers that were let go on meanwhile need not wait for the next Flush.
 	f.resumeGranted()
 	return f.sleep(p.now)
-}
-
-// serveBundles gives bundles their turns, until none waits or the time is over.
-func (f *Fanout) serveBundles(p *pace) {
-	for f.bundles.len() > 0 && p.now < p.deadline {
-		k := f.bundles.pop()
-		k.isQueued = false
-		k.serve(p.now)
-		f.afterVisit(p)
-	}
-	f.sendAll(p)
 }
 
 // next takes the branch whose turn it is. In one half of the time those that have little to send come

@@ -1,6 +1,9 @@
 package hub
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // How a bundle's turn goes: the first readers of its ring offer what they may have of the delivery,
 // whole frames, each its share of what is left of the turn's bytes; the kernel takes some; and those
@@ -69,14 +72,16 @@ func (k *Bundle) toFront(r *Reader) {
 	k.waiting++
 }
 
-// serve gives the bundle a turn.
-func (k *Bundle) serve(now time.Duration) {
+// serve gives the bundle a turn; one for the sake of those with little to get is of one delivery.
+func (k *Bundle) serve(isForLittle bool, now time.Duration) {
 	switch {
 	case !k.isIn() || k.trunk.handed != 0: // Its answer goes on with it.
 	case k.trunk.IsBlocked():
 		k.endTurn(now)
 	default:
+		k.isForLittle = isForLittle
 		k.goOn(k.trunk.branch.room.hub.limits.Turn, now)
+		k.isForLittle = false
 	}
 }
 
@@ -127,6 +132,7 @@ func (k *Bundle) handOn(budget int, now time.Duration) {
 	if k.front != nil {
 		k.again()
 	} else if m.IsBlocked() {
+		k.visitOverrun() // Those that are held.
 		m.unblock()
 	}
 	if k.isIn() {
@@ -139,8 +145,8 @@ func (k *Bundle) handOn(budget int, now time.Duration) {
 
 // again gives the bundle another turn.
 func (k *Bundle) again() {
-	k.trunk.Ready() // If it is blocked.
-	k.schedule()    // If it is not.
+	k.trunk.Ready()   // If it is blocked.
+	k.schedule(false) // If it is not.
 }
 
 // gather decides who has how much of a delivery of at most so many bytes, and returns of how many it
@@ -151,12 +157,21 @@ func (k *Bundle) gather(budget int) (total int) {
 	}
 	total, inDebt := k.share(budget)
 	if total == 0 && inDebt {
-		for r := k.front; r != nil; r = r.next {
-			r.debt = 0
-		}
+		k.forgive()
 		total, _ = k.share(budget)
 	}
 	return total
+}
+
+// forgive lets the reader go on that is least in debt, and the others be in debt to it.
+func (k *Bundle) forgive() {
+	least := int32(math.MaxInt32)
+	for r := k.front; r != nil; r = r.next {
+		least = min(least, r.debt)
+	}
+	for r := k.front; r != nil; r = r.next {
+		r.debt -= least
+	}
 }
 
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
@@ -177,7 +192,11 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 		if k.parts > 0 {
 			left = min(budget, batchBytes) - total
 		}
-		n, isPassed, isLast := r.ask((budget-total)/int(k.waiting-k.parts), left, total == 0)
+		share := max(1, (budget-total)/int(k.waiting-k.parts))
+		if k.isForLittle {
+			share = min(share, littleBytes)
+		}
+		n, isPassed, isLast := r.ask(share, left, total == 0)
 		inDebt = inDebt || isPassed
 		if n == 0 && isLast {
 			break
@@ -212,10 +231,8 @@ func (r *Reader) ask(share, left int, isFirst bool) (n int, isPassed, isLast boo
 	if pending == 0 {
 		return 0, false, isLast
 	}
-	allowance := max(1, share) - int(r.debt)
+	allowance := share - int(r.debt)
 	if allowance <= 0 && rest == 0 {
-		r.debt -= int32(max(1, share))
-		r.hasShare = true // It has had more than that.
 		return 0, true, false
 	}
 	if n = pending; n > allowance {
@@ -227,7 +244,6 @@ func (r *Reader) ask(share, left int, isFirst bool) (n int, isPassed, isLast boo
 			n = min(pending, left)
 		}
 	}
-	r.debt = int32(max(0, n-allowance))
 	return n, false, isLast
 }
 
@@ -249,6 +265,9 @@ func (k *Bundle) hand(total, budget int) {
 	}
 	if len(b.copies) > from {
 		bytes = b.copies[from:len(b.copies):len(b.copies)]
+	}
+	if k.isForLittle {
+		budget = 0
 	}
 	d := f.hand(k.trunk, bytes, 0, budget)
 	d.Client = k.client
@@ -285,8 +304,8 @@ func (k *Bundle) take(d *Delivery, n int, outcome Outcome, now time.Duration) {
 		return
 	case outcome == Taken && n == len(d.Bytes):
 		budget := d.budget - n
-		if f.batches.len() > 0 {
-			budget = 0 // As for every member.
+		if f.batches.len() > 0 || budget < littleBytes {
+			budget = 0 // As for every member; and what is left of a turn is not worth a write.
 		}
 		k.handOn(budget, now)
 		return
@@ -321,12 +340,14 @@ func (k *Bundle) took(n int, now time.Duration) {
 // The one at whose bytes it stopped stays in front.
 func (k *Bundle) land(n int, outcome Outcome, now time.Duration) {
 	wasAsked := outcome == Taken || outcome == Refused
+	share := n / max(1, int(k.waiting))
 	for k.parts > 0 {
 		r := k.front
 		k.at = r
 		taken := min(n, int(r.offer))
 		n -= taken
 		isStopped := taken < int(r.offer)
+		r.debt = int32(max(0, int(r.debt)+taken-share))
 		k.move(r, taken)
 		r.hasShare = r.hasShare || wasAsked
 		switch {
@@ -341,7 +362,7 @@ func (k *Bundle) land(n int, outcome Outcome, now time.Duration) {
 			k.settle(r, now)
 		}
 		if isStopped && k.isIn() {
-			k.recall()
+			k.recall(share)
 		}
 	}
 	k.at = nil
@@ -349,7 +370,6 @@ func (k *Bundle) land(n int, outcome Outcome, now time.Duration) {
 
 // move moves r on by what was taken of its part.
 func (k *Bundle) move(r *Reader, taken int) {
-	r.debt = max(0, r.debt+int32(taken)-r.offer)
 	r.offer = 0
 	frames := r.m.cursor.advance(taken)
 	switch {
@@ -371,7 +391,7 @@ func (k *Bundle) settle(r *Reader, now time.Duration) {
 		m.handed = 0
 		r.Leave()
 	case len(m.cursor.settle()) == 0:
-		m.handed = 0
+		m.handed, r.debt = 0, 0
 		if m.IsBlocked() {
 			m.unblock()
 		}
@@ -382,11 +402,13 @@ func (k *Bundle) settle(r *Reader, now time.Duration) {
 }
 
 // recall takes back what was offered and not looked at.
-func (k *Bundle) recall() {
+func (k *Bundle) recall(share int) {
 	r := k.front
-	for range k.parts {
+	for i := range k.parts {
 		next := r.next
-		r.debt, r.offer = max(0, r.debt-r.offer), 0
+		if r.offer = 0; i > 0 {
+			r.debt = int32(max(0, int(r.debt)-share))
+		}
 		if r.m.branch == nil {
 			k.replace(r, nil)
 		}

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"pgregory.net/rapid"
@@ -12,11 +13,12 @@ import (
 // after the head names the room.
 type pipe struct {
 	*client
-	bundle  Bundle
-	m       *model
-	readers []*listener // those too that have left
-	read    int         // bytes of got that were parsed
-	restEnd int         // where a frame ends whose rest was kept and is in its room's account
+	bundle   Bundle
+	m        *model
+	readers  []*listener // those too that have left
+	read     int         // bytes of got that were parsed
+	finished int
+	restEnd  int // where a frame ends whose rest was kept and is in its room's account
 }
 
 // pipeReaders is a pipe as its readers' client.
@@ -181,7 +183,7 @@ func (p *pipe) isReading(room string) bool {
 // addBundles adds what is done to bundles.
 func (m *model) addBundles(all map[string]func(*rapid.T)) {
 	joinSome := func(t *rapid.T) {
-		in := slices.DeleteFunc(slices.Clone(m.pipes), func(p *pipe) bool { return !p.IsIn() })
+		in := slices.DeleteFunc(slices.Clone(m.pipes), func(p *pipe) bool { return !p.IsIn() || p.bundle.isFinishing })
 		if len(in) == 0 || len(in) < 5 && rapid.IntRange(0, 2).Draw(t, "new") == 0 {
 			in = []*pipe{m.newPipe(rapid.IntRange(0, 1).Draw(t, "loop"))}
 		}
@@ -203,6 +205,14 @@ func (m *model) addBundles(all map[string]func(*rapid.T)) {
 			}
 		}
 	}
+	all["finish a bundle"] = func(t *rapid.T) {
+		if len(m.pipes) == 0 || rapid.IntRange(0, 3).Draw(t, "it") > 0 {
+			return
+		}
+		if p := rapid.SampledFrom(m.pipes).Draw(t, "bundle"); p.IsIn() {
+			p.finish(rapid.Bool().Draw(t, "at once"))
+		}
+	}
 	all["end a bundle"] = func(t *rapid.T) {
 		if len(m.pipes) > 0 && rapid.IntRange(0, 5).Draw(t, "it") == 0 {
 			rapid.SampledFrom(m.pipes).Draw(t, "bundle").end()
@@ -214,6 +224,36 @@ func (m *model) addBundles(all map[string]func(*rapid.T)) {
 func (l *listener) release() {
 	l.isHeld = false
 	readerOf(l.Member).Ready()
+}
+
+// finish has the readers get what there is, or only the rest of a frame.
+func (p *pipe) finish(isAtOnce bool) {
+	p.look()
+	for _, l := range p.readers {
+		l.isHeld = false // Its reply has to be sent by now.
+		l.leaveLine()    // It publishes no more.
+	}
+	if isAtOnce {
+		p.Finish(math.MinInt64)
+	} else {
+		p.Finish(math.MaxInt64)
+	}
+	p.look()
+}
+
+// Finished says that all has come that was to.
+func (p *pipe) Finished() {
+	p.look()
+	for _, l := range p.readers {
+		if l.IsIn() {
+			p.m.t.Fatal("a client is told that it has all, and is in a room")
+		}
+	}
+	if p.read != len(p.got) {
+		p.m.t.Fatal("a client is told that it has all, and is in the middle of a frame")
+	}
+	p.finished++
+	p.Leave()
 }
 
 func (p *pipe) end() {
@@ -263,7 +303,7 @@ func (m *model) checkPipe(p *pipe) {
 			m.t.Fatal("a reader has another place in its bundle than it knows")
 		case l.cursor.restOfFrame() > 0 && k.inFrame != r:
 			m.t.Fatal("a reader is in the middle of a frame, and its connection is not")
-		case k.trunk.IsBlocked() && k.trunk.handed == 0 && !k.isQueued && r.isWaiting && !l.IsBlocked():
+		case k.trunk.IsBlocked() && k.trunk.handed == 0 && k.queued == 0 && r.isWaiting && !l.IsBlocked():
 			m.t.Fatal("a round waits for a connection that is blocked")
 		}
 	}
@@ -272,7 +312,7 @@ func (m *model) checkPipe(p *pipe) {
 		m.t.Fatalf("%d of %d readers wait and %d are overrun, by the bundle's count %d of %d and %d", waiting, in, overruns, k.waiting, k.Len(), k.overruns)
 	case k.inFrame != nil && k.inFrame.m.cursor.restOfFrame() == 0 && k.trunk.handed == 0:
 		m.t.Fatal("a bundle is in the middle of a frame, and its reader is not")
-	case k.waiting > 0 && !k.trunk.IsBlocked() && k.trunk.handed == 0 && !k.isQueued:
+	case k.waiting > 0 && !k.trunk.IsBlocked() && k.trunk.handed == 0 && k.queued == 0:
 		m.t.Fatal("readers wait, and nobody serves their bundle")
 	}
 }

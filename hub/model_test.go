@@ -586,6 +586,9 @@ func (m *model) heal() {
 		l.rest.Release()
 	}
 	for _, p := range m.pipes {
+		if p.finished > 1 || p.bundle.isFinishing && p.IsIn() {
+			m.t.Fatalf("a client that takes everything was told %d times that it has all", p.finished)
+		}
 		if p.rest.Release(); p.IsIn() && (p.IsBlocked() || p.CanSendOwn() && p.read != len(p.got)) {
 			m.t.Fatalf("a client that takes everything is blocked: %v; %d of %d bytes make whole frames", p.IsBlocked(), p.read, len(p.got))
 		}

@@ -34,7 +34,7 @@ type Reader struct {
 const waits = 1
 
 // JoinAt makes r a member of the named room, which is made if need be, from start on, in the bundle's
-// encoding. r must not be in a room. The errors are those of Fanout.JoinAt.
+// encoding. r must not be in a room, nor the trunk have been told to Finish. The errors are those of Fanout.JoinAt.
 func (k *Bundle) JoinAt(now time.Duration, room string, start Start, r *Reader) (Joined, error) {
 	*r = Reader{bundle: k, isHeld: start.IsHeld}
 	k.at = r
@@ -48,7 +48,7 @@ func (k *Bundle) JoinAt(now time.Duration, room string, start Start, r *Reader) 
 	k.readers = append(k.readers, r)
 	if r.m.IsBlocked() && !r.isHeld {
 		k.push(r)
-		k.schedule()
+		k.schedule(false)
 	}
 	return j, nil
 }
@@ -58,7 +58,7 @@ func (r *Reader) Ready() {
 	if r.isHeld && r.IsIn() {
 		r.isHeld = false
 		r.bundle.push(r)
-		r.bundle.schedule()
+		r.bundle.schedule(false)
 	}
 }
 
@@ -127,6 +127,9 @@ func (r *Reader) Leave() {
 	k.remove(r)
 	r.m.leave()
 	k.at = nil
+	if k.isFinishing {
+		k.schedule(false) // It may have been the last that had something to get.
+	}
 	if len(rest.Bytes()) > 0 {
 		k.keep(rest)
 		k.fan().fitPins()
@@ -172,7 +175,7 @@ func (r *Reader) await(now time.Duration) {
 		r.m.endTurn(now)
 		return
 	}
-	k.schedule()
+	k.schedule(!r.m.branch.hasMuch())
 }
 
 // block makes r blocked, with its bundle.

@@ -1,0 +1,95 @@
+package hub
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A priced transport takes everything, and lets the clock go on by what a kernel would take for it.
+type priced struct {
+	now       *time.Duration
+	writes    int
+	onDeliver func(c Client, bytes []byte)
+}
+
+func (p *priced) Send(k *Batch) {
+	for i := range k.Deliveries {
+		d := &k.Deliveries[i]
+		*p.now += 2*time.Microsecond + time.Duration(len(d.Bytes)/4)*time.Nanosecond
+		p.writes++
+		p.onDeliver(d.Client, d.Bytes)
+		k.Answer(i, len(d.Bytes), Taken, *p.now)
+	}
+}
+
+// How long a quiet room's messages take to the last of its members is nearly the same whether those are
+// also in a room that is flooded or other clients are, and in either case they go before the flood.
+func TestFloodInOneRoomDoesNotHoldUpAnotherOfTheSameClients(t *testing.T) {
+	const members = 200
+	const alone = members * 2 * time.Microsecond
+	apart, together := floodBeside(t, members, false), floodBeside(t, members, true)
+	t.Logf("the slowest tenth took %v beside a flood, and %v where its members are the same", apart, together)
+	if together > 2*apart || together > 5*alone {
+		t.Errorf("with the same members it takes %v, with others %v; without a flood it would be %v", together, apart, alone)
+	}
+}
+
+// floodBeside returns how long the slowest tenth of a quiet room's messages took at least.
+func floodBeside(t *testing.T, members int, sameMembers bool) time.Duration {
+	l := limits(8<<20, 256<<10)
+	l.Turn = 64 << 10
+	f := newFixture(t, l)
+	waits := 0
+	p := &priced{now: &f.now}
+	p.onDeliver = func(_ Client, bytes []byte) {
+		if slices.Contains(bytes, 'q') {
+			waits--
+		}
+	}
+	f.fans[0] = f.hub.NewFanout(func() {}, p)
+	for range members {
+		f.subscribe(0, "flood")
+		if sameMembers {
+			continue
+		}
+		f.subscribe(0, "quiet")
+	}
+	if sameMembers {
+		for _, b := range f.hub.rooms["flood"].branches {
+			for _, m := range b.members {
+				r := new(Reader)
+				if _, err := readerOf(m).bundle.JoinAt(f.now, "quiet", Start{}, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	flood, quiet := f.hub.rooms["flood"], f.hub.rooms["quiet"]
+	loud := &Message{Plain: Frame{Head: []byte{0x82, 0}, Payload: make([]byte, 500)}}
+	soft := &Message{Plain: Frame{Head: []byte{0x82, 0}, Payload: []byte("q")}}
+	var took []time.Duration
+	for tick, since := 0, time.Duration(0); len(took) < 50; tick++ {
+		if tick > 200_000 {
+			t.Fatal("messages do not come")
+		}
+		for n := 0; n < 64 && !flood.IsFull(); n++ {
+			flood.Publish(f.fans[0], f.now, loud)
+		}
+		if waits == 0 && tick%50 == 0 {
+			if quiet.IsFull() {
+				t.Fatal("publishers of the quiet room wait")
+			}
+			waits, since = members, f.now
+			quiet.Publish(f.fans[0], f.now, soft)
+		}
+		wasWaiting := waits > 0
+		f.fans[0].Flush(func() time.Duration { return f.now })
+		f.now += 10 * time.Microsecond
+		if wasWaiting && waits == 0 {
+			took = append(took, f.now-since)
+		}
+	}
+	slices.Sort(took)
+	return took[len(took)*9/10]
+}

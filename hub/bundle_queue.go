@@ -1,0 +1,53 @@
+package hub
+
+// A bundleQueue is a loop's bundles that wait for their turns. One may be in both parts.
+type bundleQueue struct {
+	little queue[*Bundle] // a reader has little to get, and waits
+	much   queue[*Bundle]
+}
+
+// queuedBy says in which parts of the queue a bundle is: a bit for each.
+type queuedBy uint8
+
+const (
+	byLittle queuedBy = 1 << iota
+	byMuch
+)
+
+func (q *bundleQueue) len() int { return q.little.len() + q.much.len() }
+
+func (q *bundleQueue) push(k *Bundle, isLittle bool) {
+	switch {
+	case k.queued&byLittle != 0: // What is left behind that turn has another.
+	case isLittle:
+		k.queued |= byLittle
+		q.little.push(k)
+	case k.queued == 0:
+		k.queued |= byMuch
+		q.much.push(k)
+	}
+}
+
+// pop takes the bundle whose turn it is, and says whether that is for the sake of those with little.
+func (q *bundleQueue) pop(isLittleFirst bool) (k *Bundle, isForLittle bool) {
+	if q.much.len() == 0 || isLittleFirst && q.little.len() > 0 {
+		k = q.little.pop()
+		k.queued &^= byLittle
+		return k, true
+	}
+	k = q.much.pop()
+	k.queued &^= byMuch
+	return k, false
+}
+
+// serveBundles gives bundles their turns, until none waits or the time is over. As with branches, in
+// one half of it those go first that have little to send, in the other those with much.
+func (f *Fanout) serveBundles(p *pace) {
+	half := p.now + (p.deadline-p.now)/2
+	for f.bundles.len() > 0 && p.now < p.deadline {
+		k, isForLittle := f.bundles.pop(p.now < half)
+		k.serve(isForLittle, p.now)
+		f.afterVisit(p)
+	}
+	f.sendAll(p)
+}
