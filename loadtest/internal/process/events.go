@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/loadtest/internal/centrifuge"
 	"sluice/loadtest/internal/eventstream"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 )
 
@@ -121,6 +123,9 @@ func (c *client) heardEvent(e *eventstream.Event, now int64) {
 		return
 	}
 	data := e.Data
+	if c.w.process.cfg.Protocol == load.Centrifuge { // Data is JSON there, whoever hears it.
+		data = centrifuge.Text(data)
+	}
 	switch string(e.Type) {
 	case "reset":
 		c.heardReset(e, now)

@@ -103,7 +103,7 @@ func (c *client) tookOwed(m *membership, n uint64, now int64) {
 	c.w.resumedAt = time.Duration(now)
 	if owed := &m.at.owed; *owed > 0 {
 		if *owed -= min(n, *owed); *owed == 0 {
-			c.w.caughtUpAt = time.Duration(now)
+			c.w.caughtUpAt = max(time.Duration(now), c.w.backAt) // It may be of a read that began before.
 		}
 	}
 }

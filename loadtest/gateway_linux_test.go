@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,11 @@ func againstGateway(t *testing.T, flags string, args ...string) (res report.Resu
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out strings.Builder
 	args = append([]string{"--loss-timeout=10s"}, args...)
-	args = append(args, "--json", file, "--spawn", "exec '"+gateway+"' --listen 127.0.0.1:$PORT "+flags, "ws://127.0.0.1/ws/{room}")
+	path := "/ws/{room}"
+	if slices.Contains(args, "--protocol=centrifuge") {
+		path = "/connection/websocket"
+	}
+	args = append(args, "--json", file, "--spawn", "exec '"+gateway+"' --listen 127.0.0.1:$PORT "+flags, "ws://127.0.0.1"+path)
 	status = runMain(t.Context(), args, &out, &out)
 	if b, err := os.ReadFile(file); err == nil {
 		if err := json.Unmarshal(b, &res); err != nil {
@@ -36,7 +41,7 @@ func againstGateway(t *testing.T, flags string, args ...string) (res report.Resu
 }
 
 func TestEventsOfTheGateway(t *testing.T) {
-	t.Parallel()
+	t.Parallel() // It waits more than it works.
 	res, status, said := againstGateway(t, "--history '*=messages:500'", "--clients=60", "--sse=50", "--rooms=2", "--messages=300", "--window=8")
 	if status != exitOK || res.Delivered != 300*30 || res.Expected != 300*30 || !strings.Contains(said, "positions    0 misplaced, 0 resets") {
 		t.Errorf("exit status %d\n%s", status, said)
@@ -44,7 +49,7 @@ func TestEventsOfTheGateway(t *testing.T) {
 }
 
 func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
-	t.Parallel()
+	t.Parallel() // It waits more than it works.
 	storm := []string{"--clients=60", "--sse=50", "--storm=60%", "--rate=200", "--messages=400"}
 	res, status, said := againstGateway(t, "--history '*=messages:500'", append(storm, "--resume")...)
 	if c := res.Crowd; status != exitOK || res.Delivered != 400*60 || c.Resumers != 30 || c.Returned != 30 || res.Positions.Resets > 0 ||
@@ -57,6 +62,37 @@ func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
 	if _, status, said := againstGateway(t, "", append(storm, "--resume", "--loss-timeout=1s")...); status != exitUsage || !strings.Contains(said, "gateway --history") {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+}
+
+func TestSubscribersOfTheGateway(t *testing.T) {
+	t.Parallel() // It waits more than it works.
+	// Each of ten rooms has half of the clients and 30 of the messages; readers of events are in one each.
+	res, status, said := againstGateway(t, "--history '*=messages:500'", "--protocol=centrifuge", "--clients=60", "--sse=20", "--rooms=10",
+		"--rooms-per-client=5", "--publishers=10", "--messages=300", "--window=4")
+	if want := uint64(30 * (40*5 + 20)); status != exitOK || res.Delivered != want || res.Expected != want || !strings.Contains(said, "0 misplaced, 0 resets") {
+		t.Errorf("exit status %d, %d of %d delivered\n%s", status, res.Delivered, res.Expected, said)
+	}
+	// Without a history there are no positions, and nothing to resume.
+	res, status, said = againstGateway(t, "", "--protocol=centrifuge", "--clients=20", "--messages=100")
+	if status != exitOK || res.Delivered != 100*20 {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+}
+
+func TestStormOfTheGatewaysSubscribersRecovers(t *testing.T) {
+	t.Parallel() // It waits more than it works.
+	storm := []string{
+		"--protocol=centrifuge", "--clients=60", "--rooms=4", "--rooms-per-client=2", "--publishers=4", "--storm=60%", "--resume", "--rate=200", "--messages=400",
+	}
+	res, status, said := againstGateway(t, "--history '*=messages:500'", storm...)
+	if c := res.Crowd; status != exitOK || res.Delivered != 400*30 || c.Resumers != 36 || c.Returned != 36 || res.Positions.Resets > 0 || c.CaughtUpSeconds < c.StormSeconds {
+		t.Errorf("exit status %d\n%s", status, said)
+	}
+	// What a room does not keep is told of. The ramp makes sure that somebody is away for so long.
+	res, status, said = againstGateway(t, "--history '*=messages:2'", append(storm, "--ramp=60")...)
+	if status != exitOK || res.Positions.Resets == 0 || res.Positions.Excused == 0 || res.Delivered+res.Positions.Excused != 400*30 {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
 }
