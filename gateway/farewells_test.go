@@ -2,6 +2,10 @@ package gateway
 
 import (
 	"context"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +27,31 @@ func TestFarewellsHaveCodesOfTheProtocolAndReasons(t *testing.T) {
 			t.Errorf("%v has no reason", r)
 		case code != 0 && (code < 3000 || code >= 4000) && r != ClosedTooBig && r != ClosedMayNotPublish && r != ClosedUnread:
 			t.Errorf("%v has the code %d", r, code)
+		}
+	}
+}
+
+// docs/protocol.md has the codes that subscribers' connections end with, and no others.
+func TestTheDocumentHasTheCodesOfFarewells(t *testing.T) {
+	text, err := os.ReadFile("../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "### Ends of the connection")
+	isSent := map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d{4}) \|`).FindAllStringSubmatch(table, -1) {
+		isSent[row[1]] = false
+	}
+	for r, f := range farewells {
+		code := strconv.Itoa(int(f.code))
+		if _, isThere := isSent[code]; f.code != 0 && !isThere {
+			t.Errorf("%s ends with %s, which is not in the document", CloseReason(r), code)
+		}
+		isSent[code] = true
+	}
+	for code := range isSent {
+		if !isSent[code] {
+			t.Errorf("nothing ends with %s", code)
 		}
 	}
 }

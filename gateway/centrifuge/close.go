@@ -17,15 +17,13 @@ func (r Reconnect) String() string { return [...]string{"now", "later", "never"}
 // A CloseCode is why a connection ends, as the code of its Close frame.
 type CloseCode uint16
 
-// The codes of connections' ends.
+// The codes of connections' ends that the gateway has a use for.
 const (
-	CloseConnectionClosed   CloseCode = 3000
 	CloseShutdown           CloseCode = 3001
 	CloseInternal           CloseCode = 3004
 	CloseExpired            CloseCode = 3005
 	CloseSubExpired         CloseCode = 3006
 	CloseSlow               CloseCode = 3008
-	CloseWriteError         CloseCode = 3009
 	CloseInsufficientState  CloseCode = 3010
 	CloseForceReconnect     CloseCode = 3011
 	CloseNoPong             CloseCode = 3012
@@ -34,23 +32,16 @@ const (
 	CloseBadRequest         CloseCode = 3501
 	CloseStale              CloseCode = 3502
 	CloseForceDisconnect    CloseCode = 3503
-	CloseConnectionLimit    CloseCode = 3504
-	CloseChannelLimit       CloseCode = 3505
-	CloseInappropriate      CloseCode = 3506
-	ClosePermissionDenied   CloseCode = 3507
 	CloseNotAvailable       CloseCode = 3508
-	CloseTooManyErrors      CloseCode = 3509
 	terminalFrom, otherFrom           = 3500, 4000
 )
 
 var closeReasons = map[CloseCode]string{
-	CloseConnectionClosed:  "connection closed",
 	CloseShutdown:          "shutdown",
 	CloseInternal:          "internal server error",
 	CloseExpired:           "connection expired",
 	CloseSubExpired:        "subscription expired",
 	CloseSlow:              "slow",
-	CloseWriteError:        "write error",
 	CloseInsufficientState: "insufficient state",
 	CloseForceReconnect:    "force reconnect",
 	CloseNoPong:            "no pong",
@@ -59,12 +50,7 @@ var closeReasons = map[CloseCode]string{
 	CloseBadRequest:        "bad request",
 	CloseStale:             "stale",
 	CloseForceDisconnect:   "force disconnect",
-	CloseConnectionLimit:   "connection limit",
-	CloseChannelLimit:      "channel limit",
-	CloseInappropriate:     "inappropriate protocol",
-	ClosePermissionDenied:  "permission denied",
 	CloseNotAvailable:      "not available",
-	CloseTooManyErrors:     "too many errors",
 }
 
 // Reason is the code as a text. It is never empty, because the SDK for JavaScript looks at a code only

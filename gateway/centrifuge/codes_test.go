@@ -49,8 +49,7 @@ func TestTheDocumentHasEachCode(t *testing.T) {
 	for code, reason := range unsubscribeReasons {
 		want[int(code)] = row{reason, code.Reconnect().String()}
 	}
-	for i, reason := range errorTexts {
-		code := ErrorInternal + ErrorCode(i)
+	for code, reason := range errorTexts {
 		want[int(code)] = row{reason, code.Reconnect().String()}
 	}
 	for _, found := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+) \| (\w+) \|`).FindAllStringSubmatch(string(text), -1) {

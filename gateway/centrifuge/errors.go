@@ -5,11 +5,10 @@ import "github.com/centrifugal/protocol"
 // An ErrorCode is why a command was refused. The connection goes on.
 type ErrorCode uint32
 
-// The codes of errors.
+// The codes of errors that the gateway has a use for.
 const (
 	ErrorInternal         ErrorCode = 100
 	ErrorUnauthorized     ErrorCode = 101
-	ErrorUnknownChannel   ErrorCode = 102
 	ErrorPermissionDenied ErrorCode = 103
 	ErrorMethodNotFound   ErrorCode = 104
 	ErrorAlreadySubbed    ErrorCode = 105
@@ -17,20 +16,26 @@ const (
 	ErrorBadRequest       ErrorCode = 107
 	ErrorNotAvailable     ErrorCode = 108
 	ErrorTokenExpired     ErrorCode = 109
-	ErrorExpired          ErrorCode = 110
 	ErrorTooManyRequests  ErrorCode = 111
 	ErrorUnrecoverable    ErrorCode = 112
 )
 
-// errorTexts are the texts, from the first code on.
-var errorTexts = [...]string{
-	"internal server error", "unauthorized", "unknown channel", "permission denied", "method not found",
-	"already subscribed", "limit exceeded", "bad request", "not available", "token expired", "expired",
-	"too many requests", "unrecoverable position",
+var errorTexts = map[ErrorCode]string{
+	ErrorInternal:         "internal server error",
+	ErrorUnauthorized:     "unauthorized",
+	ErrorPermissionDenied: "permission denied",
+	ErrorMethodNotFound:   "method not found",
+	ErrorAlreadySubbed:    "already subscribed",
+	ErrorLimitExceeded:    "limit exceeded",
+	ErrorBadRequest:       "bad request",
+	ErrorNotAvailable:     "not available",
+	ErrorTokenExpired:     "token expired",
+	ErrorTooManyRequests:  "too many requests",
+	ErrorUnrecoverable:    "unrecoverable position",
 }
 
 // Message is the code as a text.
-func (c ErrorCode) Message() string { return errorTexts[c-ErrorInternal] }
+func (c ErrorCode) Message() string { return errorTexts[c] }
 
 // IsTemporary reports whether a client is to try again, later.
 func (c ErrorCode) IsTemporary() bool { return c == ErrorInternal || c == ErrorTooManyRequests }
