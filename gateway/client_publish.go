@@ -21,14 +21,13 @@ func (s *subscriber) publish(o *order) orderStep {
 	if s.permissions(r.Channel)&Publish == 0 {
 		return s.fail(o, centrifuge.ErrorPermissionDenied)
 	}
-	s.room = r.Channel
 	sub := s.find(r.Channel)
 	if sub == nil {
 		return s.offer(o)
 	}
 	s.publishTo(sub)
 	if sub.AwaitRoom() {
-		s.awaited = sub
+		s.isAwaiting = true
 		s.pauseForRoom()
 		return stepWaits
 	}
@@ -49,7 +48,7 @@ func (s *subscriber) publishTo(sub *subscription) {
 
 // endTurn says in the room to which the client has published that its turn ends.
 func (s *subscriber) endTurn() {
-	if s.publishing != nil && s.awaited == nil {
+	if s.publishing != nil && !s.isAwaiting {
 		s.publishing.EndTurn(false)
 		s.publishing = nil
 	}

@@ -82,7 +82,6 @@ func (s *subscriber) obey(p []byte, answer *verdict) (rest []byte) {
 		}
 		p, answer = behind, nil
 	}
-	s.room = ""
 	s.sendReplies()
 	if s.life != open {
 		return nil

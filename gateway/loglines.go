@@ -108,10 +108,10 @@ func (s *subscriber) logSubscribed(sub *subscription) {
 	}
 }
 
-// roomName is the room that the connection is in; of a subscriber, that which it is busy with.
+// roomName is the room that the connection is in; empty, of a subscriber, which may be in many.
 func (c *conn) roomName() string {
-	if s := c.subscriber(); s != nil {
-		return s.room
+	if c.past == subscribes {
+		return ""
 	}
 	return c.reader.Room().Name()
 }

@@ -49,6 +49,19 @@ type terms struct {
 	attendee *attendee       // nil: who is in the room is not kept
 }
 
+// termed are the terms of a subscription, made if need be.
+func (s *subscriber) termed(sub *subscription) *terms {
+	t := s.terms[sub]
+	if t == nil {
+		if s.terms == nil {
+			s.terms = map[*subscription]*terms{}
+		}
+		t = new(terms)
+		s.terms[sub] = t
+	}
+	return t
+}
+
 // take has the subscription be by a token from now on.
 func (t *terms) take(s *subscriber, p permit) {
 	t.granted, t.expires, t.info = p.granted, p.who.Expires, ""
@@ -72,16 +85,18 @@ func (s *subscriber) permissionsBy(granted Permission, room string) Permission {
 // permissions are what the client may do in a room.
 func (s *subscriber) permissions(room string) Permission {
 	var granted Permission
-	if sub := s.find(room); sub != nil && sub.terms != nil {
-		granted = sub.terms.granted
+	if len(s.terms) > 0 {
+		if t := s.terms[s.find(room)]; t != nil {
+			granted = t.granted
+		}
 	}
 	return s.permissionsBy(granted, room)
 }
 
 // infoIn is what others are told of the client in the room of a subscription, nil: in any.
 func (s *subscriber) infoIn(sub *subscription) centrifuge.Info {
-	if sub != nil && sub.terms != nil && sub.terms.info != "" {
-		return sub.terms.info
+	if t := s.terms[sub]; t != nil && t.info != "" {
+		return t.info
 	}
 	if s.info == "" {
 		s.info = infoOf(s.principal(), s.clientID(), nil)

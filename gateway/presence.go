@@ -177,11 +177,11 @@ func (c *conn) reviewPresence() {
 func (s *subscriber) reviewPresence() {
 	for _, sub := range s.subscriptions {
 		isKept, _ := s.w.cfg.presenceOf(sub.Room().Name())
-		switch isThere := sub.terms != nil && sub.terms.attendee != nil; {
-		case isKept && !isThere:
+		switch t := s.terms[sub]; {
+		case isKept && (t == nil || t.attendee == nil):
 			s.enter(sub)
-		case isThere && !isKept:
-			sub.absent(s)
+		case t != nil && t.attendee != nil && !isKept:
+			s.absentFrom(sub)
 		}
 	}
 }
@@ -208,13 +208,13 @@ func (s *subscriber) enter(sub *subscription) {
 	room := sub.Room().Name()
 	if isKept, tells := s.w.cfg.presenceOf(room); isKept {
 		in := &attendee{w: s.w, token: s.token, info: s.infoIn(sub), user: userOf(s.principal()), tells: tells}
-		sub.own().attendee = s.w.server.presences.enter(room, in)
+		s.termed(sub).attendee = s.w.server.presences.enter(room, in)
 	}
 }
 
-// absent has it be among them no longer.
-func (sub *subscription) absent(s *subscriber) {
-	if t := sub.terms; t != nil && t.attendee != nil {
+// absentFrom has it be among them no longer.
+func (s *subscriber) absentFrom(sub *subscription) {
+	if t := s.terms[sub]; t != nil && t.attendee != nil {
 		s.w.server.presences.leave(t.attendee)
 		t.attendee = nil
 	}

@@ -103,7 +103,7 @@ func (s *subscriber) subRefresh(o *order) orderStep {
 	if !ok {
 		return done
 	}
-	sub.own().take(s, p)
+	s.termed(sub).take(s, p)
 	s.reviewSubscriptions()
 	result := &protocol.SubRefreshResult{}
 	if p.who.Expires != 0 {
@@ -118,7 +118,7 @@ func (s *subscriber) endTerms(now time.Duration) {
 	wall := s.w.cfg.wallClock() - s.w.cfg.expiryGrace.Milliseconds()
 	for i := len(s.subscriptions) - 1; i >= 0 && s.life == open; i-- {
 		sub := s.subscriptions[i]
-		switch t := sub.terms; {
+		switch t := s.terms[sub]; {
 		case t == nil || t.expires == 0:
 		case now < t.endsAt && wall < 1000*t.expires:
 			if s.termsEnd == 0 || t.endsAt < s.termsEnd {

@@ -74,7 +74,6 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
 		return nil, stepDone, centrifuge.ErrorLimitExceeded
 	}
-	s.room = room
 	sub := new(subscription)
 	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
 	switch {
@@ -97,10 +96,9 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		sub.Leave()
 		return nil, stepDone, centrifuge.ErrorUnrecoverable
 	}
-	sub.isRecoverable = may&History != 0 && joined.Epoch != ""
-	result = w.result(joined, sub.isRecoverable)
+	result = w.result(joined, isRecoverable(may, joined.Position))
 	if p.who != nil {
-		sub.own().take(s, p)
+		s.termed(sub).take(s, p)
 		if p.who.Expires != 0 {
 			result.Expires, result.Ttl = true, s.ttl(p.who.Expires)
 		}
@@ -108,6 +106,9 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 	s.begin(sub)
 	return result, stepDone, 0
 }
+
+// isRecoverable reports whether a client may come back to a room by offset and epoch.
+func isRecoverable(may Permission, at hub.Position) bool { return may&History != 0 && at.Epoch != "" }
 
 // result is what the client is told of where it begins. Of one that is recovered that is the position
 // that it has named: what it has missed follows, and a newer one would lose that if the connection
@@ -130,7 +131,6 @@ func (s *subscriber) unsubscribe(o *order) orderStep {
 		return s.fail(o, centrifuge.ErrorBadRequest)
 	}
 	if sub := s.find(o.Unsubscribe.Channel); sub != nil {
-		s.room = o.Unsubscribe.Channel
 		s.drop(sub)
 	}
 	return s.reply(o, &protocol.Reply{Unsubscribe: &protocol.UnsubscribeResult{}})

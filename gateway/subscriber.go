@@ -22,10 +22,9 @@ type subscriber struct {
 	*conn
 	bundle hub.Bundle
 
-	subscriptions []*subscription // by the names of their rooms
-	publishing    *subscription   // to whose room it has published in this turn; nil: to none
-	awaited       *subscription   // whose room it waits for, see pauseRoom; nil: none
-	room          string          // which a command is about that is being carried out
+	subscriptions []*subscription          // by the names of their rooms
+	publishing    *subscription            // to whose room it has published in this turn; nil: to none
+	terms         map[*subscription]*terms // what some of them have of their own; nil: none
 
 	who       *Principal      // nil: it is not known
 	info      centrifuge.Info // what others are told of it with its publications; empty until it publishes
@@ -41,6 +40,7 @@ type subscriber struct {
 	format      centrifuge.Format
 	inflates    bool // permessage-deflate was agreed on
 	isConnected bool
+	isAwaiting  bool  // its turn to publish there, see pauseRoom
 	hasSpoken   bool  // it has published since its kernel last refused what it has to get
 	pongsDue    uint8 // pings that it has not answered
 }
@@ -156,6 +156,9 @@ func (s *subscriber) find(room string) *subscription {
 // begin puts a subscription, which is in its room, among the subscriber's.
 func (s *subscriber) begin(sub *subscription) {
 	i, _ := s.at(sub.Room().Name())
+	if n := len(s.subscriptions); n == cap(s.subscriptions) {
+		s.subscriptions = append(make([]*subscription, 0, n+n/8+1), s.subscriptions...) // Idle ones keep what it has.
+	}
 	s.subscriptions = slices.Insert(s.subscriptions, i, sub)
 	s.enter(sub)
 	s.w.stats.Subscribed++
@@ -173,20 +176,22 @@ func (s *subscriber) drop(sub *subscription) {
 
 // end is the last of a subscription, whichever way it ends.
 func (s *subscriber) end(sub *subscription) {
-	sub.absent(s)
+	s.absentFrom(sub)
+	delete(s.terms, sub)
 	s.w.stats.Unsubscribed++
-	if s.publishing == sub {
-		s.publishing = nil
+	if s.publishing != sub {
+		return
 	}
-	if s.awaited == sub {
-		s.awaited = nil
+	s.publishing = nil
+	if s.isAwaiting {
+		s.isAwaiting = false
 		s.resumeReading(pauseRoom) // Nobody would say that its turn has come.
 	}
 }
 
 // dropAll ends all subscriptions, because the connection ends. The trunk leaves their rooms.
 func (s *subscriber) dropAll() {
-	s.awaited = nil // Nobody reads on.
+	s.isAwaiting = false // Nobody reads on.
 	for _, sub := range s.subscriptions {
 		s.end(sub)
 	}

@@ -2,20 +2,9 @@ package gateway
 
 import "sluice/hub"
 
-// A subscription is a subscriber's place in one room.
-type subscription struct {
-	hub.Reader
-	isRecoverable bool   // its client may come back by offset and epoch, so a gap has to be told
-	terms         *terms // nil: it has none of its own
-}
-
-// own are the subscription's own terms.
-func (sub *subscription) own() *terms {
-	if sub.terms == nil {
-		sub.terms = new(terms)
-	}
-	return sub.terms
-}
+// A subscription is a subscriber's place in one room. There are many; what a few have beside is in
+// subscriber.terms.
+type subscription struct{ hub.Reader }
 
 // readers is the subscriber as its bundle calls it: what is said of one room's reader.
 type readers subscriber
@@ -26,16 +15,17 @@ func (s *readers) KeepRest(rest hub.Rest) { s.outboxed().rest = rest }
 
 // Resume implements hub.ReaderClient: it is the subscriber's turn to publish to this room.
 func (s *readers) Resume(r *hub.Reader) {
-	if s.awaited != nil && &s.awaited.Reader == r {
-		s.awaited = nil
+	if s.isAwaiting && &s.publishing.Reader == r {
+		s.isAwaiting = false
 		s.resumeReading(pauseRoom)
 	}
 }
 
 // Rejoined implements hub.ReaderClient. Where the client counts by offsets, it is told of a gap.
-func (s *readers) Rejoined(r *hub.Reader, missed uint64, _ hub.Position) {
-	if sub := (*subscriber)(s).find(r.Room().Name()); missed > 0 && sub != nil && sub.isRecoverable {
-		(*subscriber)(s).missed(sub)
+func (s *readers) Rejoined(r *hub.Reader, missed uint64, at hub.Position) {
+	u, room := (*subscriber)(s), r.Room().Name()
+	if sub := u.find(room); missed > 0 && sub != nil && isRecoverable(u.permissions(room), at) {
+		u.missed(sub)
 	}
 }
 
