@@ -10,20 +10,22 @@ import (
 // linesOf says in which line of the log, written though nobody debugs, each end of a connection is seen beside its counter. Empty:
 // such ends are everyday ones, and the counter is enough.
 var linesOf = map[CloseReason]string{
-	ClosedByPeer:      "",
-	ClosedExpired:     "",
-	ClosedLifetime:    "",
-	ClosedProxyHeader: "closed on a listener for the PROXY protocol",
-	ClosedTLS:         "TLS handshake failed",
-	ClosedByOperator:  "", // Whoever asked for it was told.
-	ClosedGone:        "",
-	ClosedSilent:      "",
-	ClosedAnswered:    "",
-	ClosedLent:        "",
-	ClosedDrain:       "draining",
-	ClosedRefused:     "refused",
-	ClosedShortage:    "closed because the kernel has no memory for it",
-	ClosedFault:       "a panic, which is a fault of the gateway: please report it",
+	ClosedByPeer:       "",
+	ClosedExpired:      "",
+	ClosedTermsExpired: "",
+	ClosedStale:        "",
+	ClosedLifetime:     "",
+	ClosedProxyHeader:  "closed on a listener for the PROXY protocol",
+	ClosedTLS:          "TLS handshake failed",
+	ClosedByOperator:   "", // Whoever asked for it was told.
+	ClosedGone:         "",
+	ClosedSilent:       "",
+	ClosedAnswered:     "",
+	ClosedLent:         "",
+	ClosedDrain:        "draining",
+	ClosedRefused:      "refused",
+	ClosedShortage:     "closed because the kernel has no memory for it",
+	ClosedFault:        "a panic, which is a fault of the gateway: please report it",
 }
 
 // Every way in which a connection may end is seen without debugging, and docs/metrics.md says where.
