@@ -2,38 +2,26 @@ package centrifuge
 
 import "github.com/centrifugal/protocol"
 
-// Reconnect is when an SDK comes back by itself.
-type Reconnect uint8
-
-// The three.
-const (
-	Now   Reconnect = iota // at once
-	Later                  // after a pause that grows and is random
-	Never                  // its application is told that this is the end
-)
-
-func (r Reconnect) String() string { return [...]string{"now", "later", "never"}[r] }
-
-// A CloseCode is why a connection ends, as the code of its Close frame.
+// A CloseCode is why a connection ends, as the code of its Close frame. SDKs tell by the number alone
+// whether they come back: with 3500 to 3999, and with 4500 to 4999, they do not.
 type CloseCode uint16
 
 // The codes of connections' ends that the gateway has a use for.
 const (
-	CloseShutdown           CloseCode = 3001
-	CloseInternal           CloseCode = 3004
-	CloseExpired            CloseCode = 3005
-	CloseSubExpired         CloseCode = 3006
-	CloseSlow               CloseCode = 3008
-	CloseInsufficientState  CloseCode = 3010
-	CloseForceReconnect     CloseCode = 3011
-	CloseNoPong             CloseCode = 3012
-	CloseTooManyRequests    CloseCode = 3013
-	CloseInvalidToken       CloseCode = 3500
-	CloseBadRequest         CloseCode = 3501
-	CloseStale              CloseCode = 3502
-	CloseForceDisconnect    CloseCode = 3503
-	CloseNotAvailable       CloseCode = 3508
-	terminalFrom, otherFrom           = 3500, 4000
+	CloseShutdown          CloseCode = 3001
+	CloseInternal          CloseCode = 3004
+	CloseExpired           CloseCode = 3005
+	CloseSubExpired        CloseCode = 3006
+	CloseSlow              CloseCode = 3008
+	CloseInsufficientState CloseCode = 3010
+	CloseForceReconnect    CloseCode = 3011
+	CloseNoPong            CloseCode = 3012
+	CloseTooManyRequests   CloseCode = 3013
+	CloseInvalidToken      CloseCode = 3500
+	CloseBadRequest        CloseCode = 3501
+	CloseStale             CloseCode = 3502
+	CloseForceDisconnect   CloseCode = 3503
+	CloseNotAvailable      CloseCode = 3508
 )
 
 var closeReasons = map[CloseCode]string{
@@ -62,15 +50,9 @@ func (c CloseCode) Reason() string {
 	return "closed"
 }
 
-// Reconnect is when SDKs come back, which they tell by the code alone.
-func (c CloseCode) Reconnect() Reconnect {
-	if c >= terminalFrom && c < otherFrom {
-		return Never
-	}
-	return Later
-}
-
-// An UnsubscribeCode is why a subscription ends while its connection goes on.
+// An UnsubscribeCode is why a subscription ends while its connection goes on. From 2500 on SDKs
+// subscribe again, at once and without a pause, but for the one in Dart, which waits for its next
+// connection.
 type UnsubscribeCode uint32
 
 // The codes of subscriptions' ends.
@@ -78,7 +60,6 @@ const (
 	UnsubscribeServer       UnsubscribeCode = 2000
 	UnsubscribeInsufficient UnsubscribeCode = 2500
 	UnsubscribeExpired      UnsubscribeCode = 2501
-	resubscribesFrom        UnsubscribeCode = 2500
 )
 
 var unsubscribeReasons = map[UnsubscribeCode]string{
@@ -87,15 +68,6 @@ var unsubscribeReasons = map[UnsubscribeCode]string{
 
 // Reason is the code as a text.
 func (c UnsubscribeCode) Reason() string { return unsubscribeReasons[c] }
-
-// Reconnect is when SDKs subscribe again: from 2500 on at once and without a pause, but for the one in
-// Dart, which waits for its next connection.
-func (c UnsubscribeCode) Reconnect() Reconnect {
-	if c >= resubscribesFrom {
-		return Now
-	}
-	return Never
-}
 
 // Push is the push that tells a client.
 func (c UnsubscribeCode) Push(channel string) *protocol.Reply {

@@ -8,30 +8,26 @@ import (
 	"testing"
 )
 
-// What SDKs do by themselves with the numbers: below 3500, and from 4000 to 4499, they come back.
-func TestCodesSayWhenClientsComeBack(t *testing.T) {
-	for code, reason := range closeReasons {
-		want := Later
-		if code >= 3500 {
-			want = Never
-		}
-		if reason == "" || code.Reason() != reason || code.Reconnect() != want {
-			t.Errorf("%d is %q, %v", code, code.Reason(), code.Reconnect())
-		}
+// again is when SDKs do again by themselves what a code has ended: with 109 at once, with another token.
+func again(code int, isTemporary bool) string {
+	switch {
+	case code == 109, code >= 2500 && code < 3000:
+		return "now"
+	case isTemporary, code < 2000 && code >= 1000, code >= 3000 && code < 3500:
+		return "later"
 	}
-	if CloseCode(4999).Reason() == "" || CloseCode(4001).Reconnect() != Later {
-		t.Error("a code of another's has no reason, or ends")
-	}
-	for code, want := range map[ErrorCode]Reconnect{
-		ErrorInternal: Later, ErrorPermissionDenied: Never, ErrorTokenExpired: Now, ErrorTooManyRequests: Later, ErrorUnrecoverable: Never,
-	} {
+	return "never"
+}
+
+func TestErrorsAreWhatSDKsGoBy(t *testing.T) {
+	for code, text := range errorTexts {
 		r := code.Reply(7)
-		if code.Reconnect() != want || r.Id != 7 || r.Error.Code != uint32(code) || r.Error.Message != code.Message() || r.Error.Temporary != (want == Later) {
-			t.Errorf("%d is %v, %v", code, code.Reconnect(), r)
+		if want := code == 100 || code == 111; r.Id != 7 || r.Error.Code != uint32(code) || r.Error.Message != text || r.Error.Temporary != want {
+			t.Errorf("%d is %v", code, r)
 		}
 	}
-	if UnsubscribeServer.Reconnect() != Never || UnsubscribeInsufficient.Reconnect() != Now || UnsubscribeExpired.Reason() == "" {
-		t.Error("unsubscribing")
+	if CloseCode(4999).Reason() == "" {
+		t.Error("a code of another's has no reason")
 	}
 }
 
@@ -44,13 +40,13 @@ func TestTheDocumentHasEachCode(t *testing.T) {
 	type row struct{ reason, again string }
 	want, got := map[int]row{1009: {"message too big", "later"}}, map[int]row{}
 	for code, reason := range closeReasons {
-		want[int(code)] = row{reason, code.Reconnect().String()}
+		want[int(code)] = row{reason, again(int(code), false)}
 	}
 	for code, reason := range unsubscribeReasons {
-		want[int(code)] = row{reason, code.Reconnect().String()}
+		want[int(code)] = row{reason, again(int(code), false)}
 	}
 	for code, reason := range errorTexts {
-		want[int(code)] = row{reason, code.Reconnect().String()}
+		want[int(code)] = row{reason, again(int(code), code.IsTemporary())}
 	}
 	for _, found := range regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+) \| (\w+) \|`).FindAllStringSubmatch(string(text), -1) {
 		code, _ := strconv.Atoi(found[1])

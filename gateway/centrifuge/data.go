@@ -3,7 +3,6 @@ package centrifuge
 import (
 	"encoding/base64"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/centrifugal/protocol/cfjson"
 )
@@ -17,15 +16,6 @@ const (
 	Binary             // any bytes
 	Value              // a value in JSON, of any type, as a client that speaks JSON publishes it
 )
-
-// KindOf is the kind of data that comes as bytes of which nothing is known: from a client that speaks
-// protobuf, or a backend.
-func KindOf(data []byte) Kind {
-	if utf8.Valid(data) {
-		return Text
-	}
-	return Binary
-}
 
 // What a value may have to be passed on as one. Python's parser fails on deeper ones, and with longer
 // numbers; each SDK parses a whole push at once, so that one such message would end the connections of

@@ -40,18 +40,6 @@ func (c ErrorCode) Message() string { return errorTexts[c] }
 // IsTemporary reports whether a client is to try again, later.
 func (c ErrorCode) IsTemporary() bool { return c == ErrorInternal || c == ErrorTooManyRequests }
 
-// Reconnect is when a client does again what was refused: with ErrorTokenExpired at once, with another
-// token.
-func (c ErrorCode) Reconnect() Reconnect {
-	switch {
-	case c == ErrorTokenExpired:
-		return Now
-	case c.IsTemporary():
-		return Later
-	}
-	return Never
-}
-
 // Reply is the reply to the command of that id.
 func (c ErrorCode) Reply(id uint32) *protocol.Reply {
 	return &protocol.Reply{Id: id, Error: &protocol.Error{Code: uint32(c), Message: c.Message(), Temporary: c.IsTemporary()}}

@@ -18,16 +18,16 @@ const (
 
 // The subprotocols of WebSocket that clients ask for. Who asks for none speaks JSON.
 const (
-	SubprotocolJSON     = "centrifuge-json"
-	SubprotocolProtobuf = "centrifuge-protobuf"
+	subprotocolJSON     = "centrifuge-json"
+	subprotocolProtobuf = "centrifuge-protobuf"
 )
 
 // FormatOf is the format of a subprotocol; of "", too.
 func FormatOf(subprotocol string) (f Format, ok bool) {
 	switch subprotocol {
-	case "", SubprotocolJSON:
+	case "", subprotocolJSON:
 		return JSON, true
-	case SubprotocolProtobuf:
+	case subprotocolProtobuf:
 		return Protobuf, true
 	}
 	return JSON, false

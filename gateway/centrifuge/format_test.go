@@ -51,7 +51,7 @@ func TestJoinAndLeaveTellWho(t *testing.T) {
 }
 
 func TestSubprotocols(t *testing.T) {
-	for name, want := range map[string]Format{"": JSON, SubprotocolJSON: JSON, SubprotocolProtobuf: Protobuf} {
+	for name, want := range map[string]Format{"": JSON, "centrifuge-json": JSON, "centrifuge-protobuf": Protobuf} {
 		if f, ok := FormatOf(name); !ok || f != want {
 			t.Errorf("%q is %d, %t", name, f, ok)
 		}
