@@ -242,6 +242,19 @@ func (k *Bundle) inDoubt() (rooms []*Room) {
 	return rooms
 }
 
+// inFlight returns the rooms of which the transport has bytes, or had when it panicked.
+func (k *Bundle) inFlight() (rooms []*Room) {
+	r := k.front
+	for range k.parts {
+		k.isInDoubt = true
+		if r.IsIn() {
+			rooms = append(rooms, r.Room())
+		}
+		r = r.next
+	}
+	return rooms
+}
+
 // A bundleClient is a bundle as its trunk's client.
 type bundleClient Bundle
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -607,5 +608,98 @@ func TestSizesOfBundleAndReader(t *testing.T) {
 	}
 	if n := unsafe.Sizeof(Bundle{}); n > 128 {
 		t.Errorf("a bundle takes %d bytes", n)
+	}
+}
+
+// Bundles on two loops join, leave and hear rooms into which others publish meanwhile.
+func TestBundlesOnSeveralLoopsGetEachRoomsStream(t *testing.T) {
+	const rooms, messages = 4, 300
+	h, err := New(Options{Limits: wide, Encodings: testEncodings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var published [rooms]sync.WaitGroup
+	var keepers sync.WaitGroup
+	stop := make(chan struct{})
+	for loop := range 2 {
+		now := time.Duration(0)
+		f := &fixture{tb: t, hub: h, now: now}
+		f.transport = &transport{now: &f.now, isLate: loop == 1}
+		f.fans[0] = h.NewFanout(func() {}, f.transport)
+		stays := f.subscribe(0, "0", "1", "2", "3")
+		keepers.Go(func() {
+			for n, isOver := 0, false; !isOver; n++ {
+				select {
+				case <-stop:
+					isOver = true
+				default:
+				}
+				guest := f.subscribe(0, fmt.Sprint(n%rooms), fmt.Sprint((n+1)%rooms))
+				f.fans[0].Flush(func() time.Duration { return f.now })
+				guest.readers[fmt.Sprint(n%rooms)].Leave()
+				f.transport.answerAll()
+				f.fans[0].Flush(func() time.Duration { return f.now })
+				guest.Leave()
+			}
+			for f.fans[0].Flush(func() time.Duration { return f.now }) == 0 || len(f.transport.due) > 0 {
+				f.transport.answerAll()
+			}
+			var next [rooms]uint32
+			got, rest := stays.pieces()
+			for _, p := range got {
+				if i := p.room[0] - '0'; p.seq != next[i]+1 {
+					t.Errorf("message %d of room %s came behind %d", p.seq, p.room, next[i])
+					return
+				}
+				next[p.room[0]-'0']++
+			}
+			if next != [rooms]uint32{messages, messages, messages, messages} || rest != 0 {
+				t.Errorf("there came %v messages, and %d bytes of another", next, rest)
+			}
+		})
+	}
+	for i := range rooms {
+		published[i].Go(func() {
+			name := fmt.Sprint(i)
+			r, _ := h.Room(name)
+			for seq := range uint64(messages) {
+				r.Publish(nil, 0, messageOf(name, seq+1, 50, false))
+			}
+		})
+	}
+	for i := range rooms {
+		published[i].Wait()
+	}
+	close(stop)
+	keepers.Wait()
+}
+
+type panicking struct{}
+
+func (panicking) Send(*Batch) { panic("planted") }
+
+// N27: where bytes go to the kernel, in doubt are the rooms that they are of.
+func TestN27_RoomsInDoubtAreThoseOfTheBatch(t *testing.T) {
+	f := newFixture(t, wide)
+	c := f.subscribe(0, "a", "b", "c")
+	f.fans[0].transport = panicking{}
+	f.say("a", 10)
+	f.say("c", 10)
+	func() {
+		defer func() { _ = recover() }()
+		f.flush()
+	}()
+	var names []string
+	for _, r := range f.fans[0].InDoubt() {
+		names = append(names, r.Name())
+		r.Spoil()
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"a", "c"}) {
+		t.Fatalf("in doubt are %v", names)
+	}
+	f.fans[0].transport = f.transport
+	f.flush()
+	if c.isWhole || c.IsIn() {
+		t.Error("a connection goes on of which nobody knows what was sent")
 	}
 }

@@ -206,7 +206,10 @@ func (b *branch) closeTurn() {
 
 // hand adds a delivery to the batch that is being filled.
 func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) *Delivery {
-	k := f.batchFor(len(bytes))
+	k := f.batch
+	if k == nil || !k.hasRoom(len(bytes)) {
+		k = f.nextBatch()
+	}
 	f.handings++
 	if f.handings == 0 { // Zero is none.
 		f.handings++
@@ -221,17 +224,18 @@ func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) *Delivery
 	return d
 }
 
-// batchFor is the batch that is being filled, in which there is room for n bytes more.
-func (f *Fanout) batchFor(n int) *Batch {
-	k := f.batch
-	if k == nil || len(k.Deliveries) == batchMembers || k.bytes > 0 && k.bytes+n > batchBytes {
-		if k != nil {
-			f.batches.push(k)
-		}
-		k = f.newBatch()
-		f.batch = k
+// hasRoom reports whether a delivery of n bytes may be added.
+func (k *Batch) hasRoom(n int) bool {
+	return len(k.Deliveries) < batchMembers && (k.bytes == 0 || k.bytes+n <= batchBytes)
+}
+
+// nextBatch begins another batch to be filled.
+func (f *Fanout) nextBatch() *Batch {
+	if f.batch != nil {
+		f.batches.push(f.batch)
 	}
-	return k
+	f.batch = f.newBatch()
+	return f.batch
 }
 
 // copy appends bytes to what deliveries of several logs' bytes are made of. There is room: those are

@@ -11,67 +11,6 @@ import (
 // larger, is in debt and passed over until its shares have paid that, or nobody else has anything. A
 // delivery of one reader alone is handed as it lies in the log, of several it is copied.
 
-// push puts r at the ring's end.
-func (k *Bundle) push(r *Reader) {
-	r.isWaiting, r.next = true, nil
-	if k.back == nil {
-		k.front = r
-	} else {
-		k.back.next = r
-	}
-	k.back = r
-	k.waiting++
-}
-
-// pop takes the first reader out of the ring.
-func (k *Bundle) pop() *Reader {
-	r := k.front
-	k.replace(r, nil)
-	return r
-}
-
-// replace puts another in r's place in the ring, or nobody.
-func (k *Bundle) replace(r, by *Reader) {
-	at, before, no := &k.front, (*Reader)(nil), int32(0)
-	for *at != r {
-		before, no = *at, no+1
-		at = &before.next
-	}
-	next := r.next
-	r.isWaiting, r.next, r.offer = false, nil, 0
-	if by != nil {
-		by.isWaiting, by.next = true, next
-		*at = by
-	} else {
-		by = before
-		*at = next
-		k.waiting--
-		if no < k.parts {
-			k.parts--
-		}
-	}
-	if next == nil {
-		k.back = by
-	}
-}
-
-// toFront puts r first.
-func (k *Bundle) toFront(r *Reader) {
-	if k.front == r {
-		return
-	}
-	if r.isWaiting {
-		k.replace(r, nil)
-	} else if r.m.state == writable {
-		r.m.handed = waits
-	}
-	r.isWaiting, r.next = true, k.front
-	if k.front = r; k.back == nil {
-		k.back = r
-	}
-	k.waiting++
-}
-
 // serve gives the bundle a turn; one for the sake of those with little to get is of one delivery.
 func (k *Bundle) serve(isForLittle bool, now time.Duration) {
 	switch {
@@ -174,6 +113,8 @@ func (k *Bundle) forgive() {
 	}
 }
 
+// share has the first readers of the ring offer what they may have, and reports whether one was passed
+// over because it is in debt.
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	k.parts = 0
 	for r := k.front; r != nil; {
@@ -183,7 +124,7 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 				break
 			}
 			if r.m.rejoin(); !k.isIn() || k.trunk.hasOwn {
-				return 0, false
+				break
 			}
 			r = k.front // It may have left.
 			continue
@@ -250,7 +191,10 @@ func (r *Reader) ask(share, left int, isFirst bool) (n int, isPassed, isLast boo
 // hand hands the transport what was gathered.
 func (k *Bundle) hand(total, budget int) {
 	f := k.fan()
-	b := f.batchFor(total)
+	b := f.batch
+	if b == nil || !b.hasRoom(total) {
+		b = f.nextBatch()
+	}
 	var bytes []byte
 	from, r := len(b.copies), k.front
 	for range k.parts {
@@ -271,188 +215,4 @@ func (k *Bundle) hand(total, budget int) {
 	}
 	d := f.hand(k.trunk, bytes, 0, budget)
 	d.Client = k.client
-}
-
-// answer is Fanout.answer for the trunk.
-func (k *Bundle) answer(d *Delivery, n int, outcome Outcome, now time.Duration) {
-	f := k.fan()
-	f.serving = k
-	k.take(d, n, outcome, now)
-	f.serving = nil
-}
-
-func (k *Bundle) take(d *Delivery, n int, outcome Outcome, now time.Duration) {
-	f, m := k.fan(), k.trunk
-	switch outcome {
-	case Failed:
-		if k.client.Failed(); !k.isIn() {
-			return
-		}
-		n = 0
-	case Deferred:
-		n = 0
-	default:
-		f.stats.Bytes += uint64(n)
-		k.took(n, now)
-	}
-	if k.land(n, outcome, now); !k.isIn() {
-		return
-	}
-	switch {
-	case k.isCut:
-		k.cut(Rest{})
-		return
-	case outcome == Taken && n == len(d.Bytes):
-		budget := d.budget - n
-		if f.batches.len() > 0 || budget < littleBytes {
-			budget = 0 // As for every member; and what is left of a turn is not worth a write.
-		}
-		k.handOn(budget, now)
-		return
-	case outcome == Deferred:
-		k.again()
-	case outcome != Failed:
-		f.stats.Refused++
-		m.Block(now)
-		if k.client.Refused(); !k.isIn() {
-			return
-		}
-		if m.isCalled { // As for every member.
-			m.Ready()
-		}
-	}
-	k.endTurn(now)
-}
-
-// took notes that the kernel has taken n bytes of the rooms'.
-func (k *Bundle) took(n int, now time.Duration) {
-	switch m := k.trunk; {
-	case n == 0:
-	case m.IsBlocked():
-		m.wrote(n, now)
-		k.visitOverrun()
-	default:
-		m.took = now
-	}
-}
-
-// land moves the readers that had a part in a delivery on by the n bytes that the kernel took of it.
-// The one at whose bytes it stopped stays in front.
-func (k *Bundle) land(n int, outcome Outcome, now time.Duration) {
-	wasAsked := outcome == Taken || outcome == Refused
-	share := n / max(1, int(k.waiting))
-	for k.parts > 0 {
-		r := k.front
-		k.at = r
-		taken := min(n, int(r.offer))
-		n -= taken
-		isStopped := taken < int(r.offer)
-		r.debt = int32(max(0, int(r.debt)+taken-share))
-		k.move(r, taken)
-		r.hasShare = r.hasShare || wasAsked
-		switch {
-		case r.m.branch == nil: // It has left.
-			c := r.m.cursor
-			if k.pop(); c.restOfFrame() > 0 {
-				k.keep(k.restFor(&c))
-				k.fan().fitPins()
-			}
-		case !isStopped:
-			k.pop()
-			k.settle(r, now)
-		}
-		if isStopped && k.isIn() {
-			k.recall(share)
-		}
-	}
-	k.at = nil
-}
-
-// move moves r on by what was taken of its part.
-func (k *Bundle) move(r *Reader, taken int) {
-	r.offer = 0
-	frames := r.m.cursor.advance(taken)
-	switch {
-	case r.m.branch == nil: // Its account has ended.
-		return
-	case r.m.cursor.restOfFrame() > 0:
-		k.inFrame = r
-	case k.inFrame == r:
-		k.inFrame = nil
-	}
-	r.m.branch.countDelivered(frames)
-}
-
-// settle goes on with r, which the ring has passed.
-func (k *Bundle) settle(r *Reader, now time.Duration) {
-	m := &r.m
-	switch {
-	case r.isDone():
-		m.handed = 0
-		r.Leave()
-	case len(m.cursor.settle()) == 0:
-		m.handed, r.debt = 0, 0
-		if m.IsBlocked() {
-			m.unblock()
-		}
-		m.endTurn(now)
-	default:
-		k.push(r)
-	}
-}
-
-// recall takes back what was offered and not looked at.
-func (k *Bundle) recall(share int) {
-	r := k.front
-	for i := range k.parts {
-		next := r.next
-		if r.offer = 0; i > 0 {
-			r.debt = int32(max(0, int(r.debt)-share))
-		}
-		if r.m.branch == nil {
-			k.replace(r, nil)
-		}
-		r = next
-	}
-	k.parts = 0
-}
-
-// endTurn ends the trunk's turn, and in it that of each reader that has had its share; if the
-// connection is blocked, of all that wait.
-func (k *Bundle) endTurn(now time.Duration) {
-	isBlocked := k.trunk.IsBlocked()
-	if !isBlocked {
-		k.endShares(now)
-	}
-	for r := k.front; r != nil; {
-		next := r.next
-		if r.m.handed != 0 && (isBlocked || r.m.IsBlocked()) {
-			r.block(now)
-			if r.m.endTurn(now); !k.isIn() {
-				return
-			}
-			if next != nil && !next.isWaiting { // It has left.
-				next = k.front
-			}
-		}
-		r = next
-	}
-	k.trunk.endTurn(now)
-}
-
-// endShares takes the writable readers out of the ring that have had their share and have more to
-// get: their branches' next rounds come to them.
-func (k *Bundle) endShares(now time.Duration) {
-	r := k.front
-	k.front, k.back, k.waiting = nil, nil, 0
-	for r != nil {
-		next, m := r.next, &r.m
-		if m.state != writable || !r.hasShare {
-			k.push(r)
-		} else {
-			r.isWaiting, r.next, m.handed = false, nil, 0
-			m.endTurn(now)
-		}
-		r = next
-	}
 }

@@ -71,14 +71,8 @@ func (r *Reader) IsIn() bool { return r.m.IsIn() }
 // Room is the room r is in.
 func (r *Reader) Room() *Room { return r.m.Room() }
 
-// Bundle is the bundle that r is or was last part of.
-func (r *Reader) Bundle() *Bundle { return r.bundle }
-
 // IsBlocked reports whether r has something to get that its connection does not take at present.
 func (r *Reader) IsBlocked() bool { return r.m.IsBlocked() }
-
-// IsSlow reports whether r has become slow and has not caught up since.
-func (r *Reader) IsSlow() bool { return r.m.IsSlow() }
 
 // IsCatchingUp reports whether r has begun behind the end and not come there yet, or is held.
 func (r *Reader) IsCatchingUp() bool { return r.m.IsCatchingUp() }

@@ -57,7 +57,7 @@ func (f *Fanout) InDoubt() (rooms []*Room) {
 			switch m := k.Deliveries[i].member; {
 			case m == nil || m.branch == nil:
 			case m.branch.isTrunks:
-				rooms = append(rooms, bundleOf(m).inDoubt()...)
+				rooms = append(rooms, bundleOf(m).inFlight()...)
 			default:
 				rooms = append(rooms, m.branch.room)
 			}
