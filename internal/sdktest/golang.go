@@ -13,12 +13,16 @@ import (
 	"sluice/internal/testenv"
 )
 
-// What an SDK waits for: short before it comes back, because tests wait for that, and not too long for an
-// answer, because centrifuge-go waits for that of connect when its connection is gone already.
+// What centrifuge-go waits for: short before it comes back, because tests wait for that, and not too long
+// for an answer, because it waits for that of connect when its connection is gone already. When it tries to
+// subscribe again it does not look whether it has said connect yet, which ends its connection for good on
+// any server (3501): so that comes late, and seldom meets a connection that is being made.
 const (
-	minDelay  = 10 * time.Millisecond
-	maxDelay  = 60 * time.Millisecond
-	answerFor = 2 * time.Second
+	minDelay     = 10 * time.Millisecond
+	maxDelay     = 60 * time.Millisecond
+	answerFor    = 2 * time.Second
+	subscribeMin = time.Second
+	subscribeMax = 2 * time.Second
 )
 
 // A golang is a client of centrifuge-go.
@@ -129,7 +133,7 @@ func (g *golang) Close()          { g.client.Close() }
 func (g *golang) Events() *Record { return g.record }
 
 func (g *golang) Subscribe(room string, tokens ...string) {
-	config := centrifuge.SubscriptionConfig{MinResubscribeDelay: minDelay, MaxResubscribeDelay: maxDelay, JoinLeave: true}
+	config := centrifuge.SubscriptionConfig{MinResubscribeDelay: subscribeMin, MaxResubscribeDelay: subscribeMax, JoinLeave: true}
 	if len(tokens) > 0 {
 		next := queue(tokens)
 		config.GetToken = func(centrifuge.SubscriptionTokenEvent) (string, error) { return next(), nil }
