@@ -306,3 +306,52 @@ func TestRoomsFromTheBeginning(t *testing.T) {
 	p.expect(`{"id":1,"error":{"code":106,"message":"limit exceeded"}}`)
 	testenv.Eventually(t, "it is in no room", func() bool { _, ok := s.Room("one.more"); return !ok })
 }
+
+// A command that has to wait twice, for whoever knows the client and for what the room keeps to be made in its encoding, asks
+// once and has both answers, whichever command it is.
+func TestCommandsWaitTwice(t *testing.T) {
+	for _, isAsked := range []bool{false, true} {
+		for name, say := range map[string]string{
+			"connect":   `{"id":1,"connect":{"token":"sub:ann rooms:kept may:*=history","subs":{"kept":{"recover":true,"offset":1,"epoch":%q}}}}`,
+			"subscribe": `{"id":2,"subscribe":{"channel":"kept","token":"sub:ann room:kept may:*=history","recover":true,"offset":1,"epoch":%q}}`,
+		} {
+			var auth *passes
+			s, addr, _ := startWithPasses(t, isAsked, func(cfg *config) {
+				cfg.History = []HistoryRule{{Pattern: "*"}}
+				auth = cfg.Auth.(*passes)
+			})
+			for i := range 4 {
+				if _, err := s.Publish("kept", Message{Data: fmt.Append(nil, i+1)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			room, _ := s.Room("kept")
+			p := dialPeer(t, addr, nil)
+			if name == "subscribe" {
+				p.say(`{"id":1,"connect":{"token":"sub:ann"}}`)
+				p.next()
+			}
+			before := auth.asked.Load()
+			p.say(fmt.Sprintf(say, room.Position.Epoch), `{"id":3,"unsubscribe":{"channel":"other"}}`)
+			if got := p.next(); !strings.Contains(got, `"recovered":true`) {
+				t.Fatalf("%s, asked %t: %s", name, isAsked, got)
+			}
+			if n := auth.asked.Load() - before; n != 1 {
+				t.Errorf("%s, asked %t: whoever knows was asked %d times", name, isAsked, n)
+			}
+			var got []string
+			for range 4 {
+				line := p.next()
+				if strings.Contains(line, `"id":3`) {
+					continue
+				}
+				got = append(got, line)
+			}
+			for i, line := range got {
+				if want := fmt.Sprintf(`{"push":{"channel":"kept","pub":{"data":"%d","offset":%d}}}`, i+2, i+2); !sameJSON(t, want, line) {
+					t.Errorf("%s: got %s, want %s", name, line, want)
+				}
+			}
+		}
+	}
+}
