@@ -77,7 +77,7 @@ func (s *subscriber) obey(p []byte, answer *verdict) (rest []byte) {
 			rest = p
 			break
 		}
-		if s.life != open {
+		if s.charge(); s.life != open {
 			break
 		}
 		p, answer = behind, nil
@@ -104,7 +104,6 @@ func (s *subscriber) waitsBefore(n int) bool {
 
 // carryOut carries out one command.
 func (s *subscriber) carryOut(o *order) orderStep {
-	s.charge(o)
 	switch {
 	case centrifuge.IsPong(o.Command):
 		return s.ponged()
@@ -137,15 +136,12 @@ func (s *subscriber) carryOut(o *order) orderStep {
 	return s.fail(o, centrifuge.ErrorMethodNotFound)
 }
 
-// charge counts a command. It is a message where those have a rate.
-func (s *subscriber) charge(o *order) {
-	if o.answer != nil {
-		return // It was counted when it came.
-	}
+// charge counts a command that has been carried out. It is a message where those have a rate.
+func (s *subscriber) charge() {
 	w := s.w
 	w.frames++
 	w.stats.Commands++
-	if rate := int64(w.cfg.MessageRate); rate > 0 {
+	if rate := int64(w.cfg.MessageRate); rate > 0 && s.life == open {
 		s.throttle(s.metered().messages.take(1, rate, w.loop.Now()), ClosedMessageRate)
 	}
 }
