@@ -128,10 +128,17 @@ func (w *walker) number() (n uint64) {
 
 // value is one of any kind, as it came.
 func (w *walker) value() []byte {
-	w.rest = bytes.TrimLeft(w.rest, " \t\r\n")
+	for len(w.rest) > 0 && w.rest[0] <= ' ' {
+		w.rest = w.rest[1:]
+	}
 	from := w.rest
+	if len(from) > 0 && from[0] == '"' { // Mostly.
+		w.rest = from[1:]
+		w.restOfText()
+		return from[:len(from)-len(w.rest)]
+	}
 	for depth := 0; ; {
-		i := bytes.IndexAny(w.rest, `"{}[],`)
+		i := mark(w.rest)
 		if i < 0 {
 			return w.lost()
 		}
@@ -156,4 +163,15 @@ func (w *walker) value() []byte {
 		}
 	}
 	return bytes.TrimRight(from[:len(from)-len(w.rest)], " \t\r\n")
+}
+
+// mark is where the next byte stands that means something in an object or array.
+func mark(p []byte) int {
+	for i, b := range p {
+		switch b {
+		case '"', '{', '}', '[', ']', ',':
+			return i
+		}
+	}
+	return -1
 }
