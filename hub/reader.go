@@ -169,6 +169,10 @@ func (r *Reader) await(now time.Duration) {
 		r.m.endTurn(now)
 		return
 	}
+	if len(k.readers) == 1 { // There is no other to go out with.
+		k.serve(false, now)
+		return
+	}
 	k.schedule(!r.m.branch.hasMuch())
 }
 
