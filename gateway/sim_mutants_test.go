@@ -118,7 +118,7 @@ var generalMutants = []mutant{
 	{"descriptor leaks when it cannot be watched", 300, []edit{{
 		"gateway/worker.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",
 	}}},
-	{"round begun behind the last member's leave", 1000, []edit{{
+	{"round begun behind the last member's leave", 3000, []edit{{
 		"hub/sweep.go", "if b.len() == 0 { // The last", "if false { // The last",
 	}}},
 	{"client that was overrun goes on before the rest of its frame", 300, []edit{{
