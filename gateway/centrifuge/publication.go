@@ -58,7 +58,7 @@ const (
 	tagPushPub     = 4<<3 | 2
 	tagPubData     = 4<<3 | 2
 	tagPubInfo     = 5<<3 | 2
-	tagPubOffset   = 6<<3 | 0
+	tagPubOffset   = 6 << 3 // a varint's type is zero
 )
 
 // appendPubProtobuf appends a Reply with a Push with a Publication, behind its length.
