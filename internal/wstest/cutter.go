@@ -173,8 +173,9 @@ var errCut = errors.New("cut")
 
 // copyUntil copies to the end, or so many bytes, if any are said.
 func copyUntil(to io.Writer, from io.Reader, n int64) error {
+	to = struct{ io.Writer }{to} // Or the kernel would copy, through pipes that stay open for another time.
 	if n == 0 {
-		_, err := io.Copy(struct{ io.Writer }{to}, from)
+		_, err := io.Copy(to, from)
 		return err
 	}
 	if _, err := io.CopyN(to, from, n); err != nil {
