@@ -215,19 +215,24 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 }
 
 // judgeOldest checks that what is kept of dropped frames may have been too much, and that of the loop's nobody has been in one for
-// longer than v.
+// longer than v. Loops count the bytes of a large frame, which is not copied, each for itself, and anew in each round that has
+// overrun somebody in it: everybody may have been in one that counts.
 func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	pin := v.pin
 	if pin == nil { // Overrun just now, in a round that began before maybe: then it shares the copy of those it is with.
 		pin = w.oldestGivenUp(append(slices.Clone(gone), l.views...))
 	}
-	pins := map[*byte]bool{}
-	overrun := 0
+	pins := 0
+	for _, o := range gone {
+		if o.pin != nil {
+			pins++
+		}
+	}
 	for _, other := range w.loops {
-		overrun += int(other.overrun() - other.overrunBefore)
+		pins += int(other.overrun() - other.overrunBefore)
 		for _, o := range other.views {
 			if o.pin != nil {
-				pins[o.pin] = true
+				pins++
 			}
 			// The bytes of a large frame are not copied: those who were overrun in it in another round keep the same ones for themselves.
 			isLater := pin != nil && w.pins[o.pin] >= w.pins[pin]
@@ -236,11 +241,8 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 			}
 		}
 	}
-	if v.pin != nil {
-		pins[v.pin] = true
-	}
 	limit := min(w.server.config().PinnedMemory, w.server.config().BacklogMemory/2)
-	if most := (len(pins) + overrun + l.elsewhere) * w.frameMax(); int64(most) <= limit {
+	if most := (pins + l.elsewhere) * w.frameMax(); int64(most) <= limit {
 		w.Fail("connection %d was cut for a dropped frame, but at most %d bytes of those were kept; the limit is %d", v.link, most, limit)
 	}
 }

@@ -155,6 +155,9 @@ var generalMutants = []mutant{
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
 		"hub/pin.go", "f.pins.Front()", "f.pins.Back()",
 	}}},
+	{"cut for a dropped frame before those are too many", 1000, []edit{{
+		"hub/pin.go", "pinned > k.limit.Load()/2", "pinned > k.limit.Load()/8",
+	}}},
 	{"an answer is heard for whoever left meanwhile", 300, []edit{{
 		"hub/delivery.go", "m.handed == d.handed {", "true {",
 	}}},

@@ -3,8 +3,9 @@ package hub
 import "container/list"
 
 // A pin is a frame that the log has dropped while members were in the middle of it: a copy, or, of a
-// large frame, the segment's own bytes. Those of one loop that are stuck in the same frame share it.
-// It belongs to its fanout's loop.
+// large frame, the segment's own bytes. Those of one loop that are stuck in the same frame share it,
+// if one round has found them there. Pins of the same large frame count for it each: what a loop
+// gives up then makes room, whoever else keeps it. It belongs to its fanout's loop.
 type pin struct {
 	fan     *Fanout
 	room    *Room         // whose account has the frame; nil: none has, because its readers have left
