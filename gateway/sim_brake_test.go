@@ -19,7 +19,7 @@ type fullLook struct {
 const brakeSlack = 100 * time.Millisecond
 
 // inspectBrakes looks, while every loop sleeps, whether a room that is full is so for somebody: for one
-// that has come to its end once, and is behind again. Of those who may miss messages it does not show.
+// that has come to its end once, is behind again and is not being closed. Of those who may miss messages it does not show.
 func (w *world) inspectBrakes() {
 	if w.Plan.IsLossy() {
 		return
@@ -30,8 +30,8 @@ func (w *world) inspectBrakes() {
 			c := v.c
 			if c.reader.IsIn() {
 				r := c.reader.Room()
-				end := r.Stats().End[c.reader.Encoding()] // Of one that is closing the reader's own is nearer.
-				behind[r] = behind[r] || !c.reader.IsCatchingUp() && c.reader.Position() < end
+				isVoter := c.life < finishing && !c.reader.IsCatchingUp()
+				behind[r] = behind[r] || isVoter && c.reader.Position() < c.reader.End()
 			}
 		}
 	}
@@ -44,7 +44,7 @@ func (w *world) inspectBrakes() {
 		case !wasFull, seen.next != next: // It was not full in between.
 			w.fullFor[r] = fullLook{w.Kernel.Now(), next}
 		case w.Kernel.Now()-seen.at > brakeSlack+w.longest:
-			w.Fail("room %s is full for nobody, or for those who are catching up", r.Name())
+			w.Fail("room %s is full for nobody, or for those who are catching up or are being closed", r.Name())
 		}
 	}
 }

@@ -23,7 +23,7 @@ var historyMutants = []mutant{
 		"hub/room.go", "\tm.endCatchUp()\n", "",
 	}}},
 	{"catching up counted in the brake", 2000, []edit{{
-		"hub/sweep.go", "case m.IsCatchingUp(), m.isStalled():", "case m.isStalled():",
+		"hub/sweep.go", "return !m.IsCatchingUp() && m.owedTo", "return m.owedTo",
 	}}},
 	{"a late build lacks the message before it began", 300, []edit{{
 		"hub/build.go", "first: t.tail, from: r.log.next}", "first: t.tail, from: r.log.next - 1}",

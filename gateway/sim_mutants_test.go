@@ -158,6 +158,9 @@ var generalMutants = []mutant{
 	{"cut for a dropped frame before those are too many", 1000, []edit{{
 		"hub/pin.go", "pinned > k.limit.Load()/2", "pinned > k.limit.Load()/8",
 	}}},
+	{"who is being closed counted in the brake", 1000, []edit{{
+		"hub/sweep.go", "return !m.IsCatchingUp() && m.owedTo == withoutEnd", "return !m.IsCatchingUp()",
+	}}},
 	{"an answer is heard for whoever left meanwhile", 300, []edit{{
 		"hub/delivery.go", "m.handed == d.handed {", "true {",
 	}}},

@@ -11,8 +11,8 @@ func (r *Room) IsFull() bool { return r.isFull.Load() }
 //   - For every loop's sweep, because members whose turn has not come are our own debt.
 //   - For a loop that has not looked at its blocked members since two segments were dropped.
 //   - For the majority of those that have caught up, are behind, or are blocked but progressing.
-//     Members that have stopped reading count on neither side, and senders that keep up with what
-//     is mostly their own not on that of those that have caught up: see vote.
+//     Members that have stopped reading, or are to Finish, count on neither side, and senders that
+//     keep up with what is mostly their own not on that of those that have caught up: see vote.
 func (r *Room) mustWait() bool {
 	var activeMembers, lateMembers int32
 	for _, b := range r.branches {

@@ -102,7 +102,7 @@ const (
 	becauseJoined                   // a member came that no round has counted, or behind no round's end
 	becauseReady                    // a blocked member's client takes bytes again
 	becauseCaughtUp                 // a blocked member has caught up
-	becauseLeft                     // a blocked member of a full room left
+	becauseLeft                     // a blocked member of a full room left, or is to Finish
 	becauseRecount                  // the room is full, and it is time to count anew
 	becauseReclaimed                // the room's memory is given back: cursors still hold it
 	becauseToReclaim                // memory is to be given back, and the branch that saw to it has ended

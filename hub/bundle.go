@@ -153,8 +153,7 @@ func (k *Bundle) finish(upTo int64) {
 	for i := len(k.readers) - 1; i >= 0; i-- {
 		r := k.readers[i]
 		m := &r.m
-		m.quitLine()
-		m.owedTo = min(upTo, m.owedTo, m.branch.track.end.Load())
+		m.endAt(upTo)
 		r.Ready()
 		if m.cursor.isOverrun() || r.offer == 0 && r.isDone() {
 			r.Leave()

@@ -218,10 +218,22 @@ func (m *Member) Finish(upTo int64) {
 		bundleOf(m).finish(upTo)
 		return
 	}
-	m.quitLine()
-	m.owedTo = min(upTo, m.owedTo, m.branch.track.end.Load())
+	m.endAt(upTo)
 	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
 		m.client.Finished()
+	}
+}
+
+// endAt notes where m's stream ends. The brake waits for it no more.
+func (m *Member) endAt(upTo int64) {
+	b := m.branch
+	m.quitLine()
+	m.owedTo = min(upTo, m.owedTo, b.track.end.Load())
+	if m.IsBlocked() {
+		b.blocked.hasChanged = true
+		if b.room.IsFull() {
+			b.schedule(b.fan, becauseLeft)
+		}
 	}
 }
 

@@ -1,5 +1,7 @@
 package hub
 
+import "slices"
+
 // checkBranches holds what branches know of their members to the members.
 func (m *model) checkBranches() {
 	for _, s := range m.rooms {
@@ -50,5 +52,18 @@ func (m *model) checkBranch(b *branch) {
 	}
 	if unseen := b.track.end.Load() - b.sweptTo; !isCalled && unseen > 0 && (free > 0 || unseen >= m.limits.Window/4) {
 		m.t.Fatalf("%d bytes were published since the last round, %d members are free, and nobody calls their branch", unseen, free)
+	}
+}
+
+// checkBrakes looks, when all that could be done is done, for whom rooms that are full are so: for somebody who is behind, and
+// whose stream is not to end.
+func (m *model) checkBrakes() {
+	for name, s := range m.rooms {
+		isFor := func(l *listener) bool {
+			return l.story == s && l.IsIn() && !l.isSpeaker && l.IsBlocked() && (l.pipe == nil || !l.pipe.bundle.isFinishing)
+		}
+		if s.room.IsFull() && s.room.Stats().Members > 0 && !slices.ContainsFunc(m.all, isFor) {
+			m.t.Fatalf("publishers wait in room %s for nobody", name)
+		}
 	}
 }

@@ -511,6 +511,9 @@ func (m *model) heal() {
 	m.check()
 	m.transport.answerAll()
 	m.flush()
+	m.now += watchEvery
+	m.flush()
+	m.checkBrakes()
 	for range 3 { // Longer than any vote.
 		m.outvote()
 	}

@@ -156,12 +156,16 @@ func (b *branch) countOverrun(m *Member) {
 		b.clearVisit(m)
 		return
 	}
-	if m.IsCatchingUp() {
+	if !m.isWaitedFor() {
 		return
 	}
 	b.blocked.activeMembers++
 	b.blocked.lateMembers++
 }
+
+// isWaitedFor reports whether m has a say in the brake while it is not stalled: neither one that
+// catches up nor one that is to Finish has, as what is published now is nothing to them.
+func (m *Member) isWaitedFor() bool { return !m.IsCatchingUp() && m.owedTo == withoutEnd }
 
 // count adds m to the tally of those that stand like it. Stalled it counts on neither side, and not
 // on the side of those that keep up if what it keeps up with is its own.
@@ -175,7 +179,7 @@ func (b *branch) count(m *Member) {
 	t.lowest = min(t.lowest, m.cursor.seq())
 	behind := b.track.end.Load() - at
 	switch {
-	case m.IsCatchingUp(), m.isStalled(), behind > 0 && b.isBundled && !readerOf(m).hasShare:
+	case !m.isWaitedFor(), m.isStalled(), behind > 0 && b.isBundled && !readerOf(m).hasShare:
 	case behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor):
 		t.activeMembers++
 		t.lateMembers++
