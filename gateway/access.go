@@ -162,11 +162,14 @@ func (s *Server) Allows(p *Principal, room string, want Permission) bool {
 // makeAnonymous is who is not known: it may do what Options.Anonymous says. Without that it may do
 // nothing if there is an authenticator, and otherwise everything but to know who is there.
 func (c *config) makeAnonymous() Principal {
-	if c.Anonymous == nil && c.Auth == nil {
+	if c.isOpen() {
 		return Principal{Grants: []Grant{{Rooms: []string{"*"}, May: everything &^ Presence}}}
 	}
 	return Principal{Grants: c.Anonymous}
 }
+
+// isOpen reports whether nobody has to be known, and nothing is said of what those who are not may do.
+func (c *config) isOpen() bool { return c.Anonymous == nil && c.Auth == nil }
 
 // remember keeps what an open connection's client was granted in its room. Of one that is not known
 // that is what Options.Anonymous says.

@@ -6,6 +6,28 @@ import (
 	"testing"
 )
 
+// Where nobody has to be known everybody may count the clients of a room, and not be told who they are.
+func TestEverybodyCountsWhereNobodyHasToBeKnown(t *testing.T) {
+	for _, tc := range []struct {
+		anonymous []Grant
+		want      string
+	}{
+		{nil, `"presence_stats":{"num_clients":1,"num_users":1}`},
+		{[]Grant{{Rooms: []string{"*"}, May: Read}}, `"error":{"code":103,"message":"permission denied"}`},
+	} {
+		cfg := testConfig()
+		cfg.Rooms, cfg.Anonymous = rules(t, "kept=presence"), tc.anonymous
+		_, addr := startGateway(t, cfg)
+		p := dialPeer(t, addr, nil)
+		p.say(`{"id":1,"connect":{}}`, `{"id":2,"subscribe":{"channel":"kept"}}`, `{"id":3,"presence_stats":{"channel":"kept"}}`,
+			`{"id":4,"presence":{"channel":"kept"}}`)
+		p.next()
+		p.next()
+		p.expect(`{"id":3,` + tc.want + `}`)
+		p.expect(`{"id":4,"error":{"code":103,"message":"permission denied"}}`)
+	}
+}
+
 // Presence is a permission, of counts too, and told of rooms that keep it.
 func TestSubscribersAskWhoIsThere(t *testing.T) {
 	_, addr, _ := startWithPasses(t, false, func(cfg *config) { cfg.Rooms = rules(t, "kept=presence") })
