@@ -23,7 +23,7 @@ func TestN64_LinesAreKept(t *testing.T) {
 	a.say("")
 	for _, v := range []tab{a, b} {
 		v.hears(text)
-		if !evaluate[bool](v, `document.querySelector("#log li.msg .text").getBoundingClientRect().height > 80`) {
+		if !evaluate[bool](v, `document.querySelector(".scroll:not([hidden]) .log li.msg .text").getBoundingClientRect().height > 80`) {
 			t.Error("four lines are not shown as four")
 		}
 	}
@@ -49,7 +49,7 @@ func TestN64_TooLongATextIsSaidAndNotCut(t *testing.T) {
 	if n := evaluate[int](v, `document.getElementById("text").value.length`); n != 2001 {
 		t.Errorf("%d characters are left of 2001", n)
 	}
-	if n := evaluate[int](v, `document.querySelectorAll("#log li.msg").length`); n != 0 {
+	if n := evaluate[int](v, `document.querySelectorAll(".scroll:not([hidden]) .log li.msg").length`); n != 0 {
 		t.Error("it was sent")
 	}
 	v.do(chromedp.KeyEvent("\b"))
@@ -66,7 +66,7 @@ func TestN64_TooLongATextIsSaidAndNotCut(t *testing.T) {
 	v.do(chromedp.KeyEvent("\r"))
 	v.say("still here")
 	v.hears("still here")
-	if got := evaluate[string](v, `[...document.querySelectorAll("#log .who")].at(-1).textContent`); got != name {
+	if got := evaluate[string](v, `[...document.querySelectorAll(".scroll:not([hidden]) .log .who")].at(-1).textContent`); got != name {
 		t.Errorf("sent as %q, want still %q", got, name)
 	}
 	if room := evaluate[string](v, `location.hash`); room != "#lobby" {

@@ -22,7 +22,7 @@ func TestN61_AllMessagesOfAnotherClientCanBeScrolledTo(t *testing.T) {
 		}
 		r.publish("lobby", websocket.MessageText, []byte(text))
 	}
-	v.until(`[...document.querySelectorAll("#log li.msg .text")].some((p) => p.textContent.startsWith("message 999"))`)
+	v.until(`[...document.querySelectorAll(".scroll:not([hidden]) .log li.msg .text")].some((p) => p.textContent.startsWith("message 999"))`)
 	v.readAll()
 	if n := evaluate[int](v, `document.read.filter(({text}, i) => text.split("\n")[0] === "message " + i).length`); n != 1000 {
 		t.Errorf("%d of 1000 were read in their places", n)
@@ -45,35 +45,35 @@ func TestN61_TheListIsBounded(t *testing.T) {
 	}
 	publish(0, 10_200)
 	v.hears("line 10199")
-	if !evaluate[bool](v, `(({scrollHeight, scrollTop, clientHeight}) => scrollHeight - scrollTop - clientHeight < 48)(document.getElementById("log"))`) {
+	if !evaluate[bool](v, `(({scrollHeight, scrollTop, clientHeight}) => scrollHeight - scrollTop - clientHeight < 48)(document.querySelector(".scroll:not([hidden]) .log"))`) {
 		t.Error("the list does not follow the newest line")
 	}
-	if n := evaluate[int](v, `document.querySelectorAll("#log li").length`); n > 300 {
+	if n := evaluate[int](v, `document.querySelectorAll(".scroll:not([hidden]) .log li").length`); n > 300 {
 		t.Errorf("%d lines are drawn", n)
 	}
-	evaluate[int](v, `document.getElementById("log").scrollTop = 0`)
-	v.until(`document.querySelector("#log > .notice")?.getBoundingClientRect().top > 0 && document.querySelector("#log li.msg") !== null`)
-	notice := evaluate[string](v, `document.querySelector("#log > .notice").textContent`)
+	evaluate[int](v, `document.querySelector(".scroll:not([hidden]) .log").scrollTop = 0`)
+	v.until(`document.querySelector(".scroll:not([hidden]) .log > .notice")?.getBoundingClientRect().top > 0 && document.querySelector(".scroll:not([hidden]) .log li.msg") !== null`)
+	notice := evaluate[string](v, `document.querySelector(".scroll:not([hidden]) .log > .notice").textContent`)
 	var kept, gone int
 	if _, err := fmt.Sscanf(notice, "The newest 10,%d lines are kept; %d older ones are gone", &kept, &gone); err != nil || kept > 50 || kept+gone != 201 {
 		t.Errorf("first line = %q", notice)
 	}
-	v.until(fmt.Sprintf(`document.querySelector("#log li.msg .text").textContent === "line %d"`, gone-1))
+	v.until(fmt.Sprintf(`document.querySelector(".scroll:not([hidden]) .log li.msg .text").textContent === "line %d"`, gone-1))
 	// Somebody reads in the middle while more comes.
-	evaluate[int](v, `document.getElementById("log").scrollTop = 100_000`)
+	evaluate[int](v, `document.querySelector(".scroll:not([hidden]) .log").scrollTop = 100_000`)
 	middle := `(() => {
-		const {left, top} = document.getElementById("log").getBoundingClientRect();
+		const {left, top} = document.querySelector(".scroll:not([hidden]) .log").getBoundingClientRect();
 		return document.elementFromPoint(left + 60, top + 200)?.closest("li.msg")?.querySelector(".text").textContent ?? "";
 	})()`
 	v.until(middle + ` !== ""`)
 	evaluate[bool](v, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`, chromedp.EvalAwaitPromise)
 	reads := evaluate[string](v, middle)
 	publish(10_200, 10_400)
-	v.until(`!document.getElementById("newer").hidden`)
+	v.until(`!document.querySelector(".scroll:not([hidden]) .newer").hidden`)
 	if now := evaluate[string](v, middle); now != reads {
 		t.Errorf("%q was being read, and is %q now", reads, now)
 	}
-	v.do(chromedp.Click(chromedp.CSS("#newer")))
+	v.do(chromedp.Click(chromedp.CSS(".scroll:not([hidden]) .newer")))
 	v.hears("line 10399")
 	v.wantNoErrors()
 }

@@ -18,13 +18,13 @@ import (
 // notices are the page's own lines of the log, each with its time in front.
 func (v tab) notices() []string {
 	v.t.Helper()
-	return evaluate[[]string](v, `[...document.querySelectorAll("#log li.notice")].map((e) => e.innerText.replace(/\s+/g, " "))`)
+	return evaluate[[]string](v, `[...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].map((e) => e.innerText.replace(/\s+/g, " "))`)
 }
 
 // wantNotices waits for as many lines as there are patterns, and compares.
 func (v tab) wantNotices(patterns ...string) {
 	v.t.Helper()
-	v.until(fmt.Sprintf(`document.querySelectorAll("#log li.notice").length >= %d`, len(patterns)))
+	v.until(fmt.Sprintf(`document.querySelectorAll(".scroll:not([hidden]) .log li.notice").length >= %d`, len(patterns)))
 	got := v.notices()
 	for i, pattern := range patterns {
 		if !regexp.MustCompile(`^\d\d?:\d\d:\d\d( [AP]M)? ` + pattern).MatchString(got[i]) {
@@ -49,7 +49,7 @@ func TestN62_LossIsALineAtOnce(t *testing.T) {
 	r.cutAll()
 	v.wantNotices(inRoom, `Connection lost`, back, `Connection lost: .*1006`, back)
 
-	if evaluate[bool](v, `document.getElementById("empty").checkVisibility()`) {
+	if evaluate[bool](v, `document.querySelector(".scroll:not([hidden]) .empty").checkVisibility()`) {
 		t.Error("the invitation of an empty room lies over the lines")
 	}
 
@@ -86,7 +86,7 @@ func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 		}
 	}
 	silent := func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }
-	refused := `No connection: the gateway is there, but refused the WebSocket: .*full.*room.*` + regexp.QuoteMeta(url)
+	refused := `No connection: the gateway is there, but refused the WebSocket: .*full.*take no page.*` + regexp.QuoteMeta(url)
 	type refusal struct {
 		what      string
 		ws, livez http.HandlerFunc
@@ -94,7 +94,7 @@ func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 	}
 	refusals := []refusal{
 		{"nobody", answer(401), nil, `No connection: the gateway wants a token \(401, “no”\)\. Not trying again\.`},
-		{"forbidden", answer(403), nil, `No connection: the gateway does not let this page into the room \(403, “no”\)\. Trying again\.`},
+		{"forbidden", answer(403), nil, `No connection: the gateway does not let this page in \(403, “no”\)\. Trying again\.`},
 		{"room", answer(404), nil, refused},
 		{"full", answer(503), nil, refused},
 		{"hangs up", hangUp, nil, refused},
@@ -109,12 +109,12 @@ func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 	for _, tt := range refusals {
 		r.refuse(tt.ws, tt.livez)
 		r.closeAll(websocket.StatusGoingAway)
-		v.until(`document.getElementById("retry").click() ?? [...document.querySelectorAll("#log li.notice")].at(-1).innerText.includes("No connection")`)
+		v.until(`document.getElementById("retry").click() ?? [...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].at(-1).innerText.includes("No connection")`)
 		if got := v.notices(); !regexp.MustCompile(tt.want).MatchString(got[len(got)-1]) {
 			t.Errorf("%s: %q, want %q", tt.what, got[len(got)-1], tt.want)
 		}
 		r.refuse(nil, nil)
-		v.until(`document.getElementById("retry").click() ?? [...document.querySelectorAll("#log li.notice")].at(-1).innerText.includes("Reconnected")`)
+		v.until(`document.getElementById("retry").click() ?? [...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].at(-1).innerText.includes("Reconnected")`)
 	}
 	for _, line := range v.errors() {
 		// What is refused is an error to the browser's console, too; nothing else may be.

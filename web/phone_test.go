@@ -32,13 +32,13 @@ func TestN60_OnAPhoneTheConversationComesFirst(t *testing.T) {
 				`document.documentElement.scrollHeight <= innerHeight`,
 				`document.getElementById("send").getBoundingClientRect().bottom <= innerHeight`,
 				`document.getElementById("text").getBoundingClientRect().width >= 150`,
-				`document.getElementById("log").getBoundingClientRect().top <= 140`,
-				fmt.Sprintf(`document.getElementById("log").clientHeight >= %d`, list),
+				`document.querySelector(".scroll:not([hidden]) .log").getBoundingClientRect().top <= 140`,
+				fmt.Sprintf(`document.querySelector(".scroll:not([hidden]) .log").clientHeight >= %d`, list),
 				`(({right, bottom, width}) => width > 40 && right <= innerWidth && bottom < 100)(document.getElementById("copy").getBoundingClientRect())`,
 			} {
 				if !evaluate[bool](v, want) {
 					t.Errorf("%s, %s: not so: %s (list: %s)", name, when, want, evaluate[string](v,
-						`(({top, height}) => "from " + top + ", high " + height)(document.getElementById("log").getBoundingClientRect())`))
+						`(({top, height}) => "from " + top + ", high " + height)(document.querySelector(".scroll:not([hidden]) .log").getBoundingClientRect())`))
 				}
 			}
 		}

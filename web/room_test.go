@@ -2,7 +2,10 @@ package web
 
 import (
 	"context"
+	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -10,22 +13,52 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"sluice/gateway"
+	"sluice/internal/testenv"
 )
 
-// rooms is the least that the page needs of a gateway: whatever one client of a room sends, all of it receive, in one order.
+// rooms is a gateway with the page, and the network between them, which a test may disturb.
 type rooms struct {
+	t         *testing.T
+	gateway   *gateway.Server
+	addr      string // of the gateway itself
 	mu        sync.Mutex
-	members   map[string]map[*websocket.Conn]struct{}
-	ws, livez http.HandlerFunc // what answers instead of a room and of /livez, if anything
+	wires     map[*wire]struct{}
+	opened    int              // wires so far
+	ws, livez http.HandlerFunc // what answers instead of the gateway and of /livez, if anything
 }
 
-// newGateway serves the page and rooms on a loopback port until the test ends.
+// A wire is one connection of a page.
+type wire struct {
+	page   *websocket.Conn
+	isDeaf bool // what the page says gets lost
+}
+
+// newGateway serves the page and a gateway on a loopback port until the test ends.
 func newGateway(t *testing.T) (*rooms, string) {
 	t.Helper()
-	r := &rooms{members: make(map[string]map[*websocket.Conn]struct{})}
+	return newGatewayWith(t, gateway.Options{})
+}
+
+func newGatewayWith(t *testing.T, o gateway.Options) (*rooms, string) {
+	t.Helper()
+	o.Loops, o.MaxMessage, o.StallTimeout = 1, 4<<20, time.Minute
+	s, err := gateway.New(o.Defaults(), slog.New(slog.NewTextHandler(testenv.LogTo(t), nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		s.Close()
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	r := &rooms{t: t, gateway: s, addr: s.Addrs()[0].(*net.TCPAddr).String(), wires: make(map[*wire]struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("/", New(Options{Version: "test"}))
-	mux.HandleFunc("/ws/{room}", r.serve)
+	mux.HandleFunc("/connection/websocket", r.serve)
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, req *http.Request) {
 		if _, livez := r.refusals(); livez != nil {
 			livez(w, req)
@@ -37,6 +70,10 @@ func newGateway(t *testing.T) (*rooms, string) {
 	t.Cleanup(func() {
 		r.closeAll(websocket.StatusGoingAway)
 		server.Close()
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
 	return r, server.URL
 }
@@ -54,55 +91,97 @@ func (r *rooms) refusals() (ws, livez http.HandlerFunc) {
 	return r.ws, r.livez
 }
 
+// serve passes on what a page and the gateway say to each other.
 func (r *rooms) serve(w http.ResponseWriter, req *http.Request) {
 	if ws, _ := r.refusals(); ws != nil {
 		ws(w, req)
 		return
 	}
-	conn, err := websocket.Accept(w, req, nil)
+	page, err := websocket.Accept(w, req, nil)
 	if err != nil {
 		return
 	}
-	defer conn.CloseNow()
-	room := req.PathValue("room")
-	r.mu.Lock()
-	if r.members[room] == nil {
-		r.members[room] = make(map[*websocket.Conn]struct{})
+	defer page.CloseNow()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	there, _, err := websocket.Dial(ctx, "ws://"+r.addr+req.URL.Path, nil)
+	if err != nil {
+		return
 	}
-	r.members[room][conn] = struct{}{}
+	defer there.CloseNow()
+	page.SetReadLimit(-1)
+	there.SetReadLimit(-1)
+	m := &wire{page: page}
+	r.mu.Lock()
+	r.wires[m] = struct{}{}
+	r.opened++
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
-		delete(r.members[room], conn)
+		delete(r.wires, m)
 		r.mu.Unlock()
 	}()
-	for {
-		kind, data, err := conn.Read(context.Background())
-		if err != nil {
-			return
+	var back sync.WaitGroup
+	back.Go(func() {
+		err := pass(ctx, page, there, func() bool { return true })
+		if closed := (websocket.CloseError{}); errors.As(err, &closed) {
+			_ = page.Close(closed.Code, closed.Reason)
 		}
-		r.publish(room, kind, data)
+		_ = page.CloseNow()
+	})
+	_ = pass(ctx, there, page, func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return !m.isDeaf
+	})
+	cancel()
+	back.Wait()
+}
+
+// pass passes on messages until it cannot.
+func pass(ctx context.Context, to, from *websocket.Conn, arrives func() bool) error {
+	for {
+		kind, data, err := from.Read(ctx)
+		if err == nil && arrives() {
+			err = to.Write(ctx, kind, data)
+		}
+		if err != nil {
+			return err
+		}
 	}
 }
 
-// publish writes under the lock: that is what makes the order one for all. A member that has gone is left to its reader.
-func (r *rooms) publish(room string, kind websocket.MessageType, data []byte) {
+// deafen loses what pages say on the connections that they have now.
+func (r *rooms) deafen() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for conn := range r.members[room] {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		_ = conn.Write(ctx, kind, data)
-		cancel()
+	for m := range r.wires {
+		m.isDeaf = true
 	}
 }
 
-// listen joins a room as another program and gives what it hears.
-func (r *rooms) listen(t *testing.T, url, room string) <-chan []byte {
+// publish says something as another program, once the room has place for it.
+func (r *rooms) publish(room string, kind websocket.MessageType, data []byte) {
+	r.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		_, err := r.gateway.Publish(room, gateway.Message{Data: data, IsBinary: kind == websocket.MessageBinary})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, gateway.ErrRoomFull) || time.Now().After(end) {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// listen joins a room as a program without a protocol and gives what it hears.
+func (r *rooms) listen(t *testing.T, room string) <-chan []byte {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), url+"/ws/"+room, nil)
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+r.addr+"/ws/"+room, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	conn.SetReadLimit(-1)
 	t.Cleanup(func() { _ = conn.CloseNow() })
 	heard := make(chan []byte, 2000)
 	go func() {
@@ -122,10 +201,8 @@ func (r *rooms) listen(t *testing.T, url, room string) <-chan []byte {
 func (r *rooms) cutAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, members := range r.members {
-		for conn := range members {
-			_ = conn.CloseNow()
-		}
+	for m := range r.wires {
+		_ = m.page.CloseNow()
 	}
 }
 
@@ -133,10 +210,8 @@ func (r *rooms) cutAll() {
 func (r *rooms) closeAll(code websocket.StatusCode) {
 	var ending sync.WaitGroup
 	r.mu.Lock()
-	for _, members := range r.members {
-		for conn := range members {
-			ending.Go(func() { _ = conn.Close(code, "") })
-		}
+	for m := range r.wires {
+		ending.Go(func() { _ = m.page.Close(code, "") })
 	}
 	r.mu.Unlock()
 	ending.Wait()

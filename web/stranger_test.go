@@ -121,7 +121,7 @@ func TestN75_StrangersJSONIsNotBelieved(t *testing.T) {
 		"a name of nothing visible":              `document.read.some(({who}) => !/[\p{L}\p{N}]/u.test(who))`,
 		"a text beyond the limit":                `document.read.some(({text}) => text.length > 2100)`,
 		"a line of another message's making":     `document.read.some(({text}) => text === "[object Object]")`,
-		"a line that reaches out of its box":     `document.getElementById("log").scrollWidth > document.getElementById("log").clientWidth`,
+		"a line that reaches out of its box":     `document.querySelector(".scroll:not([hidden]) .log").scrollWidth > document.querySelector(".scroll:not([hidden]) .log").clientWidth`,
 	} {
 		if evaluate[bool](v, condition) {
 			t.Errorf("there is %s", what)
@@ -135,7 +135,7 @@ func TestN75_StrangersJSONIsNotBelieved(t *testing.T) {
 func TestN75_WhatThisPageDidNotSendIsNotYou(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)
-	heard := r.listen(t, url, "lobby")
+	heard := r.listen(t, "lobby")
 	v := visit(t, browsertest.Start(t), url)
 	v.say("mine")
 	var mine struct {
@@ -149,7 +149,7 @@ func TestN75_WhatThisPageDidNotSendIsNotYou(t *testing.T) {
 		}
 	}
 	from := map[string]any{"id": mine.From.ID, "name": mine.From.Name}
-	v.until(`document.querySelector("#log li.msg")?.dataset.delivery === "delivered"`)
+	v.until(`document.querySelector(".scroll:not([hidden]) .log li.msg")?.dataset.delivery === "delivered"`)
 	for i, forged := range []map[string]any{
 		{"from": from, "text": "forged"},
 		{"from": from, "text": "forged", "kind": "burst"},
@@ -163,10 +163,10 @@ func TestN75_WhatThisPageDidNotSendIsNotYou(t *testing.T) {
 	}
 	r.publish("lobby", websocket.MessageText, []byte("behind them"))
 	v.hears("behind them")
-	if got := evaluate[[]string](v, `[...document.querySelectorAll("#log li.msg[data-own] .text")].map((p) => p.textContent)`); len(got) != 1 || got[0] != "mine" {
+	if got := evaluate[[]string](v, `[...document.querySelectorAll(".scroll:not([hidden]) .log li.msg[data-own] .text")].map((p) => p.textContent)`); len(got) != 1 || got[0] != "mine" {
 		t.Errorf("shown as mine: %q", got)
 	}
-	if got := evaluate[int](v, `document.querySelectorAll("#log .you").length`); got != 1 {
+	if got := evaluate[int](v, `document.querySelectorAll(".scroll:not([hidden]) .log .you").length`); got != 1 {
 		t.Errorf("%d lines say you, want the one", got)
 	}
 	v.wantNoErrors()
@@ -191,7 +191,7 @@ func TestN75_LineThatCannotBeDrawnIsTheOnlyOne(t *testing.T) {
 	v.hears("before")
 	v.hears("behind")
 	v.hears("far behind")
-	v.until(`[...document.querySelectorAll("#log li.notice")].filter((e) => e.innerText.includes("cannot show")).length === 2`)
+	v.until(`[...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].filter((e) => e.innerText.includes("cannot show")).length === 2`)
 }
 
 // The browser keeps the whole of a string that a short piece was cut from, unless the piece is made anew.

@@ -1,8 +1,9 @@
 // Package web is the ordinary HTTP of the gateway's port: the demo page with its static files.
 //
 // Everything it serves is embedded in the binary and the page asks nobody else for anything, so it
-// works on a machine without a network. It knows nothing of rooms or sockets: /ws, /ws/{room} and
-// /livez are answered on the gateway's loops and never come here.
+// works on a machine without a network. It knows nothing of rooms or sockets: /connection/websocket,
+// which the page speaks to, /ws, /ws/{room} and /livez are answered on the gateway's loops and never
+// come here.
 package web
 
 import (

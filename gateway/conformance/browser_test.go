@@ -70,10 +70,10 @@ func (p page) say(text string) {
 
 func (p page) hears(text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf(`[...document.querySelectorAll("#log li.msg .text")].some((e) => e.textContent === %q)`, text))
+	p.until(fmt.Sprintf(`[...document.querySelectorAll(".scroll:not([hidden]) .log li.msg .text")].some((e) => e.textContent === %q)`, text))
 }
 
-const returns = `[...document.querySelectorAll("#log li.notice")].filter((e) => e.innerText.includes("Reconnected")).length`
+const returns = `[...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].filter((e) => e.innerText.includes("Reconnected")).length`
 
 // returns is how often the page says in its log that it is back after a loss.
 func (p page) returns() int {
@@ -149,6 +149,6 @@ func TestN63_PageSaysThatTheGatewayRefusesIt(t *testing.T) {
 	t.Cleanup(proxy.Close)
 	p := page{t, browsertest.Start(t), nil}
 	p.do(chromedp.Navigate(proxy.URL))
-	p.until(`[...document.querySelectorAll("#log li.notice")].some((e) => e.innerText.includes("No connection: the gateway is there, but refused the WebSocket"))`)
+	p.until(`[...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].some((e) => e.innerText.includes("No connection: the gateway is there, but refused the WebSocket"))`)
 	p.until(`document.getElementById("why").textContent.includes(location.origin)`)
 }

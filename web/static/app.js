@@ -1,124 +1,173 @@
 // The demo page: joins the parts, and is the only one that knows the elements of index.html.
 
 import { Burst } from "./burst.js";
-import { Connection } from "./connection.js";
+import { checkName, checkRoom, checkToken, copyLink, excess } from "./fields.js";
 import { count, millis, plural } from "./format.js";
-import { Log } from "./log.js";
-import { decode, encode, nameMax, textMax } from "./message.js";
+import { decode, encode } from "./message.js";
 import { Meter } from "./meter.js";
-import { Outbox } from "./outbox.js";
 import { Plot } from "./plot.js";
+import { Presence } from "./presence.js";
 import { Probe } from "./probe.js";
+import { Protocol } from "./protocol.js";
+import { Room } from "./room.js";
 import * as settings from "./settings.js";
+import { Tabs } from "./tabs.js";
 
 const element = (id) => document.getElementById(id);
 const refreshEvery = 250; // ms between updates of the figures
 const floodAbove = 5; // messages per second nobody wants to have read aloud
-const seenMax = 1000; // ids of messages shown, so that one sent again is not shown twice
+const roomsMax = 20; // at a time
 
+const tokenCodes = new Set([401, 101, 109, 3005, 3500]); // after which another token may help
 const readOnlyHint = "Not sent: the gateway takes no messages from this page in this room. What others say is shown.";
 const usualHint = element("hint").textContent;
 
 settings.takeToken();
-let room = settings.currentRoom();
-let token = settings.currentToken();
-let isReadOnly = false; // this room, for us
+const rooms = new Map(); // name → Room, each with a tab
+let room; // the one in view
+let token = "";
+let panels = 0; // made so far
 let name = settings.currentName();
 let state = { name: "connecting", why: "" };
-let wasOpen = false; // in this room, since joining it
-let received = 0; // not counting probes
+let received = 0; // in all rooms, not counting probes
 let probes = 0;
-const seen = new Set();
-const told = new Set(); // why there is no connection, as far as the log says it already
 
 const meter = new Meter();
 const plot = new Plot(element("plot"));
-const log = new Log({
-  list: element("log"),
-  newer: element("newer"),
-  empty: element("empty"),
-  spoken: element("spoken"),
-  onResend: resend,
+const tabs = new Tabs({ list: element("tabs"), onSelect: (wanted) => select(rooms.get(wanted)), onClose: close });
+const protocol = new Protocol({
+  onState: showState,
+  onJoined: (wanted, how) => joined(rooms.get(wanted), how),
+  onNewest: (wanted, offset) => rooms.get(wanted).newest(offset),
+  onLeft: (wanted, why) => left(rooms.get(wanted), why),
+  onMessage: (wanted, publication) => receive(rooms.get(wanted), publication),
+  onPresence: (wanted, what, info) => showPresence(rooms.get(wanted), what, info),
 });
-const connection = new Connection({ onState: showState, onData: receive });
-const outbox = new Outbox({ log, send });
-const burst = new Burst({ send, onDone: showBurst });
+const presence = new Presence({ ask: (wanted, onCount) => protocol.countClients(wanted, onCount), onCount: showCount });
+let bursting; // the room of the burst
+const burst = new Burst({ send: (message) => send(bursting, message), onDone: showBurst });
 const probe = new Probe({
   send: (seq) => {
     const id = settings.token();
-    return send({ kind: "ping", id, seq, text: "" }) ? id : "";
+    return send(room, { kind: "ping", id, seq, text: "" }) ? id : "";
   },
   onSample: showRoundTrip,
-  onSilence: () => connection.drop("nothing was heard for 10 s"),
+  onSilence: () => protocol.drop("nothing was heard for 10 s"),
 });
 
-function send(message) {
-  return !isReadOnly && connection.send(encode({ ...message, from: { id: settings.ownId, name }, at: Date.now() }));
+function send(where, message) {
+  if (!where.isIn || where.isReadOnly) return false;
+  const data = encode({ ...message, from: { id: settings.ownId, name }, at: Date.now() });
+  return protocol.publish(where.name, data, (error) => refused(where, message.id, error));
 }
 
 // ---- what comes in
 
 // What is ours is told by its id, which only we know until it is in the room; never by what a message
 // says of itself.
-function receive(data) {
+function receive(where, { data, tags, offset }) {
   probe.received();
-  const message = decode(data);
+  const message = decode(data, tags);
   if (message.kind === "ping") {
     probes++;
-    probe.echo(message.id);
-    return;
+    if (where === room) probe.echo(message.id);
+  } else {
+    received++;
+    meter.mark();
   }
-  received++;
-  meter.mark();
-  if (message.kind === "chat") receiveChat(message);
-  else log.add({ ...message, own: message.kind === "burst" && burst.echo(message) });
+  const isNews = where.receive(message, offset, message.kind === "burst" && burst.echo(message));
+  if (!isNews || where === room) return;
+  where.unread++;
+  tabs.unread(where.name, where.unread);
 }
 
-function receiveChat(message) {
-  const ms = outbox.echo(message);
-  if (ms !== undefined) showRoundTrip(ms);
-  const key = `${message.sender}/${message.id}`;
-  if (ms === undefined && !seen.has(key)) log.add(message);
-  seen.add(key);
-  if (seen.size > seenMax) seen.delete(seen.values().next().value);
+// refused marks a message that the gateway did not take.
+function refused(where, id, { code, message }) {
+  const wasAwaited = where.outbox.fail(id);
+  if (code === 103) {
+    if (!where.isReadOnly) where.log.notice("This room is only to be read here.");
+    where.isReadOnly = true;
+    if (where === bursting) burst.lost();
+    if (where === room) probe.stop();
+    showButtons();
+  } else if (wasAwaited && where === room) {
+    hint(`The gateway did not take it: ${message} (${code}).`);
+  }
 }
 
 // ---- what the user does
 
+// join opens a tab for a room, or the one there is.
 function join(wanted) {
-  if (wanted === room && token === settings.currentToken() && state.name === "open") return;
-  outbox.lost();
-  burst.lost();
+  const present = rooms.get(wanted);
+  if (!present && rooms.size === roomsMax) {
+    hint(`At most ${roomsMax} rooms at a time: leave one first.`);
+    return;
+  }
+  const isNew = token !== settings.currentToken() || !room;
+  const next = present ?? open(wanted);
+  select(next);
+  if (isNew) connect();
+}
+
+function open(wanted) {
+  const panel = element("panel").content.cloneNode(true).firstElementChild;
+  panel.id = `panel-${++panels}`;
+  panel.setAttribute("aria-labelledby", `${panel.id}-tab`);
+  element("panels").append(panel);
+  const made = new Room({ name: wanted, panel, send: (message) => send(made, message), onResend: resend, onSample: showRoundTrip });
+  rooms.set(wanted, made);
+  tabs.add(wanted, panel.id);
+  protocol.join(wanted);
+  return made;
+}
+
+function select(wanted) {
   room = wanted;
-  token = settings.currentToken();
-  isReadOnly = false;
-  wasOpen = false;
-  told.clear();
-  settings.rememberRoom(room);
-  element("room").value = room;
-  document.title = `${room} · Sluice`;
-  const url = new URL(`ws/${room}`, location.href);
+  room.unread = 0;
+  for (const other of rooms.values()) other.panel.hidden = other !== room;
+  tabs.unread(room.name, 0);
+  tabs.select(room.name);
+  settings.rememberRoom(room.name);
+  element("room").value = room.name;
+  element("address").textContent = socketAddress(`ws/${room.name}`);
+  document.title = `${room.name} · Sluice`;
+  hint("");
+  showState(state);
+  if (room.isIn) attend();
+  else ignore();
+}
+
+function close(wanted) {
+  const gone = rooms.get(wanted);
+  const next = tabs.remove(wanted);
+  if (gone === bursting) burst.lost();
+  protocol.leave(wanted);
+  rooms.delete(wanted);
+  gone.outbox.lost();
+  gone.panel.remove();
+  if (gone === room) select(rooms.get(next));
+}
+
+function socketAddress(path) {
+  const url = new URL(path, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.hash = "";
-  element("address").textContent = url.href;
+  return url.href;
+}
+
+// connect says anew who this page is, in all of its rooms.
+function connect() {
+  token = settings.currentToken();
   if (token) element("token-field").hidden = false; // So that it can be seen that there is one, and taken away.
   element("token").value = token;
-  connection.open(url.href, token);
-}
-
-function checkToken() {
-  const isGood = settings.isToken(element("token").value.trim());
-  element("token").setCustomValidity(isGood ? "" : "Letters, digits and - . _ ~ + only, as in a JWT");
-}
-
-function checkRoom() {
-  const isGood = settings.isRoom(element("room").value);
-  element("room").setCustomValidity(isGood ? "" : "Letters, digits and _ . : ~ - only, 1 to 128 of them");
-}
-
-function checkName() {
-  const excess = element("name").value.trim().length - nameMax;
-  element("name").setCustomValidity(excess > 0 ? `${plural(excess, "character", "characters")} too many: a name has at most ${nameMax}` : "");
+  for (const each of rooms.values()) {
+    each.isReadOnly = false;
+    each.isIn = false;
+    each.outbox.lost();
+  }
+  burst.lost();
+  protocol.open(socketAddress("connection/websocket"), token);
 }
 
 function applyName() {
@@ -129,12 +178,6 @@ function applyName() {
   settings.rememberName(name);
 }
 
-// excess says what is wrong with the length of a text, if anything is.
-function excess(text) {
-  const n = text.length - textMax;
-  return n > 0 ? `${plural(n, "character", "characters")} too many: a message has at most ${count(textMax)}.` : "";
-}
-
 function post() {
   const text = element("text").value;
   if (!text.trim()) return;
@@ -142,46 +185,21 @@ function post() {
     hint(`Not sent, ${excess(text)}`);
     return;
   }
-  if (isReadOnly) {
+  if (room.isReadOnly) {
     hint(readOnlyHint);
     return;
   }
-  if (!outbox.post(name, text, room)) {
-    hint("Not connected. Your text stays here; press Enter again once the connection is back.");
+  if (!room.outbox.post(name, text, room.name)) {
+    hint(state.name === "open" ? "Not sent: this page is not in the room." : "Not connected. Your text stays here; press Enter again once the connection is back.");
     return;
   }
   element("text").value = "";
   hint("");
 }
 
-// A message that failed in another room goes back to the input: the user decides whether it belongs here too.
 function resend(entry) {
-  if (entry.room !== room) {
-    element("text").value = entry.text;
-    element("text").focus();
-    hint(`That was for the room ${entry.room}. Press Enter to send it here.`);
-  } else if (isReadOnly) {
-    hint(readOnlyHint);
-  } else if (!outbox.again(entry)) {
-    hint("Still not connected. Try again once the connection is back.");
-  }
-}
-
-async function copyLink() {
-  try {
-    await navigator.clipboard.writeText(location.href); // on https and localhost only, and if it is allowed
-  } catch {
-    element("link").hidden = false;
-    element("link").value = location.href;
-    element("link").select();
-    const isCopied = document.execCommand("copy");
-    element("link").hidden = isCopied;
-    if (!isCopied) {
-      hint("This browser lets no page copy. The link stands above.");
-      return;
-    }
-  }
-  hint("Link copied. Whoever opens it joins this room.");
+  if (room.isReadOnly) hint(readOnlyHint);
+  else if (!room.outbox.again(entry)) hint("Still not connected. Try again once the connection is back.");
 }
 
 // hint shows a sentence under the input; an empty one brings back what index.html says there.
@@ -194,47 +212,69 @@ function hint(text) {
 const labels = { connecting: "Connecting", open: "Connected", waiting: "Reconnecting", closed: "Closed" };
 
 function showState(next) {
-  const wasConnected = state.name === "open";
+  const isChange = state !== next;
   state = next;
   document.body.dataset.state = state.name;
-  element("why").textContent = sentence(state);
+  setText("why", sentence(state));
   element("retry").hidden = state.name !== "waiting" && state.name !== "closed";
-  element("burst").disabled = state.name !== "open" || isReadOnly || burst.running;
+  showButtons();
   // The count-down is seen but not read aloud every second.
-  element("announce").textContent = `${labels[state.name]}. ${sentence(state)}`;
-  if (state.name === "open") opened();
-  else if (state.name !== "connecting") ended(wasConnected);
+  setText("announce", `${labels[state.name]}. ${sentence(state)}`);
+  if (isChange && state.name === "open") opened();
+  else if (isChange && state.name !== "connecting") ended();
   refresh();
 }
 
 function sentence({ name: now, why }) {
-  if (now === "open" || !why) return `to the room ${room}`;
+  if (now === "open" || !why) return `to the room ${room.name}`;
   return `${why[0].toUpperCase()}${why.slice(1)}.`;
+}
+
+function showButtons() {
+  element("burst").disabled = state.name !== "open" || !room.isIn || room.isReadOnly || burst.running;
 }
 
 function opened() {
   hint("");
-  told.clear();
   delete document.body.dataset.lost;
-  log.notice(wasOpen ? "Reconnected. What others said meanwhile is not shown here." : `You are in the room ${room}.`);
-  wasOpen = true;
+  if (room.isIn) attend();
+}
+
+// attend shows who is in the room in view and how long messages take there.
+function attend() {
   probe.start();
+  presence.watch(room.name);
+}
+
+function ignore() {
+  probe.stop();
+  presence.stop();
+  element("rtt").textContent = "–";
+}
+
+function joined(where, how) {
+  where.joined(how);
+  showButtons();
+  if (where === room && state.name === "open") attend();
+}
+
+// left is told by the gateway of one room; the others go on.
+function left(where, { code, reason }) {
+  where.left(`${code === 103 ? "this page may not be in it" : "the gateway says"} (${code}, “${reason}”)`);
+  if (where === bursting) burst.lost();
+  if (where !== room) return;
+  if (code === 103) askForToken();
+  ignore();
+  showButtons();
 }
 
 // ended runs for every failed attempt too, when nothing is left to mark. The log says each reason once.
-function ended(wasConnected) {
-  if (state.status === 4003) isReadOnly = true; // For a probe: nothing is sent here any more.
-  if (state.status === 401 || state.status === 4001) askForToken();
+function ended() {
+  if (tokenCodes.has(state.status)) askForToken();
   document.body.dataset.lost = "";
-  if (wasConnected || !told.has(state.why)) {
-    const next = state.name === "closed" ? "Not trying again." : "Trying again.";
-    log.notice(`${wasConnected ? "Connection lost" : "No connection"}: ${state.why}. ${next}`);
-  }
-  told.add(state.why);
-  probe.stop();
-  outbox.lost();
+  for (const each of rooms.values()) each.lost(state.why, state.name === "closed" ? "Not trying again." : "Trying again.");
   burst.lost();
-  element("rtt").textContent = "–";
+  ignore();
 }
 
 function askForToken() {
@@ -250,12 +290,21 @@ function showRoundTrip(ms) {
 function showBurst({ back, text }) {
   element("burst-result").textContent = text;
   element("burst-result").dataset.back = back;
-  element("burst").disabled = state.name !== "open";
+  showButtons();
+}
+
+function showCount(n) {
+  setText("present", n === undefined ? "" : `${count(n)} here`);
+}
+
+function showPresence(where, what, { user }) {
+  where.log.notice(`${user || "Somebody"} ${what === "join" ? "came" : "left"}.`);
+  presence.changed(where.name);
 }
 
 function refresh() {
   const rate = meter.perSecond();
-  log.quiet(rate > floodAbove);
+  for (const each of rooms.values()) each.log.quiet(rate > floodAbove || each !== room);
   setText("rate", count(rate));
   setText("total", `${count(received)} in all, besides ${plural(probes, "probe", "probes")}`);
   const left = Math.ceil((state.retryAt - performance.now()) / 1000);
@@ -270,10 +319,10 @@ function setText(id, text) {
 
 // ---- wiring
 
-element("room").addEventListener("input", checkRoom);
-element("name").addEventListener("input", checkName);
+element("room").addEventListener("input", () => checkRoom(element("room")));
+element("name").addEventListener("input", () => checkName(element("name")));
 element("name").addEventListener("change", applyName);
-element("token").addEventListener("input", checkToken);
+element("token").addEventListener("input", () => checkToken(element("token")));
 element("join").addEventListener("submit", (event) => {
   event.preventDefault();
   applyName();
@@ -298,21 +347,22 @@ element("text").addEventListener("beforeinput", (event) => {
 });
 element("burst").addEventListener("click", () => {
   element("burst").disabled = true;
+  bursting = room;
   burst.start();
 });
-element("retry").addEventListener("click", () => connection.retry());
-element("copy").addEventListener("click", copyLink);
+element("retry").addEventListener("click", () => protocol.retry());
+element("copy").addEventListener("click", async () => hint(await copyLink(element("link"))));
 element("figures").addEventListener("click", () => {
   const isShown = document.body.toggleAttribute("data-figures");
   element("figures").setAttribute("aria-expanded", isShown);
 });
 window.addEventListener("hashchange", () => {
   settings.takeToken();
-  join(settings.roomInAddress() || room);
+  join(settings.roomInAddress() || room.name);
 });
 // For tests: as if the network had gone.
-document.addEventListener("sluice:drop", () => connection.drop("the connection was cut for a test"));
+document.addEventListener("sluice:drop", () => protocol.drop("the connection was cut for a test"));
 
 element("name").value = name;
+join(settings.currentRoom());
 setInterval(refresh, refreshEvery);
-join(room);

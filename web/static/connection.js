@@ -2,6 +2,8 @@
 //
 //   connecting ──> open ──> waiting ──> connecting …      the network, the gateway or a slow page: try again
 //                      └──> closed                         the gateway says that trying again is no use
+//
+// It is open when ready says so: what stands above it has to introduce itself first.
 
 const firstDelay = 500; // ms, doubling
 const longestDelay = 15_000; // ms
@@ -21,38 +23,52 @@ const reasons = {
   1011: "the gateway had an internal error",
   1012: "the gateway is restarting",
   1013: "the gateway is too busy; try again later",
-  4001: "the token has expired",
-  4003: "this room is only to be read here",
-  4008: "this page read too slowly and fell too far behind the room",
+  3001: "the gateway is going away",
+  3004: "the gateway had an internal error",
+  3005: "the token has expired",
+  3008: "this page read too slowly and fell too far behind",
+  3010: "this page read too slowly, and messages were lost to it",
+  3011: "the gateway wants this page to connect anew",
+  3012: "this page answered no ping",
+  3013: "this page sent too much",
+  3500: "the gateway does not take this token",
+  3501: "the gateway does not understand this page",
+  3502: "this page did not introduce itself in time",
+  3503: "the gateway's operator ended the connection",
+  3508: "the gateway does not do what this page wants",
 };
 
-// After these the same page would meet the same refusal.
-const final = new Set([1002, 1003, 1007, 1008, 4001]);
+// After these the same page would meet the same refusal, and after the protocol's from 3500 and from 4500 on.
+const final = new Set([1002, 1003, 1007, 1008]);
+const isFinal = (code) => final.has(code) || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
 export class Connection {
   #url = "";
-  #token = "";
   #socket = null;
   #timer = 0;
   #failures = 0;
   #openedAt = 0;
   #onState;
+  #onOpen;
   #onData;
 
   // onState gets {name, why, status, retryAt}: name is connecting, open, waiting or closed, why is a sentence or empty, status is
-  // a close code or what HTTP answered, or 0, and retryAt a performance.now() time when waiting. onData gets a string or an ArrayBuffer.
-  constructor({ onState, onData }) {
+  // a close code, the code of an error or what HTTP answered, or 0, and retryAt a performance.now() time when waiting. onOpen is called when
+  // something may be sent; onData gets a string.
+  constructor({ onState, onOpen, onData }) {
     this.#onState = onState;
+    this.#onOpen = onOpen;
     this.#onData = onData;
     window.addEventListener("online", () => this.retry());
     // A gateway on this machine is there all the same: the next attempt finds it.
     window.addEventListener("offline", () => this.drop("this device is offline"));
+    // A browser keeps a page that was left for a while, and its socket with it, which then answers nobody.
+    window.addEventListener("pagehide", () => this.drop("this page was left"));
   }
 
-  // open leaves the present connection, if any, and connects to url, with a token if there is one.
-  open(url, token = "") {
+  // open leaves the present connection, if any, and connects to url.
+  open(url) {
     this.#url = url;
-    this.#token = token;
     this.#failures = 0;
     this.#abandon();
     this.#connect();
@@ -70,6 +86,17 @@ export class Connection {
     return true;
   }
 
+  // ready says that the other side has answered as it should.
+  ready() {
+    clearTimeout(this.#timer);
+    this.#onState({ name: "open", why: "" });
+  }
+
+  // fail ends an attempt, {why, status, isFinal}, that the other side has refused.
+  fail(end) {
+    this.#giveUp(end);
+  }
+
   // drop gives the connection up as lost without waiting for the other side, which may not answer any more.
   drop(why) {
     if (!this.#socket) return;
@@ -85,15 +112,12 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#openedAt = 0;
     this.#onState({ name: "connecting", why: "" });
-    // A subprotocol is the one way for a page to send a token that stands in no address.
-    const socket = new WebSocket(this.#url, this.#token ? ["bearer", this.#token] : []);
-    socket.binaryType = "arraybuffer";
+    const socket = new WebSocket(this.#url);
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#unopened(socket, { why: "did not answer the WebSocket within 10 s" }), connectTimeout);
     socket.onopen = () => {
-      clearTimeout(this.#timer);
       this.#openedAt = performance.now();
-      this.#onState({ name: "open", why: "" });
+      this.#onOpen();
     };
     socket.onmessage = (event) => this.#onData(event.data);
     socket.onclose = (event) => {
@@ -102,15 +126,15 @@ export class Connection {
         return;
       }
       this.#socket = null;
-      this.#ended(explain(event), event.code, final.has(event.code));
+      this.#ended(explain(event), event.code, isFinal(event.code));
     };
   }
 
   // unopened ends an attempt that came to nothing. Browsers do not tell a page why; /livez tells whether
-  // anybody is there, and the room's address, asked for as a file is, whether the token is to its liking.
+  // anybody is there, and the same address, asked for as a file is, whether somebody in between lets the page through.
   async #unopened(socket, met) {
     clearTimeout(this.#timer);
-    const denied = met.isRefused && (await askRoom(this.#url, this.#token));
+    const denied = met.isRefused && (await askAddress(this.#url));
     const end = denied || { why: await askWhy(met.why) };
     if (socket === this.#socket) this.#giveUp(end); // else somebody gave it up meanwhile
   }
@@ -141,17 +165,16 @@ export class Connection {
   }
 }
 
-// askRoom tells why somebody with this token may not be in the room, if that is so.
-async function askRoom(url, token) {
+// askAddress tells why this page may not connect, if somebody says so.
+async function askAddress(url) {
   try {
     const answer = await fetch(url.replace(/^ws/, "http"), {
       cache: "no-store",
-      headers: token ? { Authorization: `Bearer ${token}` } : {},
       signal: AbortSignal.timeout(askTimeout),
     });
     if (answer.status !== 401 && answer.status !== 403) return null;
     const text = (await answer.text()).trim().replace(/[.]$/, "");
-    const what = answer.status === 401 ? `the gateway wants ${token ? "another" : "a"} token` : "the gateway does not let this page into the room";
+    const what = answer.status === 401 ? "the gateway wants a token" : "the gateway does not let this page in";
     return { why: `${what} (${answer.status}${text ? `, “${text.slice(0, 200)}”` : ""})`, status: answer.status, isFinal: answer.status === 401 };
   } catch {
     return null; // askWhy tells more.
@@ -168,8 +191,8 @@ async function askWhy(met) {
   }
   if (answer.status === 503) return "the gateway is full or too busy (503)";
   if (!answer.ok) return `no gateway answers here, but something else with status ${answer.status}`;
-  return `the gateway is there, but ${met}: it, or a proxy in between, may be full, know no such room, ` +
-    `or take none from ${location.origin}`;
+  return `the gateway is there, but ${met}: it, or a proxy in between, may be full, ` +
+    `or take no page from ${location.origin}`;
 }
 
 function explain({ code, reason }) {

@@ -23,6 +23,11 @@ export function drawStatus({ node, status, state, resend }) {
   place.append(again);
 }
 
+// drawNotice shows the text of a notice that has changed, if the notice is drawn.
+export function drawNotice({ node, text }) {
+  if (node) node.lastChild.textContent = text;
+}
+
 function noticeItem({ text, at }) {
   const item = element("li", "notice");
   item.append(clock(at), element("span", "", text));

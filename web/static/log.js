@@ -1,7 +1,7 @@
 // What is said in a room, and what this page has to say about its connection. It keeps up with
 // thousands of messages per second: they are entries of a list that draws what is in view.
 
-import { draw, drawStatus } from "./line.js";
+import { draw, drawNotice, drawStatus } from "./line.js";
 import { List } from "./list.js";
 
 const spokenMax = 5; // messages that wait for a screen reader
@@ -12,7 +12,7 @@ export class Log {
   #empty;
   #spoken;
   #onResend;
-  #isFlood = false;
+  #isQuiet = false;
   #notices = 0;
 
   constructor({ list, newer, empty, spoken, onResend }) {
@@ -37,11 +37,20 @@ export class Log {
     return entry;
   }
 
-  // notice adds a line about the connection rather than from a person.
+  // notice adds a line about the connection rather than from a person, and returns its entry.
   notice(text) {
-    this.#list.push({ kind: "notice", text, at: new Date() });
+    const entry = { kind: "notice", text, at: new Date() };
+    this.#list.push(entry);
     this.#notices++;
     if (this.#notices > besideInvitation) this.#empty.hidden = true;
+    this.#speak(text);
+    return entry;
+  }
+
+  // amend says something else in the place of a notice.
+  amend(entry, text) {
+    entry.text = text;
+    drawNotice(entry);
     this.#speak(text);
   }
 
@@ -64,9 +73,9 @@ export class Log {
     drawStatus(entry);
   }
 
-  // quiet stops the screen reader from reading a flood aloud.
-  quiet(isFlood) {
-    this.#isFlood = isFlood;
+  // quiet stops the screen reader from reading a flood aloud, or a room that is not in view.
+  quiet(isQuiet) {
+    this.#isQuiet = isQuiet;
   }
 
   #push(entry) {
@@ -76,7 +85,7 @@ export class Log {
 
   // Lines come and go with scrolling, so what is read aloud stands apart from them.
   #speak(text) {
-    if (this.#isFlood) return;
+    if (this.#isQuiet) return;
     const line = document.createElement("p");
     line.textContent = text;
     this.#spoken.append(line);

@@ -1,38 +1,35 @@
 // What this page writes into a room, and how it reads what comes out of one.
 //
-// A raw room relays opaque frames, so anybody may send anything at all. Only text that has exactly
-// our shape is taken for ours, and of that only the fields named here; all the rest is shown as
-// what it is.
+// A room relays whatever it is given, so anybody may send anything at all. Only what has exactly our
+// shape is taken for ours, and of that only the fields named here; all the rest is shown as what it
+// is.
 
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 
 export const textMax = 2000; // UTF-16 units, as everywhere on this page
 export const nameMax = 32;
 const idMax = 64;
-const dataMax = 16 * 1024; // ours with every character escaped has less
 const kinds = new Set(["chat", "burst", "ping"]);
 
 export function encode(message) {
-  return JSON.stringify({ v: 1, ...message });
+  return { v: 1, ...message };
 }
 
-// decode returns {kind, id, seq, sender, who, text, sentAt} for our own messages and
-// {kind: "foreign", who, text} for others. sentAt is a Date, or nothing.
-export function decode(data) {
-  if (typeof data !== "string") {
-    return { kind: "foreign", who: "unknown sender", text: `binary, ${count(data.byteLength)} bytes` };
+// decode takes a publication's data, any value of JSON, and its tags. It returns {kind, id, seq, sender, who, text, sentAt} for our own
+// messages and {kind: "foreign", who, text} for others. sentAt is a Date, or nothing.
+export function decode(data, tags) {
+  if (tags?.encoding === "base64" && typeof data === "string") {
+    return { kind: "foreign", who: "unknown sender", text: `binary, ${plural(sizeOf(data), "byte", "bytes")}` };
   }
-  return ours(data) ?? { kind: "foreign", who: "unknown, plain text", text: clip(data) };
+  return ours(data) ?? { kind: "foreign", who: "unknown, plain text", text: clip(typeof data === "string" ? data : JSON.stringify(data)) };
 }
 
-function ours(data) {
-  if (data.length > dataMax || !data.startsWith("{")) return null;
-  let message;
-  try {
-    message = JSON.parse(data);
-  } catch {
-    return null;
-  }
+function sizeOf(base64) {
+  return Math.floor((base64.replace(/=+$/, "").length * 3) / 4);
+}
+
+function ours(message) {
+  if (typeof message !== "object" || message === null) return null;
   const { v, kind, id, seq, from, text, at } = message;
   const isShaped = v === 1 && kinds.has(kind) && isId(id) && Number.isSafeInteger(seq) &&
     isId(from?.id) && typeof from.name === "string" && typeof text === "string";

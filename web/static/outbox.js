@@ -4,15 +4,18 @@ import { millis } from "./format.js";
 import { token } from "./settings.js";
 
 const echoWithin = 10_000; // ms
+const waitingMax = 1000; // messages that failed and may come after all, in a room that keeps what was said
 
 export class Outbox {
   #waiting = new Map(); // id → {entry, sent, timer}; failed ones stay, since a late echo still counts
   #log;
   #send;
+  #onSample;
   #seq = 0;
 
-  // send(message) returns whether the browser took it.
-  constructor({ log, send }) {
+  // send(message) returns whether the browser took it; onSample gets the ms of a round trip.
+  constructor({ log, send, onSample }) {
+    this.#onSample = onSample;
     this.#log = log;
     this.#send = send;
   }
@@ -33,29 +36,37 @@ export class Outbox {
     return true;
   }
 
-  // echo returns the round-trip time in ms, or nothing for a message that was not awaited. Nobody can know
-  // an id before its message is in the room, so what is awaited is ours, whoever says so.
+  // echo tells whether a message was awaited. Nobody can know an id before its message is in the room, so what
+  // is awaited is ours, whoever says so.
   echo({ id, text }) {
     const waiting = this.#waiting.get(id);
-    if (waiting?.entry.text !== text) return undefined;
+    if (waiting?.entry.text !== text) return false;
     clearTimeout(waiting.timer);
     this.#waiting.delete(id);
     const ms = performance.now() - waiting.sent;
     this.#log.delivered(waiting.entry, `delivered in ${millis(ms)} ms`);
-    return ms;
+    if (!waiting.isLost) this.#onSample(ms);
+    return true;
   }
 
-  // lost marks everything that waits: its echo cannot come on a new connection.
+  // lost marks everything that waits. Its echo comes only if the room keeps it for this page.
   lost() {
-    for (const { entry, timer } of this.#waiting.values()) {
-      clearTimeout(timer);
-      this.#log.failed(entry);
-    }
-    this.#waiting.clear();
+    for (const id of this.#waiting.keys()) this.fail(id);
+  }
+
+  // fail marks one message, of which the gateway said that it did not take it, and tells whether it was awaited.
+  fail(id) {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return false;
+    clearTimeout(waiting.timer);
+    waiting.isLost = true;
+    this.#log.failed(waiting.entry);
+    return true;
   }
 
   #await(entry) {
     const timer = setTimeout(() => this.#log.failed(entry), echoWithin);
-    this.#waiting.set(entry.message.id, { entry, sent: performance.now(), timer });
+    this.#waiting.set(entry.message.id, { entry, sent: performance.now(), timer, isLost: false });
+    if (this.#waiting.size > waitingMax) this.#waiting.delete(this.#waiting.keys().next().value);
   }
 }
