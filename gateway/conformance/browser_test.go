@@ -127,6 +127,7 @@ func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 			}
 		}
 	}
+	a.until(`document.getElementById("present").textContent === "2 here"`)
 	if *screenshot != "" {
 		picture, err := chromedp.Run(a.ctx, chromedp.CaptureScreenshot())
 		if err != nil {
