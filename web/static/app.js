@@ -1,7 +1,8 @@
 // The demo page: joins the parts, and is the only one that knows the elements of index.html.
 
 import { Burst } from "./burst.js";
-import { checkName, checkRoom, checkToken, copyLink, excess } from "./fields.js";
+import { Composer } from "./composer.js";
+import { checkName, checkRoom, checkToken, copyLink } from "./fields.js";
 import { count, millis, plural } from "./format.js";
 import { decode, encode } from "./message.js";
 import { Meter } from "./meter.js";
@@ -20,7 +21,6 @@ const roomsMax = 20; // at a time
 
 const tokenCodes = new Set([401, 101, 109, 3005, 3500]); // after which another token may help
 const readOnlyHint = "Not sent: the gateway takes no messages from this page in this room. What others say is shown.";
-const usualHint = element("hint").textContent;
 
 settings.takeToken();
 const rooms = new Map(); // name → Room, each with a tab
@@ -32,6 +32,7 @@ let state = { name: "connecting", why: "" };
 let received = 0; // in all rooms, not counting probes
 let probes = 0;
 
+const composer = new Composer({ form: element("composer"), text: element("text"), hint: element("hint"), onPost: post });
 const meter = new Meter();
 const plot = new Plot(element("plot"));
 const tabs = new Tabs({ list: element("tabs"), onSelect: (wanted) => select(rooms.get(wanted)), onClose: close });
@@ -91,7 +92,7 @@ function refused(where, id, { code, message }) {
     if (where === room) probe.stop();
     showButtons();
   } else if (wasAwaited && where === room) {
-    hint(`The gateway did not take it: ${message} (${code}).`);
+    composer.hint(`The gateway did not take it: ${message} (${code}).`);
   }
 }
 
@@ -101,7 +102,7 @@ function refused(where, id, { code, message }) {
 function join(wanted) {
   const present = rooms.get(wanted);
   if (!present && rooms.size === roomsMax) {
-    hint(`At most ${roomsMax} rooms at a time: leave one first.`);
+    composer.hint(`At most ${roomsMax} rooms at a time: leave one first.`);
     return;
   }
   const isNew = token !== settings.currentToken() || !room;
@@ -132,7 +133,7 @@ function select(wanted) {
   element("room").value = room.name;
   element("address").textContent = socketAddress(`ws/${room.name}`);
   document.title = `${room.name} · Sluice`;
-  hint("");
+  composer.hint("");
   showState(state);
   if (room.isIn) attend();
   else ignore();
@@ -178,33 +179,17 @@ function applyName() {
   settings.rememberName(name);
 }
 
-function post() {
-  const text = element("text").value;
-  if (!text.trim()) return;
-  if (excess(text)) {
-    hint(`Not sent, ${excess(text)}`);
-    return;
-  }
-  if (room.isReadOnly) {
-    hint(readOnlyHint);
-    return;
-  }
-  if (!room.outbox.post(name, text, room.name)) {
-    hint(state.name === "open" ? "Not sent: this page is not in the room." : "Not connected. Your text stays here; press Enter again once the connection is back.");
-    return;
-  }
-  element("text").value = "";
-  hint("");
+// post returns why a text was not sent, or an empty string.
+function post(text) {
+  if (room.isReadOnly) return readOnlyHint;
+  if (room.outbox.post(name, text, room.name)) return "";
+  if (state.name === "open") return "Not sent: this page is not in the room.";
+  return "Not connected. Your text stays here; press Enter again once the connection is back.";
 }
 
 function resend(entry) {
-  if (room.isReadOnly) hint(readOnlyHint);
-  else if (!room.outbox.again(entry)) hint("Still not connected. Try again once the connection is back.");
-}
-
-// hint shows a sentence under the input; an empty one brings back what index.html says there.
-function hint(text) {
-  setText("hint", text || usualHint);
+  if (room.isReadOnly) composer.hint(readOnlyHint);
+  else if (!room.outbox.again(entry)) composer.hint("Still not connected. Try again once the connection is back.");
 }
 
 // ---- what is shown
@@ -235,7 +220,7 @@ function showButtons() {
 }
 
 function opened() {
-  hint("");
+  composer.hint("");
   delete document.body.dataset.lost;
   if (room.isIn) attend();
 }
@@ -279,7 +264,7 @@ function ended() {
 
 function askForToken() {
   element("token-field").hidden = false;
-  hint("Enter a token above, and join.");
+  composer.hint("Enter a token above, and join.");
 }
 
 function showRoundTrip(ms) {
@@ -328,22 +313,7 @@ element("join").addEventListener("submit", (event) => {
   applyName();
   settings.rememberToken(element("token").value.trim());
   join(element("room").value);
-  element("text").focus();
-});
-element("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  post();
-});
-element("text").addEventListener("input", () => hint(excess(element("text").value)));
-// Enter sends, Shift+Enter is a new line. The Enter that ends a word of an input method breaks no line.
-let isShifted = false;
-element("text").addEventListener("keydown", (event) => {
-  isShifted = event.shiftKey;
-});
-element("text").addEventListener("beforeinput", (event) => {
-  if (event.inputType !== "insertLineBreak" || isShifted) return;
-  event.preventDefault();
-  post();
+  composer.focus();
 });
 element("burst").addEventListener("click", () => {
   element("burst").disabled = true;
@@ -351,7 +321,7 @@ element("burst").addEventListener("click", () => {
   burst.start();
 });
 element("retry").addEventListener("click", () => protocol.retry());
-element("copy").addEventListener("click", async () => hint(await copyLink(element("link"))));
+element("copy").addEventListener("click", async () => composer.hint(await copyLink(element("link"))));
 element("figures").addEventListener("click", () => {
   const isShown = document.body.toggleAttribute("data-figures");
   element("figures").setAttribute("aria-expanded", isShown);
