@@ -14,7 +14,9 @@ import (
 // was published is lost by nobody who reads.
 func TestPublishWaitsForAFullRoom(t *testing.T) {
 	const n = 100 // of 8 KiB: more than a window and what kernels hold of it
-	s, addr := startGateway(t, slowly(hub.Disconnect))
+	cfg := slowly(hub.Disconnect)
+	cfg.RoomBacklog = 4 << 20 // All of it: whichever reader's kernel takes less than the others' is not to be overrun.
+	s, addr := startGateway(t, cfg)
 	var readers []*slow
 	for range 3 {
 		readers = append(readers, dialSlow(t, addr, `{"id":2,"subscribe":{"channel":"a"}}`))

@@ -47,10 +47,11 @@ func TestMillionSubscriptionsAreRefused(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	p := connectPeer(t, addr)
 	const each = 1000
-	sent := make(chan struct{})
+	sent, ahead := make(chan struct{}), make(chan struct{}, 3) // frames: who asks and does not read is closed
 	go func() {
 		defer close(sent)
 		for i := 0; i < n; i += each {
+			ahead <- struct{}{}
 			var frame strings.Builder
 			for j := i; j < i+each; j++ {
 				fmt.Fprintf(&frame, "{\"id\":%d,\"subscribe\":{\"channel\":\"room%d\"}}\n", j+2, j)
@@ -67,6 +68,9 @@ func TestMillionSubscriptionsAreRefused(t *testing.T) {
 		}
 		if got := p.next(); got != want {
 			t.Fatalf("subscription %d is answered with %s", i, got)
+		}
+		if i%each == each-1 {
+			<-ahead
 		}
 	}
 	<-sent
