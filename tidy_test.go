@@ -74,7 +74,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "web", "wsproto"},
+	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},

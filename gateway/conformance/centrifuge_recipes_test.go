@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,6 @@ import (
 	"sluice/internal/browsertest"
 	"sluice/internal/realclients"
 	"sluice/internal/testenv"
-	"sluice/web"
 )
 
 // recipe is the one program of README.md in a language that connects an SDK, with another address for the gateway's.
@@ -109,12 +109,10 @@ func TestCentrifuge_RecipeForAPage(t *testing.T) {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "index.html"), []byte(recipe(t, "html", "")), 0o600)
 	}
-	if err == nil {
-		o.Pages, err = web.Directory(dir)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Pages = http.FileServer(http.Dir(dir))
 	e := startEndpoint(t, o)
 	p := page{t: t, ctx: browsertest.Start(t)}
 	p.do(chromedp.Navigate("http://" + e.addr + "/"))
