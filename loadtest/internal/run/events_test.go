@@ -157,6 +157,10 @@ func TestStreamsThatDoNotOpenOrEndAreCounted(t *testing.T) {
 	}
 }
 
+// stormRate is slow enough for a storm that is due at message 200 to come before the 250th: it is seen to be due some
+// milliseconds late, and on a busy machine later.
+const stormRate = 400
+
 // Nobody who returns is answered before 300 of 400 messages, and all drop at 200.
 func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 	t.Parallel()
@@ -212,6 +216,7 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 			}
 			cfg := withEvents(func(c *load.Load) {
 				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
+				c.Rate = stormRate
 			})
 			v := &servertest.Events{Epoch: "epoch", HoldUntil: 300, Begin: test.begin, Mangle: test.mangle}
 			res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: v}))
@@ -246,7 +251,7 @@ func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 		}
 		return event
 	}
-	cfg := withEvents(func(c *load.Load) { c.Storm, c.Resume, c.Messages = 50, true, 400 })
+	cfg := withEvents(func(c *load.Load) { c.Storm, c.Resume, c.Messages, c.Rate = 50, true, 400, stormRate })
 	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: v}))
 	if got := faultsOf(res); got != (seenFaults{}) || res.Positions.Resets != 5 || res.Positions.Excused < 5*50 || res.Delivered != res.Expected {
 		t.Errorf("counted %+v, events %+v, %d of %d", got, res.Positions, res.Delivered, res.Expected)
@@ -258,7 +263,7 @@ func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 
 // The same storm without --resume: readers miss what was sent meanwhile, which is no fault.
 func TestStormOfEventsWithoutResume(t *testing.T) {
-	cfg := withEvents(func(c *load.Load) { c.Storm, c.Messages = 50, 400 })
+	cfg := withEvents(func(c *load.Load) { c.Storm, c.Messages, c.Rate = 50, 400, stormRate })
 	s := &servertest.Server{Events: &servertest.Events{Epoch: "epoch"}}
 	res := loadServer(t, cfg, servertest.Start(t, s))
 	if res.Faulty() || res.Crowd.Returned != 5 || res.Crowd.Guests != 5 || res.Crowd.GuestsHeard == 0 || res.Expected != 400*15 {

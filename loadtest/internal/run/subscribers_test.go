@@ -169,6 +169,7 @@ func TestStormOfSubscribersRecovers(t *testing.T) {
 			v := &servertest.Channels{Epoch: "epoch", HoldUntil: 300, Begin: test.begin}
 			res := loadSubscribers(t, v, func(c *load.Load) {
 				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
+				c.Rate = stormRate
 			})
 			if got := faultsOf(res); got != test.want || res.Misplaced > 0 {
 				t.Errorf("counted %+v and %d misplaced, want %+v\n%v", got, res.Misplaced, test.want, res.Explanations)
