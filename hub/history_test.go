@@ -158,6 +158,9 @@ func TestWhoComesLateGetsWhatWasKept(t *testing.T) {
 			if c.IsBlocked() || c.IsCatchingUp() {
 				t.Errorf("%+v: it has not caught up", test.start)
 			}
+			if c.vote != nil {
+				t.Errorf("%+v: caught up it costs more than who was never behind", test.start)
+			}
 			c.Leave()
 		}
 		if s := k.hub.Histories(); s.Built != 1 || s.BuiltFrames != 30 || s.Messages != 30 || s.CatchingUp != 0 {

@@ -141,6 +141,9 @@ func (m *Member) endCatchUp() {
 	if m.IsCatchingUp() {
 		m.vote.isCatchingUp = false
 		m.branch.room.countCatchingUp(-1)
+		if *m.vote == (vote{}) {
+			m.vote = nil // Nothing else is known of most: thousands come back together.
+		}
 	}
 }
 
