@@ -324,6 +324,9 @@ func TestLateEncodingIsBuiltWhileOthersPublish(t *testing.T) {
 			}
 		}
 		isBuilding, random := false, rand.New(rand.NewPCG(1, 2))
+		for offsets.Load() == 0 { // Of nothing nothing would be built.
+			runtime.Gosched()
+		}
 		for n := 0; ; n++ {
 			if len(readers) < 20 {
 				c := &client{now: &k.now, room: -1}
