@@ -119,12 +119,9 @@ func (h *Handler) tryKeptBefore(room string, offset uint64, limit int) (kept []g
 
 // cHistoryRemove: channel.
 func (h *Handler) cHistoryRemove(_ context.Context, k *Key, p params) (any, *fault) {
-	channel, ok := p.text("channel")
-	switch {
-	case !ok || channel == "":
-		return nil, &cBadRequest
-	case !h.allows(k, channel, gateway.Publish|gateway.History):
-		return nil, &faultRooms
+	channel, fault := h.channelFor(k, p, gateway.Publish|gateway.History)
+	if fault != nil {
+		return nil, fault
 	}
 	if err := h.gateway.RemoveKept(channel); err != nil {
 		return nil, cFaultOf(err)

@@ -15,14 +15,23 @@ type attendeeJSON struct {
 	ChanInfo json.RawMessage `json:"chan_info,omitempty"`
 }
 
-// cPresence: channel. Of more clients than are told none are, lest they be taken for all.
-func (h *Handler) cPresence(_ context.Context, k *Key, p params) (any, *fault) {
+// channelFor is the channel that a method is about, in which a key may do all of want.
+func (h *Handler) channelFor(k *Key, p params, want gateway.Permission) (channel string, _ *fault) {
 	channel, ok := p.text("channel")
 	switch {
 	case !ok || channel == "":
-		return nil, &cBadRequest
-	case !h.allows(k, channel, gateway.Presence):
-		return nil, &faultRooms
+		return "", &cBadRequest
+	case !h.allows(k, channel, want):
+		return "", &faultRooms
+	}
+	return channel, nil
+}
+
+// cPresence: channel. Of more clients than are told none are, lest they be taken for all.
+func (h *Handler) cPresence(_ context.Context, k *Key, p params) (any, *fault) {
+	channel, fault := h.channelFor(k, p, gateway.Presence)
+	if fault != nil {
+		return nil, fault
 	}
 	all, err := h.gateway.Attendees(channel)
 	if err != nil {
@@ -40,12 +49,9 @@ func (h *Handler) cPresence(_ context.Context, k *Key, p params) (any, *fault) {
 
 // cPresenceStats: channel. A user is a token's subject; clients that are not known are one user, as there.
 func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *fault) {
-	channel, ok := p.text("channel")
-	switch {
-	case !ok || channel == "":
-		return nil, &cBadRequest
-	case !h.allows(k, channel, gateway.Presence):
-		return nil, &faultRooms
+	channel, fault := h.channelFor(k, p, gateway.Presence)
+	if fault != nil {
+		return nil, fault
 	}
 	info, ok := h.gateway.Room(channel)
 	users := 0
