@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"gateway/sse":             {},
 	"gateway/internal/sample": {},
 	"hub":                     {},
+	"hub/cluster":             {"hub"},
 	"loadtest": {
 		"loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
 		"loadtest/internal/load", "loadtest/internal/progress", "loadtest/internal/report",
