@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"gateway/internal/sample": {},
 	"hub":                     {},
 	"hub/cluster":             {"hub"},
+	"hub/nodes":               {"hub"},
 	"loadtest": {
 		"loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
 		"loadtest/internal/load", "loadtest/internal/progress", "loadtest/internal/report",
@@ -106,6 +107,7 @@ var clockReaders = []string{
 	"gateway/admin/clock.go",   // for how long ago something was
 	"gateway/refuse_http.go",   // a deadline for the answer on a connection that no loop has
 	"gateway/tls.go",           // a net.Conn has deadlines, which are nothing to a loop
+	"hub/nodes/nodes.go",       // for how long nothing was heard of a node
 	"reactor/internal/sys/real_stub.go",
 	"reactor/internal/sys/real_unix.go",
 }

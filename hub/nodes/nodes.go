@@ -1,0 +1,307 @@
+package nodes
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/hub"
+)
+
+// What nodes know of each other is made of short reports over a Bus. A node sends what has changed in
+// its rooms at once, and all of it to those who ask and from time to time; of whom nothing is heard for
+// a while is gone, with all that it had reported.
+const (
+	// beatEvery is how often a node looks at what has changed in its rooms.
+	beatEvery = 500 * time.Millisecond
+	// beatShare is how many times as long a look takes the node rests at least, up to restMax: looking
+	// at very many rooms is never more than a small part of the time there is.
+	beatShare = 20
+	restMax   = 1500 * time.Millisecond
+	// sayEvery is how often it says that it is there when nothing has changed.
+	sayEvery = time.Second
+	// allEvery is how often it sends everything without being asked, resendEvery how often it does when
+	// asked, and asks.
+	allEvery    = 10 * time.Second
+	resendEvery = time.Second
+	// silenceMax is how long nothing may be heard of a node that is there.
+	silenceMax = 6 * time.Second
+	// complainEvery is how often the log hears of notes that are not understood.
+	complainEvery = time.Minute
+
+	// nodesMax, reportedMax and knownMax bound what is known of others: beyond the first a node is not
+	// heard, beyond the second a node does not tell of its rooms, beyond the third nobody knows them.
+	// They are counted (hub.NodesStats).
+	nodesMax    = 256
+	reportedMax = 100_000
+	knownMax    = 1 << 20
+
+	// notesMax is how many notes may wait to be read: those beyond it are dropped, and what was in them
+	// is asked for.
+	notesMax = 4096
+)
+
+// A Local is what is asked of the gateway that a node is.
+type Local interface {
+	// Report yields the gateway's rooms in which somebody is, and returns the rest of what is told of
+	// it; ID and Name are the nodes' own to fill in.
+	Report(yield func(room string, t hub.Tally) bool) hub.NodeInfo
+	// Answer answers another node's question, on a goroutine of its own, until ctx ends. Nil: it cannot.
+	Answer(ctx context.Context, question []byte) (answer []byte)
+	// Told hears what another node tells. It does not wait.
+	Told(what []byte)
+}
+
+// Options say how a node is called.
+type Options struct {
+	Name    string               // unlike the others' names; in the log, the metrics, the status page
+	Elapsed func() time.Duration // the time, on a clock that nobody sets; nil: since New, by the process's
+	Log     *slog.Logger         // nil: none
+}
+
+// Nodes are all gateways of a cluster, as one of them knows them. Its methods may be called from any
+// goroutine, at any time: before Run there are no others.
+type Nodes struct {
+	o   Options
+	id  string
+	bus Bus
+	asks
+
+	// What Run alone touches.
+	local      Local
+	sent       map[string]hub.Tally // as the others know this node's rooms
+	number     uint64               // of the last report
+	saidAt     time.Duration
+	allAt      time.Duration // when all was sent last
+	wantsAll   bool
+	restUntil  time.Duration
+	complained time.Duration // when a note was complained of last; zero: never
+
+	counts counts
+
+	mu    sync.RWMutex
+	self  hub.NodeInfo
+	peers map[string]*peer
+	known int // rooms of all of them
+}
+
+// counts are what hub.NodesStats has of what is only counted.
+type counts struct {
+	came, gone, reports, lost, refused, unsent, beyond, asked, unanswered atomic.Uint64
+}
+
+// A peer is another node. What is in it changes under Nodes.mu, and is changed by Run alone.
+type peer struct {
+	info    hub.NodeInfo
+	heard   time.Duration
+	number  uint64               // of its last report
+	isWhole bool                 // rooms has all of them
+	askedAt time.Duration        // when it was asked for all
+	rooms   map[string]hub.Tally // those with members
+	next    map[string]hub.Tally // those of a report of all rooms that has yet to end
+	part    int                  // the last one of it
+}
+
+// New returns the nodes that are heard on a bus.
+func New(o Options, b Bus) *Nodes {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // It does not fail.
+	n := &Nodes{o: o, id: hex.EncodeToString(id[:]), bus: b, sent: map[string]hub.Tally{}, peers: map[string]*peer{}}
+	if start := time.Now(); o.Elapsed == nil {
+		n.o.Elapsed = func() time.Duration { return time.Since(start) }
+	}
+	n.o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	n.self = hub.NodeInfo{ID: n.id, Name: o.Name}
+	n.waiting, n.slots = map[uint64]*asking{}, make(chan struct{}, answersMax)
+	return n
+}
+
+// Run tells the other nodes of local, and hears them, until ctx ends; then it takes its leave.
+func (n *Nodes) Run(ctx context.Context, local Local) error {
+	notes := make(chan []byte, notesMax)
+	stop, err := n.bus.Listen(notes, everyone, toOne+n.id)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	n.begin(local)
+	defer n.answering.Wait()
+	defer n.leave()
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	n.beat()
+	for {
+		select {
+		case p := <-notes:
+			n.take(ctx, p)
+		case <-beat.C:
+			n.hear(ctx, notes)
+			n.beat()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// begin has the node be this gateway.
+func (n *Nodes) begin(local Local) { n.local, n.wantsAll = local, true }
+
+// hear takes the notes that have come already, as many as there may be: a node that was not read for a
+// while is not gone for that.
+func (n *Nodes) hear(ctx context.Context, notes <-chan []byte) {
+	for range notesMax {
+		select {
+		case p := <-notes:
+			n.take(ctx, p)
+		default:
+			return
+		}
+	}
+}
+
+// leave says that the node is gone.
+func (n *Nodes) leave() { n.send(everyone, &note{Leaves: true}) }
+
+// send sends a note, and reports whether it could.
+func (n *Nodes) send(subject string, what *note) bool {
+	what.From = n.id
+	if err := n.bus.Send(subject, what.pack()); err != nil {
+		n.counts.unsent.Add(1)
+		return false
+	}
+	return true
+}
+
+// take does what a note is for.
+func (n *Nodes) take(ctx context.Context, p []byte) {
+	what, ok := unpack(p)
+	switch {
+	case !ok:
+		n.counts.refused.Add(1)
+		if now := n.o.Elapsed(); n.complained == 0 || now-n.complained >= complainEvery {
+			n.complained = now
+			n.o.Log.Warn("a note of another node is not understood: it is of another version, or of a stranger", "bytes", len(p), "version", what.Version)
+		}
+	case what.From == n.id:
+	case what.Report != nil:
+		n.takeReport(what.From, what.Report)
+	case what.Resend:
+		n.wantsAll = true
+	case what.Question != nil:
+		n.answerTo(ctx, what.From, what.Question)
+	case what.Answer != nil:
+		n.takeAnswer(what.From, what.Answer)
+	case what.Tell != nil:
+		n.local.Told(what.Tell.What)
+	case what.Leaves:
+		n.forget(what.From, "it has left")
+	}
+}
+
+// beat lets go of those who are silent, and says what is new.
+func (n *Nodes) beat() {
+	now := n.o.Elapsed()
+	for _, id := range n.silent(now) {
+		n.forget(id, "nothing was heard of it")
+	}
+	if now >= n.restUntil {
+		n.say(now)
+		took := n.o.Elapsed() - now
+		n.restUntil = now + min(took*beatShare, restMax)
+	}
+}
+
+// silent are those of whom nothing was heard for too long.
+func (n *Nodes) silent(now time.Duration) (ids []string) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for id, p := range n.peers {
+		if now-p.heard > silenceMax {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// forget has a node be gone.
+func (n *Nodes) forget(id, why string) {
+	n.mu.Lock()
+	p := n.peers[id]
+	if p != nil {
+		delete(n.peers, id)
+		n.known -= len(p.rooms) + len(p.next)
+	}
+	n.mu.Unlock()
+	if p == nil {
+		return
+	}
+	n.counts.gone.Add(1)
+	n.missed(id)
+	n.o.Log.Info("a node is gone", "node", p.info.Name, "id", id, "why", why, "rooms", len(p.rooms))
+}
+
+// Self is this node.
+func (n *Nodes) Self() hub.NodeInfo {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.self
+}
+
+// List are all nodes: this one, and the others by their names.
+func (n *Nodes) List() []hub.NodeInfo {
+	now := n.o.Elapsed()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	all := []hub.NodeInfo{n.self}
+	for _, p := range n.peers {
+		info := p.info
+		info.Silent = max(0, now-p.heard)
+		all = append(all, info)
+	}
+	slices.SortFunc(all[1:], func(a, b hub.NodeInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// Tally is how many are in a room on all other nodes, by what they have last reported.
+func (n *Nodes) Tally(room string) (sum hub.Tally) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, p := range n.peers {
+		if t, ok := p.rooms[room]; ok {
+			sum.Add(t)
+		}
+	}
+	return sum
+}
+
+// Tallies are how many are in each room in which somebody is on another node.
+func (n *Nodes) Tallies() map[string]hub.Tally {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	sums := map[string]hub.Tally{}
+	for _, p := range n.peers {
+		for room, t := range p.rooms {
+			sum := sums[room]
+			sum.Add(t)
+			sums[room] = sum
+		}
+	}
+	return sums
+}
+
+// Stats are what was counted since the node began.
+func (n *Nodes) Stats() hub.NodesStats {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	c := &n.counts
+	return hub.NodesStats{
+		Nodes: 1 + len(n.peers), Came: c.came.Load(), Gone: c.gone.Load(), Reports: c.reports.Load(), Lost: c.lost.Load(),
+		Refused: c.refused.Load(), Unsent: c.unsent.Load(), Beyond: c.beyond.Load(), Asked: c.asked.Load(), Unanswered: c.unanswered.Load(),
+	}
+}
