@@ -29,7 +29,7 @@ var historyMutants = []mutant{
 		"hub/build.go", "first: t.tail, from: r.log.next}", "first: t.tail, from: r.log.next - 1}",
 	}}},
 	{"positions not written into what is encoded late", 300, []edit{{
-		"hub/build.go", "\tb.room.hub.encodings[e].put(f.Head, f.PositionAt, Position{b.room.Epoch(), kept.Offset})\n", "",
+		"hub/build.go", "\tb.room.hub.encodings[e].put(f.Head, f.PositionAt, Position{b.epoch, kept.Offset})\n", "",
 	}}},
 	{"a track that is being built is read", 300, []edit{{
 		"hub/build.go", "\t\treturn t.building\n", "\t\treturn false\n",

@@ -75,6 +75,13 @@ func idOf(p hub.Position) string {
 // putID writes the position of a message into its event.
 func putID(place []byte, p hub.Position) { sse.PutID(place, p.Epoch, p.Offset) }
 
+// Reset implements hub.Client. A reader of events is told, and goes on.
+func (c *conn) Reset(at hub.Position) {
+	if c.past == listens && c.life == open {
+		c.send(sse.AppendReset(nil, sse.Reset{Reason: resetReasons[hub.WrongEpoch], Position: idOf(at)}))
+	}
+}
+
 // Rejoined implements hub.Client. A reader of events is told that it has missed something, which
 // others cannot be.
 func (c *conn) Rejoined(missed uint64, at hub.Position) {

@@ -29,6 +29,14 @@ func (s *readers) Rejoined(r *hub.Reader, missed uint64, at hub.Position) {
 	}
 }
 
+// Reset implements hub.ReaderClient. Where the client counts by offsets, it may have missed something.
+func (s *readers) Reset(r *hub.Reader, at hub.Position) {
+	u, room := (*subscriber)(s), r.Room().Name()
+	if sub := u.find(room); sub != nil && u.life == open && isRecoverable(u.permissions(room), at) {
+		u.missed(sub)
+	}
+}
+
 // Lagging implements hub.ReaderClient.
 func (s *readers) Lagging(r *hub.Reader, isSlow bool) {
 	s.logSlow(isSlow, r.Room().Name(), r.Lag(s.w.loop.Now()))

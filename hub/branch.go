@@ -14,6 +14,7 @@ type branch struct {
 	fan   *Fanout
 
 	marks      atomic.Uint32 // reasons that other loops left; not zero: on the fanout's list of marks
+	resets     uint32        // of the room's, those that its members were told of; its loop's
 	nextMarked *branch       // of the loop that set the first mark, then of the one that takes the list
 	writable   atomic.Int32  // members that are writable
 
@@ -109,20 +110,21 @@ const (
 	becauseUnfinished               // time was up in the middle of a sweep
 	becauseBehind                   // a round has ended, and more was published meanwhile
 	becauseAnswered                 // the transport has answered for the last members of a round
+	becauseReset                    // its members are to be told that the room has begun anew
 	becauseSpoiled                  // the room is to end: a panic left its state in doubt
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"published", "segment", "filled", "granted", "joined", "ready", "caught up", "left", "recount", "reclaimed",
-	"to reclaim", "unfinished", "behind", "answered", "spoiled",
+	"to reclaim", "unfinished", "behind", "answered", "reset", "spoiled",
 }
 
 // reasons are a set of them.
 type reasons uint32
 
 // ofTurns are reasons to sweep a branch, but not for a new round.
-const ofTurns reasons = 1<<becauseReady | 1<<becauseUnfinished | 1<<becauseAnswered
+const ofTurns reasons = 1<<becauseReady | 1<<becauseUnfinished | 1<<becauseAnswered | 1<<becauseReset
 
 func (r reasons) String() string {
 	var names []string

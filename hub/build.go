@@ -28,6 +28,7 @@ const (
 type build struct {
 	room  *Room
 	track *track
+	epoch string   // of what is encoded
 	first *segment // of the track: what comes behind the chain
 	from  uint64   // number of its first message
 	chain track
@@ -123,7 +124,7 @@ func (b *build) next() bool {
 	if b.at.seg.base < r.log.tracks[source].oldest.Load().base {
 		b.begin() // All that was built is before what the log has.
 	}
-	b.reads = b.at.position()
+	b.reads, b.epoch = b.at.position(), r.log.history.epoch
 	return b.at.seq() < b.from
 }
 
@@ -138,7 +139,7 @@ func (b *build) encode() (bytes int) {
 	d := draft{}
 	d.encode(b.room.hub, b.room.hub.restore(b.room.Name(), &kept), 1<<e)
 	f := &d.frames[e]
-	b.room.hub.encodings[e].put(f.Head, f.PositionAt, Position{b.room.Epoch(), kept.Offset})
+	b.room.hub.encodings[e].put(f.Head, f.PositionAt, Position{b.epoch, kept.Offset})
 	seq := b.at.seq()
 	if largest := b.room.log.largest; f.len() >= b.room.log.largeFrom() {
 		b.chain.appendOwn(newOwnSegment(f, r.at()), seq)

@@ -50,6 +50,8 @@ type ReaderClient interface {
 	// messages it has missed. What the client sends of its own meanwhile, and could not send at once,
 	// goes first.
 	Rejoined(r *Reader, missed uint64, at Position)
+	// Reset says that a reader's room has begun anew, and goes on behind this position.
+	Reset(r *Reader, at Position)
 	// Lagging says that a reader has become slow, and that it has caught up again.
 	Lagging(r *Reader, isSlow bool)
 	// Resume says that the turn has come of a reader that AwaitRoom or EndTurn let wait.
@@ -275,5 +277,6 @@ func (c *bundleClient) Spoiled(bool) {
 // A trunk reads nothing and publishes nothing.
 
 func (c *bundleClient) Rejoined(uint64, Position) {}
+func (c *bundleClient) Reset(Position)            {}
 func (c *bundleClient) Lagging(bool)              {}
 func (c *bundleClient) Resume()                   {}

@@ -29,6 +29,10 @@ func (c *subscriberReaders) Rejoined(r *Reader, missed uint64, _ Position) {
 	c.tell(r, fmt.Sprint(r.Room().Name(), " missed ", missed))
 }
 
+func (c *subscriberReaders) Reset(r *Reader, at Position) {
+	c.tell(r, fmt.Sprint(r.Room().Name(), " reset ", at))
+}
+
 func (c *subscriberReaders) Lagging(r *Reader, isSlow bool) {
 	c.tell(r, fmt.Sprint(r.Room().Name(), " slow ", isSlow))
 }

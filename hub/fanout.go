@@ -75,6 +75,7 @@ type Stats struct {
 	Overrun   [numPolicies]uint64 // times the log had dropped what a member needed, by its policy
 	Unpinned  uint64              // members given up because dropped frames took too much memory
 	Joined    [NumAnswers]uint64  // members that joined, by how
+	Reset     uint64              // times a member was told that its room has begun anew
 }
 
 // Add adds what another loop counted.
@@ -90,6 +91,7 @@ func (s *Stats) Add(o *Stats) {
 		s.Overrun[i] += o.Overrun[i]
 	}
 	s.Unpinned += o.Unpinned
+	s.Reset += o.Reset
 	for i := range o.Joined {
 		s.Joined[i] += o.Joined[i]
 	}
@@ -153,6 +155,9 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		switch {
 		case b.room.isSpoiled.Load():
 			b.disband()
+		case b.len() > 0 && b.isReset():
+			b.tellReset()
+			b.schedule(f, becauseUnfinished)
 		case b.len() > 0 && !b.sweep(&p):
 			b.schedule(f, becauseUnfinished)
 		}

@@ -129,6 +129,16 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 			r = k.front // It may have left.
 			continue
 		}
+		if b := r.m.branch; b.isReset() {
+			if k.parts > 0 { // Likewise, or it might leave with a part in this.
+				break
+			}
+			if b.tellReset(); !k.isIn() || k.trunk.hasOwn {
+				break
+			}
+			r = k.front
+			continue
+		}
 		left := budget
 		if k.parts > 0 {
 			left = min(budget, batchBytes) - total

@@ -25,13 +25,17 @@ func (h History) isNone() bool { return h == History{} }
 //	  [ dropped later │ read by who asks           ]
 //
 // Segments are dropped whole, and all tracks together; reading is cut at the message. It is guarded
-// by the room's lock, but for what never changes: whether a log has one, and its epoch.
+// by the room's lock, but for what never changes: whether a log has one.
 type history struct {
 	epoch  string
 	limits History
 	floor  uint64 // number of the first message that may be read: those before are too old, or removed
 	last   mark   // of the last message
 	lost   mark   // of the last message that the log has dropped
+
+	filling filling
+	resets  atomic.Uint32 // times that members were to be told that the room has begun anew …
+	resetAt Position      // … and where that was the last time
 
 	building    *build                   // nil: nobody builds a track
 	unusedSince [tracksMax]time.Duration // when tracks were first seen without readers; zero: it has some, or was not
@@ -130,6 +134,8 @@ func (r *Room) Epoch() string {
 	if r.log.history == nil {
 		return ""
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.log.history.epoch
 }
 
@@ -190,7 +196,7 @@ func (r *Room) expire(by *Fanout, now time.Duration) {
 func (r *Room) isOver(now time.Duration) bool {
 	h := r.log.history
 	switch {
-	case !r.hasNobody() || !r.log.isEmpty():
+	case !r.hasNobody() || !r.log.isEmpty() && !r.hub.follows: // What such a hub keeps is kept elsewhere.
 		h.emptySince = 0
 	case h.emptySince == 0:
 		h.emptySince = max(now, 1)

@@ -45,6 +45,8 @@ type Hub struct {
 	historyOf   func(room string) History
 	restore     func(room string, r *Record) Encoder
 	newEpoch    func() string
+	follows     bool
+	onRoom      func(room string, isThere bool)
 	onBroken    func(what string)
 	backlog     backlog // of rooms without history
 	histories   backlog // … and with one
@@ -55,6 +57,7 @@ type Hub struct {
 	builtFrames atomic.Uint64 // … and frames for them
 	isLowMemory atomic.Bool
 	owedOutside atomic.Uint64 // of messages that were published outside of all loops
+	untold      atomic.Uint64 // members of rooms without history that were reset
 
 	mu       sync.Mutex
 	rooms    map[string]*Room // Names are clients' choice: each map hashes with a seed of its own.
@@ -87,6 +90,11 @@ type Options struct {
 	// NewEpoch names the epoch of a room that is made: it must not have been one of that room's
 	// before. Nil: at random.
 	NewEpoch func() string
+	// Follows says that the order of the rooms comes from elsewhere, by Append, Fill and Reset.
+	Follows bool
+	// OnRoom hears that a room was made, and that it has ended. It is called with the directory locked,
+	// and must not call the hub. Nil: nobody does.
+	OnRoom func(room string, isThere bool)
 	// OnBroken hears of an invariant that does not hold: a fault of this package, behind which the
 	// hub tries to go on. It is called from any goroutine, with the room locked or not. Nil: the
 	// hub panics.
@@ -110,7 +118,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		limits: l, encodings: o.Encodings, policyOf: o.PolicyOf, historyOf: o.HistoryOf, restore: o.Restore,
-		newEpoch: o.NewEpoch, onBroken: o.OnBroken, roomsMax: l.Rooms, rooms: map[string]*Room{},
+		newEpoch: o.NewEpoch, follows: o.Follows, onRoom: o.OnRoom, onBroken: o.OnBroken, roomsMax: l.Rooms, rooms: map[string]*Room{},
 	}
 	h.placed = 1 << source
 	for e, info := range o.Encodings {
@@ -126,6 +134,9 @@ func New(o Options) (*Hub, error) {
 	}
 	if h.newEpoch == nil {
 		h.newEpoch = newEpoch
+	}
+	if h.onRoom == nil {
+		h.onRoom = func(string, bool) {}
 	}
 	h.histories.setLimit(l.History)
 	h.backlog.setLimit(l.Total)
@@ -225,6 +236,7 @@ func (h *Hub) roomOrNew(name string) (*Room, error) {
 	}
 	r = newRoom(h, name)
 	h.rooms[name] = r
+	h.onRoom(name, true)
 	return r, nil
 }
 
@@ -235,5 +247,6 @@ func (h *Hub) forget(r *Room) {
 	defer h.mu.Unlock()
 	if h.rooms[r.name] == r {
 		delete(h.rooms, r.name)
+		h.onRoom(r.name, false)
 	}
 }

@@ -52,6 +52,9 @@ func (s lineState) mustWait() bool { return s == queued || s == due }
 // isFree reports whether nobody has to be waited for.
 func (l *line) isFree() bool { return l == nil || len(l.waiting) == 0 && len(l.granted) == l.late }
 
+// isEmpty reports whether nobody is in it.
+func (l *line) isEmpty() bool { return l == nil || len(l.waiting)+len(l.granted) == 0 }
+
 // grantees are those that have a grant.
 func (l *line) grantees() []*Member {
 	if l == nil {
@@ -86,7 +89,7 @@ func (r *Room) ask(m *Member) (waits bool) {
 	case m.lineState.mustWait():
 	case m.lineState == absent || m.spent >= grantBytes:
 		r.stand(m)
-	case r.isFull.Load():
+	case r.stops():
 		m.lineState = due
 	}
 	return m.lineState.mustWait()
@@ -120,7 +123,7 @@ func (m *Member) quitLine() {
 // stand puts m behind all that wait, unless it need not wait for anybody. The caller holds the lock.
 func (r *Room) stand(m *Member) {
 	r.line.drop(m)
-	if r.isFull.Load() || !r.line.isFree() {
+	if r.stops() || !r.line.isFree() {
 		m.lineState = queued
 		if r.line == nil {
 			r.line = &line{}
@@ -143,10 +146,10 @@ func (r *Room) quit(m *Member) {
 func (r *Room) grant(by *Fanout) {
 	l := r.line
 	if l == nil {
-		r.mustAsk.Store(r.isFull.Load())
+		r.mustAsk.Store(r.stops())
 		return
 	}
-	if n := min(len(l.waiting), grantsMax); n > 0 && len(l.granted) == l.late && !r.isFull.Load() {
+	if n := min(len(l.waiting), grantsMax); n > 0 && len(l.granted) == l.late && !r.stops() {
 		for _, m := range l.waiting[:n] {
 			m.lineState = due
 			m.branch.schedule(by, becauseGranted)
@@ -159,7 +162,7 @@ func (r *Room) grant(by *Fanout) {
 			by.lines = append(by.lines, lineWatch{room: r})
 		}
 	}
-	r.mustAsk.Store(r.isFull.Load() || len(l.waiting)+len(l.granted) > 0)
+	r.mustAsk.Store(r.stops() || !l.isEmpty())
 }
 
 // goOn lets those go on that the brake has stopped in their turns, or the next ones. The caller
@@ -177,8 +180,9 @@ func (r *Room) goOn(by *Fanout) {
 func (b *branch) resumeGranted() {
 	r, f := b.room, b.fan
 	r.mu.Lock()
+	r.grant(f) // Whoever has held them, see Hold, has no loop.
 	for _, m := range r.line.grantees() {
-		if m.branch == b && m.lineState == due && !r.isFull.Load() {
+		if m.branch == b && m.lineState == due && !r.stops() {
 			m.lineState = publishing
 			f.resumed = append(f.resumed, m)
 		}
@@ -221,7 +225,7 @@ func (w *lineWatch) look(by *Fanout, now time.Duration) (again bool) {
 			r.line = nil
 		}
 		return false
-	case w.given != l.given || r.isFull.Load():
+	case w.given != l.given || r.stops():
 		w.given, w.due = l.given, now+grantTime
 	case now >= w.due:
 		l.late = len(l.granted)

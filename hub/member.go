@@ -38,6 +38,10 @@ type Client interface {
 	// this position, and how many messages it has missed. The client may send something of its own
 	// first: Member.HoldOwn.
 	Rejoined(missed uint64, at Position)
+	// Reset says that the member's room has begun anew, and goes on behind this position: whether
+	// something was missed is not known. It comes before anything of what follows. The member may
+	// leave, and its client send something of its own.
+	Reset(at Position)
 	// Lagging says that the member has become slow, and that it has caught up again.
 	Lagging(isSlow bool)
 	// Abort says that there is no memory to keep the member's Rest any longer. The Rest must be

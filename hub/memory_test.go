@@ -31,6 +31,7 @@ func (*quietClient) Overrun(Rest)              {}
 func (*quietClient) Lagging(bool)              {}
 func (*quietClient) Rejoined(uint64, Position) {}
 func (*quietClient) Resume()                   {}
+func (*quietClient) Reset(Position)            {}
 func (*quietClient) Spoiled(bool)              {}
 func (*quietClient) Abort()                    {}
 

@@ -24,8 +24,9 @@ type pipe struct {
 // pipeReaders is a pipe as its readers' client.
 type pipeReaders pipe
 
-func (c *pipeReaders) Lagging(*Reader, bool) {}
-func (c *pipeReaders) Resume(r *Reader)      { (*pipe)(c).of(r).resumed++ }
+func (c *pipeReaders) Lagging(*Reader, bool)   {}
+func (c *pipeReaders) Reset(*Reader, Position) {}
+func (c *pipeReaders) Resume(r *Reader)        { (*pipe)(c).of(r).resumed++ }
 
 func (c *pipeReaders) KeepRest(rest Rest) {
 	if len(c.rest.Bytes()) > 0 {

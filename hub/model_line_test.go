@@ -16,13 +16,14 @@ func (l *listener) mustWait() bool {
 	r, was := l.Room(), l.lineState
 	queue := slices.Contains(l.story.line, l)
 	others := !r.line.isFree()
+	isLetGo := r.line != nil && len(r.line.waiting) > 0 && isToResume(r.line.waiting[0]) // Whoever comes may be granted a turn with it.
 	waits := l.AwaitRoom()
 	switch {
-	case r.IsFull() && !waits:
+	case r.stops() && !waits:
 		l.m.t.Fatal("a publisher may go on although the room is full")
 	case queue && !waits:
 		l.m.t.Fatal("a publisher goes on that waits for its Resume")
-	case !r.IsFull() && was == absent && waits != others:
+	case !r.stops() && was == absent && waits != others && !isLetGo:
 		l.m.t.Fatalf("others are in line: %v; a publisher that comes has to wait: %v", others, waits)
 	}
 	switch {
@@ -135,7 +136,7 @@ func (m *model) checkLines() {
 			switch {
 			case one.branch == nil || one.branch.room != r || one.lineState != due && one.lineState != publishing:
 				m.t.Fatalf("room %s has granted a turn to one that is %d in line, in it %v", name, one.lineState, one.branch != nil)
-			case one.lineState == due && !r.IsFull() && !one.branch.granted && one.branch.marks.Load()&(1<<becauseGranted) == 0:
+			case one.lineState == due && !r.stops() && !isToResume(one):
 				m.t.Fatalf("nobody resumes a publisher of room %s whose turn it is", name)
 			}
 		}
@@ -143,13 +144,25 @@ func (m *model) checkLines() {
 		switch {
 		case out < 0 || out > grantsMax:
 			m.t.Fatalf("%d grants are out in room %s", out, name)
-		case len(l.waiting) > 0 && out == 0 && !r.IsFull():
+		case len(l.waiting) > 0 && out == 0 && !r.stops() && !isToResume(l.waiting[0]):
 			m.t.Fatalf("%d publishers of room %s wait for nobody", len(l.waiting), name)
 		case out > 0 && (l.watcher == nil || !slices.ContainsFunc(l.watcher.lines, func(w lineWatch) bool { return w.room == r })):
 			m.t.Fatalf("nobody looks whether the grants of room %s are late", name)
-		case r.mustAsk.Load() != (r.IsFull() || len(l.waiting)+len(l.granted) > 0):
+		case r.mustAsk.Load() != (r.stops() || len(l.waiting)+len(l.granted) > 0):
 			m.t.Fatalf("publishers of room %s have to ask: %v", name, r.mustAsk.Load())
 		}
+	}
+}
+
+// isToResume reports whether a publisher's branch is to be visited for its publishers' sake.
+func isToResume(p *Member) bool {
+	return p.branch.granted || p.branch.marks.Load()&(1<<becauseGranted) != 0
+}
+
+// hold has the publishers of a room wait, or no longer.
+func (m *model) hold(t *rapid.T) {
+	if l := m.pick(); l != nil {
+		l.Room().Hold(rapid.Bool().Draw(t, "held"))
 	}
 }
 

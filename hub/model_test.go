@@ -442,6 +442,7 @@ func (m *model) actions() map[string]func(*rapid.T) {
 		"publish more": publish,
 		"turn":         m.takeTurn,
 		"turn again":   m.takeTurn,
+		"hold":         m.hold,
 		"flush":        flush,
 		"flush again":  flush,
 		"join": func(t *rapid.T) {
@@ -508,6 +509,9 @@ func (m *model) actions() map[string]func(*rapid.T) {
 
 // heal lets every client take whatever waits for it: all of them must come to the end of their rooms.
 func (m *model) heal() {
+	for _, s := range m.rooms {
+		s.room.Hold(false)
+	}
 	m.check()
 	m.transport.answerAll()
 	m.flush()

@@ -45,7 +45,7 @@ func Offer(h *Hub, name string, now time.Duration, m Encoder) (Published, error)
 
 func (r *Room) offer(now time.Duration, m Encoder) (Published, error) {
 	switch {
-	case r.IsFull():
+	case r.stops():
 		return Published{}, ErrFull
 	case r.hub.IsShort():
 		return Published{}, ErrShort

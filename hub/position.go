@@ -43,6 +43,9 @@ func (k mark) covers(offset uint64) bool {
 // place for it. It is called under the room's lock, before the frames are copied.
 func (l *log) place(hub *Hub, d *draft, now time.Duration) (p Position, err error) {
 	if h := l.history; h != nil {
+		if h.filling == isVoid {
+			return Position{}, ErrNotFilled
+		}
 		r := record(d.head(source))
 		k := r.mark()
 		switch {

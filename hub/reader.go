@@ -214,6 +214,9 @@ func (c *readerClient) Rejoined(missed uint64, at Position) {
 	c.bundle.told.Rejoined((*Reader)(c), missed, at)
 }
 
+// Reset implements Client.
+func (c *readerClient) Reset(at Position) { c.bundle.told.Reset((*Reader)(c), at) }
+
 // Spoiled implements Client: a connection that is in the middle of something of that room's cannot go
 // on.
 func (c *readerClient) Spoiled(bool) {

@@ -31,7 +31,8 @@ type Room struct {
 	capacity atomic.Int64             // what the log holds before it drops: the backlog, or less if all had too much
 	uses     atomic.Uint32            // log.inUse
 
-	isSpoiled atomic.Bool // see Spoil
+	isSpoiled atomic.Bool   // see Spoil
+	holds     atomic.Uint32 // why publishers wait beside the brake; written under mu
 
 	// Guarded by its budget.
 	heapIndex int32 // its place among the rooms that could drop something
@@ -49,6 +50,13 @@ func newRoom(h *Hub, name string) *Room {
 	r.uses.Store(uint32(r.log.inUse))
 	r.next.Store(r.log.next)
 	r.capacity.Store(h.limits.Backlog)
+	if h.follows {
+		r.holds.Store(heldToFill)
+		r.mustAsk.Store(true)
+		if kept != nil {
+			kept.filling = isVoid
+		}
+	}
 	return r
 }
 
@@ -85,7 +93,7 @@ func (r *Room) Stats() RoomStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := RoomStats{
-		Members: int(r.members), Blocked: int(r.members), Speakers: len(r.speakers.all()), IsFull: r.isFull.Load(),
+		Members: int(r.members), Blocked: int(r.members), Speakers: len(r.speakers.all()), IsFull: r.stops(),
 		Held: r.log.held, Next: r.log.next,
 	}
 	for _, b := range r.branches {
@@ -290,8 +298,16 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 	if r.isClosed {
 		return Joined{}, errClosed
 	}
+	if !r.log.isJoinable(&start) {
+		return Joined{}, ErrNotFilled
+	}
 	if r.log.lacks(e) {
 		return Joined{}, ErrNotBuilt
+	}
+	if r.hub.follows {
+		if b := r.branchOf(f, r.log.tracks[e]); b != nil && b.isReset() {
+			return Joined{}, errReset // Nobody who comes behind it has missed anything.
+		}
 	}
 	if h := r.log.history; h != nil {
 		h.emptySince = 0
@@ -307,6 +323,9 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 			sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base,
 		}
 		b.lookedTo = b.ackedTo
+		if h := r.log.history; h != nil {
+			b.resets = h.resets.Load()
+		}
 		r.branches = append(r.branches, b)
 	}
 	r.members++

@@ -65,7 +65,8 @@ type client struct {
 	isArmed  bool
 	queued   int64 // what its kernel says
 	means    Queued
-	asked    int // how often it was
+	asked    int    // how often it was
+	onTake   func() // once, when it takes something
 }
 
 // take takes what its socket has room for.
@@ -76,6 +77,10 @@ func (c *client) take(p []byte) (n int) {
 		c.room -= n
 	}
 	c.got = append(c.got, p[:n]...)
+	if do := c.onTake; do != nil {
+		c.onTake = nil
+		do()
+	}
 	if c.leavesAt > 0 && len(c.got) >= c.leavesAt {
 		c.Leave()
 	}
@@ -94,6 +99,7 @@ func (c *client) Failed()                   { c.Leave() }
 func (c *client) Resume()                   { c.resumed++ }
 func (c *client) Spoiled(isWhole bool)      { c.spoiled, c.isWhole = c.spoiled+1, isWhole }
 func (c *client) Rejoined(uint64, Position) {}
+func (c *client) Reset(Position)            {}
 func (c *client) Lagging(isSlow bool)       { c.slow = append(c.slow, isSlow) }
 
 func (c *client) Overrun(rest Rest) {

@@ -142,6 +142,13 @@ func TestEveryReasonComesAbout(t *testing.T) {
 	seen |= 1 << becauseAnswered
 	f.flush()
 
+	k := newFollower(t, History{Messages: 10})
+	if _, _, err := k.tell(0, "r", lines, Start{IsUnfilled: true}); err != nil {
+		t.Fatal(err)
+	}
+	k.fill("r", "epoch001", 0)
+	want(k.fixture, k.room("r"), becauseReset)
+
 	spoiled := f.join(0, "s").Room()
 	spoiled.Spoil()
 	want(f, spoiled, becauseSpoiled)

@@ -22,6 +22,7 @@ func (r *Room) Spoil() {
 		return
 	}
 	r.isFull.Store(false)
+	r.holds.Store(0)
 	r.mustAsk.Store(false)
 	if l := r.line; l != nil {
 		l.waiting, l.granted, l.late = nil, nil, 0

@@ -14,6 +14,9 @@ type Start struct {
 	// IsHeld says that nothing is handed to the member before its client calls Member.Ready: a reply
 	// is to go first.
 	IsHeld bool
+	// IsUnfilled has the member begin at the end, without a position, where JoinAt would return
+	// ErrNotFilled. It is told by Client.Reset when Fill has come.
+	IsUnfilled bool
 }
 
 // An Answer says how a member has joined.
@@ -47,7 +50,7 @@ var ErrNotBuilt = errors.New("hub: what the room keeps has yet to be encoded")
 
 // JoinAt makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings, from start on. m must not be in a room. now is the loop's clock. The errors are
-// ErrTooManyRooms, ErrNoNewRooms and ErrNotBuilt, behind which m is in no room.
+// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt and ErrNotFilled, behind which m is in no room.
 //
 // A member that does not begin at the end is catching up until it has come there: it counts in no
 // brake and holds no sweep, and may be overrun like every other that is blocked, for which IsBlocked
@@ -65,11 +68,18 @@ func (f *Fanout) JoinAt(now time.Duration, name string, e Encoding, start Start,
 			f.stats.Joined[j.Answer]++
 			return j, nil
 		case errClosed:
-			continue
+		case errReset:
+			r.tellReset(f)
 		default:
 			return Joined{}, err
 		}
 	}
+}
+
+// isJoinable reports whether a member can begin where it wants to.
+func (l *log) isJoinable(start *Start) bool {
+	h := l.history
+	return h == nil || h.filling == isWhole || h.filling == isVoid && start.IsUnfilled
 }
 
 // begin is the number of the first message that a member gets that joins a track.
@@ -77,6 +87,12 @@ func (l *log) begin(start *Start, t *track) (from uint64, j Joined) {
 	if l.history == nil {
 		if start.Since.Epoch != "" || start.Last != 0 || start.Earliest {
 			j.Answer = NoHistory
+		}
+		return l.next, j
+	}
+	if l.history.filling == isVoid {
+		if start.Since.Epoch != "" {
+			j.Answer = WrongEpoch
 		}
 		return l.next, j
 	}

@@ -45,6 +45,9 @@ func (b *branch) sweep(p *pace) (done bool) {
 // because its turn's budget was spent, has had its turn.
 func (b *branch) serveReady(p *pace) {
 	end := b.track.end.Load()
+	if b.isReset() {
+		return
+	}
 	for n := b.ready.len(); n > 0 && p.now < p.deadline; n-- {
 		m := b.ready.pop()
 		if m.branch != b || m.state != ready {
@@ -69,6 +72,9 @@ func (b *branch) goRound(p *pace) (done bool) {
 		b.begin(p.now)
 	}
 	end := b.track.end.Load() // Later than the mark was cleared, so nothing published before it is missed.
+	if b.isReset() {
+		return false
+	}
 	for r.at < r.places {
 		if p.now >= p.deadline {
 			return false

@@ -1,0 +1,254 @@
+package hub
+
+import (
+	"errors"
+	"iter"
+	"time"
+)
+
+// A hub that follows takes the order of its rooms from elsewhere: a message is in a room when Append
+// says so, and what the room keeps begins with Fill. Its members publish there, and not by
+// Member.Publish.
+//
+//	made ──Fill──▶ whole ◀─────Fill─────┐
+//	                 └──Reset──▶ void ──┘
+//
+//	state    who joins                                      its publishers
+//	made     waits: ErrNotFilled; or has no position        wait
+//	whole    begins where it asks                           wait while somebody holds them
+//	void     as in made                                     likewise
+//
+// A room that keeps nothing lacks nothing: it is joined at once, and only its publishers wait.
+
+// ErrNotFilled says that the room keeps messages, and what those are is not known yet: Fill is to come,
+// and JoinAt to be called again.
+var ErrNotFilled = errors.New("hub: what the room keeps has yet to come")
+
+// ErrTooLarge is of who gives rooms their order, for a message that is larger than it takes.
+var ErrTooLarge = errors.New("hub: the message is larger than the rooms' order takes")
+
+// errReset says that members of the room on this loop have yet to be told of a reset.
+var errReset = errors.New("hub: a reset has yet to be told")
+
+// A filling says whether what a room keeps is whole, as it is drawn above.
+type filling uint8
+
+const (
+	isWhole   filling = iota // always, unless the hub follows
+	isVoid                   // or was only made
+	isFilling                // Fill goes on
+)
+
+// Why a room's publishers wait beside the brake, a bit for each.
+const (
+	heldToFill uint32 = 1 << iota // the room was made, and Fill is to come
+	heldByHold                    // by Hold
+)
+
+// Append publishes the next message of a room's order, wherever it came from: it asks no brake,
+// because that would hold the order's other messages. Into a room that is not there, or not whole,
+// nothing is published. m is a Recorder whose offset is its position: ErrOffset if that is not behind
+// the last one. It is for the one goroutine, no loop's, that gives all rooms their order.
+func Append(h *Hub, name string, now time.Duration, m Encoder) error {
+	r, ok := h.Room(name)
+	if !ok {
+		return nil
+	}
+	err := r.publish(nil, now, m, 0).err
+	if err == errClosed || err == ErrNotFilled {
+		return nil // Nobody is there, or all that matters comes with Fill.
+	}
+	return err
+}
+
+// A Fill is what is to be kept of a room that begins, or begins anew.
+type Fill struct {
+	Epoch  string
+	Before uint64 // everything behind this offset is there
+	End    uint64 // offset of the last message kept, or Before
+	// Kept are the messages, each a Recorder, and by the clock of Append when they came. One is done
+	// with when the next one is asked for.
+	Kept iter.Seq2[time.Duration, Encoder]
+}
+
+// Fill gives a room what it keeps, in place of what it kept before, if it is there, and lets its
+// publishers go on. Members that are in a room with history meanwhile, behind a Reset, get nothing
+// that is kept, because they may have had it: the room begins behind that, and Client.Reset tells them
+// before they get anything else. It is for the goroutine that Append is for.
+func (h *Hub) Fill(name string, f Fill) {
+	r, ok := h.Room(name)
+	if !ok {
+		return
+	}
+	if r.beginFill(&f) {
+		for at, m := range f.Kept {
+			r.publish(nil, at, m, 0)
+		}
+	}
+	r.endFill()
+}
+
+// beginFill reports whether what is kept is to be appended.
+func (r *Room) beginFill(f *Fill) bool {
+	by := new(Fanout)
+	defer by.wakeOwed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.log.history
+	switch {
+	case h == nil || r.isClosed:
+		return false
+	case r.members == 0:
+		r.restart(Position{f.Epoch, f.Before})
+		h.filling = isFilling
+		return f.Kept != nil
+	}
+	h.resetAt = Position{f.Epoch, f.End}
+	r.restart(h.resetAt)
+	h.resets.Add(1)
+	for _, b := range r.branches {
+		b.schedule(by, becauseReset)
+	}
+	return false
+}
+
+func (r *Room) endFill() {
+	r.mu.Lock()
+	if h := r.log.history; h != nil {
+		h.filling = isWhole
+	}
+	r.mu.Unlock()
+	r.hold(heldToFill, false)
+}
+
+// Reset says that continuity is not proved in a room: what it keeps is void, its epoch another, or the
+// same one, and Fill is to come. In a room that keeps nothing nobody can be told: its members are
+// counted. It is for the goroutine that Append is for.
+func (h *Hub) Reset(name, epoch string) {
+	r, ok := h.Room(name)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.log.history == nil:
+		h.untold.Add(uint64(r.members))
+	case !r.isClosed:
+		r.restart(Position{Epoch: epoch})
+		r.log.history.filling = isVoid
+	}
+}
+
+// Untold is how many members were in rooms that keep nothing when those were reset.
+func (h *Hub) Untold() uint64 { return h.untold.Load() }
+
+// restart makes nothing readable that is kept, and has what comes follow a position. The caller holds
+// the lock.
+func (r *Room) restart(at Position) {
+	h := r.log.history
+	h.epoch, h.last = at.Epoch, mark{offset: at.Offset}
+	h.lost, h.floor = h.last, r.log.next
+	r.log.held -= r.log.tracks[source].retire(r.log.next)
+	r.noteMoved()
+}
+
+// Hold has the room's publishers wait, as for the brake, until it is called again with false. It may be
+// called from any goroutine.
+func (r *Room) Hold(isOn bool) { r.hold(heldByHold, isOn) }
+
+// hold is Hold for a reason.
+func (r *Room) hold(why uint32, isOn bool) {
+	by := new(Fanout)
+	defer by.wakeOwed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.isSpoiled.Load():
+	case isOn:
+		r.holds.Or(why)
+		r.mustAsk.Store(true)
+	default:
+		if r.holds.And(^why) == why {
+			r.letGo(by)
+		}
+	}
+}
+
+// letGo has the loops go on with the line of a room that is held no more: its grants are theirs to
+// give. The caller holds the lock.
+func (r *Room) letGo(by *Fanout) {
+	l := r.line
+	r.mustAsk.Store(r.isFull.Load() || !l.isEmpty())
+	for _, m := range l.grantees() {
+		if m.lineState == due {
+			m.branch.schedule(by, becauseGranted)
+		}
+	}
+	if l != nil && len(l.waiting) > 0 {
+		l.waiting[0].branch.schedule(by, becauseGranted)
+	}
+}
+
+// stops reports whether publishers have to wait, for the brake or because somebody holds them.
+func (r *Room) stops() bool { return r.isFull.Load() || r.holds.Load() != 0 }
+
+// isReset reports whether the branch's members have yet to be told of a reset. Asked behind a look at
+// the log's end, it tells of each before what was appended behind it.
+func (b *branch) isReset() bool {
+	h := b.room.log.history
+	return h != nil && h.resets.Load() != b.resets
+}
+
+// tellReset tells the branch's members of a reset.
+func (b *branch) tellReset() {
+	r := b.room
+	r.mu.Lock()
+	at := r.log.history.resetAt
+	b.resets = r.log.history.resets.Load()
+	r.mu.Unlock()
+	for i := 0; i < len(b.members); i++ { // They may leave.
+		if m := b.members[i]; m != nil {
+			b.fan.stats.Reset++
+			m.client.Reset(at)
+		}
+	}
+}
+
+// tellReset tells the room's members on a loop.
+func (r *Room) tellReset(f *Fanout) {
+	for _, b := range r.resetOn(f) {
+		b.tellReset()
+	}
+}
+
+func (r *Room) resetOn(f *Fanout) (branches []*branch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.branches {
+		if b.fan == f && b.isReset() {
+			branches = append(branches, b)
+		}
+	}
+	return branches
+}
+
+// Published counts n bytes that m's client has published in the room, and that Append is to bring,
+// for its turn and its vote.
+func (m *Member) Published(n int) {
+	m.spent = uint16(min(int(m.spent)+n, grantBytes))
+	m.said(n)
+}
+
+// Published is Member.Published.
+func (r *Reader) Published(n int) { r.m.Published(n) }
+
+// Make makes a room that keeps messages, if it is not there, for somebody who is no member and will
+// read them. One that keeps nothing is not made. The errors are those of Fanout.Join.
+func (h *Hub) Make(name string) error {
+	if h.historyOf(name).isNone() {
+		return nil
+	}
+	_, err := h.roomOrNew(name)
+	return err
+}

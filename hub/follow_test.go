@@ -1,0 +1,401 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A follower is a hub whose rooms' order comes from a test.
+type follower struct {
+	*keeper
+	heard []string // of OnRoom
+}
+
+func newFollower(t tb, keeps History) *follower {
+	f := &follower{}
+	f.keeper = &keeper{limits: map[string]History{"no": {}}}
+	f.fixture = newFixtureOf(t, Options{
+		Limits: keeping(), Encodings: slices.Concat(keptEncodings, []EncodingInfo{{Name: "bundled", IsBundled: true}, {Name: "bundled too", IsBundled: true}}),
+		HistoryOf: func(room string) History {
+			if kept, ok := f.limits[room]; ok {
+				return kept
+			}
+			return keeps
+		},
+		Restore:  func(_ string, r *Record) Encoder { return &note{r.Source} },
+		NewEpoch: func() string { f.epochs++; return fmt.Sprintf("fresh%03d", f.epochs) },
+		Follows:  true,
+		OnRoom:   func(room string, isThere bool) { f.heard = append(f.heard, fmt.Sprint(room, " ", isThere)) },
+	})
+	f.now = time.Minute
+	return f
+}
+
+func at(offset uint64, text string) *note {
+	return &note{Source{Payload: []byte(text), Offset: offset}}
+}
+
+// fill fills a room with messages that say what their offsets are.
+func (f *follower) fill(room, epoch string, before uint64, offsets ...uint64) {
+	end := before
+	if len(offsets) > 0 {
+		end = offsets[len(offsets)-1]
+	}
+	f.hub.Fill(room, Fill{Epoch: epoch, Before: before, End: end, Kept: func(yield func(time.Duration, Encoder) bool) {
+		for _, o := range offsets {
+			if !yield(f.now, at(o, fmt.Sprint(o))) {
+				return
+			}
+		}
+	}})
+}
+
+func (f *follower) append(room string, offset uint64) {
+	f.Helper()
+	if err := Append(f.hub, room, f.now, at(offset, fmt.Sprint(offset))); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func (f *follower) room(name string) *Room {
+	f.Helper()
+	r, ok := f.hub.Room(name)
+	if !ok {
+		f.Fatal("there is no room " + name)
+	}
+	return r
+}
+
+// A told client writes down what it is told, between what it gets.
+type told struct {
+	client
+	leaves bool
+}
+
+func (c *told) Reset(at Position) {
+	c.got = append(c.got, fmt.Sprintf("<reset %v>\n", at)...)
+	if c.leaves {
+		c.Leave()
+	}
+}
+
+func (f *follower) tell(fan int, room string, e Encoding, s Start) (*told, Joined, error) {
+	c := &told{client: client{now: &f.now, room: -1}}
+	j, err := f.fans[fan].JoinAt(f.now, room, e, s, &c.Member, c)
+	return c, j, err
+}
+
+func (f *follower) mustTell(fan int, room string, e Encoding, s Start) *told {
+	f.Helper()
+	c, _, err := f.tell(fan, room, e, s)
+	if err == ErrNotBuilt {
+		f.hub.Build(context.Background(), room, e)
+		c, _, err = f.tell(fan, room, e, s)
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	return c
+}
+
+func lineOf(epoch string, offset int) string {
+	return fmt.Sprintf("[%s:%06d %d]\n", epoch, offset, offset)
+}
+
+func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	if _, _, err := f.tell(0, "r", lines, Start{}); err != ErrNotFilled {
+		t.Fatal(err)
+	}
+	f.append("r", 1000) // What comes before the room is filled is in what fills it.
+	f.fill("r", "epoch777", 2048, 3072, 3073, 5120)
+	f.append("r", 6144)
+	if err := Append(f.hub, "r", f.now, at(6144, "again")); err != ErrOffset {
+		t.Error("a message at the offset of the last one:", err)
+	}
+	for _, test := range []struct {
+		start Start
+		want  Joined
+		gets  []int
+	}{
+		{Start{}, Joined{Position{"epoch777", 6144}, Live, 0}, nil},
+		{Start{Since: Position{"epoch777", 2048}}, Joined{Position{"epoch777", 2048}, Recovered, 4}, []int{3072, 3073, 5120, 6144}},
+		{Start{Since: Position{"epoch777", 2500}}, Joined{Position{"epoch777", 2048}, Recovered, 4}, []int{3072, 3073, 5120, 6144}},
+		{Start{Since: Position{"epoch777", 3073}}, Joined{Position{"epoch777", 3073}, Recovered, 2}, []int{5120, 6144}},
+		{Start{Since: Position{"epoch777", 2047}}, Joined{Position{"epoch777", 6144}, TooOld, 0}, nil},
+		{Start{Since: Position{"epoch777", 6145}}, Joined{Position{"epoch777", 6144}, BeyondEnd, 0}, nil},
+		{Start{Since: Position{"fresh001", 3073}}, Joined{Position{"epoch777", 6144}, WrongEpoch, 0}, nil},
+	} {
+		c, j := f.begin(0, "r", lines, test.start)
+		if j != test.want {
+			t.Errorf("%+v: %+v, want %+v", test.start, j, test.want)
+		}
+		f.flush()
+		want := ""
+		for _, o := range test.gets {
+			want += lineOf("epoch777", o)
+		}
+		if string(c.got) != want {
+			t.Errorf("%+v: it got %q", test.start, c.got)
+		}
+		c.Leave()
+	}
+	if p := f.room("r").Read(Start{}, 10, 1000); len(p.Records) != 4 || p.End != (Position{"epoch777", 6144}) {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Where nobody can fill a room it is joined all the same, without a position, and told of one later.
+func TestFollowedRoomIsJoinedUnfilled(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	c, j, err := f.tell(0, "r", lines, Start{IsUnfilled: true, Since: Position{"epoch777", 2048}})
+	if err != nil || j != (Joined{Answer: WrongEpoch}) {
+		t.Fatal(j, err)
+	}
+	f.fill("r", "epoch777", 2048, 3072)
+	f.append("r", 4096)
+	if f.flush(); string(c.got) != "<reset epoch777:3072>\n"+lineOf("epoch777", 4096) {
+		t.Errorf("it got %q", c.got)
+	}
+	if p := f.room("r").Read(Start{Since: Position{"epoch777", 2048}}, 10, 1000); p.Answer != TooOld {
+		t.Errorf("what its member may have had before is kept: %+v", p)
+	}
+}
+
+func TestResetTellsMembersBeforeWhatFollows(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	if err := f.hub.Make("r"); err != nil {
+		t.Fatal(err)
+	}
+	f.fill("r", "epoch001", 0, 1, 2)
+	all := []*told{f.mustTell(0, "r", lines, Start{}), f.mustTell(1, "r", lines, Start{}), f.mustTell(1, "r", asIs, Start{})}
+	leaver := f.mustTell(1, "r", lines, Start{})
+	leaver.leaves = true
+	slow := f.mustTell(0, "r", lines, Start{})
+	slow.room = 0
+	f.append("r", 3)
+	f.flush()
+	f.hub.Reset("r", "epoch002")
+	f.append("r", 1) // The room is void.
+	if _, _, err := f.tell(0, "r", lines, Start{}); err != ErrNotFilled {
+		t.Fatal("the room is joined although it is void:", err)
+	}
+	f.fill("r", "epoch002", 10, 20, 30)
+	late := f.mustTell(1, "r", lines, Start{Since: Position{"epoch002", 30}})
+	f.append("r", 40)
+	f.flush()
+	slow.room = -1
+	slow.Ready()
+	f.flush()
+	old := lineOf("epoch001", 3)
+	after := "<reset epoch002:30>\n" + lineOf("epoch002", 40)
+	for i, want := range []string{old + after, old + after, "3<reset epoch002:30>\n40"} {
+		if string(all[i].got) != want {
+			t.Errorf("client %d got %q", i, all[i].got)
+		}
+	}
+	if want := old + "<reset epoch002:30>\n"; string(leaver.got) != want || leaver.IsIn() {
+		t.Errorf("who leaves got %q", leaver.got)
+	}
+	if want := "<reset epoch002:30>\n" + old + lineOf("epoch002", 40); string(slow.got) != want {
+		t.Errorf("who is behind got %q", slow.got)
+	}
+	if string(late.got) != lineOf("epoch002", 40) {
+		t.Errorf("who came behind the reset got %q", late.got)
+	}
+	if n := f.fans[0].Stats().Reset + f.fans[1].Stats().Reset; n != 5 {
+		t.Errorf("%d were told", n)
+	}
+}
+
+// A sweep is at the room's members when it begins anew, and what follows is there before its end.
+func TestResetInTheMiddleOfASweep(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	if err := f.hub.Make("r"); err != nil {
+		t.Fatal(err)
+	}
+	f.fill("r", "epoch001", 0)
+	var all []*told
+	for range 3 * batchMembers {
+		all = append(all, f.mustTell(0, "r", lines, Start{}))
+	}
+	all[0].onTake = func() {
+		f.hub.Reset("r", "epoch002")
+		f.fill("r", "epoch002", 0)
+		f.append("r", 1)
+	}
+	f.append("r", 1)
+	f.flush()
+	want := lineOf("epoch001", 1) + "<reset epoch002:0>\n" + lineOf("epoch002", 1)
+	for i, c := range all {
+		// Those that the sweep had yet to come to are told before both.
+		if other := "<reset epoch002:0>\n" + lineOf("epoch001", 1) + lineOf("epoch002", 1); string(c.got) != want && string(c.got) != other {
+			t.Fatalf("client %d got %q", i, c.got)
+		}
+	}
+}
+
+func TestResetOfABundlesReader(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	for _, room := range []string{"a", "b"} {
+		if err := f.hub.Make(room); err != nil {
+			t.Fatal(err)
+		}
+		f.fill(room, "epoch001", 0)
+	}
+	c := &subscriber{client: &client{now: &f.now, room: -1}, readers: map[string]*Reader{}}
+	f.fans[0].JoinBundle(&c.bundle, &c.client.Member, 2, c, (*subscriberReaders)(c))
+	f.subscribeTo(c, "a", Start{})
+	f.subscribeTo(c, "b", Start{})
+	c.onTold = func(r *Reader) { r.Leave() } // As one does that counts by offsets.
+	f.append("a", 1)
+	f.append("b", 2)
+	f.hub.Reset("a", "epoch002")
+	f.fill("a", "epoch002", 0)
+	f.append("a", 7)
+	f.flush()
+	if want := []string{"a reset epoch002:0"}; !slices.Equal(c.told, want) || string(c.got) != "2" {
+		t.Errorf("it was told %q and got %q", c.told, c.got)
+	}
+	if !c.readers["b"].IsIn() || c.readers["a"].IsIn() {
+		t.Error("another room's reader left")
+	}
+}
+
+func TestResetOfARoomThatKeepsNothingIsCounted(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	c := f.mustTell(0, "no", lines, Start{})
+	f.mustTell(1, "no", asIs, Start{})
+	f.hub.Reset("no", "epoch002")
+	f.fill("no", "epoch002", 7)
+	f.append("no", 8)
+	if f.flush(); string(c.got) != "["+strings.Repeat("-", positionWidth)+" 8]\n" {
+		t.Errorf("it got %q", c.got)
+	}
+	if n := f.hub.Untold(); n != 2 {
+		t.Errorf("%d clients were counted", n)
+	}
+}
+
+// While a track is being built the room begins anew: nobody gets what was kept before.
+func TestResetDuringABuild(t *testing.T) {
+	f := newFollower(t, History{Messages: 100})
+	if err := f.hub.Make("r"); err != nil {
+		t.Fatal(err)
+	}
+	f.fill("r", "epoch001", 0, 1, 2, 3)
+	b := f.room("r").beginBuild(lines)
+	if b.next(); b.encode() == 0 {
+		t.Fatal("nothing was encoded")
+	}
+	f.hub.Reset("r", "epoch002")
+	f.fill("r", "epoch002", 4, 5, 6)
+	for b.goOn(buildSlice) {
+	}
+	b.end()
+	c := f.mustTell(0, "r", lines, Start{Earliest: true})
+	if f.flush(); string(c.got) != lineOf("epoch002", 5)+lineOf("epoch002", 6) {
+		t.Errorf("it got %q", c.got)
+	}
+}
+
+func TestOnRoomHearsOfRoomsInTheirOrder(t *testing.T) {
+	f := newFollower(t, History{Messages: 100, Age: time.Hour})
+	c := f.mustTell(0, "no", asIs, Start{})
+	c.Leave()
+	if err := f.hub.Make("no"); err != nil { // Nothing is kept there.
+		t.Fatal(err)
+	}
+	_, _, _ = f.tell(0, "r", asIs, Start{})
+	f.fill("r", "epoch001", 0, 1, 2)
+	f.hub.Expire(f.now)
+	f.now += graceTime
+	f.hub.Expire(f.now) // It keeps two messages, which are kept elsewhere.
+	f.append("r", 3)    // Nobody is there.
+	if want := []string{"no true", "no false", "r true", "r false"}; !slices.Equal(f.heard, want) {
+		t.Errorf("it heard %q", f.heard)
+	}
+}
+
+func TestHeldRoomsPublishersGoOnInTheirOrder(t *testing.T) {
+	f := newFixture(t, wide)
+	var all []*client
+	for i := range 3 {
+		all = append(all, f.join(i%2, "r"))
+	}
+	speaker := f.speak(1, "r")
+	all = append(all, speaker)
+	r := all[0].Room()
+	r.Hold(true)
+	for i, c := range all {
+		if !c.AwaitRoom() {
+			t.Fatalf("publisher %d does not wait", i)
+		}
+	}
+	if _, err := Offer(f.hub, "r", f.now, &Message{}); err != ErrFull {
+		t.Error("who publishes from outside:", err)
+	}
+	if s := r.Stats(); !s.IsFull || r.IsFull() {
+		t.Errorf("the brake holds: %v; publishers wait: %v", r.IsFull(), s.IsFull)
+	}
+	for range 3 { // Nobody looks after a room that is held.
+		f.now += watchEvery
+		f.flush()
+	}
+	if got := resumed(all); slices.Max(got) != 0 {
+		t.Fatalf("held they were resumed %v times", got)
+	}
+	r.Hold(false)
+	f.flush()
+	if got := resumed(all); !slices.Equal(got, []int{1, 1, 1, 1}) {
+		t.Fatalf("they were resumed %v times", got)
+	}
+	all[0].sayAll(4) // In the middle of its turn.
+	r.Hold(true)
+	if !all[0].AwaitRoom() || !all[1].AwaitRoom() {
+		t.Fatal("in their turns they do not wait")
+	}
+	r.Hold(false)
+	f.flush()
+	if got := resumed(all); !slices.Equal(got, []int{2, 2, 1, 1}) {
+		t.Errorf("in their turns they were resumed %v times", got)
+	}
+	for _, c := range all {
+		c.EndTurn(false)
+	}
+	if all[0].AwaitRoom() || r.mustAsk.Load() {
+		t.Error("somebody waits, for nobody")
+	}
+}
+
+// The brake and a hold are each enough.
+func TestHoldBesideTheBrake(t *testing.T) {
+	f, all := newLine(t, 2)
+	r := all[0].Room()
+	r.Hold(true)
+	if f.flush(); r.IsFull() || resumed(all)[0] != 0 {
+		t.Fatalf("the brake holds: %v; they were resumed %v times", r.IsFull(), resumed(all))
+	}
+	all[0].Member.Publish(f.now, &Message{Plain: Frame{Payload: make([]byte, 101<<10)}})
+	r.Hold(false)
+	if !r.IsFull() || resumed(all)[0] != 0 {
+		t.Fatal("the brake does not hold")
+	}
+	if f.flush(); !slices.Equal(resumed(all), []int{1, 1}) {
+		t.Errorf("they were resumed %v times", resumed(all))
+	}
+}
+
+// A publisher's turn and its vote go by what Append is to bring.
+func TestPublishedCountsForTheTurn(t *testing.T) {
+	f, all := newLine(t, 2)
+	f.flush()
+	all[0].Published(grantBytes)
+	if !all[0].AwaitRoom() {
+		t.Error("it goes on behind its turn")
+	}
+}
