@@ -50,7 +50,7 @@ const (
 // A Local is what is asked of the gateway that a node is.
 type Local interface {
 	// Report yields the gateway's rooms in which somebody is, and returns the rest of what is told of
-	// it; ID and Name are the nodes' own to fill in.
+	// it, but for what Options say.
 	Report(yield func(room string, t hub.Tally) bool) hub.NodeInfo
 	// Answer answers another node's question, on a goroutine of its own, until ctx ends. Nil: it cannot.
 	Answer(ctx context.Context, question []byte) (answer []byte)
@@ -60,6 +60,7 @@ type Local interface {
 
 // Options say how a node is called.
 type Options struct {
+	Version string               // of the program
 	Name    string               // unlike the others' names; in the log, the metrics, the status page
 	Elapsed func() time.Duration // the time, on a clock that nobody sets; nil: since New, by the process's
 	Log     *slog.Logger         // nil: none
@@ -71,6 +72,8 @@ type Nodes struct {
 	o   Options
 	id  string
 	bus Bus
+
+	born time.Duration
 	asks
 
 	// What Run alone touches.
@@ -117,7 +120,8 @@ func New(o Options, b Bus) *Nodes {
 		n.o.Elapsed = func() time.Duration { return time.Since(start) }
 	}
 	n.o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	n.self = hub.NodeInfo{ID: n.id, Name: o.Name}
+	n.born = n.o.Elapsed()
+	n.self = hub.NodeInfo{ID: n.id, Name: o.Name, Version: o.Version}
 	n.waiting, n.slots = map[uint64]*asking{}, make(chan struct{}, answersMax)
 	return n
 }
@@ -246,19 +250,13 @@ func (n *Nodes) forget(id, why string) {
 	n.o.Log.Info("a node is gone", "node", p.info.Name, "id", id, "why", why, "rooms", len(p.rooms))
 }
 
-// Self is this node.
-func (n *Nodes) Self() hub.NodeInfo {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.self
-}
-
 // List are all nodes: this one, and the others by their names.
 func (n *Nodes) List() []hub.NodeInfo {
 	now := n.o.Elapsed()
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	all := []hub.NodeInfo{n.self}
+	all[0].Uptime = now - n.born
 	for _, p := range n.peers {
 		info := p.info
 		info.Silent = max(0, now-p.heard)
