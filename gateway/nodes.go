@@ -15,7 +15,7 @@ type Nodes interface {
 	// Ask puts a question to all others (their LocalNode.Answer) and waits for their answers until ctx
 	// ends. Who does not answer in time is counted.
 	Ask(ctx context.Context, question []byte) (hub.NodeAnswers, error)
-	// Tell tells all others something (their LocalNode.Told), which may be lost.
+	// Tell tells all others something (their LocalNode.Told), which may be lost. Loops call it.
 	Tell(what []byte)
 	// Tally is how many are in a room on all others, and Tallies are all rooms in which there are some.
 	Tally(room string) hub.Tally

@@ -45,6 +45,8 @@ const (
 	// notesMax is how many notes may wait to be read: those beyond it are dropped, and what was in them
 	// is asked for.
 	notesMax = 4096
+	// tellsMax is how many things that are to be told may wait to be sent: those beyond it are not.
+	tellsMax = 256
 )
 
 // A Local is what is asked of the gateway that a node is.
@@ -72,6 +74,8 @@ type Nodes struct {
 	o   Options
 	id  string
 	bus Bus
+
+	tells chan []byte // for all others
 
 	born time.Duration
 	asks
@@ -115,7 +119,7 @@ type peer struct {
 func New(o Options, b Bus) *Nodes {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // It does not fail.
-	n := &Nodes{o: o, id: hex.EncodeToString(id[:]), bus: b, sent: map[string]hub.Tally{}, peers: map[string]*peer{}}
+	n := &Nodes{o: o, id: hex.EncodeToString(id[:]), bus: b, tells: make(chan []byte, tellsMax), sent: map[string]hub.Tally{}, peers: map[string]*peer{}}
 	if start := time.Now(); o.Elapsed == nil {
 		n.o.Elapsed = func() time.Duration { return time.Since(start) }
 	}
@@ -144,6 +148,8 @@ func (n *Nodes) Run(ctx context.Context, local Local) error {
 		select {
 		case p := <-notes:
 			n.take(ctx, p)
+		case what := <-n.tells:
+			n.send(everyone, &note{Tell: &telling{what}})
 		case <-beat.C:
 			n.hear(ctx, notes)
 			n.beat()

@@ -67,8 +67,6 @@ func (w *wire) Listen(to chan<- []byte, subjects ...string) (func(), error) {
 	}, nil
 }
 
-func (w *wire) Largest() int { return w.largest }
-
 // A gateway is a Local with rooms that a test sets.
 type gateway struct {
 	rooms  map[string]hub.Tally
@@ -499,7 +497,7 @@ func TestQuestionsToANodeThatDiesAreNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestTooManyQuestions(t *testing.T) {
+func TestTooManyQuestionsAndTellings(t *testing.T) {
 	c := newCluster(t, "a", "b")
 	c.pass(soon)
 	for range asksMax {
@@ -510,7 +508,13 @@ func TestTooManyQuestions(t *testing.T) {
 	if _, err := c.nodes[0].Ask(t.Context(), []byte(`1`)); !errors.Is(err, ErrAsks) {
 		t.Errorf("got %v", err)
 	}
-	// And more than are answered at a time are answered at once: that they cannot be.
+	// More than are answered at a time are answered at once: that they cannot be.
+	for range tellsMax + 2 { // What is told waits for nobody.
+		c.nodes[0].Tell([]byte(`1`))
+	}
+	if s := c.nodes[0].Stats(); s.Unsent != 2 {
+		t.Errorf("%d were not sent, want 2", s.Unsent)
+	}
 	release := make(chan struct{})
 	c.at[1].answer = func([]byte) []byte { <-release; return []byte(`1`) }
 	for i := range answersMax + 3 {
