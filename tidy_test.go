@@ -76,6 +76,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
+	"hub/cluster/clustertest":    {"hub", "hub/cluster", "internal/natstest", "internal/testenv"},
 	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
@@ -84,6 +85,7 @@ var arrows = map[string][]string{
 	"internal/sameness":          {},
 	"internal/gatewaytest":       {"gateway", "internal/testenv", "web"},
 	"internal/metricstest":       {"gateway", "gateway/admin"},
+	"internal/natstest":          {"internal/testenv"},
 	"internal/proctest":          {"internal/testenv"},
 	"internal/realclients":       {"internal/testenv"},
 	"internal/sdktest":           {"internal/browsertest", "internal/realclients", "internal/testenv"},
@@ -112,8 +114,11 @@ var clockReaders = []string{
 	"reactor/internal/sys/real_unix.go",
 }
 
-// wallReaders go by the wall clock, because that is what a token goes by.
-var wallReaders = []string{"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/expiry.go"}
+// wallReaders go by the wall clock, because that is what a token goes by, and what a stream's messages
+// are marked with.
+var wallReaders = []string{
+	"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/expiry.go", "hub/cluster/nats_read.go",
+}
 
 type source struct {
 	path string // with slashes, from the root

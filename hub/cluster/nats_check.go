@@ -1,0 +1,163 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrForgeable is of permissions with which any client that may do what this gateway may can lie about
+// what the stream has stored.
+var ErrForgeable = errors.New("this gateway's user may publish on " + subjectOut + ">, where only the stream should: deny it to all users")
+
+// probeSubject is where it is found out whether clients may publish. No room is there.
+const probeSubject = subjectOut + "probe."
+
+// mayForge reports whether a message on a republished subject comes back to us before the broker
+// answers a ping behind it.
+func mayForge(ctx context.Context, nc *nats.Conn) (bool, error) {
+	subject := probeSubject + nats.NewInbox()
+	sub, err := nc.SubscribeSync(subject)
+	if err != nil {
+		return false, err
+	}
+	defer sub.Unsubscribe()
+	if err := nc.Publish(subject, nil); err != nil {
+		return false, err
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return false, err
+	}
+	pending, _, err := sub.Pending()
+	return pending > 0, err
+}
+
+// CheckNATS connects once and tells all that the broker would refuse this gateway, or allows and should
+// not. It makes and changes nothing. Nil is that there is nothing to tell.
+func CheckNATS(ctx context.Context, o NATSOptions) []error {
+	var refusals refusals
+	isClosed := make(chan struct{})
+	nc, err := nats.Connect(o.servers(), append(o.login(), nats.NoReconnect(), nats.ErrorHandler(refusals.add),
+		nats.ClosedHandler(func(*nats.Conn) { close(isClosed) }))...)
+	if err != nil {
+		return []error{fmt.Errorf("connecting to NATS: %w", err)}
+	}
+	found := o.check(ctx, nc)
+	nc.Close()
+	<-isClosed // It is the last of the connection's callbacks.
+	return append(refusals.all, found...)
+}
+
+// refusals collects what permissions refuse, each thing once.
+type refusals struct {
+	mu  sync.Mutex
+	all []error
+}
+
+func (r *refusals) add(_ *nats.Conn, _ *nats.Subscription, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if isOfProbe(err) {
+		return
+	}
+	for _, e := range r.all {
+		if e.Error() == err.Error() {
+			return
+		}
+	}
+	r.all = append(r.all, err)
+}
+
+// isOfProbe reports whether the broker has refused what it should.
+func isOfProbe(err error) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), probeSubject)
+}
+
+func (o *NATSOptions) check(ctx context.Context, nc *nats.Conn) (found []error) {
+	if err := o.tryPermissions(ctx, nc); err != nil {
+		return []error{fmt.Errorf("asking NATS: %w", err)}
+	}
+	forgeable, err := mayForge(ctx, nc)
+	if err == nil && forgeable {
+		err = ErrForgeable
+	}
+	if err != nil {
+		found = append(found, err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return append(found, err)
+	}
+	account, err := js.AccountInfo(ctx)
+	if err != nil {
+		return append(found, fmt.Errorf("JetStream: %w", err))
+	}
+	s, err := js.Stream(ctx, streamName)
+	switch {
+	case err == nil:
+		err = o.hold(s.CachedInfo())
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		err = o.holdAccount(account)
+	default:
+		err = fmt.Errorf("stream %s: %w", streamName, err)
+	}
+	if err != nil {
+		found = append(found, err)
+	}
+	return found
+}
+
+// tryPermissions does what a gateway does, so that nothing comes of it: what is published is for a
+// stream that is not there, and what is asked has no address for an answer.
+func (o *NATSOptions) tryPermissions(ctx context.Context, nc *nats.Conn) error {
+	for _, what := range advised {
+		if _, err := nc.SubscribeSync(advisories + what + "." + streamName); err != nil {
+			return err
+		}
+	}
+	if _, err := nc.SubscribeSync(subject(subjectOut, probeRoom, shards)); err != nil {
+		return err
+	}
+	for _, s := range []string{subject(subjectIn, probeRoom, shards), "$KV." + bucket + "." + epochKey} {
+		m := nats.NewMsg(s)
+		m.Header.Set(jetstream.ExpectedStreamHeader, "-")
+		if err := nc.PublishMsg(m); err != nil {
+			return err
+		}
+	}
+	for _, s := range []string{apiDirectGet + streamName, apiGet + streamName, apiGet + bucketStream} {
+		if err := nc.Publish(s, nil); err != nil {
+			return err
+		}
+	}
+	return nc.FlushWithContext(ctx)
+}
+
+// probeRoom is a name like rooms'. Nothing is ever stored there.
+const probeRoom = "probe"
+
+// holdAccount holds the account's limits against a stream that has yet to be made. What the servers have
+// left of their own is not told to clients: making the stream finds out.
+func (o *NATSOptions) holdAccount(info *jetstream.AccountInfo) error {
+	l := info.Limits
+	all, one, name := l.MaxStore, l.StoreMaxStreamBytes, "files"
+	if o.InMemory {
+		all, one, name = l.MaxMemory, l.MemoryMaxStreamBytes, "memory"
+	}
+	need := o.Bytes + bucketBytes
+	switch {
+	case len(info.Tiers) > 0: // Its limits are by the number of copies, which the broker decides with us.
+	case all >= 0 && need > all:
+		return fmt.Errorf("the account may have %d bytes of %s, fewer than the %d of --cluster-bytes and %d for the epoch", all, name, o.Bytes, bucketBytes)
+	case one > 0 && o.Bytes > one:
+		return fmt.Errorf("a stream may have %d bytes of %s, fewer than the %d of --cluster-bytes", one, name, o.Bytes)
+	case l.MaxStreams >= 0 && info.Streams+2 > l.MaxStreams:
+		return fmt.Errorf("the account may have %d streams and has %d: two more are needed", l.MaxStreams, info.Streams)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// attemptTimeout is how long the broker may take to acknowledge a pack. After that it is in doubt: it
+// may be stored all the same.
+const attemptTimeout = 2 * time.Second
+
+// outgoing is what waits to be sent, and for its answer. The node has at most one pack of a room in
+// flight, and packs have a size: that bounds both.
+type outgoing struct {
+	mu      sync.Mutex
+	queue   []*publication
+	answers map[*nats.Msg]func(seq uint64, err error)
+	wake    chan struct{}
+}
+
+type publication struct {
+	msg  *nats.Msg
+	done func(seq uint64, err error)
+}
+
+func (o *outgoing) init() {
+	o.answers = map[*nats.Msg]func(uint64, error){}
+	o.wake = make(chan struct{}, 1)
+}
+
+// Publish implements Broker. It only queues: nats.go waits for a socket that takes nothing.
+func (n *NATS) Publish(room, id string, pack []byte, done func(seq uint64, err error)) {
+	m := nats.NewMsg(subject(subjectIn, room, shards))
+	m.Header[jetstream.MsgIDHeader] = []string{id}
+	m.Data = pack
+	o := &n.outgoing
+	o.mu.Lock()
+	o.queue = append(o.queue, &publication{m, done})
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// send takes publications from the queue, in order.
+func (n *NATS) send() {
+	for {
+		select {
+		case <-n.quit:
+			return
+		case <-n.outgoing.wake:
+		}
+		for _, p := range n.outgoing.take() {
+			n.sendOne(p)
+		}
+	}
+}
+
+func (o *outgoing) take() []*publication {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.queue
+	o.queue = nil
+	for _, p := range all {
+		o.answers[p.msg] = p.done
+	}
+	return all
+}
+
+func (n *NATS) sendOne(p *publication) {
+	if !n.nc.IsConnected() {
+		n.outgoing.answer(p.msg, 0, fmt.Errorf("%w: %w", ErrNotStored, nats.ErrDisconnected))
+		return
+	}
+	// Without retries: nats.go's would change the order.
+	_, err := n.js.PublishMsgAsync(p.msg, jetstream.WithRetryAttempts(0))
+	switch {
+	case err == nil:
+		return
+	case errors.Is(err, nats.ErrMaxPayload):
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionReconnecting):
+		err = fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	n.outgoing.answer(p.msg, 0, err)
+}
+
+// publishOptions make nats.go tell us of every answer, by its own goroutines.
+func (n *NATS) publishOptions() []jetstream.JetStreamOpt {
+	return []jetstream.JetStreamOpt{
+		jetstream.WithPublishAsyncTimeout(attemptTimeout),
+		jetstream.WithPublishAsyncMaxPending(1 << 30), // At a bound of its own it would wait. The node has one.
+		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, a *jetstream.PubAck) {
+			n.outgoing.answer(m, a.Sequence, nil)
+		}),
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
+			n.outgoing.answer(m, 0, n.refusal(err))
+		}),
+	}
+}
+
+// refusal tells what a publication's error means.
+func (n *NATS) refusal(err error) error {
+	var refused *jetstream.APIError
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		n.happened.raise(Up) // Nobody listens on the subject: the stream is gone, or has no leader.
+		return fmt.Errorf("%w: %w", ErrNotStored, err)
+	case errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return err
+}
+
+func (o *outgoing) answer(m *nats.Msg, seq uint64, err error) {
+	o.mu.Lock()
+	done := o.answers[m]
+	delete(o.answers, m)
+	o.mu.Unlock()
+	if done != nil {
+		done(seq, err)
+	}
+}
+
+// abandon answers all that wait when nobody else will.
+func (o *outgoing) abandon() {
+	o.take()
+	o.mu.Lock()
+	left := o.answers
+	o.answers = map[*nats.Msg]func(uint64, error){}
+	o.mu.Unlock()
+	for _, done := range left {
+		done(0, nats.ErrConnectionClosed)
+	}
+}
