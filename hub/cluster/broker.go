@@ -35,10 +35,13 @@ type Broker interface {
 	// more are kept. A server answers that may lag behind: what is not there may be there.
 	After(ctx context.Context, room string, from uint64, limit, bytes int) (kept []Stored, hasMore bool, err error)
 
-	// Last returns each room's last message, without its pack and in any order, of at most LastMax
-	// rooms; those that have none are left out. It is so as of the sequence upTo, or nobody knows
-	// of which if that is zero. A server answers that may lag behind.
-	Last(ctx context.Context, rooms []string) (last []Stored, upTo uint64, err error)
+	// Last returns each room's last message, its pack or not and in any order, of at most LastMax rooms;
+	// those whose last one is before the sequence from are left out. It is so as of the sequence upTo,
+	// or nobody knows of which if that is zero. A server answers that may lag behind.
+	Last(ctx context.Context, rooms []string, from uint64) (last []Stored, upTo uint64, err error)
+
+	// Tail returns the room's last message, without its pack, or ErrNotFound. The stream's leader answers.
+	Tail(ctx context.Context, room string) (Stored, error)
 
 	// At returns the message at a sequence, without its pack, or ErrNotFound. The stream's leader answers.
 	At(ctx context.Context, seq uint64) (Stored, error)
@@ -52,6 +55,9 @@ type Broker interface {
 	// SetEpoch replaces the one of that revision. ErrConflict says that somebody else has.
 	SetEpoch(ctx context.Context, e Epoch, revision uint64) error
 
+	// Purge removes all that the stream keeps of a room.
+	Purge(ctx context.Context, room string) error
+
 	// Changed has something when Events does.
 	Changed() <-chan struct{}
 	// Events returns what has happened since it was called last.
@@ -63,7 +69,7 @@ const LastMax = 1000
 
 // Errors of a Broker.
 var (
-	ErrNotStored = errors.New("cluster: the pack was not sent, or not taken, and may be repeated") // whoever else may know better: surely not stored
+	ErrNotStored = errors.New("cluster: the pack was not sent, or not taken, and may be repeated")
 	ErrRefused   = errors.New("cluster: the broker refuses this pack, and always will")
 	ErrNotFound  = errors.New("cluster: no message has this sequence")
 	ErrConflict  = errors.New("cluster: another node has set the epoch")
@@ -86,12 +92,17 @@ type Live struct {
 }
 
 // A State is what a stream keeps.
-type State struct{ First, Last uint64 }
+type State struct {
+	First, Last uint64
+	// IsFull says that it may be about to drop messages because of its size: it has half of
+	// the bytes that it may have, or more.
+	IsFull bool
+}
 
 // An Epoch is what all nodes go by: the epoch's name, and a message that was in the stream lately. If
 // another one is at that sequence, or the stream ends before it, the stream is not what it was.
 type Epoch struct {
-	Name string // <random id>.<number>
+	Name string // random: eight of a to z and 2 to 7
 	Seq  uint64 // zero: the stream was empty
 	Time int64  // as Stored.Time
 }

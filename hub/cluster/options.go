@@ -14,6 +14,8 @@ type Options struct {
 	MessageBytesMax int
 	// PacksMax is how many packs of a room the stream keeps: its MaxMsgsPerSubject. 1,000.
 	PacksMax int
+	// Age is how long it keeps them: its MaxAge. 10 minutes.
+	Age time.Duration
 	// RoomsMax is how many rooms may be followed. 100,000.
 	RoomsMax int
 	// PublishBytesMax bounds what waits for the stream, of all rooms: payloads and what is kept with
@@ -22,6 +24,8 @@ type Options struct {
 	// HeldBytesMax bounds what was republished and waits for what was published before it, of all rooms.
 	// Beyond it messages are dropped, and fetched again. 16 MiB.
 	HeldBytesMax int64
+	// FillBytesMax bounds what a room is filled with, however much its history says. 8 MiB.
+	FillBytesMax int64
 	// FetchBytesMax bounds one answer to a fetch, of which there are OpeningsMax at a time. 1 MiB.
 	FetchBytesMax int
 	// OpeningsMax is how many rooms are being opened or repaired at a time. 16.

@@ -1,0 +1,317 @@
+package cluster
+
+import (
+	"errors"
+	"time"
+
+	"sluice/hub"
+)
+
+const (
+	fetchMessages  = 256 // of the stream, at a time
+	repairPause    = 10 * time.Millisecond
+	repairPauseMax = time.Second
+	repairTries    = 20 // in vain, for a hole that the stream's leader says can be closed
+)
+
+// A filling is what was fetched so far of a room that is being opened.
+type filling struct {
+	kept      []hub.Source
+	keptBytes int64
+	before    uint64 // the offset behind which kept is whole
+	end       opened // how the room stood when this began; of the leader
+	hasBegun  bool
+	last      uint64 // sequence of the message that was fetched last, and its id
+	lastID    string
+}
+
+// An opened is what a task found out about a room that is being opened.
+type opened struct {
+	askedAt time.Duration
+	state   State
+	tail    Stored // Seq zero: none
+	kept    []Stored
+	hasMore bool
+	err     error
+}
+
+// fetchOpening subscribes to a room, then finds out where it ends, and fetches a page of what its history needs. The order
+// matters: what is published in between is republished to us, or there to be fetched.
+func (n *Node) fetchOpening(r *room) task {
+	name, isFirst, asked := r.name, !r.hasBegun, n.now()
+	from := max(r.filling.last, 1) // The last message of the page before proves that nothing in between was dropped.
+	keeps := n.keeps(name)
+	return func(q *requests) func() {
+		a := opened{askedAt: asked}
+		if isFirst {
+			a.find(q, name)
+		}
+		if a.err == nil && keeps && (!isFirst || a.tail.Seq > 0) {
+			a.kept, a.hasMore, a.err = q.after(name, from)
+		}
+		return func() { n.opened(r, &a, isFirst, keeps) }
+	}
+}
+
+// find subscribes and asks the leader where the room ends.
+func (a *opened) find(q *requests, name string) {
+	if a.err = q.subscribe(name); a.err != nil {
+		return
+	}
+	if a.state, a.err = q.state(); a.err != nil {
+		return
+	}
+	if a.tail, a.err = q.tail(name); errors.Is(a.err, ErrNotFound) {
+		a.tail, a.err = Stored{}, nil
+	}
+}
+
+func (n *Node) keeps(name string) bool { return n.o.HistoryOf(name) != hub.History{} }
+
+// opened takes what a task found out, and opens the room when all is there.
+func (n *Node) opened(r *room, a *opened, isFirst, keeps bool) {
+	if a.err != nil {
+		n.rest(r)
+		return
+	}
+	if isFirst {
+		n.beginFilling(r, a)
+	}
+	before := r.filling.last
+	switch err := n.fill(r, a.kept); {
+	case err == errAnother || r.isChained && r.end.tail.Seq > 0 && r.end.tail.Seq < r.last:
+		n.lost(r, "its last message is not in the stream")
+		n.suspect()
+	case err == errDropped:
+		n.beginAnew(r)
+	case !keeps || r.isFilled(a.hasMore):
+		n.filled(r)
+	case r.filling.last > before:
+		r.tries = 0
+		n.enqueue(r)
+	case r.tries >= repairTries:
+		n.beginAnew(r)
+	default: // The server that answered lags behind.
+		n.rest(r)
+	}
+}
+
+func (n *Node) beginAnew(r *room) {
+	r.filling = filling{}
+	n.rest(r)
+}
+
+// beginFilling notes how far a room has to be filled: up to where it ends or, if it is open, where it is.
+func (n *Node) beginFilling(r *room, a *opened) {
+	r.hasBegun = true
+	r.end = *a
+	r.end.kept = nil
+	r.target = r.last
+	r.before = endOf(r.last) // Unless something is kept.
+	if !r.isChained {
+		r.target = a.tail.Seq
+		r.before = endOf(max(a.state.Last, a.tail.Seq))
+	}
+}
+
+// isFilled reports whether all is there. If the room is open, the message up to which it is filled may have
+// been dropped since.
+func (r *room) isFilled(hasMore bool) bool {
+	wasDropped := r.end.tail.Seq == 0 || r.end.state.First > r.target
+	return r.filling.last >= r.target || r.isChained && !hasMore && wasDropped
+}
+
+// Errors of fill.
+var (
+	errDropped = errors.New("something between this page and the one before may be missing")
+	errAnother = errors.New("the room's last message is another one, or none of the stream's")
+)
+
+// fill adds a page to what a room is filled with.
+func (n *Node) fill(r *room, page []Stored) error {
+	limits, f := n.o.HistoryOf(r.name), &r.filling
+	for i := range page {
+		s := &page[i]
+		switch {
+		case i == 0 && f.last > 0 && s.Seq == f.last && s.ID == f.lastID:
+			continue
+		case i == 0 && f.last > 0:
+			return errDropped
+		case r.isChained && (s.Seq == r.last && s.ID != r.lastID || s.Seq > r.last && f.last > 0 && f.last < r.last):
+			return errAnother
+		case r.isChained && s.Seq > r.last: // It comes behind this.
+			f.last = s.Seq
+			return nil
+		case i == 0:
+			f.before = offsetOf(s.Seq, 0) - 1
+		}
+		f.last, f.lastID = s.Seq, s.ID
+		n.fillWith(f, s)
+		f.cut(limits, n.o.FillBytesMax)
+	}
+	return nil
+}
+
+func (n *Node) fillWith(f *filling, s *Stored) {
+	from := len(f.kept)
+	var err error
+	switch f.kept, err = decode(f.kept, s.Seq, s.Pack); err {
+	case nil:
+	case errVersion: // What is before it is not whole.
+		n.counters.unknownVersion.Add(1)
+		f.kept, f.keptBytes, f.before = nil, 0, endOf(s.Seq)
+	default:
+		n.counters.garbage.Add(1)
+	}
+	for i := from; i < len(f.kept); i++ {
+		f.keptBytes += int64(sizeOf(&f.kept[i]))
+	}
+}
+
+// cut drops the oldest of what the room is filled with beyond its limits.
+func (f *filling) cut(limits hub.History, bytesMax int64) {
+	if limits.Bytes > 0 {
+		bytesMax = min(bytesMax, limits.Bytes)
+	}
+	for len(f.kept) > 1 && (f.keptBytes > bytesMax || limits.Messages > 0 && len(f.kept) > limits.Messages) {
+		f.before = f.kept[0].Offset
+		f.keptBytes -= int64(sizeOf(&f.kept[0]))
+		f.kept[0] = hub.Source{}
+		f.kept = f.kept[1:]
+	}
+}
+
+// filled hands over what was fetched, and lets the room's messages through.
+func (n *Node) filled(r *room) {
+	f := &r.filling
+	if !r.isChained {
+		r.last, r.lastID, r.isChained = f.end.tail.Seq, f.end.tail.ID, true
+		if f.last > 0 {
+			r.last, r.lastID = f.last, f.lastID
+		}
+		r.provenTo, r.provenAt = max(f.end.state.Last, f.end.tail.Seq), f.end.askedAt
+	}
+	n.rooms.Fill(r.name, n.epoch, f.before, f.kept)
+	r.filling = filling{}
+	if r.releasedAt == 0 {
+		r.releasedAt = max(n.now(), 1) // Perhaps nobody has waited for it.
+	}
+	r.checkedAt = n.now()
+	r.appendedAt = n.now() // Other servers may not know yet that it is subscribed to: its end is asked for soon.
+	n.goLive(r)
+}
+
+// repair fetches what a room lacks up to a sequence.
+func (n *Node) repair(r *room, target uint64) {
+	n.counters.repairs.Add(1)
+	r.state = repairing
+	r.version++
+	r.target, r.tries, r.mustAsk = target, 0, false
+	n.enqueue(r)
+}
+
+// A hole is what a task found out about a room that lacks something.
+type hole struct {
+	kept    []Stored
+	hasMore bool
+	isAsked bool // the leader was, for the rest
+	state   State
+	tail    Stored // Seq zero: none
+	err     error
+}
+
+// fetchHole fetches a page from the room's last message on. Unless that is all that was missing, and the page
+// begins with that message, the leader is asked for more.
+func (n *Node) fetchHole(r *room) task {
+	name, last, target, mustAsk := r.name, r.last, r.target, r.mustAsk
+	from := r.last
+	if from == 0 {
+		from = r.provenTo + 1
+	}
+	return func(q *requests) func() {
+		var h hole
+		h.kept, h.hasMore, h.err = q.after(name, from)
+		isProved := last > 0 && len(h.kept) > 0 && h.kept[0].Seq == last
+		isEnough := len(h.kept) > 0 && (h.hasMore || h.kept[len(h.kept)-1].Seq >= target)
+		if h.err == nil && (!isProved || !isEnough || mustAsk) {
+			h.ask(q, name)
+		}
+		return func() { n.fetched(r, &h) }
+	}
+}
+
+func (h *hole) ask(q *requests, name string) {
+	h.isAsked = true
+	if h.tail, h.err = q.tail(name); errors.Is(h.err, ErrNotFound) {
+		h.tail, h.err = Stored{}, nil
+	}
+	if h.err == nil {
+		h.state, h.err = q.state()
+	}
+}
+
+// fetched takes a page of what was missing.
+func (n *Node) fetched(r *room, h *hole) {
+	if h.err != nil {
+		n.rest(r)
+		return
+	}
+	before := r.last
+	if len(h.kept) > 0 && !n.closeHole(r, h) {
+		n.lost(r, "messages that are missing may have been dropped")
+		return
+	}
+	isAnother := h.isAsked && r.last > 0 && (h.tail.Seq == r.last && h.tail.ID != r.lastID || h.tail.Seq < r.last && h.tail.Seq > 0)
+	switch {
+	case isAnother:
+		n.lost(r, "its last message is not in the stream")
+		n.suspect()
+	case r.last >= r.target && (h.isAsked || !r.mustAsk):
+		n.goLive(r)
+	case r.last > before:
+		r.tries = 0
+		n.enqueue(r)
+	case h.isAsked && h.tail.Seq < r.target, r.tries >= repairTries: // It is not to be had, or never was.
+		n.lost(r, "messages are missing, and not in the stream")
+		n.suspect()
+	default: // The server that answered lags behind.
+		n.rest(r)
+	}
+}
+
+// closeHole appends a page. It returns false if something before the page may be missing.
+func (n *Node) closeHole(r *room, h *hole) bool {
+	first := &h.kept[0]
+	switch {
+	case first.Seq == r.last && r.last > 0:
+		if first.ID != r.lastID {
+			n.suspect()
+			return false
+		}
+	case first.Seq > r.last && !n.isProved(r, h):
+		return false
+	}
+	for i := range h.kept {
+		if s := &h.kept[i]; s.Seq > r.last {
+			n.counters.repaired.Add(1)
+			n.append(r, s)
+		}
+	}
+	return true
+}
+
+// isProved reports whether nothing of the room was dropped between its last message, which the stream keeps no more, and a page:
+// not for the room's number, of which there cannot be as many as are kept; and not for age or size, by sequences or by time.
+func (n *Node) isProved(r *room, h *hole) bool {
+	most := h.state.Last - min(r.provenTo, h.state.Last)
+	if !h.hasMore {
+		most = uint64(len(h.kept))
+	}
+	switch {
+	case !h.isAsked || most >= uint64(n.o.PacksMax):
+		return false
+	case r.last > 0 && h.state.First <= r.last: // It would be there, if it had been the stream's.
+		return false
+	}
+	return h.state.First <= r.provenTo+1 || n.isFresh(r) && !h.state.IsFull
+}

@@ -1,0 +1,285 @@
+package cluster
+
+import (
+	"errors"
+	"time"
+
+	"sluice/hub"
+)
+
+const (
+	// giveUpTime is when a pack of which nobody knows whether it is stored is sent no more: well before
+	// the stream has forgotten its id, and would store it twice.
+	giveUpTime = 90 * time.Second
+
+	pauseMin = 100 * time.Millisecond // before a pack is sent again, doubled each time
+	pauseMax = 2 * time.Second
+)
+
+// lookAtPublisher carries on with what publishers have handed over and the broker has answered. It is called by the
+// node's goroutine, as all in this file.
+func (n *Node) lookAtPublisher() {
+	p := &n.publisher
+	p.mu.Lock()
+	acks, full := p.acks, p.full
+	p.acks, p.full = nil, nil
+	for _, l := range full {
+		l.isFull = false
+		l.isHeld = true
+		p.held = append(p.held, l)
+	}
+	p.mu.Unlock()
+	for _, l := range full {
+		n.rooms.Hold(l.room, true)
+	}
+	for i := range acks {
+		n.answered(&acks[i])
+	}
+	n.sendReady()
+	n.releaseHeld()
+}
+
+// sendReady sends the packs of rooms that have none in flight. While the stream is in doubt they wait.
+func (n *Node) sendReady() {
+	if !n.isTrusted {
+		return
+	}
+	p := &n.publisher
+	p.mu.Lock()
+	ready := p.ready
+	p.ready = nil
+	launched := make([]*pack, len(ready))
+	for i, l := range ready {
+		launched[i] = l.launch(n.boot, &n.number)
+	}
+	p.mu.Unlock()
+	for i, l := range ready {
+		launched[i].firstAt = n.now()
+		n.send(l, launched[i])
+	}
+}
+
+// send makes one attempt. Only one is ever on its way.
+func (n *Node) send(l *line, k *pack) {
+	k.sentAt = n.now()
+	n.counters.attempts.Add(1)
+	p := &n.publisher
+	n.broker.Publish(l.room, k.id, k.body, func(seq uint64, err error) {
+		p.mu.Lock()
+		p.acks = append(p.acks, ack{l, k, seq, err})
+		p.mu.Unlock()
+		n.wakeUp()
+	})
+}
+
+// answered takes the broker's answer to an attempt.
+func (n *Node) answered(a *ack) {
+	l, k := a.line, a.pack
+	switch {
+	case a.err == nil:
+		n.acked = max(n.acked, a.seq)
+		n.expect(l.room, a.seq)
+		n.finish(l, k, a.seq, nil)
+	case errors.Is(a.err, ErrRefused):
+		n.counters.refused.Add(uint64(k.messages))
+		n.warn("refused", "the broker refuses messages", "room", l.room, "messages", k.messages, "error", a.err)
+		n.finish(l, k, 0, ErrRefused)
+	default:
+		if !errors.Is(a.err, ErrNotStored) {
+			k.isUnsure = true
+		}
+		k.pause = min(max(2*k.pause, pauseMin), pauseMax)
+		k.retryAt = n.now() + k.pause
+		l.isTroubled = true
+		n.troubled = append(n.troubled, l)
+	}
+}
+
+// finish tells a pack's publishers what became of it, and makes room for the next.
+func (n *Node) finish(l *line, k *pack, seq uint64, err error) {
+	p := &n.publisher
+	l.isTroubled = false
+	p.mu.Lock()
+	l.inFlight = nil
+	p.cost -= k.cost()
+	switch {
+	case len(l.waiting) > 0:
+		p.ready = append(p.ready, l)
+	case !l.isHeld && !l.isFull:
+		delete(p.lines, l.room)
+	}
+	p.mu.Unlock()
+	if err == nil {
+		n.counters.ofPack(k, n.now())
+	}
+	for i := k.told; i < len(k.waiters); i++ {
+		w := &k.waiters[i]
+		if err != nil {
+			w.done(hub.Position{}, err)
+		} else {
+			w.done(hub.Position{Epoch: n.epoch, Offset: offsetOf(seq, w.index)}, nil)
+		}
+	}
+	k.release()
+}
+
+// release gives the pack's memory back, unless it was for one large message.
+func (k *pack) release() {
+	clear(k.waiters)
+	if cap(k.body) <= 2*packBytes {
+		packs.Put(k)
+	}
+}
+
+// releaseHeld lets publishers go on in rooms that have taken enough away of what waited.
+func (n *Node) releaseHeld() {
+	p := &n.publisher
+	var free []string
+	p.mu.Lock()
+	if p.cost <= n.o.PublishBytesMax/4*3 {
+		kept := p.held[:0]
+		for _, l := range p.held {
+			if l.messages > packMessages/2 || l.bytes > packBytes/2 {
+				kept = append(kept, l)
+				continue
+			}
+			l.isHeld = false
+			free = append(free, l.room)
+			if l.inFlight == nil && len(l.waiting) == 0 && !l.isFull {
+				delete(p.lines, l.room)
+			}
+		}
+		clear(p.held[len(kept):])
+		p.held = kept
+	}
+	p.mu.Unlock()
+	for _, room := range free {
+		n.rooms.Hold(room, false)
+	}
+}
+
+// retry carries on with packs whose attempt failed: those of which nobody knows are looked for first, at the ends of
+// their rooms, because what is stored need not be sent.
+func (n *Node) retry(now time.Duration) {
+	if len(n.troubled) == 0 {
+		return
+	}
+	var unsure []*line
+	all := n.troubled
+	n.troubled = nil // What is sent again may be in trouble again at once.
+	for _, l := range all {
+		k := l.inFlight
+		switch {
+		case !l.isTroubled:
+			continue
+		case k.isUnsure && now-k.firstAt >= giveUpTime:
+			n.counters.givenUp.Add(uint64(k.messages))
+			n.warn("given up", "messages were not acknowledged for too long, and may be in the stream or not", "room", l.room, "messages", k.messages)
+			n.finish(l, k, 0, ErrUnknown)
+			continue
+		case now < k.retryAt || !n.isTrusted:
+		case !k.isUnsure:
+			l.isTroubled = false
+			n.send(l, k)
+			continue
+		case len(unsure) < LastMax:
+			unsure = append(unsure, l)
+		}
+		n.troubled = append(n.troubled, l)
+	}
+	if len(unsure) > 0 && !n.isLooking {
+		n.isLooking = true
+		n.start(n.lookFor(unsure))
+	}
+}
+
+// lookFor asks for the last messages of rooms whose packs in flight may have been stored.
+func (n *Node) lookFor(lines []*line) task {
+	names := make([]string, len(lines))
+	for i, l := range lines {
+		names[i] = l.room
+	}
+	return func(q *requests) func() {
+		last, _, err := q.last(names, 0)
+		return func() {
+			n.isLooking = false
+			n.found(lines, last, err)
+		}
+	}
+}
+
+func (n *Node) found(lines []*line, last []Stored, err error) {
+	byRoom := make(map[string]*Stored, len(last))
+	for i := range last {
+		byRoom[last[i].Room] = &last[i]
+	}
+	for _, l := range lines {
+		if !l.isTroubled { // It was given up.
+			continue
+		}
+		k := l.inFlight
+		s := byRoom[l.room]
+		switch {
+		case err != nil:
+			k.retryAt = n.now() + pauseMax
+		case s != nil && s.ID == k.id:
+			n.expect(l.room, s.Seq)
+			n.finish(l, k, s.Seq, nil)
+		case n.now()-k.firstAt < giveUpTime && n.isTrusted:
+			l.isTroubled = false
+			n.counters.repeated.Add(1)
+			n.send(l, k)
+		}
+	}
+	n.sendReady()
+	n.releaseHeld()
+}
+
+// tellLate tells publishers that have waited long enough.
+func (n *Node) tellLate(now time.Duration) {
+	p := &n.publisher
+	var late []waiter
+	p.mu.Lock()
+	for _, l := range p.lines {
+		if l.inFlight != nil {
+			late = l.inFlight.takeLate(late, now-n.o.PublishTimeout)
+		}
+		for _, k := range l.waiting {
+			late = k.takeLate(late, now-n.o.PublishTimeout)
+		}
+	}
+	p.mu.Unlock()
+	n.counters.late.Add(uint64(len(late)))
+	for _, w := range late {
+		w.done(hub.Position{}, ErrTimeout)
+	}
+}
+
+// takeLate appends the waiters that have been there since a time or longer, and have not been told.
+func (k *pack) takeLate(late []waiter, since time.Duration) []waiter {
+	from := k.told
+	for k.told < len(k.waiters) && k.waiters[k.told].since <= since {
+		k.told++
+	}
+	return append(late, k.waiters[from:k.told]...)
+}
+
+// closePublisher ends it: whoever waits is told.
+func (n *Node) closePublisher() {
+	p := &n.publisher
+	var all []waiter
+	p.mu.Lock()
+	p.isClosed = true
+	for _, l := range p.lines {
+		for _, k := range append(l.waiting, l.inFlight) {
+			if k != nil {
+				all = append(all, k.waiters[k.told:]...)
+			}
+		}
+	}
+	clear(p.lines)
+	p.mu.Unlock()
+	for _, w := range all {
+		w.done(hub.Position{}, ErrClosed)
+	}
+}
