@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"sluice/gateway/centrifuge"
 	"sluice/reactor"
 	"sluice/wsproto"
 )
@@ -157,7 +158,8 @@ func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 // A verdict is what came of a question.
 type verdict struct {
 	who     Principal
-	isBuilt bool // what its room keeps was made in the encoding that it wants, or that was tried
+	isBuilt bool              // what its room keeps was made in the encoding that it wants, or that was tried
+	infos   []centrifuge.Info // of who is in the room
 	err     error
 }
 

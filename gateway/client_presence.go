@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
@@ -15,9 +17,22 @@ func (s *subscriber) presence(o *order) orderStep {
 	if isKept, _ := s.w.cfg.presenceOf(room); !isKept {
 		return s.fail(o, centrifuge.ErrorNotAvailable)
 	}
-	all, ok := s.w.server.presences.infos(room)
-	if !ok {
+	server := s.w.server
+	var all []centrifuge.Info
+	var err error
+	switch {
+	case server.nodes == nil:
+		all, err = server.attendeesHere(room)
+	case o.answer == nil:
+		return s.ask(&question{desk: &server.surveyors, room: room})
+	default:
+		all, err = o.answer.infos, o.answer.err
+	}
+	switch {
+	case errors.Is(err, ErrTooManyToTell):
 		return s.fail(o, centrifuge.ErrorLimitExceeded)
+	case err != nil: // Not all nodes have answered: it is temporary, and a part might be taken for all.
+		return s.fail(o, centrifuge.ErrorInternal)
 	}
 	r := &protocol.PresenceResult{Presence: map[string]*protocol.ClientInfo{}}
 	for _, one := range all {
@@ -35,10 +50,8 @@ func (s *subscriber) presenceStats(o *order) orderStep {
 	if code := s.mayKnow(room); code != 0 && !mayCount {
 		return s.fail(o, code)
 	}
-	r := &protocol.PresenceStatsResult{NumUsers: uint32(s.w.server.presences.users(room))}
-	if there, ok := s.w.server.hub.Room(room); ok {
-		r.NumClients = uint32(there.Stats().Members)
-	}
+	there := s.w.server.tally(room)
+	r := &protocol.PresenceStatsResult{NumUsers: uint32(there.Users), NumClients: uint32(there.Members)}
 	return s.reply(o, &protocol.Reply{PresenceStats: r})
 }
 

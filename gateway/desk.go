@@ -11,7 +11,8 @@ import (
 )
 
 // A question is what a request waits for while its connection is parked: an Authenticator that says
-// who its client is, or a room's history that is made in another encoding. What it is about and the
+// who its client is, a room's history that is made in another encoding, or who is in a room on other
+// nodes. What it is about and the
 // place where the answer goes do not change; the rest is its desk's.
 type question struct {
 	c         *conn // not to be touched but on its loop, by its token
@@ -39,10 +40,13 @@ type desk struct {
 	running int
 }
 
-// openDesks makes both: who asks Options.Auth, at most Options.AuthRequests at a time, and who makes
-// histories, one after the other: that takes a processor and not time.
+// surveyorsMax is how many questions of clients to all nodes wait for answers at a time.
+const surveyorsMax = 32
+
+// openDesks makes all: who asks Options.Auth, at most Options.AuthRequests at a time; who makes
+// histories, one after the other: that takes a processor and not time; and who asks Options.Nodes.
 func (s *Server) openDesks() {
-	s.desk.server, s.builder.server = s, s
+	s.desk.server, s.builder.server, s.surveyors.server = s, s, s
 	s.desk.hands = func(cfg *config) int { return cfg.AuthRequests }
 	s.desk.of = "an authenticator"
 	s.desk.answer = func(ctx context.Context, q *question) (err error) {
@@ -55,6 +59,12 @@ func (s *Server) openDesks() {
 		s.hub.Build(ctx, q.room, q.encoding)
 		s.restored.done()
 		return nil
+	}
+	s.surveyors.hands = func(*config) int { return surveyorsMax }
+	s.surveyors.of = "who asks other nodes"
+	s.surveyors.answer = func(ctx context.Context, q *question) (err error) {
+		q.answer.infos, err = s.attendees(ctx, q.room)
+		return err
 	}
 }
 

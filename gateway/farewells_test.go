@@ -84,7 +84,7 @@ func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
 	})
 	t.Run("operator", func(t *testing.T) {
 		s, p := join(t, testConfig())
-		if n, err := s.DisconnectRoom(t.Context(), "a", Farewell{}); n != 1 || err != nil {
+		if n, err := s.DisconnectRoom(t.Context(), "a", Farewell{}); n.Clients != 1 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
 		expect(p, 3503, "force disconnect")
@@ -95,7 +95,7 @@ func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
 		if err != nil || len(conns) != 1 {
 			t.Fatalf("%v, %v", conns, err)
 		}
-		if err := s.Disconnect(t.Context(), conns[0].ID, Farewell{Code: 4500, Reason: "for good"}); err != nil {
+		if _, err := s.Disconnect(t.Context(), conns[0].ID, "", Farewell{Code: 4500, Reason: "for good"}); err != nil {
 			t.Error(err)
 		}
 		expect(p, 4500, "for good")

@@ -33,15 +33,23 @@ type RoomInfo struct {
 	Kept      uint64       // messages that it keeps for those who come later
 	KeptBytes int64        // … their bytes and some 40 for each
 	Position  hub.Position // of the last message; without an epoch the room keeps none
+
+	Elsewhere int // clients that hear it on other nodes of the cluster
 }
 
-// Room returns a room, and whether there is one.
-func (s *Server) Room(name string) (RoomInfo, bool) {
+// Room returns a room, and whether there is one, here or on another node of the cluster.
+func (s *Server) Room(name string) (info RoomInfo, isThere bool) {
+	elsewhere := 0
+	if s.nodes != nil {
+		elsewhere = s.nodes.Tally(name).Members
+	}
 	r, ok := s.hub.Room(name)
 	if !ok {
-		return RoomInfo{}, false
+		return RoomInfo{Name: name, Policy: s.config().policyOf(name), Elsewhere: elsewhere}, elsewhere > 0
 	}
-	return s.roomInfo(r), true
+	info = s.roomInfo(r)
+	info.Elsewhere = elsewhere
+	return info, true
 }
 
 func (s *Server) roomInfo(r *hub.Room) RoomInfo {
@@ -68,6 +76,31 @@ func ByMemory(a, b *RoomInfo) int { return -cmp.Compare(a.Memory, b.Memory) }
 
 // ByName puts rooms in the order of their names.
 func ByName(a, b *RoomInfo) int { return strings.Compare(a.Name, b.Name) }
+
+// Channels are the rooms that match, on all nodes of the cluster, and how many clients hear each; none if
+// there are more than limit: a part might be taken for all.
+func (s *Server) Channels(pattern string, limit int) (clients map[string]int, isWhole bool) {
+	clients = map[string]int{}
+	add := func(room string, n int) bool {
+		if ok, _ := path.Match(pattern, room); ok || pattern == "" {
+			clients[room] += n
+		}
+		return len(clients) <= limit
+	}
+	for r := range s.hub.All {
+		if !add(r.Name(), r.Stats().Members) {
+			return nil, false
+		}
+	}
+	if s.nodes != nil {
+		for room, t := range s.nodes.Tallies() {
+			if !add(room, t.Members) {
+				return nil, false
+			}
+		}
+	}
+	return clients, true
+}
 
 // Rooms returns the first of the rooms that match, and how many match in all.
 func (s *Server) Rooms(q RoomQuery) (rooms []RoomInfo, total int) {
@@ -204,12 +237,44 @@ func (c *conn) subject() string {
 // isSubject reports whether the connection is of this subject, if one is named.
 func (c *conn) isSubject(subject string) bool { return subject == "" || c.subject() == subject }
 
-// Users is how many subjects are among the clients in a room, or in any if none is named; those who are
-// not known are one. A room that keeps who is there knows it, of others all connections are looked at.
+// Users is how many subjects are among the clients in a room, or in any if none is named, on all nodes of
+// the cluster; those who are not known are one. A room that keeps who is there knows it, of others all
+// connections are looked at. In a cluster the error may be ErrUnanswered.
 func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
 	if isKept, _ := s.config().presenceOf(room); isKept && room != "" {
-		return s.presences.users(room), nil
+		return s.tally(room).Users, nil
 	}
+	users, err := s.usersHere(ctx, room)
+	if err != nil || s.nodes == nil {
+		return len(users), err
+	}
+	sum := hub.Tally{Users: len(users), Keys: keysOf(users)}
+	asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askUsers, ending: ending{Room: room}}, func(_ string, a *nodeAnswer) {
+		sum.Add(hub.Tally{Users: a.Users, Keys: a.Keys})
+	})
+	if err == nil && answered < asked {
+		err = ErrUnanswered
+	}
+	return sum.Users, err
+}
+
+// UsersByNode is how many users each node of the cluster has, by its hub.NodeInfo.ID: this one without
+// a cluster by the empty one. The error may be ErrUnanswered.
+func (s *Server) UsersByNode(ctx context.Context) (map[string]int, error) {
+	users, err := s.usersHere(ctx, "")
+	if err != nil || s.nodes == nil {
+		return map[string]int{"": len(users)}, err
+	}
+	all := map[string]int{s.nodes.List()[0].ID: len(users)}
+	asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askUsers}, func(node string, a *nodeAnswer) { all[node] = a.Users })
+	if err == nil && answered < asked {
+		err = ErrUnanswered
+	}
+	return all, err
+}
+
+// usersHere are the subjects among the clients of this gateway in a room, or in any.
+func (s *Server) usersHere(ctx context.Context, room string) (all map[string]bool, err error) {
 	seen := make([]map[string]bool, len(s.workers))
 	err = s.walk(ctx, func(w *worker) func(*conn) {
 		mine := map[string]bool{}
@@ -221,13 +286,13 @@ func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
 		}
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	all := map[string]bool{}
+	all = map[string]bool{}
 	for _, mine := range seen {
 		maps.Copy(all, mine)
 	}
-	return len(all), nil
+	return all, nil
 }
 
 // isIn reports whether the connection is open, and in this room if one is named.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"strings"
 	"unicode/utf8"
 
 	"sluice/gateway/centrifuge"
@@ -43,60 +44,132 @@ func (c *conn) dismiss(f Farewell) {
 	c.closeWith(ClosedByOperator, code, text)
 }
 
-// Disconnect closes one connection, by its id in the log or in a ConnInfo. Its client gets what was
-// published before, if it takes that within Options.CloseTimeout, and the Close frame.
-func (s *Server) Disconnect(ctx context.Context, id string, f Farewell) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
-		c.dismiss(f)
-		return struct{}{}, nil
-	})
-	return err
+// A Reach is how far it has come what was to be done to clients.
+type Reach struct {
+	Clients  int // to whom it was done, or who were so already
+	Nodes    int // gateways that had to: all of the cluster, or this one
+	Answered int // … and that have said so in time. Another one may have done it, or may not have heard of it
 }
 
-// DisconnectRoom closes every connection in a room, as Disconnect does, and returns how many there
-// were. Clients that join meanwhile may be among them or not.
-func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (n int, err error) {
+// IsWhole reports whether all have done it.
+func (r *Reach) IsWhole() bool { return r.Answered == r.Nodes }
+
+// Disconnect closes one connection, by its id in the log or in a ConnInfo, if it is of this subject or
+// none is named. Its client gets what was
+// published before, if it takes that within Options.CloseTimeout, and the Close frame. In a cluster the
+// connection may be another node's, if it is named as subscribers are told their ids, with the run behind
+// it. The error is ErrUnanswered if the connection was not found, and may be on a node that did not
+// answer.
+func (s *Server) Disconnect(ctx context.Context, id, subject string, f Farewell) (Reach, error) {
+	return s.end(ctx, &ending{Client: id, Subject: subject, Farewell: f})
+}
+
+// DisconnectRoom closes every connection in a room, as Disconnect does, on all nodes, and returns how
+// many there were. Clients that join meanwhile may be among them or not.
+func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (Reach, error) {
 	if !isRoomName(room) {
-		return 0, ErrRoomName
+		return Reach{}, ErrRoomName
 	}
-	if r, _ := s.hub.Room(room); r == nil {
-		return 0, f.check()
-	}
-	return s.disconnectAll(ctx, f, func(c *conn) bool { return c.isIn(room) })
+	return s.end(ctx, &ending{Room: room, Farewell: f})
 }
 
 // DisconnectSubject is DisconnectRoom for the connections of one subject, by its token; in all rooms
 // if none is named.
-func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f Farewell) (n int, err error) {
-	return s.disconnectAll(ctx, f, func(c *conn) bool { return subject != "" && c.isIn(room) && c.isSubject(subject) })
+func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f Farewell) (Reach, error) {
+	if subject == "" { // Who is not known is nobody's.
+		return Reach{Nodes: 1, Answered: 1}, f.check()
+	}
+	return s.end(ctx, &ending{Subject: subject, Room: room, Farewell: f})
 }
 
-// Unsubscribe takes one client out of a room, by its id; without an error if it is not in it. A client
-// without a protocol is in its room for as long as it is connected: it is disconnected, with f.
-func (s *Server) Unsubscribe(ctx context.Context, id, room string, f Farewell) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
-		if c.isIn(room) {
-			c.remove(room, f)
-		}
-		return struct{}{}, nil
-	})
-	return err
+// Unsubscribe takes one client out of a room, by its id; without an error if it is not in it. It has to
+// be of this subject, if one is named. A client without a protocol is in its room for as long as it is
+// connected: it is disconnected, with f.
+func (s *Server) Unsubscribe(ctx context.Context, id, subject, room string, f Farewell) (Reach, error) {
+	return s.end(ctx, &ending{Client: id, Subject: subject, Room: room, IsUnsubscribe: true, Farewell: f})
 }
 
 // UnsubscribeSubject is Unsubscribe for the clients of one subject, and returns how many were in the
 // room.
-func (s *Server) UnsubscribeSubject(ctx context.Context, subject, room string, f Farewell) (n int, err error) {
+func (s *Server) UnsubscribeSubject(ctx context.Context, subject, room string, f Farewell) (Reach, error) {
 	if !isRoomName(room) {
-		return 0, ErrRoomName
+		return Reach{}, ErrRoomName
 	}
-	is := func(c *conn) bool { return subject != "" && c.isIn(room) && c.isSubject(subject) }
-	return s.endAll(ctx, f, is, func(c *conn) { c.remove(room, f) })
+	if subject == "" {
+		return Reach{Nodes: 1, Answered: 1}, f.check()
+	}
+	return s.end(ctx, &ending{Subject: subject, Room: room, IsUnsubscribe: true, Farewell: f})
+}
+
+// An ending is what is to be done to which clients: to all of which what is named is true.
+type ending struct {
+	Client        string `json:"client,omitempty"`
+	Subject       string `json:"subject,omitempty"`
+	Room          string `json:"room,omitempty"`
+	IsUnsubscribe bool   `json:"unsubscribe,omitempty"` // they leave the room alone
+	Farewell
+}
+
+// end has it done here and on all other nodes: a client that is named by its run, here or there.
+func (s *Server) end(ctx context.Context, e *ending) (r Reach, err error) {
+	if err := e.check(); err != nil {
+		return r, err
+	}
+	r = Reach{Nodes: 1, Answered: 1}
+	if s.nodes != nil && (e.Client == "" || s.isElsewhere(e.Client)) {
+		asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askEnd, ending: *e}, func(_ string, a *nodeAnswer) {
+			r.Clients += a.Clients
+		})
+		if err != nil {
+			return r, err
+		}
+		r.Nodes, r.Answered = asked+1, answered+1
+	}
+	n, err := s.endHere(ctx, e)
+	if r.Clients += n; errors.Is(err, ErrNoConnection) {
+		switch {
+		case r.Clients > 0:
+			err = nil
+		case !r.IsWhole():
+			err = ErrUnanswered
+		}
+	}
+	return r, err
+}
+
+// isElsewhere reports whether an id is of a run, and not of this one.
+func (s *Server) isElsewhere(id string) bool {
+	_, _, isHere := s.parseID(id)
+	return !isHere && strings.Contains(id, "-")
+}
+
+// endHere has it done to the clients of this gateway.
+func (s *Server) endHere(ctx context.Context, e *ending) (n int, err error) {
+	do := func(c *conn) { c.dismiss(e.Farewell) }
+	if e.IsUnsubscribe {
+		do = func(c *conn) { c.remove(e.Room, e.Farewell) }
+	}
+	switch {
+	case e.check() != nil:
+		return 0, e.check()
+	case e.Client != "":
+		return askConn(ctx, s, e.Client, func(c *conn) (int, error) {
+			switch {
+			case !c.isSubject(e.Subject), !e.IsUnsubscribe && !c.isIn(e.Room):
+				return 0, ErrNoConnection
+			case c.isIn(e.Room):
+				do(c)
+			}
+			return 1, nil
+		})
+	case e.Room == "" && e.Subject == "": // That is everybody, and nobody means it.
+		return 0, nil
+	case e.Room != "":
+		if r, _ := s.hub.Room(e.Room); r == nil {
+			return 0, nil
+		}
+	}
+	return s.endAll(ctx, func(c *conn) bool { return c.isIn(e.Room) && c.isSubject(e.Subject) }, do)
 }
 
 // remove takes the connection out of a room that it is in.
@@ -110,15 +183,8 @@ func (c *conn) remove(room string, f Farewell) {
 	s.push(centrifuge.UnsubscribeServer.Push(room))
 }
 
-func (s *Server) disconnectAll(ctx context.Context, f Farewell, is func(*conn) bool) (n int, err error) {
-	return s.endAll(ctx, f, is, func(c *conn) { c.dismiss(f) })
-}
-
 // endAll has the connections end that something is true of, or what else end does.
-func (s *Server) endAll(ctx context.Context, f Farewell, is func(*conn) bool, end func(*conn)) (n int, err error) {
-	if err := f.check(); err != nil {
-		return 0, err
-	}
+func (s *Server) endAll(ctx context.Context, is func(*conn) bool, end func(*conn)) (n int, err error) {
 	counts := make([]int, len(s.workers))
 	err = s.walk(ctx, func(w *worker) func(*conn) {
 		return func(c *conn) {

@@ -120,6 +120,11 @@ type Options struct {
 	NoCompression bool          // do not offer permessage-deflate, but where Rooms say so
 	CompressMin   int64         // smallest message that is worth deflating: 256; none: each is deflated
 
+	// Nodes are the other gateways of a cluster, which know who is in its rooms; what is asked about
+	// clients is asked of all, and what is done to them is done on all. They are to be run for
+	// Server.Node while it serves. Nil: this gateway is all there is.
+	Nodes Nodes
+
 	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the connection,
 	// the request or the room whose state it left in doubt, is logged with its stack, and counted
 	// (Stats.Panics); one in a loop's own state ends the process in any case.

@@ -1,13 +1,17 @@
 package gateway
 
 import (
+	"context"
 	"errors"
+	"hash/fnv"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
+	"sluice/hub"
 	"sluice/reactor"
 )
 
@@ -51,6 +55,7 @@ type attendance struct {
 	mu      sync.Mutex
 	all     []*attendee
 	users   map[string]int // clients of each; who is not known is one, too
+	keys    []uint64       // of users, while they are no more than others are told of; nil: not made, or too many
 	bytes   int            // of infos
 	changes changes
 }
@@ -58,6 +63,8 @@ type attendance struct {
 // presences are the attendances of all rooms that keep them, for as long as somebody is there. A room's
 // lock comes behind that of all rooms; both are leaves beside.
 type presences struct {
+	isShared bool // others are told of who comes and goes, too
+
 	mu    sync.Mutex
 	rooms map[string]*attendance
 }
@@ -78,7 +85,9 @@ func (p *presences) enter(room string, in *attendee) *attendee {
 	defer a.mu.Unlock()
 	in.at, in.place = a, len(a.all)
 	a.all = append(a.all, in)
-	a.users[in.user]++
+	if a.users[in.user]++; a.users[in.user] == 1 {
+		a.keys = nil
+	}
 	a.bytes += len(in.info)
 	if in.tells {
 		a.note(change{who: in, isJoin: true})
@@ -99,11 +108,14 @@ func (p *presences) leave(in *attendee) {
 	a.all = a.all[:last]
 	if a.users[in.user]--; a.users[in.user] == 0 {
 		delete(a.users, in.user)
+		a.keys = nil
 	}
 	a.bytes -= len(in.info)
-	switch {
-	case last == 0: // Nobody is there to be told.
+	if last == 0 {
 		delete(p.rooms, a.room)
+	}
+	switch {
+	case last == 0 && !p.isShared: // Nobody is there to be told.
 		a.changes = changes{isDue: a.changes.isDue}
 	case in.tells:
 		a.note(change{who: in})
@@ -126,6 +138,33 @@ func (p *presences) users(room string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.users)
+}
+
+// tally is how many users are in a room that keeps who is there, and a key for each, rising, if they are
+// few. The keys are not to be changed.
+func (p *presences) tally(room string) (users int, keys []uint64) {
+	a := p.of(room)
+	if a == nil {
+		return 0, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.keys == nil && len(a.users) <= hub.TallyKeysMax {
+		a.keys = keysOf(a.users)
+	}
+	return len(a.users), a.keys
+}
+
+// keysOf are the keys of users, rising: the same on all nodes.
+func keysOf[T any](users map[string]T) []uint64 {
+	keys := make([]uint64, 0, len(users))
+	for user := range users {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(user)) // It takes all.
+		keys = append(keys, h.Sum64())
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // infos are those of who is there; not ok: that is more than is told.
@@ -241,9 +280,50 @@ func infoOf(who *Principal, id string, ofSubscription []byte) centrifuge.Info {
 	return info
 }
 
-// Attendees are the clients that are in a room, in no order. The error is ErrRoomName, ErrNoPresence
-// or ErrTooManyToTell. It asks for no permission.
-func (s *Server) Attendees(room string) (all []Attendee, err error) {
+// Attendees are the clients that are in a room, on all nodes of the cluster, in no order. The error is
+// ErrRoomName, ErrNoPresence, ErrTooManyToTell, or in a cluster ErrUnanswered. It asks for no
+// permission.
+func (s *Server) Attendees(ctx context.Context, room string) (all []Attendee, err error) {
+	infos, err := s.attendees(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range infos {
+		i := info.ClientInfo()
+		all = append(all, Attendee{ID: i.Client, User: i.User, ConnInfo: i.ConnInfo, ChanInfo: i.ChanInfo})
+	}
+	return all, nil
+}
+
+// attendees are those of all nodes.
+func (s *Server) attendees(ctx context.Context, room string) (all []centrifuge.Info, err error) {
+	all, err = s.attendeesHere(room)
+	if err != nil || s.nodes == nil {
+		return all, err
+	}
+	bytes, isTooMany := 0, false
+	asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askWho, ending: ending{Room: room}}, func(_ string, a *nodeAnswer) {
+		isTooMany = isTooMany || a.IsTooMany
+		for _, info := range a.Infos {
+			all = append(all, centrifuge.Info(info))
+		}
+	})
+	for _, info := range all {
+		bytes += len(info)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case isTooMany, len(all) > presenceMax, bytes > presenceBytes:
+		return nil, ErrTooManyToTell
+	case answered < asked: // A part might be taken for all.
+		return nil, ErrUnanswered
+	}
+	return all, nil
+}
+
+// attendeesHere are those of this gateway.
+func (s *Server) attendeesHere(room string) ([]centrifuge.Info, error) {
 	isKept, _ := s.config().presenceOf(room)
 	switch {
 	case !isRoomName(room):
@@ -255,9 +335,5 @@ func (s *Server) Attendees(room string) (all []Attendee, err error) {
 	if !ok {
 		return nil, ErrTooManyToTell
 	}
-	for _, info := range infos {
-		i := info.ClientInfo()
-		all = append(all, Attendee{ID: i.Client, User: i.User, ConnInfo: i.ConnInfo, ChanInfo: i.ChanInfo})
-	}
-	return all, nil
+	return infos, nil
 }

@@ -107,11 +107,8 @@ func (w *worker) tellOf(a *attendance) {
 	if len(list) == 0 {
 		return
 	}
-	byLoop := map[*worker][]reactor.Token{}
-	for _, in := range all {
-		byLoop[in.w] = append(byLoop[in.w], in.token)
-	}
-	for to, those := range byLoop {
+	w.stats.JoinsDropped += uint64(w.server.tellNodes(a.room, list))
+	for to, those := range byLoop(all) {
 		one := &joins{room: a.room, list: list} // Each loop makes its own frames: there is not much in them.
 		if to == w {
 			w.tellThose(one, those)
@@ -119,6 +116,15 @@ func (w *worker) tellOf(a *attendance) {
 			w.stats.JoinsDropped += uint64(len(those) * len(list))
 		}
 	}
+}
+
+// byLoop are clients by the loop that each is on.
+func byLoop(all []*attendee) map[*worker][]reactor.Token {
+	by := map[*worker][]reactor.Token{}
+	for _, in := range all {
+		by[in.w] = append(by[in.w], in.token)
+	}
+	return by
 }
 
 // tellThose tells those on this loop that are still in the room.

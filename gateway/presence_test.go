@@ -122,7 +122,7 @@ func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 	events.Send([]byte("GET /sse/kept.a?token=eve HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 	wstest.Join(t, addr, "/ws/kept.not?token=ann")
 	there := func(room string) (users []string) {
-		all, err := s.Attendees(room)
+		all, err := s.Attendees(t.Context(), room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 	if n, err := s.Users(t.Context(), "kept.a"); n != 3 || err != nil {
 		t.Errorf("%d users, %v", n, err)
 	}
-	all, _ := s.Attendees("kept.a")
+	all, _ := s.Attendees(t.Context(), "kept.a")
 	for _, a := range all {
 		if _, err := s.Connection(t.Context(), a.ID+"0"); err == nil {
 			t.Error("there is a connection of another run")
@@ -149,7 +149,7 @@ func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 		}
 	}
 	for room, want := range map[string]error{"kept.not": ErrNoPresence, "other": ErrNoPresence, "a/b": ErrRoomName, "kept.empty": nil} {
-		if all, err := s.Attendees(room); !errors.Is(err, want) || len(all) > 0 {
+		if all, err := s.Attendees(t.Context(), room); !errors.Is(err, want) || len(all) > 0 {
 			t.Errorf("%s: %v, %v, want %v", room, all, err, want)
 		}
 	}
@@ -162,7 +162,7 @@ func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 	if _, err := s.Reload(o); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := s.Attendees("kept.not"); err != nil || len(all) != 1 || all[0].User != "ann" || all[0].ConnInfo != nil {
+	if all, err := s.Attendees(t.Context(), "kept.not"); err != nil || len(all) != 1 || all[0].User != "ann" || all[0].ConnInfo != nil {
 		t.Errorf("there before the rule: %+v, %v", all, err)
 	}
 	if s.presences.of("kept.a") != nil {

@@ -102,6 +102,8 @@ type outside struct {
 	encoders  sync.Pool
 	published atomic.Uint64
 
+	joinsDropped atomic.Uint64 // of other nodes
+
 	deflations, deflatedFrom, deflatedTo atomic.Uint64
 }
 
@@ -133,6 +135,7 @@ func (o *outside) take(e *encoder) {
 
 func (o *outside) addTo(s *Stats) {
 	s.Published += o.published.Load()
+	s.JoinsDropped += o.joinsDropped.Load()
 	s.Deflated += o.deflations.Load()
 	s.DeflatedFrom += o.deflatedFrom.Load()
 	s.DeflatedTo += o.deflatedTo.Load()

@@ -52,6 +52,8 @@ type Server struct {
 	outside     outside
 	walking     chan struct{} // one walk at a time
 	presences   presences
+	nodes       Nodes // Options.Nodes
+	surveyors   desk  // ask them
 
 	judgesHosts atomic.Bool // set by start, before anybody comes, and by Reload
 	reloading   sync.Mutex  // held by Reload
@@ -133,6 +135,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		return nil, err
 	}
 	s.openDesks()
+	s.nodes, s.presences.isShared = cfg.Nodes, cfg.Nodes != nil
 	s.pressure = newPressure(cfg, s.hub, log)
 	s.housekeeper = &housekeeper{needed: s.needed, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())

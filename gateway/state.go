@@ -35,6 +35,9 @@ type State struct {
 
 	Histories hub.HistoryStats // what rooms keep for those who come later, of which RoomLogs has the memory
 
+	Nodes []hub.NodeInfo // gateways of the cluster, this one first; nil: it is in none
+	Notes hub.NodesStats // … and what they have told each other
+
 	Loops []LoopState
 }
 
@@ -53,6 +56,9 @@ func (s *Server) State(ctx context.Context) (State, error) {
 		Connections: s.Open(), HTTPConnections: int(s.lent.Load()), Rooms: s.hub.Rooms(),
 		RoomLogs: s.hub.Retained(), RoomLogsMax: s.hub.Limit(), Pinned: s.hub.Pinned(), RoomLogDrops: s.hub.Drops(),
 		MemoryStep: int(s.pressure.step()), Loops: make([]LoopState, len(s.workers)),
+	}
+	if s.nodes != nil {
+		sum.Nodes, sum.Notes = s.nodes.List(), s.nodes.Stats()
 	}
 	if s.config().keepsHistory() {
 		sum.Histories = s.hub.Histories()

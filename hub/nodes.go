@@ -22,6 +22,9 @@ type NodeInfo struct {
 	Silent      time.Duration // for how long nothing was heard of it; zero for the node that is asked
 }
 
+// TallyKeysMax is how many users of a room a node tells of one by one.
+const TallyKeysMax = 100
+
 // A Tally is how many are in a room, on one node or on several together.
 type Tally struct {
 	Members int      // clients that hear it

@@ -27,14 +27,18 @@ type Gateway interface {
 	Rooms(q gateway.RoomQuery) (rooms []gateway.RoomInfo, total int)
 	Connection(ctx context.Context, id string) (gateway.ConnInfo, error)
 	Connections(ctx context.Context, q gateway.ConnQuery) (conns []gateway.ConnInfo, total int, err error)
-	Disconnect(ctx context.Context, id string, f gateway.Farewell) error
-	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (n int, err error)
-	DisconnectSubject(ctx context.Context, subject, room string, f gateway.Farewell) (n int, err error)
-	Unsubscribe(ctx context.Context, id, room string, f gateway.Farewell) error
-	UnsubscribeSubject(ctx context.Context, subject, room string, f gateway.Farewell) (n int, err error)
+	Disconnect(ctx context.Context, id, subject string, f gateway.Farewell) (gateway.Reach, error)
+	DisconnectRoom(ctx context.Context, room string, f gateway.Farewell) (gateway.Reach, error)
+	DisconnectSubject(ctx context.Context, subject, room string, f gateway.Farewell) (gateway.Reach, error)
+	Unsubscribe(ctx context.Context, id, subject, room string, f gateway.Farewell) (gateway.Reach, error)
+	UnsubscribeSubject(ctx context.Context, subject, room string, f gateway.Farewell) (gateway.Reach, error)
 	Subscriptions() int
 	Users(ctx context.Context, room string) (n int, err error)
-	Attendees(room string) ([]gateway.Attendee, error)
+	UsersByNode(ctx context.Context) (map[string]int, error)
+	Attendees(ctx context.Context, room string) ([]gateway.Attendee, error)
+	Clients(room string) int
+	Channels(pattern string, limit int) (clients map[string]int, isWhole bool)
+	Nodes() []hub.NodeInfo
 	Allows(p *gateway.Principal, room string, want gateway.Permission) bool
 	Open() int
 	MaxMessage() int64
@@ -250,6 +254,7 @@ type roomJSON struct {
 	Ended     uint64 `json:"ended_early"`
 	Kept      uint64 `json:"kept"`
 	KeptBytes int64  `json:"kept_bytes"`
+	Elsewhere int    `json:"members_elsewhere,omitempty"` // on other nodes
 	positionJSON
 }
 
@@ -257,7 +262,7 @@ func tellRoom(r *gateway.RoomInfo) roomJSON {
 	a := &r.Account
 	return roomJSON{
 		r.Name, r.Members, r.Blocked, r.Speakers, r.Policy.String(), r.IsFull, r.Messages, r.Backlog, r.Memory,
-		a.Owed, a.Delivered, a.Skipped, a.Ended, r.Kept, r.KeptBytes, positionOf(r.Position),
+		a.Owed, a.Delivered, a.Skipped, a.Ended, r.Kept, r.KeptBytes, r.Elsewhere, positionOf(r.Position),
 	}
 }
 
@@ -357,9 +362,19 @@ func (h *Handler) connection(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, tellConn(&info))
 }
 
-// A disconnectedJSON says how many connections were closed.
+// A disconnectedJSON says how many connections were closed; in a cluster, too, how many nodes had to see
+// to it, and how many have said that they did.
 type disconnectedJSON struct {
 	Disconnected int `json:"disconnected"`
+	Nodes        int `json:"nodes,omitempty"`
+	Answered     int `json:"answered,omitempty"`
+}
+
+func tellReach(r gateway.Reach) disconnectedJSON {
+	if r.Nodes == 1 {
+		return disconnectedJSON{Disconnected: r.Clients}
+	}
+	return disconnectedJSON{r.Clients, r.Nodes, r.Answered}
 }
 
 // disconnect answers DELETE /api/connections/{id}.
@@ -371,11 +386,12 @@ func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)
 	defer cancel()
-	if err := h.gateway.Disconnect(ctx, r.PathValue("id"), f); err != nil {
+	reach, err := h.gateway.Disconnect(ctx, r.PathValue("id"), "", f)
+	if err != nil {
 		faultOf(err).write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, disconnectedJSON{1})
+	writeJSON(w, http.StatusOK, tellReach(reach))
 }
 
 // disconnectRoom answers DELETE /api/rooms/{room}/members.
@@ -387,12 +403,12 @@ func (h *Handler) disconnectRoom(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)
 	defer cancel()
-	n, err := h.gateway.DisconnectRoom(ctx, r.PathValue("room"), f)
+	reach, err := h.gateway.DisconnectRoom(ctx, r.PathValue("room"), f)
 	if err != nil {
 		faultOf(err).write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, disconnectedJSON{n})
+	writeJSON(w, http.StatusOK, tellReach(reach))
 }
 
 // disconnectSubject answers DELETE /api/connections?subject=ann.
@@ -411,12 +427,12 @@ func (h *Handler) disconnectSubject(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)
 	defer cancel()
-	n, err := h.gateway.DisconnectSubject(ctx, q["subject"], q["room"], f)
+	reach, err := h.gateway.DisconnectSubject(ctx, q["subject"], q["room"], f)
 	if err != nil {
 		faultOf(err).write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, disconnectedJSON{n})
+	writeJSON(w, http.StatusOK, tellReach(reach))
 }
 
 // farewellOf reads ?code=4100&reason=text.

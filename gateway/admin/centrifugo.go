@@ -239,20 +239,20 @@ func (h *Handler) cChannels(_ context.Context, k *Key, p params) (any, *fault) {
 	if !k.isForAll() {
 		return nil, &faultWhole
 	}
-	rooms, total := h.gateway.Rooms(gateway.RoomQuery{Pattern: pattern, Less: gateway.ByName, Limit: channelsMax})
-	if total > channelsMax {
+	clients, isWhole := h.gateway.Channels(pattern, channelsMax)
+	if !isWhole {
 		return nil, &cTooMany
 	}
 	channels := map[string]clientsJSON{}
-	for i := range rooms {
-		channels[rooms[i].Name] = clientsJSON{rooms[i].Members}
+	for name, n := range clients {
+		channels[name] = clientsJSON{n}
 	}
 	return struct {
 		Channels map[string]clientsJSON `json:"channels"`
 	}{channels}, nil
 }
 
-// A nodeJSON is this gateway, which is all nodes that there are.
+// A nodeJSON is one gateway: this one, or one of its cluster.
 type nodeJSON struct {
 	UID      string `json:"uid"`
 	Name     string `json:"name"`
@@ -270,18 +270,31 @@ func (h *Handler) cInfo(ctx context.Context, k *Key, _ params) (any, *fault) {
 	if !k.isForAll() {
 		return nil, &faultWhole
 	}
-	users, err := h.gateway.Users(ctx, "")
+	users, err := h.gateway.UsersByNode(ctx)
 	if err != nil {
 		return nil, faultOf(err)
 	}
-	name, _ := os.Hostname()
-	_, channels := h.gateway.Rooms(gateway.RoomQuery{Less: gateway.ByName})
-	return struct {
+	var told struct {
 		Nodes []nodeJSON `json:"nodes"`
-	}{[]nodeJSON{{
-		UID: name, Name: name, Version: h.version, Clients: h.gateway.Open(), Users: users, Subs: h.gateway.Subscriptions(),
-		Channels: channels, Uptime: int64(h.clock.now().Seconds()),
-	}}}, nil
+	}
+	for _, n := range h.gateway.Nodes() {
+		told.Nodes = append(told.Nodes, nodeJSON{
+			UID: n.ID, Name: n.Name, Version: n.Version, Clients: n.Connections, Users: users[n.ID], Subs: n.Members,
+			Channels: n.Rooms, Uptime: int64(n.Uptime.Seconds()),
+		})
+	}
+	if told.Nodes == nil {
+		told.Nodes = []nodeJSON{{}}
+	}
+	self := &told.Nodes[0] // Of which more is known than was told.
+	if self.Name == "" {
+		self.Name, _ = os.Hostname()
+		self.UID, self.Users = self.Name, users[""]
+	}
+	_, self.Channels = h.gateway.Rooms(gateway.RoomQuery{Less: gateway.ByName})
+	self.Version, self.Clients, self.Subs = h.version, h.gateway.Open(), h.gateway.Subscriptions()
+	self.Uptime = int64(h.clock.now().Seconds())
+	return told, nil
 }
 
 // cDisconnect: user, client or both, disconnect{code, reason}. A user is a token's subject.
@@ -322,32 +335,25 @@ func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f 
 	case client == "" && user == "": // Or all who have no name, which is everybody.
 		return nil, &cBadRequest
 	}
+	var reach gateway.Reach
 	var err error
 	switch {
+	case client != "" && channel != "":
+		reach, err = h.gateway.Unsubscribe(ctx, client, user, channel, f)
 	case client != "":
-		err = h.endClient(ctx, client, user, channel, f)
+		reach, err = h.gateway.Disconnect(ctx, client, user, f)
 	case channel != "":
-		_, err = h.gateway.UnsubscribeSubject(ctx, user, channel, f)
+		reach, err = h.gateway.UnsubscribeSubject(ctx, user, channel, f)
 	default:
-		_, err = h.gateway.DisconnectSubject(ctx, user, "", f)
+		reach, err = h.gateway.DisconnectSubject(ctx, user, "", f)
 	}
 	if errors.Is(err, gateway.ErrNoConnection) {
 		err = nil
 	}
+	if err == nil && !reach.IsWhole() && (client == "" || reach.Clients == 0) {
+		err = gateway.ErrUnanswered
+	}
 	return struct{}{}, faultOf(err)
-}
-
-func (h *Handler) endClient(ctx context.Context, client, user, channel string, f gateway.Farewell) error {
-	if user != "" {
-		is, err := h.gateway.Connection(ctx, client)
-		if err != nil || is.Subject != user {
-			return err
-		}
-	}
-	if channel != "" {
-		return h.gateway.Unsubscribe(ctx, client, channel, f)
-	}
-	return h.gateway.Disconnect(ctx, client, f)
 }
 
 // replies are the answer to a batch.

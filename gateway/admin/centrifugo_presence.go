@@ -28,12 +28,12 @@ func (h *Handler) channelFor(k *Key, p params, want gateway.Permission) (channel
 }
 
 // cPresence: channel. Of more clients than are told none are, lest they be taken for all.
-func (h *Handler) cPresence(_ context.Context, k *Key, p params) (any, *fault) {
+func (h *Handler) cPresence(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, fault := h.channelFor(k, p, gateway.Presence)
 	if fault != nil {
 		return nil, fault
 	}
-	all, err := h.gateway.Attendees(channel)
+	all, err := h.gateway.Attendees(ctx, channel)
 	if err != nil {
 		return nil, cFaultOf(err)
 	}
@@ -53,9 +53,8 @@ func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *f
 	if fault != nil {
 		return nil, fault
 	}
-	info, ok := h.gateway.Room(channel)
-	users := 0
-	if ok {
+	clients, users := h.gateway.Clients(channel), 0
+	if clients > 0 {
 		var err error
 		if users, err = h.gateway.Users(ctx, channel); err != nil {
 			return nil, faultOf(err)
@@ -64,5 +63,5 @@ func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *f
 	return struct {
 		Clients int `json:"num_clients"`
 		Users   int `json:"num_users"`
-	}{info.Members, users}, nil
+	}{clients, users}, nil
 }

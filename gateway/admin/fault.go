@@ -66,6 +66,7 @@ var faults = []struct {
 	{gateway.ErrOutboxFull, fault{status: 503, Code: "client_full", retryAfter: 1, centrifugo: 111}},
 	{gateway.ErrTooManyRooms, fault{status: 429, Code: "rooms_max", retryAfter: 5, centrifugo: 106}},
 	{gateway.ErrNoConnection, fault{status: 404, Code: "no_connection"}},
+	{gateway.ErrUnanswered, fault{status: 503, Code: "nodes", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrBusy, fault{status: 503, Code: "busy", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrClosed, fault{status: 503, Code: "closed", Text: "The gateway has stopped.", retryAfter: 5, centrifugo: 100}},
 	{gateway.ErrNoHistory, fault{status: 404, Code: "no_history", centrifugo: 108}},

@@ -160,6 +160,18 @@ var table = []metric{
 	count("sluice_history_encodings_built_total", "Times what a room keeps was encoded for the first one who reads it so.", func(r *reading) uint64 { return r.Histories.Built }),
 	count("sluice_history_frames_built_total", "Messages encoded so.", func(r *reading) uint64 { return r.Histories.BuiltFrames }),
 
+	// The other nodes of a cluster.
+	single("sluice_nodes", "Gateways of the cluster that are there, this one included; 0: it is in none.", func(r *reading) float64 { return float64(r.Notes.Nodes) }),
+	count("sluice_nodes_came_total", "Times another node was heard of first.", func(r *reading) uint64 { return r.Notes.Came }),
+	count("sluice_nodes_gone_total", "Times a node left, or nothing was heard of it for 6 seconds.", func(r *reading) uint64 { return r.Notes.Gone }),
+	count("sluice_node_reports_total", "Reports of this node's rooms sent to the others.", func(r *reading) uint64 { return r.Notes.Reports }),
+	count("sluice_node_reports_lost_total", "Times a part of another node's reports was missing, and it was asked for all.", func(r *reading) uint64 { return r.Notes.Lost }),
+	count("sluice_node_notes_refused_total", "Notes of other nodes that were not understood: of another version, or no node's.", func(r *reading) uint64 { return r.Notes.Refused }),
+	count("sluice_node_notes_unsent_total", "Notes that could not be sent: there was no broker, or they were too large.", func(r *reading) uint64 { return r.Notes.Unsent }),
+	count("sluice_node_rooms_beyond_total", "Rooms left out of reports, or of what is known of others, because there are too many, each time.", func(r *reading) uint64 { return r.Notes.Beyond }),
+	count("sluice_node_questions_total", "Questions put to all other nodes: who is in a room, whom to disconnect.", func(r *reading) uint64 { return r.Notes.Asked }),
+	count("sluice_node_unanswered_total", "Answers to them that did not come in time, of each node.", func(r *reading) uint64 { return r.Notes.Unanswered }),
+
 	// Loops.
 	{
 		name: "sluice_loop_tick_seconds", help: "For how long a loop was busy at a time, from the end of a wait to the next.",

@@ -44,6 +44,7 @@ type status struct {
 	Closes   map[string]uint64 `json:"closes"`
 	Refusals map[string]uint64 `json:"refusals"`
 	Loops    []statusLoop      `json:"loops"`
+	Nodes    []statusNode      `json:"nodes"`   // of the cluster, this one first
 	Rooms    []statusRoom      `json:"rooms"`   // the largest
 	Slowest  []statusClient    `json:"slowest"` // those furthest behind
 	Log      []statusLine      `json:"log"`     // the newest first
@@ -52,6 +53,16 @@ type status struct {
 type statusLoop struct {
 	BusyUS      int64 `json:"busy_us"`
 	Connections int   `json:"connections"`
+}
+
+type statusNode struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Address     string `json:"address"`
+	Connections int    `json:"connections"`
+	Rooms       int    `json:"rooms"`
+	SilentMS    int64  `json:"silent_ms"` // for how long nothing was heard of it
 }
 
 type statusRoom struct {
@@ -116,7 +127,7 @@ func (s *statuser) make(ctx context.Context) *status {
 	made := &status{
 		AtMS: s.now().Milliseconds(), Version: s.version, Ready: "ok",
 		Totals: totalsOf(&st), Now: nowOf(&is), Closes: map[string]uint64{}, Refusals: map[string]uint64{},
-		Loops: []statusLoop{}, Rooms: []statusRoom{}, Slowest: []statusClient{}, Log: []statusLine{},
+		Loops: []statusLoop{}, Nodes: []statusNode{}, Rooms: []statusRoom{}, Slowest: []statusClient{}, Log: []statusLine{},
 	}
 	if err := s.figures.Ready(); err != nil {
 		made.Ready = readinessOf(err)
@@ -129,6 +140,9 @@ func (s *statuser) make(ctx context.Context) *status {
 	}
 	for _, l := range is.Loops {
 		made.Loops = append(made.Loops, statusLoop{l.Busy.Microseconds(), l.Connections})
+	}
+	for _, n := range is.Nodes {
+		made.Nodes = append(made.Nodes, statusNode{n.ID, n.Name, n.Version, n.Address, n.Connections, n.Rooms, n.Silent.Milliseconds()})
 	}
 	for _, r := range rooms {
 		made.Rooms = append(made.Rooms, statusRoom{r.Name, r.Members, r.Speakers, r.Messages, r.Memory, r.Kept, r.IsFull})

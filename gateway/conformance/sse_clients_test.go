@@ -39,7 +39,7 @@ func TestCurlReadsEvents(t *testing.T) {
 	if n, err := s.Publish("kept", gateway.Message{Data: []byte("a\nb")}); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if n, err := s.DisconnectRoom(t.Context(), "kept", gateway.Farewell{}); n != 1 || err != nil {
+	if n, err := s.DisconnectRoom(t.Context(), "kept", gateway.Farewell{}); n.Clients != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	err := curl.Wait()

@@ -193,7 +193,7 @@ func TestEventsHaveHeartbeats(t *testing.T) {
 func TestEventsEndWithTheReason(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	e, stays := wstest.Listen(t, addr, "/sse/a"), wstest.Listen(t, addr, "/sse/b")
-	if n, err := s.DisconnectRoom(t.Context(), "a", gateway.Farewell{Code: 4321, Reason: "line\n\nend \"x\""}); n != 1 || err != nil {
+	if n, err := s.DisconnectRoom(t.Context(), "a", gateway.Farewell{Code: 4321, Reason: "line\n\nend \"x\""}); n.Clients != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	e.Expect("close", `{"code":4321,"reason":"line\n\nend \"x\""}`)
@@ -296,7 +296,7 @@ func TestEventsOverTLS(t *testing.T) {
 	if got, err := e.Next(); err != nil || got.Data != text {
 		t.Errorf("%d bytes came, %v", len(got.Data), err)
 	}
-	if n, err := s.DisconnectRoom(t.Context(), "a", gateway.Farewell{}); n != 1 || err != nil {
+	if n, err := s.DisconnectRoom(t.Context(), "a", gateway.Farewell{}); n.Clients != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got, err := e.Next(); err != nil || got.Type != "close" {

@@ -166,5 +166,12 @@ func (n *Nodes) answerTo(ctx context.Context, from string, q *question) {
 	})
 }
 
-// Tell tells all other nodes something, which is JSON. Nobody answers, and it may be lost.
-func (n *Nodes) Tell(what []byte) { n.send(everyone, &note{Tell: &telling{what}}) }
+// Tell tells all other nodes something, which is JSON. Nobody answers, and it may be lost. It waits for
+// nobody, not for the broker either, so loops may call it.
+func (n *Nodes) Tell(what []byte) {
+	select {
+	case n.tells <- what:
+	default:
+		n.counts.unsent.Add(1)
+	}
+}

@@ -45,12 +45,14 @@ const (
 	// notesMax is how many notes may wait to be read: those beyond it are dropped, and what was in them
 	// is asked for.
 	notesMax = 4096
+	// tellsMax is how many things that are to be told may wait to be sent: those beyond it are not.
+	tellsMax = 256
 )
 
 // A Local is what is asked of the gateway that a node is.
 type Local interface {
 	// Report yields the gateway's rooms in which somebody is, and returns the rest of what is told of
-	// it; ID and Name are the nodes' own to fill in.
+	// it, but for what Options say.
 	Report(yield func(room string, t hub.Tally) bool) hub.NodeInfo
 	// Answer answers another node's question, on a goroutine of its own, until ctx ends. Nil: it cannot.
 	Answer(ctx context.Context, question []byte) (answer []byte)
@@ -60,6 +62,7 @@ type Local interface {
 
 // Options say how a node is called.
 type Options struct {
+	Version string               // of the program
 	Name    string               // unlike the others' names; in the log, the metrics, the status page
 	Elapsed func() time.Duration // the time, on a clock that nobody sets; nil: since New, by the process's
 	Log     *slog.Logger         // nil: none
@@ -71,6 +74,10 @@ type Nodes struct {
 	o   Options
 	id  string
 	bus Bus
+
+	tells chan []byte // for all others
+
+	born time.Duration
 	asks
 
 	// What Run alone touches.
@@ -112,12 +119,13 @@ type peer struct {
 func New(o Options, b Bus) *Nodes {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // It does not fail.
-	n := &Nodes{o: o, id: hex.EncodeToString(id[:]), bus: b, sent: map[string]hub.Tally{}, peers: map[string]*peer{}}
+	n := &Nodes{o: o, id: hex.EncodeToString(id[:]), bus: b, tells: make(chan []byte, tellsMax), sent: map[string]hub.Tally{}, peers: map[string]*peer{}}
 	if start := time.Now(); o.Elapsed == nil {
 		n.o.Elapsed = func() time.Duration { return time.Since(start) }
 	}
 	n.o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	n.self = hub.NodeInfo{ID: n.id, Name: o.Name}
+	n.born = n.o.Elapsed()
+	n.self = hub.NodeInfo{ID: n.id, Name: o.Name, Version: o.Version}
 	n.waiting, n.slots = map[uint64]*asking{}, make(chan struct{}, answersMax)
 	return n
 }
@@ -140,6 +148,8 @@ func (n *Nodes) Run(ctx context.Context, local Local) error {
 		select {
 		case p := <-notes:
 			n.take(ctx, p)
+		case what := <-n.tells:
+			n.send(everyone, &note{Tell: &telling{what}})
 		case <-beat.C:
 			n.hear(ctx, notes)
 			n.beat()
@@ -246,19 +256,13 @@ func (n *Nodes) forget(id, why string) {
 	n.o.Log.Info("a node is gone", "node", p.info.Name, "id", id, "why", why, "rooms", len(p.rooms))
 }
 
-// Self is this node.
-func (n *Nodes) Self() hub.NodeInfo {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.self
-}
-
 // List are all nodes: this one, and the others by their names.
 func (n *Nodes) List() []hub.NodeInfo {
 	now := n.o.Elapsed()
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	all := []hub.NodeInfo{n.self}
+	all[0].Uptime = now - n.born
 	for _, p := range n.peers {
 		info := p.info
 		info.Silent = max(0, now-p.heard)

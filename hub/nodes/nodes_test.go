@@ -67,8 +67,6 @@ func (w *wire) Listen(to chan<- []byte, subjects ...string) (func(), error) {
 	}, nil
 }
 
-func (w *wire) Largest() int { return w.largest }
-
 // A gateway is a Local with rooms that a test sets.
 type gateway struct {
 	rooms  map[string]hub.Tally
@@ -82,7 +80,7 @@ func (g *gateway) Report(yield func(string, hub.Tally) bool) (info hub.NodeInfo)
 		info.Members += t.Members
 		yield(room, t)
 	}
-	info.Rooms, info.Version, info.Address = len(g.rooms), "v1", "[::]:8080"
+	info.Rooms, info.Address = len(g.rooms), "[::]:8080"
 	return info
 }
 
@@ -121,7 +119,7 @@ func newCluster(t *testing.T, names ...string) *cluster {
 }
 
 func (c *cluster) add(name string) int {
-	n := New(Options{Name: name, Elapsed: func() time.Duration { return c.now }, Log: slog.New(slog.NewTextHandler(&c.log, nil))}, c.wire)
+	n := New(Options{Name: name, Version: "v1", Elapsed: func() time.Duration { return c.now }, Log: slog.New(slog.NewTextHandler(&c.log, nil))}, c.wire)
 	g := &gateway{rooms: map[string]hub.Tally{}}
 	notes := make(chan []byte, notesMax)
 	stop, err := c.wire.Listen(notes, everyone, toOne+n.id)
@@ -295,12 +293,12 @@ func TestReportsAreSmallAndFew(t *testing.T) {
 		largest, n = max(largest, len(p)), n+1
 		return false
 	}
-	keys := make([]uint64, KeysMax)
+	keys := make([]uint64, hub.TallyKeysMax)
 	for i := range keys {
 		keys[i] = 1<<63 + uint64(i)
 	}
 	for i := range 2_000 {
-		c.at[0].rooms[fmt.Sprintf("a-room-with-a-long-name-%d", i)] = hub.Tally{Members: 100, Users: 100, Keys: keys[:1+i%KeysMax]}
+		c.at[0].rooms[fmt.Sprintf("a-room-with-a-long-name-%d", i)] = hub.Tally{Members: 100, Users: 100, Keys: keys[:1+i%hub.TallyKeysMax]}
 	}
 	c.pass(soon)
 	if largest > 2*partBytes {
@@ -384,7 +382,7 @@ func TestListTellsOfEachNode(t *testing.T) {
 	for _, one := range all {
 		names = append(names, one.Name)
 	}
-	if !slices.Equal(names, []string{"b", "a", "c"}) || all[0] != c.nodes[0].Self() {
+	if !slices.Equal(names, []string{"b", "a", "c"}) || all[0].ID != c.nodes[0].id || all[0].Silent != 0 || all[0].Uptime != c.now {
 		t.Fatalf("%+v", all)
 	}
 	if a := all[1]; a.Members != 7 || a.Rooms != 1 || a.Version != "v1" || a.Address != "[::]:8080" || a.Silent < time.Second || a.Silent > 3*time.Second {
@@ -499,7 +497,7 @@ func TestQuestionsToANodeThatDiesAreNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestTooManyQuestions(t *testing.T) {
+func TestTooManyQuestionsAndTellings(t *testing.T) {
 	c := newCluster(t, "a", "b")
 	c.pass(soon)
 	for range asksMax {
@@ -510,7 +508,13 @@ func TestTooManyQuestions(t *testing.T) {
 	if _, err := c.nodes[0].Ask(t.Context(), []byte(`1`)); !errors.Is(err, ErrAsks) {
 		t.Errorf("got %v", err)
 	}
-	// And more than are answered at a time are answered at once: that they cannot be.
+	// More than are answered at a time are answered at once: that they cannot be.
+	for range tellsMax + 2 { // What is told waits for nobody.
+		c.nodes[0].Tell([]byte(`1`))
+	}
+	if s := c.nodes[0].Stats(); s.Unsent != 2 {
+		t.Errorf("%d were not sent, want 2", s.Unsent)
+	}
 	release := make(chan struct{})
 	c.at[1].answer = func([]byte) []byte { <-release; return []byte(`1`) }
 	for i := range answersMax + 3 {

@@ -89,7 +89,7 @@ func unpack(p []byte) (n note, ok bool) {
 	}
 	if r := n.Report; r != nil {
 		for name, t := range r.Rooms {
-			if name == "" || len(name) > roomMax || t.Members < 0 || t.Users < 0 || len(t.Keys) > t.Users || len(t.Keys) > KeysMax {
+			if name == "" || len(name) > roomMax || t.Members < 0 || t.Users < 0 || len(t.Keys) > t.Users || len(t.Keys) > hub.TallyKeysMax {
 				return n, false
 			}
 		}
@@ -105,6 +105,3 @@ const (
 	textMax = 255
 	roomMax = 128
 )
-
-// KeysMax is how many users of a room a node tells of one by one.
-const KeysMax = 100

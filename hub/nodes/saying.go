@@ -45,7 +45,7 @@ func (n *Nodes) look() (rooms map[string]hub.Tally, info hub.NodeInfo) {
 		}
 		return true
 	})
-	info.ID, info.Name = n.id, n.o.Name
+	info.ID, info.Name, info.Version, info.Uptime = n.id, n.o.Name, n.o.Version, n.o.Elapsed()-n.born
 	n.counts.beyond.Add(beyond)
 	n.mu.Lock()
 	n.self = info

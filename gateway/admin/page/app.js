@@ -69,6 +69,10 @@ function show(status) {
   plot(element("blocked-plot"), history.values((s) => s.now.blocked));
 
   showLoads(status);
+  element("cluster").hidden = status.nodes.length === 0;
+  table("nodes", status.nodes.map((n, i) => [
+    n.name, count(n.connections), count(n.rooms), i === 0 ? "this one" : `${span(n.silent_ms)} ago`, n.address || "–", n.version,
+  ]), (i) => status.nodes[i].silent_ms > quiet);
   table("slowest", status.slowest.map((c) => [
     c.room, `${bytes(c.bytes)}, ${plural(c.messages, "message", "messages")}`, `${span(c.took_ms)} ago`, c.address || "–", c.id,
   ]), (i) => status.slowest[i].slow);
@@ -78,6 +82,9 @@ function show(status) {
   showReasons(status);
   showLog(status.log);
 }
+
+// quiet is for how long nothing has to have been heard of a node that is marked, in milliseconds: it should every second.
+const quiet = 3000;
 
 // inRoom counts a room's messages as they stood in a status; in one that did not list the room, as now.
 function inRoom(status, room) {
