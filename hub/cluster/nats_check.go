@@ -130,7 +130,10 @@ func (o *NATSOptions) tryPermissions(ctx context.Context, nc *nats.Conn) error {
 			return err
 		}
 	}
-	for _, s := range []string{apiDirectGet + streamName, apiGet + streamName, apiGet + bucketStream} {
+	if _, err := nc.SubscribeSync(notes + "to." + probeRoom); err != nil {
+		return err
+	}
+	for _, s := range []string{notes + "to." + probeRoom, apiDirectGet + streamName, apiGet + streamName, apiGet + bucketStream} {
 		if err := nc.Publish(s, nil); err != nil {
 			return err
 		}
