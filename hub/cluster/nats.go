@@ -71,6 +71,8 @@ type NATS struct {
 	counts   natsCounts
 }
 
+var _ Broker = (*NATS)(nil)
+
 // The stream. There is one shard today.
 const (
 	shards     = 1

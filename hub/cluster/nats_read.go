@@ -245,11 +245,16 @@ func (n *NATS) State(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("asking %s: %w", streamName, err)
 	}
-	is := s.CachedInfo().State
-	return State{First: is.FirstSeq, Last: is.LastSeq}, nil
+	info := s.CachedInfo()
+	is, bytesMax := info.State, info.Config.MaxBytes
+	state := State{First: is.FirstSeq, Last: is.LastSeq, IsFull: bytesMax > 0 && is.Bytes >= uint64(bytesMax)/2}
+	if is.Msgs == 0 { // A new stream would have zeros.
+		state.First = state.Last + 1
+	}
+	return state, nil
 }
 
-// Purge removes all that the stream keeps of a room.
+// Purge implements Broker.
 func (n *NATS) Purge(ctx context.Context, room string) error {
 	s, err := n.js.Stream(ctx, streamName)
 	if err == nil {

@@ -157,6 +157,9 @@ func TestBrokerFetchesWhatTheStreamKeeps(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	n := dial(t, withStream(s.ClientURL()))
+	if st, err := n.State(soon(t)); err != nil || st != (cluster.State{First: 1}) {
+		t.Errorf("a new stream is %+v, %v", st, err)
+	}
 	var seqs []uint64
 	for i := range 30 {
 		mustPublish(t, n, "other", fmt.Sprint("o.", i), "?")
@@ -204,6 +207,12 @@ func TestBrokerFetchesWhatTheStreamKeeps(t *testing.T) {
 	}
 	if err := n.Purge(soon(t), "a.room"); err != nil {
 		t.Error(err)
+	}
+	if err := n.Purge(soon(t), "other"); err != nil {
+		t.Error(err)
+	}
+	if st, err := n.State(soon(t)); err != nil || st != (cluster.State{First: 61, Last: 60}) {
+		t.Errorf("a purged stream is %+v, %v", st, err)
 	}
 	if kept, _, err := n.After(soon(t), "a.room", 1, 10, 1<<20); err != nil || len(kept) != 0 {
 		t.Errorf("of a purged room: %v, %v", kept, err)

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package natstest
+
+// Main does nothing: servers are run as processes where there are signals.
+func Main() {}
