@@ -159,9 +159,14 @@ func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 type verdict struct {
 	who     Principal
 	isBuilt bool              // what its room keeps was made in the encoding that it wants, or that was tried
+	isTried bool              // it has waited for what its room keeps to come from the cluster …
+	isLate  bool              // … which it did not
 	infos   []centrifuge.Info // of who is in the room
 	err     error
 }
+
+// wasJudged reports whether it is known already who asks: the question was about the room.
+func (v *verdict) wasJudged() bool { return v != nil && (v.isBuilt || v.isTried) }
 
 // park has a connection wait until its question is answered: nobody reads it, and the time for its
 // handshake goes on. p is all that was read of it, from the request on; the head budget counts it.

@@ -24,6 +24,11 @@ func (s *subscriber) history(o *order) orderStep {
 	if s.permissions(q.Channel)&(Read|History) != Read|History {
 		return s.fail(o, centrifuge.ErrorPermissionDenied)
 	}
+	if done, isLate := s.awaitFilled(o, q.Channel); done != stepDone {
+		return done
+	} else if isLate {
+		return s.fail(o, centrifuge.ErrorInternal)
+	}
 	room, err := s.w.server.keeper(q.Channel)
 	if err != nil {
 		return s.fail(o, centrifuge.ErrorNotAvailable)
@@ -38,6 +43,22 @@ func (s *subscriber) history(o *order) orderStep {
 		r.Publications = append(r.Publications, one.Publication())
 	}
 	return s.reply(o, &protocol.Reply{History: r})
+}
+
+// awaitFilled has a command wait until a room that keeps messages has those that the cluster has of it.
+// It isLate if that has been waited for.
+func (s *subscriber) awaitFilled(o *order, room string) (done orderStep, isLate bool) {
+	server := s.w.server
+	if !server.follows() || s.w.cfg.historyOf(room) == (hub.History{}) || server.hub.Make(room) != nil {
+		return stepDone, false
+	}
+	switch r, isThere := server.hub.Room(room); {
+	case isThere && r.IsWhole():
+		return stepDone, false
+	case o.answer.wasJudged():
+		return stepDone, true
+	}
+	return s.ask(&question{desk: &server.filler, room: room, answer: verdict{isTried: true}}), false
 }
 
 // keptBy reads what a room, nil if it is not there, keeps and a client asks for. Not ok: that is not to

@@ -22,7 +22,10 @@ func (s *subscriber) publish(o *order) orderStep {
 		return s.fail(o, centrifuge.ErrorPermissionDenied)
 	}
 	sub := s.find(r.Channel)
-	if sub == nil {
+	switch {
+	case sub == nil && s.w.server.follows():
+		return s.publishAround(o, nil)
+	case sub == nil:
 		return s.offer(o)
 	}
 	s.publishTo(sub)
@@ -33,6 +36,9 @@ func (s *subscriber) publish(o *order) orderStep {
 	}
 	if s.reader.IsBlocked() {
 		s.hasSpoken = true
+	}
+	if s.w.server.follows() {
+		return s.publishAround(o, sub)
 	}
 	sub.Publish(s.w.loop.Now(), s.w.encoder.of(r.Channel, s.published(r, sub)))
 	return s.acknowledge(o)

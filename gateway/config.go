@@ -45,6 +45,7 @@ type tuning struct {
 	expiryGrace       time.Duration // how long a client of the protocol has to bring another token
 	wallClock         func() int64  // milliseconds since 1970
 	newEpoch          func() string // of a room with a history; nil: at random
+	outageTime        time.Duration // of an outage, see Options.CloseOnOutage
 }
 
 // What tuning is without a test that turns it.
@@ -96,6 +97,7 @@ func (c *config) fill() {
 	setDefault(&c.costlyWork, costlyWork)
 	setDefault(&c.walkTime, walkTime)
 	setDefault(&c.expiryGrace, expiryGrace)
+	setDefault(&c.outageTime, outageTime)
 	setDefault(&c.inflaterSize, inflaterSize)
 	if c.wallClock == nil {
 		c.wallClock = wallClock
@@ -190,6 +192,7 @@ func (c *config) prepare() error {
 		{"SkipTimeout", c.SkipTimeout},
 		{"CloseTimeout", c.CloseTimeout},
 		{"DrainTimeout", c.DrainTimeout},
+		{"ClusterTimeout", c.ClusterTimeout},
 	} {
 		if t.value < time.Millisecond || t.value > timeoutMax {
 			refuse(t.field, "%v is not %v to %v", t.value, time.Millisecond, timeoutMax)

@@ -143,9 +143,10 @@ type inbound struct {
 	question     *question // for which it is parked, with its head; nil: it is not
 	older, newer *conn     // its neighbours in the list of those that hold any
 
-	stash    []byte // read and not yet decoded, a read buffer at most: reading is paused or a turn over
-	commands []byte // of a subscriber's frame, a message at most, of which some have to wait …
-	obeyed   int    // … behind so many bytes
+	unsent   *wsproto.Message // that the cluster did not take, before the stash; nil: none
+	stash    []byte           // read and not yet decoded, a read buffer at most: reading is paused or a turn over
+	commands []byte           // of a subscriber's frame, a message at most, of which some have to wait …
+	obeyed   int              // … behind so many bytes
 	decoder  wsproto.Decoder
 	portion  portion       // what it takes of --assembly-memory
 	began    time.Duration // when the first byte of the message under way came; zero: there is none

@@ -11,8 +11,8 @@ import (
 )
 
 // A question is what a request waits for while its connection is parked: an Authenticator that says
-// who its client is, a room's history that is made in another encoding, or who is in a room on other
-// nodes. What it is about and the
+// who its client is, a room's history that is made in another encoding or has yet to come from the
+// cluster, or who is in a room on other nodes. What it is about and the
 // place where the answer goes do not change; the rest is its desk's.
 type question struct {
 	c         *conn // not to be touched but on its loop, by its token
@@ -43,10 +43,15 @@ type desk struct {
 // surveyorsMax is how many questions of clients to all nodes wait for answers at a time.
 const surveyorsMax = 32
 
+// fillersMax is how many at a time wait for the cluster to fill a room: those that are filled already
+// are not to wait for others.
+const fillersMax = 64
+
 // openDesks makes all: who asks Options.Auth, at most Options.AuthRequests at a time; who makes
-// histories, one after the other: that takes a processor and not time; and who asks Options.Nodes.
+// histories, one after the other: that takes a processor and not time; who asks Options.Nodes; and who
+// waits for the cluster.
 func (s *Server) openDesks() {
-	s.desk.server, s.builder.server, s.surveyors.server = s, s, s
+	s.desk.server, s.builder.server, s.surveyors.server, s.filler.server = s, s, s, s
 	s.desk.hands = func(cfg *config) int { return cfg.AuthRequests }
 	s.desk.of = "an authenticator"
 	s.desk.answer = func(ctx context.Context, q *question) (err error) {
@@ -65,6 +70,14 @@ func (s *Server) openDesks() {
 	s.surveyors.answer = func(ctx context.Context, q *question) (err error) {
 		q.answer.infos, err = s.attendees(ctx, q.room)
 		return err
+	}
+	s.filler.hands = func(*config) int { return fillersMax }
+	s.filler.of = "who waits for the cluster"
+	s.filler.answer = func(ctx context.Context, q *question) error {
+		ctx, cancel := context.WithTimeout(ctx, s.config().HandshakeTimeout/2)
+		defer cancel()
+		q.answer.isLate = s.opener.await(ctx, q.room) != nil
+		return nil
 	}
 }
 
@@ -99,7 +112,7 @@ func (d *desk) work() {
 		if q == nil {
 			return
 		}
-		if err := d.put(ctx, q); !q.answer.isBuilt { // Of a history that could not be made it asks again, and is refused.
+		if err := d.put(ctx, q); !q.answer.wasJudged() { // Of a history that could not be made it asks again, and is refused.
 			q.answer.err = err
 		}
 		q.cancel()

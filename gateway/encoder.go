@@ -76,7 +76,9 @@ type encoder struct {
 
 	room           string
 	message        message
-	isKept         bool // by its room, so that its frames have a place for its position
+	isKept         bool       // by its room, so that its frames have a place for its position
+	given          hub.Source // of a message that came with it …
+	isGiven        bool       // … as this one did
 	header         []byte
 	deflated       []byte
 	deflatedHeader []byte
@@ -89,14 +91,21 @@ type encoder struct {
 
 // of returns the encoder set to a message for a room.
 func (e *encoder) of(room string, m message) hub.Encoder {
-	e.room, e.message, e.isKept = room, m, false
+	e.room, e.message, e.isKept, e.isGiven = room, m, false, false
 	e.pushes.drop()
+	return e
+}
+
+// ofSource is of for a message that has its source already, an offset in it.
+func (e *encoder) ofSource(room string, s *hub.Source) hub.Encoder {
+	e.of(room, messageOf(s))
+	e.given, e.isGiven = *s, true
 	return e
 }
 
 // done forgets the message, whose frames are where they belong, and what was made of it if that is large.
 func (e *encoder) done() {
-	e.room, e.message = "", message{}
+	e.room, e.message, e.given = "", message{}, hub.Source{}
 	e.pushes.drop()
 }
 
@@ -106,15 +115,23 @@ const kindValue = 1 << 7
 // Source implements hub.Recorder.
 func (e *encoder) Source() hub.Source {
 	e.isKept = true
-	kind := byte(e.message.Op)
-	if e.message.isValue {
-		kind |= kindValue
+	if e.isGiven {
+		return e.given
 	}
-	return hub.Source{Kind: kind, Payload: e.message.Payload, Sender: string(e.message.info), Time: e.cfg.wallClock() * 1e6}
+	return e.message.source(e.cfg)
 }
 
-// messageOf is the message that a room has kept.
-func messageOf(r *hub.Record) message {
+// source is what a room keeps of the message, which comes now.
+func (m *message) source(cfg *config) hub.Source {
+	kind := byte(m.Op)
+	if m.isValue {
+		kind |= kindValue
+	}
+	return hub.Source{Kind: kind, Payload: m.Payload, Sender: string(m.info), Time: cfg.wallClock() * 1e6}
+}
+
+// messageOf is the message that a room has kept, or the cluster brings.
+func messageOf(r *hub.Source) message {
 	return message{
 		wsproto.Message{Op: wsproto.Opcode(r.Kind &^ kindValue), Payload: r.Payload},
 		r.Kind&kindValue != 0, centrifuge.Info(r.Sender),
@@ -126,7 +143,7 @@ func (s *Server) restore(room string, r *hub.Record) hub.Encoder {
 	e := &s.restored
 	s.outside.take(e) // What the one before has counted.
 	e.setTo(s.config())
-	e.of(room, messageOf(r))
+	e.of(room, messageOf(&r.Source))
 	e.isKept = true
 	return e
 }

@@ -39,6 +39,7 @@ var farewells = [NumCloseReasons]struct {
 	ClosedGap:             {centrifuge.CloseInsufficientState, ""},
 	ClosedBadToken:        {centrifuge.CloseInvalidToken, ""},
 	ClosedTermsExpired:    {centrifuge.CloseSubExpired, ""},
+	ClosedOutage:          {centrifuge.CloseForceReconnect, "the cluster cannot be reached"},
 }
 
 // wordsFor are the code and the text of the Close frame that the client gets for a reason, if its end

@@ -81,6 +81,8 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 		return c.answerHealth(isAlive, head, behind)
 	case path == readyzPath && c.past != wasHanded:
 		return c.answerHealth(readinesses[c.w.server.readiness()].answer, head, behind)
+	case hears != notAtAll && isOurs && c.w.server.isCutOff.Load():
+		return c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), head)
 	case hears == byEvents && isOurs:
 		return c.answerEvents(room, p, n, answer)
 	case hears == byProtocol && isOurs:

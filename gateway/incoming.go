@@ -233,6 +233,9 @@ func (c *conn) decode(p []byte) bool {
 			}
 		}
 		switch rest, goOn := c.handle(msg); {
+		case !goOn && c.in != nil && c.in.unsent != nil:
+			c.keep(&c.in.decoder, p)
+			return false
 		case !goOn:
 			d.Release()
 			return false
@@ -290,7 +293,7 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 	if !d.Partial() {
 		_, _, _ = d.Next(nil) // Gives back the buffer of the message before; nothing can come of no bytes.
 	}
-	if d.Idle() && len(stash) == 0 && (c.in == nil || len(c.in.commands) == 0) {
+	if d.Idle() && len(stash) == 0 && (c.in == nil || len(c.in.commands) == 0 && c.in.unsent == nil) {
 		c.dropInput()
 		return
 	}
@@ -303,16 +306,27 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
 	}
-	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+len(c.in.commands))
+	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+c.in.ready())
 }
 
 // size is what it takes, in bytes.
 func (in *inbound) size(cfg *config) int {
 	n := in.decoder.Held() + len(in.stash) + cap(in.commands)
+	if in.unsent != nil {
+		n += len(in.unsent.Payload)
+	}
 	if in.decoder.Inflating() {
 		n += int(cfg.inflaterSize)
 	}
 	return n
+}
+
+// ready is how many bytes it has of messages that are whole, and wait.
+func (in *inbound) ready() int {
+	if in.unsent != nil {
+		return len(in.unsent.Payload)
+	}
+	return len(in.commands)
 }
 
 // dropInput forgets what was read and could not be finished with.
@@ -340,6 +354,9 @@ func (c *conn) handle(m wsproto.Message) (rest []byte, goOn bool) {
 		c.w.stats.Messages++
 		if c.reader.IsBlocked() {
 			c.past = hasSpoken
+		}
+		if c.w.server.follows() {
+			return nil, c.publishAround(m) && c.life == open
 		}
 		c.reader.Publish(c.w.loop.Now(), c.w.encoder.of(c.reader.Room().Name(), message{Message: m}))
 	case wsproto.OpPing:
@@ -393,8 +410,11 @@ func (c *conn) unstash() bool {
 	if c.life == reading && c.in != nil && c.in.scanned == 0 {
 		return c.readHead(nil)
 	}
-	if c.life != open || c.in == nil || len(c.in.stash) == 0 && len(c.in.commands) == 0 && !c.isInflating() {
+	if c.life != open || c.in == nil || len(c.in.stash) == 0 && c.in.ready() == 0 && c.in.unsent == nil && !c.isInflating() {
 		return true
+	}
+	if c.in.unsent != nil && !c.publishUnsent() {
+		return false
 	}
 	if len(c.in.commands) > 0 && !c.subscriber().resume() {
 		return false

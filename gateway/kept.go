@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 
 	"github.com/centrifugal/protocol"
@@ -24,7 +25,7 @@ type Kept struct {
 }
 
 func keptOf(r *hub.Record) Kept {
-	m := messageOf(r)
+	m := messageOf(&r.Source)
 	return Kept{Message{Data: m.Payload, IsBinary: m.Op == wsproto.OpBinary}, r.Offset, r.Time / 1e6, m.isValue, m.info}
 }
 
@@ -51,6 +52,11 @@ type KeptPage struct {
 // of them no more than there are bytes for, but one at least. The zero Start is the oldest. It asks
 // for no permission.
 func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (page KeptPage, err error) {
+	if s.follows() {
+		if err := s.fill(room); err != nil {
+			return page, err
+		}
+	}
 	r, err := s.keeper(room)
 	if err != nil {
 		return page, err
@@ -68,6 +74,26 @@ func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (pag
 		page.Messages = append(page.Messages, keptOf(&p.Records[i]))
 	}
 	return page, nil
+}
+
+// fill waits until a room that keeps messages has those that the cluster has of it.
+func (s *Server) fill(room string) error {
+	if !isRoomName(room) || s.config().historyOf(room) == (hub.History{}) {
+		return nil // As without a cluster.
+	}
+	if err := s.hub.Make(room); err != nil {
+		return ErrTooManyRooms
+	}
+	r, isThere := s.hub.Room(room)
+	if isThere && r.IsWhole() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.life, s.config().ClusterTimeout)
+	defer cancel()
+	if s.opener.await(ctx, room) != nil {
+		return ErrUnfilled
+	}
+	return nil
 }
 
 // RemoveKept has a room forget all that it keeps. Clients that are behind may get it still; who asks for

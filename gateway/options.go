@@ -124,6 +124,14 @@ type Options struct {
 	// clients is asked of all, and what is done to them is done on all. They are to be run for
 	// Server.Node while it serves. Nil: this gateway is all there is.
 	Nodes Nodes
+	// Cluster is called by New, with the rooms that its Cluster is to fill. Nil: the gateway is alone, and
+	// gives its rooms their order itself.
+	Cluster func(Rooms) Cluster
+	// ClusterTimeout is how long a publisher waits for an acknowledgement of the Cluster's: 10 s.
+	ClusterTimeout time.Duration
+	// CloseOnOutage has all clients closed with 1013, and new ones refused, when the Cluster cannot be
+	// reached for ten seconds. Otherwise they stay, and publishers wait.
+	CloseOnOutage bool
 
 	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the connection,
 	// the request or the room whose state it left in doubt, is logged with its stack, and counted
@@ -183,6 +191,7 @@ func (o Options) Defaults() Options {
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.DrainTimeout, 10*time.Second)
 	setDefault(&c.CompressMin, 256)
+	setDefault(&c.ClusterTimeout, clusterTimeout)
 	setDefault(&c.HistoryMemory, 256<<20)
 	c.History = fillHistory(c.History)
 	return o

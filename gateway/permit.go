@@ -18,7 +18,7 @@ func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, do
 		return permit{}, true, stepDone
 	}
 	var err error
-	if o.answer != nil && o.answer.isBuilt { // It was judged before what the room keeps was made.
+	if o.answer.wasJudged() { // It was judged before what the room keeps was made.
 		p.who = &o.answer.who
 	} else {
 		h := &Handshake{Room: room, Token: token, Address: s.address(), IsSubscription: true, Subject: s.principal().Subject}

@@ -105,6 +105,7 @@ func (s *Server) watchMemory(ctx context.Context) {
 			s.pressure.look()
 		case <-house.C:
 			s.housekeeper.look()
+			s.checkOutage()
 		case <-old.C:
 			s.hub.Expire(s.workers[0].loop.Elapsed())
 		case <-ctx.Done():

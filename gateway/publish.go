@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -16,6 +17,9 @@ import (
 type Message struct {
 	Data     []byte // not to be changed before the call that publishes it returns
 	IsBinary bool   // otherwise it is text, which has to be UTF-8
+	// Key has a Cluster publish the message once, whichever of its gateways gets it again within two
+	// minutes. Empty, or without a Cluster: each counts.
+	Key string
 }
 
 // Errors of Publish and Send.
@@ -33,6 +37,7 @@ var (
 // are: each is owed it, none has it yet. It waits for nobody: where clients that publish would have to
 // wait, the error is ErrRoomFull or ErrMemory, and a later try may succeed. A room that does not
 // exist is made only if Options.History says that it keeps the message: otherwise nobody would hear it.
+// With a Cluster it waits for its acknowledgement, and the clients are those of this gateway.
 //
 // Messages that one goroutine publishes arrive in its order. Publish asks for no permission: whoever
 // has the Server may write into every room.
@@ -53,8 +58,11 @@ func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) 
 	if !s.config().panics {
 		defer s.recoverPublish(room, &err)
 	}
-	if s.hasEnded() {
+	switch {
+	case s.hasEnded():
 		return p, ErrClosed
+	case s.follows():
+		return s.publishAround(room, &m)
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
@@ -70,6 +78,53 @@ func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) 
 		err = ErrMemory
 	}
 	return p, err
+}
+
+// publishAround publishes a message by the cluster, and waits for its answer.
+func (s *Server) publishAround(room string, m *Message) (p hub.Published, err error) {
+	r, isThere := s.hub.Room(room)
+	switch {
+	case isThere && r.IsFull():
+		return p, ErrRoomFull
+	case s.hub.IsShort():
+		return p, ErrMemory
+	}
+	one, cfg := m.message(), s.config()
+	type outcome struct {
+		at  hub.Position
+		err error
+	}
+	answer := make(chan outcome, 1)
+	err = s.cluster.Publish(room, one.source(cfg), m.Key, func(at hub.Position, err error) { answer <- outcome{at, err} })
+	switch {
+	case err == nil:
+	case errors.Is(err, hub.ErrFull):
+		return p, ErrRoomFull
+	case errors.Is(err, hub.ErrTooLarge):
+		return p, ErrTooLarge
+	default:
+		return p, ErrUnacknowledged
+	}
+	ctx, cancel := context.WithTimeout(s.life, cfg.ClusterTimeout)
+	defer cancel()
+	select {
+	case o := <-answer:
+		p.Position, err = o.at, o.err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		s.outside.unacknowledged.Add(1)
+		return hub.Published{}, fmt.Errorf("%w: %v", ErrUnacknowledged, err)
+	}
+	s.outside.published.Add(1)
+	if isThere {
+		p.Members = r.Stats().Members
+	}
+	if cfg.historyOf(room) == (hub.History{}) {
+		p.Position = hub.Position{} // Nobody can come back to it.
+	}
+	return p, nil
 }
 
 // judge refuses what no client may be sent.
@@ -102,7 +157,8 @@ type outside struct {
 	encoders  sync.Pool
 	published atomic.Uint64
 
-	joinsDropped atomic.Uint64 // of other nodes
+	joinsDropped   atomic.Uint64 // of other nodes
+	unacknowledged atomic.Uint64
 
 	deflations, deflatedFrom, deflatedTo atomic.Uint64
 }
@@ -136,6 +192,7 @@ func (o *outside) take(e *encoder) {
 func (o *outside) addTo(s *Stats) {
 	s.Published += o.published.Load()
 	s.JoinsDropped += o.joinsDropped.Load()
+	s.Unacknowledged += o.unacknowledged.Load()
 	s.Deflated += o.deflations.Load()
 	s.DeflatedFrom += o.deflatedFrom.Load()
 	s.DeflatedTo += o.deflatedTo.Load()
@@ -145,14 +202,16 @@ const publishName = "sluice/gateway.(*Server).PublishAt"
 
 // recoverPublish has a panic end the room that it left in doubt, as one on a loop does.
 func (s *Server) recoverPublish(room string, err *error) {
-	value := recover()
-	if value == nil {
-		return
+	if value := recover(); value != nil {
+		p := reactor.RecoveredPanic(value, publishName)
+		s.notePanic(&p, "of", "a publisher outside of loops", "room", room)
+		*err = ErrFault
+		s.endInDoubt(room, extentOf(&p), value)
 	}
-	p := reactor.RecoveredPanic(value, publishName)
-	s.notePanic(&p, "of", "a publisher outside of loops", "room", room)
-	*err = ErrFault
-	extent := extentOf(&p)
+}
+
+// endInDoubt ends what a panic outside of loops has left in doubt.
+func (s *Server) endInDoubt(room string, extent extent, value any) {
 	if s.config().ExitOnPanic {
 		extent = ofProcess
 	}

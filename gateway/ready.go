@@ -15,6 +15,7 @@ const (
 	isDraining
 	isFull
 	isShortOfMemory
+	isCutOff
 	readinessCount
 )
 
@@ -30,6 +31,7 @@ var readinesses = [readinessCount]struct {
 	isDraining:      {text: "draining"},
 	isFull:          {text: "full: as many connections as --max-connections allows"},
 	isShortOfMemory: {text: "short of memory: no new connections"},
+	isCutOff:        {text: "the cluster cannot be reached"},
 }
 
 func init() {
@@ -53,12 +55,14 @@ func (s *Server) readiness() readiness {
 		return isFull
 	case s.pressure.step() >= stepConnections:
 		return isShortOfMemory
+	case s.follows() && s.cluster.Ready() != nil:
+		return isCutOff
 	}
 	return isReady
 }
 
 // Ready returns nil while new clients should be sent here, and otherwise why not: the server does not
-// serve, a drain was asked for, or it refuses all new connections. GET /readyz tells the same.
+// serve, a drain was asked for, it refuses all new connections, or its Cluster cannot be reached. GET /readyz tells the same.
 func (s *Server) Ready() error { return readinesses[s.readiness()].err }
 
 // takeLeave says to whoever asks that no new clients are wanted, and goes on serving for

@@ -53,6 +53,7 @@ const (
 	ClosedGap                                // it missed messages whose offsets it counts
 	ClosedBadToken                           // its token was not good, or somebody else's
 	ClosedTermsExpired                       // its token for a room has expired
+	ClosedOutage                             // the cluster cannot be reached, and Options.CloseOnOutage
 	NumCloseReasons                          // how many there are
 )
 
@@ -105,6 +106,7 @@ var reasons = [NumCloseReasons]struct {
 	ClosedGap:             {"gap", 0, ""},
 	ClosedBadToken:        {"bad_token", 0, ""},
 	ClosedTermsExpired:    {"subscription_expired", 0, ""},
+	ClosedOutage:          {"outage", wsproto.CodeTryAgainLater, "the cluster cannot be reached"},
 }
 
 func (r CloseReason) String() string { return reasons[r].label }

@@ -25,6 +25,7 @@ var linesOf = map[CloseReason]string{
 	ClosedDrain:        "draining",
 	ClosedRefused:      "refused",
 	ClosedShortage:     "closed because the kernel has no memory for it",
+	ClosedOutage:       "the cluster cannot be reached: all clients are closed, and new ones refused",
 	ClosedFault:        "a panic, which is a fault of the gateway: please report it",
 }
 

@@ -45,6 +45,9 @@ type Server struct {
 	desk        desk    // asks Options.Auth
 	builder     desk    // makes rooms' histories in other encodings …
 	restored    encoder // … with this
+	filler      desk    // waits for what the cluster has of rooms
+	cluster     Cluster // nil: none
+	opener      opener
 	pressure    *pressure
 	housekeeper *housekeeper
 	samples     samples
@@ -62,6 +65,9 @@ type Server struct {
 
 	certificates   *certificates
 	handshakeSlots chan struct{} // one in it for each TLS handshake that runs
+
+	cutOffAt atomic.Int64 // by the loops' clock, since when the cluster cannot be reached; zero: it can be
+	isCutOff atomic.Bool  // for so long that clients are refused
 
 	invariants atomic.Uint64 // that did not hold
 	panics     atomic.Uint64 // that were survived
@@ -130,6 +136,9 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		made.HistoryOf = func(room string) hub.History { return s.config().historyOf(room) }
 		made.Restore, made.NewEpoch = s.restore, cfg.newEpoch
 	}
+	if cfg.Cluster != nil {
+		made.Follows, made.OnRoom = true, s.opener.onRoom
+	}
 	s.hub, err = hub.New(made)
 	if err != nil {
 		return nil, err
@@ -147,6 +156,10 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 			return nil, err
 		}
 		s.workers = append(s.workers, w)
+	}
+	if cfg.Cluster != nil {
+		s.opener.init(s)
+		s.cluster = cfg.Cluster((*clusterRooms)(s))
 	}
 	s.lending = newLending(s)
 	s.http = &http.Server{
@@ -451,6 +464,7 @@ func (s *Server) final() Stats {
 func (s *Server) addTo(sum *Stats) {
 	sum.Broken, sum.Panics = s.invariants.Load(), s.panics.Load()
 	sum.Hub.Owed += s.hub.OwedOutside()
+	sum.Untold = s.hub.Untold()
 	sum.TLS.Running = len(s.handshakeSlots)
 	s.refusals.addTo(sum)
 	s.outside.addTo(sum)

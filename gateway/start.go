@@ -54,17 +54,22 @@ func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusa
 // wait until what is kept was made in its encoding: then it returns the question to park it for.
 // answer is what came of one before.
 func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Principal, answer *verdict) (hub.Joined, *question, *wsproto.Refusal) {
+	start.IsUnfilled = answer != nil && answer.isLate
 	joined, err := c.w.fan.JoinAt(c.w.loop.Now(), room, e, start, &c.reader, c)
 	switch {
 	case err == nil:
 		return joined, nil, nil
+	case errors.Is(err, hub.ErrNotFilled) && (answer == nil || !answer.isTried):
+		return joined, &question{c: c, desk: &c.w.server.filler, room: room, answer: verdict{who: *who, isTried: true}}, nil
+	case errors.Is(err, hub.ErrNotFilled):
+		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
 	case !errors.Is(err, hub.ErrNotBuilt):
 		return joined, nil, refuseNewRoom(err)
 	case answer != nil && answer.isBuilt: // So much is published that it was dropped before it was done.
 		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
 	}
 	q := &question{c: c, desk: &c.w.server.builder, room: room, encoding: e}
-	q.answer = verdict{who: *who, isBuilt: true}
+	q.answer = verdict{who: *who, isBuilt: true, isTried: answer != nil && answer.isTried}
 	return joined, q, nil
 }
 
@@ -76,7 +81,11 @@ func refuseNewRoom(err error) *wsproto.Refusal {
 	return wsproto.Refuse(wsproto.ReasonRooms)
 }
 
-// waitsForHistory reports whether the connection is parked until its room's history was made.
+// waitsForHistory reports whether the connection is parked until its room's history was made, or came.
 func (c *conn) waitsForHistory() bool {
-	return c.isParked() && c.in != nil && c.in.question != nil && c.in.question.desk == &c.w.server.builder
+	if !c.isParked() || c.in == nil || c.in.question == nil {
+		return false
+	}
+	desk, s := c.in.question.desk, c.w.server
+	return desk == &s.builder || desk == &s.filler
 }

@@ -74,15 +74,16 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
 		return nil, stepDone, centrifuge.ErrorLimitExceeded
 	}
-	sub := new(subscription)
-	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
+	sub, start := new(subscription), w.start(may)
+	start.IsUnfilled = o.answer != nil && o.answer.isLate
+	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, start, &sub.Reader)
 	switch {
 	case err == nil:
-	case errors.Is(err, hub.ErrNotBuilt) && o.answer != nil && (o.answer.isBuilt || o.answer.err != nil):
-		return nil, stepDone, centrifuge.ErrorInternal // So much is published that it was dropped before it was done.
-	case errors.Is(err, hub.ErrNotBuilt):
-		q := &question{desk: &s.w.server.builder, room: room, encoding: s.encoding()}
-		q.answer.isBuilt = true
+	case errors.Is(err, hub.ErrNotBuilt), errors.Is(err, hub.ErrNotFilled):
+		q := s.questionFor(o, err, room)
+		if q == nil {
+			return nil, stepDone, centrifuge.ErrorInternal // So much is published that it was dropped before it was done.
+		}
 		if p.who != nil {
 			q.answer.who = *p.who
 		}
@@ -105,6 +106,25 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 	}
 	s.begin(sub)
 	return result, stepDone, 0
+}
+
+// questionFor is what a join waits for that has failed because of what the room keeps; nil: it has
+// waited for that already.
+func (s *subscriber) questionFor(o *order, err error, room string) *question {
+	was := o.answer
+	if was == nil {
+		was = new(verdict)
+	}
+	isTried := was.isTried || errors.Is(err, hub.ErrNotFilled)
+	switch {
+	case was.err != nil:
+		return nil
+	case errors.Is(err, hub.ErrNotFilled) && !was.isTried:
+		return &question{desk: &s.w.server.filler, room: room, answer: verdict{isTried: true}}
+	case errors.Is(err, hub.ErrNotBuilt) && !was.isBuilt:
+		return &question{desk: &s.w.server.builder, room: room, encoding: s.encoding(), answer: verdict{isBuilt: true, isTried: isTried}}
+	}
+	return nil
 }
 
 // isRecoverable reports whether a client may come back to a room by offset and epoch.

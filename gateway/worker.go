@@ -46,6 +46,7 @@ type worker struct {
 	parked      list.List       // … and of them those that wait for their clients, the first in front
 	tellings    []telling       // rooms whose clients are to be told of who came and went
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
+	acks        acks            // of the cluster, for subscribers
 	held        holding
 
 	random *rand.Rand // for jitter; a simulation seeds it
@@ -94,6 +95,9 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w.fan = s.hub.NewFanout(l.Wake, w)
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	if cfg.Cluster != nil {
+		l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.takeAcks() })
+	}
 	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.flush() })
 	l.AtEnd(func(*reactor.Loop) { w.cutAll() })
 	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.retry() })
@@ -198,6 +202,8 @@ type Stats struct {
 	CommandErrors  uint64        // … that were answered with an error
 	Subscribed     uint64        // subscriptions that began …
 	Unsubscribed   uint64        // … and that ended
+	Unacknowledged uint64        // publishers that the cluster has not answered in time, or not with a position
+	Untold         uint64        // times a client was in a room that keeps nothing when its continuity was not proved
 	Gaps           uint64        // times a subscriber missed messages in a room whose offsets it counts
 	EarlyBytes     uint64        // handshakes with frames in the same packet
 	Received       uint64        // bytes that clients sent, those of ordinary requests' bodies left out
@@ -247,6 +253,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.CommandErrors, &o.CommandErrors},
 		{&s.Subscribed, &o.Subscribed},
 		{&s.Unsubscribed, &o.Unsubscribed},
+		{&s.Unacknowledged, &o.Unacknowledged},
 		{&s.Gaps, &o.Gaps},
 		{&s.EarlyBytes, &o.EarlyBytes},
 		{&s.Received, &o.Received},

@@ -71,8 +71,8 @@ type Fill struct {
 	Kept iter.Seq2[time.Duration, Encoder]
 }
 
-// Fill gives a room what it keeps, in place of what it kept before, if it is there, and lets its
-// publishers go on. Members that are in a room with history meanwhile, behind a Reset, get nothing
+// Fill gives a room what it keeps, if it is there, and lets its publishers go on. One that is whole has
+// all of its epoch, and nothing happens; of another epoch it is reset first. Members that are in a room with history meanwhile, behind a Reset, get nothing
 // that is kept, because they may have had it: the room begins behind that, and Client.Reset tells them
 // before they get anything else. It is for the goroutine that Append is for.
 func (h *Hub) Fill(name string, f Fill) {
@@ -96,7 +96,7 @@ func (r *Room) beginFill(f *Fill) bool {
 	defer r.mu.Unlock()
 	h := r.log.history
 	switch {
-	case h == nil || r.isClosed:
+	case h == nil || r.isClosed || h.filling == isWhole && h.epoch == f.Epoch:
 		return false
 	case r.members == 0:
 		r.restart(Position{f.Epoch, f.Before})
@@ -110,6 +110,13 @@ func (r *Room) beginFill(f *Fill) bool {
 		b.schedule(by, becauseReset)
 	}
 	return false
+}
+
+// IsWhole reports whether the room has what it is to keep: always, unless the hub follows.
+func (r *Room) IsWhole() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.history == nil || r.log.history.filling == isWhole
 }
 
 func (r *Room) endFill() {

@@ -114,6 +114,7 @@ func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
 	f.append("r", 1000) // What comes before the room is filled is in what fills it.
 	f.fill("r", "epoch777", 2048, 3072, 3073, 5120)
 	f.append("r", 6144)
+	f.fill("r", "epoch777", 2048, 3072, 3073, 5120) // It has all of it.
 	if err := Append(f.hub, "r", f.now, at(6144, "again")); err != ErrOffset {
 		t.Error("a message at the offset of the last one:", err)
 	}

@@ -195,6 +195,7 @@ func (h *Handler) publishOne(k *Key, room, repeat string, m gateway.Message) pub
 		if lacks := k.take(h.rules.Load().rate, now); lacks > 0 {
 			return published{fault: faultRate.after(int((lacks + time.Second - 1) / time.Second))}
 		}
+		m.Key = repeat
 		p, err := h.gateway.PublishAt(room, m)
 		return published{p, faultOf(err)}
 	})

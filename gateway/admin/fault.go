@@ -64,6 +64,8 @@ var faults = []struct {
 	{gateway.ErrRoomFull, fault{status: 503, Code: "room_full", retryAfter: 1, centrifugo: 111}},
 	{gateway.ErrMemory, fault{status: 503, Code: "memory", retryAfter: 1, centrifugo: 111}},
 	{gateway.ErrOutboxFull, fault{status: 503, Code: "client_full", retryAfter: 1, centrifugo: 111}},
+	{gateway.ErrUnacknowledged, fault{status: 503, Code: "unacknowledged", retryAfter: 1, centrifugo: 111}},
+	{gateway.ErrUnfilled, fault{status: 503, Code: "unfilled", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrTooManyRooms, fault{status: 429, Code: "rooms_max", retryAfter: 5, centrifugo: 106}},
 	{gateway.ErrNoConnection, fault{status: 404, Code: "no_connection"}},
 	{gateway.ErrUnanswered, fault{status: 503, Code: "nodes", retryAfter: 1, centrifugo: 100}},
