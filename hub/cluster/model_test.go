@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,12 @@ import (
 	"pgregory.net/rapid"
 
 	"sluice/hub"
+	"sluice/internal/testenv"
+)
+
+var (
+	modelSeeds = flag.Int("cluster.seeds", 100, "how many seeds TestNodesFromSeeds goes through")
+	modelFrom  = flag.Uint64("cluster.from", 1, "the first of them")
 )
 
 // Whatever a broker does, all nodes have one order of a room, every acknowledged message once, and nobody misses
@@ -29,18 +37,50 @@ func TestNodesAgainstAScriptedBroker(t *testing.T) {
 		}
 		w := newWorld(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 3).Draw(t, "nodes"), f)
 		steps := rapid.SliceOfN(rapid.IntRange(0, len(actions)-1), 10, 300).Draw(t, "steps")
-		for _, s := range steps {
-			w.step(s)
-			if len(w.violations) > 0 {
-				break
-			}
-		}
-		w.heal()
-		w.judge()
-		if len(w.violations) > 0 {
+		if w.run(steps); len(w.violations) > 0 {
 			t.Fatalf("%d violations, the first: %s", len(w.violations), w.violations[0])
 		}
 	})
+}
+
+// The same from seeds, which go further and shrink nothing. It is what mutants are put to.
+func TestNodesFromSeeds(t *testing.T) {
+	n := *modelSeeds
+	if testenv.IsWholeSize(t) {
+		n *= 50
+	}
+	for i := range uint64(n) {
+		seed := *modelFrom + i
+		r := rand.New(rand.NewPCG(seed, 2))
+		f := faults{loses: r.IntN(2) == 0, lags: r.IntN(2) == 0, expires: r.IntN(2) == 0}
+		switch r.IntN(6) {
+		case 0:
+			f.goesBack = true
+		case 1:
+			f.forges = true
+		case 2:
+			f.versions = true
+		}
+		w := newWorld(seed, 1+r.IntN(3), f)
+		steps := make([]int, 300)
+		for i := range steps {
+			steps[i] = r.IntN(len(actions))
+		}
+		if w.run(steps); len(w.violations) > 0 {
+			t.Fatalf("seed %d (go test ./hub/cluster -run TestNodesFromSeeds -cluster.from %d -cluster.seeds 1): %s", seed, seed, w.violations[0])
+		}
+	}
+}
+
+// run has things happen, ends all faults, and judges what has become of it.
+func (w *world) run(steps []int) {
+	for _, s := range steps {
+		if w.step(s); len(w.violations) > 0 {
+			return
+		}
+	}
+	w.heal()
+	w.judge()
 }
 
 // actions are what happens in a world, one at a time, to some machine.

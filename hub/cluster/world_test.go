@@ -33,6 +33,7 @@ type world struct {
 	lagSince   time.Duration
 
 	texts      int
+	atRequest  func()
 	isQuiet    bool // nothing happens by itself any more
 	isTainted  bool // there was something that nobody can tell apart from the truth at once
 	mayReset   bool // there was something that a room may be reset for
@@ -163,6 +164,9 @@ func (w *world) foreign(room string) {
 
 // stir is something that happens during a request.
 func (w *world) stir() {
+	if w.atRequest != nil {
+		w.atRequest()
+	}
 	if !w.isQuiet && w.chance(20) {
 		w.foreign(w.room())
 	}

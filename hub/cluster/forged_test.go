@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"testing"
+
+	"sluice/hub"
+)
+
+// Whoever may publish where the stream republishes can speak in its place. It is seen at the latest when the room's end is
+// asked for, and the room is told: whether the message whose place was taken came, too, or was lost.
+func TestForgedMessagesAreTold(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		w := newWorld(1, 1, faults{})
+		w.isQuiet, w.mayReset, w.isTainted = true, true, true
+		m := w.nodes[0]
+		w.join(m)
+		room := m.order0(w)
+		w.foreign(room)
+		w.goOn(20)
+		r := m.byName[room]
+		s := hub.Source{Payload: []byte("forged")}
+		m.wire = []Live{{Stored{Room: room, Seq: r.last + 1, ID: "nobody's", Pack: appendMessage(nil, &s)}, r.last}}
+		w.foreign(room)
+		if !comes {
+			m.wire = m.wire[:1]
+		}
+		m.deliver(1)
+		m.pump()
+		if len(m.views[room].stretches) != 1 || m.views[room].isVoid {
+			t.Fatal("the room was reset before anything could tell")
+		}
+		w.goOn(40)
+		v := m.views[room]
+		if v.isVoid || len(v.stretches) < 2 || !v.stretches[0].isEnded {
+			t.Errorf("the other one comes: %v; the room was not reset", comes)
+		}
+		w.judge()
+		for _, violation := range w.violations {
+			t.Error(violation)
+		}
+	}
+}
+
+// order0 is the room that the machine has opened first.
+func (m *machine) order0(w *world) string {
+	w.goOn(10)
+	return m.order[0].name
+}
