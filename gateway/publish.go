@@ -155,9 +155,7 @@ func (s *Server) recoverPublish(room string, err *error) {
 	}
 	switch extent {
 	case ofRoom:
-		if r, _ := s.hub.Find(room); r != nil {
-			r.Spoil()
-		}
+		s.spoil(room)
 	case ofProcess:
 		select { // Whoever called may recover it: Serve ends with it.
 		case s.failed <- fmt.Errorf("panic while publishing: %v", value):
