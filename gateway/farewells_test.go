@@ -84,8 +84,12 @@ func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
 	})
 	t.Run("operator", func(t *testing.T) {
 		s, p := join(t, testConfig())
-		if n, err := s.DisconnectRoom(t.Context(), "a", Farewell{}); n != 1 || err != nil {
-			t.Errorf("%d, %v", n, err)
+		conns, _, err := s.Connections(t.Context(), ConnQuery{Room: "a", Limit: 1})
+		if err != nil || len(conns) != 1 {
+			t.Fatalf("%v, %v", conns, err)
+		}
+		if err := s.Disconnect(t.Context(), conns[0].ID, Farewell{}); err != nil {
+			t.Error(err)
 		}
 		expect(p, 3503, "force disconnect")
 	})

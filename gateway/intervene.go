@@ -56,8 +56,10 @@ func (s *Server) Disconnect(ctx context.Context, id string, f Farewell) error {
 	return err
 }
 
-// DisconnectRoom closes every connection in a room, as Disconnect does, and returns how many there
-// were. Clients that join meanwhile may be among them or not.
+// DisconnectRoom takes every client out of a room and returns how many there were. A client without a
+// protocol is in its room for as long as it is connected: it is disconnected, with f. One of the
+// Centrifuge protocol is told so, by a code with which it does not subscribe anew by itself, and stays
+// in its other rooms. Clients that join meanwhile may be among them or not.
 func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (n int, err error) {
 	if !isRoomName(room) {
 		return 0, ErrRoomName
@@ -65,17 +67,21 @@ func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (n
 	if r, _ := s.hub.Room(room); r == nil {
 		return 0, f.check()
 	}
-	return s.disconnectAll(ctx, f, func(c *conn) bool { return c.isIn(room) })
+	return s.endAll(ctx, f, func(c *conn) bool { return c.isIn(room) }, func(c *conn) { c.remove(room, f) })
 }
 
-// DisconnectSubject is DisconnectRoom for the connections of one subject, by its token; in all rooms
-// if none is named.
+// DisconnectSubject closes every connection of one subject, by its token; if a room is named, it is
+// UnsubscribeSubject.
 func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f Farewell) (n int, err error) {
-	return s.disconnectAll(ctx, f, func(c *conn) bool { return subject != "" && c.isIn(room) && c.isSubject(subject) })
+	if room != "" {
+		return s.UnsubscribeSubject(ctx, subject, room, f)
+	}
+	is := func(c *conn) bool { return subject != "" && c.isIn("") && c.isSubject(subject) }
+	return s.endAll(ctx, f, is, func(c *conn) { c.dismiss(f) })
 }
 
-// Unsubscribe takes one client out of a room, by its id; without an error if it is not in it. A client
-// without a protocol is in its room for as long as it is connected: it is disconnected, with f.
+// Unsubscribe takes one client out of a room as DisconnectRoom does, by its id; without an error if it
+// is not in it.
 func (s *Server) Unsubscribe(ctx context.Context, id, room string, f Farewell) error {
 	if err := f.check(); err != nil {
 		return err
@@ -108,10 +114,6 @@ func (c *conn) remove(room string, f Farewell) {
 	}
 	s.drop(s.find(room))
 	s.push(centrifuge.UnsubscribeServer.Push(room))
-}
-
-func (s *Server) disconnectAll(ctx context.Context, f Farewell, is func(*conn) bool) (n int, err error) {
-	return s.endAll(ctx, f, is, func(c *conn) { c.dismiss(f) })
 }
 
 // endAll has the connections end that something is true of, or what else end does.

@@ -206,7 +206,9 @@ func TestSDKsComeBack(t *testing.T) {
 // dropAll has all subscribers reconnect.
 func dropAll(t testing.TB, s *Server) {
 	t.Helper()
-	if _, err := s.disconnectAll(t.Context(), Farewell{Code: 3011, Reason: "force reconnect"}, func(c *conn) bool { return c.past == subscribes && c.life == open }); err != nil {
+	f := Farewell{Code: 3011, Reason: "force reconnect"}
+	is := func(c *conn) bool { return c.past == subscribes && c.life == open }
+	if _, err := s.endAll(t.Context(), f, is, func(c *conn) { c.dismiss(f) }); err != nil {
 		t.Fatal(err)
 	}
 }
