@@ -58,6 +58,7 @@ func TestTheDocumentHasTheCodesOfFarewells(t *testing.T) {
 
 // What ends everybody's connection ends a subscriber's with the protocol's code, behind whatever was published before.
 func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
+	t.Parallel()
 	join := func(t *testing.T, cfg *config) (*Server, *peer) {
 		s, addr := startGateway(t, cfg)
 		p := connectPeer(t, addr)
