@@ -200,7 +200,7 @@ func (c *client) handle(m wsproto.Message, now int64) bool {
 	switch m.Op {
 	case wsproto.OpText, wsproto.OpBinary:
 		if c.subscriber != nil {
-			c.hearFrame(m.Payload, now)
+			c.hearFrame(m, now)
 			break
 		}
 		c.deliver(&c.membership, m.Payload, now)

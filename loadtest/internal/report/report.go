@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,7 @@ type Result struct {
 		Saturated      bool    `json:"saturated"`
 	} `json:"client"`
 	Protocol       string `json:"protocol"`
+	Format         string `json:"format,omitempty"` // of a protocol that has several
 	RoomsPerClient int    `json:"rooms_per_client"`
 	Events         struct {
 		Readers int `json:"readers"`
@@ -147,6 +149,9 @@ func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phase
 	res.Crowd.CaughtUpSeconds = round(max(0, res.Crowd.CaughtUpSeconds), 6)
 	res.Misplaced = all.Positions.Misplaced
 	res.Protocol, res.RoomsPerClient, res.Events.Readers = cfg.Protocol, cfg.RoomsPerClient, cfg.SSE
+	if cfg.Protocol == load.Centrifuge {
+		res.Format = cmp.Or(cfg.Format, "json")
+	}
 	if cfg.SSE > 0 || cfg.Protocol == load.Centrifuge {
 		res.Positions = &Positions{all.Positions.Resets, all.Positions.Excused}
 	}

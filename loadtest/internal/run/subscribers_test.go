@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/loadtest/internal/load"
+	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/report"
 	"sluice/loadtest/internal/servertest"
 )
@@ -34,6 +35,12 @@ func TestSubscribersAreHeldToEveryMessageOfEveryRoom(t *testing.T) {
 		{"with pings", servertest.Channels{Pings: true}, nil, 200 * 20},
 		{"several publishers", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) { c.Publishers = 5 }, 200 * 20},
 		{"fragmented", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) { c.Fragmented = true }, 200 * 20},
+		{"in protobuf", servertest.Channels{Epoch: "epoch", IsProtobuf: true, Pings: true}, func(c *load.Load) {
+			c.Format, c.Fragmented = load.Protobuf, true
+		}, 200 * 20},
+		{"three rooms of five each, in protobuf", servertest.Channels{IsProtobuf: true}, func(c *load.Load) {
+			c.Format, c.Rooms, c.RoomsPerClient, c.Publishers, c.Warmup = load.Protobuf, 5, 3, 5, 10
+		}, 5 * 40 * 12},
 		// Each of five rooms has 20 × 3 ÷ 5 members and 40 messages.
 		{"three rooms of five each", servertest.Channels{Epoch: "epoch"}, func(c *load.Load) {
 			c.Rooms, c.RoomsPerClient, c.Publishers, c.Warmup = 5, 3, 5, 10
@@ -62,9 +69,11 @@ func TestEachFaultOfASubscriptionIsCountedOnceAndUnderItsName(t *testing.T) {
 		mangle    func(message int, push string) string
 		want      seenFaults
 		misplaced uint64
+
+		isProtobuf bool
 	}{
-		{"lost", func(message int, push string) string { return when(message == 50, "", push) }, seenFaults{lost: 1}, 0},
-		{"duplicated", func(message int, push string) string { return when(message == 50, push+"\n"+push, push) }, seenFaults{duplicated: 1}, 0},
+		{"lost", func(message int, push string) string { return when(message == 50, "", push) }, seenFaults{lost: 1}, 0, false},
+		{"duplicated", func(message int, push string) string { return when(message == 50, push+"\n"+push, push) }, seenFaults{duplicated: 1}, 0, false},
 		{"reordered", func(message int, push string) string {
 			switch message {
 			case 50:
@@ -74,26 +83,37 @@ func TestEachFaultOfASubscriptionIsCountedOnceAndUnderItsName(t *testing.T) {
 				return push + "\n" + held
 			}
 			return push
-		}, seenFaults{reordered: 1}, 0},
+		}, seenFaults{reordered: 1}, 0, false},
 		{"corrupted", func(message int, push string) string {
 			return when(message == 50, strings.Replace(push, "fox", "fax", 1), push)
-		}, seenFaults{corrupted: 1}, 0},
+		}, seenFaults{corrupted: 1}, 0, false},
 		{"of another room", func(message int, push string) string {
 			return when(message == 50, strings.Replace(push, "room-0", "room-7", 1), push)
-		}, seenFaults{lost: 1, foreign: 1}, 0},
+		}, seenFaults{lost: 1, foreign: 1}, 0, false},
 		{"a position twice", func(message int, push string) string {
 			return when(message == 50, strings.Replace(push, `"offset":51`, `"offset":50`, 1), push)
-		}, seenFaults{}, 2}, // And the next one leaves one out.
+		}, seenFaults{}, 2, false}, // And the next one leaves one out.
 		{"no position", func(message int, push string) string {
 			return when(message == 50, strings.Replace(push, `,"offset":51`, "", 1), push)
-		}, seenFaults{}, 1},
-		{"no protocol", func(message int, push string) string { return when(message == 150, `{"push":`, push) }, seenFaults{lost: 50, violations: 1}, 0},
+		}, seenFaults{}, 1, false},
+		{"no protocol", func(message int, push string) string { return when(message == 150, `{"push":`, push) }, seenFaults{lost: 50, violations: 1}, 0, false},
 		{"disconnected", func(message int, push string) string {
 			return when(message == 150, `{"push":{"disconnect":{"code":3503,"reason":"force"}}}`, push)
-		}, seenFaults{lost: 50, closed: 1}, 0},
+		}, seenFaults{lost: 50, closed: 1}, 0, false},
 		{"unsubscribed", func(message int, push string) string {
 			return when(message == 150, `{"push":{"channel":"room-0","unsubscribe":{"code":2000,"reason":"go"}}}`, push)
-		}, seenFaults{lost: 50, closed: 1}, 0},
+		}, seenFaults{lost: 50, closed: 1}, 0, false},
+		{"duplicated in protobuf", func(message int, push string) string { return when(message == 50, push+"\n"+push, push) }, seenFaults{duplicated: 1}, 0, true},
+		{"corrupted in protobuf", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, "fox", "fax", 1), push)
+		}, seenFaults{corrupted: 1}, 0, true},
+		{"of another room in protobuf", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, "room-0", "room-7", 1), push)
+		}, seenFaults{lost: 1, foreign: 1}, 0, true},
+		{"a position twice in protobuf", func(message int, push string) string {
+			return when(message == 50, strings.Replace(push, `"offset":51`, `"offset":50`, 1), push)
+		}, seenFaults{}, 2, true},
+		{"no protobuf", func(message int, push string) string { return when(message == 150, `{"push":`, push) }, seenFaults{lost: 50, violations: 1}, 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.want.lost > 0 {
@@ -109,6 +129,9 @@ func TestEachFaultOfASubscriptionIsCountedOnceAndUnderItsName(t *testing.T) {
 			}
 			cfg := testLoad()
 			cfg.Protocol = load.Centrifuge
+			if v.IsProtobuf = test.isProtobuf; test.isProtobuf {
+				cfg.Format = load.Protobuf
+			}
 			res := loadServer(t, cfg, servertest.Start(t, s))
 			if got := faultsOf(res); got != test.want || res.Misplaced != test.misplaced {
 				t.Errorf("counted %+v and %d misplaced, want %+v and %d\n%v", got, res.Misplaced, test.want, test.misplaced, res.Explanations)
@@ -129,6 +152,23 @@ func TestSubscriberThatIsRefusedHasFailed(t *testing.T) {
 	res := loadSubscribers(t, v, func(c *load.Load) { c.Rooms, c.RoomsPerClient = 2, 2 })
 	if got, want := faultsOf(res), (seenFaults{failed: 2}); got != want || !strings.Contains(fmt.Sprint(res.Explanations), "103 permission denied") {
 		t.Errorf("counted %+v, want %+v: %v", got, want, res.Explanations)
+	}
+}
+
+// Each format has messages of its kind. A server that knows none but JSON answers in text what was said in protobuf.
+func TestFramesInMessagesOfTheOtherKindAreViolations(t *testing.T) {
+	url := servertest.Start(t, &servertest.Server{Greeting: `{"id":1,"connect":{}}`, Channels: &servertest.Channels{IsProtobuf: true}})
+	cfg := testLoad()
+	cfg.Protocol, cfg.Format = load.Centrifuge, load.Protobuf
+	if err := cfg.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	targets, err := cfg.Aim([]string{url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := measure(t.Context(), cfg, targets, nil, &progress.Display{}); err == nil || !strings.Contains(err.Error(), "a message of the other kind") {
+		t.Errorf("ended with %v", err)
 	}
 }
 
