@@ -44,7 +44,7 @@ type Load struct {
 	Slow    Slow    `help:"Clients that read so many bytes a second." default:"0@1" placeholder:"N@RATE" group:"Crowd"`
 	Churn   float64 `help:"Clients that leave and return, a second." default:"0" placeholder:"RATE" group:"Crowd"`
 	Storm   Share   `help:"This share of the clients, or of those that read events (--sse), drops at once in the middle of the run and returns." default:"0%" placeholder:"SHARE" group:"Crowd"`
-	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. It takes --sse or --protocol centrifuge, and a server that tells positions." group:"Crowd"`
+	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. One that is refused for the moment tries again, eight times at most. It takes --sse or --protocol centrifuge, and a server that tells positions." group:"Crowd"`
 
 	Protocol       string   `help:"What goes over a WebSocket: messages alone (plain), or the Centrifuge protocol (centrifuge), where every room is a channel." enum:"plain,centrifuge" default:"plain" placeholder:"NAME" group:"Server"`
 	Format         string   `help:"What --protocol centrifuge is written in: json, or protobuf." enum:"json,protobuf" default:"json" placeholder:"NAME" group:"Server"`

@@ -137,6 +137,7 @@ func (c *client) heardReply(object []byte, now int64) {
 	}
 	switch {
 	case r.Error != nil && r.ID < publishID:
+		c.isPutOff = c.state == subscribing && r.Error.IsTemporary
 		c.end(c.refused(), fmt.Sprintf("the server answered a %s with %d %s", commandName(r.ID), r.Error.Code, r.Error.Message))
 	case r.Error != nil:
 		c.w.faults.say(fmt.Sprintf("a publish was answered with %d %s", r.Error.Code, r.Error.Message), 1)
@@ -207,6 +208,7 @@ func (c *client) pushed(p *centrifuge.Push, now int64) {
 	case p.Pub != nil:
 		c.published(c.in([]byte(p.Channel)), p.Pub, now)
 	case p.Disconnect != nil:
+		c.isPutOff = c.state == subscribing && isForNow(uint16(p.Disconnect.Code))
 		c.end(FaultClosed, fmt.Sprintf("the server disconnected with %d %s", p.Disconnect.Code, p.Disconnect.Reason))
 	case p.Unsubscribe != nil:
 		m := c.in([]byte(p.Channel))

@@ -283,8 +283,8 @@ func (res *Result) rows() (rows []row) {
 		add("positions", "%d misplaced, %d resets that tell of %d messages", res.Misplaced, p.Resets, p.Excused)
 	}
 	if c := res.Crowd; c.Stalled+c.Slow+c.Guests+c.Resumers > 0 {
-		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests and resumers (left %d times, returned %d)",
-			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests+c.Resumers, c.Left, c.Returned)
+		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests and resumers (left %d times, returned %d, %d refused and tried again)",
+			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests+c.Resumers, c.Left, c.Returned, c.Refused)
 		switch {
 		case c.StormSeconds > 0 && c.Resumers > 0:
 			add("storm", "all were back after %.2f s, and had what they had missed after %.2f s", c.StormSeconds, c.CaughtUpSeconds)

@@ -226,3 +226,50 @@ func TestStormOfSubscribersRecovers(t *testing.T) {
 		})
 	}
 }
+
+// Of twenty connections ten drop. What comes behind those is refused a few times, with 503 or a code that asks to come back, or one
+// that does not.
+func TestReturnsThatAreRefusedForTheMomentAreTriedAgain(t *testing.T) {
+	t.Parallel() // It waits more than it works.
+	const clients, refused = 20, 15
+	returns := 0
+	isEarly := func(conn int) bool { return conn >= clients && conn < clients+refused }
+	closes := func(code int) func(int) int {
+		return func(conn int) int {
+			if isEarly(conn) {
+				return code
+			}
+			return 0
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		server *servertest.Server
+		want   seenFaults
+	}{
+		{"503", &servertest.Server{Refuse: isEarly, Channels: &servertest.Channels{Epoch: "epoch"}}, seenFaults{}},
+		{"3001", &servertest.Server{Channels: &servertest.Channels{Epoch: "epoch", Close: closes(3001)}}, seenFaults{}},
+		{"3500", &servertest.Server{Channels: &servertest.Channels{Epoch: "epoch", Close: closes(3500)}}, seenFaults{closed: clients / 2}},
+		{"503 of events", &servertest.Server{Events: &servertest.Events{Epoch: "epoch", Busy: func(int) bool {
+			returns++
+			return returns > clients/2 && returns <= clients/2+refused
+		}}}, seenFaults{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testLoad()
+			cfg.Storm, cfg.Resume, cfg.Messages, cfg.Rate, cfg.LossTimeout = 50, true, 400, stormRate, 10*time.Second
+			if cfg.Protocol = load.Centrifuge; test.server.Events != nil {
+				cfg.Protocol, cfg.SSE, cfg.Storm = "plain", clients/2, 100
+			}
+			res := loadServer(t, cfg, servertest.Start(t, test.server))
+			got, c := faultsOf(res), res.Crowd
+			if test.want.closed > 0 {
+				test.want.lost = got.lost // All that those missed.
+			}
+			if got != test.want || c.Returned != c.Resumers-test.want.closed || (c.Refused == refused) != (test.want.closed == 0) {
+				t.Errorf("counted %+v, crowd %+v: %v", got, c, res.Explanations)
+			}
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/centrifugal/protocol"
 	"github.com/gorilla/websocket"
@@ -19,6 +20,7 @@ type Channels struct {
 
 	Epoch     string                                                      // empty: there are no positions
 	Refuse    func(conn int, room string) bool                            // answers a subscribe with 103
+	Close     func(conn int) int                                          // closes with this code instead of answering a connect; 0: answers
 	HoldUntil int                                                         // how many messages a room has to have before anybody who recovers is answered
 	Begin     func(asked, end int) (from int, isRecovered bool)           // where one who recovers goes on; nil: where it asked
 	Mangle    func(conn int, room string, number int, push string) string // what conn gets instead of a push; nil: the push
@@ -49,6 +51,9 @@ func (s *Server) obey(conn int, frame []byte) {
 			return
 		}
 		switch {
+		case c.Connect != nil && v.Close != nil && v.Close(conn) != 0:
+			s.close(conn, v.Close(conn))
+			return
 		case c.Connect != nil:
 			s.say(conn, fmt.Sprintf(`{"id":%d,"connect":{"client":"c%d","ping":25,"pong":true}}`, c.Id, conn))
 		case c.Subscribe != nil:
@@ -63,6 +68,11 @@ func (s *Server) obey(conn int, frame []byte) {
 			return
 		}
 	}
+}
+
+func (s *Server) close(conn, code int) {
+	_ = s.Conns[conn].WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "later"), time.Now().Add(time.Minute))
+	s.Drop(conn)
 }
 
 // commands reads a frame by the protocol's own decoders.
