@@ -401,6 +401,35 @@ func TestReadersAreOverrunByTheirRoomsPolicies(t *testing.T) {
 	})
 }
 
+// A connection of which the transport has bytes ends when it is known what is left of a frame. Until
+// then each of its readers is in a room, the one too that was overrun.
+func TestReaderIsOverrunWhileTheTransportHasAnothersBytes(t *testing.T) {
+	d := newDesk(t, limits(4<<10, 1<<10))
+	c := d.subscribe(0, "a", "b")
+	other := d.join(1, "a") // It keeps the room.
+	d.say("b", 100)
+	d.step()
+	d.answer(c.client, 5, Taken)
+	c.Ready()
+	d.step()
+	for range 100 {
+		d.say("a", 100)
+		for d.step(); d.isHanded(other); d.step() {
+			d.answer(other, len(d.of(other).bytes), Taken)
+		}
+	}
+	if a := c.readers["a"]; d.fans[0].Stats().Overrun[Disconnect] != 1 || !a.IsIn() || a.Room().Name() != "a" || c.overruns != 0 {
+		t.Fatalf("of a reader that was overrun it is known that it is in a room: %v", a.IsIn())
+	}
+	d.answer(c.client, 5, Taken)
+	if c.overruns != 1 || c.IsIn() || c.bundle.Len() != 0 {
+		t.Fatalf("overrun %d times, in a room %v, %d readers", c.overruns, c.IsIn(), c.bundle.Len())
+	}
+	c.open(-1)
+	d.wantPieces(c, piece{"b", 1})
+	d.takeAll()
+}
+
 // Where a reader that is overrun leaves as it hears of that, the others go on.
 func TestReaderLeavesWhenItRejoins(t *testing.T) {
 	f := newFixture(t, limits(4<<10, 1<<10))
