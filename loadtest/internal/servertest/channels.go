@@ -24,7 +24,7 @@ type Channels struct {
 	HoldUntil int                                                         // how many messages a room has to have before anybody who recovers is answered
 	Begin     func(asked, end int) (from int, isRecovered bool)           // where one who recovers goes on; nil: where it asked
 	Mangle    func(conn int, room string, number int, push string) string // what conn gets instead of a push; nil: the push
-	Pings     bool                                                        // pings behind every message, and drops who does not answer
+	Pings     bool                                                        // pings behind every message: see Owed
 
 	more  *sync.Cond
 	rooms map[string]*channel
@@ -172,16 +172,20 @@ func (s *Server) publish(room string, data json.RawMessage) {
 	}
 }
 
-// pingsMax is how many answers one may owe: on a busy machine they come late.
-const pingsMax = 150
-
-// ping drops who owes more.
 func (s *Server) ping(conn int) {
-	v := s.Channels
-	if v.waits[conn]++; v.waits[conn] > pingsMax {
-		s.Drop(conn)
-	}
+	s.Channels.waits[conn]++
 	s.say(conn, "{}")
+}
+
+// Owed is how many pings of them all the connection has not answered that has answered least. It says something once all have ended:
+// before that answers may be on their way, and how many depends on how fast this server reads.
+func (s *Server) Owed() (most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.Channels.waits {
+		most = max(most, n)
+	}
+	return most
 }
 
 // deliver sends what a connection has not got of a room.
