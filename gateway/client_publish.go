@@ -62,7 +62,10 @@ func (s *subscriber) endTurn() {
 
 // offer publishes to a room that the client is not in.
 func (s *subscriber) offer(o *order) orderStep {
-	_, err := hub.Offer(s.w.server.hub, o.Publish.Channel, s.w.loop.Now(), s.w.encoder.of(o.Publish.Channel, s.published(o.Publish, nil)))
+	w, room := s.w, o.Publish.Channel
+	w.offering = room
+	_, err := hub.Offer(w.server.hub, room, w.loop.Now(), w.encoder.of(room, s.published(o.Publish, nil)))
+	w.offering = ""
 	switch {
 	case err == nil:
 		return s.acknowledge(o)

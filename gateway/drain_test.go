@@ -72,7 +72,7 @@ func TestN22_WhoKeepsReadingSeesWholeFramesAndClose1001(t *testing.T) {
 								return
 							default: // It is read and dropped.
 								_ = c.WriteMessage(gorilla.BinaryMessage, make([]byte, 100))
-								time.Sleep(time.Millisecond)
+								time.Sleep(5 * time.Millisecond)
 							}
 						}
 					})

@@ -67,6 +67,7 @@ func ExampleServer() {
 
 // A program outside this module, that only knows it as a dependency, is built from what the module cache has, and serves.
 func TestProgramOutsideTheModule(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

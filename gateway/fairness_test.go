@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -32,7 +33,7 @@ var (
 	fairnessPairs   = flag.Int("fairness-pairs", 1, "how often a quiet room beside a flood is compared with one beside another process's flood")
 	fairnessReaders = flag.Int("fairness-readers", 200, "clients that read the flood")
 	fairnessLoops   = flag.Int("fairness-loops", 2, "event loops of the gateway")
-	fairnessSeconds = flag.Int("fairness-seconds", 2, "how long each flood lasts")
+	fairnessTime    = flag.Duration("fairness-time", 0, "how long each flood lasts; 0: 500 ms, or 2 s with SLUICE_CI=1")
 	fairnessMost    = flag.Float64("fairness-most", 0, "the largest ratio that passes; 0: any")
 	fairnessAway    = flag.Bool("fairness-away", false, "the flood's clients take only what the gateway leaves of the processors, as though they were on another machine")
 )
@@ -215,7 +216,11 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("figures of the race detector's build say nothing; the flood tests run under it")
 	}
-	duration := time.Duration(*fairnessSeconds) * time.Second
+	duration := 500 * time.Millisecond
+	if testenv.IsWholeSize(t) {
+		duration = 2 * time.Second
+	}
+	duration = cmp.Or(*fairnessTime, duration)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + *fairnessLoops)) // As main has it.
 	measure := func(t *testing.T, isNeighbour bool) (inside, seen []time.Duration) {
 		cfg := testConfig()

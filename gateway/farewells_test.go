@@ -58,6 +58,7 @@ func TestTheDocumentHasTheCodesOfFarewells(t *testing.T) {
 
 // What ends everybody's connection ends a subscriber's with the protocol's code, behind whatever was published before.
 func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
+	t.Parallel()
 	join := func(t *testing.T, cfg *config) (*Server, *peer) {
 		s, addr := startGateway(t, cfg)
 		p := connectPeer(t, addr)
@@ -84,8 +85,12 @@ func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
 	})
 	t.Run("operator", func(t *testing.T) {
 		s, p := join(t, testConfig())
-		if n, err := s.DisconnectRoom(t.Context(), "a", Farewell{}); n.Clients != 1 || err != nil {
-			t.Errorf("%d, %v", n, err)
+		conns, _, err := s.Connections(t.Context(), ConnQuery{Room: "a", Limit: 1})
+		if err != nil || len(conns) != 1 {
+			t.Fatalf("%v, %v", conns, err)
+		}
+		if _, err := s.Disconnect(t.Context(), conns[0].ID, "", Farewell{}); err != nil {
+			t.Error(err)
 		}
 		expect(p, 3503, "force disconnect")
 	})

@@ -130,6 +130,7 @@ func TestK13_ErrorsOfOneConnectionDoNotStopTheListener(t *testing.T) {
 // Out of descriptors with connections pending: accepting rests, without spinning, and goes on by itself when there are some
 // again, although no new connection comes.
 func TestK14_AcceptingRestsWhileDescriptorsAreOut(t *testing.T) {
+	t.Parallel()
 	kernel := reactortest.New()
 	s, addr := startGatewayOn(t, testConfig(), kernel)
 	kernel.Fail(reactortest.Accept, reactortest.AnyFD, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM)

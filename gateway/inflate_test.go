@@ -107,6 +107,7 @@ func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 // Very repetitive data is honest where somebody says so: a client whose messages inflate to 542 times what it sends, 6 MiB a second,
 // stays with a higher rate, and with none. The clock is the test's. Relatives: the default, which closes it after a while, and bombs (Z04).
 func TestN19_InflateRateCanBeSet(t *testing.T) {
+	t.Parallel()
 	const size, each, seconds = 1 << 20, 6, 30
 	deflated := wstest.Deflated(strings.Repeat("x", size))
 	pad := size/542 - len(deflated)

@@ -133,16 +133,23 @@ type ConnInfo struct {
 	ID        string // as in the log
 	Address   string // empty if the client came by a unix socket
 	Subject   string // who it is, by its token; empty: that is not known
-	Room      string
+	Room      string // empty if the client speaks the Centrifuge protocol
 	Encoding  string
-	Lag       hub.Lag       // how far it is behind
+	Lag       hub.Lag       // how far it is behind, in all its rooms
 	IsBlocked bool          // it takes no bytes at the moment
 	Untaken   time.Duration // if so, for how long it has taken none
 	IsSlow    bool          // it was beyond half of the backlog for a while, and has not caught up
 	IsSpeaker bool          // it only publishes
+
+	// Of a client that speaks the Centrifuge protocol: in how many rooms it is, and those in which it is
+	// furthest behind, RoomsShown at most, or RoomsMax of one connection alone. Where a room was asked for,
+	// it is that one.
+	Subscriptions int
+	Rooms         []RoomLag
 }
 
-// A ConnQuery says which connections to return: those furthest behind, or the first by their ids.
+// A ConnQuery says which connections to return: those furthest behind, in the room if one is named, or
+// the first by their ids.
 type ConnQuery struct {
 	Room    string // empty: all
 	Subject string // empty: all
@@ -205,16 +212,16 @@ func (s *sightings) see(c *conn) {
 	s.total++
 	one := sighting{loop: c.w.no, token: c.token}
 	if s.query.ByLag {
-		one.behind = c.reader.Behind()
+		one.behind = c.behind(s.query.Room)
 	}
 	if s.first.add(&one) {
-		s.first.last().info = c.info()
+		s.first.last().info = c.info(s.query.Room, RoomsShown)
 	}
 }
 
 // Connection returns one connection.
 func (s *Server) Connection(ctx context.Context, id string) (ConnInfo, error) {
-	return askConn(ctx, s, id, func(c *conn) (ConnInfo, error) { return c.info(), nil })
+	return askConn(ctx, s, id, func(c *conn) (ConnInfo, error) { return c.info("", RoomsMax), nil })
 }
 
 // subjectMax is how long a subject may be for its connections to be known by it: each keeps it.
@@ -306,7 +313,8 @@ func (c *conn) isIn(room string) bool {
 	return room == "" || c.reader.Room().Name() == room
 }
 
-func (c *conn) info() ConnInfo {
+// info tells of the connection, and of a subscriber's rooms of the one that is named, or of so many.
+func (c *conn) info(room string, limit int) ConnInfo {
 	now := c.w.loop.Now()
 	i := ConnInfo{
 		ID: c.id(), Address: c.from(), Subject: c.subject(), Room: c.roomName(), Encoding: c.encodingName(), Lag: c.reader.Lag(now),
@@ -314,6 +322,9 @@ func (c *conn) info() ConnInfo {
 	}
 	if i.IsBlocked {
 		i.Untaken = max(0, now-c.reader.Took())
+	}
+	if s := c.subscriber(); s != nil {
+		i.Subscriptions, i.Rooms = len(s.subscriptions), s.lags(room, limit)
 	}
 	return i
 }

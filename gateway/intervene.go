@@ -55,36 +55,39 @@ type Reach struct {
 func (r *Reach) IsWhole() bool { return r.Answered == r.Nodes }
 
 // Disconnect closes one connection, by its id in the log or in a ConnInfo, if it is of this subject or
-// none is named. Its client gets what was
-// published before, if it takes that within Options.CloseTimeout, and the Close frame. In a cluster the
-// connection may be another node's, if it is named as subscribers are told their ids, with the run behind
-// it. The error is ErrUnanswered if the connection was not found, and may be on a node that did not
-// answer.
+// none is named. Its client gets what was published before, if it takes that within
+// Options.CloseTimeout, and the Close frame. In a cluster the connection may be another node's, if it
+// is named as subscribers are told their ids, with the run behind it. The error is ErrUnanswered if
+// the connection was not found, and may be on a node that did not answer.
 func (s *Server) Disconnect(ctx context.Context, id, subject string, f Farewell) (Reach, error) {
 	return s.end(ctx, &ending{Client: id, Subject: subject, Farewell: f})
 }
 
-// DisconnectRoom closes every connection in a room, as Disconnect does, on all nodes, and returns how
-// many there were. Clients that join meanwhile may be among them or not.
+// DisconnectRoom takes every client out of a room, on all nodes, and returns how many there were. A
+// client without a protocol is in its room for as long as it is connected: it is disconnected, with f.
+// One of the Centrifuge protocol is told so, by a code with which it does not subscribe anew by itself,
+// and stays in its other rooms. Clients that join meanwhile may be among them or not.
 func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (Reach, error) {
 	if !isRoomName(room) {
 		return Reach{}, ErrRoomName
 	}
-	return s.end(ctx, &ending{Room: room, Farewell: f})
+	return s.end(ctx, &ending{Room: room, IsUnsubscribe: true, Farewell: f})
 }
 
-// DisconnectSubject is DisconnectRoom for the connections of one subject, by its token; in all rooms
-// if none is named.
+// DisconnectSubject closes every connection of one subject, by its token; if a room is named, it is
+// UnsubscribeSubject.
 func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f Farewell) (Reach, error) {
-	if subject == "" { // Who is not known is nobody's.
+	switch {
+	case room != "":
+		return s.UnsubscribeSubject(ctx, subject, room, f)
+	case subject == "": // Who is not known is nobody's.
 		return Reach{Nodes: 1, Answered: 1}, f.check()
 	}
-	return s.end(ctx, &ending{Subject: subject, Room: room, Farewell: f})
+	return s.end(ctx, &ending{Subject: subject, Farewell: f})
 }
 
-// Unsubscribe takes one client out of a room, by its id; without an error if it is not in it. It has to
-// be of this subject, if one is named. A client without a protocol is in its room for as long as it is
-// connected: it is disconnected, with f.
+// Unsubscribe takes one client out of a room as DisconnectRoom does, by its id; without an error if it
+// is not in it. It has to be of this subject, if one is named.
 func (s *Server) Unsubscribe(ctx context.Context, id, subject, room string, f Farewell) (Reach, error) {
 	return s.end(ctx, &ending{Client: id, Subject: subject, Room: room, IsUnsubscribe: true, Farewell: f})
 }

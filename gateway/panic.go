@@ -87,8 +87,15 @@ func (w *worker) panicked(s reactor.Source, p reactor.Panic) {
 
 // fault ends the connection whose handling panicked.
 func (c *conn) fault(e extent) {
+	offering := c.w.offering
+	c.w.offering = ""
 	var rooms []*hub.Room
-	if c.reader.IsIn() && e == ofRoom {
+	switch {
+	case e != ofRoom:
+	case offering != "": // Its own rooms have nothing to do with it.
+		c.w.server.spoil(offering)
+		e = ofConnection
+	case c.reader.IsIn():
 		rooms = c.reader.InDoubt()
 	}
 	switch {
@@ -100,6 +107,13 @@ func (c *conn) fault(e extent) {
 		c.close(ClosedFault)
 	default:
 		c.die(ClosedFault)
+	}
+}
+
+// spoil ends the room of this name, which a publisher that is not in it has left in doubt.
+func (s *Server) spoil(room string) {
+	if r, _ := s.hub.Find(room); r != nil {
+		r.Spoil()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // Who comes and goes is told to subscribers on all loops, its own joining to who has joined, behind the reply; of who comes and
 // goes at once nothing. Clients without a protocol come and go as well.
 func TestJoinsAreTold(t *testing.T) {
+	t.Parallel()
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) {
 		cfg.Loops, cfg.Rooms, cfg.PublishWindow = 2, rules(t, "told=joins", "kept=presence"), 1<<16
 	})

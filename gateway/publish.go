@@ -217,9 +217,7 @@ func (s *Server) endInDoubt(room string, extent extent, value any) {
 	}
 	switch extent {
 	case ofRoom:
-		if r, _ := s.hub.Find(room); r != nil {
-			r.Spoil()
-		}
+		s.spoil(room)
 	case ofProcess:
 		select { // Whoever called may recover it: Serve ends with it.
 		case s.failed <- fmt.Errorf("panic while publishing: %v", value):

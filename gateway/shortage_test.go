@@ -77,6 +77,7 @@ func TestN23_ShortagesOfTheKernelLoseNothing(t *testing.T) {
 
 // Rearming fails: writes are refused all the time, so that it is needed all the time.
 func TestN23_ShortagesOfRearmingLoseNothing(t *testing.T) {
+	t.Parallel()
 	for _, errno := range []error{syscall.ENOMEM, syscall.ENOSPC} {
 		kernel := reactortest.New()
 		kernel.Limit(reactortest.Write, reactortest.CutEvery(7))

@@ -9,26 +9,41 @@ import (
 )
 
 // segmentMax is what a segment of a simulated room costs at most: its bytes, and four bytes for each frame it has room for.
-func (w *world) segmentMax() int64 { return 3 * int64(max(1<<10, w.Plan.Message+10)) }
+func (w *world) segmentMax() int64 {
+	if w.Plan.Subscribers.Number > 0 {
+		return 7 * int64(max(1<<10, w.pushMax()+10))
+	}
+	return 3 * int64(max(1<<10, w.Plan.Message+10))
+}
+
+// pushMax is the longest push of a message: one of bytes, with who has published it.
+func (w *world) pushMax() int { return (w.Plan.Message+2)/3*4 + 300 }
 
 // heldMax is what a room may hold: backlog, window and a segment of each track; and what it is to keep,
 // in as many.
 func (w *world) heldMax(keeps bool) int64 {
 	most := int64(w.Plan.Backlog) + int64(w.Plan.Window) + 2*w.segmentMax()
 	if keeps {
-		most += historyTracks * (int64(w.Plan.History.Bytes) + w.segmentMax())
+		most += w.historyTracks() * (int64(w.Plan.History.Bytes) + w.segmentMax())
 	}
 	return most
 }
 
 // historyTracks is how much larger a history is in all encodings than what it keeps. An event takes at
-// most 1.7 times as much as a record, and frames less.
-const historyTracks = 5
+// most 1.7 times as much as a record, and frames less; each of four kinds of pushes up to six times as much.
+func (w *world) historyTracks() int64 {
+	if w.Plan.Subscribers.Number > 0 {
+		return 5 + 4*pushPerRecord
+	}
+	return 5
+}
+
+const pushPerRecord = 6
 
 // lagMax is how far a member may be behind: what the room holds, what a loop may leave unanswered, and one message by which
 // each publisher may overshoot.
 func (w *world) lagMax(r *hub.Room) int64 {
-	return w.heldMax(r.Epoch() != "") + 2*w.segmentMax() + int64(len(w.clients)*(w.Plan.Message+10))
+	return w.heldMax(r.Epoch() != "") + 2*w.segmentMax() + int64(len(w.World.Clients))*(w.segmentMax()/3)
 }
 
 func (w *world) inspectRooms() {
@@ -43,6 +58,9 @@ func (w *world) inspectRooms() {
 
 // frameMax is the longest frame of a room, be it an event of bytes.
 func (w *world) frameMax() int {
+	if w.Plan.Subscribers.Number > 0 {
+		return w.pushMax()
+	}
 	if w.Plan.History.Readers > 0 {
 		return eventSize(wsproto.Message{Op: wsproto.OpBinary, Payload: make([]byte, w.Plan.Message)})
 	}
@@ -106,5 +124,9 @@ func (w *world) inspectHistories(taken, counted int64) {
 
 // chainMax is what a build may take before it is joined: what a room has, in the largest encoding.
 func (w *world) chainMax() int64 {
-	return 2*(int64(w.Plan.History.Bytes)+int64(w.Plan.Backlog)) + 4*w.segmentMax()
+	times := int64(2)
+	if w.Plan.Subscribers.Number > 0 {
+		times = pushPerRecord
+	}
+	return times*(int64(w.Plan.History.Bytes)+int64(w.Plan.Backlog)) + 4*w.segmentMax()
 }

@@ -27,12 +27,7 @@ func (w *world) inspectBrakes() {
 	behind := map[*hub.Room]bool{}
 	for _, l := range w.loops {
 		for _, v := range l.views {
-			c := v.c
-			if c.reader.IsIn() {
-				r := c.reader.Room()
-				isVoter := c.life < finishing && !c.reader.IsCatchingUp()
-				behind[r] = behind[r] || isVoter && c.reader.Position() < c.reader.End()
-			}
+			v.c.eachReader(l.w.loop.Now(), func(r *hub.Room, isBehind bool) { behind[r] = behind[r] || isBehind })
 		}
 	}
 	for r, isBehind := range behind {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -64,19 +65,30 @@ func (w *world) note(room int, at hub.Position, m *simclient.Message) {
 
 // messageOf is the message that somebody has heard, nil if nobody has sent it.
 func (w *world) messageOf(op ws.OpCode, payload []byte) *simclient.Message {
-	var by, no int
-	if _, err := fmt.Sscanf(string(payload), simclient.MessageName, &by, &no); err != nil || by >= len(w.clients) || no >= len(w.clients[by].Sent) {
-		return nil
-	}
-	m := w.clients[by].Sent[no]
-	if m.Op != op || !bytes.Equal(m.Payload, payload) {
+	m := w.messageNamed(string(payload))
+	if m == nil || m.Op != op || !bytes.Equal(m.Payload, payload) {
 		return nil
 	}
 	return m
 }
 
-// recordHead is what a record takes beside its payload.
-const recordHead = 34
+// messageNamed is the message that a text begins with the name of, or a value in JSON; nil: there is
+// none.
+func (w *world) messageNamed(text string) *simclient.Message {
+	var by, no int
+	_, err := fmt.Sscanf(strings.TrimLeft(text, `["`), simclient.MessageName, &by, &no)
+	if err != nil || by >= len(w.World.Clients) || no >= len(w.World.Clients[by].Sent) {
+		return nil
+	}
+	return w.World.Clients[by].Sent[no]
+}
+
+// recordHead is what a record takes beside its payload, and senderMax what it has of who published it
+// by the Centrifuge protocol.
+const (
+	recordHead = 34
+	senderMax  = 100
+)
 
 // mustHave says whether a room has to have all that is behind an offset, up to end: it is within each
 // bound of what the room is to keep.
@@ -90,7 +102,9 @@ func (w *world) mustHave(c *chronicle, offset, end uint64) bool {
 		if m == nil || w.Kernel.Now()-m.Made+w.longest+ageSlack >= h.Age {
 			return false
 		}
-		size += recordHead + len(m.Payload)
+		if size += recordHead + len(m.Payload); m.By.IsVoice() {
+			size += senderMax
+		}
 	}
 	return size <= h.Bytes
 }
@@ -151,7 +165,7 @@ func (w *world) readHistories() {
 		}
 		for i := range page.Records {
 			k := &page.Records[i]
-			if m := w.messageOf(ws.OpCode(k.Kind), k.Payload); m != nil {
+			if m := w.messageOf(ws.OpCode(k.Kind&^kindValue), k.Payload); m != nil && m.IsValue == (k.Kind&kindValue != 0) {
 				w.note(no, hub.Position{Epoch: end.Epoch, Offset: k.Offset}, m)
 			} else {
 				w.Fail("room %d keeps a message that nobody sent: %q", no, k.Payload)
@@ -241,6 +255,9 @@ func (w *world) forsake() {
 	for _, r := range w.readers {
 		r.Forsake()
 	}
+	for _, s := range w.World.Subscribers {
+		s.Forsake()
+	}
 	w.until("forsaking", func() string {
 		if at := w.standing(0); at.Epoch != "" {
 			return "a room to end"
@@ -249,6 +266,9 @@ func (w *world) forsake() {
 	})
 	for _, r := range w.readers {
 		r.Recall()
+	}
+	for _, s := range w.World.Subscribers {
+		s.Recall()
 	}
 	w.heal()
 }

@@ -16,7 +16,9 @@ type connView struct {
 	c        *conn
 	link     int
 	client   *simClient
-	stream   *simStream // of a reader of events
+	stream   *simStream    // of a reader of events
+	socket   *simSocket    // of a subscriber …
+	pinged   time.Duration // … since when it owes a pong
 	room     *hub.Room
 	track    hub.Encoding
 	position int64
@@ -91,7 +93,7 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	v := w.views[c]
 	link := w.Kernel.LinkNo(int(c.fd))
 	if v == nil {
-		v = &connView{c: c, link: link, client: w.clientOf(link), stream: w.streamOf(link)}
+		v = &connView{c: c, link: link, client: w.clientOf(link), stream: w.streamOf(link), socket: w.socketOf(link)}
 		w.views[c] = v
 		l.views = append(l.views, v)
 	}
@@ -108,6 +110,10 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 		w.inspectLimits(l, v)
 	}
 	v.isPaused = c.pauses&pauseRoom != 0 || c.isThrottled()
+	if s := c.subscriber(); s != nil {
+		w.inspectSubscriptions(l, v, s)
+		return
+	}
 	if c.reader.IsIn() {
 		w.rooms[c.reader.Room()] = true
 		if v.room == nil {
@@ -157,6 +163,8 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 			v.client.reason, v.client.HasReason, v.client.isVague = why[i], true, true // One of them had it.
 		case v.stream != nil:
 			v.stream.isTold = true
+		case v.socket != nil:
+			v.socket.isKnown, v.socket.isVague = true, true
 		}
 	}
 	return gone
@@ -166,6 +174,10 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 func (w *world) judgeReason(l *simLoop, v *connView, r CloseReason) {
 	if v.stream != nil {
 		w.judgeStream(l, v, r)
+		return
+	}
+	if v.socket != nil {
+		w.judgeSocket(l, v, r)
 		return
 	}
 	v.isKnown = true
@@ -281,24 +293,33 @@ func (w *world) inspectQuiet() {
 // inspectDue holds what each room counts as due to what its members have yet to get. One that was overrun and may go on is due
 // more than shows: what it will skip.
 func (w *world) inspectDue() {
-	due, some := map[*hub.Room]uint64{}, map[string]uint64{}
+	due, some, anywhere := map[*hub.Room]uint64{}, map[string]uint64{}, uint64(0)
 	for _, l := range w.loops {
 		for _, v := range l.views {
 			c := v.c
-			if c.reader.IsIn() {
+			if s := c.subscriber(); s != nil {
+				if c.life != open && c.reader.IsIn() { // In which rooms it has something to get is not known any more.
+					anywhere += c.reader.Lag(l.w.loop.Now()).Messages
+				}
+				for _, sub := range s.subscriptions {
+					due[sub.Room()] += sub.Lag(l.w.loop.Now()).Messages
+				}
+			} else if c.reader.IsIn() {
 				due[c.reader.Room()] += c.reader.Lag(l.w.loop.Now()).Messages
 			}
 			switch {
 			case c.own == nil || len(c.own.rest.Bytes()) == 0:
 			case v.room != nil:
 				due[v.room]++
+			case v.socket != nil: // In which room is not known.
+				anywhere++
 			case v.client != nil: // It came and was overrun within one tick: in which room of that name is not known.
 				some[simclient.RoomName(v.client.Room)]++
 			}
 		}
 	}
 	for r := range w.rooms {
-		if a := r.Account(); a.Due() < due[r] || a.Due() > due[r]+some[r.Name()] && !w.Plan.IsLossy() {
+		if a := r.Account(); a.Due() < due[r] || a.Due() > due[r]+some[r.Name()]+anywhere && !w.Plan.IsLossy() {
 			w.Fail("room %s has %d messages due by its count %+v, and %d by its members'", r.Name(), int64(a.Due()), a, due[r])
 		}
 	}
@@ -318,7 +339,7 @@ func (w *world) inspectQuietConn(l *simLoop, v *connView) {
 	if writable && !c.lacksWrites() && w.owesBytes(c) {
 		w.Fail("connection %d: bytes wait, its socket takes bytes, and every loop sleeps", v.link)
 	}
-	if c.pauses&pauseRoom != 0 && c.reader.IsIn() && !c.reader.Room().IsFull() {
+	if c.pauses&pauseRoom != 0 && c.reader.IsIn() && !c.publishesTo().IsFull() {
 		w.Fail("connection %d is not read on, although its room is not full", v.link)
 	}
 	if c.isThrottled() && c.life == open && w.isOwed(l, v) {
@@ -351,5 +372,16 @@ func (w *world) owesBytes(c *conn) bool {
 	if !c.reader.IsIn() {
 		return false
 	}
+	if c.past == subscribes {
+		return c.reader.Behind() > 0
+	}
 	return c.reader.Position() < c.reader.End()
+}
+
+// publishesTo is the room that a connection waits for.
+func (c *conn) publishesTo() *hub.Room {
+	if s := c.subscriber(); s != nil {
+		return s.publishing.Room()
+	}
+	return c.reader.Room()
 }

@@ -85,7 +85,13 @@ func (w *world) isOver(l *simLoop, c *simClient, what simclient.Rate) bool {
 
 // inputMax is what a connection may hold of unfinished input: a message, a control frame, and one read that waits to be decoded.
 // An inflater counts for one byte.
-func (w *world) inputMax() int { return w.Plan.Message + 125 + w.Plan.Read + 1 }
+func (w *world) inputMax() int {
+	most := w.Plan.Message + 125 + w.Plan.Read + 1
+	if w.Plan.Subscribers.Number > 0 { // Commands that have to wait lie in memory of their own.
+		most += w.Plan.Message
+	}
+	return most
+}
 
 // mostHeld is the most that a connection of a loop may have held of unfinished input since the loop's last tick.
 func (w *world) mostHeld(l *simLoop, v *connView) int {
@@ -117,6 +123,7 @@ func (v *connView) hasMoved(l *simLoop) bool {
 // remember keeps what the next look compares with.
 func (v *connView) remember(w *world) {
 	v.held, v.hadStash, v.bytes, v.credit = 0, false, 0, 0
+	v.pinged = v.c.pinged
 	if in := v.c.in; in != nil {
 		v.held, v.hadStash = in.portion.held, len(in.stash) > 0 || in.decoder.Inflating()
 		v.bytes, v.credit = in.portion.bytes, in.portion.credit
@@ -147,6 +154,8 @@ func (v *connView) peer() *reactortest.Peer {
 		return v.client.Peer
 	case v.stream != nil:
 		return v.stream.Peer
+	case v.socket != nil:
+		return v.socket.Peer
 	}
 	return nil
 }
@@ -171,7 +180,7 @@ func (w *world) rememberAll(l *simLoop) {
 // gone are those that ended in it.
 func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	for _, v := range l.blamed {
-		if v.client != nil && v.client.reason == ClosedAssembly {
+		if v.client != nil && v.client.reason == ClosedAssembly || v.socket != nil && v.socket.reason == ClosedAssembly {
 			w.judgeBlame(l, v, gone)
 		} else {
 			w.judgeOldest(l, v, gone)
@@ -274,8 +283,10 @@ func (w *world) notePins(l *simLoop, gone []*connView) {
 	l.elsewhere = 0
 }
 
-// overrun is how many members of the loop the logs have overrun so far.
+// overrun is how many members of the loop the logs have overrun so far, or may have left in the midst
+// of a frame.
 func (l *simLoop) overrun() (n uint64) {
+	n = l.w.stats.Unsubscribed
 	for _, of := range l.w.fan.Stats().Overrun {
 		n += of
 	}

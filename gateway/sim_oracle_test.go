@@ -4,7 +4,7 @@ package gateway
 
 import (
 	"bytes"
-	"fmt"
+	"iter"
 
 	"github.com/gobwas/ws"
 
@@ -13,12 +13,12 @@ import (
 
 // gotMessage checks a message against what was sent, and its place against what everybody else has seen.
 func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
-	var by, no int
-	if _, err := fmt.Sscanf(string(payload), simclient.MessageName, &by, &no); err != nil || by >= len(c.w.clients) || no >= len(c.w.clients[by].Sent) {
+	m := c.w.messageNamed(string(payload))
+	if m == nil {
 		c.Fail("a message that nobody sent: %q", payload)
 		return
 	}
-	m := c.w.clients[by].Sent[no]
+	by, no := m.By.No, m.No
 	switch {
 	case m.Op != op || !bytes.Equal(m.Payload, payload):
 		c.Fail("message %d of client %d is not what was sent: %q", no, by, payload)
@@ -76,10 +76,7 @@ func (c *simClient) checkOrder(m *simclient.Message) {
 	switch {
 	case c.w.Plan.IsLossy():
 		c.Got = append(c.Got, m)
-	case before == nil:
-	case before.Next == nil && m.Prev == nil:
-		before.Next, m.Prev = m, before
-	case before.Next != m:
+	case before != nil && !before.IsBefore(m):
 		c.Fail("behind message %d of client %d came %d of client %d; others saw another one", before.No, before.By.No, m.No, m.By.No)
 	}
 }
@@ -88,13 +85,13 @@ func (c *simClient) checkOrder(m *simclient.Message) {
 // as anybody saw it, has no cycle.
 func (w *world) checkOrders() {
 	behind, before := map[*simclient.Message][]*simclient.Message{}, map[*simclient.Message]int{}
-	for _, c := range w.clients {
-		for i, m := range c.Got {
+	for got := range w.heard() {
+		for i, m := range got {
 			if i == 0 {
 				before[m] += 0
 				continue
 			}
-			behind[c.Got[i-1]] = append(behind[c.Got[i-1]], m)
+			behind[got[i-1]] = append(behind[got[i-1]], m)
 			before[m]++
 		}
 	}
@@ -116,6 +113,22 @@ func (w *world) checkOrders() {
 	}
 	if placed != len(before) {
 		w.Fail("clients have seen %d messages in orders that contradict each other", len(before)-placed)
+	}
+}
+
+// heard is what each client has heard of its room, and each subscription.
+func (w *world) heard() iter.Seq[[]*simclient.Message] {
+	return func(yield func([]*simclient.Message) bool) {
+		for _, c := range w.clients {
+			if !yield(c.Got) {
+				return
+			}
+		}
+		for _, s := range w.subscribers.all {
+			if !yield(s.got) {
+				return
+			}
+		}
 	}
 }
 
@@ -160,7 +173,7 @@ func (c *simClient) checkHeard() {
 
 // mayBeTurned says whether the gateway may refuse the client for want of room.
 func (c *simClient) mayBeTurned() bool {
-	return c.w.Plan.Connections < c.w.Plan.Clients+c.w.Plan.History.Readers || c.w.IsDraining
+	return c.w.Plan.Connections < c.w.Plan.Peers() || c.w.IsDraining
 }
 
 // judgeStatus says whether the request may be answered like this.

@@ -45,7 +45,7 @@ func (r *simReader) Asks(s *simclient.Stream) {
 func (r *simReader) Refused(s *simclient.Stream) {
 	p := &r.w.Plan
 	switch {
-	case s.Status == 503 && (p.Connections < p.Clients+p.History.Readers || r.w.IsDraining || r.keeps()):
+	case s.Status == 503 && (p.Connections < p.Peers() || r.w.IsDraining || r.keeps()):
 	case s.Status == 408 && r.w.Kernel.Now() >= p.Handshake:
 	default:
 		s.Fail("its request is answered with %d", s.Status)

@@ -85,7 +85,7 @@ func (w *world) heal() {
 	}
 	w.Kernel.Note("healing")
 	w.Kernel.Calm()
-	w.IsHealing = true
+	w.IsHealing, w.answersAt = true, w.Kernel.Now()
 	w.until("healing", func() string {
 		for _, c := range w.clients {
 			if waitsFor := c.WaitsFor(); waitsFor != "" {
@@ -95,6 +95,11 @@ func (w *world) heal() {
 		for _, r := range w.readers {
 			if waitsFor := r.WaitsFor(); waitsFor != "" {
 				return fmt.Sprintf("reader %d: %s", r.No, waitsFor)
+			}
+		}
+		for _, s := range w.World.Subscribers {
+			if waitsFor := s.WaitsFor(); waitsFor != "" {
+				return fmt.Sprintf("subscriber %d: %s", s.No, waitsFor)
 			}
 		}
 		return ""
@@ -142,7 +147,7 @@ func (w *world) farewell() {
 		return
 	}
 	w.Kernel.Note("leaving")
-	if w.Plan.RoughEnd {
+	if w.answersAt = 0; w.Plan.RoughEnd {
 		w.Kernel.SetFaults(w.Plan.Faults)
 	}
 	if w.IsDraining = w.Plan.Drains; w.IsDraining {
@@ -157,6 +162,9 @@ func (w *world) farewell() {
 	}
 	for _, r := range w.readers {
 		r.Leave()
+	}
+	for _, s := range w.World.Subscribers {
+		s.Leave()
 	}
 	fixed := w.fixed // Descriptors that stay.
 	if w.IsDraining {
@@ -179,6 +187,11 @@ func (w *world) farewell() {
 		for _, r := range w.readers {
 			if !r.IsClosed {
 				return fmt.Sprintf("reader %d to see its end", r.No)
+			}
+		}
+		for _, s := range w.World.Subscribers {
+			if !s.IsClosed {
+				return fmt.Sprintf("subscriber %d to see its end", s.No)
 			}
 		}
 		return ""

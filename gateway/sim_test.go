@@ -47,6 +47,7 @@ func TestSimulation(t *testing.T) {
 	var total Stats
 	quiet, inflated, missed, crowded := 0, 0, uint64(0), 0
 	var kept keptTally
+	var subscribers subscriberTally
 	for i := range n {
 		seed := *simFrom + uint64(i)
 		w, err := simulate(seed)
@@ -61,6 +62,7 @@ func TestSimulation(t *testing.T) {
 		}
 		quiet += w.quiet
 		kept.add(w)
+		subscribers.add(w)
 		inflated += w.Inflated
 		for _, l := range w.loops {
 			missed += l.w.fan.Stats().Skipped
@@ -70,6 +72,10 @@ func TestSimulation(t *testing.T) {
 		n, time.Since(begin).Round(time.Millisecond), total.Accepted, total.Messages, total.Deliveries, total.Refused, total.Paused, total.Throttled,
 		total.Loop.StaleEvents, missed, inflated, quiet, crowded)
 	t.Logf("%+v", kept)
+	t.Logf("subscribers: %v", &subscribers)
+	if n >= simSeedsDefault && !subscribers.isWhole(n >= simSeedsWhole) {
+		t.Error("no seed says anything about something that subscribers do")
+	}
 	if n >= simSeedsDefault && !kept.isWhole(n >= simSeedsWhole) {
 		t.Error("no seed says anything about something that histories are for")
 	}

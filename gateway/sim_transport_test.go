@@ -46,7 +46,7 @@ func (t *lateTransport) answerSome() time.Duration {
 		n := t.random.IntN(len(t.due))
 		d := t.due[n]
 		t.due = append(t.due[:n], t.due[n+1:]...)
-		c := d.batch.Deliveries[d.i].Client.(*conn)
+		c := connOf(d.batch.Deliveries[d.i].Client)
 		taken, outcome := len(d.batch.Deliveries[d.i].Bytes), hub.Taken // Of one that died before its answer.
 		if c.life != dead {
 			var err error

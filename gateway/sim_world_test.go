@@ -27,29 +27,31 @@ type world struct {
 	server           *Server
 	loops            []*simLoop
 
-	current    *simLoop
-	calls      int          // since it runs
-	clients    []*simClient // each with what the gateway made of it
-	readers    []*simReader
-	actors     []actor // clients and readers
-	builder    *simBuilder
-	chronicles map[string]*chronicle  // by epoch
-	expired    time.Duration          // when rooms last let go of what was too old
-	fullFor    map[*hub.Room]fullLook // those that are seen to be full for nobody
-	wasPaused  bool                   // the whole process has stood still
-	resets     int                    // streams that began with one …
-	resumed    int                    // … or where they asked
-	overran    int                    // resets in their midst
-	removals   int                    // of what a room kept
-	told       int                    // messages whose positions are known
-	views      map[*conn]*connView
-	rooms      map[*hub.Room]bool // those that were seen, gone or not
-	pins       map[*byte]int      // step at which each copy of a dropped frame was first seen
-	goroutines int
-	fixed      int           // descriptors open without any connection
-	quiet      int           // times everything slept and was looked through
-	longest    time.Duration // tick of any loop
-	judgements []func()      // put off until every loop has ended its tick
+	current     *simLoop
+	calls       int          // since it runs
+	clients     []*simClient // each with what the gateway made of it
+	readers     []*simReader
+	actors      []actor // clients, readers and subscribers
+	subscribers subscriberTally
+	builder     *simBuilder
+	chronicles  map[string]*chronicle  // by epoch
+	expired     time.Duration          // when rooms last let go of what was too old
+	fullFor     map[*hub.Room]fullLook // those that are seen to be full for nobody
+	wasPaused   bool                   // the whole process has stood still
+	resets      int                    // streams that began with one …
+	resumed     int                    // … or where they asked
+	overran     int                    // resets in their midst
+	removals    int                    // of what a room kept
+	told        int                    // messages whose positions are known
+	views       map[*conn]*connView
+	rooms       map[*hub.Room]bool // those that were seen, gone or not
+	pins        map[*byte]int      // step at which each copy of a dropped frame was first seen
+	goroutines  int
+	fixed       int           // descriptors open without any connection
+	answersAt   time.Duration // from when on whoever is pinged answers at once; zero: they need not
+	quiet       int           // times everything slept and was looked through
+	longest     time.Duration // tick of any loop
+	judgements  []func()      // put off until every loop has ended its tick
 }
 
 // An actor is whoever has turns of its own.
@@ -116,6 +118,7 @@ func newWorld(seed uint64) (*world, error) {
 	w.Plan.DrawLimits(rand.New(rand.NewPCG(seed, simclient.LimitsStream)))
 	w.Plan.DrawBrake(rand.New(rand.NewPCG(seed, simclient.BrakeStream)))
 	w.Plan.DrawHistory(rand.New(rand.NewPCG(seed, simclient.HistoryStream)))
+	w.Plan.DrawSubscribers(rand.New(rand.NewPCG(seed, simclient.SubscribersStream)))
 	cfg := configOf(&w.Plan)
 	epochs := 0
 	cfg.newEpoch = func() string { epochs++; return fmt.Sprintf("epoch%03d", epochs) }
@@ -134,6 +137,7 @@ func newWorld(seed uint64) (*world, error) {
 	if err := w.server.workers[w.Random.IntN(len(w.server.workers))].newListener(w.Listen, true, false, ListenOptions{}); err != nil {
 		return nil, err
 	}
+	w.server.run = 0 // It is at random.
 	w.fixed = w.Kernel.Open()
 	for i, worker := range w.server.workers {
 		worker.random = rand.New(rand.NewPCG(seed, uint64(2+i)))
@@ -157,6 +161,12 @@ func newWorld(seed uint64) (*world, error) {
 		r.Judge = judged
 		w.readers = append(w.readers, judged)
 		w.actors = append(w.actors, r)
+	}
+	for _, s := range w.World.Subscribers {
+		s.Judge = &simSubscriber{
+			Subscriber: s, w: w, sockets: map[int]*simSocket{}, subs: map[*simclient.Subscription]*simSubscription{},
+		}
+		w.actors = append(w.actors, s, s, s) // It has more to do than others.
 	}
 	if w.Plan.History.Rooms > 0 {
 		w.builder = newSimBuilder(w.server)

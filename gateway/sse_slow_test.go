@@ -25,6 +25,7 @@ func inLines(i int) string { return fmt.Sprintf("%d\n", i) + strings.Repeat("fil
 // whole events in order, and then the reason for its end, or goes on further ahead. A WebSocket that reads gets everything meanwhile.
 // The account comes out even, which every test of this package looks at in the end.
 func TestS02_SlowReadersOfEvents(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		policy hub.Policy
 		isKept bool

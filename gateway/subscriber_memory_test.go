@@ -46,11 +46,10 @@ func TestIdleSubscribersAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
-	n := 2000
+	n, rooms := 2000, 8
 	if testenv.IsWholeSize(t) {
-		n = 5000
+		n, rooms = 5000, 20
 	}
-	const rooms = 20
 	cfg := testConfig()
 	cfg.MaxConnections = 4 * n
 	s, addr := startGateway(t, cfg)
@@ -75,7 +74,7 @@ func TestIdleSubscribersAreSmall(t *testing.T) {
 	one := after(n, 1)
 	many := after(n, rooms)
 	first, further := (one-few)/float64(n), (many-one)/float64(n)
-	further = (further - first) / (rooms - 1)
+	further = (further - first) / float64(rooms-1)
 	alone := first - further
 	t.Logf("an idle subscriber costs %.0f bytes, and %.0f for each room", alone, further)
 	const ofRuntime = 128 << 10 // what its stacks and tables may differ by between two looks

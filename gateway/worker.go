@@ -45,6 +45,7 @@ type worker struct {
 	shaking     int             // TLS handshakes under way …
 	parked      list.List       // … and of them those that wait for their clients, the first in front
 	tellings    []telling       // rooms whose clients are to be told of who came and went
+	offering    string          // the room that a client publishes to which is not in it, for a panic
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
 	acks        acks            // of the cluster, for subscribers
 	held        holding

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -211,6 +212,11 @@ func (k *Bundle) behind() (all int64) {
 		all += r.m.Behind()
 	}
 	return all
+}
+
+// isSlow is Member.IsSlow of the trunk.
+func (k *Bundle) isSlow() bool {
+	return slices.ContainsFunc(k.readers, func(r *Reader) bool { return r.m.isSlow })
 }
 
 // judgeLag is Member.JudgeLag of the trunk.

@@ -405,6 +405,44 @@ func TestReadersAreOverrunByTheirRoomsPolicies(t *testing.T) {
 	})
 }
 
+// A connection of which the transport has bytes ends when it is known what is left of a frame. Until
+// then each of its readers is in a room, the one too that was overrun; and what is kept of the frame
+// counts like every other.
+func TestReaderIsOverrunWhileTheTransportHasAnothersBytes(t *testing.T) {
+	for _, pinned := range []int64{1 << 20, 50} {
+		l := limits(4<<10, 1<<10)
+		l.Pinned = pinned
+		d := newDesk(t, l)
+		c := d.subscribe(0, "a", "b")
+		other := d.join(1, "a") // It keeps the room.
+		d.say("b", 100)
+		d.step()
+		d.answer(c.client, 5, Taken)
+		c.Ready()
+		d.step()
+		for range 100 {
+			d.say("a", 100)
+			for d.step(); d.isHanded(other); d.step() {
+				d.answer(other, len(d.of(other).bytes), Taken)
+			}
+		}
+		if a := c.readers["a"]; d.fans[0].Stats().Overrun[Disconnect] != 1 || !a.IsIn() || a.Room().Name() != "a" || c.overruns != 0 {
+			t.Fatalf("of a reader that was overrun it is known that it is in a room: %v", a.IsIn())
+		}
+		d.answer(c.client, 5, Taken)
+		if c.overruns != 1 || c.IsIn() || c.bundle.Len() != 0 {
+			t.Fatalf("overrun %d times, in a room %v, %d readers", c.overruns, c.IsIn(), c.bundle.Len())
+		}
+		if isTooMuch := pinned < 100; c.aborted != isTooMuch || d.hub.Pinned() > pinned {
+			t.Fatalf("%d bytes are pinned, of at most %d; given up: %v", d.hub.Pinned(), pinned, c.aborted)
+		}
+		if c.open(-1); pinned > 100 {
+			d.wantPieces(c, piece{"b", 1})
+		}
+		d.takeAll()
+	}
+}
+
 // Where a reader that is overrun leaves as it hears of that, the others go on.
 func TestReaderLeavesWhenItRejoins(t *testing.T) {
 	f := newFixture(t, limits(4<<10, 1<<10))

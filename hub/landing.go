@@ -30,6 +30,7 @@ func (k *Bundle) take(d *Delivery, n int, outcome Outcome, now time.Duration) {
 	switch {
 	case k.isCut:
 		k.cut(Rest{})
+		f.fitPins()
 		return
 	case outcome == Taken && n == len(d.Bytes):
 		budget := d.budget - n

@@ -361,8 +361,14 @@ func (m *Member) Behind() int64 {
 	return max(0, m.branch.track.end.Load()-m.Position())
 }
 
-// IsSlow reports whether m has become slow and has not caught up since.
-func (m *Member) IsSlow() bool { return m.isSlow }
+// IsSlow reports whether m has become slow and has not caught up since; a trunk, whether one of its
+// readers has.
+func (m *Member) IsSlow() bool {
+	if m.branch.isTrunks {
+		return bundleOf(m).isSlow()
+	}
+	return m.isSlow
+}
 
 // IsSpeaker reports whether m hears nothing of its room.
 func (m *Member) IsSpeaker() bool { return m.branch.isSpeaker }

@@ -14,7 +14,7 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 	if policy != Disconnect {
 		m.JudgeLag(now)
 	}
-	if client.Overrun(rest); policy == Disconnect {
+	if client.Overrun(rest); policy == Disconnect && !b.isBundled { // A bundle leaves with all its readers.
 		m.Leave()
 	}
 	f.fitPins()

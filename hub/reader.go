@@ -80,6 +80,12 @@ func (r *Reader) IsCatchingUp() bool { return r.m.IsCatchingUp() }
 // Lag returns how far r is behind at the time now.
 func (r *Reader) Lag(now time.Duration) Lag { return r.m.Lag(now) }
 
+// Behind is Member.Behind.
+func (r *Reader) Behind() int64 { return r.m.Behind() }
+
+// IsSlow reports whether r has become slow and has not caught up since.
+func (r *Reader) IsSlow() bool { return r.m.isSlow }
+
 // Publish is Member.Publish.
 func (r *Reader) Publish(now time.Duration, msg Encoder) (seq uint64) {
 	r.bundle.at = r

@@ -69,13 +69,15 @@ func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
 func TestSubscribersOfTheGateway(t *testing.T) {
 	t.Parallel() // It waits more than it works.
 	// Each of ten rooms has half of the clients and 30 of the messages; readers of events are in one each.
-	res, status, said := againstGateway(t, "--history '*=messages:500'", "--protocol=centrifuge", "--clients=60", "--sse=20", "--rooms=10",
-		"--rooms-per-client=5", "--publishers=10", "--messages=300", "--window=4")
-	if want := uint64(30 * (40*5 + 20)); status != exitOK || res.Delivered != want || res.Expected != want || !strings.Contains(said, "0 misplaced, 0 resets") {
-		t.Errorf("exit status %d, %d of %d delivered\n%s", status, res.Delivered, res.Expected, said)
+	for _, more := range [][]string{nil, {"--format=protobuf"}, {"--format=protobuf", "--compress"}} {
+		res, status, said := againstGateway(t, "--history '*=messages:500'", append(more, "--protocol=centrifuge", "--clients=60", "--sse=20", "--rooms=10",
+			"--rooms-per-client=5", "--publishers=10", "--messages=300", "--window=4")...)
+		if want := uint64(30 * (40*5 + 20)); status != exitOK || res.Delivered != want || res.Expected != want || !strings.Contains(said, "0 misplaced, 0 resets") {
+			t.Errorf("%v: exit status %d, %d of %d delivered\n%s", more, status, res.Delivered, res.Expected, said)
+		}
 	}
 	// Without a history there are no positions, and nothing to resume.
-	res, status, said = againstGateway(t, "", "--protocol=centrifuge", "--clients=20", "--messages=100")
+	res, status, said := againstGateway(t, "", "--protocol=centrifuge", "--clients=20", "--messages=100")
 	if status != exitOK || res.Delivered != 100*20 {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
@@ -91,7 +93,7 @@ func TestStormOfTheGatewaysSubscribersRecovers(t *testing.T) {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
 	// What a room does not keep is told of. The ramp makes sure that somebody is away for so long.
-	res, status, said = againstGateway(t, "--history '*=messages:2'", append(storm, "--ramp=60")...)
+	res, status, said = againstGateway(t, "--history '*=messages:2'", append(storm, "--ramp=60", "--format=protobuf")...)
 	if status != exitOK || res.Positions.Resets == 0 || res.Positions.Excused == 0 || res.Delivered+res.Positions.Excused != 400*30 {
 		t.Errorf("exit status %d\n%s", status, said)
 	}

@@ -107,6 +107,33 @@ func TestPageHasRoomsInTabsOfOneSocket(t *testing.T) {
 	v.wantNoErrors()
 }
 
+// Relatives: the tab in view, another one, the last but one; by the button, by the key.
+func TestFocusStaysWhereATabWasClosed(t *testing.T) {
+	t.Parallel()
+	_, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url+"/#a")
+	for _, room := range []string{"b", "c", "d", "e"} {
+		v.fill("#room", room+"\n")
+		v.isIn(room)
+	}
+	focus := func(room string) {
+		v.t.Helper()
+		v.until(fmt.Sprintf(`document.activeElement === document.querySelector("#tabs [aria-selected=true]") && location.hash === "#%s"`, room))
+	}
+	leave := func(room string) {
+		v.do(chromedp.Click(chromedp.CSS(fmt.Sprintf(`[aria-label="Leave the room %s"]`, room))))
+	}
+	leave("e")
+	focus("d")
+	leave("a")
+	focus("d")
+	v.do(chromedp.KeyEvent("\u007f")) // Delete
+	focus("c")
+	leave("c")
+	v.until(`document.activeElement === document.querySelector(".scroll:not([hidden]) .log") && location.hash === "#b"`)
+	v.wantNoErrors()
+}
+
 // Relatives: a room that keeps nothing, one that kept too little; a message of its own whose echo was lost; nothing missed; rooms that
 // are not in view.
 func TestPageShowsWhatItMissed(t *testing.T) {

@@ -308,7 +308,7 @@ type connJSON struct {
 	ID        string `json:"id"`
 	Address   string `json:"address,omitempty"`
 	Subject   string `json:"subject,omitempty"`
-	Room      string `json:"room"`
+	Room      string `json:"room,omitempty"`
 	Encoding  string `json:"encoding"`
 	Messages  uint64 `json:"messages_behind"`
 	Bytes     int64  `json:"bytes_behind"`
@@ -317,13 +317,32 @@ type connJSON struct {
 	Untaken   int64  `json:"untaken_ms"`
 	IsSlow    bool   `json:"slow"`
 	IsSpeaker bool   `json:"speaker"`
+
+	Subscriptions int           `json:"subscriptions,omitempty"`
+	Rooms         []roomLagJSON `json:"rooms,omitempty"`
+}
+
+// A roomLagJSON is a client of the Centrifuge protocol in one of its rooms.
+type roomLagJSON struct {
+	Room      string `json:"room"`
+	Messages  uint64 `json:"messages_behind"`
+	Bytes     int64  `json:"bytes_behind"`
+	Age       int64  `json:"behind_ms"`
+	IsBlocked bool   `json:"blocked"`
+	IsSlow    bool   `json:"slow"`
 }
 
 func tellConn(c *gateway.ConnInfo) connJSON {
-	return connJSON{
-		c.ID, c.Address, c.Subject, c.Room, c.Encoding, c.Lag.Messages, c.Lag.Bytes, c.Lag.Age.Milliseconds(),
-		c.IsBlocked, c.Untaken.Milliseconds(), c.IsSlow, c.IsSpeaker,
+	j := connJSON{
+		ID: c.ID, Address: c.Address, Subject: c.Subject, Room: c.Room, Encoding: c.Encoding,
+		Messages: c.Lag.Messages, Bytes: c.Lag.Bytes, Age: c.Lag.Age.Milliseconds(),
+		IsBlocked: c.IsBlocked, Untaken: c.Untaken.Milliseconds(), IsSlow: c.IsSlow, IsSpeaker: c.IsSpeaker,
+		Subscriptions: c.Subscriptions,
 	}
+	for _, r := range c.Rooms {
+		j.Rooms = append(j.Rooms, roomLagJSON{r.Room, r.Lag.Messages, r.Lag.Bytes, r.Lag.Age.Milliseconds(), r.IsBlocked, r.IsSlow})
+	}
+	return j
 }
 
 // listConnections answers GET /api/connections.

@@ -95,6 +95,14 @@ func TestOpenAPISchemasAreWhatIsAnswered(t *testing.T) {
 		t.Fatal(conns, err)
 	}
 	compare("Connection", conns[0])
+	_, id := s.subscribe("", "r", "s")
+	one := s.ask("GET", "/api/connections/"+id, "").body
+	compare("Connection", json.RawMessage(one))
+	var rooms struct{ Rooms []json.RawMessage }
+	if err := json.Unmarshal([]byte(one), &rooms); err != nil || len(rooms.Rooms) != 2 {
+		t.Fatal(one, err)
+	}
+	compare("RoomLag", rooms.Rooms[0])
 	compare("Published", json.RawMessage(s.publish("r", "x").body))
 	compare("Published", json.RawMessage(s.publish("h", "x").body))
 	compare("Room", json.RawMessage(s.ask("GET", "/api/rooms/h", "").body))

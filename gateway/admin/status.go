@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -150,7 +151,7 @@ func (s *statuser) make(ctx context.Context) *status {
 	for _, c := range slowest {
 		if c.Lag.Bytes > 0 {
 			made.Slowest = append(made.Slowest, statusClient{
-				c.ID, c.Room, c.Address, c.Lag.Messages, c.Lag.Bytes, c.Untaken.Milliseconds(), c.IsSlow,
+				c.ID, roomsOf(&c), c.Address, c.Lag.Messages, c.Lag.Bytes, c.Untaken.Milliseconds(), c.IsSlow,
 			})
 		}
 	}
@@ -160,6 +161,17 @@ func (s *statuser) make(ctx context.Context) *status {
 		}
 	}
 	return made
+}
+
+// roomsOf names a client's room; of several that in which it is furthest behind.
+func roomsOf(c *gateway.ConnInfo) string {
+	switch {
+	case len(c.Rooms) == 0:
+		return c.Room
+	case c.Subscriptions == 1:
+		return c.Rooms[0].Room
+	}
+	return fmt.Sprintf("%s and %d more", c.Rooms[0].Room, c.Subscriptions-1)
 }
 
 func totalsOf(st *gateway.Stats) map[string]uint64 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,4 +71,64 @@ func TestCentrifugoMethodsForSubscribers(t *testing.T) {
 	s.expectClose(ann, 3503, "force disconnect")
 	s.expect("disconnect", s.ask("POST", "/api/disconnect", `{"user":"bob","disconnect":{"code":4500,"reason":"away"}}`), 200, `{"result":{}}`)
 	s.expectClose(bob, 4500, "away")
+}
+
+// A client of the protocol is listed with its rooms, and found and taken out by each of them.
+func TestRoomsOfSubscribersAreListed(t *testing.T) {
+	t.Parallel()
+	o := gatewaytest.Options()
+	o.Auth = nameTags{}
+	s := startSite(t, o, nil)
+	ann, _ := s.subscribe("ann", "a", "b", "c")
+	var conns struct {
+		Total       int
+		Connections []connJSON
+	}
+	for _, tc := range []struct {
+		query string
+		rooms []string
+	}{
+		{"", []string{"a", "b", "c"}}, {"?room=b", []string{"b"}}, {"?room=c&sort=id&subject=ann", []string{"c"}},
+	} {
+		conns.Connections = nil
+		s.decode(s.ask("GET", "/api/connections"+tc.query, ""), &conns)
+		if conns.Total != 1 || conns.Connections[0].Subscriptions != 3 || conns.Connections[0].Room != "" {
+			t.Fatalf("%s: %+v", tc.query, conns)
+		}
+		var rooms []string
+		for _, r := range conns.Connections[0].Rooms {
+			rooms = append(rooms, r.Room)
+		}
+		if !slices.Equal(rooms, tc.rooms) {
+			t.Errorf("%s: its rooms are %v", tc.query, rooms)
+		}
+	}
+	id := conns.Connections[0].ID
+	s.expect("one", s.ask("GET", "/api/connections/"+id, ""), 200, `"subscriptions":3,"rooms":[{"room":"a","messages_behind":0,`)
+	s.expect("room", s.ask("DELETE", "/api/rooms/a/members", ""), 200, `{"disconnected":1}`)
+	out := func(room string) {
+		s.hears(ann, websocket.MessageText, fmt.Sprintf(`{"push":{"channel":%q,"unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`, room))
+	}
+	out("a")
+	s.expect("subject in a room", s.ask("DELETE", "/api/connections?subject=ann&room=b", ""), 200, `{"disconnected":1}`)
+	out("b")
+	s.expect("what is left", s.ask("GET", "/api/connections/"+id, ""), 200, `"subscriptions":1,"rooms":[{"room":"c",`)
+	s.expect("no room", s.ask("DELETE", "/api/connections?subject=ann&room=a%20b", ""), 400, "room_name")
+	s.expect("subject", s.ask("DELETE", "/api/connections?subject=ann", ""), 200, `{"disconnected":1}`)
+	s.expectClose(ann, 3503, "force disconnect")
+}
+
+// The live page names the room in which a client is furthest behind.
+func TestPageNamesTheRoomOfWhomItShows(t *testing.T) {
+	t.Parallel()
+	a, b := gateway.RoomLag{Room: "a"}, gateway.RoomLag{Room: "b"}
+	for want, c := range map[string]gateway.ConnInfo{
+		"lobby":         {Room: "lobby"},
+		"a":             {Subscriptions: 1, Rooms: []gateway.RoomLag{a}},
+		"b and 11 more": {Subscriptions: 12, Rooms: []gateway.RoomLag{b, a}},
+	} {
+		if got := roomsOf(&c); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

@@ -10,11 +10,13 @@ import (
 	"sluice/internal/browsertest"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/metricstest"
+	"sluice/internal/sdktest"
 	"sluice/internal/testenv"
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
 func TestMain(m *testing.M) {
+	sdktest.RunChild()
 	gatewaytest.Metrics = metricstest.Scrape
 	os.Exit(testenv.RunWaiting(m, browsertest.Stop))
 }

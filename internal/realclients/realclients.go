@@ -72,7 +72,8 @@ func java(t testing.TB) Client {
 	if err != nil {
 		testenv.LeaveOut(t, "no JDK is in PATH: %v", err)
 	}
-	return Client{name: "java.net.http", command: []string{path, filepath.Join(testdata("java"), "Visit.java")}}
+	// It ends before a second compiler has made up for its own time.
+	return Client{name: "java.net.http", command: []string{path, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", filepath.Join(testdata("java"), "Visit.java")}}
 }
 
 // python is the client for a module, in whose interpreter it is: the system's, if there are more.

@@ -27,9 +27,10 @@ const (
 
 // A golang is a client of centrifuge-go.
 type golang struct {
-	t      testing.TB
 	client *centrifuge.Client
 	record *Record
+	add    func(Event)                      // hears of each event
+	fail   func(format string, args ...any) // … and of what the SDK refuses
 }
 
 // queue gives out strings, the last one again and again.
@@ -48,6 +49,14 @@ func queue(all []string) func() string {
 
 func openGo(t testing.TB, o Options, isProtobuf bool) SDK {
 	t.Helper()
+	record := newRecord()
+	g := newGo(o, isProtobuf, record.add, t.Errorf)
+	g.record = record
+	t.Cleanup(g.Close)
+	return g
+}
+
+func newGo(o Options, isProtobuf bool, add func(Event), fail func(string, ...any)) *golang {
 	config := centrifuge.Config{
 		MinReconnectDelay: minDelay, MaxReconnectDelay: maxDelay,
 		HandshakeTimeout: testenv.Patience, ReadTimeout: answerFor, WriteTimeout: testenv.Patience,
@@ -61,14 +70,13 @@ func openGo(t testing.TB, o Options, isProtobuf bool) SDK {
 	if isProtobuf {
 		open = centrifuge.NewProtobufClient
 	}
-	g := &golang{t, open(o.URL, config), newRecord()}
+	g := &golang{client: open(o.URL, config), add: add, fail: fail}
 	g.listen()
-	t.Cleanup(g.Close)
 	return g
 }
 
 func (g *golang) listen() {
-	c, add := g.client, g.record.add
+	c, add := g.client, g.add
 	c.OnConnecting(func(e centrifuge.ConnectingEvent) { add(Event{Kind: "connecting", Code: e.Code, Reason: e.Reason}) })
 	c.OnConnected(func(e centrifuge.ConnectedEvent) { add(Event{Kind: "connected", Client: e.ClientID}) })
 	c.OnDisconnected(func(e centrifuge.DisconnectedEvent) { add(Event{Kind: "disconnected", Code: e.Code, Reason: e.Reason}) })
@@ -140,10 +148,10 @@ func (g *golang) Subscribe(room string, tokens ...string) {
 	}
 	sub, err := g.client.NewSubscription(room, config)
 	if err != nil {
-		g.t.Error(err)
+		g.fail("subscribing to %s: %v", room, err)
 		return
 	}
-	add := g.record.add
+	add := g.add
 	sub.OnSubscribing(func(e centrifuge.SubscribingEvent) {
 		add(Event{Kind: "subscribing", Room: room, Code: e.Code, Reason: e.Reason})
 	})
@@ -167,18 +175,18 @@ func (g *golang) Subscribe(room string, tokens ...string) {
 	})
 	sub.OnError(func(e centrifuge.SubscriptionErrorEvent) { add(failure(room, e.Error)) })
 	if err := sub.Subscribe(); err != nil {
-		g.t.Error(err)
+		g.fail("subscribing to %s: %v", room, err)
 	}
 }
 
 func (g *golang) Unsubscribe(room string) {
 	sub, ok := g.client.GetSubscription(room)
 	if !ok {
-		g.t.Errorf("no subscription to %s", room)
+		g.fail("no subscription to %s", room)
 		return
 	}
 	if err := sub.Unsubscribe(); err != nil {
-		g.t.Error(err)
+		g.fail("unsubscribing from %s: %v", room, err)
 	}
 }
 

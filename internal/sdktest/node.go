@@ -31,7 +31,7 @@ func openNode(t testing.TB, o Options) SDK {
 }
 
 // start starts a program of an SDK.
-func start(t testing.TB, cmd *exec.Cmd) SDK {
+func start(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
 	n := &process{npm: newNPM(t), cmd: cmd}
 	cmd.Stderr = os.Stderr

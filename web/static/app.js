@@ -2,7 +2,7 @@
 
 import { Burst } from "./burst.js";
 import { Composer } from "./composer.js";
-import { checkName, checkRoom, checkToken, copyLink } from "./fields.js";
+import { checkName, checkRoom, copyLink } from "./fields.js";
 import { count, millis, plural } from "./format.js";
 import { decode, encode } from "./message.js";
 import { Meter } from "./meter.js";
@@ -13,6 +13,7 @@ import { Protocol } from "./protocol.js";
 import { Room } from "./room.js";
 import * as settings from "./settings.js";
 import { Tabs } from "./tabs.js";
+import { Token } from "./token.js";
 
 const element = (id) => document.getElementById(id);
 const refreshEvery = 250; // ms between updates of the figures
@@ -25,8 +26,8 @@ const readOnlyHint = "Not sent: the gateway takes no messages from this page in 
 settings.takeToken();
 const rooms = new Map(); // name → Room, each with a tab
 let room; // the one in view
-let token = "";
 let panels = 0; // made so far
+let isCrowded = false; // and the log says so
 let name = settings.currentName();
 let state = { name: "connecting", why: "" };
 let received = 0; // in all rooms, not counting probes
@@ -35,7 +36,18 @@ let probes = 0;
 const composer = new Composer({ form: element("composer"), text: element("text"), hint: element("hint"), onPost: post });
 const meter = new Meter();
 const plot = new Plot(element("plot"));
-const tabs = new Tabs({ list: element("tabs"), onSelect: (wanted) => select(rooms.get(wanted)), onClose: close });
+const tabs = new Tabs({
+  list: element("tabs"),
+  onSelect: (wanted) => select(rooms.get(wanted)),
+  onClose: close,
+  onAlone: () => room.panel.querySelector(".log").focus(),
+});
+const token = new Token({
+  box: element("token-field"),
+  input: element("token"),
+  onDue: (seconds) => composer.hint(`The token ends in ${plural(seconds, "second", "seconds")}. Enter another one above, and join.`),
+  onOther: identify,
+});
 const protocol = new Protocol({
   onState: showState,
   onJoined: (wanted, how) => joined(rooms.get(wanted), how),
@@ -43,6 +55,8 @@ const protocol = new Protocol({
   onLeft: (wanted, why) => left(rooms.get(wanted), why),
   onMessage: (wanted, publication) => receive(rooms.get(wanted), publication),
   onPresence: (wanted, what, info) => showPresence(rooms.get(wanted), what, info),
+  onGiven: given,
+  onExpires: (seconds) => token.lasts(seconds),
 });
 const presence = new Presence({ ask: (wanted, onCount) => protocol.countClients(wanted, onCount), onCount: showCount });
 let bursting; // the room of the burst
@@ -105,10 +119,22 @@ function join(wanted) {
     composer.hint(`At most ${roomsMax} rooms at a time: leave one first.`);
     return;
   }
-  const isNew = token !== settings.currentToken() || !room;
+  const isNew = token.isOther() || !room;
   const next = present ?? open(wanted);
   select(next);
-  if (isNew) connect();
+  if (isNew) identify();
+}
+
+// given opens a tab for a room that the token brings along, if there may be one more.
+function given(wanted) {
+  if (rooms.has(wanted)) return true;
+  if (rooms.size === roomsMax) {
+    if (!isCrowded) room.log.notice(`The token brings more rooms along than the ${roomsMax} that this page has tabs for: the others are left.`);
+    isCrowded = true;
+    return false;
+  }
+  open(wanted).panel.hidden = true;
+  return true;
 }
 
 function open(wanted) {
@@ -157,18 +183,25 @@ function socketAddress(path) {
   return url.href;
 }
 
-// connect says anew who this page is, in all of its rooms.
-function connect() {
-  token = settings.currentToken();
-  if (token) element("token-field").hidden = false; // So that it can be seen that there is one, and taken away.
-  element("token").value = token;
+// identify says anew who this page is, in all of its rooms: in passing where its token is about to end, and else by a connection that
+// is another one's.
+function identify() {
+  const isInPassing = token.isDue && state.name === "open";
+  token.take();
+  isCrowded = false;
+  for (const each of rooms.values()) each.isReadOnly = false;
+  if (isInPassing) {
+    composer.hint("");
+    showButtons();
+    protocol.refresh(token.inUse);
+    return;
+  }
   for (const each of rooms.values()) {
-    each.isReadOnly = false;
     each.isIn = false;
     each.outbox.lost();
   }
   burst.lost();
-  protocol.open(socketAddress("connection/websocket"), token);
+  protocol.open(socketAddress("connection/websocket"), token.inUse);
 }
 
 function applyName() {
@@ -248,23 +281,23 @@ function left(where, { code, reason }) {
   where.left(`${code === 103 ? "this page may not be in it" : "the gateway says"} (${code}, “${reason}”)`);
   if (where === bursting) burst.lost();
   if (where !== room) return;
-  if (code === 103) askForToken();
+  if (code === 103) askForToken("Enter a token above, and join.");
   ignore();
   showButtons();
 }
 
 // ended runs for every failed attempt too, when nothing is left to mark. The log says each reason once.
 function ended() {
-  if (tokenCodes.has(state.status)) askForToken();
+  if (tokenCodes.has(state.status)) askForToken(`${state.status === 109 || state.status === 3005 ? "The token has expired. Enter another one" : "Enter a token"} above, and join.`);
   document.body.dataset.lost = "";
   for (const each of rooms.values()) each.lost(state.why, state.name === "closed" ? "Not trying again." : "Trying again.");
   burst.lost();
   ignore();
 }
 
-function askForToken() {
-  element("token-field").hidden = false;
-  composer.hint("Enter a token above, and join.");
+function askForToken(sentence) {
+  token.show();
+  composer.hint(sentence);
 }
 
 function showRoundTrip(ms) {
@@ -307,11 +340,10 @@ function setText(id, text) {
 element("room").addEventListener("input", () => checkRoom(element("room")));
 element("name").addEventListener("input", () => checkName(element("name")));
 element("name").addEventListener("change", applyName);
-element("token").addEventListener("input", () => checkToken(element("token")));
 element("join").addEventListener("submit", (event) => {
   event.preventDefault();
   applyName();
-  settings.rememberToken(element("token").value.trim());
+  token.remember();
   join(element("room").value);
   composer.focus();
 });

@@ -39,7 +39,7 @@ const reasons = {
 };
 
 // After these the same page would meet the same refusal, and after the protocol's from 3500 and from 4500 on.
-const final = new Set([1002, 1003, 1007, 1008]);
+const final = new Set([1002, 1003, 1007, 1008, 3005]);
 const isFinal = (code) => final.has(code) || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
 export class Connection {

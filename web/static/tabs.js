@@ -8,12 +8,15 @@ export class Tabs {
   #selected = "";
   #onSelect;
   #onClose;
+  #onAlone;
 
-  // list is the element with the role; onSelect and onClose get a name.
-  constructor({ list, onSelect, onClose }) {
+  // list is the element with the role; onSelect and onClose get a name; onAlone is called when the tab that had the focus is closed and
+  // the one beside it needs none.
+  constructor({ list, onSelect, onClose, onAlone }) {
     this.#list = list;
     this.#onSelect = onSelect;
     this.#onClose = onClose;
+    this.#onAlone = onAlone;
     list.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -32,7 +35,7 @@ export class Tabs {
     const close = element("button", "close", "×");
     close.type = "button";
     close.setAttribute("aria-label", `Leave the room ${name}`);
-    close.addEventListener("click", () => this.#onClose(name));
+    close.addEventListener("click", () => this.#close(name));
     box.append(tab, close);
     this.#list.append(box);
     this.#tabs.set(name, { box, tab, unread });
@@ -73,10 +76,14 @@ export class Tabs {
     const names = [...this.#tabs.keys()];
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step) this.#go(names.at((names.indexOf(this.#selected) + step) % names.length));
-    else if (event.key === "Delete" && names.length > 1) {
-      this.#onClose(this.#selected);
-      this.#go(this.#selected);
-    }
+    else if (event.key === "Delete" && names.length > 1) this.#close(this.#selected);
+  }
+
+  // The focus goes to the tab in view, and not to the page's beginning.
+  #close(name) {
+    this.#onClose(name);
+    if (this.#list.hidden) this.#onAlone();
+    else this.#tabs.get(this.#selected).tab.focus();
   }
 
   #go(name) {

@@ -88,6 +88,12 @@ var inARequest = planted{name: "in a request", plants: []plant{
 	},
 }}
 
+// byASubscriber has a client of the protocol panic under the lock of a room that it is not in. Raw clients get a value as it is in JSON.
+var byASubscriber = planted{name: "from outside of the room", plants: []plant{{
+	"hub/room.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
+	"\tif string(d.frames[0].Payload) == `\"WORD\"` {\n\t\tpanic(\"planted\")\n\t}\n",
+}}}
+
 // faulty builds the gateway with all of them in it, once.
 var faulty = sync.OnceValues(func() (binary string, err error) {
 	dir, err := os.MkdirTemp("", "sluice-test-")
@@ -96,7 +102,7 @@ var faulty = sync.OnceValues(func() (binary string, err error) {
 	}
 	defer os.RemoveAll(dir)
 	texts := map[string]string{}
-	for _, p := range append(plantedPanics, inARequest) {
+	for _, p := range append(plantedPanics, inARequest, byASubscriber) {
 		for _, e := range p.plants {
 			if texts[e.file] == "" {
 				text, err := os.ReadFile(filepath.Join("../../..", e.file))
@@ -186,6 +192,27 @@ func TestN27_PanicEndsWhatItLeftInDoubt(t *testing.T) {
 			wstest.ExpectText(t, other, "after")
 		})
 	}
+}
+
+// N27: what a client publishes to a room that it is not in leaves that room in doubt, and none of those that it is in.
+func TestN27_SubscriberPanicsInARoomThatItIsNotIn(t *testing.T) {
+	t.Parallel()
+	g := launchFaulty(t)
+	mate, other := wstest.Dial(t, g.Addr, "/ws/boom"), wstest.Dial(t, g.Addr, "/ws/other")
+	victim := wstest.Dial(t, g.Addr, "/connection/websocket")
+	say(t, victim, `{"id":1,"connect":{}}`)
+	say(t, victim, `{"id":2,"subscribe":{"channel":"other"}}`)
+	say(t, victim, `{"id":3,"publish":{"channel":"boom","data":"before"}}`)
+	wstest.ExpectText(t, mate, `"before"`)
+	say(t, victim, `{"id":4,"publish":{"channel":"boom","data":"`+byASubscriber.word()+`"}}`)
+	expectCloseCode(t, mate, websocket.StatusInternalError)
+	expectCloseCode(t, victim, 3004)
+	mate, victim = wstest.Dial(t, g.Addr, "/ws/boom"), wstest.Dial(t, g.Addr, "/connection/websocket")
+	say(t, victim, `{"id":1,"connect":{}}`)
+	say(t, victim, `{"id":2,"publish":{"channel":"boom","data":"after"}}`)
+	wstest.ExpectText(t, mate, `"after"`)
+	say(t, other, "still there")
+	wstest.ExpectText(t, other, "still there")
 }
 
 // N27: with --on-panic=exit any fault ends the process.

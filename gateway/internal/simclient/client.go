@@ -25,6 +25,7 @@ const (
 	leaver               // says Close
 	Bad                  // its request is malformed, or never whole
 	outside              // no client: a program that has the server publish
+	voice                // no client: what a subscriber says in one room over one connection
 	kinds
 )
 
@@ -79,8 +80,10 @@ type Client struct {
 // isGood says that nothing in the client's script ends it.
 func (c *Client) isGood() bool { return c.Kind <= pauser }
 
-// speaks says that others may expect to hear what the client has said.
-func (c *Client) speaks() bool { return c.isGood() && c.isHere() || c.Kind == outside }
+// Speaks says that others may expect to hear what the client has said.
+func (c *Client) Speaks() bool {
+	return c.isGood() && c.isHere() || c.Kind == outside || c.Kind == voice && !c.IsClosed
+}
 
 // isHere says that the client may expect to be served.
 func (c *Client) isHere() bool {
@@ -267,13 +270,13 @@ func (c *Client) WaitsFor() string {
 		return fmt.Sprintf("a pong: %d pings sent, of which number %d was answered last", c.pings, c.lastPing)
 	}
 	for i, other := range c.w.Clients {
-		if other.Room != c.Room || !other.speaks() {
+		if other.Room != c.Room || !other.Speaks() {
 			continue
 		}
 		if c.w.Plan.IsLossy() {
 			// Everybody gets the newest message, whatever was missed before it, unless all rooms together have too little
 			// memory to keep it.
-			if other.lastWords && other.Kind != outside && c.Last != other.Last && !c.w.Plan.isShort() {
+			if other.lastWords && other.Kind < outside && c.Last != other.Last && !c.w.Plan.isShort() {
 				return fmt.Sprintf("the message that client %d has", i)
 			}
 			continue

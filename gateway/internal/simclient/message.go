@@ -19,12 +19,22 @@ type Message struct {
 	No         int
 	Op         ws.OpCode
 	Payload    []byte
+	IsValue    bool     // in JSON, as a client of the Centrifuge protocol publishes it
 	Next, Prev *Message // in the room's order, once somebody has seen both
 	FirstSeen  int      // step
 
 	Made   time.Duration // when it was thought of: it was published later
 	Epoch  string        // of its room, once somebody knows …
 	Offset uint64        // … and its place there
+}
+
+// IsBefore notes that somebody heard another message of the room right behind m, and reports whether
+// nobody has heard otherwise.
+func (m *Message) IsBefore(behind *Message) bool {
+	if m.Next == nil && behind.Prev == nil {
+		m.Next, behind.Prev = behind, m
+	}
+	return m.Next == behind
 }
 
 // MessageName is what every message begins with: who says it, and its number there.
@@ -78,9 +88,18 @@ func (w *World) inflate(p []byte) []byte {
 	} else if err := w.inflater.(flate.Resetter).Reset(r, nil); err != nil {
 		return []byte(err.Error())
 	}
-	message, err := io.ReadAll(io.LimitReader(w.inflater, int64(w.Plan.Message)+1))
+	message, err := io.ReadAll(io.LimitReader(w.inflater, w.Plan.inflatedMax()))
 	if err != nil {
 		return []byte(err.Error())
 	}
 	return message
+}
+
+// inflatedMax is more than a message may be behind its inflation: a push has more than what was
+// published.
+func (p *Plan) inflatedMax() int64 {
+	if p.Subscribers.Number > 0 {
+		return 1 << 20
+	}
+	return int64(p.Message) + 1
 }

@@ -41,8 +41,9 @@ type Plan struct {
 	Compress    bool
 	CompressMin int
 
-	Limits  Limits
-	History History
+	Limits      Limits
+	History     History
+	Subscribers Subscribers
 
 	MinRate  int  // bytes a second that a client has to read to be waited for
 	IsSteady bool // see DrawBrake
@@ -142,3 +143,6 @@ func (p *Plan) isShort() bool { return p.Limits.Backlog > 0 || p.History.IsTight
 
 // IsLossy says that who is overrun stays, and misses messages.
 func (p *Plan) IsLossy() bool { return p.Policy != hub.Disconnect }
+
+// Peers is how many connections there are at a time, of those who stay.
+func (p *Plan) Peers() int { return p.Clients + p.History.Readers + p.Subscribers.Number }

@@ -110,7 +110,7 @@ func (r *Reader) failed() {
 	}
 	if r.tries++; r.tries > most {
 		r.isGoodbye = true
-		if r.w.Plan.Connections >= r.w.Plan.Clients+r.w.Plan.History.Readers {
+		if r.w.Plan.Connections >= r.w.Plan.Peers() {
 			r.Stream.Fail("it is not let in, again and again")
 		}
 	}

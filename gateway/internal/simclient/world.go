@@ -30,18 +30,19 @@ type Outsider interface {
 
 // A World is what clients know of the simulation that they are in, which is driven by somebody else.
 type World struct {
-	Plan       Plan
-	Random     *rand.Rand
-	Kernel     *reactortest.Sim
-	Listen     int // where the gateway listens
-	Clients    []*Client
-	Readers    []*Reader
-	Outside    Outsider
-	Steps      int  // so far
-	IsHealing  bool // there are no faults any more
-	IsDraining bool
-	Story      string // the calls that led to it
-	Err        error  // the first thing found wrong
+	Plan        Plan
+	Random      *rand.Rand
+	Kernel      *reactortest.Sim
+	Listen      int // where the gateway listens
+	Clients     []*Client
+	Readers     []*Reader
+	Subscribers []*Subscriber
+	Outside     Outsider
+	Steps       int  // so far
+	IsHealing   bool // there are no faults any more
+	IsDraining  bool
+	Story       string // the calls that led to it
+	Err         error  // the first thing found wrong
 
 	Inflated int // messages
 
@@ -90,6 +91,7 @@ func (w *World) MakeClients() {
 		w.Clients = append(w.Clients, c)
 	}
 	w.makeHistory()
+	w.makeSubscribers()
 }
 
 // makeSeen is before it has heard of anybody.

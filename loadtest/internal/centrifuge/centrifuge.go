@@ -1,12 +1,11 @@
-// Package centrifuge speaks the client's side of the Centrifuge protocol in JSON, as far as a load test
-// needs it: frames of objects with a line end between them (github.com/centrifugal/protocol). It shares
-// nothing with package gateway/centrifuge, which it judges.
+// Package centrifuge speaks the client's side of the Centrifuge protocol, as far as a load test needs it,
+// in both of its formats (github.com/centrifugal/protocol). It shares nothing with package
+// gateway/centrifuge, which it judges.
 package centrifuge
 
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 )
 
 // A Reply is what a server sends beside publications.
@@ -20,8 +19,9 @@ type Reply struct {
 
 // An Error is why a command was not carried out.
 type Error struct {
-	Code    uint32 `json:"code"`
-	Message string `json:"message"`
+	Code        uint32 `json:"code"`
+	Message     string `json:"message"`
+	IsTemporary bool   `json:"temporary"` // a later try may succeed
 }
 
 // Connect says what is asked of the connection.
@@ -74,57 +74,8 @@ func Text(data []byte) []byte {
 	return []byte(s)
 }
 
-// Pong answers a ping, which is the same.
-const Pong = "{}"
-
-// IsPing says that an object of a frame is a ping.
-func IsPing(object []byte) bool { return string(object) == Pong }
-
-// AppendConnect appends the first command of a connection.
-func AppendConnect(dst []byte, id uint32) []byte {
-	return append(appendHead(dst, id, "connect"), `{"name":"loadtest"}}`...)
-}
-
 // A Place is where a subscription that is made anew goes on.
 type Place struct {
 	Epoch  string
 	Offset uint64
 }
-
-// AppendSubscribe appends a command that subscribes to a room, which needs no escapes: behind from, or
-// at the room's end if that is nil.
-func AppendSubscribe(dst []byte, id uint32, room string, from *Place) []byte {
-	dst = append(append(append(appendHead(dst, id, "subscribe"), `{"channel":"`...), room...), '"')
-	if from != nil {
-		epoch, _ := json.Marshal(from.Epoch) // It can fail for no string.
-		dst = append(append(dst, `,"recover":true,"epoch":`...), epoch...)
-		dst = strconv.AppendUint(append(dst, `,"offset":`...), from.Offset, 10)
-	}
-	return append(dst, "}}"...)
-}
-
-// AppendPublish appends a command that publishes a text, which needs no escapes either.
-func AppendPublish(dst []byte, id uint32, room string, text []byte) []byte {
-	dst = append(append(appendHead(dst, id, "publish"), `{"channel":"`...), room...)
-	dst = append(append(dst, `","data":"`...), text...)
-	return append(dst, `"}}`...)
-}
-
-func appendHead(dst []byte, id uint32, method string) []byte {
-	dst = strconv.AppendUint(append(dst, `{"id":`...), uint64(id), 10)
-	return append(append(append(dst, `,"`...), method...), `":`...)
-}
-
-// Next cuts the first object off a frame. Object is empty at its end.
-func Next(frame []byte) (object, rest []byte) {
-	for len(frame) > 0 {
-		object, rest, _ = bytes.Cut(frame, lineEnd)
-		if object = bytes.TrimSpace(object); len(object) > 0 {
-			return object, rest
-		}
-		frame = rest
-	}
-	return nil, nil
-}
-
-var lineEnd = []byte("\n")

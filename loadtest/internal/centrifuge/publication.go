@@ -2,9 +2,8 @@ package centrifuge
 
 import "bytes"
 
-// ParsePublication reads a push of a publication without allocating anything. What it does not
-// understand, be it another reply or one with escapes, is no publication to it: a Reply may be.
-func ParsePublication(object []byte) (room []byte, p Publication, isPublication bool) {
+// parsePublication reads a push of a publication. What it does not understand is none to it.
+func parsePublication(object []byte) (room []byte, p Publication, isPublication bool) {
 	w := walker{rest: object}
 	hasData := false
 	for push := w.open(); push != nil; push = w.key() {

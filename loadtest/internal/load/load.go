@@ -44,9 +44,10 @@ type Load struct {
 	Slow    Slow    `help:"Clients that read so many bytes a second." default:"0@1" placeholder:"N@RATE" group:"Crowd"`
 	Churn   float64 `help:"Clients that leave and return, a second." default:"0" placeholder:"RATE" group:"Crowd"`
 	Storm   Share   `help:"This share of the clients, or of those that read events (--sse), drops at once in the middle of the run and returns." default:"0%" placeholder:"SHARE" group:"Crowd"`
-	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. It takes --sse or --protocol centrifuge, and a server that tells positions." group:"Crowd"`
+	Resume  bool    `help:"Those of the --storm go on where they were, and are held to every message of the run or a reset that says so. One that is refused for the moment tries again, eight times at most. It takes --sse or --protocol centrifuge, and a server that tells positions." group:"Crowd"`
 
-	Protocol       string   `help:"What goes over a WebSocket: messages alone (plain), or the Centrifuge protocol in JSON (centrifuge), where every room is a channel." enum:"plain,centrifuge" default:"plain" placeholder:"NAME" group:"Server"`
+	Protocol       string   `help:"What goes over a WebSocket: messages alone (plain), or the Centrifuge protocol (centrifuge), where every room is a channel." enum:"plain,centrifuge" default:"plain" placeholder:"NAME" group:"Server"`
+	Format         string   `help:"What --protocol centrifuge is written in: json, or protobuf." enum:"json,protobuf" default:"json" placeholder:"NAME" group:"Server"`
 	RoomsPerClient int      `help:"Rooms that each client subscribes to over its connection, with --protocol centrifuge." default:"1" placeholder:"N" group:"Server"`
 	Header         []string `help:"A further request header, as 'Name: value'. Repeatable." sep:"none" placeholder:"LINE" group:"Server"`
 	Origin         string   `help:"The Origin header." group:"Server"`
@@ -165,8 +166,10 @@ func (c *Load) checkResume(refuse func(format string, args ...any)) {
 	}
 }
 
-// Centrifuge is the protocol of channels.
-const Centrifuge = "centrifuge"
+const (
+	Centrifuge = "centrifuge" // the Protocol of channels …
+	Protobuf   = "protobuf"   // … and a Format of it, beside JSON
+)
 
 // checkProtocol refuses what the protocol cannot do. A load that was not made of flags has plain
 // messages and one room for each client.
@@ -178,7 +181,9 @@ func (c *Load) checkProtocol(refuse func(format string, args ...any)) {
 	case c.RoomsPerClient > c.Rooms:
 		refuse("--rooms-per-client %d: there are --rooms %d", c.RoomsPerClient, c.Rooms)
 	case c.Protocol == Centrifuge && c.Binary:
-		refuse("--binary: --protocol centrifuge is spoken in JSON")
+		refuse("--binary: what --protocol centrifuge publishes is text, in both formats")
+	case c.Protocol != Centrifuge && c.Format == Protobuf:
+		refuse("--format protobuf: messages alone are what they are: say --protocol centrifuge")
 	}
 }
 
@@ -216,8 +221,12 @@ func (c *Load) HeaderLines() []string {
 	if c.Compress {
 		lines = append(lines, wsproto.DeflateOffer)
 	}
-	if len(c.Subprotocol) > 0 {
-		lines = append(lines, "Sec-WebSocket-Protocol: "+strings.Join(c.Subprotocol, ", "))
+	offer := c.Subprotocol
+	if c.Format == Protobuf {
+		offer = append([]string{"centrifuge-protobuf"}, offer...)
+	}
+	if len(offer) > 0 {
+		lines = append(lines, "Sec-WebSocket-Protocol: "+strings.Join(offer, ", "))
 	}
 	return lines
 }

@@ -40,6 +40,8 @@ type client struct {
 	armed     bool // registered for Writable too, because a write was refused
 	deflates  bool // agreed on permessage-deflate
 	ending    bool // an event told of the stream's end, which no other will
+	isPutOff  bool // it was refused for the moment
+	refusals  uint8
 
 	partial *wsproto.Decoder // in the middle of a frame; nil between frames
 	opening *opening
@@ -200,7 +202,7 @@ func (c *client) handle(m wsproto.Message, now int64) bool {
 	switch m.Op {
 	case wsproto.OpText, wsproto.OpBinary:
 		if c.subscriber != nil {
-			c.hearFrame(m.Payload, now)
+			c.hearFrame(m, now)
 			break
 		}
 		c.deliver(&c.membership, m.Payload, now)
@@ -209,6 +211,7 @@ func (c *client) handle(m wsproto.Message, now int64) bool {
 		c.flush()
 	case wsproto.OpClose:
 		code, reason, _ := wsproto.ParseClose(m.Payload)
+		c.isPutOff = c.state == subscribing && isForNow(uint16(code))
 		c.end(FaultClosed, fmt.Sprintf("the server closed with %v %q", code, reason))
 	}
 	return c.state != gone

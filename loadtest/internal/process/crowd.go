@@ -71,7 +71,7 @@ func (c *client) comeBack() {
 
 // returned notes that a guest is back, or could not come back.
 func (c *client) returned(isBack bool) {
-	c.returning = false
+	c.returning, c.refusals = false, 0
 	c.wasCut = c.wasCut || !isBack
 	if isBack {
 		c.w.crowd.Returned++
@@ -91,6 +91,7 @@ type Crowd struct {
 	Guests        int     `json:"guests"`
 	Left          int     `json:"left"`
 	Returned      int     `json:"returned"`
+	Refused       int     `json:"refused"` // returns that were refused for the moment, and tried again
 	GuestsHeard   uint64  `json:"guests_delivered"`
 	StormSeconds  float64 `json:"storm_seconds"` // from the drop until the last one was back
 
@@ -104,6 +105,7 @@ func (c *Crowd) add(o *Crowd) {
 	c.SlowClosed += o.SlowClosed
 	c.Left += o.Left
 	c.Returned += o.Returned
+	c.Refused += o.Refused
 	c.SlowDelivered += o.SlowDelivered
 	c.GuestsHeard += o.GuestsHeard
 	c.StormSeconds = max(c.StormSeconds, o.StormSeconds)

@@ -104,6 +104,7 @@ func (c *client) answered(p []byte) (rest []byte) {
 		c.deflates, err = wsproto.CheckServerHandshake(p[:end], o.key, c.w.process.cfg.Compress)
 	}
 	if err != nil {
+		c.isPutOff = isForTheMoment(p[:end])
 		c.end(FaultConnect, err.Error())
 		return nil
 	}
@@ -149,6 +150,9 @@ func (c *client) join() {
 func (c *client) opened(f Fault, why string) {
 	c.w.opening--
 	if f != FaultNone {
+		if c.triesAgain(why) {
+			return
+		}
 		c.w.faults.add(f, why)
 	}
 	if c.returning {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/centrifuge"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/loadtest/internal/shared"
@@ -27,7 +28,8 @@ type Process struct {
 	headers  []string // of upgrades …
 	askLines []string // … and of requests for events
 	tag      payload.Tag
-	opcode   wsproto.Opcode
+	format   centrifuge.Format // of frames, where the protocol has any …
+	opcode   wsproto.Opcode    // … and what our messages go out in
 	schedule schedule
 	kernel   reactor.Kernel
 	ahead    time.Duration // how much later our clock is to read to show the first process's time
@@ -74,7 +76,10 @@ func New(cfg *load.Load, targets []*load.Target, rank *shared.Rank, tag payload.
 		phaseDone: make(chan struct{}, 1),
 	}
 	p.dialing, p.endDials = context.WithCancel(context.Background())
-	if cfg.Binary {
+	if cfg.Format == load.Protobuf {
+		p.format = centrifuge.Protobuf
+	}
+	if cfg.Binary || cfg.Format == load.Protobuf {
 		p.opcode = wsproto.OpBinary
 	}
 	p.makeRooms(targets)

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"sluice/loadtest/internal/centrifuge"
@@ -40,17 +39,15 @@ func (c *client) subscribeTo(rooms []*room, targets int) {
 // introduce connects and subscribes by the protocol.
 func (c *client) introduce() {
 	c.subscriber.missing = 2 + len(c.others)
-	batch := centrifuge.AppendConnect(nil, connectID)
+	f := c.w.process.format
+	batch := f.AppendConnect(nil, connectID)
 	id := uint32(subscribeID)
 	for m := range c.each {
 		if len(batch) > batchMax {
 			c.say(batch)
 			batch = batch[:0]
 		}
-		if len(batch) > 0 {
-			batch = append(batch, '\n')
-		}
-		batch = m.appendSubscribe(batch, id)
+		batch = m.appendSubscribe(f, batch, id)
 		id++
 	}
 	c.say(batch)
@@ -58,32 +55,37 @@ func (c *client) introduce() {
 }
 
 // appendSubscribe asks to go on where the client was, if it knows.
-func (m *membership) appendSubscribe(dst []byte, id uint32) []byte {
+func (m *membership) appendSubscribe(f centrifuge.Format, frame []byte, id uint32) []byte {
 	var from *centrifuge.Place
 	if m.at.isKnown {
 		from = &centrifuge.Place{Epoch: string(m.at.epoch), Offset: m.at.offset}
 	}
-	return centrifuge.AppendSubscribe(dst, id, m.room.name, from)
+	return f.AppendSubscribe(frame, id, m.room.name, from)
 }
 
 // say sends a frame at the next flush.
 func (c *client) say(frame []byte) {
-	c.out = wsproto.AppendMaskedFrame(c.out, wsproto.OpText, true, newMask(), frame)
+	c.out = wsproto.AppendMaskedFrame(c.out, c.w.process.opcode, true, newMask(), frame)
 }
 
 // publish puts a payload into a command.
 func (c *client) publish(text []byte) []byte {
 	c.subscriber.last++
-	c.w.command = centrifuge.AppendPublish(c.w.command[:0], c.subscriber.last, c.room.name, text)
+	c.w.command = c.w.process.format.AppendPublish(c.w.command[:0], c.subscriber.last, c.room.name, text)
 	return c.w.command
 }
 
-// hearFrame takes what a frame holds.
-func (c *client) hearFrame(frame []byte, now int64) {
-	for object, rest := centrifuge.Next(frame); object != nil && c.isOpen(); object, rest = centrifuge.Next(rest) {
-		if room, p, isPublication := centrifuge.ParsePublication(object); isPublication {
+// hearFrame takes what a message holds, which is of one kind in each format.
+func (c *client) hearFrame(m wsproto.Message, now int64) {
+	f := c.w.process.format
+	if m.Op != c.w.process.opcode {
+		c.end(FaultProtocol, "a frame of the protocol came in a message of the other kind, text or binary")
+		return
+	}
+	for object, rest := f.Next(m.Payload); object != nil && c.isOpen(); object, rest = f.Next(rest) {
+		if room, p, isPublication := f.ParsePublication(object); isPublication {
 			c.published(c.in(room), &p, now)
-		} else if centrifuge.IsPing(object) {
+		} else if f.IsPing(object) {
 			c.ponged()
 		} else {
 			c.heardReply(object, now)
@@ -93,7 +95,7 @@ func (c *client) hearFrame(frame []byte, now int64) {
 
 func (c *client) ponged() {
 	if c.subscriber.pongs {
-		c.say([]byte(centrifuge.Pong))
+		c.say(c.w.process.format.Pong())
 		c.flush()
 	}
 }
@@ -128,13 +130,14 @@ func (c *client) published(m *membership, p *centrifuge.Publication, now int64) 
 
 // heardReply acts on what is no publication that could be read at once.
 func (c *client) heardReply(object []byte, now int64) {
-	var r centrifuge.Reply
-	if err := json.Unmarshal(object, &r); err != nil {
+	r, err := c.w.process.format.ParseReply(object)
+	if err != nil {
 		c.end(FaultProtocol, "a reply is not of the protocol: "+err.Error())
 		return
 	}
 	switch {
 	case r.Error != nil && r.ID < publishID:
+		c.isPutOff = c.state == subscribing && r.Error.IsTemporary
 		c.end(c.refused(), fmt.Sprintf("the server answered a %s with %d %s", commandName(r.ID), r.Error.Code, r.Error.Message))
 	case r.Error != nil:
 		c.w.faults.say(fmt.Sprintf("a publish was answered with %d %s", r.Error.Code, r.Error.Message), 1)
@@ -205,6 +208,7 @@ func (c *client) pushed(p *centrifuge.Push, now int64) {
 	case p.Pub != nil:
 		c.published(c.in([]byte(p.Channel)), p.Pub, now)
 	case p.Disconnect != nil:
+		c.isPutOff = c.state == subscribing && isForNow(uint16(p.Disconnect.Code))
 		c.end(FaultClosed, fmt.Sprintf("the server disconnected with %d %s", p.Disconnect.Code, p.Disconnect.Reason))
 	case p.Unsubscribe != nil:
 		m := c.in([]byte(p.Channel))
@@ -214,7 +218,7 @@ func (c *client) pushed(p *centrifuge.Push, now int64) {
 			return
 		}
 		c.w.faults.say(why, 1)
-		c.say(m.appendSubscribe(nil, c.subscribeID(m)))
+		c.say(m.appendSubscribe(c.w.process.format, nil, c.subscribeID(m)))
 		c.flush()
 	}
 }

@@ -37,6 +37,8 @@ type worker struct {
 	opened        int       // how many openings have begun
 	opening       int       // … and not ended
 
+	later []retry // clients whose return was refused for the moment, the next one last
+
 	guests     []*client     // and resumers
 	nextGuest  int           // the next to leave
 	churnEvery time.Duration // zero: nobody leaves
@@ -115,7 +117,8 @@ func (w *worker) newDecoder() wsproto.Decoder {
 func (w *worker) endTick(*reactor.Loop) time.Duration {
 	w.report()
 	now := w.process.Now()
-	sleep := shorter(w.churn(now), w.openMore(now))
+	sleep := shorter(w.churn(now), w.retry(now))
+	sleep = shorter(sleep, w.openMore(now))
 	// Before looking: a loop that completes a slot from here on wakes us again.
 	w.wakePending.Store(false)
 	for _, st := range w.streams {

@@ -95,6 +95,7 @@ var gateFigures = map[string]gateFigure{
 	"waiting":   {share, func(r *Result) float64 { return r.Client.Waiting }},
 
 	"stalled_closed": {count, func(r *Result) float64 { return float64(r.Crowd.StalledClosed) }},
+	"refused":        {count, func(r *Result) float64 { return float64(r.Crowd.Refused) }},
 	"slow_closed":    {count, func(r *Result) float64 { return float64(r.Crowd.SlowClosed) }},
 
 	"cpu": {span, func(r *Result) float64 {

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,7 @@ type Result struct {
 		Saturated      bool    `json:"saturated"`
 	} `json:"client"`
 	Protocol       string `json:"protocol"`
+	Format         string `json:"format,omitempty"` // of a protocol that has several
 	RoomsPerClient int    `json:"rooms_per_client"`
 	Events         struct {
 		Readers int `json:"readers"`
@@ -147,6 +149,9 @@ func New(cfg *load.Load, targets []*load.Target, all *process.Findings, p *Phase
 	res.Crowd.CaughtUpSeconds = round(max(0, res.Crowd.CaughtUpSeconds), 6)
 	res.Misplaced = all.Positions.Misplaced
 	res.Protocol, res.RoomsPerClient, res.Events.Readers = cfg.Protocol, cfg.RoomsPerClient, cfg.SSE
+	if cfg.Protocol == load.Centrifuge {
+		res.Format = cmp.Or(cfg.Format, "json")
+	}
 	if cfg.SSE > 0 || cfg.Protocol == load.Centrifuge {
 		res.Positions = &Positions{all.Positions.Resets, all.Positions.Excused}
 	}
@@ -278,8 +283,8 @@ func (res *Result) rows() (rows []row) {
 		add("positions", "%d misplaced, %d resets that tell of %d messages", res.Misplaced, p.Resets, p.Excused)
 	}
 	if c := res.Crowd; c.Stalled+c.Slow+c.Guests+c.Resumers > 0 {
-		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests and resumers (left %d times, returned %d)",
-			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests+c.Resumers, c.Left, c.Returned)
+		add("crowd", "%d stalled (%d closed by the server, %d still connected), %d slow (%d closed, %d deliveries), %d guests and resumers (left %d times, returned %d, %d refused and tried again)",
+			c.Stalled, c.StalledClosed, c.StalledOpen, c.Slow, c.SlowClosed, c.SlowDelivered, c.Guests+c.Resumers, c.Left, c.Returned, c.Refused)
 		switch {
 		case c.StormSeconds > 0 && c.Resumers > 0:
 			add("storm", "all were back after %.2f s, and had what they had missed after %.2f s", c.StormSeconds, c.CaughtUpSeconds)

@@ -211,9 +211,7 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.want.lost > 0 {
-				t.Parallel() // It waits more than it works.
-			}
+			t.Parallel() // It waits more than it works.
 			cfg := withEvents(func(c *load.Load) {
 				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
 				c.Rate = stormRate
@@ -241,6 +239,7 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 
 // One of a new epoch has lost all that there was before, and nobody can say how much that is.
 func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
+	t.Parallel()
 	v := &servertest.Events{Epoch: "epoch", HoldUntil: 300}
 	v.Begin = func(_, _, end int) (int, string) {
 		return end, "event: reset\nid: other:00000000000000000000\ndata: {\"reason\":\"epoch\"}\n\n"
@@ -263,6 +262,7 @@ func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 
 // The same storm without --resume: readers miss what was sent meanwhile, which is no fault.
 func TestStormOfEventsWithoutResume(t *testing.T) {
+	t.Parallel()
 	cfg := withEvents(func(c *load.Load) { c.Storm, c.Messages, c.Rate = 50, 400, stormRate })
 	s := &servertest.Server{Events: &servertest.Events{Epoch: "epoch"}}
 	res := loadServer(t, cfg, servertest.Start(t, s))

@@ -125,6 +125,7 @@ func TestOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
 }
 
 func TestProcessesSpeakTLS(t *testing.T) {
+	t.Parallel()
 	cfg := threeProcesses()
 	cfg.Insecure = true
 	isHit := func(conn, message int) bool { return conn == 7 && message%100 == 50 }
@@ -135,6 +136,7 @@ func TestProcessesSpeakTLS(t *testing.T) {
 }
 
 func TestTargetsHaveTheirOwnRooms(t *testing.T) {
+	t.Parallel()
 	for _, processes := range []int{1, 2} {
 		one, two := &servertest.Server{}, &servertest.Server{}
 		cfg := testLoad()

@@ -240,6 +240,7 @@ func TestUnreachableServerIsSaidSo(t *testing.T) {
 
 // A server of another library compresses what it sends; one that was not asked to does not.
 func TestCompressedMessagesAreInflatedAndCheckedLikeOthers(t *testing.T) {
+	t.Parallel()
 	s := &servertest.Server{Compress: true}
 	url := servertest.Start(t, s)
 	bytesEach := func(compress bool) float64 {

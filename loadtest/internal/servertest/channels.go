@@ -1,24 +1,30 @@
 package servertest
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/centrifugal/protocol"
 	"github.com/gorilla/websocket"
 )
 
 // Channels are a Server's rooms in the Centrifuge protocol, all messages of which it keeps. Its
 // functions are called under the server's lock.
 type Channels struct {
+	IsProtobuf bool // it speaks protobuf instead of JSON
+
 	Epoch     string                                                      // empty: there are no positions
 	Refuse    func(conn int, room string) bool                            // answers a subscribe with 103
+	Close     func(conn int) int                                          // closes with this code instead of answering a connect; 0: answers
 	HoldUntil int                                                         // how many messages a room has to have before anybody who recovers is answered
 	Begin     func(asked, end int) (from int, isRecovered bool)           // where one who recovers goes on; nil: where it asked
 	Mangle    func(conn int, room string, number int, push string) string // what conn gets instead of a push; nil: the push
-	Pings     bool                                                        // pings behind every message, and drops who does not answer
+	Pings     bool                                                        // pings behind every message: see Owed
 
 	more  *sync.Cond
 	rooms map[string]*channel
@@ -30,51 +36,89 @@ type channel struct {
 	members map[int]int // by connection: the number of the message to come next, from 0
 }
 
-type command struct {
-	ID        uint32    `json:"id"`
-	Connect   *struct{} `json:"connect"`
-	Subscribe *struct {
-		Channel string `json:"channel"`
-		Recover bool   `json:"recover"`
-		Epoch   string `json:"epoch"`
-		Offset  int    `json:"offset"`
-	} `json:"subscribe"`
-	Publish *struct {
-		Channel string          `json:"channel"`
-		Data    json.RawMessage `json:"data"`
-	} `json:"publish"`
-}
-
 // obey carries out a frame of commands. The server has the lock.
 func (s *Server) obey(conn int, frame []byte) {
 	v := s.Channels
 	if v.rooms == nil {
 		v.rooms, v.waits, v.more = make(map[string]*channel), make(map[int]int), sync.NewCond(&s.mu)
 	}
-	for line := range bytes.Lines(frame) {
-		var c command
-		if err := json.Unmarshal(line, &c); err != nil {
-			s.Drop(conn)
+	for next := v.commands(frame); ; {
+		c, err := next()
+		if c == nil {
+			if !errors.Is(err, io.EOF) {
+				s.Drop(conn)
+			}
 			return
 		}
 		switch {
+		case c.Connect != nil && v.Close != nil && v.Close(conn) != 0:
+			s.close(conn, v.Close(conn))
+			return
 		case c.Connect != nil:
-			s.say(conn, fmt.Sprintf(`{"id":%d,"connect":{"client":"c%d","ping":25,"pong":true}}`, c.ID, conn))
+			s.say(conn, fmt.Sprintf(`{"id":%d,"connect":{"client":"c%d","ping":25,"pong":true}}`, c.Id, conn))
 		case c.Subscribe != nil:
-			s.subscribe(conn, &c)
+			s.subscribe(conn, c)
 		case c.Publish != nil:
-			s.say(conn, fmt.Sprintf(`{"id":%d,"publish":{}}`, c.ID))
-			s.publish(c.Publish.Channel, c.Publish.Data)
+			s.say(conn, fmt.Sprintf(`{"id":%d,"publish":{}}`, c.Id))
+			s.publish(c.Publish.Channel, v.value(c.Publish.Data))
 		default:
 			v.waits[conn]--
+		}
+		if errors.Is(err, io.EOF) { // It comes with the last one.
+			return
 		}
 	}
 }
 
-func (s *Server) say(conn int, frame string) {
-	if c := s.Conns[conn]; c != nil {
-		_ = c.WriteMessage(websocket.TextMessage, []byte(frame))
+func (s *Server) close(conn, code int) {
+	_ = s.Conns[conn].WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "later"), time.Now().Add(time.Minute))
+	s.Drop(conn)
+}
+
+// commands reads a frame by the protocol's own decoders.
+func (v *Channels) commands(frame []byte) (next func() (*protocol.Command, error)) {
+	if v.IsProtobuf {
+		return protocol.NewProtobufCommandDecoder(frame).Decode
 	}
+	return protocol.NewJSONCommandDecoder(frame).Decode
+}
+
+// value is published data as JSON, which it is in that format alone.
+func (v *Channels) value(data []byte) json.RawMessage {
+	if !v.IsProtobuf {
+		return json.RawMessage(data)
+	}
+	value, _ := json.Marshal(string(data))
+	return value
+}
+
+// say sends lines of JSON, in protobuf if that is spoken. What is no reply goes out as it is, in a
+// message of the right kind.
+func (s *Server) say(conn int, lines string) {
+	c := s.Conns[conn]
+	if c == nil {
+		return
+	}
+	if !s.Channels.IsProtobuf {
+		_ = c.WriteMessage(websocket.TextMessage, []byte(lines))
+		return
+	}
+	e := protocol.NewProtobufDataEncoder()
+	for line := range strings.Lines(lines) {
+		r, err := protocol.NewJSONReplyDecoder([]byte(line)).Decode()
+		if err != nil {
+			_ = c.WriteMessage(websocket.BinaryMessage, []byte(line))
+			return
+		}
+		body, err := protocol.NewProtobufReplyEncoder().Encode(r)
+		if err == nil {
+			err = e.Encode(body)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	_ = c.WriteMessage(websocket.BinaryMessage, e.Finish())
 }
 
 func (v *Channels) room(name string) *channel {
@@ -86,10 +130,10 @@ func (v *Channels) room(name string) *channel {
 	return r
 }
 
-func (s *Server) subscribe(conn int, c *command) {
+func (s *Server) subscribe(conn int, c *protocol.Command) {
 	v, ask := s.Channels, c.Subscribe
 	if v.Refuse != nil && v.Refuse(conn, ask.Channel) {
-		s.say(conn, fmt.Sprintf(`{"id":%d,"error":{"code":103,"message":"permission denied"}}`, c.ID))
+		s.say(conn, fmt.Sprintf(`{"id":%d,"error":{"code":103,"message":"permission denied"}}`, c.Id))
 		return
 	}
 	r := v.room(ask.Channel)
@@ -99,8 +143,8 @@ func (s *Server) subscribe(conn int, c *command) {
 			v.more.Wait()
 		}
 		isRecovered := true
-		if at = ask.Offset; v.Begin != nil {
-			at, isRecovered = v.Begin(ask.Offset, len(r.kept))
+		if at = int(ask.Offset); v.Begin != nil {
+			at, isRecovered = v.Begin(at, len(r.kept))
 		}
 		more = fmt.Sprintf(`,"was_recovering":true,"recovered":%v`, isRecovered)
 	}
@@ -110,7 +154,7 @@ func (s *Server) subscribe(conn int, c *command) {
 	if more != "" {
 		more = more[1:]
 	}
-	s.say(conn, fmt.Sprintf(`{"id":%d,"subscribe":{%s}}`, c.ID, more))
+	s.say(conn, fmt.Sprintf(`{"id":%d,"subscribe":{%s}}`, c.Id, more))
 	r.members[conn] = at
 	s.deliver(ask.Channel, conn)
 }
@@ -128,13 +172,20 @@ func (s *Server) publish(room string, data json.RawMessage) {
 	}
 }
 
-// ping drops who owes several answers.
 func (s *Server) ping(conn int) {
-	v := s.Channels
-	if v.waits[conn]++; v.waits[conn] > 100 {
-		s.Drop(conn)
-	}
+	s.Channels.waits[conn]++
 	s.say(conn, "{}")
+}
+
+// Owed is how many pings of them all the connection has not answered that has answered least. It says something once all have ended:
+// before that answers may be on their way, and how many depends on how fast this server reads.
+func (s *Server) Owed() (most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.Channels.waits {
+		most = max(most, n)
+	}
+	return most
 }
 
 // deliver sends what a connection has not got of a room.

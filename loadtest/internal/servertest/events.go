@@ -16,6 +16,7 @@ import (
 type Events struct {
 	Epoch     string                                                // empty: there are no ids
 	Refuse    func(reader int) bool                                 // answers 404
+	Busy      func(reader int) bool                                 // answers 503
 	HoldUntil int                                                   // how many messages there have to be before anybody who returns is answered
 	Begin     func(reader, asked, end int) (from int, event string) // where one who returns goes on, and what it is told first; nil: where it asked
 	Mangle    func(reader, message int, event string) string        // what reader gets instead of an event; nil: the event
@@ -78,6 +79,10 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		v.more.Broadcast()
 		s.mu.Unlock()
 	}()
+	if v.Busy != nil && v.Busy(reader) {
+		http.Error(w, "later", http.StatusServiceUnavailable)
+		return
+	}
 	at, first := v.begin(r, reader)
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	flush := http.NewResponseController(w).Flush

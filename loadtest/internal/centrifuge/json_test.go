@@ -14,7 +14,7 @@ func theirs(object string) (r Reply, isPublication bool) {
 
 func check(t *testing.T, object string) bool {
 	t.Helper()
-	room, p, isPublication := ParsePublication([]byte(object))
+	room, p, isPublication := JSON.ParsePublication([]byte(object))
 	if !isPublication {
 		return false
 	}
@@ -67,17 +67,17 @@ func FuzzPublication(f *testing.F) {
 
 func TestPublicationAllocatesNothing(t *testing.T) {
 	object := []byte(`{"push":{"channel":"room-0","pub":{"data":"the quick brown fox","offset":12}}}`)
-	if n := testing.AllocsPerRun(100, func() { ParsePublication(object) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { JSON.ParsePublication(object) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 func TestCommandsAreJSON(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
-		{string(AppendConnect(nil, 1)), `{"id":1,"connect":{"name":"loadtest"}}`},
-		{string(AppendSubscribe(nil, 2, "room-0", nil)), `{"id":2,"subscribe":{"channel":"room-0"}}`},
-		{string(AppendSubscribe(nil, 2, "room-0", &Place{`e"`, 7})), `{"id":2,"subscribe":{"channel":"room-0","recover":true,"epoch":"e\"","offset":7}}`},
-		{string(AppendPublish(nil, 3, "room-0", []byte("text"))), `{"id":3,"publish":{"channel":"room-0","data":"text"}}`},
+		{string(JSON.AppendConnect(nil, 1)), `{"id":1,"connect":{"name":"loadtest"}}`},
+		{string(JSON.AppendSubscribe(nil, 2, "room-0", nil)), `{"id":2,"subscribe":{"channel":"room-0"}}`},
+		{string(JSON.AppendSubscribe(nil, 2, "room-0", &Place{`e"`, 7})), `{"id":2,"subscribe":{"channel":"room-0","recover":true,"epoch":"e\"","offset":7}}`},
+		{string(JSON.AppendPublish(nil, 3, "room-0", []byte("text"))), `{"id":3,"publish":{"channel":"room-0","data":"text"}}`},
 	} {
 		if test.got != test.want || !json.Valid([]byte(test.got)) {
 			t.Errorf("%s, want %s", test.got, test.want)
@@ -87,7 +87,7 @@ func TestCommandsAreJSON(t *testing.T) {
 
 func TestFramesAreCutIntoObjects(t *testing.T) {
 	var got []string
-	for object, rest := Next([]byte("{\"id\":1}\n\n{}\r\n{\"id\":2}\n")); object != nil; object, rest = Next(rest) {
+	for object, rest := JSON.Next([]byte("{\"id\":1}\n\n{}\r\n{\"id\":2}\n")); object != nil; object, rest = JSON.Next(rest) {
 		got = append(got, string(object))
 	}
 	if strings.Join(got, " ") != `{"id":1} {} {"id":2}` {

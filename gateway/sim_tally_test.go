@@ -1,0 +1,43 @@
+//go:build linux
+
+package gateway
+
+import "fmt"
+
+// A subscriberTally counts what subscribers have met.
+type subscriberTally struct {
+	seeds, connections int
+	pushes             int
+	recovered, lost    int // subscriptions that went on where they asked, and that could not
+	gaps, closed       int // subscriptions ended for what they had missed, and connections
+	errors, histories  int
+	all                []*simSubscription // that have heard something, where messages may be missed
+}
+
+func (t *subscriberTally) String() string {
+	return fmt.Sprintf("%d seeds, %d connections, %d pushes, %d recovered, %d not, %d gaps, %d closed for gaps, %d errors, %d histories",
+		t.seeds, t.connections, t.pushes, t.recovered, t.lost, t.gaps, t.closed, t.errors, t.histories)
+}
+
+// add adds what a seed has said.
+func (t *subscriberTally) add(w *world) {
+	if w.Plan.Subscribers.Number == 0 {
+		return
+	}
+	s, sum := &w.subscribers, w.server.final()
+	t.seeds++
+	t.connections += int(sum.Subscribers)
+	t.pushes += s.pushes
+	t.recovered += s.recovered
+	t.lost += s.lost
+	t.gaps += s.gaps
+	t.closed += int(sum.Closed[ClosedGap])
+	t.errors += s.errors
+	t.histories += s.histories
+}
+
+// isWhole says that what subscribers do was there, and of many seeds that the rarest of it was, too.
+func (t *subscriberTally) isWhole(areMany bool) bool {
+	isThere := min(t.pushes, t.recovered, t.lost, t.errors, t.histories) > 0
+	return isThere && (!areMany || min(t.gaps, t.closed) > 0)
+}
