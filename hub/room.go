@@ -305,6 +305,7 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 		b = &branch{
 			room: r, track: t, fan: f, policy: r.hub.policyOf(r.name), isBundled: r.hub.encodings[e].IsBundled,
 			sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base,
+			roundedTo: uint32(r.log.next),
 		}
 		b.lookedTo = b.ackedTo
 		r.branches = append(r.branches, b)
