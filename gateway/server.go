@@ -58,6 +58,8 @@ type Server struct {
 	sourcesMax  int         // that a loop can have
 	run         uint32      // at random: part of what subscribers are called, so that none is called as one of another run
 
+	noRing error // why a loop has none that was to have one, at its start
+
 	certificates   *certificates
 	handshakeSlots chan struct{} // one in it for each TLS handshake that runs
 
@@ -144,6 +146,10 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 			return nil, err
 		}
 		s.workers = append(s.workers, w)
+	}
+	if err := s.openRings(); err != nil {
+		s.release()
+		return nil, err
 	}
 	s.lending = newLending(s)
 	s.http = &http.Server{
@@ -320,6 +326,7 @@ func (s *Server) start() error {
 		return err
 	}
 	s.judgesHosts.Store(s.needsHosts())
+	s.sayFlush()
 	for _, w := range s.workers {
 		s.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
@@ -369,6 +376,7 @@ func (s *Server) close() {
 func (s *Server) release() {
 	for _, w := range s.workers {
 		w.loop.Release()
+		w.closeRing()
 	}
 	for _, l := range s.listeners {
 		l.Close()

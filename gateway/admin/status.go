@@ -53,6 +53,7 @@ type status struct {
 type statusLoop struct {
 	BusyUS      int64 `json:"busy_us"`
 	Connections int   `json:"connections"`
+	HasRing     bool  `json:"ring"` // io_uring
 }
 
 type statusRoom struct {
@@ -129,7 +130,7 @@ func (s *statuser) make(ctx context.Context) *status {
 		made.Refusals[reason.String()] = st.Refusals[reason]
 	}
 	for _, l := range is.Loops {
-		made.Loops = append(made.Loops, statusLoop{l.Busy.Microseconds(), l.Connections})
+		made.Loops = append(made.Loops, statusLoop{l.Busy.Microseconds(), l.Connections, l.HasRing})
 	}
 	for _, r := range rooms {
 		made.Rooms = append(made.Rooms, statusRoom{r.Name, r.Members, r.Speakers, r.Messages, r.Memory, r.Kept, r.IsFull})
