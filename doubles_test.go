@@ -15,10 +15,11 @@ const kernelDir = "reactor/internal/sys"
 // partialDoubles change some of the calls that move bytes and leave others to what they embed: those named
 // first here, for the reason behind them. A call that is new on the interface is not among them.
 var partialDoubles = map[string]string{
-	"gateway.countingKernel": "Write: it counts what is read alone",
+	"gateway.countingKernel": "Write, SendRing: it counts what is read alone",
 	"gateway.cutKernel":      "Read: it cuts what is written alone",
-	"gateway.deafKernel":     "Read: what does not come through it is what is written",
-	"gateway.ear":            "Write: it hears what is read; what is written its clients judge",
+	"gateway.deafKernel":     "Read, SendRing: what does not come through it is what is written, sealed, which no ring does",
+	"gateway.ear":            "Write, SendRing: it hears what is read; what is written its clients judge",
+	"reactor.fakeKqueue":     "SendRing: no system with kqueue has rings",
 }
 
 // A named is a type: the directory and name of its package, and its own.

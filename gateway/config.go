@@ -39,6 +39,7 @@ type tuning struct {
 	costlyWork        int           // … if there was so much to do in it, see conn.read
 	lookEvery         time.Duration // how often memory is looked at
 	panics            bool          // where an invariant does not hold, instead of going on
+	ringsAll          bool          // rings send every batch, not wide ones alone
 	walkTime          time.Duration // what looking at all connections may take of one tick
 	certificatesEvery time.Duration // how often their files are looked at
 	inflaterSize      int64         // what a message being inflated counts for in AssemblyMemory, beside its bytes
@@ -243,6 +244,9 @@ func (c *config) prepare() error {
 	}
 	if c.TLSClientCA != "" && c.TLS == nil && len(c.TLSPairs) == 0 {
 		refuse("TLSClientCA", "there is no certificate to show to clients of it")
+	}
+	if c.Flush > FlushRing {
+		refuse("Flush", "%d is none", c.Flush)
 	}
 	if c.ForwardedHeader > NoForwarded {
 		refuse("ForwardedHeader", "%d is none", c.ForwardedHeader)

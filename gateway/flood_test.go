@@ -169,7 +169,7 @@ func flood(t *testing.T, plan floodPlan) floodOutcome {
 	var done sync.WaitGroup
 	start := time.Now()
 	done.Go(func() {
-		if err := pourNumbered(sender, plan.messages); err != nil {
+		if err := pourNumbered(sender, 0, plan.messages); err != nil {
 			together.end()
 			failed <- fmt.Errorf("sender: %w", err)
 		}
@@ -220,14 +220,14 @@ func flood(t *testing.T, plan floodPlan) floodOutcome {
 	return out
 }
 
-// pourNumbered sends numbered messages, as fast as they are taken.
-func pourNumbered(c net.Conn, messages int) error {
+// pourNumbered sends the messages of these numbers, but for the last, as fast as they are taken.
+func pourNumbered(c net.Conn, from, to int) error {
 	payload := make([]byte, floodMessage)
 	var batch []byte
-	for i := range messages {
+	for i := from; i < to; i++ {
 		binary.BigEndian.PutUint64(payload, uint64(i))
 		batch = wsproto.AppendMaskedFrame(batch, wsproto.OpBinary, true, [4]byte{1, 2, 3, byte(i)}, payload)
-		if len(batch) >= 64<<10 || i == messages-1 {
+		if len(batch) >= 64<<10 || i == to-1 {
 			if _, err := c.Write(batch); err != nil {
 				return err
 			}

@@ -22,6 +22,9 @@ type Options struct {
 	// A body has to come with a Content-Length.
 	Pages http.Handler
 
+	// Flush is how messages are handed to the kernel: many at a time where it can, and that costs less.
+	Flush Flush
+
 	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, events at /chat/sse, and Pages are
 	// asked without it. /livez is answered both with it and without. Paths that do not begin with it
 	// are not found. It does not count for ServeHTTP. None by default.

@@ -183,19 +183,24 @@ func (c *conn) writable() {
 	}
 }
 
-// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, and every
-// other transport is asked alone.
+// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, by the ring if it
+// is a wide one, and every other transport is asked alone.
 func (w *worker) Send(k *hub.Batch) {
 	plain, places, n := w.sends[:0], w.sendPlaces[:0], len(k.Deliveries)
+	byRing := w.ring != nil && (k.IsWide || w.cfg.ringsAll)
 	for i := range k.Deliveries {
 		d := &k.Deliveries[i]
-		if c := connOf(d.Client); c.life != dead && c.other == nil {
+		if c := connOf(d.Client); c.life != dead && c.other == nil && (!byRing || c.fitsRing()) {
 			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: d.Bytes})
 			places = append(places, i)
 		}
 	}
 	w.sends, w.sendPlaces = plain, places
-	reactor.SendBatch(w.kernel, plain)
+	if byRing {
+		w.sendByRing(plain)
+	} else {
+		reactor.SendBatch(w.kernel, plain)
+	}
 	now := w.loop.Now()
 	for i := range plain {
 		outcome := hub.Taken

@@ -28,6 +28,7 @@ type slowKernel struct {
 const (
 	waitCost = time.Microsecond
 	callCost = 4 * time.Microsecond
+	sendCost = 3 * time.Microsecond // of one by a ring
 	perKB    = 400 * time.Nanosecond
 )
 
@@ -48,6 +49,17 @@ func (k *slowKernel) Read(fd int, p []byte) (int, error) {
 	n, err := k.Sim.Read(fd, p)
 	k.spend(callCost + time.Duration(n)*perKB/1024)
 	return n, err
+}
+
+func (k *slowKernel) SendRing(r *reactor.KernelRing, batch []reactor.Send, done []reactor.Completion) (begun, completed int, err error) {
+	begun, completed, err = k.Sim.SendRing(r, batch, done)
+	for _, is := range done[:completed] {
+		k.spend(sendCost + time.Duration(max(0, is.Result))*perKB/1024)
+		if k.isRunning {
+			k.wrote(batch[is.Index].FD)
+		}
+	}
+	return begun, completed, err
 }
 
 func (k *slowKernel) Write(fd int, p []byte) (int, error) {

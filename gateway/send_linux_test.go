@@ -23,14 +23,17 @@ type hall struct {
 	peers []int
 }
 
-func newHall(t *testing.T, kernel reactor.Kernel, members int) *hall {
+func newHall(t *testing.T, kernel reactor.Kernel, flush Flush, members int) *hall {
 	t.Helper()
 	cfg := testConfig()
-	cfg.Loops = 1
+	cfg.Loops, cfg.Flush = 1, flush
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	s, err := newServer(cfg, nil, kernel)
+	if err != nil && flush == FlushRing && kernel == nil {
+		t.Skipf("left out: %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +81,16 @@ func (h *hall) got(i int, into []byte) []byte {
 }
 
 func TestDeliveryAllocatesNothing(t *testing.T) {
+	for _, flush := range []Flush{FlushPlain, FlushRing} {
+		t.Run(flush.String(), func(t *testing.T) { deliveryAllocatesNothing(t, flush) })
+	}
+}
+
+func deliveryAllocatesNothing(t *testing.T, flush Flush) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	h := newHall(t, nil, 40)
+	h := newHall(t, nil, flush, 40)
 	payload, buf := make([]byte, 64), make([]byte, 4096)
 	allocs := testing.AllocsPerRun(500, func() {
 		h.say(payload)
@@ -95,6 +104,9 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	if allocs > 0.1 {
 		t.Errorf("%v allocations for a message to 40 clients", allocs)
 	}
+	if byRing := h.w.stats.RingWrites > 0; byRing != (flush == FlushRing) {
+		t.Errorf("%d writes by the ring", h.w.stats.RingWrites)
+	}
 	for _, one := range h.w.sends[:cap(h.w.sends)] {
 		if one.Bytes != nil {
 			t.Fatal("a batch that was sent keeps a segment alive")
@@ -104,8 +116,14 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 
 // A batch meets every kind of answer at once, and each is its own client's.
 func TestEachDeliveryOfABatchHasItsOwnAnswer(t *testing.T) {
+	for _, flush := range []Flush{FlushPlain, FlushRing} {
+		t.Run(flush.String(), func(t *testing.T) { eachDeliveryHasItsOwnAnswer(t, flush) })
+	}
+}
+
+func eachDeliveryHasItsOwnAnswer(t *testing.T, flush Flush) {
 	kernel := reactortest.New()
-	h := newHall(t, kernel, 9)
+	h := newHall(t, kernel, flush, 9)
 	const gone, refused, interrupted, short, other, killed, otherGone = 1, 2, 3, 4, 5, 6, 7
 	at := func(i int) int { return int(h.conns[i].fd) }
 	kernel.Fail(reactortest.Write, at(gone), syscall.EPIPE)
@@ -125,6 +143,7 @@ func TestEachDeliveryOfABatchHasItsOwnAnswer(t *testing.T) {
 	// Two die when they have been handed bytes and before those are sent.
 	h.w.fan = nil
 	fan := h.w.server.hub.NewFanout(h.w.loop.Wake, killing{h.w, []*conn{h.conns[killed], h.conns[otherGone]}})
+	fan.WidenBatches(h.w.ring != nil)
 	for _, c := range h.conns {
 		c.reader.Leave()
 		if err := fan.Join("r", encodingPlain, &c.reader, c); err != nil {
@@ -157,6 +176,9 @@ func TestEachDeliveryOfABatchHasItsOwnAnswer(t *testing.T) {
 	}
 	if n := h.w.fan.Stats().Delivered; n != 4 {
 		t.Errorf("%d deliveries are counted, want 4", n)
+	}
+	if byRing := h.w.stats.RingWrites > 0; byRing != (flush == FlushRing) {
+		t.Errorf("%d writes by the ring", h.w.stats.RingWrites)
 	}
 }
 

@@ -63,6 +63,8 @@ type Server struct {
 	sourcesMax  int         // that a loop can have
 	run         uint32      // at random: part of what subscribers are called, so that none is called as one of another run
 
+	noRing error // why a loop has none that was to have one, at its start
+
 	certificates   *certificates
 	handshakeSlots chan struct{} // one in it for each TLS handshake that runs
 
@@ -156,6 +158,10 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 			return nil, err
 		}
 		s.workers = append(s.workers, w)
+	}
+	if err := s.openRings(); err != nil {
+		s.release()
+		return nil, err
 	}
 	if cfg.Cluster != nil {
 		s.opener.init(s)
@@ -336,6 +342,7 @@ func (s *Server) start() error {
 		return err
 	}
 	s.judgesHosts.Store(s.needsHosts())
+	s.sayFlush()
 	for _, w := range s.workers {
 		s.loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
@@ -385,6 +392,7 @@ func (s *Server) close() {
 func (s *Server) release() {
 	for _, w := range s.workers {
 		w.loop.Release()
+		w.closeRing()
 	}
 	for _, l := range s.listeners {
 		l.Close()

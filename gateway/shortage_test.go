@@ -13,6 +13,7 @@ import (
 
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
+	"sluice/reactor"
 	"sluice/reactor/reactortest"
 )
 
@@ -155,6 +156,10 @@ func (k *cutKernel) Write(fd int, p []byte) (int, error) {
 		p = p[:1+len(p)/3]
 	}
 	return k.Kernel.Write(fd, p)
+}
+
+func (k *cutKernel) SendRing(_ *reactor.KernelRing, batch []reactor.Send, done []reactor.Completion) (begun, completed int, err error) {
+	return reactortest.SendEach(k.Write, batch, done)
 }
 
 // A write that is cut short leaves a socket that takes more. Whoever is armed already has to ask anew.

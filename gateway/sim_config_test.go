@@ -9,6 +9,9 @@ func configOf(p *simclient.Plan) *config {
 	cfg := testConfig()
 	cfg.Loops = p.Loops
 	cfg.MaxConnections = p.Connections
+	if cfg.Flush = FlushPlain; p.HasRing {
+		cfg.Flush, cfg.ringsAll = FlushRing, p.RingsAll
+	}
 	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = int64(p.Message), int64(p.Backlog), int64(p.Window)
 	cfg.MinReadRate = int64(p.MinRate)
 	cfg.readBudget, cfg.writeBudget = p.Read, p.Write

@@ -183,6 +183,15 @@ var generalMutants = []mutant{
 	{"kernel not asked what a client has taken", 300, []edit{{
 		"gateway/outgoing.go", "queued, err := c.w.kernel.Queued(int(c.fd))", "queued, err := 0, error(nil)",
 	}}},
+	{"a ring's results go to the wrong clients", 100, []edit{{
+		"reactor/ring.go", "finish(&batch[is.Index], is.Result)", "finish(&batch[(is.Index+1)%uint64(begun)], is.Result)",
+	}}},
+	{"what a ring has not begun is not written", 100, []edit{{
+		"reactor/ring.go", "\tSendBatch(r.kernel, batch[begun:])\n", "\tfor i := range batch[begun:] {\n\t\tbatch[begun+i].N, batch[begun+i].Err = len(batch[begun+i].Bytes), nil\n\t}\n",
+	}}},
+	{"a ring's send that has not ended is taken for a refusal", 1000, []edit{{
+		"gateway/outgoing.go", "case errors.Is(err, syscall.EAGAIN):", "case errors.Is(err, syscall.EAGAIN), errors.Is(err, reactor.ErrUnfinished):",
+	}}},
 	{"dropped frame kept behind its last client", 300, []edit{{
 		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",
 	}}},

@@ -245,7 +245,7 @@ func (w *world) shutDown() {
 		}
 	}
 	w.server.release()
-	if n := w.Kernel.Open(); n != 0 && w.Err == nil {
+	if n := w.Kernel.Open() + w.Kernel.Rings(); n != 0 && w.Err == nil {
 		w.Fail("%d descriptors are left open", n)
 	}
 }

@@ -76,6 +76,10 @@ func TestSimulation(t *testing.T) {
 	if n >= simSeedsDefault && !subscribers.isWhole(n >= simSeedsWhole) {
 		t.Error("no seed says anything about something that subscribers do")
 	}
+	t.Logf("%d writes by rings in %d calls", total.RingWrites, total.RingCalls)
+	if n >= simSeedsDefault && total.RingWrites < 2*total.RingCalls {
+		t.Error("no seed says anything about batches that rings send")
+	}
 	if n >= simSeedsDefault && !kept.isWhole(n >= simSeedsWhole) {
 		t.Error("no seed says anything about something that histories are for")
 	}

@@ -119,6 +119,7 @@ func newWorld(seed uint64) (*world, error) {
 	w.Plan.DrawBrake(rand.New(rand.NewPCG(seed, simclient.BrakeStream)))
 	w.Plan.DrawHistory(rand.New(rand.NewPCG(seed, simclient.HistoryStream)))
 	w.Plan.DrawSubscribers(rand.New(rand.NewPCG(seed, simclient.SubscribersStream)))
+	w.Plan.DrawRing(rand.New(rand.NewPCG(seed, simclient.RingStream)))
 	cfg := configOf(&w.Plan)
 	epochs := 0
 	cfg.newEpoch = func() string { epochs++; return fmt.Sprintf("epoch%03d", epochs) }

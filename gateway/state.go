@@ -45,6 +45,7 @@ type State struct {
 type LoopState struct {
 	Connections int           // … and its listeners
 	Busy        time.Duration // since the start: what it did not wait
+	HasRing     bool          // it makes many writes in one system call where that costs less: see FlushRing
 }
 
 // State asks the loops how their connections stand, some in each tick, and waits for the answers
@@ -97,7 +98,7 @@ func (s *Server) addLoops(ctx context.Context, sum *State) error {
 	answers := make(chan answer, len(s.workers))
 	for _, w := range s.workers {
 		if err := s.postRunning(ctx, w, func(l *reactor.Loop) {
-			answers <- answer{w.no, w.held.byRoom.senders, w.held.byRate.senders, LoopState{l.Len(), l.Stats().TickTimes.Sum}}
+			answers <- answer{w.no, w.held.byRoom.senders, w.held.byRate.senders, LoopState{l.Len(), l.Stats().TickTimes.Sum, w.ring != nil}}
 		}); err != nil {
 			return err
 		}

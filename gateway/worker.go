@@ -38,6 +38,7 @@ type worker struct {
 	inflated    int // work of inflating in the present turn of a connection, in bytes
 	frames      int // … that began in it
 	encoder     encoder
+	ring        *reactor.Ring  // nil: deliveries go plain
 	sends       []reactor.Send // the batch being sent
 	sendPlaces  []int          // of each among the batch's deliveries
 	inputBudget inputBudget
@@ -216,7 +217,9 @@ type Stats struct {
 	Deliveries     uint64        // messages handed to the kernel, once per client
 	Bytes          uint64        // of deliveries
 	OwnBytes       uint64        // sent to clients beside those: answers, pings, pongs, Close frames, the rest of dropped frames
-	Writes         uint64        // system calls that did it
+	Writes         uint64        // writes that did it, each a system call unless it was one of RingWrites
+	RingCalls      uint64        // system calls that made many writes each, by io_uring …
+	RingWrites     uint64        // … and how many they made
 	Refused        uint64        // writes that the kernel did not take whole
 	Asked          uint64        // times the kernel was asked what a blocked client has taken
 	Deflated       uint64        // messages that were deflated, each once for its room …
@@ -267,6 +270,8 @@ func (s *Stats) add(o *Stats) {
 		{&s.Bytes, &o.Bytes},
 		{&s.OwnBytes, &o.OwnBytes},
 		{&s.Writes, &o.Writes},
+		{&s.RingCalls, &o.RingCalls},
+		{&s.RingWrites, &o.RingWrites},
 		{&s.Refused, &o.Refused},
 		{&s.Asked, &o.Asked},
 		{&s.Deflated, &o.Deflated},

@@ -14,14 +14,15 @@ type branch struct {
 	fan   *Fanout
 
 	marks      atomic.Uint32 // reasons that other loops left; not zero: on the fanout's list of marks
-	resets     uint32        // of the room's, those that its members were told of; its loop's
-	nextMarked *branch       // of the loop that set the first mark, then of the one that takes the list
 	writable   atomic.Int32  // members that are writable
+	nextMarked *branch       // of the loop that set the first mark, then of the one that takes the list
 
 	// Owned by the fanout's loop.
 	policy    Policy         // of its room, as this loop has taken it last
 	isTrunks  bool           // its members are bundles' trunks, and nothing is published in its room
 	isBundled bool           // its members are bundles' readers
+	roundedTo uint16         // the number that was to come when its last round began, or it did: the low bits
+	resets    uint16         // of the room's, those that its members were told of: the low bits
 	members   []*Member      // a member keeps its place for life; nil is a hole
 	bitmap    []places       // of 64 places each
 	holes     []int32        // places to reuse
@@ -52,6 +53,7 @@ type round struct {
 	places      int32            // how many to look at; zero between rounds
 	open        int32            // members met whose turns have not ended
 	withBlocked bool             // it visits the blocked members as well
+	carriesOne  bool             // one message at most was published since the round before it began
 	again       bool             // a member was refused in a dropped segment: the next round is to look
 	end         int64            // the track's end when the round began
 	oldest      *segment         // the oldest one retained then

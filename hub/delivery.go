@@ -7,6 +7,11 @@ const (
 	// two looks at the clock.
 	batchMembers = 16
 	batchBytes   = 64 << 10
+	// wideMembers and sharedMembers bound wide batches instead: where their branch is all that its
+	// loop has to sweep, and where another one waits. A batch of so many takes as long as a slice or
+	// two, and as a turn or two.
+	wideMembers   = 256
+	sharedMembers = 64
 )
 
 // A Transport writes what sweeps hand it to clients' sockets. It belongs to one Fanout and is
@@ -39,10 +44,15 @@ type Delivery struct {
 	budget int    // bytes that the turn may take, these included
 }
 
-// A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone.
+// A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone. A wide one is
+// to at most 256.
 type Batch struct {
 	Deliveries []Delivery
+	// IsWide says that the batch was begun in a round that carries one message at most, and where
+	// Fanout.WidenBatches has asked for such.
+	IsWide bool
 
+	most       int32 // deliveries that it may come to have
 	fan        *Fanout
 	bytes      int    // of all deliveries
 	copies     []byte // of bundles' deliveries, those of several rooms' bytes
@@ -226,7 +236,7 @@ func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) *Delivery
 
 // hasRoom reports whether a delivery of n bytes may be added.
 func (k *Batch) hasRoom(n int) bool {
-	return len(k.Deliveries) < batchMembers && (k.bytes == 0 || k.bytes+n <= batchBytes)
+	return len(k.Deliveries) < int(k.most) && (k.bytes == 0 || k.bytes+n <= batchBytes)
 }
 
 // nextBatch begins another batch to be filled.
@@ -235,6 +245,7 @@ func (f *Fanout) nextBatch() *Batch {
 		f.batches.push(f.batch)
 	}
 	f.batch = f.newBatch()
+	f.batch.most, f.batch.IsWide = f.bound()
 	return f.batch
 }
 
@@ -247,13 +258,32 @@ func (k *Batch) copy(bytes []byte) {
 	k.copies = append(k.copies, bytes...)
 }
 
+// bound is how many deliveries a batch that begins now may come to have, and whether it is a wide one.
+func (f *Fanout) bound() (most int32, isWide bool) {
+	switch b := f.sweeping; {
+	case !f.widens || b == nil || !b.isThin():
+		return batchMembers, false
+	case f.hasQueued() || f.bundles.len() > 0:
+		return sharedMembers, true
+	}
+	return wideMembers, true
+}
+
+// isThin reports whether what b's round brings, to members that were caught up, is one message: what it
+// costs are the calls then. Nothing was published since it began, or later members would get more.
+func (b *branch) isThin() bool { return b.round.carriesOne && b.track.end.Load() == b.round.end }
+
 func (f *Fanout) newBatch() *Batch {
 	if n := len(f.spareBatches); n > 0 {
 		k := f.spareBatches[n-1]
 		f.spareBatches = f.spareBatches[:n-1]
 		return k
 	}
-	return &Batch{fan: f, Deliveries: make([]Delivery, 0, batchMembers)}
+	most := batchMembers
+	if f.widens {
+		most = wideMembers
+	}
+	return &Batch{fan: f, Deliveries: make([]Delivery, 0, most)}
 }
 
 // afterVisit sends the batches that are full, and looks at the clock now and then.
@@ -262,7 +292,7 @@ func (f *Fanout) afterVisit(p *pace) {
 		f.ownSent = 0
 		p.look()
 	}
-	if k := f.batch; k != nil && (len(k.Deliveries) == batchMembers || k.bytes >= batchBytes) {
+	if k := f.batch; k != nil && (len(k.Deliveries) == int(k.most) || k.bytes >= batchBytes) {
 		f.batches.push(k)
 		f.batch = nil
 	}

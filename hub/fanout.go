@@ -58,6 +58,7 @@ type Fanout struct {
 	sent         *Batch        // the one that is with the transport's Send
 	batches      queue[*Batch] // full, to be sent first
 	spareBatches []*Batch
+	widens       bool   // its transport wants wide batches
 	ownSent      int    // bytes of their own that clients sent in turns since a look at the clock
 	handings     uint32 // deliveries so far, to tell them apart
 }
@@ -111,6 +112,11 @@ type idleRoom struct {
 func (h *Hub) NewFanout(wake func(), t Transport) *Fanout {
 	return &Fanout{hub: h, wake: wake, transport: t}
 }
+
+// WidenBatches has rounds that carry one message at most make wide batches, for a transport that makes
+// many writes in one call, or has them no longer do so. They can only begin to before the first Flush:
+// a batch of before has no room for so many.
+func (f *Fanout) WidenBatches(widens bool) { f.widens = widens }
 
 // Join makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings. The first frame m gets is the first one published after Join. m must not be in a room.

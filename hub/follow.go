@@ -204,7 +204,7 @@ func (r *Room) stops() bool { return r.isFull.Load() || r.holds.Load() != 0 }
 // the log's end, it tells of each before what was appended behind it.
 func (b *branch) isReset() bool {
 	h := b.room.log.history
-	return h != nil && h.resets.Load() != b.resets
+	return h != nil && uint16(h.resets.Load()) != b.resets
 }
 
 // tellReset tells the branch's members of a reset.
@@ -212,7 +212,7 @@ func (b *branch) tellReset() {
 	r := b.room
 	r.mu.Lock()
 	at := r.log.history.resetAt
-	b.resets = r.log.history.resets.Load()
+	b.resets = uint16(r.log.history.resets.Load())
 	r.mu.Unlock()
 	for i := 0; i < len(b.members); i++ { // They may leave.
 		if m := b.members[i]; m != nil {

@@ -321,10 +321,11 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 		b = &branch{
 			room: r, track: t, fan: f, policy: r.hub.policyOf(r.name), isBundled: r.hub.encodings[e].IsBundled,
 			sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base,
+			roundedTo: uint16(r.log.next),
 		}
 		b.lookedTo = b.ackedTo
 		if h := r.log.history; h != nil {
-			b.resets = h.resets.Load()
+			b.resets = uint16(h.resets.Load())
 		}
 		r.branches = append(r.branches, b)
 	}

@@ -96,6 +96,8 @@ func (b *branch) begin(now time.Duration) {
 	// number or later.
 	next := b.room.next.Load()
 	b.round = round{places: int32(len(b.members)), end: end, sweptTo: end, tally: tally{lowest: next}, oldest: b.track.oldest.Load()}
+	b.round.carriesOne = uint16(next)-b.roundedTo <= 1
+	b.roundedTo = uint16(next)
 	if b.needsSweep(now) {
 		b.round.withBlocked = true
 		b.blocked = blockedSet{overrun: b.blocked.overrun, at: now, end: end, oldest: b.round.oldest.base, tally: tally{lowest: next}}

@@ -3,15 +3,12 @@ package reactor
 import (
 	"errors"
 	"syscall"
+
+	"sluice/reactor/internal/sys"
 )
 
 // A Send is one write of a batch: these bytes to this descriptor, which must not block.
-type Send struct {
-	FD    int
-	Bytes []byte
-	N     int   // how many of Bytes the kernel took
-	Err   error // as of Kernel.Write; nil, too, if it took fewer than there are
-}
+type Send = sys.Send
 
 // triesMax is how often a write is tried that signals interrupt.
 const triesMax = 3

@@ -17,9 +17,38 @@ type sendKernel struct {
 	answers map[int][]error
 	most    int // bytes that a write takes; zero: any number
 	calls   []int
+
+	ringFails   error // what it says to a ring's whole batch
+	notBegun    int   // of a batch …
+	unfinished  int   // … and the descriptor of a send that does not end
+	ringsClosed int
 }
 
 func (k *sendKernel) Read(fd int, p []byte) (int, error) { return k.Real.Read(fd, p) }
+
+func (k *sendKernel) OpenRing(int) (*KernelRing, error) { return new(KernelRing), nil }
+
+func (k *sendKernel) CloseRing(*KernelRing) { k.ringsClosed++ }
+
+// SendRing writes in an order of its own.
+func (k *sendKernel) SendRing(_ *KernelRing, batch []Send, done []Completion) (begun, completed int, err error) {
+	if k.ringFails != nil {
+		return 0, 0, k.ringFails
+	}
+	begun = max(0, len(batch)-k.notBegun)
+	for i := begun - 1; i >= 0; i-- {
+		if batch[i].FD == k.unfinished {
+			continue
+		}
+		n, err := k.Write(batch[i].FD, batch[i].Bytes)
+		if errno, ok := err.(syscall.Errno); ok {
+			n = -int(errno)
+		}
+		done[completed] = Completion{Index: uint64(i), Result: int32(n)}
+		completed++
+	}
+	return begun, completed, nil
+}
 
 func (k *sendKernel) Write(fd int, p []byte) (int, error) {
 	k.calls = append(k.calls, fd)

@@ -27,6 +27,8 @@ type Config struct {
 	SocketGroup   string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
 	Loops         int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
+	Flush gateway.Flush `help:"How messages are handed to the kernel: plain, a system call for each client; ring, one for up to 256 of them, by io_uring (Linux 5.6), where each gets one message; auto, ring where the kernel and the container let it, else plain." default:"auto" placeholder:"HOW" group:"Listening"`
+
 	TLSCert       []string `name:"tls-cert" help:"A certificate's file in PEM, with those that it hangs from behind it. Repeatable, each with its key: clients see the one for the name that they ask for, and the first if they ask for none. Files are read again when they change." placeholder:"FILE" group:"TLS"`
 	TLSKey        []string `name:"tls-key" help:"The key's file for each --tls-cert, in the same order." placeholder:"FILE" group:"TLS"`
 	TLSClientCA   string   `name:"tls-client-ca" help:"A file of authorities in PEM: clients have to show a certificate of one of them." placeholder:"FILE" group:"TLS"`
@@ -110,6 +112,7 @@ type Config struct {
 func (c *Config) options() gateway.Options {
 	return gateway.Options{
 		Loops:              c.Loops, // Zero means the same in both.
+		Flush:              c.Flush,
 		PathPrefix:         strings.TrimSuffix(c.PathPrefix, "/"),
 		AllowOrigin:        c.AllowOrigin,
 		AllowHost:          c.AllowHost,

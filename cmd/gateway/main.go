@@ -373,11 +373,11 @@ func fitDescriptors(opts *gateway.Options, admin int, log *slog.Logger) error {
 }
 
 // roomIn is how many connections fit in so many descriptors, one at least. Some are the gateway's
-// own: listeners, logs, the runtime's, two for each loop. Some are kept for connections that change
+// own: listeners, logs, the runtime's, three for each loop. Some are kept for connections that change
 // hands with net/http and have a second one for that moment; of what is left that is an eighth at
 // most, because few do so at a time.
 func roomIn(descriptors int, opts *gateway.Options) int {
-	left := descriptors - 32 - 2*opts.Loops
+	left := descriptors - 32 - 3*opts.Loops
 	return max(1, left-min(opts.MaxHTTPConnections, left/8))
 }
 

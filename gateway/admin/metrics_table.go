@@ -195,6 +195,13 @@ var table = []metric{
 			put(float64(l.Connections), strconv.Itoa(no))
 		}
 	}),
+	gauge("sluice_loop_ring", "1 if a loop makes many writes in one system call, by io_uring, where that costs less.", []string{"loop"}, func(r *reading, put put) {
+		for no, l := range r.Loops {
+			put(number(l.HasRing), strconv.Itoa(no))
+		}
+	}),
+	count("sluice_ring_calls_total", "System calls that made many writes each, by io_uring.", func(r *reading) uint64 { return r.RingCalls }),
+	count("sluice_ring_writes_total", "Writes that they made.", func(r *reading) uint64 { return r.RingWrites }),
 	count("sluice_loop_ticks_total", "Passes of all loops.", func(r *reading) uint64 { return r.Loop.Ticks }),
 	count("sluice_loop_events_total", "Events that loops handled.", func(r *reading) uint64 { return r.Loop.Events }),
 	count("sluice_loop_stale_events_total", "Events of connections that had closed in the same tick.", func(r *reading) uint64 { return r.Loop.StaleEvents }),

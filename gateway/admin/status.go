@@ -54,6 +54,7 @@ type status struct {
 type statusLoop struct {
 	BusyUS      int64 `json:"busy_us"`
 	Connections int   `json:"connections"`
+	HasRing     bool  `json:"ring"` // io_uring
 }
 
 type statusNode struct {
@@ -140,7 +141,7 @@ func (s *statuser) make(ctx context.Context) *status {
 		made.Refusals[reason.String()] = st.Refusals[reason]
 	}
 	for _, l := range is.Loops {
-		made.Loops = append(made.Loops, statusLoop{l.Busy.Microseconds(), l.Connections})
+		made.Loops = append(made.Loops, statusLoop{l.Busy.Microseconds(), l.Connections, l.HasRing})
 	}
 	for _, n := range is.Nodes {
 		made.Nodes = append(made.Nodes, statusNode{n.ID, n.Name, n.Version, n.Address, n.Connections, n.Rooms, n.Silent.Milliseconds()})

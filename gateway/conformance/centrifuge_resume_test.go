@@ -209,6 +209,7 @@ func TestS02_SDKsHearOfAGapByPolicy(t *testing.T) {
 		o.Rooms = []gateway.RoomRule{policy}
 		o.History = []gateway.HistoryRule{{Pattern: "ticker.*", Messages: 2, Bytes: 64 << 10}, {Pattern: "*", Messages: 1000, Bytes: 8 << 20}}
 		o.RoomBacklog, o.PublishWindow, o.MaxMessage = 256<<10, 64<<10, 64<<10
+		o.SendBuffer = 64 << 10
 		e := startEndpoint(t, o.Defaults())
 		for _, kind := range sdks(t) {
 			t.Run(fmt.Sprint(policy.Policy, " ", kind.Name), func(t *testing.T) { missSome(t, e, kind, kind.Name) })
@@ -238,7 +239,7 @@ func missSome(t *testing.T, e *endpoint, kind sdktest.Kind, room string) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	filler := make([]byte, 32_000) // not to be compressed
-	for i := range 600 {           // Sockets on the way take some MB.
+	for i := range 100 {           // The backlog and the sockets on the way take half a MB.
 		for i := range filler {
 			filler[i] = 'A' + byte(random.IntN(26))
 		}

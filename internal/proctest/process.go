@@ -34,7 +34,7 @@ func Build(name string, args ...string) (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(dir, name)
-	args = append(append([]string{"build", "-o", path}, args...), "sluice/cmd/gateway")
+	args = append(append([]string{"build", "-ldflags=-s -w", "-o", path}, args...), "sluice/cmd/gateway") // Without what debuggers want it is linked in less time.
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}

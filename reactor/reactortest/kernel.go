@@ -125,6 +125,35 @@ func (k *Kernel) Read(fd int, p []byte) (int, error) { return k.transfer(Read, f
 // Write implements reactor.Kernel.
 func (k *Kernel) Write(fd int, p []byte) (int, error) { return k.transfer(Write, fd, p, k.real.Write) }
 
+// OpenRing implements reactor.Kernel: a ring of this kernel has nothing of the real one's.
+func (k *Kernel) OpenRing(int) (*sys.Ring, error) { return new(sys.Ring), nil }
+
+// SendRing implements reactor.Kernel.
+func (k *Kernel) SendRing(_ *sys.Ring, batch []sys.Send, done []sys.Completion) (begun, completed int, err error) {
+	return SendEach(k.Write, batch, done)
+}
+
+// SendEach is SendRing for a kernel of which each send is a write, with its script. They end in reverse.
+func SendEach(write func(fd int, p []byte) (int, error), batch []sys.Send, done []sys.Completion) (begun, completed int, err error) {
+	for i, s := range batch {
+		n, err := write(s.FD, s.Bytes)
+		done[len(batch)-1-i] = completion(i, n, err)
+	}
+	return len(batch), len(batch), nil
+}
+
+// completion says of the send at i what its write returned.
+func completion(i, n int, err error) sys.Completion {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		n = -int(errno)
+	}
+	return sys.Completion{Index: uint64(i), Result: int32(n)}
+}
+
+// CloseRing implements reactor.Kernel.
+func (k *Kernel) CloseRing(*sys.Ring) {}
+
 // Close implements reactor.Kernel.
 func (k *Kernel) Close(fd int) error {
 	k.mu.Lock()

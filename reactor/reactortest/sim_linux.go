@@ -29,6 +29,9 @@ type Faults struct {
 	Accept        int // accept fails, one half for a broken connection, one for want of memory or descriptors
 	Watch         int // EPOLL_CTL_ADD or MOD fails
 	NoMemory      int // a read or write fails with ENOMEM or ENOBUFS
+	RingFails     int // a ring's whole batch is refused, for the moment or for good
+	RingShort     int // only the first sends of a batch are begun
+	RingLate      int // a send of a batch does not end within the call, as Linux has it only of sockets that block
 	Slow          int // a call takes up to SlowBy
 	SlowBy        time.Duration
 	DescriptorMax int // descriptors open at a time; zero: no limit
@@ -66,11 +69,15 @@ type Sim struct {
 	trace   trace
 	errs    []error
 	stale   map[int]int // by poller: stale events reported
+
+	rings      map[*sys.Ring]bool // that are open
+	hasNoRings bool
+	late       []lateSend
 }
 
 // NewSim returns a calm kernel whose every choice comes from seed.
 func NewSim(seed uint64) *Sim {
-	s := &Sim{random: rand.New(rand.NewPCG(seed, 0x51c)), isCalm: true, stale: map[int]int{}}
+	s := &Sim{random: rand.New(rand.NewPCG(seed, 0x51c)), isCalm: true, stale: map[int]int{}, rings: map[*sys.Ring]bool{}}
 	s.buffers = Buffers{Send: 64 << 10, PeerReceive: 64 << 10, PeerSend: 64 << 10, Receive: 64 << 10}
 	s.files = make([]file, firstFD)
 	return s
@@ -87,6 +94,9 @@ func (s *Sim) SetBuffers(b Buffers) { s.buffers = b }
 // everything moves at once.
 func (s *Sim) Calm() {
 	s.faults, s.isCalm = Faults{}, true
+	for len(s.late) > 0 {
+		s.endLate()
+	}
 	for _, l := range slices.Clone(s.links) {
 		s.settle(l)
 	}

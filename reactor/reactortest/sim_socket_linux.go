@@ -40,6 +40,7 @@ type socket struct {
 	isReleased bool          // the process has closed it
 	wantsRoom  bool          // a write was refused or poll asked: SOCK_NOSPACE
 	aborts     bool          // SO_LINGER with zero seconds
+	isSending  bool          // a ring's send to it has begun and not ended
 }
 
 // A flow is one direction of a link.
@@ -283,8 +284,13 @@ func (f *flow) relieve() {
 }
 
 // Step lets one thing happen on one of the wires: some bytes arrive, or an end, or a reset, or room
-// in a buffer that had shrunk comes back. False means that nothing was under way.
+// in a buffer that had shrunk comes back, or a ring's late send ends. False means that nothing was under
+// way.
 func (s *Sim) Step() bool {
+	if len(s.late) > 0 && s.random.IntN(4) == 0 {
+		s.endLate()
+		return true
+	}
 	busy := s.busy[:0]
 	for _, l := range s.links {
 		for _, f := range [...]*flow{l.server.out, l.client.out} {
@@ -383,6 +389,9 @@ func (s *Sim) write(fd int, p []byte) (int, error) {
 	c, err := s.socketAt("write", fd)
 	if err != nil {
 		return 0, err
+	}
+	if c.isSending {
+		s.violation("a write to connection %d beside a send that has not ended", c.link.no)
 	}
 	if err := s.transferFault(c, &c.link.lackedOut); err != nil {
 		return 0, err

@@ -45,6 +45,9 @@ type Plan struct {
 	History     History
 	Subscribers Subscribers
 
+	HasRing  bool // of each loop …
+	RingsAll bool // … which sends more than what makes it worth its while
+
 	MinRate  int  // bytes a second that a client has to read to be waited for
 	IsSteady bool // see DrawBrake
 	unsent   int  // what may wait unsent in the gateway's kernel for one client; zero: its buffer

@@ -2,7 +2,12 @@
 
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // The twin of raw_linux.go: the same calls through wrappers that tell the race detector which
 // memory they touch.
@@ -33,4 +38,11 @@ func (Real) EpollCtl(epfd, op, fd int, ev *unix.EpollEvent) error {
 // EpollWait implements Calls.
 func (Real) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error) {
 	return unix.EpollWait(epfd, events, msec)
+}
+
+// annotateRead tells the race detector that a call reads p.
+func annotateRead(p []byte) {
+	if len(p) > 0 {
+		runtime.RaceReadRange(unsafe.Pointer(&p[0]), len(p))
+	}
 }

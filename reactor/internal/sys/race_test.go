@@ -4,6 +4,7 @@ package sys
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +17,17 @@ import (
 // write reads, be it one of a batch, such as those of a room's log, would go unreported for ever.
 func TestRaceDetectorSeesMemoryOfSystemCalls(t *testing.T) {
 	binary := buildPlantedRace(t)
-	for _, args := range []string{"write", "read", "batch", "log", "write ordered", "read ordered", "batch ordered", "log ordered"} {
+	for _, args := range []string{"write", "read", "batch", "log", "ring", "ring ordered", "write ordered", "read ordered", "batch ordered", "log ordered"} {
 		t.Run(strings.ReplaceAll(args, " ", "_"), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, binary, strings.Fields(args)...)
 			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // It waits for its goroutines, and need not for a second more.
 			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() == 3 {
+				t.Skipf("left out: there is no io_uring here: %s", out)
+			}
 			reported := strings.Contains(string(out), "DATA RACE")
 			if planted := !strings.HasSuffix(args, "ordered"); reported != planted || (err != nil) != planted {
 				t.Errorf("race planted: %v, reported: %v, exit: %v\n%s", planted, reported, err, out)

@@ -29,6 +29,16 @@ type Calls interface {
 	Read(fd int, p []byte) (int, error)
 	// Write is write(2) to a socket; it never raises SIGPIPE.
 	Write(fd int, p []byte) (int, error)
+	// SendRing hands the kernel the whole batch in one call. It returns how many of the sends, the first
+	// ones, it has begun, and of how many it says in done, in any order, what came of them; done has
+	// room for all. An error says that none has begun. Of a send that has begun, and of which done says
+	// nothing, the kernel may read the bytes at any time to come.
+	SendRing(r *Ring, batch []Send, done []Completion) (begun, completed int, err error)
+	// OpenRing makes a ring for batches of at most n sends, a power of two. It fails where the system has
+	// no such thing, forbids it, or does not say of each send within the call what came of it.
+	OpenRing(n int) (*Ring, error)
+	// CloseRing gives back a ring's memory and its descriptor.
+	CloseRing(r *Ring)
 	// CloseWrite is shutdown(2) with SHUT_WR.
 	CloseWrite(fd int) error
 	// Close is close(2). The descriptor is gone whatever it returns.

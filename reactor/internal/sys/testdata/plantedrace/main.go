@@ -31,6 +31,13 @@ func main() {
 		call = func() { kernel.Read(ends[0], buf) }
 	case "batch":
 		call = func() { reactor.SendBatch(kernel, []reactor.Send{{FD: ends[1], Bytes: buf}}) }
+	case "ring":
+		r, err := reactor.OpenRing(kernel)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(noRing)
+		}
+		call = func() { r.SendBatch([]reactor.Send{{FD: ends[1], Bytes: buf}}) } // Which is no socket, but the bytes are read before.
 	case "log":
 		var batch *hub.Batch
 		batch, buf = publish()
@@ -43,6 +50,9 @@ func main() {
 	call()
 	done.Wait()
 }
+
+// noRing is the status where this system has none.
+const noRing = 3
 
 // publish has a hub hand over what a member gets of a room's log, and returns those bytes, too.
 func publish() (*hub.Batch, []byte) {

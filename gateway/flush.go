@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	"sluice/reactor"
+)
+
+// A Flush is how messages are handed to the kernel.
+type Flush uint8
+
+const (
+	// FlushAuto is by FlushRing where the kernel can, and by FlushPlain elsewhere.
+	FlushAuto Flush = iota
+	// FlushPlain makes a system call for each client.
+	FlushPlain
+	// FlushRing makes one for up to 256 clients, by io_uring(7), where that costs less: when each of them
+	// gets one message. A server that has no ring at its start is not made.
+	FlushRing
+)
+
+var flushes = [...]string{FlushAuto: "auto", FlushPlain: "plain", FlushRing: "ring"}
+
+// String returns its name.
+func (f Flush) String() string { return flushes[f] }
+
+// UnmarshalText takes its name, in any case.
+func (f *Flush) UnmarshalText(text []byte) error {
+	for i, name := range flushes {
+		if strings.EqualFold(string(text), name) {
+			*f = Flush(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is none of auto, plain and ring", text)
+}
+
+// openRing has the worker's deliveries go by a ring, if they are to and can.
+func (w *worker) openRing() (err error) {
+	if w.cfg.Flush == FlushPlain {
+		return nil
+	}
+	if w.ring, err = reactor.OpenRing(w.kernel); err == nil {
+		w.fan.WidenBatches(true)
+	}
+	return err
+}
+
+// closeRing has them go plain from here on.
+func (w *worker) closeRing() {
+	if w.ring != nil {
+		w.ring.Close()
+		w.ring = nil
+		w.fan.WidenBatches(false)
+	}
+}
+
+// openRings opens one for each loop. It is an error only where there have to be.
+func (s *Server) openRings() error {
+	for _, w := range s.workers {
+		if err := w.openRing(); err != nil {
+			s.noRing = err
+		}
+	}
+	if s.noRing != nil && s.config().Flush == FlushRing {
+		return fmt.Errorf("gateway: there is no io_uring: %w", s.noRing)
+	}
+	return nil
+}
+
+// sayFlush logs, once, how messages are handed to the kernel.
+func (s *Server) sayFlush() {
+	switch {
+	case s.config().Flush == FlushPlain:
+		s.log.Info("messages go to the kernel one at a time, as it was told to")
+	case s.noRing != nil:
+		s.log.Info("messages go to the kernel one at a time: there is no io_uring", "reason", s.noRing)
+	default:
+		s.log.Info("messages go to the kernel many at a time where that costs less, by io_uring")
+	}
+}
+
+// fitsRing reports whether what c gets of a wide batch may go by the ring. Who has bytes of its own to
+// send and who is being closed are few, and subscribers' deliveries may be copies, which do not stay
+// where they are: all of them are written to as ever.
+func (c *conn) fitsRing() bool { return c.life == open && c.own == nil && c.past != subscribes }
+
+// sendByRing makes all writes of the batch by the ring. If it fails they are made all the same, but for
+// those that it has begun and not ended: such a client is cut, because what it has got is not known.
+func (w *worker) sendByRing(batch []reactor.Send) {
+	if len(batch) == 0 {
+		return
+	}
+	w.stats.RingCalls++
+	w.stats.RingWrites += uint64(len(batch))
+	if err := w.ring.SendBatch(batch); err != nil {
+		w.log.Warn("messages go to the kernel one at a time from here on: io_uring has failed", "error", err, "loop", w.no)
+		w.closeRing()
+	}
+}

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sluice/internal/wstest"
+	"sluice/reactor/reactortest"
+	"sluice/wsproto"
+)
+
+// Whom a ring does not suit is written to as ever, in the same batch, and gets the same.
+func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
+	h := newHall(t, reactortest.New(), FlushRing, 6)
+	const busy, closing = 2, 4
+	h.say([]byte("before")) // Who finishes is owed what was published before: this, which all have, and the next.
+	buf := make([]byte, 100)
+	for i := range h.conns {
+		h.got(i, buf)
+	}
+	byRing := h.w.stats.RingWrites
+	h.conns[busy].outboxed()
+	room, _ := h.w.server.hub.Room("r")
+	room.Publish(h.w.fan, h.w.loop.Now(), h.w.encoder.of("r", message{Message: wsproto.Message{Op: wsproto.OpBinary, Payload: []byte("hello")}}))
+	h.conns[closing].closeWith(ClosedDrain, 1001, "")
+	for h.w.fan.Flush(h.w.loop.Elapsed) == 0 {
+	}
+	frame := wsproto.AppendFrame(nil, wsproto.OpBinary, []byte("hello"))
+	for i := range h.conns {
+		if got := h.got(i, buf); !bytes.HasPrefix(got, frame) {
+			t.Errorf("connection %d got %q", i, got)
+		}
+	}
+	if n := h.w.stats.RingWrites - byRing; n != 4 {
+		t.Errorf("%d writes by the ring, want 4 of 6", n)
+	}
+}
+
+// A ring that the kernel refuses in the middle of a run, or that is open and takes none of a batch: nobody misses
+// anything, State and Stats tell, and it is said once.
+func TestRingThatFailsIsDoneWithout(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops, cfg.Flush = 1, FlushRing
+	st := newStepped(t, cfg, nil)
+	var said strings.Builder
+	w := st.s.workers[0]
+	w.log = slog.New(slog.NewTextHandler(&said, nil))
+	var all []*steppedClient
+	for range 5 {
+		all = append(all, st.join(0, "/ws/r"))
+	}
+	for i, want := range []uint64{5, 10, 10, 10} { // By the ring, after each message.
+		if i == 2 {
+			st.kernel.ForbidRings()
+		}
+		all[0].send(wstest.MaskedText("hello"))
+		st.tick(0, 5)
+		for _, c := range all {
+			if n := c.take(); n != 2+len("hello") {
+				t.Fatalf("of message %d a client has %d bytes", i, n)
+			}
+		}
+		if n := w.stats.RingWrites; n < want || i < 2 && w.ring == nil || i >= 2 && w.ring != nil {
+			t.Errorf("after message %d: %d writes by the ring, which is open: %v", i, n, w.ring != nil)
+		}
+	}
+	if n := strings.Count(said.String(), "io_uring has failed"); n != 1 || !strings.Contains(said.String(), syscall.EPERM.Error()) {
+		t.Errorf("logged %q", said.String())
+	}
+}
+
+func TestFlushIsOneOfThree(t *testing.T) {
+	for text, want := range map[string]Flush{"auto": FlushAuto, "Plain": FlushPlain, "RING": FlushRing} {
+		var f Flush
+		if err := f.UnmarshalText([]byte(text)); err != nil || f != want || !strings.EqualFold(f.String(), text) {
+			t.Errorf("%q is %v, %v", text, f, err)
+		}
+	}
+	var f Flush
+	if err := f.UnmarshalText([]byte("fast")); err == nil {
+		t.Error("fast is taken")
+	}
+	if err := (Options{Flush: 3}).Validate(); err == nil || !strings.Contains(err.Error(), "Flush") {
+		t.Errorf("3 is taken: %v", err)
+	}
+}
+
+// Who asks for a ring where there is none is told, and who leaves it to the gateway is served.
+func TestRingThatThereIsNot(t *testing.T) {
+	for _, flush := range []Flush{FlushAuto, FlushRing} {
+		cfg := testConfig()
+		cfg.Loops, cfg.Flush = 2, flush
+		if err := cfg.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		kernel := reactortest.NewSim(1)
+		kernel.ForbidRings()
+		s, err := newServer(cfg, simLog, kernel)
+		if (err != nil) != (flush == FlushRing) {
+			t.Errorf("%v: %v", flush, err)
+		}
+		if err != nil {
+			if n := kernel.Open(); n != 0 {
+				t.Errorf("%v: %d descriptors are left", flush, n)
+			}
+			continue
+		}
+		if state, err := s.State(context.Background()); err != nil || state.Loops[0].HasRing {
+			t.Errorf("%v: %+v, %v", flush, state.Loops, err)
+		}
+		s.release()
+	}
+}
