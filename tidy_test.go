@@ -217,7 +217,7 @@ func TestEachPackageHasOneComment(t *testing.T) {
 // Zero goroutines per connection, and one clock: both are easily lost in one line that nobody notices.
 func TestGoroutinesStartAndClocksAreReadWhereTheyMay(t *testing.T) {
 	for _, s := range sources(t) {
-		isProduct := !s.isTest() && (s.dir() == "cmd/gateway" || s.dir() == "gateway" || s.dir() == "hub" || s.dir() == "wsproto" || strings.HasPrefix(s.dir(), "reactor"))
+		isProduct := !s.isTest() && (s.dir() == "cmd/gateway" || s.dir() == "gateway" || strings.HasPrefix(s.dir(), "hub") || s.dir() == "wsproto" || strings.HasPrefix(s.dir(), "reactor"))
 		if !isProduct || s.dir() == "reactor/internal/sys" || s.dir() == "reactor/reactortest" {
 			continue
 		}

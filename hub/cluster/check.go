@@ -130,7 +130,7 @@ func (n *Node) checkedRoom(a *askedRoom, end *Stored, from uint64, at time.Durat
 		return
 	case end != nil && end.Seq == r.last && end.ID != r.lastID:
 		n.lost(r, "its last message is another one in the stream")
-		n.suspect()
+		n.contradict()
 		return
 	case end == nil && a.last >= from && state.First <= a.last, end != nil && end.Seq < a.last:
 		// It lags behind, or our last message is none of the stream's.

@@ -223,13 +223,13 @@ func (n *Node) follow(r *room, m *Live) {
 	switch {
 	case m.Seq == r.last && m.ID != r.lastID:
 		n.lost(r, "its last message is another one in the stream")
-		n.suspect()
+		n.contradict()
 	case m.Seq <= r.last:
 		n.counters.doubled.Add(1)
 	case m.Seq <= r.provenTo, m.Prev < r.last && m.Prev > 0: // The stream went back, or somebody else speaks in its place.
 		n.counters.impossible.Add(1)
 		n.lost(r, "a message cannot be where it says to be in the stream")
-		n.suspect()
+		n.contradict()
 	case m.Prev == r.last && r.last > 0, m.Prev == 0 && n.isFresh(r):
 		n.append(r, &m.Stored)
 	case m.Prev == 0: // What was before it has expired: nothing is missing if that is all that has.
@@ -251,6 +251,7 @@ func (n *Node) append(r *room, s *Stored) {
 	list, err := decode(n.decoded[:0], s.Seq, s.Pack)
 	r.last, r.lastID = s.Seq, s.ID
 	r.appendedAt = n.now()
+	n.see(s.Seq, s.ID)
 	switch err {
 	case nil:
 		for i := range list {

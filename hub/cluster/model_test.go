@@ -277,7 +277,7 @@ func (w *world) disturb(m *machine) {
 		if w.faults.goesBack {
 			if w.chance(60) || len(w.copies) == 0 {
 				w.copyStore()
-			} else if !w.isTainted {
+			} else if w.wentBack < 3 {
 				w.goBack()
 			}
 		}
@@ -347,8 +347,16 @@ func (w *world) bounds(m *machine) {
 	}
 }
 
+// judgeName: positions that clients were given of a stream that went back are worth nothing.
+func (w *world) judgeName() {
+	if life := w.names[w.epoch.Name]; life != w.life && w.age == time.Hour {
+		w.fail("the epoch of life %d goes on in life %d", life, w.life)
+	}
+}
+
 // judge holds what all nodes have given their rooms against the truth.
 func (w *world) judge() {
+	w.judgeName()
 	for i := range worldRooms {
 		room := fmt.Sprint("room", i)
 		truth := w.truthOf(room)

@@ -39,7 +39,7 @@ var mutants = []mutant{
 		"check.go", "\tif r.state != live {\n\t\treturn false\n", "\tif true {\n\t\treturn false\n",
 	}}},
 	{"the stream's creation time as epoch", 300, []edit{{
-		"trust.go", "\tisSame = isSame && acked <= state.Last\n", "\tisSame = true // Lost or copied back, it was made when it was made.\n",
+		"trust.go", "\tisSame := !was.isDenied && a.revision >= was.revision\n\tif isSame {\n\t\tisSame, a.err = a.isSame(q, state)\n\t}\n", "\tisSame := true // Lost or copied back, it was made when it was made.\n",
 	}}},
 	{"more than one in flight: the next pack does not wait for one that failed", 100, []edit{{
 		"sending.go", "\t\tk.pause = min(max(2*k.pause, pauseMin), pauseMax)\n", `
@@ -60,6 +60,14 @@ var mutants = []mutant{
 	{"a pack of which nobody knows is sent for ever", 1000, []edit{{
 		"sending.go", "giveUpTime = 90 * time.Second", "giveUpTime = time.Hour",
 	}}},
+	{"an older epoch that came back with the stream is taken for a newer one", 3000, []edit{{
+		"trust.go", "if a.revision >= was.revision && a.revision > 0 &&", "if a.revision > 0 &&",
+	}}},
+	{"what a node has seen itself counts for nothing", 1000, []edit{
+		{"trust.go", "max(a.epoch.Seq, a.was.seen) > state.Last", "a.epoch.Seq > state.Last"},
+		{"trust.go", "(!isThere || s.ID == a.was.seenID), err", "true, err"},
+		{"trust.go", "n.isTrusted, n.isDenied = false, true", "n.isTrusted = false"},
+	}},
 	{"a hole is closed without a proof", 300, []edit{{
 		"repair.go", "\tcase first.Seq > r.last && !n.isProved(r, h):\n\t\treturn false\n", "",
 	}}},

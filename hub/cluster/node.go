@@ -46,8 +46,8 @@ type Node struct {
 	checking
 	trust
 	number    uint64 // of the pack that was sent last
-	acked     uint64 // the highest sequence that was acknowledged
 	troubled  []*line
+	moved     []*line // held, and have had a pack sent
 	isLooking bool
 	isOut     bool
 	ticks     int
@@ -68,6 +68,7 @@ func New(o Options, b Broker, rooms Rooms) *Node {
 	n.answers = make(chan func(), n.workers())
 	n.start = func(t task) { n.tasks <- t } // It has room: no more are started than there are workers.
 	n.publisher.lines = map[string]*line{}
+	n.publisher.held = map[*line]struct{}{}
 	n.doors.byRoom = map[string]*door{}
 	n.following.byName = map[string]*room{}
 	n.goodAt, n.doubt = n.now(), errStarting

@@ -20,7 +20,8 @@ type publisher struct {
 	lines    map[string]*line
 	ready    []*line // a pack waits, and none is in flight
 	full     []*line // publishers are to be held, and are not
-	held     []*line
+	held     map[*line]struct{}
+	isShort  bool // cost has reached its bound, and not fallen well below it since
 	acks     []ack
 	cost     int64 // of all packs, in bytes
 	isClosed bool
@@ -115,7 +116,7 @@ func (n *Node) CanPublish(room string) bool {
 	p := &n.publisher
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.isClosed && !p.isFull(p.lines[room], n.o.PublishBytesMax)
+	return !p.isClosed && !p.isShort && !p.isFull(p.lines[room])
 }
 
 // take adds a message to what its room has waiting, and reports whether the node has to look. The
@@ -125,7 +126,7 @@ func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done f
 		return false, ErrClosed
 	}
 	l := p.lines[room]
-	if p.isFull(l, n.o.PublishBytesMax) {
+	if p.isShort || p.isFull(l) {
 		return p.askHold(room, l, n.o.RoomsMax), ErrFull
 	}
 	if l == nil {
@@ -137,15 +138,16 @@ func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done f
 		isNews = true
 	}
 	p.cost += l.add(s, key, done, now)
-	if p.isFull(l, n.o.PublishBytesMax) {
+	p.isShort = p.cost >= n.o.PublishBytesMax
+	if p.isShort || p.isFull(l) {
 		isNews = p.askHold(room, l, n.o.RoomsMax) || isNews
 	}
 	return isNews, nil
 }
 
 // isFull reports whether a room takes nothing more. What it takes last may be as large as a message can be.
-func (p *publisher) isFull(l *line, costMax int64) bool {
-	return p.cost >= costMax || l != nil && (l.messages >= packMessages || l.bytes >= packBytes)
+func (p *publisher) isFull(l *line) bool {
+	return l != nil && (l.messages >= packMessages || l.bytes >= packBytes)
 }
 
 // askHold has the node hold the room's publishers. There are not more such rooms than a node may follow:

@@ -81,7 +81,7 @@ func (n *Node) opened(r *room, a *opened, isFirst, keeps bool) {
 	switch err := n.fill(r, a.kept); {
 	case err == errAnother || r.isChained && r.end.tail.Seq > 0 && r.end.tail.Seq < r.last:
 		n.lost(r, "its last message is not in the stream")
-		n.suspect()
+		n.contradict()
 	case err == errDropped:
 		n.beginAnew(r)
 	case !keeps || r.isFilled(a.hasMore):
@@ -265,15 +265,17 @@ func (n *Node) fetched(r *room, h *hole) {
 	switch {
 	case isAnother:
 		n.lost(r, "its last message is not in the stream")
-		n.suspect()
+		n.contradict()
 	case r.last >= r.target && (h.isAsked || !r.mustAsk):
 		n.goLive(r)
 	case r.last > before:
 		r.tries = 0
 		n.enqueue(r)
 	case h.isAsked && h.tail.Seq < r.target, r.tries >= repairTries: // It is not to be had, or never was.
-		n.lost(r, "messages are missing, and not in the stream")
-		n.suspect()
+		isShort := h.isAsked && h.state.Last < r.target // What was republished would be there.
+		if n.lost(r, "messages are missing, and not in the stream"); isShort {
+			n.contradict()
+		}
 	default: // The server that answered lags behind.
 		n.rest(r)
 	}
@@ -285,7 +287,7 @@ func (n *Node) closeHole(r *room, h *hole) bool {
 	switch {
 	case first.Seq == r.last && r.last > 0:
 		if first.ID != r.lastID {
-			n.suspect()
+			n.contradict()
 			return false
 		}
 	case first.Seq > r.last && !n.isProved(r, h):

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"sluice/hub"
@@ -26,7 +28,8 @@ func (n *Node) lookAtPublisher() {
 	for _, l := range full {
 		l.isFull = false
 		l.isHeld = true
-		p.held = append(p.held, l)
+		p.held[l] = struct{}{}
+		n.moved = append(n.moved, l) // Perhaps it has room again.
 	}
 	p.mu.Unlock()
 	for _, l := range full {
@@ -51,6 +54,9 @@ func (n *Node) sendReady() {
 	launched := make([]*pack, len(ready))
 	for i, l := range ready {
 		launched[i] = l.launch(n.boot, &n.number)
+		if l.isHeld {
+			n.moved = append(n.moved, l)
+		}
 	}
 	p.mu.Unlock()
 	for i, l := range ready {
@@ -77,7 +83,7 @@ func (n *Node) answered(a *ack) {
 	l, k := a.line, a.pack
 	switch {
 	case a.err == nil:
-		n.acked = max(n.acked, a.seq)
+		n.see(a.seq, k.id)
 		n.expect(l.room, a.seq)
 		n.finish(l, k, a.seq, nil)
 	case errors.Is(a.err, ErrRefused):
@@ -131,31 +137,40 @@ func (k *pack) release() {
 	}
 }
 
-// releaseHeld lets publishers go on in rooms that have taken enough away of what waited.
+// releaseHeld lets publishers go on in rooms that have taken enough away of what waited: of those in which something was, or of all
+// when there was no place for any room, and now is.
 func (n *Node) releaseHeld() {
 	p := &n.publisher
-	var free []string
 	p.mu.Lock()
-	if p.cost <= n.o.PublishBytesMax/4*3 {
-		kept := p.held[:0]
-		for _, l := range p.held {
-			if l.messages > packMessages/2 || l.bytes > packBytes/2 {
-				kept = append(kept, l)
-				continue
-			}
-			l.isHeld = false
+	lines := n.moved
+	if p.isShort && p.cost <= n.o.PublishBytesMax/4*3 {
+		p.isShort = false
+		lines = slices.Collect(maps.Keys(p.held))
+	}
+	var free []string
+	for _, l := range lines {
+		if !p.isShort && l.isHeld && p.release(l) {
 			free = append(free, l.room)
-			if l.inFlight == nil && len(l.waiting) == 0 && !l.isFull {
-				delete(p.lines, l.room)
-			}
 		}
-		clear(p.held[len(kept):])
-		p.held = kept
 	}
 	p.mu.Unlock()
+	n.moved = n.moved[:0]
 	for _, room := range free {
 		n.rooms.Hold(room, false)
 	}
+}
+
+// release reports whether the room's publishers are held no more. The caller holds the lock.
+func (p *publisher) release(l *line) bool {
+	if l.messages > packMessages/2 || l.bytes > packBytes/2 {
+		return false
+	}
+	l.isHeld = false
+	delete(p.held, l)
+	if l.inFlight == nil && len(l.waiting) == 0 && !l.isFull {
+		delete(p.lines, l.room)
+	}
+	return true
 }
 
 // retry carries on with packs whose attempt failed: those of which nobody knows are looked for first, at the ends of
@@ -223,6 +238,7 @@ func (n *Node) found(lines []*line, last []Stored, err error) {
 		case err != nil:
 			k.retryAt = n.now() + pauseMax
 		case s != nil && s.ID == k.id:
+			n.see(s.Seq, k.id)
 			n.expect(l.room, s.Seq)
 			n.finish(l, k, s.Seq, nil)
 		case n.now()-k.firstAt < giveUpTime && n.isTrusted:

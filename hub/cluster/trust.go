@@ -16,18 +16,22 @@ const (
 
 // trust says whether the stream is the one that it was. Its creation's time does not: a store that was lost or an older
 // one that was copied back may have the same. So the epoch has a message that was there lately, which an audit looks for; and
-// each node goes by what it has seen itself. While a node does not trust the stream, it reads, fetches and sends nothing.
+// each node goes by the last one that it has seen itself, and by contradictions: what came out of the stream, and is not in it. While a
+// node does not trust the stream, it reads, fetches and sends nothing.
 //
-//	Up, a suspicion ──▶ in doubt ──audit: the same──▶ trusted
-//	                     │    ▲ (twice, a second apart)
-//	                     └────┴─another──▶ a new epoch, all rooms reset ──▶ trusted
+//	Up, a contradiction ──▶ in doubt ──audit: the same──▶ trusted
+//	                         │    ▲ (twice, a second apart)
+//	                         └────┴─another──▶ a new epoch, all rooms reset ──▶ trusted
 type trust struct {
 	isTrusted  bool
 	isUp       bool // there is a connection to ask
 	isAuditing bool
 	mustStart  bool   // Prepare is due
 	epoch      string // empty: not known yet
-	seen       Epoch  // a message that this node has seen; the name is not used
+	revision   uint64 // of the epoch, as it was read last
+	seen       uint64 // the highest sequence that has come to this node in the epoch, and its id
+	seenID     string
+	isDenied   bool // what came out of the stream is not in it
 	auditAt    time.Duration
 	suspicions int // audits in a row that found another stream
 	goodAt     time.Duration
@@ -53,16 +57,26 @@ func (n *Node) distrust(isUp bool) {
 	n.report()
 }
 
-// suspect has an audit made before anything else.
-func (n *Node) suspect() {
-	n.isTrusted = false
+// see notes a message of the stream.
+func (n *Node) see(seq uint64, id string) {
+	if seq > n.seen {
+		n.seen, n.seenID = seq, id
+	}
+}
+
+// contradict says that what came out of the stream is not in it: it went back, or somebody else has spoken in its place, which
+// nobody can tell apart. An audit comes before anything else.
+func (n *Node) contradict() {
+	n.isTrusted, n.isDenied = false, true
 	n.doubt = errSuspect
 	n.auditAt = 0
 }
 
 // An audit is what a task found out about the stream.
 type audit struct {
+	was       trust // when this began
 	epoch     Epoch
+	revision  uint64
 	isAnother bool  // it is not the stream that it was
 	mark      Epoch // its last message
 	err       error
@@ -73,26 +87,22 @@ func (n *Node) audit(now time.Duration) {
 		return
 	}
 	n.isAuditing = true
-	task := audit{}
-	name, seen, acked := n.epoch, n.seen, n.acked
-	mustStart, isConfirmed := n.mustStart, n.suspicions > 0
+	a := audit{was: n.trust}
 	n.mustStart = false
 	n.start(func(q *requests) func() {
-		a := task
-		if mustStart {
+		if a.was.mustStart {
 			a.err = q.prepare()
 		}
 		if a.err == nil {
-			a.look(q, name, seen, acked, isConfirmed)
+			a.look(q)
 		}
 		return func() { n.audited(&a, now) }
 	})
 }
 
 // look holds the stream against the epoch's message and against what this node has seen of it.
-func (a *audit) look(q *requests, name string, seen Epoch, acked uint64, isConfirmed bool) {
-	var revision uint64
-	if a.epoch, revision, a.err = q.epoch(); a.err != nil {
+func (a *audit) look(q *requests) {
+	if a.epoch, a.revision, a.err = q.epoch(); a.err != nil {
 		return
 	}
 	var state State
@@ -102,32 +112,39 @@ func (a *audit) look(q *requests, name string, seen Epoch, acked uint64, isConfi
 	if a.mark, a.err = lastOf(q, state); a.err != nil {
 		return
 	}
-	if revision > 0 && name != "" && a.epoch.Name != name {
-		return // Another node has looked already.
+	was := &a.was
+	if a.revision >= was.revision && a.revision > 0 && was.epoch != "" && a.epoch.Name != was.epoch {
+		return // Another node has looked already. An older revision would have come back with the stream.
 	}
-	isSame := true
-	for _, m := range []Epoch{a.epoch, seen} {
-		if isSame && a.err == nil {
-			isSame, a.err = isThere(q, state, m)
-		}
+	isSame := !was.isDenied && a.revision >= was.revision
+	if isSame {
+		isSame, a.err = a.isSame(q, state)
 	}
-	if a.err != nil {
-		return
-	}
-	isSame = isSame && acked <= state.Last
 	switch next := a.mark; {
-	case revision == 0:
-		next.Name = newEpoch()
-		a.set(q, next, 0)
-	case !isSame && !isConfirmed:
+	case a.err != nil:
+	case a.revision == 0:
+		a.set(q, next, newEpoch())
+	case !isSame && was.suspicions == 0:
 		a.isAnother = true
 	case !isSame:
-		next.Name = newEpoch()
-		a.set(q, next, revision)
+		a.set(q, next, newEpoch())
 	case a.mark.Seq > a.epoch.Seq:
-		next.Name = a.epoch.Name
-		a.set(q, next, revision)
+		a.set(q, next, a.epoch.Name)
 	}
+}
+
+// isSame reports whether the epoch's message, and the last one that this node has seen, are in the stream, or may have been dropped
+// from it.
+func (a *audit) isSame(q *requests, state State) (bool, error) {
+	if max(a.epoch.Seq, a.was.seen) > state.Last {
+		return false, nil
+	}
+	s, isThere, err := messageAt(q, a.epoch.Seq)
+	if err != nil || isThere && s.Time != a.epoch.Time {
+		return false, err
+	}
+	s, isThere, err = messageAt(q, a.was.seen)
+	return err == nil && (!isThere || s.ID == a.was.seenID), err
 }
 
 // lastOf is the stream's last message, without a name; zero if it has none.
@@ -135,35 +152,31 @@ func lastOf(q *requests, state State) (Epoch, error) {
 	if state.Last < state.First {
 		return Epoch{}, nil
 	}
-	s, err := q.at(state.Last)
-	if errors.Is(err, ErrNotFound) {
-		return Epoch{}, nil
-	}
+	s, _, err := messageAt(q, state.Last)
 	return Epoch{Seq: s.Seq, Time: s.Time}, err
 }
 
-// isThere reports whether the message is in the stream, or may have been dropped from it.
-func isThere(q *requests, state State, m Epoch) (bool, error) {
-	if m.Seq == 0 {
-		return true, nil
+// messageAt is the message at a sequence, if there is one.
+func messageAt(q *requests, seq uint64) (s Stored, isThere bool, err error) {
+	if seq == 0 {
+		return Stored{}, false, nil
 	}
-	if m.Seq > state.Last {
-		return false, nil
+	if s, err = q.at(seq); errors.Is(err, ErrNotFound) {
+		return Stored{}, false, nil
 	}
-	s, err := q.at(m.Seq)
-	if errors.Is(err, ErrNotFound) {
-		return true, nil
-	}
-	return s.Time == m.Time, err
+	return s, err == nil, err
 }
 
 // set replaces the epoch, or takes the one with which another node was faster.
-func (a *audit) set(q *requests, next Epoch, revision uint64) {
-	switch a.err = q.setEpoch(next, revision); {
+func (a *audit) set(q *requests, next Epoch, name string) {
+	next.Name = name
+	switch a.err = q.setEpoch(next, a.revision); {
 	case a.err == nil:
 		a.epoch = next
 	case errors.Is(a.err, ErrConflict):
-		a.epoch, _, a.err = q.epoch()
+		before := a.epoch.Name
+		a.epoch, a.revision, a.err = q.epoch()
+		a.isAnother = name != before && a.epoch.Name == before // Somebody has only refreshed it.
 	}
 }
 
@@ -182,6 +195,8 @@ func (n *Node) audited(a *audit, at time.Duration) {
 		n.mustStart = true // Perhaps there is no stream any more.
 		n.doubt = a.err
 		n.warn("audit", "the stream cannot be looked at", "error", a.err)
+	case n.isDenied && !a.was.isDenied && a.epoch.Name == n.epoch: // Something was found since.
+		n.auditAt = 0
 	case a.isAnother:
 		n.isTrusted = false
 		n.suspicions++
@@ -200,7 +215,7 @@ func (n *Node) trustIt(a *audit, at time.Duration) {
 	if a.epoch.Name != n.epoch {
 		n.setEpoch(a)
 	}
-	n.seen = a.mark
+	n.revision = a.revision
 	if n.isTrusted {
 		return
 	}
@@ -215,13 +230,13 @@ func (n *Node) trustIt(a *audit, at time.Duration) {
 func (n *Node) setEpoch(a *audit) {
 	isFirst := n.epoch == ""
 	n.epoch = a.epoch.Name
+	n.seen, n.seenID, n.isDenied = 0, "", false
 	if isFirst {
 		n.o.Log.Info("cluster: the stream is there", "epoch", n.epoch)
 		return
 	}
 	n.o.Log.Error("cluster: the stream is not what it was: everybody is told that continuity is lost", "epoch", n.epoch)
 	n.counters.epochs.Add(1)
-	n.acked = 0
 	for drained := false; !drained; { // What is there is of the stream that was.
 		select {
 		case <-n.broker.Live():

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/hub"
@@ -29,12 +30,15 @@ type world struct {
 	copies     []store  // of an earlier time
 	epoch      Epoch
 	revision   uint64
-	lag        int // of replicas, in messages
+	life       int            // how often the stream went back behind something that a node had seen
+	names      map[string]int // of epochs: in which life
+	lag        int            // of replicas, in messages
 	lagSince   time.Duration
 
 	texts      int
 	atRequest  func()
 	isQuiet    bool // nothing happens by itself any more
+	wentBack   int
 	isTainted  bool // there was something that nobody can tell apart from the truth at once
 	mayReset   bool // there was something that a room may be reset for
 	accepted   map[string][]string
@@ -49,6 +53,8 @@ type store struct {
 	kept, truth []Stored
 	last        uint64
 	duplicates  map[string]Stored
+	epoch       Epoch
+	revision    uint64
 }
 
 const (
@@ -61,7 +67,7 @@ var errLost = errors.New("no answer")
 func newWorld(seed uint64, nodes int, f faults) *world {
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 1)), faults: f, packsMax: 1000, age: time.Hour,
-		now: time.Hour, duplicates: map[string]Stored{}, accepted: map[string][]string{}, keys: map[string]bool{},
+		now: time.Hour, duplicates: map[string]Stored{}, names: map[string]int{}, accepted: map[string][]string{}, keys: map[string]bool{},
 	}
 	if f.expires {
 		w.packsMax, w.age, w.mayReset = 8, worldAge, true
@@ -138,18 +144,30 @@ func (w *world) replica() []Stored {
 }
 
 func (w *world) copyStore() {
-	w.copies = append(w.copies, store{slices.Clone(w.kept), slices.Clone(w.truth), w.last, maps.Clone(w.duplicates)})
+	w.copies = append(w.copies, store{slices.Clone(w.kept), slices.Clone(w.truth), w.last, maps.Clone(w.duplicates), w.epoch, w.revision})
 }
 
 // goBack has an older store in the stream's place, or an empty one.
 func (w *world) goBack() {
 	w.isTainted, w.mayReset = true, true
+	w.wentBack++
 	old := store{duplicates: map[string]Stored{}}
 	if len(w.copies) > 0 && w.chance(70) {
 		old = w.copies[w.rand.IntN(len(w.copies))]
 	}
+	if w.chance(50) && old.revision > 0 { // The epoch was copied back with it.
+		w.epoch, w.revision = old.epoch, old.revision
+	}
+	isNews := false
+	for _, m := range w.nodes {
+		isNews = isNews || m.heard > old.last
+		m.heard = min(m.heard, old.last)
+	}
+	if isNews {
+		w.life++
+	}
 	w.kept, w.truth, w.last, w.duplicates = slices.Clone(old.kept), slices.Clone(old.truth), old.last, maps.Clone(old.duplicates)
-	w.copies, w.lag = nil, 0
+	w.lag = 0
 	for _, m := range w.nodes {
 		m.disconnect()
 		m.connect()
@@ -192,6 +210,7 @@ type machine struct {
 	holds      map[string]bool
 	isOut      bool
 	open       map[string]bool
+	heard      uint64 // the highest sequence that a room was given
 }
 
 type attempt struct {
@@ -422,7 +441,11 @@ func (m *machine) SetEpoch(_ context.Context, e Epoch, revision uint64) error {
 	if revision != m.w.revision {
 		return ErrConflict
 	}
-	m.w.epoch = e
+	if m.w.epoch = e; e.Name != "" {
+		if _, ok := m.w.names[e.Name]; !ok {
+			m.w.names[e.Name] = m.w.life
+		}
+	}
 	m.w.revision++
 	return nil
 }
@@ -472,6 +495,9 @@ func (m *machine) Append(room, epoch string, s hub.Source) {
 	last := v.stretches[len(v.stretches)-1]
 	if last.epoch != epoch {
 		m.w.fail("node %d: %s: epoch %s within %s", m.index, room, epoch, last.epoch)
+	}
+	if !strings.HasPrefix(string(s.Payload), "forged") {
+		m.heard = max(m.heard, s.Offset/packMessages)
 	}
 	last.items = append(last.items, item{s.Offset, string(s.Payload)})
 }
