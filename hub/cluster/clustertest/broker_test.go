@@ -20,10 +20,11 @@ import (
 	"sluice/internal/testenv"
 )
 
-// withStream are options with everything at its default but the servers.
+// withStream are options with everything at its default but the servers, and room
+// for what a fault under full load lasts.
 func withStream(urls ...string) cluster.NATSOptions {
 	return cluster.NATSOptions{
-		URLs: urls, Name: "a gateway", Age: 10 * time.Minute, Messages: 1000, Bytes: 1 << 30, MaxMessage: 64 << 10,
+		URLs: urls, Name: "a gateway", Age: 10 * time.Minute, Messages: 100_000, Bytes: 1 << 30, MaxMessage: 64 << 10,
 	}
 }
 
@@ -290,7 +291,7 @@ func TestEpochIsSetByComparing(t *testing.T) {
 }
 
 // A stream whose settings are not ours is used by nobody, and stays as it is.
-func TestStreamThatDiffersIsRefusedFieldByField(t *testing.T) {
+func TestB15_StreamThatDiffersIsRefusedFieldByField(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	o := withStream(s.ClientURL())
@@ -303,7 +304,7 @@ func TestStreamThatDiffersIsRefusedFieldByField(t *testing.T) {
 		t.Fatalf("prepared: %v", err)
 	}
 	for _, word := range []string{
-		"max age is 10m0s, not 1h0m0s (--cluster-age)", "max messages per subject is 1000, not 10 (--cluster-messages)",
+		"max age is 10m0s, not 1h0m0s (--cluster-age)", "max messages per subject is 100000, not 10 (--cluster-messages)",
 		"max bytes is 1073741824, not 1048576 (--cluster-bytes)", "storage is File, not Memory (--cluster-storage)",
 		"replicas is 1, not 3 (--cluster-replicas)",
 	} {
@@ -320,7 +321,7 @@ func TestStreamThatDiffersIsRefusedFieldByField(t *testing.T) {
 }
 
 // What a stream must not be, whoever made it.
-func TestStreamThatOthersMadeIsHeldAgainstOurs(t *testing.T) {
+func TestB15_StreamThatOthersMadeIsHeldAgainstOurs(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	nc, err := nats.Connect(s.ClientURL())
@@ -366,7 +367,7 @@ func permitted(mayForge bool) func(*server.Options) {
 	}
 }
 
-func TestPermissionsThatAreTooWideAreWarnedOf(t *testing.T) {
+func TestB14_PermissionsThatAreTooWideAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	for _, mayForge := range []bool{true, false} {
 		s := natstest.Start(t, permitted(mayForge))
@@ -433,7 +434,7 @@ func TestCheckTellsWhatTheBrokerWouldRefuse(t *testing.T) {
 	}
 }
 
-func TestSizeLimitIsTheSmallestOfThreeAndSaidOnce(t *testing.T) {
+func TestB16_SizeLimitIsTheSmallestOfThreeAndSaidOnce(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, func(o *server.Options) { o.MaxPayload = 32 << 10 })
 	var log lines

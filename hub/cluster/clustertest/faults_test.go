@@ -79,7 +79,7 @@ func TestB02_BrokerIsDownAtTheStart(t *testing.T) {
 }
 
 // The stream is deleted under load: rooms are told, and all go on in the new one.
-func TestStreamIsDeleted(t *testing.T) {
+func TestB13_StreamIsDeleted(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	all := startAll(t, 2, withStream(s.ClientURL()), someRooms)
@@ -101,7 +101,7 @@ func TestStreamIsDeleted(t *testing.T) {
 }
 
 // An older copy of the broker's store comes back. What it lacks was acknowledged: everybody is told.
-func TestOlderStoreIsCopiedBack(t *testing.T) {
+func TestB13_OlderStoreIsCopiedBack(t *testing.T) {
 	t.Parallel()
 	dir, old, port := t.TempDir(), t.TempDir(), natstest.Ports(t, 1)[0]
 	s := natstest.Start(t, at(dir, port))
