@@ -20,7 +20,7 @@ import (
 // is not here is a mistake. Tests beside the code may import what they like; a directory of nothing but
 // tests is held to its line here.
 var arrows = map[string][]string{
-	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
+	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "reactor", "web"},
 	"gateway":                 {"gateway/centrifuge", "gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
 	"gateway/admin":           {"gateway", "gateway/internal/sample", "hub", "reactor", "wsproto"},
 	"gateway/auth":            {"gateway"},
