@@ -20,7 +20,7 @@ import (
 // is not here is a mistake. Tests beside the code may import what they like; a directory of nothing but
 // tests is held to its line here.
 var arrows = map[string][]string{
-	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "reactor", "web"},
+	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "reactor", "web"},
 	"gateway":                 {"gateway/centrifuge", "gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
 	"gateway/admin":           {"gateway", "gateway/internal/sample", "hub", "reactor", "wsproto"},
 	"gateway/auth":            {"gateway"},
@@ -76,7 +76,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"hub/cluster/clustertest":    {"hub", "hub/cluster", "internal/natstest", "internal/testenv"},
+	"hub/cluster/clustertest":    {"hub", "hub/cluster", "internal/natstest", "internal/testenv", "internal/wstest"},
 	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/natstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},

@@ -161,12 +161,13 @@ type verdict struct {
 	isBuilt bool              // what its room keeps was made in the encoding that it wants, or that was tried
 	isTried bool              // it has waited for what its room keeps to come from the cluster …
 	isLate  bool              // … which it did not
+	isEven  bool              // it has waited until the room has come as far as its client, who was elsewhere before, or for long enough
 	infos   []centrifuge.Info // of who is in the room
 	err     error
 }
 
 // wasJudged reports whether it is known already who asks: the question was about the room.
-func (v *verdict) wasJudged() bool { return v != nil && (v.isBuilt || v.isTried) }
+func (v *verdict) wasJudged() bool { return v != nil && (v.isBuilt || v.isTried || v.isEven) }
 
 // park has a connection wait until its question is answered: nobody reads it, and the time for its
 // handshake goes on. p is all that was read of it, from the request on; the head budget counts it.

@@ -43,6 +43,8 @@ type Rooms interface {
 	Hold(room string, isOn bool)
 	// Outage says that the others cannot be reached, or can be again.
 	Outage(isOn bool)
+	// HistoryOf is what a room keeps, by the rules of the moment. Any goroutine may ask.
+	HistoryOf(room string) hub.History
 }
 
 // Errors of what a Cluster has a part in.
@@ -65,6 +67,9 @@ type clusterRooms Server
 // Append implements Rooms.
 func (c *clusterRooms) Append(room, _ string, m hub.Source) {
 	s := (*Server)(c)
+	if s.hasEnded() {
+		return
+	}
 	if !s.config().panics {
 		defer s.recoverOrder(room, "sluice/gateway.(*clusterRooms).Append")
 	}
@@ -78,6 +83,9 @@ func (c *clusterRooms) Append(room, _ string, m hub.Source) {
 // Fill implements Rooms.
 func (c *clusterRooms) Fill(room, epoch string, before uint64, kept []hub.Source) {
 	s := (*Server)(c)
+	if s.hasEnded() {
+		return
+	}
 	if !s.config().panics {
 		defer s.recoverOrder(room, "sluice/gateway.(*clusterRooms).Fill")
 	}
@@ -121,6 +129,11 @@ func (c *clusterRooms) Close(room string) bool {
 
 // Hold implements Rooms.
 func (c *clusterRooms) Hold(room string, isOn bool) { c.opener.hold(room, isOn) }
+
+// HistoryOf implements Rooms.
+func (c *clusterRooms) HistoryOf(room string) hub.History {
+	return (*Server)(c).config().historyOf(room)
+}
 
 // Outage implements Rooms.
 func (c *clusterRooms) Outage(isOn bool) {

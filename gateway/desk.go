@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"sluice/hub"
 	"sluice/reactor"
@@ -19,7 +20,8 @@ type question struct {
 	desk      *desk
 	handshake *Handshake   // whom the Authenticator is asked about …
 	room      string       // … or the room …
-	encoding  hub.Encoding // … and the encoding that it lacks
+	encoding  hub.Encoding // … and the encoding that it lacks …
+	since     hub.Position // … or the position up to which it has yet to come
 	answer    verdict      // written before the loop is told
 
 	place  *list.Element // among those that wait; nil: it does not
@@ -47,11 +49,23 @@ const surveyorsMax = 32
 // are not to wait for others.
 const fillersMax = 64
 
+const (
+	// chasersMax is how many at a time wait for a room to come as far as their clients, who were on
+	// another node.
+	chasersMax = 256
+	// chaseTime is how much further behind than another a node is taken to be at most. A client that
+	// makes up positions waits for as long, and is told that there are none.
+	chaseTime = 2 * time.Second
+	// chaseEvery is how often it is looked whether the room has.
+	chaseEvery = 2 * time.Millisecond
+)
+
 // openDesks makes all: who asks Options.Auth, at most Options.AuthRequests at a time; who makes
 // histories, one after the other: that takes a processor and not time; who asks Options.Nodes; and who
 // waits for the cluster.
 func (s *Server) openDesks() {
 	s.desk.server, s.builder.server, s.surveyors.server, s.filler.server = s, s, s, s
+	s.chaser.server = s
 	s.desk.hands = func(cfg *config) int { return cfg.AuthRequests }
 	s.desk.of = "an authenticator"
 	s.desk.answer = func(ctx context.Context, q *question) (err error) {
@@ -78,6 +92,30 @@ func (s *Server) openDesks() {
 		defer cancel()
 		q.answer.isLate = s.opener.await(ctx, q.room) != nil
 		return nil
+	}
+	s.chaser.hands = func(*config) int { return chasersMax }
+	s.chaser.of = "who waits for other nodes' messages"
+	s.chaser.answer = func(ctx context.Context, q *question) error {
+		s.chase(ctx, q.room, q.since)
+		return nil
+	}
+}
+
+// chase waits until what comes of a room has come as far as a position, or for long enough.
+func (s *Server) chase(ctx context.Context, room string, at hub.Position) {
+	ctx, cancel := context.WithTimeout(ctx, chaseTime)
+	defer cancel()
+	looks := time.NewTicker(chaseEvery)
+	defer looks.Stop()
+	for {
+		if r, isThere := s.hub.Room(room); !isThere || !r.IsAhead(at) {
+			return
+		}
+		select {
+		case <-looks.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

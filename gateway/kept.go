@@ -56,6 +56,7 @@ func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (pag
 		if err := s.fill(room); err != nil {
 			return page, err
 		}
+		s.chase(s.life, room, start.Since)
 	}
 	r, err := s.keeper(room)
 	if err != nil {

@@ -45,7 +45,8 @@ type Server struct {
 	desk        desk    // asks Options.Auth
 	builder     desk    // makes rooms' histories in other encodings …
 	restored    encoder // … with this
-	filler      desk    // waits for what the cluster has of rooms
+	filler      desk    // waits for what the cluster has of rooms …
+	chaser      desk    // … and for what it has brought to others first
 	cluster     Cluster // nil: none
 	opener      opener
 	pressure    *pressure

@@ -54,7 +54,7 @@ func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusa
 // wait until what is kept was made in its encoding: then it returns the question to park it for.
 // answer is what came of one before.
 func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Principal, answer *verdict) (hub.Joined, *question, *wsproto.Refusal) {
-	start.IsUnfilled = answer != nil && answer.isLate
+	start.IsUnfilled = answer != nil && (answer.isLate || answer.isEven)
 	joined, err := c.w.fan.JoinAt(c.w.loop.Now(), room, e, start, &c.reader, c)
 	switch {
 	case err == nil:
@@ -63,13 +63,19 @@ func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Princip
 		return joined, &question{c: c, desk: &c.w.server.filler, room: room, answer: verdict{who: *who, isTried: true}}, nil
 	case errors.Is(err, hub.ErrNotFilled):
 		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
+	case errors.Is(err, hub.ErrAhead):
+		q := &question{c: c, desk: &c.w.server.chaser, room: room, since: start.Since, answer: verdict{who: *who, isTried: true, isEven: true}}
+		return joined, q, nil
 	case !errors.Is(err, hub.ErrNotBuilt):
 		return joined, nil, refuseNewRoom(err)
 	case answer != nil && answer.isBuilt: // So much is published that it was dropped before it was done.
 		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
 	}
 	q := &question{c: c, desk: &c.w.server.builder, room: room, encoding: e}
-	q.answer = verdict{who: *who, isBuilt: true, isTried: answer != nil && answer.isTried}
+	q.answer = verdict{who: *who, isBuilt: true}
+	if answer != nil {
+		q.answer.isTried, q.answer.isEven = answer.isTried, answer.isEven
+	}
 	return joined, q, nil
 }
 
@@ -87,5 +93,5 @@ func (c *conn) waitsForHistory() bool {
 		return false
 	}
 	desk, s := c.in.question.desk, c.w.server
-	return desk == &s.builder || desk == &s.filler
+	return desk == &s.builder || desk == &s.filler || desk == &s.chaser
 }

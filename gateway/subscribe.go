@@ -75,12 +75,12 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		return nil, stepDone, centrifuge.ErrorLimitExceeded
 	}
 	sub, start := new(subscription), w.start(may)
-	start.IsUnfilled = o.answer != nil && o.answer.isLate
+	start.IsUnfilled = o.answer != nil && (o.answer.isLate || o.answer.isEven)
 	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, start, &sub.Reader)
 	switch {
 	case err == nil:
-	case errors.Is(err, hub.ErrNotBuilt), errors.Is(err, hub.ErrNotFilled):
-		q := s.questionFor(o, err, room)
+	case errors.Is(err, hub.ErrNotBuilt), errors.Is(err, hub.ErrNotFilled), errors.Is(err, hub.ErrAhead):
+		q := s.questionFor(o, err, room, start.Since)
 		if q == nil {
 			return nil, stepDone, centrifuge.ErrorInternal // So much is published that it was dropped before it was done.
 		}
@@ -110,19 +110,21 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 
 // questionFor is what a join waits for that has failed because of what the room keeps; nil: it has
 // waited for that already.
-func (s *subscriber) questionFor(o *order, err error, room string) *question {
+func (s *subscriber) questionFor(o *order, err error, room string, since hub.Position) *question {
 	was := o.answer
 	if was == nil {
 		was = new(verdict)
 	}
-	isTried := was.isTried || errors.Is(err, hub.ErrNotFilled)
 	switch {
 	case was.err != nil:
 		return nil
 	case errors.Is(err, hub.ErrNotFilled) && !was.isTried:
 		return &question{desk: &s.w.server.filler, room: room, answer: verdict{isTried: true}}
+	case errors.Is(err, hub.ErrAhead):
+		return &question{desk: &s.w.server.chaser, room: room, since: since, answer: verdict{isTried: true, isEven: true}}
 	case errors.Is(err, hub.ErrNotBuilt) && !was.isBuilt:
-		return &question{desk: &s.w.server.builder, room: room, encoding: s.encoding(), answer: verdict{isBuilt: true, isTried: isTried}}
+		answer := verdict{isBuilt: true, isTried: was.isTried, isEven: was.isEven}
+		return &question{desk: &s.w.server.builder, room: room, encoding: s.encoding(), answer: answer}
 	}
 	return nil
 }

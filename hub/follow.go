@@ -24,6 +24,10 @@ import (
 // and JoinAt to be called again.
 var ErrNotFilled = errors.New("hub: what the room keeps has yet to come")
 
+// ErrAhead says that a member wants to begin behind a message of this epoch that has yet to come here:
+// its client had it elsewhere. JoinAt is to be called again in a moment.
+var ErrAhead = errors.New("hub: the position is ahead of what has come of the room")
+
 // ErrTooLarge is of who gives rooms their order, for a message that is larger than it takes.
 var ErrTooLarge = errors.New("hub: the message is larger than the rooms' order takes")
 
@@ -110,6 +114,20 @@ func (r *Room) beginFill(f *Fill) bool {
 		b.schedule(by, becauseReset)
 	}
 	return false
+}
+
+// IsAhead reports whether a position is of the room's epoch, and its message has yet to come. In a hub
+// that does not follow none will.
+func (r *Room) IsAhead(at Position) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.isAhead(at)
+}
+
+// isAhead is IsAhead for who holds the lock.
+func (r *Room) isAhead(at Position) bool {
+	h := r.log.history
+	return r.hub.follows && h != nil && h.filling == isWhole && at.Epoch == h.epoch && at.Offset > h.last.offset
 }
 
 // IsWhole reports whether the room has what it is to keep: always, unless the hub follows.

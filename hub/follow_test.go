@@ -128,7 +128,7 @@ func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
 		{Start{Since: Position{"epoch777", 2500}}, Joined{Position{"epoch777", 2048}, Recovered, 4}, []int{3072, 3073, 5120, 6144}},
 		{Start{Since: Position{"epoch777", 3073}}, Joined{Position{"epoch777", 3073}, Recovered, 2}, []int{5120, 6144}},
 		{Start{Since: Position{"epoch777", 2047}}, Joined{Position{"epoch777", 6144}, TooOld, 0}, nil},
-		{Start{Since: Position{"epoch777", 6145}}, Joined{Position{"epoch777", 6144}, BeyondEnd, 0}, nil},
+		{Start{Since: Position{"epoch777", 6145}, IsUnfilled: true}, Joined{Position{"epoch777", 6144}, BeyondEnd, 0}, nil},
 		{Start{Since: Position{"fresh001", 3073}}, Joined{Position{"epoch777", 6144}, WrongEpoch, 0}, nil},
 	} {
 		c, j := f.begin(0, "r", lines, test.start)
@@ -145,7 +145,15 @@ func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
 		}
 		c.Leave()
 	}
-	if p := f.room("r").Read(Start{}, 10, 1000); len(p.Records) != 4 || p.End != (Position{"epoch777", 6144}) {
+	ahead := Position{"epoch777", 7168}
+	if _, _, err := f.tell(0, "r", lines, Start{Since: ahead}); err != ErrAhead || !f.room("r").IsAhead(ahead) {
+		t.Error("a position of which nothing has come here yet:", err)
+	}
+	f.append("r", 7168)
+	if _, j, err := f.tell(0, "r", lines, Start{Since: ahead}); err != nil || j != (Joined{ahead, Recovered, 0}) || f.room("r").IsAhead(ahead) {
+		t.Error("when it has come:", j, err)
+	}
+	if p := f.room("r").Read(Start{}, 10, 1000); len(p.Records) != 5 || p.End != ahead {
 		t.Errorf("%+v", p)
 	}
 }

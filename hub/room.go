@@ -305,6 +305,9 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 		return Joined{}, ErrNotBuilt
 	}
 	if r.hub.follows {
+		if r.isAhead(start.Since) && !start.IsUnfilled {
+			return Joined{}, ErrAhead
+		}
 		if b := r.branchOf(f, r.log.tracks[e]); b != nil && b.isReset() {
 			return Joined{}, errReset // Nobody who comes behind it has missed anything.
 		}

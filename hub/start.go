@@ -14,8 +14,8 @@ type Start struct {
 	// IsHeld says that nothing is handed to the member before its client calls Member.Ready: a reply
 	// is to go first.
 	IsHeld bool
-	// IsUnfilled has the member begin at the end, without a position, where JoinAt would return
-	// ErrNotFilled. It is told by Client.Reset when Fill has come.
+	// IsUnfilled has the member begin at the end where JoinAt would return ErrNotFilled, without a
+	// position, and be told by Client.Reset when Fill has come; or where it would return ErrAhead.
 	IsUnfilled bool
 }
 
@@ -50,7 +50,7 @@ var ErrNotBuilt = errors.New("hub: what the room keeps has yet to be encoded")
 
 // JoinAt makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings, from start on. m must not be in a room. now is the loop's clock. The errors are
-// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt and ErrNotFilled, behind which m is in no room.
+// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled and ErrAhead, behind which m is in no room.
 //
 // A member that does not begin at the end is catching up until it has come there: it counts in no
 // brake and holds no sweep, and may be overrun like every other that is blocked, for which IsBlocked

@@ -50,6 +50,10 @@ func (c *configCheck) Run(p *program) error {
 	if err := found.tryFiles(); err != nil {
 		return usageError{err}
 	}
+	err = found.checkCluster(func(warning error) { fmt.Fprintf(p.stderr, "gateway config check: --cluster: %v\n", warning) })
+	if err != nil {
+		return usageError{err}
+	}
 	what := "flags and environment"
 	if found.file.name != "" {
 		what = found.file.name

@@ -215,4 +215,8 @@ func TestPrintedConfigurationMasksSecrets(t *testing.T) {
 	if text := inline(found.flags()["auth-url"]); strings.Contains(text, secret) {
 		t.Errorf("a log line says %s", text)
 	}
+	status, printed, stderr = say("config", "print", "--cluster=nats://user:"+secret+"@127.0.0.1:1")
+	if status != 0 || strings.Contains(printed+stderr, secret) || !match(`cluster: \[\(not shown\)\] +# the command line`, printed) {
+		t.Errorf("status %d, %s%s", status, printed, stderr)
+	}
 }

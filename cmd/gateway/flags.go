@@ -102,6 +102,8 @@ type Config struct {
 	AdminSocketGroup string   `help:"Group of the admin listener's unix sockets, by name or number." placeholder:"GROUP" group:"Admin"`
 	PublishRate      int      `help:"Messages a second that one API key may publish, in bursts of as many: 429 beyond. Those who need no key share one. 0 is no limit." default:"0" placeholder:"N" group:"Admin"`
 
+	ClusterFlags
+
 	LogFormat string `help:"text or json." enum:"text,json" default:"text" group:"Logging"`
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logging"`
 }
@@ -169,6 +171,8 @@ func (c *Config) options() gateway.Options {
 		CompressMin:        int64(given(c.CompressMin)),
 		History:            historyRules(c.History),
 		HistoryMemory:      int64(given(c.HistoryMemory)),
+		ClusterTimeout:     given(c.ClusterPublishTimeout),
+		CloseOnOutage:      c.ClusterOutage == "close",
 		ExitOnPanic:        c.OnPanic != "close",
 	}
 }
@@ -256,6 +260,7 @@ type complaint struct {
 var complaints = []complaint{
 	{"", (*Config).listeningFault},
 	{"", adminFault},
+	{"", clusterFault},
 	{"", notNegative("publish-rate", func(c *Config) int { return c.PublishRate })},
 	{"Loops", func(c *Config) string {
 		return fmt.Sprintf("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)
@@ -331,6 +336,7 @@ var complaints = []complaint{
 	{"MaxLifetime", func(c *Config) string {
 		return fmt.Sprintf("--max-lifetime %v: must be 1s to 1000h0m0s, or 0 for ever", c.MaxLifetime)
 	}},
+	{"ClusterTimeout", reasonable("cluster-publish-timeout", func(c *Config) time.Duration { return c.ClusterPublishTimeout })},
 	{"DrainTimeout", reasonable("drain-timeout", func(c *Config) time.Duration { return c.DrainTimeout })},
 }
 

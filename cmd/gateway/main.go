@@ -91,6 +91,12 @@ func serve(r *reloader, out *logWriter) int {
 		return exitFailed
 	}
 	r.known = known
+	joined, err := cfg.clustering(log)
+	if err != nil {
+		log.Error("cannot start", "error", err)
+		return exitFailed
+	}
+	defer joined.close() // Behind the server.
 	r.prepare = func(cfg *Config) (gateway.Options, error) {
 		opts := cfg.options()
 		if opts.Loops == 0 {
@@ -99,6 +105,7 @@ func serve(r *reloader, out *logWriter) int {
 		if known != nil {
 			opts.Auth = known // What it goes by changes with a restart, and what is in files of keys at once.
 		}
+		joined.join(&opts)
 		opts = opts.Defaults()
 		told := log
 		if r.server != nil { // It was said at the start.
@@ -163,7 +170,8 @@ func serve(r *reloader, out *logWriter) int {
 		log.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	ended := make(chan error, 1)
+	ended := make(chan error, 3)
+	joined.run(s, ended)
 	go func() { ended <- s.Serve(ctx) }()
 	select { // A signal that came first would find nothing to drain, and reset those in the accept queues.
 	case <-s.Serving():
@@ -198,6 +206,9 @@ func serve(r *reloader, out *logWriter) int {
 	}
 	tell(isStopping)
 	status := drain(s, cfg.DrainDelay+cfg.DrainTimeout, log, signals)
+	if status == exitOK {
+		joined.drain()
+	}
 	cut()
 	<-ended
 	r.admin.drain()

@@ -24,7 +24,7 @@ import (
 // held to what it says here.
 
 // foreign are flags in deploy/ that are other programs'.
-var foreign = strings.Fields("--now --from --interval --start-period --stop-timeout --ulimit --memory")
+var foreign = strings.Fields("--now --from --interval --start-period --stop-timeout --ulimit --memory --build --name --from-literal")
 
 // deployed are the files of deploy/, by their paths there.
 func deployed(t *testing.T) map[string]string {
@@ -55,8 +55,8 @@ func TestDeployNamesOnlyFlagsThatExist(t *testing.T) {
 	found := 0
 	for name, text := range deployed(t) {
 		flags := regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(text, -1)
-		for _, variable := range regexp.MustCompile(`SLUICE_[A-Z_]+[A-Z]`).FindAllString(text, -1) {
-			flags = append(flags, "--"+strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, "SLUICE_"), "_", "-")))
+		for _, variable := range regexp.MustCompile(`(?:^|[^._])SLUICE_([A-Z_]+[A-Z])`).FindAllStringSubmatch(text, -1) { // A bucket of the servers' is called alike.
+			flags = append(flags, "--"+strings.ToLower(strings.ReplaceAll(variable[1], "_", "-")))
 		}
 		for _, flag := range flags {
 			found++

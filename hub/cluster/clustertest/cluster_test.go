@@ -100,6 +100,10 @@ type recorder struct {
 	outages int
 	isOut   bool
 	pause   time.Duration // in each Append
+
+	onlyCounts bool // set before the first message
+	counted    atomic.Int64
+	appended   chan struct{} // has something behind each message, or is full
 }
 
 // An entry is a message, or a reset.
@@ -109,7 +113,9 @@ type entry struct {
 	isReset bool
 }
 
-func newRecorder() *recorder { return &recorder{rooms: map[string][]entry{}} }
+func newRecorder() *recorder {
+	return &recorder{rooms: map[string][]entry{}, appended: make(chan struct{}, 1)}
+}
 
 func (r *recorder) add(room string, e entry) {
 	r.mu.Lock()
@@ -119,6 +125,14 @@ func (r *recorder) add(room string, e entry) {
 
 // Append implements cluster.Rooms.
 func (r *recorder) Append(room, epoch string, s hub.Source) {
+	if r.onlyCounts {
+		r.counted.Add(1)
+		select {
+		case r.appended <- struct{}{}:
+		default:
+		}
+		return
+	}
 	r.mu.Lock()
 	pause := r.pause
 	r.mu.Unlock()

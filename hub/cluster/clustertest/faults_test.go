@@ -174,6 +174,12 @@ func TestB09_GarbageAndForgedMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, m := range all { // Before what is forged: where continuity is lost, a room goes on at its end.
+		testenv.Eventually(t, m.name+" has counted garbage", func() bool {
+			stats := m.node.Stats()
+			return stats.Garbage+stats.UnknownFormat > 0
+		})
+	}
 	for _, subject := range []string{"sluice.in.0.a.b", "sluice.in.0.", "sluice.out.0.news", "sluice.out.0.news.more"} {
 		_ = nc.Publish(subject, []byte("?"))
 	}
@@ -194,9 +200,4 @@ func TestB09_GarbageAndForgedMessages(t *testing.T) {
 	l.run(t, 500)
 	l.stop()
 	l.check(t, all, someRooms)
-	for _, m := range all {
-		if stats := m.node.Stats(); stats.Garbage+stats.UnknownFormat == 0 {
-			t.Errorf("%s has counted no garbage", m.name)
-		}
-	}
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What cannot work is said before anything is connected to, and a password in an address is not said again.
+func TestClusterFlagsThatMakeNoSense(t *testing.T) {
+	const with = "--cluster=nats://user:pl4nted@127.0.0.1:1"
+	long := with + " --cluster-node=" + strings.Repeat("x", 256)
+	for args, want := range map[string]string{
+		long:                                  "--cluster-node: a name has at most 255 bytes",
+		"":                                    "",
+		with:                                  "",
+		with + " --cluster=tls://[::1]:4222":  "",
+		"--cluster=user:pl4nted@127.0.0.1":    "--cluster: an address is",
+		"--cluster=http://pl4nted:4222":       "--cluster: an address is",
+		"--cluster-node=a":                    "nothing goes by them without --cluster",
+		"--cluster-key=k":                     "nothing goes by them without --cluster",
+		with + " --cluster-cert=c":            "--cluster-cert, --cluster-key",
+		with + " --cluster-replicas=6":        "--cluster-replicas 6: must be 1 to 5",
+		with + " --cluster-replicas=-1":       "--cluster-replicas -1: must be 1 to 5",
+		with + " --cluster-age=1m":            "--cluster-age 1m0s: must be 2m0s to",
+		with + " --cluster-messages=0":        "--cluster-messages 0: must be at least 1",
+		with + " --cluster-bytes=1KiB":        "--cluster-bytes 1KiB: must be at least 1MiB",
+		with + " --cluster-publish-timeout=0": "--cluster-publish-timeout 0s: must be 1ms to",
+	} {
+		err := parse(t, strings.Fields(args)...).check()
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if (text == "") != (want == "") || !strings.Contains(text, want) || strings.Contains(text, "pl4nted") {
+			t.Errorf("%s: %q, want %q", args, text, want)
+		}
+	}
+}
+
+func TestClusterFilesAreRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(file, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"--cluster-credentials=" + file + ".not":              "--cluster-credentials: ",
+		"--cluster-ca=" + file + ".not":                       "--cluster-ca: ",
+		"--cluster-ca=" + file:                                "--cluster-ca: there is no certificate in",
+		"--cluster-cert=" + file + " --cluster-key=" + file:   "--cluster-cert, --cluster-key: ",
+		"--cluster-storage=memory --cluster-node=one":         "",
+		"--cluster-credentials=" + file + " --cluster-node=x": "",
+	} {
+		o, err := parse(t, strings.Fields("--cluster=nats://127.0.0.1:1 "+args)...).natsOptions(nil)
+		if want == "" && err == nil {
+			if o.InMemory != strings.Contains(args, "memory") || o.Messages != 1000 || o.Bytes != 1<<30 || o.MaxMessage != 1<<20 {
+				t.Errorf("%s: %+v", args, o)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}
+
+// A name is made once, so that all parts of the program say the same.
+func TestNodesHaveNames(t *testing.T) {
+	cfg := parse(t)
+	if a, b := cfg.nodeName(), cfg.nodeName(); a != b || len(a) < 7 {
+		t.Errorf("%s and %s", a, b)
+	}
+	if name := parse(t, "--cluster-node=one").nodeName(); name != "one" {
+		t.Error(name)
+	}
+}
+
+// The servers are asked what they would refuse: here there is none.
+func TestCheckedClusterIsConnectedTo(t *testing.T) {
+	status, _, stderr := say("config", "check", "--cluster=nats://user:pl4nted@127.0.0.1:1")
+	if status != exitUsage || !strings.Contains(stderr, "--cluster: connecting to NATS") || strings.Contains(stderr, "pl4nted") {
+		t.Errorf("%d: %s", status, stderr)
+	}
+}
