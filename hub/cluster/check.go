@@ -10,7 +10,7 @@ const (
 	behindMax    = 3 // checks that say that a room ends before its last message
 )
 
-// checking asks where rooms end: a message that was lost on its way to us and has no next one breaks no chain.
+// checking asks where rooms end: a message that was lost on its way to us and has no next one leaves no hole.
 type checking struct {
 	isChecking  bool
 	lastCheckAt time.Duration // when the last one began

@@ -13,4 +13,22 @@
 //
 // An offset is the stream's sequence × 1024 + the message's index in its pack: it grows and jumps. An
 // epoch is one for all rooms. It changes when the stream cannot be what it was, and everybody is told.
+//
+// # Files
+//
+//	node.go, task.go        the node's goroutine; requests that wait, carried out elsewhere
+//	publisher.go            what publishers hand over; pack.go: as it stands in the stream
+//	sending.go              packs in flight, what is not acknowledged, publishers that are held
+//	doors.go, follow.go     which rooms are open; what each message says of its predecessor
+//	repair.go, check.go     filling a room, closing a hole; asking where rooms end
+//	trust.go                whether the stream is what it was: epochs, outages
+//	broker.go, rooms.go     what a node needs of JetStream, and of its gateway; nats*.go: JetStream
+//
+// # Considered and left
+//
+// Core NATS alone has no common order, even on one server. Republished messages alone are lost at
+// changes of leader, without an error. A consumer for each room costs the server five times as much,
+// and one with a filter for each times out at 10,000 of them. Compare-and-set numbering and a home
+// node for each room were tried: 90 ms at the 99th percentile, and one hop more. With several packs
+// in flight a publisher's own order breaks at a change of leader.
 package cluster

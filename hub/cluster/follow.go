@@ -25,7 +25,7 @@ type following struct {
 //	            └────reset: continuity is not proved────┘ also from live
 //
 //	opening     subscribed, and what the stream keeps is fetched: held
-//	live        held against the chain, and appended
+//	live        held against its predecessor, and appended
 //	repairing   what is missing is fetched: held
 type roomState uint8
 
@@ -45,8 +45,8 @@ type room struct {
 	// to; zero: the stream kept none. lastID is its id.
 	last   uint64
 	lastID string
-	// isChained says that last is one: the room was opened, and not reset since.
-	isChained bool
+	// isPlaced says that last is its place in the stream: it was opened, and not reset since.
+	isPlaced bool
 	// provenTo is a sequence up to which nothing of the room was in the stream but what is appended;
 	// provenAt is when that was asked for.
 	provenTo uint64
@@ -99,7 +99,7 @@ func (n *Node) lookAtDoors() {
 
 // reopen has a room filled anew. If it was open, it goes on where it is: whoever is in it may be there still.
 func (n *Node) reopen(r *room) {
-	if r.isChained && r.state == live && !n.keeps(r.name) {
+	if r.isPlaced && r.state == live && !n.keeps(r.name) {
 		n.rooms.Fill(r.name, n.epoch, endOf(r.last), nil)
 		n.doors.open(r.name)
 		return
@@ -218,7 +218,7 @@ func (n *Node) dropHeld(r *room) []Live {
 	return held
 }
 
-// follow appends a message if it is the next one by the chain, and otherwise sees to what is missing.
+// follow appends a message if its predecessor was appended last, and otherwise sees to what is missing.
 func (n *Node) follow(r *room, m *Live) {
 	switch {
 	case m.Seq == r.last && m.ID != r.lastID:
@@ -294,7 +294,7 @@ func (n *Node) reset(r *room) {
 	n.doors.shut(r.name)
 	n.rooms.Reset(r.name, n.epoch)
 	n.dropHeld(r)
-	r.last, r.lastID, r.isChained = 0, "", false
+	r.last, r.lastID, r.isPlaced = 0, "", false
 	r.provenTo, r.provenAt, r.behind = 0, 0, 0
 	n.reopen(r)
 }

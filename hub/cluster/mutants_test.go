@@ -87,7 +87,7 @@ var mutants = []mutant{
 		"repair.go", "\t\tf.before = f.kept[0].Offset\n", "",
 	}}},
 	{"a room that is filled again goes on behind what it was filled with", 100, []edit{{
-		"repair.go", "\tif !r.isChained {\n\t\tr.last, r.lastID, r.isChained =", "\tif true {\n\t\tr.last, r.lastID, r.isChained =",
+		"repair.go", "\tif !r.isPlaced {\n\t\tr.last, r.lastID, r.isPlaced =", "\tif true {\n\t\tr.last, r.lastID, r.isPlaced =",
 	}}},
 	{"a new epoch resets nothing", 300, []edit{{
 		"trust.go", "\tfor _, r := range n.order {\n\t\tn.reset(r)\n\t}\n", "",

@@ -79,7 +79,7 @@ func (n *Node) opened(r *room, a *opened, isFirst, keeps bool) {
 	}
 	before := r.filling.last
 	switch err := n.fill(r, a.kept); {
-	case err == errAnother || r.isChained && r.end.tail.Seq > 0 && r.end.tail.Seq < r.last:
+	case err == errAnother || r.isPlaced && r.end.tail.Seq > 0 && r.end.tail.Seq < r.last:
 		n.lost(r, "its last message is not in the stream")
 		n.contradict()
 	case err == errDropped:
@@ -108,7 +108,7 @@ func (n *Node) beginFilling(r *room, a *opened) {
 	r.end.kept = nil
 	r.target = r.last
 	r.before = endOf(r.last) // Unless something is kept.
-	if !r.isChained {
+	if !r.isPlaced {
 		r.target = a.tail.Seq
 		r.before = endOf(max(a.state.Last, a.tail.Seq))
 	}
@@ -118,7 +118,7 @@ func (n *Node) beginFilling(r *room, a *opened) {
 // been dropped since.
 func (r *room) isFilled(hasMore bool) bool {
 	wasDropped := r.end.tail.Seq == 0 || r.end.state.First > r.target
-	return r.filling.last >= r.target || r.isChained && !hasMore && wasDropped
+	return r.filling.last >= r.target || r.isPlaced && !hasMore && wasDropped
 }
 
 // Errors of fill.
@@ -137,9 +137,9 @@ func (n *Node) fill(r *room, page []Stored) error {
 			continue
 		case i == 0 && f.last > 0:
 			return errDropped
-		case r.isChained && (s.Seq == r.last && s.ID != r.lastID || s.Seq > r.last && f.last > 0 && f.last < r.last):
+		case r.isPlaced && (s.Seq == r.last && s.ID != r.lastID || s.Seq > r.last && f.last > 0 && f.last < r.last):
 			return errAnother
-		case r.isChained && s.Seq > r.last: // It comes behind this.
+		case r.isPlaced && s.Seq > r.last: // It comes behind this.
 			f.last = s.Seq
 			return nil
 		case i == 0:
@@ -184,8 +184,8 @@ func (f *filling) cut(limits hub.History, bytesMax int64) {
 // filled hands over what was fetched, and lets the room's messages through.
 func (n *Node) filled(r *room) {
 	f := &r.filling
-	if !r.isChained {
-		r.last, r.lastID, r.isChained = f.end.tail.Seq, f.end.tail.ID, true
+	if !r.isPlaced {
+		r.last, r.lastID, r.isPlaced = f.end.tail.Seq, f.end.tail.ID, true
 		if f.last > 0 {
 			r.last, r.lastID = f.last, f.lastID
 		}
