@@ -25,11 +25,13 @@ type Figures interface {
 type FigureOptions struct {
 	Dropped func() uint64 // lines that its log has lost; nil: none is ever lost
 	Tail    *Tail         // the end of its log; nil: the live page shows none
+	// Cluster tells how who gives rooms their order does; nil: the gateway is alone, and has no metrics of it.
+	Cluster func() ClusterFigures
 }
 
 // AddFigures adds /metrics, /debug/pprof, the live page at /, and the health checks, which need no key.
 func (h *Handler) AddFigures(f Figures, o FigureOptions) {
-	h.handleWhole("GET /metrics", newMetrics(f, h.version, o.Dropped))
+	h.handleWhole("GET /metrics", newMetrics(f, h.version, o))
 	for pattern, to := range map[string]http.HandlerFunc{
 		"GET /debug/pprof/":        atLength(isWhole, pprof.Index), // Some profiles are of a while, too.
 		"GET /debug/pprof/profile": atLength(isWhole, pprof.Profile),

@@ -225,7 +225,7 @@ func TestKeptMessagesAreMeasured(t *testing.T) {
 	s.hears(c, websocket.MessageText, "two")
 	s.join("h")
 	s.join("other?last=1")
-	all := families(t, scrape(t, newMetrics(s.gateway, "v1", nil)))
+	all := families(t, scrape(t, newMetrics(s.gateway, "v1", FigureOptions{})))
 	for name, want := range map[string]float64{
 		"sluice_history_rooms": 2, "sluice_history_messages": 3, "sluice_history_dropped_total": 0, "sluice_members_catching_up": 0,
 		"sluice_history_memory_limit_bytes": 256 << 20, "sluice_history_encodings_built_total": 1, "sluice_history_frames_built_total": 2,

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,16 +18,16 @@ const scrapesMax = 4
 // newMetrics returns the handler of /metrics: the gateway's figures, those of Go's runtime and of the
 // process, in a registry of their own. Labels are fixed words of ours, or numbers of loops, so the
 // number of series does not depend on what clients do.
-func newMetrics(f Figures, version string, dropped func() uint64) http.Handler {
-	return promhttp.HandlerFor(newRegistry(f, version, dropped), promhttp.HandlerOpts{
+func newMetrics(f Figures, version string, o FigureOptions) http.Handler {
+	return promhttp.HandlerFor(newRegistry(f, version, o), promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapesMax,
 	})
 }
 
-func newRegistry(f Figures, version string, dropped func() uint64) *prometheus.Registry {
+func newRegistry(f Figures, version string, o FigureOptions) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		newCollector(f, version, dropped),
+		newCollector(f, version, o),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -38,7 +39,7 @@ func newRegistry(f Figures, version string, dropped func() uint64) *prometheus.R
 type collector struct {
 	figures Figures
 	version string
-	dropped func() uint64
+	options FigureOptions
 	all     []described
 }
 
@@ -48,9 +49,13 @@ type described struct {
 	desc *prometheus.Desc
 }
 
-func newCollector(f Figures, version string, dropped func() uint64) *collector {
-	c := &collector{figures: f, version: version, dropped: dropped}
-	for _, m := range table {
+func newCollector(f Figures, version string, o FigureOptions) *collector {
+	c := &collector{figures: f, version: version, options: o}
+	all := table
+	if o.Cluster != nil {
+		all = slices.Concat(table, clusterTable)
+	}
+	for _, m := range all {
 		desc := prometheus.NewDesc(m.name, m.help, m.labels, nil)
 		c.all = append(c.all, described{m, desc})
 	}
@@ -81,6 +86,7 @@ type reading struct {
 	version     string
 	dropped     uint64 // lines of the log
 	isReady     bool
+	cluster     ClusterFigures
 	hasAnswered bool // all loops have; if not, the figures are zero
 }
 
@@ -88,8 +94,11 @@ func (c *collector) read() reading {
 	ctx, cancel := context.WithTimeout(context.Background(), askFor)
 	defer cancel()
 	r := reading{version: c.version, isReady: c.figures.Ready() == nil}
-	if c.dropped != nil {
-		r.dropped = c.dropped()
+	if c.options.Dropped != nil {
+		r.dropped = c.options.Dropped()
+	}
+	if c.options.Cluster != nil {
+		r.cluster = c.options.Cluster()
 	}
 	var err error
 	if r.Stats, err = c.figures.Stats(ctx); err == nil {

@@ -95,7 +95,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)` \\| (\\w+) \\| ([^|]*)\\|").FindAllStringSubmatch(string(text), -1) {
 		documented[m[1]] = m[2] + " " + strings.TrimSpace(m[3])
 	}
-	all, err := newRegistry(s, "v1", nil).Gather()
+	all, err := newRegistry(s, "v1", FigureOptions{Cluster: func() ClusterFigures { return ClusterFigures{} }}).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 func TestPromtoolFindsNoFaultWithMetrics(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	wstest.LoseAFifth(t, addr, 10)
-	if out := promtool(t, scrape(t, newMetrics(s, `v1 "quoted\`, nil)), "check", "metrics"); out != "" {
+	if out := promtool(t, scrape(t, newMetrics(s, `v1 "quoted\`, FigureOptions{Cluster: func() ClusterFigures { return ClusterFigures{} }})), "check", "metrics"); out != "" {
 		t.Errorf("promtool says:\n%s", out)
 	}
 }
@@ -141,7 +141,7 @@ func TestN24_MetricsBalanceAfterFaults(t *testing.T) {
 	o.RoomBacklog = 4 << 20
 	o.PublishWindow = o.RoomBacklog // Nobody is held by those that do not read.
 	s, addr := gatewaytest.Start(t, o)
-	h := newMetrics(s, "v1", nil)
+	h := newMetrics(s, "v1", FigureOptions{})
 	var narrow []*wstest.Client
 	for range 3 {
 		narrow = append(narrow, wstest.Join(t, addr, "/ws/r").Narrow())
@@ -187,7 +187,7 @@ func TestO01_SeriesDoNotDependOnClients(t *testing.T) {
 		rooms = 5000
 	}
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
-	h := newMetrics(s, "v1", nil)
+	h := newMetrics(s, "v1", FigureOptions{})
 	// What is sent compressed has another Content-Encoding, but as many lines.
 	lines := func() (n int, text string) {
 		text = scrape(t, h)
@@ -236,14 +236,14 @@ func (hung) Stats(context.Context) (gateway.Stats, error) {
 // A loop that hangs does not make all figures vanish, nor lets them look as though nothing had happened.
 func TestMetricsSayThatALoopDoesNotAnswer(t *testing.T) {
 	s, _ := gatewaytest.Start(t, gatewaytest.Options())
-	all := families(t, scrape(t, newMetrics(hung{s}, "v1", func() uint64 { return 7 })))
+	all := families(t, scrape(t, newMetrics(hung{s}, "v1", FigureOptions{Dropped: func() uint64 { return 7 }})))
 	if value(t, all, "sluice_answers", "") != 0 || value(t, all, "sluice_ready", "") != 1 || value(t, all, "sluice_log_lines_dropped_total", "") != 7 {
 		t.Errorf("%v", all)
 	}
 	if all["sluice_connections"] != nil || all["sluice_messages_owed_total"] != nil || all["go_goroutines"] == nil || all["process_cpu_seconds_total"] == nil {
 		t.Errorf("%v", all)
 	}
-	if all := families(t, scrape(t, newMetrics(s, "v1", nil))); value(t, all, "sluice_answers", "") != 1 {
+	if all := families(t, scrape(t, newMetrics(s, "v1", FigureOptions{}))); value(t, all, "sluice_answers", "") != 1 {
 		t.Error("loops that answer do not")
 	}
 }
@@ -252,7 +252,7 @@ func TestMetricsSayThatALoopDoesNotAnswer(t *testing.T) {
 func TestScrapesAtOnce(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	others := wstest.Gather(t, addr, "/ws", 3, 100)
-	server := httptest.NewServer(newMetrics(s, "v1", nil))
+	server := httptest.NewServer(newMetrics(s, "v1", FigureOptions{}))
 	defer server.Close()
 	statuses := make(chan int, 40)
 	for range cap(statuses) {
@@ -287,7 +287,7 @@ func TestScrapesAtOnce(t *testing.T) {
 func TestCollectorIsPedantic(t *testing.T) {
 	s, _ := gatewaytest.Start(t, gatewaytest.Options())
 	r := prometheus.NewPedanticRegistry()
-	if err := r.Register(newCollector(s, "v1", nil)); err != nil {
+	if err := r.Register(newCollector(s, "v1", FigureOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Gather(); err != nil {

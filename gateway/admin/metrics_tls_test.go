@@ -26,7 +26,7 @@ func TestT11_MetricsTellWhatBecameOfHandshakes(t *testing.T) {
 	o := gatewaytest.Options()
 	o.TLSPairs = []gateway.TLSPair{{Cert: files[0], Key: files[1]}}
 	s, addr := gatewaytest.StartWith(t, o, gateway.ListenOptions{TLS: true})
-	h := newMetrics(s, "v1", nil)
+	h := newMetrics(s, "v1", FigureOptions{})
 	var all map[string]*dto.MetricFamily
 	get := func(name, label string) float64 { return value(t, all, name, label) }
 	expect := func(what string, holds func() bool) {

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	gatewaytest.Metrics = func(t testing.TB, s *gateway.Server) string {
 		w := httptest.NewRecorder()
-		newMetrics(s, "v1", nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		newMetrics(s, "v1", FigureOptions{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		return w.Body.String()
 	}
 	os.Exit(testenv.Run(m, browsertest.Stop))

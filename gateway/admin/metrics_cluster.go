@@ -1,0 +1,88 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ClusterFigures are those of who gives rooms their order, as a program knows them: of a node of package
+// hub/cluster, its Stats under the same names.
+type ClusterFigures struct {
+	IsOut bool // nobody answers
+
+	Packs, PackMessages, PackBytes uint64          // acknowledged
+	AckBounds                      []time.Duration // upper ends of AckTimes' classes, of which there is one more
+	AckTimes                       []uint64
+	AckTime                        time.Duration // of all together
+	Attempts, Repeated             uint64        // packs
+	Late, GivenUp, Refused         uint64        // messages
+	Waiting, InFlight              int           // packs
+	WaitingBytes                   int64
+	Held                           int // rooms whose publishers wait
+
+	Rooms, Opening         int
+	Appended               uint64 // messages
+	Doubled, Stray         uint64 // packs
+	Repairs, Repaired      uint64 // holes; packs fetched into them
+	HeldDropped            uint64 // packs
+	HeldBytes              int64
+	Checks                 uint64
+	Resets, Epochs         uint64
+	Impossible             uint64 // packs
+	Garbage, UnknownFormat uint64 // packs
+	Outages                uint64
+}
+
+// clusterTable lists the metrics of a gateway that has a cluster, in the order of docs/metrics.md.
+var clusterTable = []metric{
+	ofCluster("sluice_cluster_out", "1 while the cluster cannot be reached.", func(c *ClusterFigures) float64 { return number(c.IsOut) }),
+	countOfCluster("sluice_cluster_outages_total", "Times it could not be reached any more.", func(c *ClusterFigures) uint64 { return c.Outages }),
+	countOfCluster("sluice_cluster_packs_total", "Packs of messages that were acknowledged.", func(c *ClusterFigures) uint64 { return c.Packs }),
+	countOfCluster("sluice_cluster_pack_messages_total", "Messages in them.", func(c *ClusterFigures) uint64 { return c.PackMessages }),
+	countOfCluster("sluice_cluster_pack_bytes_total", "Their bytes.", func(c *ClusterFigures) uint64 { return c.PackBytes }),
+	{
+		name: "sluice_cluster_acknowledgement_seconds", help: "From a pack's first attempt to its acknowledgement.",
+		collect: func(r *reading, d *prometheus.Desc, to chan<- prometheus.Metric) {
+			buckets, sum := map[float64]uint64{}, uint64(0)
+			for i, n := range r.cluster.AckTimes {
+				if sum += n; i < len(r.cluster.AckBounds) {
+					buckets[r.cluster.AckBounds[i].Seconds()] = sum
+				}
+			}
+			to <- prometheus.MustNewConstHistogram(d, sum, r.cluster.AckTime.Seconds(), buckets)
+		},
+	},
+	countOfCluster("sluice_cluster_attempts_total", "Packs that were sent.", func(c *ClusterFigures) uint64 { return c.Attempts }),
+	countOfCluster("sluice_cluster_repeated_total", "Of them: those that were sent again, because nobody knew whether they had arrived.", func(c *ClusterFigures) uint64 { return c.Repeated }),
+	countOfCluster("sluice_cluster_messages_late_total", "Messages that were not acknowledged in time.", func(c *ClusterFigures) uint64 { return c.Late }),
+	countOfCluster("sluice_cluster_messages_given_up_total", "Messages of which nobody knows whether they were published.", func(c *ClusterFigures) uint64 { return c.GivenUp }),
+	countOfCluster("sluice_cluster_messages_refused_total", "Messages that the brokers do not take.", func(c *ClusterFigures) uint64 { return c.Refused }),
+	ofCluster("sluice_cluster_packs_waiting", "Packs that wait for those before them.", func(c *ClusterFigures) float64 { return float64(c.Waiting) }),
+	ofCluster("sluice_cluster_packs_in_flight", "Packs that have not been acknowledged, one of a room.", func(c *ClusterFigures) float64 { return float64(c.InFlight) }),
+	ofCluster("sluice_cluster_waiting_bytes", "Bytes of both.", func(c *ClusterFigures) float64 { return float64(c.WaitingBytes) }),
+	ofCluster("sluice_cluster_rooms_held", "Rooms whose publishers wait, because no more may wait for the cluster.", func(c *ClusterFigures) float64 { return float64(c.Held) }),
+	ofCluster("sluice_cluster_rooms", "Rooms whose messages come.", func(c *ClusterFigures) float64 { return float64(c.Rooms) }),
+	ofCluster("sluice_cluster_rooms_opening", "Of them: those that are being opened, or in which something is being fetched.", func(c *ClusterFigures) float64 { return float64(c.Opening) }),
+	countOfCluster("sluice_cluster_messages_total", "Messages that came.", func(c *ClusterFigures) uint64 { return c.Appended }),
+	countOfCluster("sluice_cluster_packs_doubled_total", "Packs that came again, and were left out.", func(c *ClusterFigures) uint64 { return c.Doubled }),
+	countOfCluster("sluice_cluster_packs_stray_total", "Packs for rooms in which nobody is.", func(c *ClusterFigures) uint64 { return c.Stray }),
+	countOfCluster("sluice_cluster_holes_total", "Times some messages of a room were missing, and were fetched.", func(c *ClusterFigures) uint64 { return c.Repairs }),
+	countOfCluster("sluice_cluster_packs_repaired_total", "Packs that came only so.", func(c *ClusterFigures) uint64 { return c.Repaired }),
+	countOfCluster("sluice_cluster_packs_dropped_total", "Packs for which there was no place while a hole was closed, and that were fetched again.", func(c *ClusterFigures) uint64 { return c.HeldDropped }),
+	ofCluster("sluice_cluster_held_bytes", "Bytes of packs that wait for what comes before them.", func(c *ClusterFigures) float64 { return float64(c.HeldBytes) }),
+	countOfCluster("sluice_cluster_checks_total", "Rooms that were asked for their last messages, lest one was lost.", func(c *ClusterFigures) uint64 { return c.Checks }),
+	countOfCluster("sluice_cluster_resets_total", "Times a room began anew, because nobody knows whether something was missed.", func(c *ClusterFigures) uint64 { return c.Resets }),
+	countOfCluster("sluice_cluster_epochs_total", "Times all rooms did, because the brokers' messages are not what they were.", func(c *ClusterFigures) uint64 { return c.Epochs }),
+	countOfCluster("sluice_cluster_packs_impossible_total", "Packs at a place that they cannot have: forged, or of brokers that went back.", func(c *ClusterFigures) uint64 { return c.Impossible }),
+	countOfCluster("sluice_cluster_packs_garbage_total", "Packs that are none.", func(c *ClusterFigures) uint64 { return c.Garbage }),
+	countOfCluster("sluice_cluster_packs_unknown_total", "Packs of a version that this gateway does not know.", func(c *ClusterFigures) uint64 { return c.UnknownFormat }),
+}
+
+func ofCluster(name, help string, value func(*ClusterFigures) float64) metric {
+	return single(name, help, func(r *reading) float64 { return value(&r.cluster) }).always()
+}
+
+func countOfCluster(name, help string, value func(*ClusterFigures) uint64) metric {
+	return count(name, help, func(r *reading) uint64 { return value(&r.cluster) }).always()
+}
