@@ -115,6 +115,7 @@ func TestClientThatAsksAndDoesNotReadIsClosed(t *testing.T) {
 
 // Commands are messages where those have a rate, however many come in a frame.
 func TestCommandsHaveTheRateOfMessages(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.MessageRate = 20
 	s, addr := startGateway(t, cfg)
