@@ -71,13 +71,10 @@ func (w *wish) start(may Permission) (start hub.Start) {
 // instead; done says whether the order has to wait first, until what the room keeps was made in the
 // client's encoding.
 func (s *subscriber) join(o *order, room string, p permit, may Permission, w wish) (result *protocol.SubscribeResult, done orderStep, code centrifuge.ErrorCode) {
-	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
-		return nil, stepDone, centrifuge.ErrorLimitExceeded
-	}
-	sub := new(subscription)
-	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
+	result, err := s.enterRoom(room, p, may, w)
 	switch {
 	case err == nil:
+		return result, stepDone, 0
 	case errors.Is(err, hub.ErrNotBuilt) && o.answer != nil && (o.answer.isBuilt || o.answer.err != nil):
 		return nil, stepDone, centrifuge.ErrorInternal // So much is published that it was dropped before it was done.
 	case errors.Is(err, hub.ErrNotBuilt):
@@ -89,14 +86,29 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		return nil, s.ask(q), 0
 	case errors.Is(err, hub.ErrNoNewRooms):
 		return nil, stepDone, centrifuge.ErrorInternal // For want of memory, which is temporary.
-	default:
-		return nil, stepDone, centrifuge.ErrorLimitExceeded
+	case errors.Is(err, errUnrecoverable):
+		return nil, stepDone, centrifuge.ErrorUnrecoverable
+	}
+	return nil, stepDone, centrifuge.ErrorLimitExceeded
+}
+
+var errUnrecoverable = errors.New("gateway: something behind that position is no longer kept")
+
+// enterRoom is join without an order. The errors are hub.ErrNotBuilt, errUnrecoverable, and of limits.
+func (s *subscriber) enterRoom(room string, p permit, may Permission, w wish) (*protocol.SubscribeResult, error) {
+	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
+		return nil, ErrTooManySubscriptions
+	}
+	sub := new(subscription)
+	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
+	if err != nil {
+		return nil, err
 	}
 	if w.isRecovering && w.isStrict && joined.Answer != hub.Recovered {
 		sub.Leave()
-		return nil, stepDone, centrifuge.ErrorUnrecoverable
+		return nil, errUnrecoverable
 	}
-	result = w.result(joined, isRecoverable(may, joined.Position))
+	result := w.result(joined, isRecoverable(may, joined.Position))
 	if p.who != nil {
 		s.termed(sub).take(s, p)
 		if p.who.Expires != 0 {
@@ -104,7 +116,7 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		}
 	}
 	s.begin(sub)
-	return result, stepDone, 0
+	return result, nil
 }
 
 // isRecoverable reports whether a client may come back to a room by offset and epoch.

@@ -65,6 +65,8 @@ var faults = []struct {
 	{gateway.ErrMemory, fault{status: 503, Code: "memory", retryAfter: 1, centrifugo: 111}},
 	{gateway.ErrOutboxFull, fault{status: 503, Code: "client_full", retryAfter: 1, centrifugo: 111}},
 	{gateway.ErrTooManyRooms, fault{status: 429, Code: "rooms_max", retryAfter: 5, centrifugo: 106}},
+	{gateway.ErrTooManySubscriptions, fault{status: 429, Code: "subscriptions_max", centrifugo: 106}},
+	{gateway.ErrInfo, fault{status: 400, Code: "info", centrifugo: 107}},
 	{gateway.ErrNoConnection, fault{status: 404, Code: "no_connection"}},
 	{gateway.ErrBusy, fault{status: 503, Code: "busy", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrClosed, fault{status: 503, Code: "closed", Text: "The gateway has stopped.", retryAfter: 5, centrifugo: 100}},
