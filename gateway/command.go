@@ -141,8 +141,16 @@ func (s *subscriber) charge() {
 	w := s.w
 	w.frames++
 	w.stats.Commands++
-	if rate := int64(w.cfg.MessageRate); rate > 0 && s.life == open {
-		s.throttle(s.metered().messages.take(1, rate, w.loop.Now()), ClosedMessageRate)
+	rate := int64(w.cfg.MessageRate)
+	if rate == 0 || s.life != open {
+		return
+	}
+	lacks := s.metered().messages.take(1, rate, w.loop.Now())
+	if lacks > 0 { // Its connection may end for that, and what it is told first is that this one is done.
+		s.sendReplies()
+	}
+	if s.life == open {
+		s.throttle(lacks, ClosedMessageRate)
 	}
 }
 

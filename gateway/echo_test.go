@@ -74,6 +74,7 @@ func TestN21_ProducersWithoutEchoNeedNotRead(t *testing.T) {
 
 // A speaker is pinged like everybody, and closed when it does not answer.
 func TestN21_SilentSpeakersArePinged(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.PingInterval, cfg.PongTimeout = 50*time.Millisecond, 200*time.Millisecond
 	s, addr := startGateway(t, cfg)

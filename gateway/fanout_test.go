@@ -91,6 +91,7 @@ func perLoop(t *testing.T, s *Server) []uint64 {
 }
 
 func TestEveryMessageReachesEveryClientUnchangedInOneOrder(t *testing.T) {
+	t.Parallel()
 	const publishers, listeners = 4, 3
 	cfg := testConfig()
 	if !testenv.IsWholeSize(t) {
@@ -189,6 +190,7 @@ func dialGorilla(t testing.TB, addr, path string) *gorilla.Conn {
 // A flood of small messages from clients on both loops: everybody sees the same order, in which every sender's own
 // messages are complete.
 func TestConcurrentPublishersAreSeenInOneOrder(t *testing.T) {
+	t.Parallel()
 	const publishers, each = 6, 2000
 	_, addr := startGateway(t, testConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*testenv.Patience)

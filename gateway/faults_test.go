@@ -72,6 +72,7 @@ func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 
 // Writes of every length from one byte on, each followed by a refusal: together they end at every offset of the stream.
 func TestK10_WritesEndAtEveryOffset(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 3, 5, 7, 64, 65, 66, 67, 1000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			kernel := reactortest.New()
@@ -269,6 +270,7 @@ func (k *endlessKernel) Accept(fd int) (int, error) {
 // An error of accept that comes again and again does not spin the loop, be it said to be one connection's. It is logged once a
 // second, and accepting goes on when it is over. Relatives: all that accept(2) lists, and EINTR.
 func TestN26_AcceptThatFailsForEverRests(t *testing.T) {
+	t.Parallel()
 	for _, errno := range []syscall.Errno{
 		syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.EINTR, syscall.ENETDOWN, syscall.EOPNOTSUPP, syscall.EINVAL, syscall.EBADF, syscall.EMFILE, syscall.ENOMEM,
 	} {

@@ -143,6 +143,7 @@ func TestA06_TokensOfSubscribers(t *testing.T) {
 
 // A token for a room gives what it says in that room, to whom it is for, and lifts no restriction.
 func TestTokensForOneRoom(t *testing.T) {
+	t.Parallel()
 	for _, isAsked := range []bool{false, true} {
 		_, addr, _ := startWithPasses(t, isAsked, func(cfg *config) { cfg.Rooms = rules(t, "ro=readonly") })
 		for _, tc := range []struct{ token, want string }{

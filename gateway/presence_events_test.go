@@ -57,6 +57,7 @@ func TestJoinsAreTold(t *testing.T) {
 
 // In a room with more clients than are told of nobody is, which is counted; with fewer again they are.
 func TestJoinsHaveBounds(t *testing.T) {
+	t.Parallel()
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) { cfg.Rooms = rules(t, "told=joins") })
 	token := `{"id":1,"connect":{"token":"sub:ann may:*=read+presence"}}`
 	p := dialPeer(t, addr, nil)

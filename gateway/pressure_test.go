@@ -206,6 +206,7 @@ func TestRuntimeMemoryIsWhatLives(t *testing.T) {
 var garbage []byte
 
 func TestWithoutAMemoryLimitNobodyLooks(t *testing.T) {
+	t.Parallel()
 	var looks atomic.Int64
 	source := memorySource{limit: math.MaxInt64, read: func() liveMemory { looks.Add(1); return liveMemory{} }}
 	for _, isLimited := range []bool{false, true} {

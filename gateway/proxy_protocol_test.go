@@ -224,6 +224,7 @@ func TestA14_LimitsMeanTheClient(t *testing.T) {
 
 // A12: X-Forwarded-For counts from a trusted proxy alone, and of it what trusted ones wrote.
 func TestA12_ForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
+	t.Parallel()
 	const chain = "203.0.113.7"
 	for _, c := range []struct {
 		name    string

@@ -13,24 +13,27 @@ import (
 
 // A connView is what was known of one of the gateway's connections when its loop began its last tick.
 type connView struct {
-	c        *conn
-	link     int
-	client   *simClient
-	stream   *simStream    // of a reader of events
-	socket   *simSocket    // of a subscriber …
-	pinged   time.Duration // … since when it owes a pong
-	room     *hub.Room
-	track    hub.Encoding
-	position int64
-	isPaused bool
-	isKnown  bool          // its reason has been judged
-	took     time.Duration // when it last took bytes, written or acknowledged
+	c         *conn
+	link      int
+	client    *simClient
+	stream    *simStream    // of a reader of events
+	socket    *simSocket    // of a subscriber …
+	pinged    time.Duration // … since when it owes a pong
+	shares    map[*subscription]simShare
+	isBlocked bool // at the last look
+	room      *hub.Room
+	track     hub.Encoding
+	position  int64
+	isPaused  bool
+	isKnown   bool          // its reason has been judged
+	took      time.Duration // when it last took bytes, written or acknowledged
 
 	held     int // bytes of its unfinished input …
 	bytes    int // … that came
 	credit   time.Duration
 	hadStash bool  // … of which some wait to be decoded, or inflated
-	pin      *byte // the end of the dropped frame that it is in
+	pin      *byte // the end of the dropped frame that it is in …
+	pinned   int   // … and the step at which it was first seen in it
 }
 
 // inspect looks at a loop that is about to wait, with eyes that the product does not have.

@@ -131,7 +131,11 @@ func (v *connView) remember(w *world) {
 	if v.client != nil {
 		v.client.Intake.Looked()
 	}
-	if v.pin = v.c.pinnedFrame(); v.pin != nil {
+	pin := v.c.pinnedFrame()
+	if pin != v.pin {
+		v.pinned = w.Steps
+	}
+	if v.pin = pin; v.pin != nil {
 		if _, ok := w.pins[v.pin]; !ok {
 			w.pins[v.pin] = w.Steps
 		}
@@ -244,7 +248,11 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 				pins++
 			}
 			// The bytes of a large frame are not copied: those who were overrun in it in another round keep the same ones for themselves.
-			isLater := pin != nil && w.pins[o.pin] >= w.pins[pin]
+			since := w.pins[o.pin]
+			if w.Plan.Subscribers.Number > 0 { // Theirs may leave it at any time, and keep it for themselves then.
+				since = o.pinned
+			}
+			isLater := pin != nil && since >= w.pins[pin]
 			if other == l && o.pin != nil && o.pin == o.c.pinnedFrame() && !isLater {
 				w.Fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
 			}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"sluice/gateway/internal/simclient"
-	"sluice/hub"
 )
 
 // A simSocket is one connection of a subscriber, and what the gateway made of it.
@@ -64,7 +63,7 @@ func (w *world) isJustToSubscriber(l *simLoop, v *connView, reason CloseReason) 
 	case ClosedStalled, ClosedDoesNotRead:
 		return since(v.took) >= p.Stall
 	case ClosedNoPong:
-		return since(v.pinged) >= p.Pong && (w.answersAt == 0 || v.pinged <= w.answersAt)
+		return s.IsCut || since(v.pinged) >= p.Pong && (w.answersAt == 0 || v.pinged <= w.answersAt)
 	case ClosedBadCommand:
 		return s.IsBad
 	case ClosedStale:
@@ -92,34 +91,4 @@ func (w *world) isJustToSubscriber(l *simLoop, v *connView, reason CloseReason) 
 		return s.IsCut
 	}
 	return false
-}
-
-// inspectSubscriptions looks at the rooms of a subscriber.
-func (w *world) inspectSubscriptions(l *simLoop, v *connView, s *subscriber) {
-	for _, sub := range s.subscriptions {
-		if !sub.IsIn() {
-			w.Fail("connection %d, which is %v, has a subscription of no room", v.link, v.c.life)
-			return
-		}
-		r := sub.Room()
-		w.rooms[r] = true
-		if lag, most := sub.Lag(l.w.loop.Now()).Bytes, w.lagMax(r); lag > most {
-			w.Fail("connection %d is %d bytes behind in room %s, the bound is %d", v.link, lag, r.Name(), most)
-		}
-	}
-}
-
-// eachReader tells of each room that a connection is in whether it may be one for whom the room is
-// full.
-func (c *conn) eachReader(now time.Duration, do func(r *hub.Room, isBehind bool)) {
-	isOpen := c.life < finishing
-	if s := c.subscriber(); s != nil {
-		for _, sub := range s.subscriptions {
-			do(sub.Room(), isOpen && !sub.IsCatchingUp() && sub.Lag(now).Messages > 0)
-		}
-		return
-	}
-	if c.reader.IsIn() {
-		do(c.reader.Room(), isOpen && !c.reader.IsCatchingUp() && c.reader.Position() < c.reader.End())
-	}
 }

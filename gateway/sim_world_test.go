@@ -93,6 +93,7 @@ type simLoop struct {
 	isAsleep bool          // in a wait, which is the start of a tick
 	until    time.Duration // when that wait ends
 	hasEnded bool
+	counter  *deliveryCounter // of what subscribers are handed; nil: they are not counted
 	err      error
 
 	views         []*connView
@@ -142,10 +143,14 @@ func newWorld(seed uint64) (*world, error) {
 	w.fixed = w.Kernel.Open()
 	for i, worker := range w.server.workers {
 		worker.random = rand.New(rand.NewPCG(seed, uint64(2+i)))
-		if w.Plan.Limits.IsLate {
+		l := newSimLoop(worker)
+		switch {
+		case w.Plan.Limits.IsLate:
 			newLateTransport(worker, rand.New(rand.NewPCG(seed, uint64(100+i))))
+		case w.Plan.HasWholeTurns():
+			l.counter = countDeliveries(worker)
 		}
-		w.loops = append(w.loops, newSimLoop(worker))
+		w.loops = append(w.loops, l)
 	}
 	w.Kernel.OnCall(w.preempt)
 	w.Kernel.OnSleep(w.sleep)

@@ -55,10 +55,11 @@ type wish struct {
 	since        hub.Position
 	isStrict     bool // or not at all
 	isHeld       bool // nothing is handed to it before Ready
+	isUnfilled   bool // in a cluster, without what its room kept before
 }
 
 func (w *wish) start(may Permission) (start hub.Start) {
-	start.IsHeld = w.isHeld
+	start.IsHeld, start.IsUnfilled = w.isHeld, w.isUnfilled
 	if w.isRecovering && may&History != 0 {
 		if start.Since = w.since; start.Since.Epoch == "" {
 			start.Since.Epoch = "?" // Without one it cannot be told from a position of another stream.
@@ -71,16 +72,13 @@ func (w *wish) start(may Permission) (start hub.Start) {
 // instead; done says whether the order has to wait first, until what the room keeps was made in the
 // client's encoding.
 func (s *subscriber) join(o *order, room string, p permit, may Permission, w wish) (result *protocol.SubscribeResult, done orderStep, code centrifuge.ErrorCode) {
-	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
-		return nil, stepDone, centrifuge.ErrorLimitExceeded
-	}
-	sub, start := new(subscription), w.start(may)
-	start.IsUnfilled = o.answer != nil && (o.answer.isLate || o.answer.isEven)
-	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, start, &sub.Reader)
+	w.isUnfilled = o.answer != nil && (o.answer.isLate || o.answer.isEven)
+	result, err := s.enterRoom(room, p, may, w)
 	switch {
 	case err == nil:
+		return result, stepDone, 0
 	case errors.Is(err, hub.ErrNotBuilt), errors.Is(err, hub.ErrNotFilled), errors.Is(err, hub.ErrAhead):
-		q := s.questionFor(o, err, room, start.Since)
+		q := s.questionFor(o, err, room, w.start(may).Since)
 		if q == nil {
 			return nil, stepDone, centrifuge.ErrorInternal // So much is published that it was dropped before it was done.
 		}
@@ -90,14 +88,29 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		return nil, s.ask(q), 0
 	case errors.Is(err, hub.ErrNoNewRooms):
 		return nil, stepDone, centrifuge.ErrorInternal // For want of memory, which is temporary.
-	default:
-		return nil, stepDone, centrifuge.ErrorLimitExceeded
+	case errors.Is(err, errUnrecoverable):
+		return nil, stepDone, centrifuge.ErrorUnrecoverable
+	}
+	return nil, stepDone, centrifuge.ErrorLimitExceeded
+}
+
+var errUnrecoverable = errors.New("gateway: something behind that position is no longer kept")
+
+// enterRoom is join without an order. The errors are hub.ErrNotBuilt, errUnrecoverable, and of limits.
+func (s *subscriber) enterRoom(room string, p permit, may Permission, w wish) (*protocol.SubscribeResult, error) {
+	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
+		return nil, ErrTooManySubscriptions
+	}
+	sub := new(subscription)
+	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
+	if err != nil {
+		return nil, err
 	}
 	if w.isRecovering && w.isStrict && joined.Answer != hub.Recovered {
 		sub.Leave()
-		return nil, stepDone, centrifuge.ErrorUnrecoverable
+		return nil, errUnrecoverable
 	}
-	result = w.result(joined, isRecoverable(may, joined.Position))
+	result := w.result(joined, isRecoverable(may, joined.Position))
 	if p.who != nil {
 		s.termed(sub).take(s, p)
 		if p.who.Expires != 0 {
@@ -105,7 +118,7 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		}
 	}
 	s.begin(sub)
-	return result, stepDone, 0
+	return result, nil
 }
 
 // questionFor is what a join waits for that has failed because of what the room keeps; nil: it has

@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/centrifugal/protocol"
+	"github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
 
 	"sluice/internal/testenv"
@@ -115,6 +119,7 @@ func TestClientThatAsksAndDoesNotReadIsClosed(t *testing.T) {
 
 // Commands are messages where those have a rate, however many come in a frame.
 func TestCommandsHaveTheRateOfMessages(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.MessageRate = 20
 	s, addr := startGateway(t, cfg)
@@ -129,5 +134,48 @@ func TestCommandsHaveTheRateOfMessages(t *testing.T) {
 	}
 	if st := testenv.StatsOf(t, s); st.Throttled == 0 || st.Commands != 31 {
 		t.Errorf("throttled %d times at %d commands", st.Throttled, st.Commands)
+	}
+}
+
+// A command that is carried out is answered, the one too with which a client is over its rate for too
+// long: what it has brought about may follow.
+func TestTheLastCommandOfTooManyIsAnswered(t *testing.T) {
+	cfg := keeping()
+	cfg.MessageRate, cfg.overTime = 10, time.Millisecond
+	s, addr := startGateway(t, cfg)
+	const n = 40
+	for i := range n {
+		if _, err := s.Publish(fmt.Sprintf("kept.%d", i), Message{Data: []byte("kept")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := connectPeer(t, addr)
+	var lines []string
+	for i := range n {
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"kept.%d","recover":true,"epoch":"E"}}`, i+2, i))
+	}
+	p.say(lines...)
+	answered := map[string]bool{}
+	for {
+		line, err := p.read()
+		if err != nil {
+			if websocket.CloseStatus(err) != 3013 {
+				t.Errorf("it ended with %v", err)
+			}
+			break
+		}
+		var r protocol.Reply
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case r.Subscribe != nil:
+			answered[fmt.Sprintf("kept.%d", r.Id-2)] = true
+		case r.Push != nil && !answered[r.Push.Channel]:
+			t.Errorf("%s comes before the answer to subscribe", line)
+		}
+	}
+	if st := testenv.StatsOf(t, s); len(answered) == n || int(st.Commands) != len(answered)+1 {
+		t.Errorf("of %d commands %d were answered", st.Commands-1, len(answered))
 	}
 }

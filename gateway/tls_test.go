@@ -239,6 +239,7 @@ func TestTLSPortIsToldFromAPlainOne(t *testing.T) {
 // T01: a ClientHello that comes by single bytes is whole in the end; one that is not in time is closed. Until it is whole
 // it holds no goroutine and no place.
 func TestT01_DribbledHello(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.HandshakeTimeout = 200 * time.Millisecond
 	g := startTLS(t, cfg)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"slices"
 	"unicode/utf8"
 
 	"sluice/gateway"
@@ -34,7 +35,7 @@ func init() { // batch leads back here.
 		"publish": (*Handler).cPublish, "broadcast": (*Handler).cBroadcast, "presence_stats": (*Handler).cPresenceStats,
 		"channels": (*Handler).cChannels, "info": (*Handler).cInfo, "disconnect": (*Handler).cDisconnect,
 		"unsubscribe": (*Handler).cUnsubscribe, "batch": (*Handler).cBatch,
-		"history": (*Handler).cHistory, "history_remove": (*Handler).cHistoryRemove, "presence": (*Handler).cPresence, "subscribe": notKept, "refresh": notKept,
+		"history": (*Handler).cHistory, "history_remove": (*Handler).cHistoryRemove, "presence": (*Handler).cPresence, "subscribe": (*Handler).cSubscribe, "refresh": (*Handler).cRefresh,
 	}
 }
 
@@ -176,8 +177,6 @@ func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {
 	return replyOf(result, fault)
 }
 
-func notKept(*Handler, context.Context, *Key, params) (any, *fault) { return nil, &cNotAvailable }
-
 // cPublish: channel, data or b64data, idempotency_key. In a room without history there is no offset to
 // tell.
 func (h *Handler) cPublish(_ context.Context, k *Key, p params) (any, *fault) {
@@ -297,65 +296,6 @@ func (h *Handler) cInfo(ctx context.Context, k *Key, _ params) (any, *fault) {
 	return told, nil
 }
 
-// cDisconnect: user, client or both, disconnect{code, reason}. A user is a token's subject.
-func (h *Handler) cDisconnect(ctx context.Context, k *Key, p params) (any, *fault) {
-	f := gateway.Farewell{Code: 3503, Reason: "force disconnect"}
-	if given := p["disconnect"]; given != nil {
-		var told struct {
-			Code   int    `json:"code"`
-			Reason string `json:"reason"`
-		}
-		if json.Unmarshal(given, &told) != nil {
-			return nil, &cBadRequest
-		}
-		f = gateway.Farewell(told)
-	}
-	return h.cEnd(ctx, k, p, "", f)
-}
-
-// cUnsubscribe: user, client or both, channel. A connection without a protocol is its room's: it ends.
-func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fault) {
-	channel, ok := p.text("channel")
-	if !ok || channel == "" {
-		return nil, &cBadRequest
-	}
-	return h.cEnd(ctx, k, p, channel, gateway.Farewell{Code: 3503, Reason: "unsubscribed"})
-}
-
-// cEnd disconnects a client, or all of a user's, or takes them out of a channel, if one is named. A
-// client and a user together are that client if it is that user's.
-func (h *Handler) cEnd(ctx context.Context, k *Key, p params, channel string, f gateway.Farewell) (any, *fault) {
-	client, _ := p.text("client")
-	user, _ := p.text("user")
-	switch {
-	case !k.isForAll():
-		return nil, &faultWhole
-	case p["whitelist"] != nil || p["session"] != nil: // Or somebody would be ended who is meant to stay.
-		return nil, &cNotAvailable
-	case client == "" && user == "": // Or all who have no name, which is everybody.
-		return nil, &cBadRequest
-	}
-	var reach gateway.Reach
-	var err error
-	switch {
-	case client != "" && channel != "":
-		reach, err = h.gateway.Unsubscribe(ctx, client, user, channel, f)
-	case client != "":
-		reach, err = h.gateway.Disconnect(ctx, client, user, f)
-	case channel != "":
-		reach, err = h.gateway.UnsubscribeSubject(ctx, user, channel, f)
-	default:
-		reach, err = h.gateway.DisconnectSubject(ctx, user, "", f)
-	}
-	if errors.Is(err, gateway.ErrNoConnection) {
-		err = nil
-	}
-	if err == nil && !reach.IsWhole() && (client == "" || reach.Clients == 0) {
-		err = gateway.ErrUnanswered
-	}
-	return struct{}{}, faultOf(err)
-}
-
 // replies are the answer to a batch.
 type replies struct {
 	Replies []any `json:"replies"`
@@ -441,6 +381,19 @@ func parseObject(text []byte) (params, error) {
 func (p params) text(name string) (value string, ok bool) {
 	given, ok := p[name]
 	return value, ok && json.Unmarshal(given, &value) == nil && !bytes.Equal(given, []byte("null"))
+}
+
+// hasAny reports whether one of these fields is there.
+func (p params) hasAny(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return p[name] != nil })
+}
+
+// seconds is a field that is a time in Unix's seconds, which may not be there.
+func (p params) seconds(name string) (n int64, ok bool) {
+	if p[name] == nil {
+		return 0, true
+	}
+	return n, json.Unmarshal(p[name], &n) == nil && n >= 0
 }
 
 // message makes a message of data or b64data.

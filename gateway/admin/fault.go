@@ -67,6 +67,8 @@ var faults = []struct {
 	{gateway.ErrUnacknowledged, fault{status: 503, Code: "unacknowledged", retryAfter: 1, centrifugo: 111}},
 	{gateway.ErrUnfilled, fault{status: 503, Code: "unfilled", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrTooManyRooms, fault{status: 429, Code: "rooms_max", retryAfter: 5, centrifugo: 106}},
+	{gateway.ErrTooManySubscriptions, fault{status: 429, Code: "subscriptions_max", centrifugo: 106}},
+	{gateway.ErrInfo, fault{status: 400, Code: "info", centrifugo: 107}},
 	{gateway.ErrNoConnection, fault{status: 404, Code: "no_connection"}},
 	{gateway.ErrUnanswered, fault{status: 503, Code: "nodes", retryAfter: 1, centrifugo: 100}},
 	{gateway.ErrBusy, fault{status: 503, Code: "busy", retryAfter: 1, centrifugo: 100}},

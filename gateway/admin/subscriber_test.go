@@ -73,6 +73,48 @@ func TestCentrifugoMethodsForSubscribers(t *testing.T) {
 	s.expectClose(bob, 4500, "away")
 }
 
+// Clients of the protocol are brought into channels, and told when they expire, in Centrifugo's words.
+func TestCentrifugoMethodsThatGiveClientsSomething(t *testing.T) {
+	t.Parallel()
+	o := gatewaytest.Options()
+	o.Auth = nameTags{}
+	o.Rooms = []gateway.RoomRule{{Pattern: "*", Presence: true}}
+	o.MaxSubscriptions = 2
+	s := startSite(t, o, nil)
+	ann, id := s.subscribe("ann")
+	s.subscribe("bob")
+	s.join("a?token=ann")
+	in := func(room string) string { return fmt.Sprintf(`{"push":{"channel":%q,"subscribe":{}}}`, room) }
+	s.expect("by user", s.ask("POST", "/api/subscribe", `{"user":"ann","channel":"a","info":{"seat" : 7}}`), 200, `{"result":{}}`)
+	s.hears(ann, websocket.MessageText, in("a"))
+	s.expect("presence", s.ask("POST", "/api/presence", `{"channel":"a"}`), 200, `"chan_info":{"seat":7}`)
+	s.expect("of somebody else", s.ask("POST", "/api/subscribe", fmt.Sprintf(`{"user":"bob","client":%q,"channel":"b"}`, id)), 200, `{"result":{}}`)
+	s.expect("by client", s.ask("POST", "/api/subscribe", fmt.Sprintf(`{"user":"ann","client":%q,"channel":"c"}`, id)), 200, `{"result":{}}`)
+	s.hears(ann, websocket.MessageText, in("c"))
+	s.expect("too many", s.ask("POST", "/api/subscribe", `{"user":"ann","channel":"d"}`), 200, `"code":106`)
+	s.expect("channels", s.ask("POST", "/api/channels", `{}`), 200, `{"a":{"num_clients":2},"c":{"num_clients":1}}`)
+	for params, code := range map[string]string{
+		`{"user":"ann"}`: "107", `{"channel":"a"}`: "107", `{"user":"ann","channel":"a b"}`: "107", `{"user":"ann","channel":"x","expire_at":"soon"}`: "107",
+		`{"user":"ann","channel":"x","expire_at":-1}`: "107", `{"user":"ann","channel":"x","info":"` + strings.Repeat("x", 1024) + `"}`: "107",
+		`{"user":"ann","channel":"x","recover_since":{}}`: "108", `{"user":"ann","channel":"x","data":{}}`: "108", `{"user":"ann","channel":"x","session":"s"}`: "108",
+	} {
+		s.expect(params[:min(60, len(params))], s.ask("POST", "/api/subscribe", params), 200, `"code":`+code)
+	}
+	for params, code := range map[string]string{
+		`{}`: "107", `{"user":"ann","expire_at":1.5}`: "107", `{"user":"ann","expired":1}`: "107", `{"user":"ann","info":{}}`: "108",
+	} {
+		s.expect(params, s.ask("POST", "/api/refresh", params), 200, `"code":`+code)
+	}
+	s.expect("never", s.ask("POST", "/api/refresh", `{"user":"ann"}`), 200, `{"result":{}}`)
+	s.hears(ann, websocket.MessageText, `{"push":{"refresh":{}}}`)
+	s.expect("later", s.ask("POST", "/api/refresh", fmt.Sprintf(`{"client":%q,"expire_at":99999999999}`, id)), 200, `{"result":{}}`)
+	s.hears(ann, websocket.MessageText, `{"push":{"refresh":{"expires":true,"ttl":2147483647}}}`)
+	s.expect("over", s.ask("POST", "/api/refresh", `{"user":"ann","expired":true}`), 200, `{"result":{}}`)
+	s.expectClose(ann, 3005, "connection expired")
+	limited := []string{"Authorization", "Bearer " + roomsKey}
+	s.expect("a key for some rooms", s.ask("POST", "/api/subscribe", `{"user":"ann","channel":"ticker.a"}`, limited...), 200, `"code":103`)
+}
+
 // A client of the protocol is listed with its rooms, and found and taken out by each of them.
 func TestRoomsOfSubscribersAreListed(t *testing.T) {
 	t.Parallel()

@@ -38,9 +38,9 @@ func TestK02_StoppedSDKGetsAllOrIsToldOfTheGap(t *testing.T) {
 		isGap    bool
 	}{
 		{"within the backlog", func(*gateway.Options) {}, 100, 0, false},
-		{"beyond the backlog, which is kept", small, 600, 0, false},
-		{"beyond all that is kept", func(o *gateway.Options) { small(o); o.History[0].Messages = 20 }, 600, 0, true},
-		{"beyond the stall timeout", func(o *gateway.Options) { small(o); o.StallTimeout = time.Second }, 600, 3 * time.Second, false},
+		{"beyond the backlog, which is kept", small, 150, 0, false},
+		{"beyond all that is kept", func(o *gateway.Options) { small(o); o.History[0].Messages = 20 }, 150, 0, true},
+		{"beyond the stall timeout", func(o *gateway.Options) { small(o); o.StallTimeout = time.Second }, 150, 3 * time.Second, false},
 	} {
 		for _, isProtobuf := range []bool{false, true} {
 			if isProtobuf && !testenv.IsWholeSize(t) {

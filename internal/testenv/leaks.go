@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,12 +35,15 @@ func Run(m *testing.M, behind ...func()) (status int) {
 
 // RunWaiting is Run for a package whose parallel tests wait, most of the time: for processes, or for
 // times to pass. Eight of them run at once, on however few processors, unless -parallel says otherwise.
-func RunWaiting(m *testing.M, behind ...func()) (status int) {
+func RunWaiting(m *testing.M, behind ...func()) (status int) { return RunAtOnce(m, 8, behind...) }
+
+// RunAtOnce is RunWaiting with another number of tests that run at once, for those that hardly work.
+func RunAtOnce(m *testing.M, most int, behind ...func()) (status int) {
 	flag.Parse()
 	isGiven := false
 	flag.Visit(func(f *flag.Flag) { isGiven = isGiven || f.Name == "test.parallel" })
 	if !isGiven {
-		if err := flag.Set("test.parallel", "8"); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(most)); err != nil {
 			panic(err)
 		}
 	}

@@ -15,6 +15,13 @@ type Subscribers struct {
 // SubscribersStream keeps what DrawSubscribers draws apart from all else.
 const SubscribersStream = 103
 
+// wholeTurn is what one connection may write in a turn of a gateway's.
+const wholeTurn = 64 << 10
+
+// HasWholeTurns says that there are subscribers, whose connections may write as much at a time as they do
+// outside of the simulation.
+func (p *Plan) HasWholeTurns() bool { return p.Subscribers.Number > 0 && p.Write == wholeTurn }
+
 // commandMin is a message that every command fits in.
 const commandMin = 200
 
@@ -30,6 +37,9 @@ func (p *Plan) DrawSubscribers(r *rand.Rand) {
 	}
 	p.Message = max(p.Message, commandMin+r.IntN(400))
 	p.Backlog = max(p.Backlog, p.Message+HeaderMax)
+	if r.IntN(3) == 0 {
+		p.Write = wholeTurn
+	}
 	for _, of := range []*int{&p.Limits.Assembly, &p.Limits.Pinned} {
 		if *of > 0 {
 			*of = max(*of, p.Message+HeaderMax)

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(testenv.RunWaiting(m))
+	os.Exit(testenv.RunAtOnce(m, 16))
 }
 
 // testLoad is a small load. Its patience is what a busy machine may take, not what the load does.

@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/centrifugal/protocol"
+
+	"sluice/hub"
+)
+
+// What a backend does to clients of the Centrifuge protocol from outside: it brings them into rooms.
+
+// A Placement is what a backend gives with a room that it brings a client into.
+type Placement struct {
+	Info    []byte // what others are told of the client there, as of Principal.Info; nil: nothing beside
+	Expires int64  // when the subscription ends, in seconds of Unix time, and a while later, unless a token prolongs it; zero: with the connection
+}
+
+// ErrTooManySubscriptions is of a client that is in as many rooms as Options.MaxSubscriptions allows, or
+// that would make a room beyond Options.MaxRooms.
+var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
+
+// Subscribe brings one client of the Centrifuge protocol into a room, by its id, whether it may read
+// there by itself or not; what else it may do there is up to its own grants. It hears what is published
+// from then on, is told of it by a push, and is in the room as long as its connection lasts: one that
+// comes back has to be brought there again. Without an error nothing is done if it is there already, has
+// yet to say who it is, or speaks no such protocol.
+func (s *Server) Subscribe(ctx context.Context, id, room string, p Placement) error {
+	if err := p.check(room); err != nil {
+		return err
+	}
+	return s.building(ctx, room, func() error {
+		_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) { return struct{}{}, c.bring(room, p) })
+		return err
+	})
+}
+
+// SubscribeSubject is Subscribe for the clients of one subject. An error is of one of them; the others
+// are in the room.
+func (s *Server) SubscribeSubject(ctx context.Context, subject, room string, p Placement) error {
+	if err := p.check(room); err != nil {
+		return err
+	}
+	return s.building(ctx, room, func() error {
+		errs := make([]error, len(s.workers))
+		err := s.walk(ctx, func(w *worker) func(*conn) {
+			return func(c *conn) {
+				if subject == "" || !c.isIn("") || !c.isSubject(subject) {
+					return
+				}
+				if err := c.bring(room, p); err != nil {
+					errs[w.no] = err
+				}
+			}
+		})
+		if err != nil {
+			return err // Some of them may still be at it.
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// notBuilt says that nobody reads what the room keeps in a client's encoding yet.
+type notBuilt struct{ encoding hub.Encoding }
+
+func (*notBuilt) Error() string { return hub.ErrNotBuilt.Error() }
+
+// building calls bring until what the room keeps was encoded for all that it brings there, which is
+// once for each encoding, and once more if it was dropped meanwhile.
+func (s *Server) building(ctx context.Context, room string, bring func() error) (err error) {
+	if !s.config().panics {
+		defer s.recoverPublish(room, &err)
+	}
+	for range hub.EncodingsMax {
+		lacks := new(notBuilt)
+		if err = bring(); !errors.As(err, &lacks) {
+			return err
+		}
+		s.hub.Build(ctx, room, lacks.encoding)
+	}
+	return ErrMemory
+}
+
+// ErrInfo is of a Placement whose Info cannot be told.
+var ErrInfo = errors.New("what others are told of a client has to be JSON on one line, of at most 1024 bytes")
+
+func (p *Placement) check(room string) error {
+	switch {
+	case !isRoomName(room):
+		return ErrRoomName
+	case p.Info != nil && (len(p.Info) > InfoMax || !json.Valid(p.Info) || bytes.ContainsAny(p.Info, "\r\n")):
+		return ErrInfo
+	}
+	return nil
+}
+
+// bring subscribes the client to a room.
+func (c *conn) bring(room string, given Placement) error {
+	s := c.subscriber()
+	if s == nil || !s.isConnected || s.find(room) != nil {
+		return nil
+	}
+	p := permit{who: &Principal{Info: given.Info, Expires: min(given.Expires, expiresMax)}, granted: Read}
+	result, err := s.enterRoom(room, p, s.permissionsBy(Read, room), wish{})
+	switch {
+	case errors.Is(err, hub.ErrNotBuilt):
+		return &notBuilt{s.encoding()}
+	case errors.Is(err, hub.ErrNoNewRooms):
+		return ErrMemory
+	case err != nil:
+		return ErrTooManySubscriptions
+	}
+	s.push(&protocol.Reply{Push: &protocol.Push{Channel: room, Subscribe: &protocol.Subscribe{
+		Recoverable: result.Recoverable, Positioned: result.Positioned, Epoch: result.Epoch, Offset: result.Offset,
+	}}})
+	return nil
+}
