@@ -136,6 +136,16 @@ func (n *scriptedNode) Release(room string) {
 	}()
 }
 
+func (n *scriptedNode) Purge(_ context.Context, room string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.isDown {
+		return errors.New("down")
+	}
+	delete(n.kept, room)
+	return nil
+}
+
 func (n *scriptedNode) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

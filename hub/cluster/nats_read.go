@@ -255,10 +255,10 @@ func (n *NATS) State(ctx context.Context) (State, error) {
 }
 
 // Purge implements Broker.
-func (n *NATS) Purge(ctx context.Context, room string) error {
+func (n *NATS) Purge(ctx context.Context, room string, before uint64) error {
 	s, err := n.js.Stream(ctx, streamName)
 	if err == nil {
-		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject(subjectIn, room, shards)))
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject(subjectIn, room, shards)), jetstream.WithPurgeSequence(before))
 	}
 	if err != nil {
 		return fmt.Errorf("purging %s of a room: %w", streamName, err)

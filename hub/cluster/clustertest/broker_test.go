@@ -206,10 +206,10 @@ func TestBrokerFetchesWhatTheStreamKeeps(t *testing.T) {
 	if st, err := n.State(soon(t)); err != nil || st != (cluster.State{First: 1, Last: 60}) {
 		t.Errorf("the stream is %+v, %v", st, err)
 	}
-	if err := n.Purge(soon(t), "a.room"); err != nil {
+	if err := n.Purge(soon(t), "a.room", 61); err != nil {
 		t.Error(err)
 	}
-	if err := n.Purge(soon(t), "other"); err != nil {
+	if err := n.Purge(soon(t), "other", 61); err != nil {
 		t.Error(err)
 	}
 	if st, err := n.State(soon(t)); err != nil || st != (cluster.State{First: 61, Last: 60}) {
