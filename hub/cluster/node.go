@@ -156,6 +156,7 @@ func (n *Node) tick() {
 
 // takeLive takes a message and some of those that are there behind it.
 func (n *Node) takeLive(m *Live) {
+	defer n.startRooms() // Holes are fetched at once.
 	n.take(m)
 	for range takesAtOnce - 1 {
 		select {
