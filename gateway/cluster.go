@@ -23,6 +23,8 @@ type Cluster interface {
 	Open(ctx context.Context, room string) error
 	// Release says that nobody is in the room. It does not wait, and may be called with locks held.
 	Release(room string)
+	// Purge removes what the others keep of a room; this gateway's rooms it leaves alone. It waits.
+	Purge(ctx context.Context, room string) error
 	// Ready returns why the others cannot be reached, nil if they can.
 	Ready() error
 }

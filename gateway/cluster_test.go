@@ -136,6 +136,16 @@ func (n *scriptedNode) Release(room string) {
 	}()
 }
 
+func (n *scriptedNode) Purge(_ context.Context, room string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.isDown {
+		return errors.New("down")
+	}
+	delete(n.kept, room)
+	return nil
+}
+
 func (n *scriptedNode) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -536,4 +546,20 @@ func TestEndedRoomsAreReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	wstest.ExpectText(t, raw, "again")
+}
+
+// A gateway's cluster is its own for good, and no reload takes it for another.
+func TestReloadKeepsTheCluster(t *testing.T) {
+	c := newScripted()
+	cfg := clustered(c, nil)
+	s, _ := startGateway(t, cfg)
+	next := clustered(c, nil).Options
+	next.CloseOnOutage = true
+	if names, err := s.Reload(next); err != nil || len(names) > 0 || !s.config().CloseOnOutage || s.config().Cluster == nil {
+		t.Errorf("%v, %v", names, err)
+	}
+	next.Cluster = nil
+	if names, err := s.Reload(next); err != nil || !slices.Equal(names, []string{"Cluster"}) {
+		t.Errorf("without one: %v, %v", names, err)
+	}
 }

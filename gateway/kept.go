@@ -98,13 +98,34 @@ func (s *Server) fill(room string) error {
 }
 
 // RemoveKept has a room forget all that it keeps. Clients that are behind may get it still; who asks for
-// it again is told that it is too old.
+// it again is told that it is too old. In a cluster all nodes forget it, and what is published meanwhile
+// may be kept on some of them and not on others; the error is ErrUnanswered if it may not be done
+// everywhere, and it may be called again.
 func (s *Server) RemoveKept(room string) error {
-	r, err := s.keeper(room)
-	if r != nil {
-		r.Clear()
+	if _, err := s.keeper(room); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.life, s.config().ClusterTimeout)
+	defer cancel()
+	if s.follows() && s.cluster.Purge(ctx, room) != nil {
+		return ErrUnanswered
+	}
+	s.clear(room)
+	if s.nodes == nil {
+		return nil
+	}
+	asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askForget, ending: ending{Room: room}}, func(string, *nodeAnswer) {})
+	if err == nil && answered < asked {
+		err = ErrUnanswered
 	}
 	return err
+}
+
+// clear has a room of this gateway forget what it keeps, if it is there.
+func (s *Server) clear(room string) {
+	if r, ok := s.hub.Room(room); ok {
+		r.Clear()
+	}
 }
 
 // keeper is a room that keeps messages: nil if it would, and is not there.

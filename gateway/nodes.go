@@ -27,19 +27,20 @@ type Nodes interface {
 
 // ErrUnanswered is of what is asked of all nodes of a cluster, or done on them, when not all have
 // answered: what is known is a part of it.
-var ErrUnanswered = errors.New("not all nodes of the cluster have answered in time")
+var ErrUnanswered = errors.New("not all nodes of the cluster, or not the servers between them, have answered in time")
 
 // What nodes ask each other. A node that does not know the word does not answer.
 const (
-	askEnd   = "end"   // have clients end
-	askWho   = "who"   // who is in a room
-	askUsers = "users" // whose clients are in a room, or in any
+	askEnd    = "end"    // have clients end
+	askWho    = "who"    // who is in a room
+	askUsers  = "users"  // whose clients are in a room, or in any
+	askForget = "forget" // what a room keeps
 )
 
 // A nodeQuestion is what one node asks the others.
 type nodeQuestion struct {
 	Do     string `json:"do"`
-	ending        // whom it is about; of askWho and askUsers the room alone
+	ending        // whom it is about; the room alone, unless it is askEnd
 }
 
 // A nodeAnswer is what one of them answers.
@@ -116,6 +117,8 @@ func (s *Server) answerNode(ctx context.Context, q *nodeQuestion) (a nodeAnswer,
 		if len(users) <= userKeysMax {
 			a.Keys = keysOf(users)
 		}
+	case askForget:
+		s.clear(q.Room)
 	default:
 		err = errUnknown
 	}

@@ -314,3 +314,40 @@ func TestJoinsAreToldOnAllNodes(t *testing.T) {
 		t.Error("ann is gone")
 	}
 }
+
+// What a room keeps is forgotten on all nodes.
+func TestKeptMessagesAreForgottenOnAllNodes(t *testing.T) {
+	var all []*Server
+	var nodes [2]*linked
+	for i := range nodes {
+		nodes[i] = &linked{self: i}
+		cfg := keeping()
+		cfg.Nodes = nodes[i]
+		s, _ := startGateway(t, cfg)
+		all = append(all, s)
+	}
+	for i, n := range nodes {
+		n.made.Store(&all)
+		if _, err := all[i].PublishAt("kept.a", Message{Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(i int) int {
+		page, err := all[i].Kept("kept.a", hub.Start{Earliest: true}, 10, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Messages)
+	}
+	nodes[0].isDeaf.Store(true)
+	if err := all[0].RemoveKept("kept.a"); !errors.Is(err, ErrUnanswered) || kept(0) != 0 || kept(1) != 1 {
+		t.Errorf("unanswered: %v; %d and %d are kept", err, kept(0), kept(1))
+	}
+	nodes[0].isDeaf.Store(false)
+	if err := all[0].RemoveKept("kept.a"); err != nil || kept(1) != 0 {
+		t.Errorf("%v; %d are kept", err, kept(1))
+	}
+	if err := all[0].RemoveKept("plain"); !errors.Is(err, ErrNoHistory) {
+		t.Errorf("of a room without a history: %v", err)
+	}
+}

@@ -17,7 +17,7 @@ var reloadable = []string{
 	"FrameRate", "PingRate", "MessageRate", "InflateRate", "ByteRate", "SlowPolicy",
 	"HandshakeTimeout", "AssemblyTimeout", "PingInterval", "PongTimeout", "StallTimeout", "SkipTimeout",
 	"CloseTimeout", "DrainTimeout", "DrainDelay", "Anonymous", "MaxLifetime", "PathPrefix", "AuthCookie", "AuthRequests",
-	"Rooms", "History", "NoCompression", "CompressMin",
+	"Rooms", "History", "NoCompression", "CompressMin", "CloseOnOutage",
 }
 
 // Reload has the server go on by other options, and returns the names of fields that differ and only
@@ -72,7 +72,8 @@ func (c *config) keep(now *config, sourcesMax int) (kept []string) {
 		if canChange {
 			continue
 		}
-		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
+		isFunc := f.Type.Kind() == reflect.Func // Of which nobody knows whether they are the same.
+		if isFunc && a.IsNil() != b.IsNil() || !isFunc && !reflect.DeepEqual(a.Interface(), b.Interface()) {
 			kept = append(kept, f.Name)
 		}
 		a.Set(b)

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -70,17 +71,32 @@ func (f *follower) room(name string) *Room {
 	return r
 }
 
-// A told client writes down what it is told, between what it gets.
+// A told client writes down what it is told, between the messages that it gets.
 type told struct {
 	client
+	note   string
 	leaves bool
 }
 
 func (c *told) Reset(at Position) {
-	c.got = append(c.got, fmt.Sprintf("<reset %v>\n", at)...)
+	c.note += fmt.Sprintf("<reset %v>\n", at)
+	if c.CanSendOwn() {
+		_, _ = c.SendOwn(math.MaxInt)
+	} else {
+		c.HoldOwn()
+	}
 	if c.leaves {
 		c.Leave()
 	}
+}
+
+// SendOwn takes no room of its socket's for that.
+func (c *told) SendOwn(limit int) (sent int, isAll bool) {
+	if sent, isAll = c.client.SendOwn(limit); isAll {
+		c.got = append(c.got, c.note...)
+		c.note = ""
+	}
+	return sent, isAll
 }
 
 func (f *follower) tell(fan int, room string, e Encoding, s Start) (*told, Joined, error) {

@@ -74,7 +74,7 @@ func TestAnswersSayHowManyNodesHaveAnswered(t *testing.T) {
 
 	n.isDeaf = true
 	s.expect("a subject", s.ask("DELETE", "/api/connections?subject=ann", ""), 200, `{"disconnected":7,"nodes":3,"answered":2}`)
-	const unanswered = `{"error":{"code":100,"message":"Not all nodes of the cluster have answered in time."}}`
+	const unanswered = `{"error":{"code":100,"message":"Not all nodes of the cluster, or not the servers between them, have answered in time."}}`
 	ask("presence", `{"channel":"kept"}`, unanswered)
 	ask("disconnect", `{"user":"ann"}`, unanswered)
 	ask("info", `{}`, unanswered)

@@ -55,8 +55,8 @@ type Broker interface {
 	// SetEpoch replaces the one of that revision. ErrConflict says that somebody else has.
 	SetEpoch(ctx context.Context, e Epoch, revision uint64) error
 
-	// Purge removes all that the stream keeps of a room.
-	Purge(ctx context.Context, room string) error
+	// Purge removes what the stream keeps of a room before a sequence.
+	Purge(ctx context.Context, room string, before uint64) error
 
 	// Changed has something when Events does.
 	Changed() <-chan struct{}

@@ -97,6 +97,7 @@ func (n *Node) checkSome(rooms []*room) {
 // checked takes the ends of rooms, as of a server that may lag behind.
 func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state State, last []Stored, upTo uint64, err error) {
 	n.isChecking = false
+	defer n.startRooms()
 	if err != nil {
 		for _, r := range asked {
 			r.mustCheck = true

@@ -41,6 +41,38 @@ func TestForgedMessagesAreTold(t *testing.T) {
 	}
 }
 
+// A hole is not closed from a message that the stream does not have, though what is behind it is all there: what the forged one
+// hid is before it.
+func TestForgedMessageIsNoPlaceToGoOnFrom(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	w.isQuiet, w.mayReset, w.isTainted = true, true, true
+	m := w.nodes[0]
+	w.join(m)
+	room := m.order0(w)
+	w.foreign(room)
+	w.goOn(20)
+	r := m.byName[room]
+	s := hub.Source{Payload: []byte("forged")}
+	m.wire = []Live{{Stored{Room: room, Seq: r.last + 2, ID: "nobody's", Pack: appendMessage(nil, &s)}, r.last}}
+	m.deliver(1)
+	m.pump()
+	w.foreign(room) // lost, and hidden by the forged one
+	w.foreign("another")
+	w.foreign(room) // lost
+	w.foreign(room)
+	m.wire = m.wire[len(m.wire)-1:]
+	m.deliver(1)
+	m.pump()
+	for m.isBusy() { // Before any check or audit.
+		m.work()
+		m.settle()
+		m.pump()
+	}
+	if v := m.views[room]; !v.stretches[0].isEnded {
+		t.Errorf("the room goes on: %v, and there was %v", v.stretches[0].items, w.truthOf(room))
+	}
+}
+
 // order0 is the room that the machine has opened first.
 func (m *machine) order0(w *world) string {
 	w.goOn(10)

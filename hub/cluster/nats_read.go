@@ -147,7 +147,7 @@ func fetched(m *nats.Msg) (Stored, error) {
 var errMalformed = errors.New("malformed")
 
 // stored reads what a republished and a fetched message have in common. A publisher's own headers come
-// before the stream's, so the last one of a name is the stream's.
+// before the stream's, so the last one of a name is the stream's; of ids the stream goes by the first.
 func stored(m *nats.Msg) (s Stored, err error) {
 	if last(m, jetstream.StreamHeader) != streamName {
 		return s, fmt.Errorf("%w: not of this stream", errMalformed)
@@ -160,7 +160,7 @@ func stored(m *nats.Msg) (s Stored, err error) {
 	if err != nil {
 		return s, fmt.Errorf("%w: %w", errMalformed, err)
 	}
-	return Stored{Seq: seq, ID: last(m, jetstream.MsgIDHeader), Time: at.UnixNano(), Pack: m.Data}, nil
+	return Stored{Seq: seq, ID: m.Header.Get(jetstream.MsgIDHeader), Time: at.UnixNano(), Pack: m.Data}, nil
 }
 
 func last(m *nats.Msg, header string) string {
@@ -255,10 +255,10 @@ func (n *NATS) State(ctx context.Context) (State, error) {
 }
 
 // Purge implements Broker.
-func (n *NATS) Purge(ctx context.Context, room string) error {
+func (n *NATS) Purge(ctx context.Context, room string, before uint64) error {
 	s, err := n.js.Stream(ctx, streamName)
 	if err == nil {
-		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject(subjectIn, room, shards)))
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject(subjectIn, room, shards)), jetstream.WithPurgeSequence(before))
 	}
 	if err != nil {
 		return fmt.Errorf("purging %s of a room: %w", streamName, err)

@@ -156,6 +156,7 @@ func (n *Node) tick() {
 
 // takeLive takes a message and some of those that are there behind it.
 func (n *Node) takeLive(m *Live) {
+	defer n.startRooms() // Holes are fetched at once.
 	n.take(m)
 	for range takesAtOnce - 1 {
 		select {
@@ -210,10 +211,6 @@ func (n *Node) Drain(ctx context.Context) error {
 		}
 	}
 }
-
-// Purge removes all that the stream keeps of a room, for all nodes; what rooms keep themselves they have to be told of. It
-// may be called from any goroutine, and waits for the broker as long as ctx says.
-func (n *Node) Purge(ctx context.Context, room string) error { return n.broker.Purge(ctx, room) }
 
 // setDefaults puts defaults in place of zeros.
 func (o *Options) setDefaults() {

@@ -7,7 +7,7 @@ import (
 	"sluice/hub"
 )
 
-// A pack is one message of the stream: several of a room, in their order.
+// A pack is one message of the stream: several of a room, in their order, or none (purge.go).
 //
 //	version 1 · count 2 · messages
 //
@@ -66,7 +66,7 @@ func decode(list []hub.Source, seq uint64, body []byte) ([]hub.Source, error) {
 	}
 	n := int(binary.BigEndian.Uint16(body[1:]))
 	rest, begun := body[packHead:], len(list)
-	if n < 1 || n > packMessages {
+	if n > packMessages {
 		return list, errGarbage
 	}
 	for i := range n {

@@ -60,7 +60,7 @@ func TestPacksComeBackAsTheyWere(t *testing.T) {
 
 func TestWhatIsNoPackIsTold(t *testing.T) {
 	for text, want := range map[string]error{
-		"": errGarbage, "\x00": errGarbage, "\x01": errGarbage, "\x01\x00\x00": errGarbage, "\x01\x04\x01": errGarbage, "garbage": errGarbage, "{}": errGarbage,
+		"": errGarbage, "\x00": errGarbage, "\x01": errGarbage, "\x01\x00\x00": nil, "\x01\x00\x00\x00": errGarbage, "\x01\x04\x01": errGarbage, "garbage": errGarbage, "{}": errGarbage,
 		"\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01": errGarbage,
 		"\x02": errVersion, "\x0f anything": errVersion,
 	} {

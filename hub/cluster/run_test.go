@@ -41,12 +41,12 @@ func (s *memory) tap() *tap {
 	return t
 }
 
-func (t *tap) Prepare(context.Context) error              { return nil }
-func (t *tap) Live() <-chan Live                          { return t.live }
-func (t *tap) Changed() <-chan struct{}                   { return t.changed }
-func (t *tap) Purge(context.Context, string) error        { return nil }
-func (t *tap) At(context.Context, uint64) (Stored, error) { return Stored{}, ErrNotFound }
-func (t *tap) Unsubscribe(room string)                    { t.with(func() { delete(t.subscribed, room) }) }
+func (t *tap) Prepare(context.Context) error               { return nil }
+func (t *tap) Live() <-chan Live                           { return t.live }
+func (t *tap) Changed() <-chan struct{}                    { return t.changed }
+func (t *tap) Purge(context.Context, string, uint64) error { return nil }
+func (t *tap) At(context.Context, uint64) (Stored, error)  { return Stored{}, ErrNotFound }
+func (t *tap) Unsubscribe(room string)                     { t.with(func() { delete(t.subscribed, room) }) }
 
 func (t *tap) Subscribe(_ context.Context, r string) error {
 	t.with(func() { t.subscribed[r] = true })

@@ -450,8 +450,8 @@ func (m *machine) SetEpoch(_ context.Context, e Epoch, revision uint64) error {
 	return nil
 }
 
-func (m *machine) Purge(context.Context, string) error { return nil }
-func (m *machine) Changed() <-chan struct{}            { return m.changed }
+func (m *machine) Purge(context.Context, string, uint64) error { return nil }
+func (m *machine) Changed() <-chan struct{}                    { return m.changed }
 
 func (m *machine) Events() Event {
 	e := m.events

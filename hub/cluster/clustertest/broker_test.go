@@ -206,10 +206,10 @@ func TestBrokerFetchesWhatTheStreamKeeps(t *testing.T) {
 	if st, err := n.State(soon(t)); err != nil || st != (cluster.State{First: 1, Last: 60}) {
 		t.Errorf("the stream is %+v, %v", st, err)
 	}
-	if err := n.Purge(soon(t), "a.room"); err != nil {
+	if err := n.Purge(soon(t), "a.room", 61); err != nil {
 		t.Error(err)
 	}
-	if err := n.Purge(soon(t), "other"); err != nil {
+	if err := n.Purge(soon(t), "other", 61); err != nil {
 		t.Error(err)
 	}
 	if st, err := n.State(soon(t)); err != nil || st != (cluster.State{First: 61, Last: 60}) {
@@ -482,6 +482,37 @@ func TestDeletedStreamIsMadeAgain(t *testing.T) {
 	}
 	if seq := mustPublish(t, n, "room", "id.2", "x"); seq != 1 {
 		t.Errorf("stored at %d", seq)
+	}
+}
+
+// Whoever may publish into the stream may give a message headers that only the stream should.
+func TestB09_PublishersCannotNumberMessages(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	n := dial(t, withStream(s.ClientURL()))
+	if err := n.Subscribe(soon(t), "room"); err != nil {
+		t.Fatal(err)
+	}
+	m := nats.NewMsg("sluice.in.0.room")
+	for name, values := range map[string][]string{
+		"Nats-Msg-Id": {"id.1", "id.2"}, "Nats-Stream": {"OTHER"}, "Nats-Sequence": {"77"}, "Nats-Last-Sequence": {"76"},
+		"Nats-Time-Stamp": {"2000-01-01T00:00:00Z"}, "Nats-Subject": {"sluice.in.0.other"},
+	} {
+		m.Header[name] = values
+	}
+	if err := n.Conn().PublishMsg(m); err != nil {
+		t.Fatal(err)
+	}
+	live := next(t, n)
+	if live.Seq != 1 || live.Prev != 0 || live.ID != "id.1" || live.Room != "room" || live.Time < time.Now().Add(-time.Hour).UnixNano() {
+		t.Errorf("republished as %+v", live)
+	}
+	kept, _, err := n.After(soon(t), "room", 1, 10, 1<<20)
+	if err != nil || len(kept) != 1 || fmt.Sprint(kept[0]) != fmt.Sprint(live.Stored) {
+		t.Errorf("fetched as %+v, %v", kept, err)
+	}
+	if is, err := n.At(soon(t), 1); err != nil || is.ID != live.ID || is.Time != live.Time || is.Room != live.Room {
+		t.Errorf("the leader has %+v, %v", is, err)
 	}
 }
 

@@ -61,7 +61,7 @@ func TestDeployedServersAreFitForAGateway(t *testing.T) {
 			if is := next(t, n); is.ID != "id" {
 				t.Errorf("came %v", is)
 			}
-			if err := n.Purge(soon(t), "room"); err != nil {
+			if err := n.Purge(soon(t), "room", 2); err != nil {
 				t.Error(err)
 			}
 			heard := make(chan []byte, 1)

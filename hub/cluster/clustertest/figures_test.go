@@ -113,6 +113,51 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
+// BenchmarkFollow is the processor time of a node that publishes, and of nodes that follow in the same process: the
+// difference is what following costs for each message. The broker is another process. A pack has one message, or as
+// many as there are.
+func BenchmarkFollow(b *testing.B) {
+	for _, isAlone := range []bool{true, false} {
+		for followers := range 3 {
+			b.Run(fmt.Sprintf("alone=%v/followers=%d", isAlone, followers), func(b *testing.B) {
+				o := withStream(natstest.StartProcesses(b, 1)[0].URL())
+				a := start(b, "a", o)
+				a.awaitReady()
+				var all []*machine
+				for i := range followers {
+					m := start(b, fmt.Sprint("follower", i), o)
+					m.rooms.onlyCounts = true
+					for room := range 16 {
+						m.open(fmt.Sprint("room.", room))
+					}
+					all = append(all, m)
+				}
+				payload := make([]byte, 64)
+				answered := make(chan struct{}, 16)
+				cpu := processorTime()
+				i := 0
+				for b.Loop() {
+					if room := fmt.Sprint("room.", i%16); !isAlone {
+						mustOffer(b, a, room, payload)
+					} else if err := a.node.Publish(room, hub.Source{Payload: payload}, "", func(hub.Position, error) { answered <- struct{}{} }); err != nil {
+						b.Fatal(err)
+					}
+					if i++; isAlone && i >= 16 {
+						<-answered
+					}
+				}
+				for _, m := range all {
+					for m.rooms.counted.Load() < int64(i) {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				b.ReportMetric(float64((processorTime()-cpu).Nanoseconds())/float64(i), "cpu-ns/message")
+				b.ReportMetric(float64(a.node.Stats().PackMessages)/float64(a.node.Stats().Packs), "messages/pack")
+			})
+		}
+	}
+}
+
 // BenchmarkOpenCold is of a room with 100 messages kept, among 1,000 such rooms.
 func BenchmarkOpenCold(b *testing.B) {
 	const rooms, kept = 1000, 100
