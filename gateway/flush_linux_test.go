@@ -42,7 +42,7 @@ func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 
 // A ring that the kernel refuses in the middle of a run, or that is open and takes none of a batch: nobody misses
 // anything, State and Stats tell, and it is said once.
-func TestRingThatFailsIsDoneWithout(t *testing.T) {
+func TestK30_RingThatFailsIsDoneWithout(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.Flush = 1, FlushRing
 	st := newStepped(t, cfg, nil)
