@@ -13,6 +13,27 @@ import (
 	"sluice/wsproto"
 )
 
+// One write alone is a system call in any case, and the ring's is the dearer one.
+func TestRingIsNotForOneAlone(t *testing.T) {
+	for members := 1; members <= 3; members++ {
+		h := newHall(t, reactortest.New(), FlushRing, members)
+		h.say([]byte("hello"))
+		want := uint64(members)
+		if members < ringLeast {
+			want = 0
+		}
+		if n := h.w.stats.RingWrites; n != want {
+			t.Errorf("a room of %d: %d writes by the ring, want %d", members, n, want)
+		}
+		buf := make([]byte, 100)
+		for i := range h.conns {
+			if n := len(h.got(i, buf)); n != 7 {
+				t.Errorf("a room of %d: member %d got %d bytes", members, i, n)
+			}
+		}
+	}
+}
+
 // Whom a ring does not suit is written to as ever, in the same batch, and gets the same.
 func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 	h := newHall(t, reactortest.New(), FlushRing, 6)
@@ -42,7 +63,7 @@ func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 
 // A ring that the kernel refuses in the middle of a run, or that is open and takes none of a batch: nobody misses
 // anything, State and Stats tell, and it is said once.
-func TestRingThatFailsIsDoneWithout(t *testing.T) {
+func TestK30_RingThatFailsIsDoneWithout(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.Flush = 1, FlushRing
 	st := newStepped(t, cfg, nil)

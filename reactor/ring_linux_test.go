@@ -26,7 +26,7 @@ func realRing(t testing.TB) *Ring {
 
 // Each send of a batch has its own end, in the call that it was made in: a full socket, a closed descriptor, a peer that has
 // reset, one that is no socket, and those around them.
-func TestRingOnTheRealKernel(t *testing.T) {
+func TestK32_EachSendOfABatchHasItsOwnEnd(t *testing.T) {
 	r := realRing(t)
 	const full, closed, reset, noSocket, sends = 2, 5, 6, 8, 10
 	for round := range 100 { // The queues' indices go round several times.

@@ -48,7 +48,7 @@ func (r *ringRig) expect(bytes []int, errs []error) {
 }
 
 // What became of a send is its own, whatever order they end in.
-func TestRingTellsEachSendsOwnResult(t *testing.T) {
+func TestK32_RingTellsEachSendsOwnResult(t *testing.T) {
 	r := newRingRig(t, 5)
 	r.kernel.most = 2
 	r.kernel.answers[r.batch[1].FD] = []error{syscall.EAGAIN}
@@ -74,7 +74,7 @@ func TestRingWritesAloneWhatIsNotBegun(t *testing.T) {
 }
 
 // A call that fails has begun nothing. What a kernel forbids it will forbid again.
-func TestRingThatIsRefusedLosesNothing(t *testing.T) {
+func TestK30_RingThatIsRefusedLosesNothing(t *testing.T) {
 	for errno, ends := range map[error]bool{
 		syscall.EAGAIN: false, syscall.EINTR: false,
 		syscall.ENOSYS: true, syscall.EPERM: true, syscall.ENOMEM: true, syscall.EBADF: true,
@@ -99,7 +99,7 @@ func TestRingThatIsRefusedLosesNothing(t *testing.T) {
 
 // The kernel may read the bytes of a send that has not ended at any time. So they stay, nothing else is
 // written there, and such a kernel is asked no more.
-func TestRingThatDoesNotFinishEnds(t *testing.T) {
+func TestK31_RingThatDoesNotFinishEnds(t *testing.T) {
 	r := newRingRig(t, 4)
 	r.kernel.unfinished = r.batch[2].FD
 	bytes := &r.batch[2].Bytes[0]

@@ -2,13 +2,8 @@ package wsproto
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"runtime"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -23,137 +18,6 @@ func frame(op Opcode, fin bool, payload string) []byte {
 func text(payload string) []byte { return frame(OpText, true, payload) }
 
 func stream(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-
-// An outcome is what a stream became: the messages before the end and the violation that ended it.
-type outcome struct {
-	Messages []string
-	Err      error
-}
-
-func (o *outcome) add(m Message) {
-	o.Messages = append(o.Messages, fmt.Sprintf("%#x:%s", byte(m.Op), m.Payload))
-}
-
-func messages(kv ...any) outcome {
-	var o outcome
-	for i := 0; i < len(kv); i += 2 {
-		o.add(Message{Op: kv[i].(Opcode), Payload: []byte(kv[i+1].(string))})
-	}
-	return o
-}
-
-func (o outcome) then(err error) outcome {
-	o.Err = err
-	return o
-}
-
-// decode feeds input to d in pieces of the sizes that cut returns, and holds d to what Next promises on the way.
-func decode(t testing.TB, d *Decoder, input []byte, cut func() int) outcome {
-	t.Helper()
-	var got outcome
-	for at := 0; at < len(input); {
-		size := min(cut(), len(input)-at)
-		chunk := bytes.Clone(input[at : at+size])
-		at += size
-		for {
-			m, n, err := d.Next(chunk)
-			if err != nil {
-				if _, n, again := d.Next([]byte("x")); again != err || n != 0 {
-					t.Errorf("after violation %v: took %d, error %v", err, n, again)
-				}
-				if d.Idle() || d.Held() != 0 {
-					t.Errorf("after violation: idle %t, held %d", d.Idle(), d.Held())
-				}
-				return got.then(err)
-			}
-			most := d.Limit + MaxControlPayload
-			if d.Deflate {
-				most = DeflatedMax(d.Limit) + MaxControlPayload
-			}
-			if d.Inflating() {
-				most += max(inflatedFirst, d.Limit+1)
-			}
-			if held := d.Held(); held > most {
-				t.Fatalf("holds %d bytes with limit %d, inflating: %t", held, d.Limit, d.Inflating())
-			}
-			if d.Inflating() {
-				if m.Op != 0 || d.Slice == 0 || d.Idle() || !d.Partial() {
-					t.Fatalf("inflating: message %d, slice %d, idle %t, partial %t", m.Op, d.Slice, d.Idle(), d.Partial())
-				}
-				clear(chunk[:n]) // What was taken is not ours to keep.
-			}
-			chunk = chunk[n:]
-			if m.Op == 0 && !d.Inflating() {
-				break
-			}
-			if m.Op == 0 {
-				continue
-			}
-			got.add(m)
-		}
-		if len(chunk) != 0 {
-			t.Fatalf("Next left %d bytes without a message", len(chunk))
-		}
-	}
-	return got
-}
-
-func byBytes() int { return 1 }
-
-// everyCut decodes input whole, byte by byte, at random splits and inflated in slices, and returns the one outcome all must have.
-func everyCut(t testing.TB, d Decoder, input []byte) outcome {
-	t.Helper()
-	run := func(name string, slice int, cut func() int) (outcome, bool) {
-		c := d
-		c.Slice = slice
-		got := decode(t, &c, input, cut)
-		idle := c.Idle()
-		c.Release()
-		if !c.Idle() {
-			t.Errorf("%s: not idle after Release", name)
-		}
-		return got, idle
-	}
-	want, wantIdle := run("whole", 0, func() int { return len(input) })
-	check := func(name string, slice int, cut func() int) {
-		t.Helper()
-		got, idle := run(name, slice, cut)
-		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b error) bool { return a == b })); diff != "" {
-			t.Errorf("%s differs from whole (-whole +%s):\n%.2000s", name, name, diff)
-		}
-		if idle != wantIdle {
-			t.Errorf("%s: idle %t, whole %t", name, idle, wantIdle)
-		}
-	}
-	check("byte by byte", 0, byBytes)
-	if d.Deflate {
-		check("in the smallest slices", 1, func() int { return len(input) })
-	}
-	for seed := range uint64(8) {
-		rng := rand.New(rand.NewPCG(seed, uint64(len(input))))
-		spread := 1 + rng.IntN(max(2, len(input)/2))
-		slice := int(seed%2) * (1 + rng.IntN(3000))
-		check(fmt.Sprintf("seed %d, slices of %d", seed, slice), slice, func() int { return 1 + rng.IntN(spread) })
-	}
-	return want
-}
-
-// expect decodes input in every way with a server's Decoder of 1 KiB and compares.
-func expect(t *testing.T, input []byte, want outcome) {
-	t.Helper()
-	expectFrom(t, Decoder{Limit: 1024}, input, want)
-}
-
-func expectFrom(t *testing.T, d Decoder, input []byte, want outcome) {
-	t.Helper()
-	got := everyCut(t, d, input)
-	if got.Err != want.Err {
-		t.Errorf("violation %v, want %v", got.Err, want.Err)
-	}
-	if diff := cmp.Diff(want.Messages, got.Messages); diff != "" {
-		t.Errorf("messages (-want +got):\n%.2000s", diff)
-	}
-}
 
 func TestAutobahn_1_LengthsAtEveryBoundary(t *testing.T) {
 	const limit = 1 << 20
@@ -216,15 +80,6 @@ func TestF08_LengthWithTopBitIsRefused(t *testing.T) {
 	expect(t, []byte{0x82, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, outcome{Err: ErrLengthMSB})
 }
 
-// allocated returns the bytes that f allocates.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
-
 func TestF09_HugeLengthIsRefusedAtTheHeader(t *testing.T) {
 	input := []byte{0x82, 0xFF, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 'a', 'b'} // 2^62, mask, two bytes
 	expect(t, input, outcome{Err: ErrTooBig})
@@ -233,15 +88,6 @@ func TestF09_HugeLengthIsRefusedAtTheHeader(t *testing.T) {
 	var err error
 	if cost := allocated(func() { _, _, err = d.Next(input) }); cost >= 1024 || err != ErrTooBig {
 		t.Errorf("allocated %d bytes, error %v", cost, err)
-	}
-}
-
-func TestF09_AnnouncedLengthIsNotAllocated(t *testing.T) {
-	input := append([]byte{0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4}, "0123456789"...) // 1 MiB
-	d := Decoder{Limit: 1 << 20}
-	defer d.Release()
-	if cost := allocated(func() { d.Next(input) }); cost >= 1024 || d.Held() >= 1024 || d.Held() < 10 {
-		t.Errorf("10 bytes of a message cost %d bytes, %d held", cost, d.Held())
 	}
 }
 
@@ -363,54 +209,6 @@ func TestAutobahn_5_FragmentationRules(t *testing.T) {
 	expect(t, stream(frame(OpText, false, "x"), frame(OpContinuation, true, "")), messages(OpText, "x"))
 }
 
-func TestF20_InvalidUTF8IsRefusedHoweverItIsCut(t *testing.T) {
-	for _, bad := range invalidTexts {
-		whole := "κόσμε" + bad + "tail"
-		expect(t, stream(text("before"), text(whole)), messages(OpText, "before").then(ErrInvalidUTF8))
-		for i := range len(whole) {
-			expect(t, stream(frame(OpText, false, whole[:i]), frame(OpPing, true, ""), frame(OpContinuation, true, whole[i:])),
-				pingUnless(strings.ToValidUTF8(whole[:i], "") != whole[:i] && !isPrefixOfValid(whole[:i])).then(ErrInvalidUTF8))
-		}
-	}
-}
-
-// pingUnless is the ping that came before the violation, unless the violation came first.
-func pingUnless(failed bool) outcome {
-	if failed {
-		return outcome{}
-	}
-	return messages(OpPing, "")
-}
-
-func TestF20_ValidTextPassesCutInsideEveryRune(t *testing.T) {
-	const s = "Hello-µ@ßöäüàá-UTF-8!! \u0000\uD7FF\uE000\uFFFF\U00010000\U0010FFFF"
-	for i := range len(s) {
-		expect(t, stream(frame(OpText, false, s[:i]), frame(OpContinuation, true, s[i:])), messages(OpText, s))
-	}
-}
-
-func TestAutobahn_6_4_TextFailsAtTheFirstBadByte(t *testing.T) {
-	const good, bad = "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5", "\xf4\x90" // beyond U+10FFFF with its second byte
-	input := text(good + bad + strings.Repeat("x", 500))
-	for _, cut := range []func() int{byBytes, func() int { return 7 }, func() int { return len(input) }} {
-		const last = 4 + 4 + len(good) + len(bad) // header with 16-bit length, mask, payload up to the bad byte
-		d := Decoder{Limit: 1024}
-		if got := decode(t, &d, input[:last-1], cut); got.Err != nil {
-			t.Errorf("failed before the bad byte: %v", got.Err)
-		}
-		if got := decode(t, &d, input[last-1:last], cut); got.Err != ErrInvalidUTF8 {
-			t.Errorf("at the bad byte, in mid-frame: %v, want ErrInvalidUTF8", got.Err)
-		}
-	}
-}
-
-func TestF20_TextMayNotEndInsideARune(t *testing.T) {
-	expect(t, text("\xe2\x82"), outcome{Err: ErrInvalidUTF8})
-	expect(t, stream(frame(OpText, false, "\xe2\x82"), frame(OpContinuation, true, "")), outcome{Err: ErrInvalidUTF8})
-	// What one message left open must not leak into the next.
-	expect(t, stream(frame(OpBinary, true, "\xe2\x82"), text("\xac")), messages(OpBinary, "\xe2\x82").then(ErrInvalidUTF8))
-}
-
 func TestF23_PingBodiesComeBackUnchanged(t *testing.T) {
 	for _, size := range []int{0, 1, 124, 125} {
 		body := strings.Repeat("\xff", size)
@@ -446,154 +244,4 @@ func TestMaskMustFitTheRole(t *testing.T) {
 	expect(t, server, outcome{Err: ErrUnmasked})
 	expectFrom(t, Decoder{Limit: 1024, Client: true}, server, messages(OpText, "hi"))
 	expectFrom(t, Decoder{Limit: 1024, Client: true}, text("hi"), outcome{Err: ErrMasked})
-}
-
-func TestNextNeitherTouchesNorExposesBytesBehindTheFrame(t *testing.T) {
-	src := stream(text("first"), text("second"))
-	rest := bytes.Clone(src[len(text("first")):])
-	d := Decoder{Limit: 1024}
-	m, n, _ := d.Next(src)
-	if m.Payload = append(m.Payload, "overwritten"...); !bytes.Equal(src[n:], rest) {
-		t.Error("bytes behind the frame changed")
-	}
-}
-
-func TestWholeFrameIsReturnedWithoutCopy(t *testing.T) {
-	src := text("in place")
-	d := Decoder{Limit: 1024}
-	m, n, err := d.Next(src)
-	if err != nil || n != len(src) || &m.Payload[0] != &src[n-len("in place")] {
-		t.Errorf("n %d, error %v, payload not in src", n, err)
-	}
-	if !d.Idle() {
-		t.Error("not idle though nothing is held")
-	}
-}
-
-func TestIdleOnlyWhenNothingIsHeld(t *testing.T) {
-	input := stream(frame(OpText, false, "ab"), frame(OpContinuation, true, "cd"))
-	d := Decoder{Limit: 1024}
-	if !d.Idle() {
-		t.Error("zero value is not idle")
-	}
-	for i := range input {
-		m, _, err := d.Next(input[i : i+1])
-		if err != nil || d.Idle() {
-			t.Fatalf("byte %d: error %v, idle %t", i, err, d.Idle())
-		}
-		if m.Op != 0 && string(m.Payload) != "abcd" {
-			t.Fatalf("message %q", m.Payload)
-		}
-	}
-	if d.Next(nil); !d.Idle() {
-		t.Error("buffer of the returned message still held after the next call")
-	}
-}
-
-func TestDecoderMayBeMovedInsideAMessage(t *testing.T) {
-	input := stream(frame(OpText, false, "ab"), frame(OpContinuation, true, "cd"))
-	d := Decoder{Limit: 1024}
-	d.Next(input[:5])
-	moved := d
-	if got := decode(t, &moved, input[5:], byBytes); len(got.Messages) != 1 || got.Messages[0] != "0x1:abcd" {
-		t.Errorf("got %v", got)
-	}
-}
-
-func TestReleasedDecoderStartsANewStream(t *testing.T) {
-	d := Decoder{Limit: 1024}
-	d.Next(text("cut off")[:8])
-	d.Release()
-	if m, _, err := d.Next(text("new")); string(m.Payload) != "new" || err != nil {
-		t.Errorf("got %q, %v", m.Payload, err)
-	}
-}
-
-func TestAssemblyStaysBelowTwiceTheLimit(t *testing.T) {
-	for _, limit := range []int{300, 5000, 1 << 20, 1<<20 + 1} {
-		input := text(strings.Repeat("x", limit))
-		d := Decoder{Limit: limit}
-		most, before := 0, 0
-		for len(input) > 0 {
-			n := min(100, len(input))
-			d.Next(input[:n])
-			input = input[n:]
-			if held := d.Held(); held != before {
-				most, before = max(most, held+before), held // old and new exist together for a moment
-			}
-		}
-		if most > 2*limit+16<<10 {
-			t.Errorf("limit %d: %d bytes at once", limit, most)
-		}
-		d.Release()
-	}
-}
-
-func TestDecoderIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Decoder{}); size > 128 {
-		t.Errorf("a Decoder has %d bytes, want at most 128", size)
-	}
-}
-
-func TestWholeFramesAllocateNothing(t *testing.T) {
-	input := stream(text("hello"), frame(OpBinary, true, strings.Repeat("b", 5000)), frame(OpPing, true, "p"), text("κόσμε"))
-	src, d := make([]byte, len(input)), Decoder{Limit: 1 << 16}
-	allocs := testing.AllocsPerRun(100, func() {
-		copy(src, input)
-		for rest := src; len(rest) > 0; {
-			_, n, err := d.Next(rest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rest = rest[n:]
-		}
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations for four frames", allocs)
-	}
-}
-
-func TestViolationsAllocateNothing(t *testing.T) {
-	src, d := []byte{0xF1}, Decoder{Limit: 1}
-	var err error
-	if allocs := testing.AllocsPerRun(100, func() { d.Release(); _, _, err = d.Next(src) }); allocs != 0 || !errors.Is(err, ErrReservedBits) {
-		t.Errorf("%v allocations, error %v", allocs, err)
-	}
-}
-
-func BenchmarkNext(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 64 << 10} {
-		for _, op := range []Opcode{OpBinary, OpText} {
-			b.Run(fmt.Sprintf("op=%d/size=%d", op, size), func(b *testing.B) {
-				// A zero mask leaves the bytes as they are, so that the same ones serve for every turn.
-				src := AppendMaskedFrame(nil, op, true, [4]byte{}, bytes.Repeat([]byte("x"), size))
-				d := Decoder{Limit: 1 << 20}
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				for b.Loop() {
-					if m, _, err := d.Next(src); len(m.Payload) != size || err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-	}
-}
-
-// BenchmarkNextInPieces is a 1 MiB text that comes in reads of 64 KiB.
-func BenchmarkNextInPieces(b *testing.B) {
-	const size, read = 1 << 20, 64 << 10
-	src := AppendMaskedFrame(nil, OpText, true, [4]byte{}, bytes.Repeat([]byte("x"), size))
-	d := Decoder{Limit: size}
-	b.SetBytes(size)
-	b.ReportAllocs()
-	for b.Loop() {
-		var m Message
-		for rest := src; len(rest) > 0; rest = rest[min(read, len(rest)):] {
-			m, _, _ = d.Next(rest[:min(read, len(rest))])
-		}
-		if len(m.Payload) != size {
-			b.Fatal("no message")
-		}
-	}
 }

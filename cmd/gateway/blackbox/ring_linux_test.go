@@ -33,7 +33,7 @@ func launchWithRing(t *testing.T, args ...string) *proctest.Process {
 
 // io_uring_enter fails in the middle of a run, as when a filter of system calls is loaded, or for the moment: every message
 // comes all the same, once and in order, and if it is for good it is said.
-func TestRingRefusedInTheMidst(t *testing.T) {
+func TestK30_RingRefusedInTheMidst(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []string{"ENOSYS", "EPERM", "EAGAIN", "EINTR"} {
 		t.Run(errno, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestRingRefusedInTheMidst(t *testing.T) {
 
 // There is no io_uring at the start, or none that does what it has to: the gateway serves without, and says so once, with the
 // reason; or it does not start, if it has to have one.
-func TestRingForbiddenAtTheStart(t *testing.T) {
+func TestK30_RingForbiddenAtTheStart(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ call, errno, says string }{
 		{"io_uring_setup", "ENOSYS", "function not implemented"},

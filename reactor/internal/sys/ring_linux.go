@@ -125,7 +125,8 @@ func (r *Ring) mapQueues(p *ringParams) (err error) {
 }
 
 // SendRing implements Calls. A send neither waits in the kernel nor is handed to one of its threads,
-// because each says MSG_DONTWAIT.
+// because each says MSG_DONTWAIT. The call tells the scheduler, which costs nothing beside a batch: raw,
+// the collector would have to wait for all of it.
 func (Real) SendRing(r *Ring, batch []Send, done []Completion) (begun, completed int, err error) {
 	r.held = batch
 	tail, mask := r.tail.Load(), uint32(len(r.entries)-1)
