@@ -109,6 +109,3 @@ func (c *config) historyOf(room string) hub.History {
 	}
 	return hub.History{Messages: r.Messages, Bytes: r.Bytes, Age: r.Age}
 }
-
-// HistoryOf is what a room keeps by the rules as they are now, or would if it were there.
-func (s *Server) HistoryOf(room string) hub.History { return s.config().historyOf(room) }

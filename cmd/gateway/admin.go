@@ -27,7 +27,7 @@ type adminServer struct {
 }
 
 // newAdminServer opens the admin listeners. It serves when told to.
-func newAdminServer(c *Config, s *gateway.Server, log *slog.Logger, out *logWriter) (*adminServer, error) {
+func newAdminServer(c *Config, s *gateway.Server, joined *clustering, log *slog.Logger, out *logWriter) (*adminServer, error) {
 	if len(c.AdminListen) == 0 {
 		return nil, nil
 	}
@@ -40,7 +40,7 @@ func newAdminServer(c *Config, s *gateway.Server, log *slog.Logger, out *logWrit
 		return nil, err
 	}
 	tail, _ := log.Handler().(*admin.Tail) // newLogger has made one.
-	a.handler.AddFigures(s, admin.FigureOptions{Dropped: out.Dropped, Tail: tail})
+	a.handler.AddFigures(s, admin.FigureOptions{Dropped: out.Dropped, Tail: tail, Cluster: joined.figures()})
 	a.server = admin.NewServer(a.handler, log)
 	for _, address := range c.AdminListen {
 		opened, err := gateway.OpenListeners(address, os.FileMode(c.AdminSocketMode), c.AdminSocketGroup)

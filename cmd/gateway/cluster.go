@@ -2,162 +2,25 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
 	"sluice/gateway"
+	"sluice/gateway/admin"
 	"sluice/hub"
 	"sluice/hub/cluster"
 	"sluice/hub/nodes"
 )
 
-// ClusterFlags say with which other gateways this one shares its rooms.
-type ClusterFlags struct {
-	Cluster            []string `help:"NATS servers with JetStream, by which several gateways serve the same rooms: nats://host:4222, or tls://…; as many of one cluster as there are. Repeatable. Without it the gateway is alone." placeholder:"URL" group:"Cluster" secret:""`
-	ClusterNode        string   `help:"How this gateway is called among the others, unlike each of them: in their logs and on the live page. Default: the machine's name and something at random." placeholder:"NAME" group:"Cluster"`
-	ClusterCredentials string   `help:"A NATS credentials file: a user's JWT and seed." placeholder:"FILE" group:"Cluster"`
-	ClusterCA          string   `name:"cluster-ca" help:"A file of authorities in PEM, one of which has signed the servers' certificates. Default: the system's." placeholder:"FILE" group:"Cluster"`
-	ClusterCert        string   `name:"cluster-cert" help:"A certificate's file in PEM, by which the servers know this gateway." placeholder:"FILE" group:"Cluster"`
-	ClusterKey         string   `name:"cluster-key" help:"Its key's file." placeholder:"FILE" group:"Cluster"`
-
-	ClusterOutage         string        `help:"What becomes of clients while the servers cannot be reached: hold, they stay and publishers wait; close, after 10 seconds they are closed with 1013 and new ones refused, so that they look for another gateway." enum:"hold,close" default:"hold" placeholder:"hold|close" group:"Cluster"`
-	ClusterReplicas       int           `help:"Servers that have each message, 1 to 5, when the stream is made. 0 means three, or one where there are fewer." default:"0" placeholder:"N" group:"Cluster"`
-	ClusterStorage        string        `help:"Where the servers keep messages: file or memory." enum:"file,memory" default:"file" placeholder:"file|memory" group:"Cluster"`
-	ClusterAge            time.Duration `help:"For how long the stream keeps messages: what a gateway fetches that has missed some, or opens a room. At least what --history promises." default:"10m" group:"Cluster"`
-	ClusterMessages       int           `help:"Packs of messages that the stream keeps for each room: one that a publisher sends alone is one, those that come close together share one." default:"1000" placeholder:"N" group:"Cluster"`
-	ClusterBytes          Size          `help:"What the stream keeps of all rooms; beyond it the oldest goes." default:"1GiB" placeholder:"SIZE" group:"Cluster"`
-	ClusterPublishTimeout time.Duration `help:"How long a publisher waits for the servers' acknowledgement. Over HTTP it is 503 with Retry-After then." default:"10s" group:"Cluster"`
-}
-
-// clusterAgeMin is for how long a stream knows the ids of its messages, which it cannot keep for longer
-// than them.
-const clusterAgeMin = 2 * time.Minute
-
-// clusterFault says what is wrong with the flags of a cluster together.
-func clusterFault(c *Config) string {
-	for _, address := range c.Cluster {
-		u, err := url.Parse(address)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return "--cluster: an address is nats://host:port or tls://host:port" // Without it: a password may be in it.
-		}
-	}
-	switch {
-	case len(c.Cluster) == 0 && (c.ClusterNode != "" || c.ClusterCredentials != "" || c.ClusterCA != "" || c.ClusterCert != "" || c.ClusterKey != ""):
-		return "--cluster-node, --cluster-credentials, --cluster-ca, --cluster-cert, --cluster-key: nothing goes by them without --cluster"
-	case (c.ClusterCert == "") != (c.ClusterKey == ""):
-		return "--cluster-cert, --cluster-key: a certificate has a key, and a key a certificate"
-	case len(c.ClusterNode) > 255:
-		return "--cluster-node: a name has at most 255 bytes"
-	case c.ClusterReplicas < 0 || c.ClusterReplicas > 5:
-		return fmt.Sprintf("--cluster-replicas %d: must be 1 to 5, or 0 for three where there are as many servers", c.ClusterReplicas)
-	case c.ClusterAge < clusterAgeMin || c.ClusterAge > delayMax:
-		return fmt.Sprintf("--cluster-age %v: must be %v to %v", c.ClusterAge, clusterAgeMin, delayMax)
-	case c.ClusterMessages < 1:
-		return fmt.Sprintf("--cluster-messages %d: must be at least 1", c.ClusterMessages)
-	case c.ClusterBytes < 1<<20:
-		return fmt.Sprintf("--cluster-bytes %v: must be at least 1MiB", c.ClusterBytes)
-	}
-	return ""
-}
-
-// natsOptions are what the flags come to. It reads files.
-func (c *Config) natsOptions(log *slog.Logger) (cluster.NATSOptions, error) {
-	o := cluster.NATSOptions{
-		URLs: c.Cluster, Credentials: c.ClusterCredentials, Name: c.nodeName(),
-		Replicas: c.ClusterReplicas, InMemory: c.ClusterStorage == "memory", Age: c.ClusterAge,
-		Messages: int64(c.ClusterMessages), Bytes: int64(c.ClusterBytes), MaxMessage: int(c.MaxMessage), Log: log,
-	}
-	if c.ClusterCredentials != "" {
-		if _, err := os.Stat(c.ClusterCredentials); err != nil {
-			return o, fmt.Errorf("--cluster-credentials: %w", err)
-		}
-	}
-	if c.ClusterCA == "" && c.ClusterCert == "" {
-		return o, nil
-	}
-	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.ClusterCA != "" {
-		text, err := os.ReadFile(c.ClusterCA)
-		if err != nil {
-			return o, fmt.Errorf("--cluster-ca: %w", err)
-		}
-		o.TLS.RootCAs = x509.NewCertPool()
-		if !o.TLS.RootCAs.AppendCertsFromPEM(text) {
-			return o, fmt.Errorf("--cluster-ca: there is no certificate in %s", c.ClusterCA)
-		}
-	}
-	if c.ClusterCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.ClusterCert, c.ClusterKey)
-		if err != nil {
-			return o, fmt.Errorf("--cluster-cert, --cluster-key: %w", err)
-		}
-		o.TLS.Certificates = []tls.Certificate{pair}
-	}
-	return o, nil
-}
-
-// nodeName is --cluster-node or what stands for it, the same each time that it is asked for.
-func (c *Config) nodeName() string {
-	if c.ClusterNode != "" {
-		return c.ClusterNode
-	}
-	return randomName()
-}
-
-var randomName = sync.OnceValue(func() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "gateway"
-	}
-	var some [3]byte
-	_, _ = rand.Read(some[:]) // It does not fail.
-	return host[:min(len(host), 200)] + "-" + hex.EncodeToString(some[:])
-})
-
-// checkCluster asks the servers what they would refuse, if there are any. What they allow and should not
-// is said, and no fault.
-func (c *Config) checkCluster(warn func(error)) error {
-	if len(c.Cluster) == 0 {
-		return nil
-	}
-	o, err := c.natsOptions(nil)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), clusterCheckTime)
-	defer cancel()
-	var faults []error
-	for _, err := range cluster.CheckNATS(ctx, o) {
-		if errors.Is(err, cluster.ErrForgeable) {
-			warn(err)
-			continue
-		}
-		faults = append(faults, fmt.Errorf("--cluster: %w", err))
-	}
-	return errors.Join(faults...)
-}
-
-// clusterCheckTime is how long the servers have to answer.
-const clusterCheckTime = 10 * time.Second
-
 // A clustering is this gateway's part in a cluster. The nil one is none.
 type clustering struct {
-	cfg    *Config
-	log    *slog.Logger
-	nats   *cluster.NATS
-	node   *cluster.Node // made with the server
-	nodes  *nodes.Nodes
-	server *gateway.Server
+	cfg   *Config
+	log   *slog.Logger
+	nats  *cluster.NATS
+	node  *cluster.Node // made with the server
+	nodes *nodes.Nodes
 
 	ends    context.CancelFunc
 	running sync.WaitGroup
@@ -191,7 +54,7 @@ func (k *clustering) join(o *gateway.Options) {
 func (k *clustering) follow(rooms gateway.Rooms) gateway.Cluster {
 	k.node = cluster.New(cluster.Options{
 		MessageBytesMax: int(k.cfg.MaxMessage), PacksMax: k.cfg.ClusterMessages, Age: k.cfg.ClusterAge,
-		PublishTimeout: k.cfg.ClusterPublishTimeout, HistoryOf: k.historyOf, Log: k.log,
+		PublishTimeout: k.cfg.ClusterPublishTimeout, HistoryOf: rooms.HistoryOf, Log: k.log,
 	}, k.nats, rooms)
 	return limited{k.node, k.nats}
 }
@@ -211,15 +74,11 @@ func (l limited) Publish(room string, m hub.Source, key string, done func(hub.Po
 	return l.Node.Publish(room, m, key, done)
 }
 
-// historyOf is what a room of the gateway keeps.
-func (k *clustering) historyOf(room string) hub.History { return k.server.HistoryOf(room) }
-
 // run begins, for a server that is made, and hands over why it cannot go on.
 func (k *clustering) run(s *gateway.Server, failed chan<- error) {
 	if k == nil {
 		return
 	}
-	k.server = s
 	var ctx context.Context
 	ctx, k.ends = context.WithCancel(context.Background())
 	k.running.Go(func() {
@@ -260,4 +119,25 @@ func (k *clustering) close() {
 		k.running.Wait()
 	}
 	k.nats.Close()
+}
+
+// figures are those of the node; nil without a cluster.
+func (k *clustering) figures() func() admin.ClusterFigures {
+	if k == nil {
+		return nil
+	}
+	return func() admin.ClusterFigures {
+		s := k.node.Stats()
+		return admin.ClusterFigures{
+			IsOut: s.IsOut,
+			Packs: s.Packs, PackMessages: s.PackMessages, PackBytes: s.PackBytes,
+			AckBounds: cluster.AckTimes[:], AckTimes: s.AckTimes[:], AckTime: s.AckTime,
+			Attempts: s.Attempts, Repeated: s.Repeated, Late: s.Late, GivenUp: s.GivenUp, Refused: s.Refused,
+			Waiting: s.Waiting, InFlight: s.InFlight, WaitingBytes: s.WaitingBytes, Held: s.Held,
+			Rooms: s.Rooms, Opening: s.Opening, Appended: s.Appended, Doubled: s.Doubled, Stray: s.Stray,
+			Repairs: s.Repairs, Repaired: s.Repaired, HeldDropped: s.HeldDropped, HeldBytes: s.HeldBytes,
+			Checks: s.Checks, Resets: s.Resets, Epochs: s.Epochs, Impossible: s.Impossible,
+			Garbage: s.Garbage, UnknownFormat: s.UnknownFormat, Outages: s.Outages,
+		}
+	}
 }

@@ -3,8 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"sluice/gateway/admin"
+	"sluice/hub/cluster"
 )
 
 // What cannot work is said before anything is connected to, and a password in an address is not said again.
@@ -81,5 +85,21 @@ func TestCheckedClusterIsConnectedTo(t *testing.T) {
 	status, _, stderr := say("config", "check", "--cluster=nats://user:pl4nted@127.0.0.1:1")
 	if status != exitUsage || !strings.Contains(stderr, "--cluster: connecting to NATS") || strings.Contains(stderr, "pl4nted") {
 		t.Errorf("%d: %s", status, stderr)
+	}
+}
+
+// Each of a node's figures has its place in the metrics, under the same name.
+func TestNodesFiguresAreMeasured(t *testing.T) {
+	var k clustering
+	k.node = cluster.New(cluster.Options{}, nil, nil)
+	figures := k.figures()()
+	if len(figures.AckTimes) != len(figures.AckBounds)+1 {
+		t.Errorf("%d classes for %d bounds", len(figures.AckTimes), len(figures.AckBounds))
+	}
+	of := reflect.TypeFor[admin.ClusterFigures]()
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[cluster.Stats]()) {
+		if _, ok := of.FieldByName(f.Name); !ok && f.Name != "Epoch" {
+			t.Errorf("%s is not measured", f.Name)
+		}
 	}
 }

@@ -157,7 +157,7 @@ func serve(r *reloader, out *logWriter) int {
 		}
 	}
 	passed.close(log)
-	r.admin, err = newAdminServer(cfg, s, log, out)
+	r.admin, err = newAdminServer(cfg, s, joined, log, out)
 	if err != nil {
 		log.Error("cannot start", "error", err)
 		return exitFailed
