@@ -100,7 +100,7 @@ func (n *Node) lookAtDoors() {
 // reopen has a room filled anew. If it was open, it goes on where it is: whoever is in it may be there still.
 func (n *Node) reopen(r *room) {
 	if r.isPlaced && r.state == live && !n.keeps(r.name) {
-		n.rooms.Fill(r.name, n.epoch, endOf(r.last), nil)
+		n.rooms.Fill(r.name, n.epoch, r.end(), nil)
 		n.doors.open(r.name)
 		return
 	}
@@ -111,6 +111,9 @@ func (n *Node) reopen(r *room) {
 	r.filling = filling{}
 	n.enqueue(r)
 }
+
+// end is the offset behind which the room's next message is, whatever was in the stream and is no more.
+func (r *room) end() uint64 { return endOf(max(r.last, r.provenTo)) }
 
 // enqueue has a task started for a room.
 func (n *Node) enqueue(r *room) {

@@ -19,7 +19,7 @@ type filling struct {
 	kept      []hub.Source
 	keptBytes int64
 	before    uint64 // the offset behind which kept is whole
-	end       opened // how the room stood when this began; of the leader
+	begun     opened // how the room stood when this began; of the leader
 	hasBegun  bool
 	last      uint64 // sequence of the message that was fetched last, and its id
 	lastID    string
@@ -79,7 +79,7 @@ func (n *Node) opened(r *room, a *opened, isFirst, keeps bool) {
 	}
 	before := r.filling.last
 	switch err := n.fill(r, a.kept); {
-	case err == errAnother || r.isPlaced && r.end.tail.Seq > 0 && r.end.tail.Seq < r.last:
+	case err == errAnother || r.isPlaced && r.begun.tail.Seq > 0 && r.begun.tail.Seq < r.last:
 		n.lost(r, "its last message is not in the stream")
 		n.contradict()
 	case err == errDropped:
@@ -104,10 +104,10 @@ func (n *Node) beginAnew(r *room) {
 // beginFilling notes how far a room has to be filled: up to where it ends or, if it is open, where it is.
 func (n *Node) beginFilling(r *room, a *opened) {
 	r.hasBegun = true
-	r.end = *a
-	r.end.kept = nil
+	r.begun = *a
+	r.begun.kept = nil
 	r.target = r.last
-	r.before = endOf(r.last) // Unless something is kept.
+	r.before = r.end() // Unless something is kept.
 	if !r.isPlaced {
 		r.target = a.tail.Seq
 		r.before = endOf(max(a.state.Last, a.tail.Seq))
@@ -117,7 +117,7 @@ func (n *Node) beginFilling(r *room, a *opened) {
 // isFilled reports whether all is there. If the room is open, the message up to which it is filled may have
 // been dropped since.
 func (r *room) isFilled(hasMore bool) bool {
-	wasDropped := r.end.tail.Seq == 0 || r.end.state.First > r.target
+	wasDropped := r.begun.tail.Seq == 0 || r.begun.state.First > r.target
 	return r.filling.last >= r.target || r.isPlaced && !hasMore && wasDropped
 }
 
@@ -185,11 +185,11 @@ func (f *filling) cut(limits hub.History, bytesMax int64) {
 func (n *Node) filled(r *room) {
 	f := &r.filling
 	if !r.isPlaced {
-		r.last, r.lastID, r.isPlaced = f.end.tail.Seq, f.end.tail.ID, true
+		r.last, r.lastID, r.isPlaced = f.begun.tail.Seq, f.begun.tail.ID, true
 		if f.last > 0 {
 			r.last, r.lastID = f.last, f.lastID
 		}
-		r.provenTo, r.provenAt = max(f.end.state.Last, f.end.tail.Seq), f.end.askedAt
+		r.provenTo, r.provenAt = max(f.begun.state.Last, f.begun.tail.Seq), f.begun.askedAt
 	}
 	n.rooms.Fill(r.name, n.epoch, f.before, f.kept)
 	r.filling = filling{}
