@@ -63,9 +63,15 @@ type pace struct {
 	firstAt  time.Duration // when it was sent first
 	sentAt   time.Duration // when it was sent last
 	isUnsure bool          // an attempt may have been stored
+	floor    uint64        // what the node had seen of the stream by then; zero with a key, which may be stored already
+	epoch    string        // of the stream then
 	retryAt  time.Duration
 	pause    time.Duration
 }
+
+// isImpossible reports whether the stream cannot have stored the pack there: it went back, and nobody has
+// noticed yet.
+func (k *pack) isImpossible(seq uint64, epoch string) bool { return k.epoch == epoch && seq <= k.floor }
 
 // An ack is the broker's answer to one attempt.
 type ack struct {

@@ -60,7 +60,10 @@ func (n *Node) sendReady() {
 	}
 	p.mu.Unlock()
 	for i, l := range ready {
-		launched[i].firstAt = n.now()
+		launched[i].firstAt, launched[i].epoch = n.now(), n.epoch
+		if !launched[i].isAlone { // A key's message may be stored already.
+			launched[i].floor = n.seen
+		}
 		n.send(l, launched[i])
 	}
 }
@@ -82,7 +85,7 @@ func (n *Node) send(l *line, k *pack) {
 func (n *Node) answered(a *ack) {
 	l, k := a.line, a.pack
 	switch {
-	case a.err == nil:
+	case a.err == nil && !k.isImpossible(a.seq, n.epoch):
 		n.see(a.seq, k.id)
 		n.expect(l.room, a.seq)
 		n.finish(l, k, a.seq, nil)
@@ -91,6 +94,9 @@ func (n *Node) answered(a *ack) {
 		n.warn("refused", "the broker refuses messages", "room", l.room, "messages", k.messages, "error", a.err)
 		n.finish(l, k, 0, ErrRefused)
 	default:
+		if a.err == nil { // It is stored, at a place that has no name before the next epoch.
+			n.contradict()
+		}
 		if !errors.Is(a.err, ErrNotStored) {
 			k.isUnsure = true
 		}
