@@ -173,6 +173,7 @@ func (a *audit) set(q *requests, next Epoch, name string) {
 	switch a.err = q.setEpoch(next, a.revision); {
 	case a.err == nil:
 		a.epoch = next
+		a.revision++ // Or more: what is read later with less came back with the store.
 	case errors.Is(a.err, ErrConflict):
 		before := a.epoch.Name
 		a.epoch, a.revision, a.err = q.epoch()

@@ -167,6 +167,8 @@ func (w *world) goBack() {
 		w.life++
 	}
 	w.kept, w.truth, w.last, w.duplicates = slices.Clone(old.kept), slices.Clone(old.truth), old.last, maps.Clone(old.duplicates)
+	// A copy of what never was, seen from here, is another store altogether: with all its messages expired, nothing tells.
+	w.copies = slices.DeleteFunc(w.copies, func(c store) bool { return c.last > old.last })
 	w.lag = 0
 	for _, m := range w.nodes {
 		m.disconnect()
