@@ -10,14 +10,14 @@ type subscriberTally struct {
 	pushes             int
 	recovered, lost    int // subscriptions that went on where they asked, and that could not
 	gaps, closed       int // subscriptions ended for what they had missed, and connections
-	deliveries         int
+	together           int
 	errors, histories  int
 	all                []*simSubscription // that have heard something, where messages may be missed
 }
 
 func (t *subscriberTally) String() string {
-	return fmt.Sprintf("%d seeds, %d connections, %d pushes, %d recovered, %d not, %d gaps, %d closed for gaps, %d errors, %d histories, %d deliveries counted",
-		t.seeds, t.connections, t.pushes, t.recovered, t.lost, t.gaps, t.closed, t.errors, t.histories, t.deliveries)
+	return fmt.Sprintf("%d seeds, %d connections, %d pushes, %d recovered, %d not, %d gaps, %d closed for gaps, %d errors, %d histories, %d writes of several rooms",
+		t.seeds, t.connections, t.pushes, t.recovered, t.lost, t.gaps, t.closed, t.errors, t.histories, t.together)
 }
 
 // add adds what a seed has said.
@@ -34,12 +34,12 @@ func (t *subscriberTally) add(w *world) {
 	t.gaps += s.gaps
 	t.closed += int(sum.Closed[ClosedGap])
 	t.errors += s.errors
-	t.deliveries += s.deliveries
+	t.together += s.together
 	t.histories += s.histories
 }
 
 // isWhole says that what subscribers do was there, and of many seeds that the rarest of it was, too.
 func (t *subscriberTally) isWhole(areMany bool) bool {
-	isThere := min(t.pushes, t.recovered, t.lost, t.deliveries, t.errors, t.histories) > 0
+	isThere := min(t.pushes, t.recovered, t.lost, t.together, t.errors, t.histories) > 0
 	return isThere && (!areMany || min(t.gaps, t.closed) > 0)
 }

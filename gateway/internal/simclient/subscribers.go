@@ -25,9 +25,10 @@ func (p *Plan) HasWholeTurns() bool { return p.Subscribers.Number > 0 && p.Write
 // commandMin is a message that every command fits in.
 const commandMin = 200
 
-// DrawSubscribers draws how many subscribers there are, and of how many rooms.
+// DrawSubscribers draws how many subscribers there are, and of how many rooms. Where unfinished input is
+// short there are none: who is to blame for that is known of raw clients alone.
 func (p *Plan) DrawSubscribers(r *rand.Rand) {
-	if p.IsSteady || r.IntN(3) > 0 && (p.History.Rooms == 0 || r.IntN(2) > 0) {
+	if p.IsSteady || p.Limits.Assembly > 0 || r.IntN(3) > 0 && (p.History.Rooms == 0 || r.IntN(2) > 0) {
 		return
 	}
 	between := func(least, most int) int { return least + r.IntN(most-least+1) }
@@ -37,13 +38,11 @@ func (p *Plan) DrawSubscribers(r *rand.Rand) {
 	}
 	p.Message = max(p.Message, commandMin+r.IntN(400))
 	p.Backlog = max(p.Backlog, p.Message+HeaderMax)
-	if r.IntN(3) == 0 {
-		p.Write = wholeTurn
+	if r.IntN(3) == 0 && !p.isCrowd { // Whose rounds take many ticks.
+		p.Write, p.buffers[0], p.buffers[1] = wholeTurn, 16<<10, 16<<10
 	}
-	for _, of := range []*int{&p.Limits.Assembly, &p.Limits.Pinned} {
-		if *of > 0 {
-			*of = max(*of, p.Message+HeaderMax)
-		}
+	if p.Limits.Pinned > 0 {
+		p.Limits.Pinned = max(p.Limits.Pinned, p.Message+HeaderMax)
 	}
 	for _, of := range []*int{&p.Limits.Backlog, &p.History.Memory} {
 		if *of > 0 {

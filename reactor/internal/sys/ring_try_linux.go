@@ -18,28 +18,45 @@ func (k Real) tryRing(r *Ring) error {
 	}
 	defer k.Close(full)
 	defer k.Close(empty)
-	if err := k.fill(full); err != nil {
-		return err
+	for range triesMax {
+		if err := k.fill(full); err != nil {
+			return err
+		}
+		if hadRoom, err := k.tryBatch(r, full, empty); !hadRoom {
+			return err
+		}
 	}
+	return fmt.Errorf("a socket that nobody reads is never full for long: %w", ErrUnsupported)
+}
+
+// triesMax is how often the trial is made again because room came in the full socket meanwhile: the
+// other end has acknowledged what was on its way. That ends when its buffer is full, too.
+const triesMax = 64
+
+// tryBatch makes the two sends once. hadRoom says that the full socket was not.
+func (k Real) tryBatch(r *Ring, full, empty int) (hadRoom bool, err error) {
 	var done [2]Completion
 	batch := []Send{{FD: full, Bytes: filling[:]}, {FD: empty, Bytes: filling[:1]}}
 	begun, completed, err := k.SendRing(r, batch, done[:])
 	if err != nil {
-		return os.NewSyscallError("io_uring_enter", err)
+		return false, os.NewSyscallError("io_uring_enter", err)
 	}
 	if begun != 2 || completed != 2 {
-		return fmt.Errorf("of 2 sends %d began and %d ended: %w", begun, completed, ErrUnsupported)
+		return false, fmt.Errorf("of 2 sends %d began and %d ended: %w", begun, completed, ErrUnsupported)
 	}
 	for _, is := range done {
 		want := Completion{0, -int32(unix.EAGAIN)}
 		if is.Index == 1 {
 			want = Completion{1, 1}
 		}
-		if is != want {
-			return fmt.Errorf("a send ended with %d, not %d: %w", is.Result, want.Result, ErrUnsupported)
+		switch {
+		case is.Index == 0 && is.Result > 0:
+			hadRoom = true
+		case is != want:
+			return false, fmt.Errorf("a send ended with %d, not %d: %w", is.Result, want.Result, ErrUnsupported)
 		}
 	}
-	return nil
+	return hadRoom, nil
 }
 
 // filling is what nobody reads, and always there: the kernel may come to read it late.
