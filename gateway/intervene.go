@@ -114,28 +114,41 @@ type ending struct {
 }
 
 // end has it done here and on all other nodes: a client that is named by its run, here or there.
-func (s *Server) end(ctx context.Context, e *ending) (r Reach, err error) {
+func (s *Server) end(ctx context.Context, e *ending) (Reach, error) {
 	if err := e.check(); err != nil {
-		return r, err
+		return Reach{}, err
 	}
+	return s.everywhere(ctx, &nodeQuestion{Do: askEnd, ending: *e}, func() (int, error) { return s.endHere(ctx, e) })
+}
+
+// everywhere has done what a question says: on all other nodes, and here. If it names a client it is done
+// where that is.
+func (s *Server) everywhere(ctx context.Context, q *nodeQuestion, here func() (int, error)) (r Reach, err error) {
 	r = Reach{Nodes: 1, Answered: 1}
-	if s.nodes != nil && (e.Client == "" || s.isElsewhere(e.Client)) {
-		asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askEnd, ending: *e}, func(_ string, a *nodeAnswer) {
+	var failed error // of another node
+	if s.nodes != nil && (q.Client == "" || s.isElsewhere(q.Client)) {
+		asked, answered, err := s.askNodes(ctx, q, func(_ string, a *nodeAnswer) {
 			r.Clients += a.Clients
+			if failing := nodeFaults[a.Fault]; failing != nil {
+				failed = failing
+			}
 		})
 		if err != nil {
 			return r, err
 		}
 		r.Nodes, r.Answered = asked+1, answered+1
 	}
-	n, err := s.endHere(ctx, e)
+	n, err := here()
 	if r.Clients += n; errors.Is(err, ErrNoConnection) {
 		switch {
-		case r.Clients > 0:
+		case r.Clients > 0, failed != nil:
 			err = nil
 		case !r.IsWhole():
 			err = ErrUnanswered
 		}
+	}
+	if err == nil {
+		err = failed
 	}
 	return r, err
 }

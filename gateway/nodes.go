@@ -31,21 +31,27 @@ var ErrUnanswered = errors.New("not all nodes of the cluster, or not the servers
 
 // What nodes ask each other. A node that does not know the word does not answer.
 const (
-	askEnd    = "end"    // have clients end
-	askWho    = "who"    // who is in a room
-	askUsers  = "users"  // whose clients are in a room, or in any
-	askForget = "forget" // what a room keeps
+	askEnd     = "end"     // have clients end
+	askWho     = "who"     // who is in a room
+	askUsers   = "users"   // whose clients are in a room, or in any
+	askPlace   = "place"   // bring clients into a room
+	askRefresh = "refresh" // set when what is known of clients expires
+	askForget  = "forget"  // what a room keeps
 )
 
 // A nodeQuestion is what one node asks the others.
 type nodeQuestion struct {
 	Do     string `json:"do"`
-	ending        // whom it is about; the room alone, unless it is askEnd
+	ending        // whom it is about; of those that ask for no deed the room alone
+
+	Info    json.RawMessage `json:"info,omitempty"`    // of a Placement
+	Expires int64           `json:"expires,omitempty"` // of it, or the new time
 }
 
 // A nodeAnswer is what one of them answers.
 type nodeAnswer struct {
-	Clients   int      `json:"clients,omitempty"`  // that were ended
+	Clients   int      `json:"clients,omitempty"`  // to whom it was done
+	Fault     string   `json:"fault,omitempty"`    // of nodeFaults: to one of them it was not
 	Infos     [][]byte `json:"infos,omitempty"`    // of who is in the room
 	IsTooMany bool     `json:"too_many,omitempty"` // … but for that they are more than are told
 	Users     int      `json:"users,omitempty"`
@@ -71,6 +77,23 @@ func (s *Server) askNodes(ctx context.Context, q *nodeQuestion, use func(node st
 		}
 	}
 	return got.Asked, answered, nil
+}
+
+// nodeFaults are errors that another node's answer may have, by their words.
+var nodeFaults = map[string]error{"memory": ErrMemory, "subscriptions": ErrTooManySubscriptions}
+
+// faultWord is the word for an error that is to be told, or the error if it has none. Who is not here is
+// no error.
+func faultWord(err error) (word string, _ error) {
+	for word, one := range nodeFaults {
+		if errors.Is(err, one) {
+			return word, nil
+		}
+	}
+	if errors.Is(err, ErrNoConnection) {
+		return "", nil
+	}
+	return "", err
 }
 
 // A LocalNode is a Server as the other nodes of its cluster know it.
@@ -117,6 +140,12 @@ func (s *Server) answerNode(ctx context.Context, q *nodeQuestion) (a nodeAnswer,
 		if len(users) <= userKeysMax {
 			a.Keys = keysOf(users)
 		}
+	case askPlace:
+		a.Clients, err = s.placeHere(ctx, &q.ending, Placement{Info: q.Info, Expires: q.Expires})
+		a.Fault, err = faultWord(err)
+	case askRefresh:
+		a.Clients, err = s.refreshHere(ctx, &q.ending, q.Expires)
+		a.Fault, err = faultWord(err)
 	case askForget:
 		s.clear(q.Room)
 	default:

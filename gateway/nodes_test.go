@@ -174,9 +174,10 @@ func TestPresenceIsOfAllNodes(t *testing.T) {
 	nodes[0].isDeaf.Store(false)
 
 	there := &nodes[0].servers()[1].presences
+	var others []*attendee
 	for range presenceMax { // With those who are there it is one node's too many, and before that everybody's.
-		there.enter("kept", &attendee{})
-		if len(there.of("kept").all) == presenceMax {
+		others = append(others, there.enter("kept", &attendee{}))
+		if len(others) == presenceMax-1 {
 			ann.say(`{"id":6,"presence":{"channel":"kept"}}`)
 			ann.expect(`{"id":6,"error":{"code":106,"message":"limit exceeded"}}`)
 		}
@@ -184,7 +185,8 @@ func TestPresenceIsOfAllNodes(t *testing.T) {
 	if _, err := nodes[0].servers()[0].Attendees(t.Context(), "kept"); !errors.Is(err, ErrTooManyToTell) {
 		t.Errorf("of too many there: %v", err)
 	}
-	for ; len(there.of("kept").all) > 1; there.leave(there.of("kept").all[1]) {
+	for _, in := range others {
+		there.leave(in)
 	}
 }
 
@@ -305,12 +307,15 @@ func TestJoinsAreToldOnAllNodes(t *testing.T) {
 		return err == nil && st.JoinsDropped > 0 && there.Clients("told") == 2
 	})
 	a := nodes[0].servers()[0].presences.of("told")
-	for i := len(a.all) - 1; i >= 0; i-- {
-		if a.all[i].w == nil {
-			nodes[0].servers()[0].presences.leave(a.all[i])
+	a.mu.Lock()
+	all := slices.Clone(a.all)
+	a.mu.Unlock()
+	for _, in := range all {
+		if in.w == nil {
+			nodes[0].servers()[0].presences.leave(in)
 		}
 	}
-	if !slices.ContainsFunc(a.all, func(in *attendee) bool { return in.user == "ann" }) {
+	if !slices.ContainsFunc(all, func(in *attendee) bool { return in.user == "ann" }) {
 		t.Error("ann is gone")
 	}
 }
@@ -350,4 +355,50 @@ func TestKeptMessagesAreForgottenOnAllNodes(t *testing.T) {
 	if err := all[0].RemoveKept("plain"); !errors.Is(err, ErrNoHistory) {
 		t.Errorf("of a room without a history: %v", err)
 	}
+}
+
+// Bringing clients into rooms, and when what is known of them expires, is done wherever they are.
+func TestClientsArePlacedAndRefreshedOnAllNodes(t *testing.T) {
+	nodes, addrs := startLinked(t)
+	here, there := nodes[0].servers()[0], nodes[0].servers()[1]
+	ann, annID := enter(t, addrs[1], "ann", "a")
+	whole := func(clients int) Reach { return Reach{Clients: clients, Nodes: 2, Answered: 2} }
+	check := func(what string, got Reach, err error, want Reach, wantErr error) {
+		t.Helper()
+		if got != want || !errors.Is(err, wantErr) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", what, got, err, want, wantErr)
+		}
+	}
+	r, err := here.Subscribe(t.Context(), annID, "bob", "b", Placement{})
+	check("another's client", r, err, whole(0), ErrNoConnection)
+	r, err = here.Subscribe(t.Context(), annID, "ann", "b", Placement{})
+	check("a client", r, err, whole(1), nil)
+	ann.expect(`{"push":{"channel":"b","subscribe":{}}}`)
+	r, err = here.SubscribeSubject(t.Context(), "ann", "c", Placement{Info: []byte(`{"seat":7}`)})
+	check("a subject", r, err, whole(1), nil)
+	ann.expect(`{"push":{"channel":"c","subscribe":{}}}`)
+	if here.Clients("b") != 1 || there.Clients("c") != 1 {
+		t.Error("it is not counted there")
+	}
+	r, err = here.Refresh(t.Context(), annID, "", 0)
+	check("its expiry", r, err, whole(1), nil)
+	ann.expect(`{"push":{"refresh":{}}}`)
+	r, err = here.RefreshSubject(t.Context(), "ann", 0)
+	check("its subject's expiry", r, err, whole(1), nil)
+	ann.expect(`{"push":{"refresh":{}}}`)
+	if _, err := here.SubscribeSubject(t.Context(), "", "c", Placement{}); err != nil {
+		t.Errorf("nobody: %v", err)
+	}
+
+	o := there.config().Options
+	o.MaxSubscriptions = 3
+	if _, err := there.Reload(o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.SubscribeSubject(t.Context(), "ann", "d", Placement{}); !errors.Is(err, ErrTooManySubscriptions) {
+		t.Errorf("one room too many: %v", err)
+	}
+	nodes[0].isDeaf.Store(true)
+	r, err = here.Subscribe(t.Context(), annID, "", "d", Placement{})
+	check("unanswered", r, err, Reach{Nodes: 2, Answered: 1}, ErrUnanswered)
 }

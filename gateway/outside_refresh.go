@@ -6,21 +6,41 @@ import (
 	"github.com/centrifugal/protocol"
 )
 
-// Refresh sets when what is known of a client expires, by its connection's id, in seconds of Unix time,
-// in place of what its token says; zero: never. A time that is over ends the connection, as a token's
+// Refresh sets when what is known of a client expires, by its connection's id, if it is of this subject
+// or none is named, in seconds of Unix time, in place of what its token says; zero: never. A time that is over ends the connection, as a token's
 // does. A client of the Centrifuge protocol is told the new time, and has a while behind it to bring a
 // token. Who comes back is known by its token again.
-func (s *Server) Refresh(ctx context.Context, id string, expires int64) error {
-	_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) {
-		c.expireAnew(expires)
-		return struct{}{}, nil
-	})
-	return err
+// In a cluster it is found as by Disconnect.
+func (s *Server) Refresh(ctx context.Context, id, subject string, expires int64) (Reach, error) {
+	return s.refreshAll(ctx, &ending{Client: id, Subject: subject}, expires)
 }
 
-// RefreshSubject is Refresh for the connections of one subject, and returns how many there were.
-func (s *Server) RefreshSubject(ctx context.Context, subject string, expires int64) (n int, err error) {
-	is := func(c *conn) bool { return subject != "" && c.isIn("") && c.isSubject(subject) }
+// RefreshSubject is Refresh for the connections of one subject, on all nodes, and returns how many there
+// were.
+func (s *Server) RefreshSubject(ctx context.Context, subject string, expires int64) (Reach, error) {
+	if subject == "" { // Who is not known is nobody's.
+		return Reach{Nodes: 1, Answered: 1}, nil
+	}
+	return s.refreshAll(ctx, &ending{Subject: subject}, expires)
+}
+
+func (s *Server) refreshAll(ctx context.Context, whom *ending, expires int64) (Reach, error) {
+	q := &nodeQuestion{Do: askRefresh, ending: *whom, Expires: expires}
+	return s.everywhere(ctx, q, func() (int, error) { return s.refreshHere(ctx, whom, expires) })
+}
+
+// refreshHere does it to those of this gateway.
+func (s *Server) refreshHere(ctx context.Context, whom *ending, expires int64) (int, error) {
+	if whom.Client != "" {
+		return askConn(ctx, s, whom.Client, func(c *conn) (int, error) {
+			if !c.isSubject(whom.Subject) {
+				return 0, ErrNoConnection
+			}
+			c.expireAnew(expires)
+			return 1, nil
+		})
+	}
+	is := func(c *conn) bool { return whom.Subject != "" && c.isIn("") && c.isSubject(whom.Subject) }
 	return s.endAll(ctx, is, func(c *conn) { c.expireAnew(expires) })
 }
 

@@ -23,44 +23,64 @@ type Placement struct {
 // that would make a room beyond Options.MaxRooms.
 var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
 
-// Subscribe brings one client of the Centrifuge protocol into a room, by its id, whether it may read
-// there by itself or not; what else it may do there is up to its own grants. It hears what is published
-// from then on, is told of it by a push, and is in the room as long as its connection lasts: one that
-// comes back has to be brought there again. Without an error nothing is done if it is there already, has
-// yet to say who it is, or speaks no such protocol.
-func (s *Server) Subscribe(ctx context.Context, id, room string, p Placement) error {
-	if err := p.check(room); err != nil {
-		return err
-	}
-	return s.building(ctx, room, func() error {
-		_, err := askConn(ctx, s, id, func(c *conn) (struct{}, error) { return struct{}{}, c.bring(room, p) })
-		return err
-	})
+// Subscribe brings one client of the Centrifuge protocol into a room, by its id, if it is of this subject
+// or none is named, whether it may read there by itself or not; what else it may do there is up to its
+// own grants. It hears what is published from then on, is told of it by a push, and is in the room as
+// long as its connection lasts: one that comes back has to be brought there again. Without an error
+// nothing is done if it is there already, has yet to say who it is, or speaks no such protocol. In a
+// cluster it is found as by Disconnect.
+func (s *Server) Subscribe(ctx context.Context, id, subject, room string, p Placement) (Reach, error) {
+	return s.place(ctx, &ending{Client: id, Subject: subject, Room: room}, p)
 }
 
-// SubscribeSubject is Subscribe for the clients of one subject. An error is of one of them; the others
-// are in the room.
-func (s *Server) SubscribeSubject(ctx context.Context, subject, room string, p Placement) error {
-	if err := p.check(room); err != nil {
-		return err
+// SubscribeSubject is Subscribe for the clients of one subject, on all nodes. An error is of one of them;
+// the others are in the room.
+func (s *Server) SubscribeSubject(ctx context.Context, subject, room string, p Placement) (Reach, error) {
+	if subject == "" { // Who is not known is nobody's.
+		return Reach{Nodes: 1, Answered: 1}, p.check(room)
 	}
-	return s.building(ctx, room, func() error {
-		errs := make([]error, len(s.workers))
-		err := s.walk(ctx, func(w *worker) func(*conn) {
-			return func(c *conn) {
-				if subject == "" || !c.isIn("") || !c.isSubject(subject) {
-					return
-				}
-				if err := c.bring(room, p); err != nil {
-					errs[w.no] = err
-				}
-			}
-		})
-		if err != nil {
-			return err // Some of them may still be at it.
-		}
-		return errors.Join(errs...)
+	return s.place(ctx, &ending{Subject: subject, Room: room}, p)
+}
+
+func (s *Server) place(ctx context.Context, whom *ending, p Placement) (Reach, error) {
+	if err := p.check(whom.Room); err != nil {
+		return Reach{}, err
+	}
+	q := &nodeQuestion{Do: askPlace, ending: *whom, Info: p.Info, Expires: p.Expires}
+	return s.everywhere(ctx, q, func() (int, error) { return s.placeHere(ctx, whom, p) })
+}
+
+// placeHere brings those of this gateway there.
+func (s *Server) placeHere(ctx context.Context, whom *ending, p Placement) (n int, err error) {
+	if err := p.check(whom.Room); err != nil {
+		return 0, err
+	}
+	err = s.building(ctx, whom.Room, func() (err error) {
+		n, err = s.bringAll(ctx, whom, p)
+		return err
 	})
+	return n, err
+}
+
+func (s *Server) bringAll(ctx context.Context, whom *ending, p Placement) (int, error) {
+	if whom.Client != "" {
+		return askConn(ctx, s, whom.Client, func(c *conn) (int, error) {
+			if !c.isSubject(whom.Subject) {
+				return 0, ErrNoConnection
+			}
+			return 1, c.bring(whom.Room, p)
+		})
+	}
+	errs := make([]error, len(s.workers))
+	n, err := s.endAll(ctx, func(c *conn) bool { return whom.Subject != "" && c.isIn("") && c.isSubject(whom.Subject) }, func(c *conn) {
+		if err := c.bring(whom.Room, p); err != nil {
+			errs[c.w.no] = err
+		}
+	})
+	if err != nil {
+		return n, err // Some of them may still be at it.
+	}
+	return n, errors.Join(errs...)
 }
 
 // notBuilt says that nobody reads what the room keeps in a client's encoding yet.

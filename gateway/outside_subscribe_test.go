@@ -47,7 +47,7 @@ func TestBackendBringsClientsIntoRooms(t *testing.T) {
 		}
 	}
 	for range 2 { // The second time they are there.
-		if err := s.SubscribeSubject(t.Context(), "ann", "kept.a", Placement{Info: []byte(`{"seat":7}`)}); err != nil {
+		if _, err := s.SubscribeSubject(t.Context(), "ann", "kept.a", Placement{Info: []byte(`{"seat":7}`)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,12 +69,12 @@ func TestBackendBringsClientsIntoRooms(t *testing.T) {
 	// By its id, as often as it has place.
 	id := onlyOf(t, s, "bob")
 	for i, room := range []string{"a", "b", "c"} {
-		if err := s.Subscribe(t.Context(), id, room, Placement{}); err != nil {
+		if _, err := s.Subscribe(t.Context(), id, "", room, Placement{}); err != nil {
 			t.Fatalf("%d: %v", i, err)
 		}
 		bob.expect(brought(room, ""))
 	}
-	if err := s.Subscribe(t.Context(), id, "d", Placement{}); !errors.Is(err, ErrTooManySubscriptions) {
+	if _, err := s.Subscribe(t.Context(), id, "", "d", Placement{}); !errors.Is(err, ErrTooManySubscriptions) {
 		t.Errorf("a fourth room: %v", err)
 	}
 	bob.say(`{"id":2,"publish":{"channel":"a","data":1}}`, `{"id":3,"unsubscribe":{"channel":"a"}}`, `{"id":4,"subscribe":{"channel":"a"}}`)
@@ -89,14 +89,14 @@ func TestBackendBringsClientsIntoRooms(t *testing.T) {
 		if bad.info != "" {
 			p.Info = []byte(bad.info)
 		}
-		if err := s.Subscribe(t.Context(), id, bad.room, p); !errors.Is(err, bad.want) {
+		if _, err := s.Subscribe(t.Context(), id, "", bad.room, p); !errors.Is(err, bad.want) {
 			t.Errorf("%q %.20q: %v", bad.room, bad.info, err)
 		}
-		if err := s.SubscribeSubject(t.Context(), "bob", bad.room, p); !errors.Is(err, bad.want) {
+		if _, err := s.SubscribeSubject(t.Context(), "bob", bad.room, p); !errors.Is(err, bad.want) {
 			t.Errorf("%q %.20q: %v", bad.room, bad.info, err)
 		}
 	}
-	if err := s.Subscribe(t.Context(), "0.ffff", "a", Placement{}); !errors.Is(err, ErrNoConnection) {
+	if _, err := s.Subscribe(t.Context(), "0.ffff", "", "a", Placement{}); !errors.Is(err, ErrNoConnection) {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -107,7 +107,7 @@ func TestPlacementThatExpiresEnds(t *testing.T) {
 	p := dialPeer(t, addr, nil)
 	p.say(`{"id":1,"connect":{"token":"sub:ann"}}`)
 	p.next()
-	if err := s.SubscribeSubject(t.Context(), "ann", "a", Placement{Expires: wall.Load()/1000 + 1}); err != nil {
+	if _, err := s.SubscribeSubject(t.Context(), "ann", "a", Placement{Expires: wall.Load()/1000 + 1}); err != nil {
 		t.Fatal(err)
 	}
 	p.expect(`{"push":{"channel":"a","subscribe":{}}}`, `{"push":{"channel":"a","unsubscribe":{"code":2501,"reason":"subscription expired"}}}`)
@@ -127,7 +127,7 @@ func TestBackendSetsWhenClientsExpire(t *testing.T) {
 	raw := wstest.Join(t, addr, "/ws/a?token=sub:ann%20exp:1%20may:*=read")
 	refresh := func(expires int64, want string) {
 		t.Helper()
-		if n, err := s.RefreshSubject(t.Context(), "ann", expires); n != 2 || err != nil {
+		if n, err := s.RefreshSubject(t.Context(), "ann", expires); n.Clients != 2 || err != nil {
 			t.Fatalf("%d, %v", n, err)
 		}
 		p.expect(`{"push":{"refresh":` + want + `}}`)
@@ -141,15 +141,15 @@ func TestBackendSetsWhenClientsExpire(t *testing.T) {
 	}
 	raw.ExpectFrame(1, "on")
 	refresh(1<<62, fmt.Sprintf(`{"expires":true,"ttl":%d}`, 1<<31-1))
-	if n, err := s.RefreshSubject(t.Context(), "ann", now+150); n != 2 || err != nil { // It is that now.
+	if n, err := s.RefreshSubject(t.Context(), "ann", now+150); n.Clients != 2 || err != nil { // It is that now.
 		t.Fatalf("%d, %v", n, err)
 	}
 	raw.ExpectClose(4001)
 	p.expectClose(3005, "connection expired")
-	if n, err := s.RefreshSubject(t.Context(), "", 1); n != 0 || err != nil {
+	if n, err := s.RefreshSubject(t.Context(), "", 1); n.Clients != 0 || err != nil {
 		t.Errorf("%d who have no name, %v", n, err)
 	}
-	if err := s.Refresh(t.Context(), "0.ffff", 1); !errors.Is(err, ErrNoConnection) {
+	if _, err := s.Refresh(t.Context(), "0.ffff", "", 1); !errors.Is(err, ErrNoConnection) {
 		t.Errorf("nobody: %v", err)
 	}
 }

@@ -32,10 +32,10 @@ type Gateway interface {
 	DisconnectSubject(ctx context.Context, subject, room string, f gateway.Farewell) (gateway.Reach, error)
 	Unsubscribe(ctx context.Context, id, subject, room string, f gateway.Farewell) (gateway.Reach, error)
 	UnsubscribeSubject(ctx context.Context, subject, room string, f gateway.Farewell) (gateway.Reach, error)
-	Subscribe(ctx context.Context, id, room string, p gateway.Placement) error
-	SubscribeSubject(ctx context.Context, subject, room string, p gateway.Placement) error
-	Refresh(ctx context.Context, id string, expires int64) error
-	RefreshSubject(ctx context.Context, subject string, expires int64) (n int, err error)
+	Subscribe(ctx context.Context, id, subject, room string, p gateway.Placement) (gateway.Reach, error)
+	SubscribeSubject(ctx context.Context, subject, room string, p gateway.Placement) (gateway.Reach, error)
+	Refresh(ctx context.Context, id, subject string, expires int64) (gateway.Reach, error)
+	RefreshSubject(ctx context.Context, subject string, expires int64) (gateway.Reach, error)
 	Subscriptions() int
 	Users(ctx context.Context, room string) (n int, err error)
 	UsersByNode(ctx context.Context) (map[string]int, error)

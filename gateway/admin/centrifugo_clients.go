@@ -62,10 +62,10 @@ func (h *Handler) cSubscribe(ctx context.Context, k *Key, p params) (any, *fault
 		given.Info = compact.Bytes()
 	}
 	return h.cEach(ctx, k, p,
-		h.ifOf(ctx, func(client string) error { return h.gateway.Subscribe(ctx, client, channel, given) }),
-		func(user string) (gateway.Reach, error) {
-			return here, h.gateway.SubscribeSubject(ctx, user, channel, given)
-		})
+		func(client, user string) (gateway.Reach, error) {
+			return h.gateway.Subscribe(ctx, client, user, channel, given)
+		},
+		func(user string) (gateway.Reach, error) { return h.gateway.SubscribeSubject(ctx, user, channel, given) })
 }
 
 // cRefresh: user, client or both, expire_at, expired. Without a time the connection ends by no token
@@ -82,11 +82,8 @@ func (h *Handler) cRefresh(ctx context.Context, k *Key, p params) (any, *fault) 
 		expires = 1
 	}
 	return h.cEach(ctx, k, p,
-		h.ifOf(ctx, func(client string) error { return h.gateway.Refresh(ctx, client, expires) }),
-		func(user string) (gateway.Reach, error) {
-			_, err := h.gateway.RefreshSubject(ctx, user, expires)
-			return here, err
-		})
+		func(client, user string) (gateway.Reach, error) { return h.gateway.Refresh(ctx, client, user, expires) },
+		func(user string) (gateway.Reach, error) { return h.gateway.RefreshSubject(ctx, user, expires) })
 }
 
 // cEach does something to a client, or to all of a user's. A client and a user together are that client
@@ -118,27 +115,4 @@ func (h *Handler) cEach(ctx context.Context, k *Key, p params,
 		err = gateway.ErrUnanswered
 	}
 	return struct{}{}, faultOf(err)
-}
-
-// here is the reach of what this gateway alone does.
-var here = gateway.Reach{Nodes: 1, Answered: 1}
-
-// ifOf does something to a client if it is the user's, if one is named.
-func (h *Handler) ifOf(ctx context.Context, do func(client string) error) func(client, user string) (gateway.Reach, error) {
-	return func(client, user string) (gateway.Reach, error) {
-		is, err := h.isOf(ctx, client, user)
-		if err == nil && is {
-			err = do(client)
-		}
-		return here, err
-	}
-}
-
-// isOf reports whether a client is a user's, if one is named.
-func (h *Handler) isOf(ctx context.Context, client, user string) (bool, error) {
-	if user == "" {
-		return true, nil
-	}
-	is, err := h.gateway.Connection(ctx, client)
-	return is.Subject == user, err
 }
