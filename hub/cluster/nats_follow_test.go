@@ -2,6 +2,9 @@ package cluster
 
 import (
 	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestWaitingMessagesHaveABound(t *testing.T) {
@@ -27,6 +30,28 @@ func TestWaitingMessagesHaveABound(t *testing.T) {
 	}
 	if len(w.all) > waitingMax || w.size != 0 {
 		t.Errorf("%d in memory, %d bytes", len(w.all), w.size)
+	}
+}
+
+// What is dropped is told when that begins, and when it ends: a room's last message may be the last one dropped.
+func TestEndOfDroppingIsTold(t *testing.T) {
+	n := new(NATS)
+	n.happened.init()
+	w := waiting{size: waitingSize}
+	m := &nats.Msg{Subject: subject(subjectOut, "room", shards), Data: []byte("x"), Header: nats.Header{
+		jetstream.StreamHeader: {streamName}, jetstream.SequenceHeader: {"2"}, jetstream.LastSequenceHeader: {"1"},
+		jetstream.TimeStampHeaer: {"2026-01-01T00:00:00Z"},
+	}}
+	for i, want := range []Event{Slow, 0, Slow, 0} {
+		if i == 2 {
+			w.size = 0
+		}
+		if n.arrive(&w, m); n.Events() != want {
+			t.Errorf("message %d: not %d", i, want)
+		}
+	}
+	if n.counts.dropped.Load() != 2 || len(w.all) != 2 || n.counts.malformed.Load() != 0 {
+		t.Errorf("%d dropped, %d kept", n.counts.dropped.Load(), len(w.all))
 	}
 }
 
