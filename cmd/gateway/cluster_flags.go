@@ -63,6 +63,23 @@ func clusterFault(c *Config) string {
 		return fmt.Sprintf("--cluster-messages %d: must be at least 1", c.ClusterMessages)
 	case c.ClusterBytes < 1<<20:
 		return fmt.Sprintf("--cluster-bytes %v: must be at least 1MiB", c.ClusterBytes)
+	case len(c.Cluster) > 0:
+		return clusterHistoryFault(c)
+	}
+	return ""
+}
+
+// clusterHistoryFault says what --history promises that the stream does not keep. Whether its bytes are
+// enough depends on how many rooms there are.
+func clusterHistoryFault(c *Config) string {
+	for _, h := range c.options().Defaults().History {
+		switch {
+		case h.None:
+		case h.Age > c.ClusterAge:
+			return fmt.Sprintf("--cluster-age %v: must be at least the %v for which --history %s keeps messages", c.ClusterAge, h.Age, h.Pattern)
+		case h.Messages > c.ClusterMessages:
+			return fmt.Sprintf("--cluster-messages %d: must be at least the %d that --history %s keeps", c.ClusterMessages, h.Messages, h.Pattern)
+		}
 	}
 	return ""
 }
