@@ -9,7 +9,6 @@ import (
 
 	"sluice/gateway"
 	"sluice/gateway/admin"
-	"sluice/hub"
 	"sluice/hub/cluster"
 	"sluice/hub/nodes"
 )
@@ -53,25 +52,10 @@ func (k *clustering) join(o *gateway.Options) {
 // follow has the stream be the order of a gateway's rooms.
 func (k *clustering) follow(rooms gateway.Rooms) gateway.Cluster {
 	k.node = cluster.New(cluster.Options{
-		MessageBytesMax: int(k.cfg.MaxMessage), PacksMax: k.cfg.ClusterMessages, Age: k.cfg.ClusterAge,
+		MessageBytesMax: int(k.cfg.MaxMessage), Limit: k.nats.Limit, PacksMax: k.cfg.ClusterMessages, Age: k.cfg.ClusterAge,
 		PublishTimeout: k.cfg.ClusterPublishTimeout, HistoryOf: rooms.HistoryOf, Log: k.log,
 	}, k.nats, rooms)
-	return limited{k.node, k.nats}
-}
-
-// A limited node takes no message that the broker would not, which says how large one may be when it is
-// there.
-type limited struct {
-	*cluster.Node
-	nats *cluster.NATS
-}
-
-// Publish implements gateway.Cluster.
-func (l limited) Publish(room string, m hub.Source, key string, done func(hub.Position, error)) error {
-	if most := l.nats.Limit(); most > 0 && len(m.Payload) > most {
-		return hub.ErrTooLarge
-	}
-	return l.Node.Publish(room, m, key, done)
+	return k.node
 }
 
 // run begins, for a server that is made, and hands over why it cannot go on.

@@ -92,7 +92,7 @@ const (
 )
 
 // Run is the node's goroutine. It returns when ctx ends or the broker is gone for good, which is an error. What was not
-// acknowledged until then is told ErrClosed.
+// acknowledged until then is told ErrClosed, or ErrUnknown if it was sent.
 func (n *Node) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup

@@ -12,6 +12,9 @@ type Options struct {
 	// MessageBytesMax is how large a message's payload may be: the smallest of the limits of the
 	// gateway, the stream and the broker. 1 MiB.
 	MessageBytesMax int
+	// Limit is the same as far as the stream and the broker have told theirs; zero before that. Nil: they
+	// have none. It is called by any goroutine, and does not wait.
+	Limit func() int
 	// PacksMax is how many packs of a room the stream keeps: its MaxMsgsPerSubject. 1,000.
 	PacksMax int
 	// Age is how long it keeps them: its MaxAge. 10 minutes.

@@ -62,7 +62,8 @@ type waiter struct {
 type pace struct {
 	firstAt  time.Duration // when it was sent first
 	sentAt   time.Duration // when it was sent last
-	isUnsure bool          // an attempt may have been stored
+	isUnsure bool          // an attempt may have been stored …
+	unsureAt time.Duration // … the first of which was sent then
 	floor    uint64        // what the node had seen of the stream by then; zero with a key, which may be stored already
 	epoch    string        // of the stream then
 	retryAt  time.Duration
@@ -98,13 +99,13 @@ var packs = sync.Pool{New: func() any { return new(pack) }}
 //
 // done, which may be nil, is called once by the node's goroutine, and must not wait: with the message's
 // position in the stream, or an error. ErrTimeout comes after Options.PublishTimeout and says
-// nothing yet: the node goes on trying for up to 90 seconds. ErrUnknown says that it gave up, and
+// nothing yet: the node goes on trying for up to 90 seconds. ErrUnknown says that it gave up or ended, and
 // ErrNotStored, ErrRefused and ErrClosed that the message is not in the stream.
 //
 // Errors at once, after which done is not called: ErrFull, for which publishers wait until
 // Rooms.Hold says that they need not; ErrTooLarge; ErrClosed.
 func (n *Node) Publish(room string, s hub.Source, key string, done func(hub.Position, error)) error {
-	if len(s.Payload) > n.o.MessageBytesMax {
+	if len(s.Payload) > n.messageMax() {
 		return ErrTooLarge
 	}
 	p, now := &n.publisher, n.now()
@@ -116,6 +117,20 @@ func (n *Node) Publish(room string, s hub.Source, key string, done func(hub.Posi
 	}
 	return err
 }
+
+// messageMax is how large a payload may be, as far as the limits are known.
+func (n *Node) messageMax() int {
+	if n.o.Limit != nil {
+		if limit := n.o.Limit(); limit > 0 {
+			return min(limit, n.o.MessageBytesMax)
+		}
+	}
+	return n.o.MessageBytesMax
+}
+
+// packMax is how large a pack of several messages may be: the broker takes none that is larger than a
+// message may be, and leaves room for headers beside that.
+func (n *Node) packMax() int { return min(packBytes, n.messageMax()) }
 
 // CanPublish reports whether Publish would take a message for the room now. It may be called from any goroutine.
 func (n *Node) CanPublish(room string) bool {
@@ -143,7 +158,7 @@ func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done f
 		p.ready = append(p.ready, l)
 		isNews = true
 	}
-	p.cost += l.add(s, key, done, now)
+	p.cost += l.add(s, key, done, n.packMax(), now)
 	p.isShort = p.cost >= n.o.PublishBytesMax
 	if p.isShort || p.isFull(l) {
 		isNews = p.askHold(room, l, n.o.RoomsMax) || isNews
@@ -175,11 +190,11 @@ func (p *publisher) askHold(room string, l *line, roomsMax int) (isNews bool) {
 }
 
 // add puts a message into the last pack that waits or into a new one, and returns what it costs.
-func (l *line) add(s *hub.Source, key string, done func(hub.Position, error), now time.Duration) int64 {
+func (l *line) add(s *hub.Source, key string, done func(hub.Position, error), packMax int, now time.Duration) int64 {
 	var p *pack
 	if n := len(l.waiting); n > 0 && key == "" {
 		p = l.waiting[n-1]
-		if p.isAlone || p.messages == packMessages || len(p.body)+sizeOf(s) > packBytes {
+		if p.isAlone || p.messages == packMessages || len(p.body)+sizeOf(s) > packMax {
 			p = nil
 		}
 	}

@@ -254,6 +254,29 @@ func TestEndTellsWhoWaits(t *testing.T) {
 	}
 }
 
+// What was sent may be in the stream when the node ends, and what waits behind it is not.
+func TestEndTellsWhatWasSentApart(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	m := w.nodes[0]
+	w.isQuiet = true
+	w.goOn(5)
+	var told []error
+	publish := func() {
+		if err := m.Node.Publish("room", hub.Source{}, "", func(_ hub.Position, err error) { told = append(told, err) }); err != nil {
+			t.Fatal(err)
+		}
+		m.pump()
+	}
+	publish()
+	publish()
+	if len(m.attempts) != 1 {
+		t.Fatalf("%d attempts", len(m.attempts))
+	}
+	if m.Node.end(); !slices.Equal(told, []error{ErrClosed, ErrUnknown}) {
+		t.Error(told)
+	}
+}
+
 func TestTooLargeAndTooManyAreRefused(t *testing.T) {
 	s := new(memory)
 	tap := s.tap()
@@ -278,6 +301,71 @@ func TestTooLargeAndTooManyAreRefused(t *testing.T) {
 	}
 	if err := n.Publish("room", hub.Source{}, "", nil); err != hub.ErrFull || n.CanPublish("room") || !n.CanPublish("other") {
 		t.Error("a full room takes more, or another one none:", err)
+	}
+}
+
+// A broker may take less than a pack would be: the messages go in more of them.
+func TestPacksAreNoLargerThanTheBrokerTakes(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	w.isQuiet = true
+	m := w.nodes[0]
+	limit := 0
+	m.o.Limit = func() int { return limit }
+	w.goOn(5)
+	publish := func(n, size int) {
+		for range n {
+			if err := m.Node.Publish("room", hub.Source{Payload: make([]byte, size)}, "", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	limit = 10_000
+	publish(1, limit)
+	publish(40, 1000)
+	if err := m.Node.Publish("room", hub.Source{Payload: make([]byte, limit+1)}, "", nil); err != hub.ErrTooLarge {
+		t.Error(err)
+	}
+	w.goOn(50)
+	count := 0
+	for _, s := range w.truth {
+		list, err := decode(nil, s.Seq, s.Pack)
+		if count += len(list); err != nil || len(list) > 1 && len(s.Pack) > limit {
+			t.Errorf("%d messages in %d bytes: %v", len(list), len(s.Pack), err)
+		}
+	}
+	if count != 41 {
+		t.Errorf("%d messages", count)
+	}
+}
+
+// A pack that surely was not stored for a long time has its full time from the first attempt on that may have been.
+func TestTimeCountsFromTheFirstAttemptInDoubt(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	w.isQuiet = true
+	m := w.nodes[0]
+	w.goOn(5)
+	if err := m.Node.Publish("room", hub.Source{Payload: []byte("late")}, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	answer := func(how int) {
+		for range 100 {
+			if m.pump(); len(m.attempts) > 0 {
+				m.decide(0, how)
+				m.pump()
+				return
+			}
+			w.pass(tickTime)
+		}
+		t.Fatal("nothing is sent")
+	}
+	for from := w.now; w.now-from < giveUpTime+time.Second; {
+		answer(3)
+		w.pass(tickTime)
+	}
+	answer(2)
+	w.goOn(100)
+	if s := m.Stats(); s.GivenUp > 0 || len(w.truth) != 1 {
+		t.Errorf("%d given up, %d stored", s.GivenUp, len(w.truth))
 	}
 }
 

@@ -98,12 +98,20 @@ func (n *Node) answered(a *ack) {
 			n.contradict()
 		}
 		if !errors.Is(a.err, ErrNotStored) {
-			k.isUnsure = true
+			k.becomeUnsure()
 		}
 		k.pause = min(max(2*k.pause, pauseMin), pauseMax)
 		k.retryAt = n.now() + k.pause
 		l.isTroubled = true
 		n.troubled = append(n.troubled, l)
+	}
+}
+
+// becomeUnsure notes that the attempt that was made last may have been stored, from when on the stream knows
+// its id for a while.
+func (k *pack) becomeUnsure() {
+	if !k.isUnsure {
+		k.isUnsure, k.unsureAt = true, k.sentAt
 	}
 }
 
@@ -193,7 +201,7 @@ func (n *Node) retry(now time.Duration) {
 		switch {
 		case !l.isTroubled:
 			continue
-		case k.isUnsure && now-k.firstAt >= giveUpTime:
+		case k.isUnsure && now-k.unsureAt >= giveUpTime:
 			n.counters.givenUp.Add(uint64(k.messages))
 			n.warn("given up", "messages were not acknowledged for too long, and may be in the stream or not", "room", l.room, "messages", k.messages)
 			n.finish(l, k, 0, ErrUnknown)
@@ -247,7 +255,7 @@ func (n *Node) found(lines []*line, last []Stored, err error) {
 			n.see(s.Seq, k.id)
 			n.expect(l.room, s.Seq)
 			n.finish(l, k, s.Seq, nil)
-		case n.now()-k.firstAt < giveUpTime && n.isTrusted:
+		case n.now()-k.unsureAt < giveUpTime && n.isTrusted:
 			l.isTroubled = false
 			n.counters.repeated.Add(1)
 			n.send(l, k)
@@ -289,19 +297,23 @@ func (k *pack) takeLate(late []waiter, since time.Duration) []waiter {
 // closePublisher ends it: whoever waits is told.
 func (n *Node) closePublisher() {
 	p := &n.publisher
-	var all []waiter
+	var waiting, inFlight []waiter
 	p.mu.Lock()
 	p.isClosed = true
 	for _, l := range p.lines {
-		for _, k := range append(l.waiting, l.inFlight) {
-			if k != nil {
-				all = append(all, k.waiters[k.told:]...)
-			}
+		for _, k := range l.waiting {
+			waiting = append(waiting, k.waiters[k.told:]...)
+		}
+		if k := l.inFlight; k != nil {
+			inFlight = append(inFlight, k.waiters[k.told:]...)
 		}
 	}
 	clear(p.lines)
 	p.mu.Unlock()
-	for _, w := range all {
+	for _, w := range waiting {
 		w.done(hub.Position{}, ErrClosed)
+	}
+	for _, w := range inFlight { // It may be stored.
+		w.done(hub.Position{}, ErrUnknown)
 	}
 }
