@@ -12,7 +12,6 @@ type doors struct {
 	byRoom   map[string]*door
 	asked    []string // rooms to open
 	released []string
-	isClosed bool
 }
 
 // A door is there from the first Open of a room until nobody follows it.

@@ -113,9 +113,9 @@ func (t *tap) After(_ context.Context, room string, from uint64, limit, bytes in
 	return kept, false, nil
 }
 
-func (t *tap) Last(_ context.Context, rooms []string, from uint64) (last []Stored, upTo uint64, err error) {
+func (t *tap) Last(ctx context.Context, rooms []string, from uint64) (last []Stored, upTo uint64, err error) {
 	for _, room := range rooms {
-		if s, err := t.Tail(nil, room); err == nil && s.Seq >= from {
+		if s, err := t.Tail(ctx, room); err == nil && s.Seq >= from {
 			last = append(last, s)
 		}
 	}
