@@ -52,7 +52,7 @@ func (k *clustering) join(o *gateway.Options) {
 // follow has the stream be the order of a gateway's rooms.
 func (k *clustering) follow(rooms gateway.Rooms) gateway.Cluster {
 	k.node = cluster.New(cluster.Options{
-		MessageBytesMax: int(k.cfg.MaxMessage), Limit: k.nats.Limit, PacksMax: k.cfg.ClusterMessages, Age: k.cfg.ClusterAge,
+		MessageBytesMax: int(k.cfg.MaxMessage), Limit: k.nats.Limit, PacksMax: k.cfg.clusterMessages(), Age: k.cfg.clusterAge(),
 		PublishTimeout: k.cfg.ClusterPublishTimeout, HistoryOf: rooms.HistoryOf, Log: k.log,
 	}, k.nats, rooms)
 	return k.node

@@ -30,8 +30,8 @@ type ClusterFlags struct {
 	ClusterOutage         string        `help:"What becomes of clients while the servers cannot be reached: hold, they stay and publishers wait; close, after 10 seconds they are closed with 1013 and new ones refused, so that they look for another gateway." enum:"hold,close" default:"hold" placeholder:"hold|close" group:"Cluster"`
 	ClusterReplicas       int           `help:"Servers that have each message, 1 to 5, when the stream is made. 0 means three, or one where there are fewer." default:"0" placeholder:"N" group:"Cluster"`
 	ClusterStorage        string        `help:"Where the servers keep messages: file or memory." enum:"file,memory" default:"file" placeholder:"file|memory" group:"Cluster"`
-	ClusterAge            time.Duration `help:"For how long the stream keeps messages: what a gateway fetches that has missed some, or opens a room. At least what --history promises." default:"10m" group:"Cluster"`
-	ClusterMessages       int           `help:"Packs of messages that the stream keeps for each room: one that a publisher sends alone is one, those that come close together share one." default:"1000" placeholder:"N" group:"Cluster"`
+	ClusterAge            time.Duration `help:"For how long the stream keeps messages: what a gateway fetches that has missed some, or opens a room. 0 means 10 minutes, or as long as --history says." default:"0" group:"Cluster"`
+	ClusterMessages       int           `help:"Packs of messages that the stream keeps for each room: one that a publisher sends alone is one, those that come close together share one. 0 means 1,000, or as many as --history says." default:"0" placeholder:"N" group:"Cluster"`
 	ClusterBytes          Size          `help:"What the stream keeps of all rooms; beyond it the oldest goes." default:"1GiB" placeholder:"SIZE" group:"Cluster"`
 	ClusterPublishTimeout time.Duration `help:"How long a publisher waits for the servers' acknowledgement. Over HTTP it is 503 with Retry-After then." default:"10s" group:"Cluster"`
 }
@@ -57,10 +57,10 @@ func clusterFault(c *Config) string {
 		return "--cluster-node: a name has at most 255 bytes"
 	case c.ClusterReplicas < 0 || c.ClusterReplicas > 5:
 		return fmt.Sprintf("--cluster-replicas %d: must be 1 to 5, or 0 for three where there are as many servers", c.ClusterReplicas)
-	case c.ClusterAge < clusterAgeMin || c.ClusterAge > delayMax:
-		return fmt.Sprintf("--cluster-age %v: must be %v to %v", c.ClusterAge, clusterAgeMin, delayMax)
-	case c.ClusterMessages < 1:
-		return fmt.Sprintf("--cluster-messages %d: must be at least 1", c.ClusterMessages)
+	case c.ClusterAge != 0 && (c.ClusterAge < clusterAgeMin || c.ClusterAge > delayMax):
+		return fmt.Sprintf("--cluster-age %v: must be %v to %v, or 0", c.ClusterAge, clusterAgeMin, delayMax)
+	case c.ClusterMessages < 0:
+		return fmt.Sprintf("--cluster-messages %d: must be at least 1, or 0", c.ClusterMessages)
 	case c.ClusterBytes < 1<<20:
 		return fmt.Sprintf("--cluster-bytes %v: must be at least 1MiB", c.ClusterBytes)
 	case len(c.Cluster) > 0:
@@ -69,27 +69,56 @@ func clusterFault(c *Config) string {
 	return ""
 }
 
-// clusterHistoryFault says what --history promises that the stream does not keep. Whether its bytes are
-// enough depends on how many rooms there are.
+// clusterHistoryFault says what --history promises that the stream is told not to keep. An age that is
+// not given promises nothing; and whether there are bytes enough depends on how many rooms there are.
 func clusterHistoryFault(c *Config) string {
-	for _, h := range c.options().Defaults().History {
+	for _, h := range c.History {
 		switch {
-		case h.None:
-		case h.Age > c.ClusterAge:
+		case h.Age > c.clusterAge():
 			return fmt.Sprintf("--cluster-age %v: must be at least the %v for which --history %s keeps messages", c.ClusterAge, h.Age, h.Pattern)
-		case h.Messages > c.ClusterMessages:
+		case h.Messages > c.clusterMessages():
 			return fmt.Sprintf("--cluster-messages %d: must be at least the %d that --history %s keeps", c.ClusterMessages, h.Messages, h.Pattern)
 		}
 	}
 	return ""
 }
 
+// What the stream keeps, unless it is told or --history promises more.
+const (
+	clusterAge      = 10 * time.Minute
+	clusterMessages = 1000
+)
+
+// clusterAge is --cluster-age, or what stands for it.
+func (c *Config) clusterAge() time.Duration {
+	age := c.ClusterAge
+	if age == 0 {
+		age = clusterAge
+		for _, h := range c.History {
+			age = max(age, h.Age)
+		}
+	}
+	return age
+}
+
+// clusterMessages is --cluster-messages, or what stands for it.
+func (c *Config) clusterMessages() int {
+	n := c.ClusterMessages
+	if n == 0 {
+		n = clusterMessages
+		for _, h := range c.History {
+			n = max(n, h.Messages)
+		}
+	}
+	return n
+}
+
 // natsOptions are what the flags come to. It reads files.
 func (c *Config) natsOptions(log *slog.Logger) (cluster.NATSOptions, error) {
 	o := cluster.NATSOptions{
 		URLs: c.Cluster, Credentials: c.ClusterCredentials, Name: c.nodeName(),
-		Replicas: c.ClusterReplicas, InMemory: c.ClusterStorage == "memory", Age: c.ClusterAge,
-		Messages: int64(c.ClusterMessages), Bytes: int64(c.ClusterBytes), MaxMessage: int(c.MaxMessage), Log: log,
+		Replicas: c.ClusterReplicas, InMemory: c.ClusterStorage == "memory", Age: c.clusterAge(),
+		Messages: int64(c.clusterMessages()), Bytes: int64(c.ClusterBytes), MaxMessage: int(c.MaxMessage), Log: log,
 	}
 	if c.ClusterCredentials != "" {
 		if _, err := os.Stat(c.ClusterCredentials); err != nil {

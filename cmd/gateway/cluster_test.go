@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/gateway/admin"
 	"sluice/hub/cluster"
@@ -28,15 +29,15 @@ func TestClusterFlagsThatMakeNoSense(t *testing.T) {
 		with + " --cluster-replicas=6":       "--cluster-replicas 6: must be 1 to 5",
 		with + " --cluster-replicas=-1":      "--cluster-replicas -1: must be 1 to 5",
 		with + " --cluster-age=1m":           "--cluster-age 1m0s: must be 2m0s to",
-		with + " --cluster-messages=0":       "--cluster-messages 0: must be at least 1",
+		with + " --cluster-messages=-1":      "--cluster-messages -1: must be at least 1",
 		with + " --cluster-bytes=1KiB":       "--cluster-bytes 1KiB: must be at least 1MiB",
-		with + " --history=a.*=age:11m":      "--cluster-age 10m0s: must be at least the 11m0s for which --history a.* keeps",
-		with + " --history=a.*=age:11m --cluster-age=11m":             "",
-		with + " --history=a.*=messages:1001":                         "--cluster-messages 1000: must be at least the 1001 that --history a.* keeps",
-		with + " --history=a.*=messages:1001 --cluster-messages=1001": "",
-		with + " --history=a.*=none":                                  "",
-		"--history=a.*=messages:1001,age:1h":                          "",
-		with + " --cluster-publish-timeout=0":                         "--cluster-publish-timeout 0s: must be 1ms to",
+		with + " --history=a.*=age:11m,messages:1001":           "",
+		with + " --history=*=messages:1000 --cluster-age=5m":    "",
+		with + " --history=a.*=age:6m --cluster-age=5m":         "--cluster-age 5m0s: must be at least the 6m0s for which --history a.* keeps",
+		with + " --history=a.*=messages:9 --cluster-messages=8": "--cluster-messages 8: must be at least the 9 that --history a.* keeps",
+		with + " --history=a.*=none --cluster-age=5m":           "",
+		"--history=a.*=messages:9 --cluster-messages=8":         "",
+		with + " --cluster-publish-timeout=0":                   "--cluster-publish-timeout 0s: must be 1ms to",
 	} {
 		err := parse(t, strings.Fields(args)...).check()
 		text := ""
@@ -71,6 +72,25 @@ func TestClusterFilesAreRead(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}
+
+// The stream keeps what --history promises, unless it is told.
+func TestStreamKeepsWhatHistoryPromises(t *testing.T) {
+	for args, want := range map[string]struct {
+		age      time.Duration
+		messages int64
+	}{
+		"":                                      {10 * time.Minute, 1000},
+		"--history=*=messages:1000":             {10 * time.Minute, 1000},
+		"--history=*=age:1m,messages:3":         {10 * time.Minute, 1000},
+		"--history=a=age:1h;b=messages:5000":    {time.Hour, 5000},
+		"--cluster-age=2m --cluster-messages=7": {2 * time.Minute, 7},
+	} {
+		o, err := parse(t, strings.Fields("--cluster=nats://127.0.0.1:1 "+args)...).natsOptions(nil)
+		if err != nil || o.Age != want.age || o.Messages != want.messages {
+			t.Errorf("%s: %v, %d, %v", args, o.Age, o.Messages, err)
 		}
 	}
 }
