@@ -80,7 +80,7 @@ func (s *Server) askNodes(ctx context.Context, q *nodeQuestion, use func(node st
 }
 
 // nodeFaults are errors that another node's answer may have, by their words.
-var nodeFaults = map[string]error{"memory": ErrMemory, "subscriptions": ErrTooManySubscriptions}
+var nodeFaults = map[string]error{"memory": ErrMemory, "subscriptions": ErrTooManySubscriptions, "unfilled": ErrUnfilled}
 
 // faultWord is the word for an error that is to be told, or the error if it has none. Who is not here is
 // no error.

@@ -88,18 +88,24 @@ type notBuilt struct{ encoding hub.Encoding }
 
 func (*notBuilt) Error() string { return hub.ErrNotBuilt.Error() }
 
-// building calls bring until what the room keeps was encoded for all that it brings there, which is
-// once for each encoding, and once more if it was dropped meanwhile.
+// building calls bring until what the room keeps is here, and was encoded for all that it brings there,
+// which is once for each encoding, and once more if it was dropped meanwhile.
 func (s *Server) building(ctx context.Context, room string, bring func() error) (err error) {
 	if !s.config().panics {
 		defer s.recoverPublish(room, &err)
 	}
-	for range hub.EncodingsMax {
+	for range hub.EncodingsMax + 1 {
 		lacks := new(notBuilt)
-		if err = bring(); !errors.As(err, &lacks) {
+		switch err = bring(); {
+		case errors.Is(err, hub.ErrNotFilled):
+			if err := s.fill(room); err != nil {
+				return err
+			}
+		case errors.As(err, &lacks):
+			s.hub.Build(ctx, room, lacks.encoding)
+		default:
 			return err
 		}
-		s.hub.Build(ctx, room, lacks.encoding)
 	}
 	return ErrMemory
 }
@@ -128,6 +134,8 @@ func (c *conn) bring(room string, given Placement) error {
 	switch {
 	case errors.Is(err, hub.ErrNotBuilt):
 		return &notBuilt{s.encoding()}
+	case errors.Is(err, hub.ErrNotFilled):
+		return err
 	case errors.Is(err, hub.ErrNoNewRooms):
 		return ErrMemory
 	case err != nil:

@@ -101,6 +101,29 @@ func TestBackendBringsClientsIntoRooms(t *testing.T) {
 	}
 }
 
+// In a cluster what the room keeps may have to come first; if it cannot be had, that is what a backend is told.
+func TestBackendBringsClientsIntoRoomsOfACluster(t *testing.T) {
+	cluster := newScripted()
+	s, addr, _ := startWithPasses(t, false, func(cfg *config) {
+		cfg.PingInterval = 25 * time.Second
+		cfg.History = keeping().History
+		cfg.Cluster = cluster.of(nil)
+		cfg.ClusterTimeout = 200 * time.Millisecond
+	})
+	ann := dialPeer(t, addr, nil)
+	ann.say(`{"id":1,"connect":{"token":"sub:ann"}}`)
+	ann.hear(`{"id":1,"connect":{` + welcomed + `}}`)
+	cluster.set(func() { cluster.isDown = true })
+	if _, err := s.SubscribeSubject(t.Context(), "ann", "kept.a", Placement{}); !errors.Is(err, ErrUnfilled) {
+		t.Errorf("without the cluster: %v", err)
+	}
+	cluster.set(func() { cluster.isDown = false })
+	if _, err := s.SubscribeSubject(t.Context(), "ann", "kept.b", Placement{}); err != nil {
+		t.Fatal(err)
+	}
+	ann.expect(`{"push":{"channel":"kept.b","subscribe":{}}}`)
+}
+
 // A subscription that a backend gives for a while ends with it.
 func TestPlacementThatExpiresEnds(t *testing.T) {
 	s, addr, wall := startWithPasses(t, false, func(cfg *config) { cfg.expiryGrace = time.Millisecond })
