@@ -17,6 +17,7 @@ type checking struct {
 	place       int           // in the walk over all rooms
 	walked      int           // rooms in this walk
 	isFull      bool          // State.IsFull of the last one
+	recent      recent
 }
 
 // checkAll has all rooms' ends asked for at once: some messages may be lost.
@@ -107,6 +108,7 @@ func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state S
 	n.counters.checks.Add(uint64(len(asked)))
 	n.goodAt = max(n.goodAt, at)
 	n.isFull = state.IsFull
+	n.recent.note(at, &state, n.o.Age)
 	ends := make(map[string]*Stored, len(last))
 	for i := range last {
 		ends[last[i].Room] = &last[i]

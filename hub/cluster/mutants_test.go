@@ -83,6 +83,9 @@ var mutants = []mutant{
 	{"a filling claims what is before it", 100, []edit{{
 		"repair.go", "f.before = offsetOf(s.Seq, 0) - 1", "f.before = 0",
 	}}},
+	{"one page is taken for all that a room has had", 1000, []edit{{
+		"repair.go", "isFirst && a.isAll && len(a.kept) < n.o.PacksMax && r.whole > 0", "r.whole > 0",
+	}}},
 	{"a filling that was cut claims what was cut", 100, []edit{{
 		"repair.go", "\t\tf.before = f.kept[0].Offset\n", "",
 	}}},

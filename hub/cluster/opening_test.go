@@ -44,3 +44,35 @@ func TestOpeningMissesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Who was in a room before its first message goes on from there, on whichever node, once that message is kept; and not if something
+// may have expired in between.
+func TestFirstMessageOfAQuietRoomIsNoGap(t *testing.T) {
+	w := newWorld(1, 2, faults{expires: true})
+	w.isQuiet = true
+	open := func(m *machine) uint64 {
+		delete(m.views, "room1")
+		_, _ = m.doors.ask("room1", 10)
+		m.wakeUp()
+		w.goOn(20)
+		return m.views["room1"].stretches[0].before
+	}
+	w.foreign("other")
+	w.goOn(20)
+	at := open(w.nodes[0])
+	w.foreign("other")
+	w.foreign("room1")
+	w.goOn(20)
+	for i, m := range w.nodes {
+		if before := open(m); before > at || len(m.views["room1"].stretches[0].items) != 1 {
+			t.Errorf("node %d: a client at %d is told of a gap before %d", i, at, before)
+		}
+	}
+	w.goOn(int(worldAge / tickTime))
+	w.foreign("other")
+	w.foreign("room1")
+	w.goOn(20)
+	if before := open(w.nodes[1]); before <= at {
+		t.Errorf("a client at %d misses what has expired, and is not told: %d", at, before)
+	}
+}

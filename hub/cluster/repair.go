@@ -21,6 +21,7 @@ type filling struct {
 	before    uint64 // the offset behind which kept is whole
 	begun     opened // how the room stood when this began; of the leader
 	hasBegun  bool
+	whole     uint64 // as before, unless the room has had more packs than are kept; zero: not known
 	last      uint64 // sequence of the message that was fetched last, and its id
 	lastID    string
 }
@@ -32,6 +33,7 @@ type opened struct {
 	tail    Stored // Seq zero: none
 	kept    []Stored
 	hasMore bool
+	isAll   bool // kept is all of the room that the stream keeps
 	err     error
 }
 
@@ -48,6 +50,10 @@ func (n *Node) fetchOpening(r *room) task {
 		}
 		if a.err == nil && keeps && (!isFirst || a.tail.Seq > 0) {
 			a.kept, a.hasMore, a.err = q.after(name, from)
+		}
+		if last := len(a.kept) - 1; isFirst && last >= 0 && a.err == nil && !a.hasMore {
+			tail, err := q.tail(name)
+			a.isAll = err == nil && tail.Seq == a.kept[last].Seq
 		}
 		return func() { n.opened(r, &a, isFirst, keeps) }
 	}
@@ -85,6 +91,9 @@ func (n *Node) opened(r *room, a *opened, isFirst, keeps bool) {
 	case err == errDropped:
 		n.beginAnew(r)
 	case !keeps || r.isFilled(a.hasMore):
+		if isFirst && a.isAll && len(a.kept) < n.o.PacksMax && r.whole > 0 {
+			r.before = min(r.before, r.whole)
+		}
 		n.filled(r)
 	case r.filling.last > before:
 		r.tries = 0
@@ -144,12 +153,24 @@ func (n *Node) fill(r *room, page []Stored) error {
 			return nil
 		case i == 0:
 			f.before = offsetOf(s.Seq, 0) - 1
+			f.whole = n.wholeFrom(r, s)
 		}
 		f.last, f.lastID = s.Seq, s.ID
 		n.fillWith(f, s)
 		f.cut(limits, n.o.FillBytesMax)
 	}
 	return nil
+}
+
+// wholeFrom is the offset behind which s is the room's first message, unless there are as many as may be kept; zero if
+// that is not known. Before an anchor there was more.
+func (n *Node) wholeFrom(r *room, s *Stored) uint64 {
+	seq, ok := n.recent.since(n.now(), n.o.Age)
+	list, err := decode(nil, s.Seq, s.Pack)
+	if !ok || r.begun.state.IsFull || err != nil || len(list) == 0 {
+		return 0
+	}
+	return endOf(max(seq, r.begun.state.First-1))
 }
 
 func (n *Node) fillWith(f *filling, s *Stored) {
@@ -159,7 +180,7 @@ func (n *Node) fillWith(f *filling, s *Stored) {
 	case nil:
 	case errVersion: // What is before it is not whole.
 		n.counters.unknownVersion.Add(1)
-		f.kept, f.keptBytes, f.before = nil, 0, endOf(s.Seq)
+		f.kept, f.keptBytes, f.before, f.whole = nil, 0, endOf(s.Seq), 0
 	default:
 		n.counters.garbage.Add(1)
 	}
@@ -175,6 +196,7 @@ func (f *filling) cut(limits hub.History, bytesMax int64) {
 	}
 	for len(f.kept) > 1 && (f.keptBytes > bytesMax || limits.Messages > 0 && len(f.kept) > limits.Messages) {
 		f.before = f.kept[0].Offset
+		f.whole = 0
 		f.keptBytes -= int64(sizeOf(&f.kept[0]))
 		f.kept[0] = hub.Source{}
 		f.kept = f.kept[1:]
