@@ -1,6 +1,11 @@
 package cluster
 
-import "testing"
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+)
 
 // A process that was stopped between a question and its answer may have slept through messages that were lost on their way and
 // have expired since. The answer, in which there are none, proves nothing, and the room is told.
@@ -30,5 +35,20 @@ func TestStoppedBetweenQuestionAndAnswer(t *testing.T) {
 	}
 	if v := m.views[room]; !v.stretches[0].isEnded {
 		t.Errorf("the room goes on: %v, and there was %v", v.stretches[0].items, w.truthOf(room))
+	}
+}
+
+// A connection that hangs, and that nobody has given up yet, is why the stream does not answer.
+func TestOutageHasAReason(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	w.isQuiet = true
+	m := w.nodes[0]
+	w.goOn(5)
+	var lines bytes.Buffer
+	m.o.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	w.now += outageTime + tickTime
+	m.watchOutage(w.now)
+	if !m.isOut || !strings.Contains(lines.String(), errSilent.Error()) {
+		t.Error(lines.String())
 	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"strings"
@@ -259,7 +260,7 @@ func (n *Node) watchOutage(now time.Duration) {
 		n.report()
 		if isOut {
 			n.counters.outages.Add(1)
-			n.o.Log.Error("cluster: the stream does not answer: publishers wait", "why", n.doubt)
+			n.o.Log.Error("cluster: the stream does not answer: publishers wait", "why", cmp.Or(n.doubt, errSilent))
 		} else {
 			n.o.Log.Info("cluster: the stream answers again")
 		}
