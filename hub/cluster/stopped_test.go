@@ -48,7 +48,7 @@ func TestOutageHasAReason(t *testing.T) {
 	m.o.Log = slog.New(slog.NewTextHandler(&lines, nil))
 	w.now += outageTime + tickTime
 	m.watchOutage(w.now)
-	if !m.isOut || !strings.Contains(lines.String(), errSilent.Error()) {
+	if !m.isOut || !strings.Contains(lines.String(), `why="`+errSilent.Error()) {
 		t.Error(lines.String())
 	}
 }
