@@ -50,7 +50,7 @@ func (m *module) record(o *options) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	gateway := exec.Command(binary, "--listen", "127.0.0.1:0", "--loops", strconv.Itoa(o.loops))
+	gateway := exec.Command(binary, "--listen", "127.0.0.1:0", "--loops", strconv.Itoa(o.loops), "--flush=plain") // By which each client has a write of its own.
 	gateway.Env = append(os.Environ(), trace.Control+"="+control)
 	log, err := gateway.StderrPipe()
 	if err != nil {
