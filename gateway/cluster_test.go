@@ -27,8 +27,9 @@ type scripted struct {
 	seq     uint64
 	kept    map[string][]hub.Source
 	keys    map[string]hub.Position
-	isHeld  bool // what is published waits
-	isDown  bool // likewise, and nothing can be opened
+	isHeld  bool                   // what is published waits
+	isDown  bool                   // likewise, and nothing can be opened
+	isStuck func(room string) bool // nil, or whose opening does not end by itself
 	waiting []func()
 }
 
@@ -114,7 +115,11 @@ func (c *scripted) set(change func()) {
 	}
 }
 
-func (n *scriptedNode) Open(_ context.Context, room string) error {
+func (n *scriptedNode) Open(ctx context.Context, room string) error {
+	if n.isStuck != nil && n.isStuck(room) {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.isDown {
@@ -562,4 +567,18 @@ func TestReloadKeepsTheCluster(t *testing.T) {
 	if names, err := s.Reload(next); err != nil || !slices.Equal(names, []string{"Cluster"}) {
 		t.Errorf("without one: %v, %v", names, err)
 	}
+}
+
+// Rooms that cannot be opened, as many as are opened at a time, do not hold up one that can.
+func TestRoomsThatCannotBeOpenedLetOthersGoFirst(t *testing.T) {
+	c := newScripted()
+	c.isStuck = func(room string) bool { return strings.HasPrefix(room, "stuck") }
+	cfg := clustered(c, nil)
+	cfg.ClusterTimeout = 20 * time.Millisecond
+	s, addr := startGateway(t, cfg)
+	for i := range openersMax {
+		wstest.Dial(t, addr, fmt.Sprint("/ws/stuck.", i))
+	}
+	wstest.Dial(t, addr, "/ws/a")
+	awaitMembers(t, s, "a", 1)
 }

@@ -103,10 +103,13 @@ func (o *opener) await(ctx context.Context, room string) error {
 	}
 }
 
-// work opens one room after the other until there is none.
+// work opens one room after the other until there is none. One that cannot be opened lets others go
+// first, which perhaps can.
 func (o *opener) work() {
 	for one := o.next(); one != nil; one = o.next() {
-		err := o.server.cluster.Open(o.server.life, one.room)
+		ctx, cancel := context.WithTimeout(o.server.life, o.server.config().ClusterTimeout)
+		err := o.server.cluster.Open(ctx, one.room)
+		cancel()
 		if o.ends(one, err) {
 			continue
 		}
