@@ -202,9 +202,7 @@ func (n *Node) retry(now time.Duration) {
 		case !l.isTroubled:
 			continue
 		case k.isUnsure && now-k.unsureAt >= giveUpTime:
-			n.counters.givenUp.Add(uint64(k.messages))
-			n.warn("given up", "messages were not acknowledged for too long, and may be in the stream or not", "room", l.room, "messages", k.messages)
-			n.finish(l, k, 0, ErrUnknown)
+			n.giveUp(l, k)
 			continue
 		case now < k.retryAt || !n.isTrusted:
 		case !k.isUnsure:
@@ -220,6 +218,13 @@ func (n *Node) retry(now time.Duration) {
 		n.isLooking = true
 		n.start(n.lookFor(unsure))
 	}
+}
+
+// giveUp sends a pack no more of which nobody knows whether it is stored.
+func (n *Node) giveUp(l *line, k *pack) {
+	n.counters.givenUp.Add(uint64(k.messages))
+	n.warn("given up", "messages that were not acknowledged are sent no more, and may have come or not", "room", l.room, "messages", k.messages)
+	n.finish(l, k, 0, ErrUnknown)
 }
 
 // lookFor asks for the last messages of rooms whose packs in flight may have been stored.
@@ -255,6 +260,8 @@ func (n *Node) found(lines []*line, last []Stored, err error) {
 			n.see(s.Seq, k.id)
 			n.expect(l.room, s.Seq)
 			n.finish(l, k, s.Seq, nil)
+		case k.epoch != n.epoch: // Some may have got it from a stream that is gone, with what it knew of ids.
+			n.giveUp(l, k)
 		case n.now()-k.unsureAt < giveUpTime && n.isTrusted:
 			l.isTroubled = false
 			n.counters.repeated.Add(1)
