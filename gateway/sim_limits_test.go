@@ -193,8 +193,13 @@ func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	l.blamed = l.blamed[:0]
 }
 
-// classWidth is by how much connections of one class of size may differ.
-const classWidth = 8
+// classWidth is by how much connections of the class of size of so many bytes may differ.
+func classWidth(bytes int) float64 {
+	if classOf(bytes) == 0 {
+		return 256
+	}
+	return 8
+}
 
 // judgeBlame checks that unfinished input may have been too much together, that others than v had a part in that, and that nobody
 // else was clearly more to blame than v: for its bytes, and the time for which it had lacked others.
@@ -214,7 +219,7 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 			others += other.held
 			// What v has got since can only have made its blame less, but for its bytes.
 			mine := float64(max(most, 1)) * float64(l.w.loop.Now()+assemblyCredit-v.credit)
-			if blame := float64(other.bytes) * float64(began+assemblyCredit-other.credit); blame > classWidth*mine && other.c.life == open && v.credit > 0 {
+			if blame := float64(other.bytes) * float64(began+assemblyCredit-other.credit); blame > classWidth(other.bytes)*mine && other.c.life == open && v.credit > 0 {
 				w.Fail("connection %d was closed for unfinished input with a blame of at most %.0f, but that of connection %d is %.0f", v.link, mine, other.link, blame)
 			}
 		}
