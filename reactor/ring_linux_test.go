@@ -23,7 +23,7 @@ func realRing(t testing.TB) *Ring {
 	t.Helper()
 	r, err := OpenRing(sys.Real{})
 	if err != nil {
-		t.Skipf("left out: there is no io_uring here: %v", err)
+		testenv.LeaveOut(t, "there is no io_uring here: %v", err)
 	}
 	t.Cleanup(r.Close)
 	return r
@@ -139,7 +139,7 @@ func TestRingHasNoThreadAndGivesAllBack(t *testing.T) {
 	before, goroutines := ringsMapped(t), runtime.NumGoroutine()
 	r, err := OpenRing(sys.Real{})
 	if err != nil {
-		t.Skipf("left out: there is no io_uring here: %v", err)
+		testenv.LeaveOut(t, "there is no io_uring here: %v", err)
 	}
 	if n := ringsMapped(t) - before; n < 8<<10 || n > 32<<10 {
 		t.Errorf("it shares %d bytes with the kernel", n)
