@@ -31,7 +31,7 @@ type connView struct {
 	held     int // bytes of its unfinished input …
 	bytes    int // … that came
 	credit   time.Duration
-	hadStash bool  // … of which some wait to be decoded, or inflated
+	hadStash bool  // … of which some wait to be decoded, or inflated; or lie behind its request, and do not count yet
 	pin      *byte // the end of the dropped frame that it is in …
 	pinned   int   // … and the step at which it was first seen in it
 }

@@ -125,7 +125,7 @@ func (v *connView) remember(w *world) {
 	v.held, v.hadStash, v.bytes, v.credit = 0, false, 0, 0
 	v.pinged = v.c.pinged
 	if in := v.c.in; in != nil {
-		v.held, v.hadStash = in.portion.held, len(in.stash)+len(in.commands) > 0 || in.decoder.Inflating()
+		v.held, v.hadStash = in.portion.held, len(in.stash)+len(in.commands)+len(in.head) > 0 || in.decoder.Inflating()
 		v.bytes, v.credit = in.portion.bytes, in.portion.credit
 	}
 	if v.client != nil {
