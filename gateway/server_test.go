@@ -42,6 +42,7 @@ func serve(t testing.TB, s *gateway.Server) (end func()) {
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
+	<-s.Serving()
 	t.Cleanup(func() {
 		end()
 		if err := <-ended; err != nil {

@@ -55,6 +55,7 @@ func StartWith(t testing.TB, o gateway.Options, l gateway.ListenOptions) (*gatew
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx) }()
+	<-s.Serving() // It is ready from then on.
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
