@@ -232,7 +232,7 @@ func token(t *testing.T, sub string, ttl time.Duration, more jwt.MapClaims) stri
 // sdks are those that a test of this size visits with.
 func sdks(t *testing.T) []sdktest.Kind {
 	t.Helper()
-	kinds := sdktest.InProcess
+	kinds := sdktest.OfGo
 	if testenv.IsWholeSize(t) {
 		kinds = append(kinds[:len(kinds):len(kinds)], sdktest.OfNPM...)
 	}

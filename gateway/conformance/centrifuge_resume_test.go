@@ -220,7 +220,7 @@ func TestS02_SDKsHearOfAGapByPolicy(t *testing.T) {
 func missSome(t *testing.T, e *endpoint, kind sdktest.Kind, room string) {
 	ticker, beside := "ticker."+room, "kept."+room
 	for range 3 { // Most of the room reads, or its publishers would wait for the one that does not.
-		reader := e.open(sdktest.InProcess[0])
+		reader := e.open(sdktest.OfGo[0])
 		reader.Connect()
 		reader.Subscribe(ticker)
 		reader.Events().Expect(t, "subscribed", ticker, 1)

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/centrifugal/centrifuge-go"
 	"github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,6 +23,7 @@ import (
 	"sluice/hub/cluster"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/natstest"
+	"sluice/internal/sdktest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
@@ -132,15 +132,12 @@ func TestTwoGatewaysHaveOneOrder(t *testing.T) {
 			publish(fmt.Sprint("raw", i), func(ctx context.Context, text string) error {
 				return raw.Write(ctx, websocket.MessageText, []byte(text))
 			})
-			sdk := centrifuge.NewJsonClient("ws://"+m.addr+"/connection/websocket", centrifuge.Config{})
-			defer sdk.Close()
-			if err := sdk.Connect(); err != nil {
-				t.Fatal(err)
-			}
-			publish(fmt.Sprint("sdk", i), func(ctx context.Context, text string) error {
+			sdk := sdktest.OfGo[0].Open(t, sdktest.Options{URL: spokenAt(m.addr)})
+			sdk.Connect()
+			publish(fmt.Sprint("sdk", i), func(_ context.Context, text string) error {
 				for { // Where there is no place, it is told so, and comes again.
-					_, err := sdk.Publish(ctx, room, []byte(strconv.Quote(text)))
-					if busy := new(centrifuge.Error); !errors.As(err, &busy) || busy.Code != 111 {
+					err := sdk.Publish(room, []byte(strconv.Quote(text)))
+					if busy := new(sdktest.Refusal); !errors.As(err, &busy) || busy.Code != 111 {
 						return err
 					}
 				}
@@ -197,12 +194,17 @@ func TestClientsHopBetweenGateways(t *testing.T) {
 	defer flow.Wait()
 	defer cancel()
 	events := wstest.Listen(t, all[0].addr, "/sse/kept")
-	ready := make(chan struct{})
+	way, err := newRelay(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer way.close()
+	client := sdktest.OfGo[0].Open(t, sdktest.Options{URL: spokenAt(way.listener.Addr().String())})
+	client.Subscribe("kept")
+	client.Connect()
+	heard := client.Events()
+	heard.Expect(t, "subscribed", "kept", 1)
 	flow.Go(func() {
-		select {
-		case <-ready:
-		case <-ctx.Done():
-		}
 		for i := range messages {
 			if _, err := all[i%2].post(ctx, "kept", strconv.Itoa(i), fmt.Sprint("key", i)); err != nil && ctx.Err() == nil {
 				t.Error(i, err)
@@ -211,7 +213,7 @@ func TestClientsHopBetweenGateways(t *testing.T) {
 		}
 	})
 	sdkDone := make(chan error, 1)
-	flow.Go(func() { sdkDone <- hopBySDK(ctx, all, func() { close(ready) }, messages, hop) })
+	flow.Go(func() { sdkDone <- hopBySDK(heard, way, messages, hop, ctx.Done()) })
 	for i := range messages {
 		e := events.Expect("message", strconv.Itoa(i))
 		if (i+1)%hop == 0 {
@@ -222,49 +224,38 @@ func TestClientsHopBetweenGateways(t *testing.T) {
 	if err := <-sdkDone; err != nil {
 		t.Error(err)
 	}
+	expectAllNumbers(t, heard, messages)
 }
 
-// hopBySDK gets messages that are their numbers, from the first that comes on, while its connection breaks and leads to the next
-// gateway behind every few of them.
-func hopBySDK(ctx context.Context, all []*member, ready func(), messages, hop int) error {
-	way, err := newRelay(all)
-	if err != nil {
-		return err
+// hopBySDK has an SDK get messages that are their numbers, while its connection breaks and leads to the
+// next gateway behind every few of them.
+func hopBySDK(events *sdktest.Record, way *relay, messages, hop int, stop <-chan struct{}) error {
+	for next := hop; next <= messages; next += hop {
+		err := events.Wait(fmt.Sprint(next, " messages"), func() bool { return events.Count("publication", "kept") >= next }, stop)
+		if err != nil {
+			return err
+		}
+		way.lead()
 	}
-	defer way.close()
-	client := centrifuge.NewJsonClient("ws://"+way.listener.Addr().String()+"/connection/websocket", centrifuge.Config{})
-	defer client.Close()
-	sub, err := client.NewSubscription("kept", centrifuge.SubscriptionConfig{Recoverable: true, Positioned: true})
-	if err != nil {
-		return err
+	return events.Wait("all messages", func() bool { return events.Count("publication", "kept") >= messages }, stop)
+}
+
+// expectAllNumbers holds what an SDK was given to all numbers, in order, each once, and nothing given up.
+func expectAllNumbers(t *testing.T, events *sdktest.Record, messages int) {
+	t.Helper()
+	for i, e := range events.Of("publication", "kept") {
+		if got := strings.Trim(string(e.Data), `"`); got != strconv.Itoa(i) {
+			t.Fatalf("behind %d messages came %s", i, got)
+		}
 	}
-	got, begun := make(chan string, messages), sync.OnceFunc(ready)
-	sub.OnPublication(func(e centrifuge.PublicationEvent) { got <- string(e.Data) })
-	sub.OnSubscribed(func(e centrifuge.SubscribedEvent) {
+	if got := events.Count("publication", "kept"); got != messages {
+		t.Errorf("%d messages, want %d", got, messages)
+	}
+	for _, e := range events.Of("subscribed", "kept") {
 		if e.WasRecovering && !e.Recovered {
-			got <- fmt.Sprintf("%+v", e)
-		}
-		begun()
-	})
-	if err := errors.Join(sub.Subscribe(), client.Connect()); err != nil {
-		return err
-	}
-	for next := 0; next < messages; next++ {
-		select {
-		case p := <-got:
-			if n, err := strconv.Atoi(strings.Trim(p, `"`)); err != nil || n != next {
-				return fmt.Errorf("behind %d messages came %s", next, p)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(testenv.Patience):
-			return fmt.Errorf("behind %d messages nothing comes", next)
-		}
-		if (next+1)%hop == 0 {
-			way.lead()
+			t.Error(e)
 		}
 	}
-	return nil
 }
 
 // A relay is a way that leads to one gateway after the other.

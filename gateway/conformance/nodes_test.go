@@ -2,19 +2,17 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/centrifugal/centrifuge-go"
 
 	"sluice/gateway"
 	"sluice/hub/cluster"
 	"sluice/hub/nodes"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/natstest"
+	"sluice/internal/sdktest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
@@ -137,41 +135,29 @@ func TestClientsEndOnEveryNode(t *testing.T) {
 	t.Parallel()
 	all := startNodes(t, "a", "b")
 	raw := wstest.Join(t, all[1].addr, "/ws/r")
-	client := centrifuge.NewJsonClient("ws://"+all[1].addr+"/connection/websocket", centrifuge.Config{})
-	defer client.Close()
-	gone, left := make(chan uint32, 1), make(chan uint32, 1)
-	client.OnDisconnected(func(e centrifuge.DisconnectedEvent) { gone <- e.Code })
-	connected := make(chan string, 1)
-	client.OnConnected(func(e centrifuge.ConnectedEvent) { connected <- e.ClientID })
-	sub, err := client.NewSubscription("told")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub.OnUnsubscribed(func(e centrifuge.UnsubscribedEvent) { left <- e.Code })
-	came := make(chan string, 4)
-	sub.OnJoin(func(e centrifuge.JoinEvent) { came <- e.Client })
-	if err := errors.Join(sub.Subscribe(), client.Connect()); err != nil {
-		t.Fatal(err)
-	}
-	id := receive(t, connected)
-	if got := receive(t, came); got != id {
-		t.Fatalf("%s came first, want %s", got, id)
+	client := sdktest.OfGo[0].Open(t, sdktest.Options{URL: spokenAt(all[1].addr)})
+	client.Subscribe("told")
+	client.Connect()
+	events := client.Events()
+	id := events.Expect(t, "connected", "", 1).Client
+	if came := events.Expect(t, "join", "told", 1).Info.Client; came != id {
+		t.Fatalf("%s came first, want %s", came, id)
 	}
 	other := wstest.Join(t, all[0].addr, "/ws/told")
 	defer other.Close()
-	receive(t, came) // on another node than who is told
+	events.Expect(t, "join", "told", 2) // on another node than who is told
 
 	r, err := all[0].Unsubscribe(t.Context(), id, "", "told", gateway.Farewell{})
 	if want := (gateway.Reach{Clients: 1, Nodes: 2, Answered: 2}); r != want || err != nil {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if code := receive(t, left); code != 2000 {
+	if code := events.Expect(t, "unsubscribed", "told", 1).Code; code != 2000 {
 		t.Errorf("unsubscribed with %d", code)
 	}
 	if r, err = all[0].Disconnect(t.Context(), id, "", gateway.Farewell{Code: 4500, Reason: "for good"}); r.Clients != 1 || err != nil {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if code := receive(t, gone); code != 4500 {
+	if code := events.Expect(t, "disconnected", "", 1).Code; code != 4500 {
 		t.Errorf("disconnected with %d", code)
 	}
 	if r, err = all[0].DisconnectRoom(t.Context(), "r", gateway.Farewell{}); r.Clients != 1 || !r.IsWhole() || err != nil {
@@ -184,14 +170,4 @@ func TestClientsEndOnEveryNode(t *testing.T) {
 	if err != nil || r.Nodes == 2 && r.IsWhole() {
 		t.Errorf("a dead node has answered: %+v, %v", r, err)
 	}
-}
-
-func receive[T any](t *testing.T, from <-chan T) (value T) {
-	t.Helper()
-	select {
-	case value = <-from:
-	case <-time.After(testenv.Patience):
-		t.Fatal("nothing came")
-	}
-	return value
 }

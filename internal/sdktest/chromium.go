@@ -17,7 +17,7 @@ import (
 
 // A chromium is npm's SDK on a page, which is of an origin of its own.
 type chromium struct {
-	*npm
+	*remote
 	stop  context.CancelFunc
 	ended sync.WaitGroup
 	once  sync.Once
@@ -53,7 +53,7 @@ func openChromium(t testing.TB, o Options) SDK {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &chromium{npm: newNPM(t), stop: stop}
+	c := &chromium{remote: newRemote(t), stop: stop}
 	c.send = func(todo command) error {
 		text, err := json.Marshal(todo)
 		if err != nil {

@@ -1,5 +1,5 @@
 // Package sdktest drives the SDKs of Centrifugo that people have, as their programs do: centrifuge-go in
-// the test's own process, in JSON and in protobuf, and centrifuge of npm on node and in Chromium. All do
+// JSON and in protobuf, and centrifuge of npm on node and in Chromium, each in a process of its own. All do
 // the same things and record the same events, so that a test is written once; and a Log, which forgets
 // nothing, judges what they were given.
 //

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/centrifugal/centrifuge-go"
@@ -28,9 +27,7 @@ const (
 // A golang is a client of centrifuge-go.
 type golang struct {
 	client *centrifuge.Client
-	record *Record
-	add    func(Event)                      // hears of each event
-	fail   func(format string, args ...any) // … and of what the SDK refuses
+	add    func(Event) // hears of each event, from any goroutine
 }
 
 // queue gives out strings, the last one again and again.
@@ -47,16 +44,7 @@ func queue(all []string) func() string {
 	}
 }
 
-func openGo(t testing.TB, o Options, isProtobuf bool) SDK {
-	t.Helper()
-	record := newRecord()
-	g := newGo(o, isProtobuf, record.add, t.Errorf)
-	g.record = record
-	t.Cleanup(g.Close)
-	return g
-}
-
-func newGo(o Options, isProtobuf bool, add func(Event), fail func(string, ...any)) *golang {
+func newGo(o Options, isProtobuf bool, add func(Event)) *golang {
 	config := centrifuge.Config{
 		MinReconnectDelay: minDelay, MaxReconnectDelay: maxDelay,
 		HandshakeTimeout: testenv.Patience, ReadTimeout: answerFor, WriteTimeout: testenv.Patience,
@@ -70,7 +58,7 @@ func newGo(o Options, isProtobuf bool, add func(Event), fail func(string, ...any
 	if isProtobuf {
 		open = centrifuge.NewProtobufClient
 	}
-	g := &golang{client: open(o.URL, config), add: add, fail: fail}
+	g := &golang{client: open(o.URL, config), add: add}
 	g.listen()
 	return g
 }
@@ -95,12 +83,7 @@ func (g *golang) listen() {
 }
 
 func failure(room string, err error) Event {
-	e := Event{Kind: "error", Room: room, Reason: err.Error()}
-	var refused *Refusal
-	if errors.As(refusal(err), &refused) {
-		e.Code = refused.Code
-	}
-	return e
+	return Event{Kind: "error", Room: room, Code: refusal(err).Code, Reason: err.Error()}
 }
 
 func position(p *centrifuge.StreamPosition) *Position {
@@ -122,8 +105,8 @@ func info(i centrifuge.ClientInfo) *Info {
 	return &Info{Client: i.Client, User: i.User, ConnInfo: i.ConnInfo}
 }
 
-// refusal makes an error of the protocol one of this package's.
-func refusal(err error) error {
+// refusal makes an error one of this package's, without a code if it is not of the protocol.
+func refusal(err error) *Refusal {
 	var pointer *centrifuge.Error
 	if errors.As(err, &pointer) {
 		return &Refusal{pointer.Code, pointer.Message}
@@ -132,15 +115,10 @@ func refusal(err error) error {
 	if errors.As(err, &value) {
 		return &Refusal{value.Code, value.Message}
 	}
-	return err
+	return &Refusal{Message: err.Error()}
 }
 
-func (g *golang) Connect()        { _ = g.client.Connect() } // An error of the first dial is an event as well.
-func (g *golang) Disconnect()     { _ = g.client.Disconnect() }
-func (g *golang) Close()          { g.client.Close() }
-func (g *golang) Events() *Record { return g.record }
-
-func (g *golang) Subscribe(room string, tokens ...string) {
+func (g *golang) subscribe(room string, tokens []string) error {
 	config := centrifuge.SubscriptionConfig{MinResubscribeDelay: subscribeMin, MaxResubscribeDelay: subscribeMax, JoinLeave: true}
 	if len(tokens) > 0 {
 		next := queue(tokens)
@@ -148,8 +126,7 @@ func (g *golang) Subscribe(room string, tokens ...string) {
 	}
 	sub, err := g.client.NewSubscription(room, config)
 	if err != nil {
-		g.fail("subscribing to %s: %v", room, err)
-		return
+		return err
 	}
 	add := g.add
 	sub.OnSubscribing(func(e centrifuge.SubscribingEvent) {
@@ -174,20 +151,15 @@ func (g *golang) Subscribe(room string, tokens ...string) {
 		add(Event{Kind: "leave", Room: room, Publication: Publication{Info: info(e.ClientInfo)}})
 	})
 	sub.OnError(func(e centrifuge.SubscriptionErrorEvent) { add(failure(room, e.Error)) })
-	if err := sub.Subscribe(); err != nil {
-		g.fail("subscribing to %s: %v", room, err)
-	}
+	return sub.Subscribe()
 }
 
-func (g *golang) Unsubscribe(room string) {
+func (g *golang) unsubscribe(room string) error {
 	sub, ok := g.client.GetSubscription(room)
 	if !ok {
-		g.fail("no subscription to %s", room)
-		return
+		return errors.New("there is no subscription")
 	}
-	if err := sub.Unsubscribe(); err != nil {
-		g.fail("unsubscribing from %s: %v", room, err)
-	}
+	return sub.Unsubscribe()
 }
 
 // ask bounds a call of the SDK.
@@ -195,14 +167,14 @@ func ask() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), testenv.Patience)
 }
 
-func (g *golang) Publish(room string, data json.RawMessage) error {
+func (g *golang) publish(room string, data json.RawMessage) error {
 	ctx, cancel := ask()
 	defer cancel()
 	_, err := g.client.Publish(ctx, room, data)
-	return refusal(err)
+	return err
 }
 
-func (g *golang) History(room string, want Ask) (h History, err error) {
+func (g *golang) history(room string, want Ask) (h History, err error) {
 	ctx, cancel := ask()
 	defer cancel()
 	options := []centrifuge.HistoryOption{centrifuge.WithHistoryLimit(int32(want.Limit)), centrifuge.WithHistoryReverse(want.Reverse)}
@@ -214,29 +186,29 @@ func (g *golang) History(room string, want Ask) (h History, err error) {
 		h.Publications = append(h.Publications, publication(p))
 	}
 	h.Position = Position{got.Offset, got.Epoch}
-	return h, refusal(err)
+	return h, err
 }
 
-func (g *golang) Presence(room string) (all []Info, err error) {
+func (g *golang) presence(room string) (all []Info, err error) {
 	ctx, cancel := ask()
 	defer cancel()
 	got, err := g.client.Presence(ctx, room)
 	for _, one := range got.Clients {
 		all = append(all, *info(one))
 	}
-	return all, refusal(err)
+	return all, err
 }
 
-func (g *golang) PresenceStats(room string) (Stats, error) {
+func (g *golang) presenceStats(room string) (Stats, error) {
 	ctx, cancel := ask()
 	defer cancel()
 	got, err := g.client.PresenceStats(ctx, room)
-	return Stats{got.NumClients, got.NumUsers}, refusal(err)
+	return Stats{got.NumClients, got.NumUsers}, err
 }
 
-func (g *golang) RPC(method string) error {
+func (g *golang) rpc(method string) error {
 	ctx, cancel := ask()
 	defer cancel()
 	_, err := g.client.RPC(ctx, method, []byte("{}"))
-	return refusal(err)
+	return err
 }

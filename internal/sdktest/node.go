@@ -14,7 +14,7 @@ import (
 
 // A process is an SDK in a process of its own, which takes commands as JSON lines and prints what happens.
 type process struct {
-	*npm
+	*remote
 	cmd   *exec.Cmd
 	input io.WriteCloser
 	ended sync.WaitGroup
@@ -33,7 +33,7 @@ func openNode(t testing.TB, o Options) SDK {
 // start starts a program of an SDK.
 func start(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
-	n := &process{npm: newNPM(t), cmd: cmd}
+	n := &process{remote: newRemote(t), cmd: cmd}
 	cmd.Stderr = os.Stderr
 	output, err := cmd.StdoutPipe()
 	if err == nil {

@@ -65,10 +65,12 @@ func (r *Record) All() []Event {
 	return slices.Clone(r.events)
 }
 
+func (e *Event) is(kind, room string) bool { return e.Kind == kind && (room == "" || e.Room == room) }
+
 // Of are those of a kind, in a room, or in any if that is empty.
 func (r *Record) Of(kind, room string) (of []Event) {
 	for _, e := range r.All() {
-		if e.Kind == kind && (room == "" || e.Room == room) {
+		if e.is(kind, room) {
 			of = append(of, e)
 		}
 	}
@@ -76,7 +78,16 @@ func (r *Record) Of(kind, room string) (of []Event) {
 }
 
 // Count is how many those are.
-func (r *Record) Count(kind, room string) int { return len(r.Of(kind, room)) }
+func (r *Record) Count(kind, room string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.events {
+		if r.events[i].is(kind, room) {
+			n++
+		}
+	}
+	return n
+}
 
 // Wait waits until is holds, which it asks after each event, or until also is closed. It returns an error,
 // with the last events, if neither came within a test's patience.

@@ -10,7 +10,7 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A command is what the program of npm's SDK is told to do, and what it answers to that.
+// A command is what an SDK's program is told to do, and what it answers to that.
 type command struct {
 	ID     int             `json:"id"`
 	Do     string          `json:"do"`
@@ -25,8 +25,8 @@ type answer struct {
 	Error  *Refusal        `json:"error"`
 }
 
-// An npm is a client of npm's SDK, wherever that runs.
-type npm struct {
+// A remote is an SDK that is not in the test's own process, wherever it runs.
+type remote struct {
 	t      testing.TB
 	record *Record
 	send   func(command) error // to where it runs; its answer comes to answered
@@ -36,12 +36,12 @@ type npm struct {
 	waiting map[int]chan answer
 }
 
-func newNPM(t testing.TB) *npm {
-	return &npm{t: t, record: newRecord(), waiting: map[int]chan answer{}}
+func newRemote(t testing.TB) *remote {
+	return &remote{t: t, record: newRecord(), waiting: map[int]chan answer{}}
 }
 
 // heard takes a line that the program has printed: an event, or an answer.
-func (n *npm) heard(line []byte) error {
+func (r *remote) heard(line []byte) error {
 	var kind struct {
 		Kind string `json:"kind"`
 		To   int    `json:"to"`
@@ -52,31 +52,31 @@ func (n *npm) heard(line []byte) error {
 	if kind.Kind != "answer" {
 		var e Event
 		err := json.Unmarshal(line, &e)
-		n.record.add(e)
+		r.record.add(e)
 		return err
 	}
 	var a answer
 	err := json.Unmarshal(line, &a)
-	n.answered(kind.To, a)
+	r.answered(kind.To, a)
 	return err
 }
 
-func (n *npm) answered(to int, a answer) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.waiting[to] <- a
-	delete(n.waiting, to)
+func (r *remote) answered(to int, a answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting[to] <- a
+	delete(r.waiting, to)
 }
 
 // do has the program do something, and returns what came of it.
-func (n *npm) do(c command, result any) error {
+func (r *remote) do(c command, result any) error {
 	answered := make(chan answer, 1)
-	n.mu.Lock()
-	n.asked++
-	c.ID = n.asked
-	n.waiting[c.ID] = answered
-	n.mu.Unlock()
-	if err := n.send(c); err != nil {
+	r.mu.Lock()
+	r.asked++
+	c.ID = r.asked
+	r.waiting[c.ID] = answered
+	r.mu.Unlock()
+	if err := r.send(c); err != nil {
 		return err
 	}
 	select {
@@ -94,37 +94,37 @@ func (n *npm) do(c command, result any) error {
 }
 
 // must has it do something that it can always do.
-func (n *npm) must(c command) {
-	if err := n.do(c, nil); err != nil {
-		n.t.Errorf("%+v: %v", c, err)
+func (r *remote) must(c command) {
+	if err := r.do(c, nil); err != nil {
+		r.t.Errorf("%+v: %v", c, err)
 	}
 }
 
-func (n *npm) Connect()                { n.must(command{Do: "connect"}) }
-func (n *npm) Disconnect()             { n.must(command{Do: "disconnect"}) }
-func (n *npm) Unsubscribe(room string) { n.must(command{Do: "unsubscribe", Room: room}) }
-func (n *npm) RPC(method string) error { return n.do(command{Do: "rpc", Room: method}, nil) }
-func (n *npm) Events() *Record         { return n.record }
+func (r *remote) Connect()                { r.must(command{Do: "connect"}) }
+func (r *remote) Disconnect()             { r.must(command{Do: "disconnect"}) }
+func (r *remote) Unsubscribe(room string) { r.must(command{Do: "unsubscribe", Room: room}) }
+func (r *remote) RPC(method string) error { return r.do(command{Do: "rpc", Room: method}, nil) }
+func (r *remote) Events() *Record         { return r.record }
 
-func (n *npm) Subscribe(room string, tokens ...string) {
-	n.must(command{Do: "subscribe", Room: room, Tokens: tokens})
+func (r *remote) Subscribe(room string, tokens ...string) {
+	r.must(command{Do: "subscribe", Room: room, Tokens: tokens})
 }
 
-func (n *npm) Publish(room string, data json.RawMessage) error {
-	return n.do(command{Do: "publish", Room: room, Data: data}, nil)
+func (r *remote) Publish(room string, data json.RawMessage) error {
+	return r.do(command{Do: "publish", Room: room, Data: data}, nil)
 }
 
-func (n *npm) History(room string, ask Ask) (h History, err error) {
-	err = n.do(command{Do: "history", Room: room, Ask: ask}, &h)
+func (r *remote) History(room string, ask Ask) (h History, err error) {
+	err = r.do(command{Do: "history", Room: room, Ask: ask}, &h)
 	return h, err
 }
 
-func (n *npm) Presence(room string) (all []Info, err error) {
-	err = n.do(command{Do: "presence", Room: room}, &all)
+func (r *remote) Presence(room string) (all []Info, err error) {
+	err = r.do(command{Do: "presence", Room: room}, &all)
 	return all, err
 }
 
-func (n *npm) PresenceStats(room string) (s Stats, err error) {
-	err = n.do(command{Do: "presenceStats", Room: room}, &s)
+func (r *remote) PresenceStats(room string) (s Stats, err error) {
+	err = r.do(command{Do: "presenceStats", Room: room}, &s)
 	return s, err
 }

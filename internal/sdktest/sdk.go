@@ -82,10 +82,10 @@ type Kind struct {
 	Open func(testing.TB, Options) SDK
 }
 
-// InProcess need nothing but this module.
-var InProcess = []Kind{
-	{"go", func(t testing.TB, o Options) SDK { return openGo(t, o, false) }},
-	{"go-protobuf", func(t testing.TB, o Options) SDK { return openGo(t, o, true) }},
+// OfGo need nothing but this module, and RunChild in the test's TestMain.
+var OfGo = []Kind{
+	{"go", func(t testing.TB, o Options) SDK { return OpenChild(t, o, false) }},
+	{"go-protobuf", func(t testing.TB, o Options) SDK { return OpenChild(t, o, true) }},
 }
 
 // OfNPM need node and Chromium.
