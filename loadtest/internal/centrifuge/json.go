@@ -38,7 +38,10 @@ func appendHead(frame []byte, id uint32, method string) []byte {
 
 func next(frame []byte) (object, rest []byte) {
 	for len(frame) > 0 {
-		object, rest, _ = bytes.Cut(frame, lineEnd)
+		object, rest = frame, nil
+		if end := bytes.IndexByte(frame, '\n'); end >= 0 {
+			object, rest = frame[:end], frame[end+1:]
+		}
 		if object = bytes.TrimSpace(object); len(object) > 0 {
 			return object, rest
 		}
@@ -46,8 +49,6 @@ func next(frame []byte) (object, rest []byte) {
 	}
 	return nil, nil
 }
-
-var lineEnd = []byte("\n")
 
 func parseReply(object []byte) (*Reply, error) {
 	r := new(Reply)

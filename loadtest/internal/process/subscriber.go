@@ -83,8 +83,8 @@ func (c *client) hearFrame(m wsproto.Message, now int64) {
 		return
 	}
 	for object, rest := f.Next(m.Payload); object != nil && c.isOpen(); object, rest = f.Next(rest) {
-		if room, p, isPublication := f.ParsePublication(object); isPublication {
-			c.published(c.in(room), &p, now)
+		if h := c.w.heard.Publication(object); h != nil {
+			c.published(c.in(h.Room), h.Text, h.Offset, now)
 		} else if f.IsPing(object) {
 			c.ponged()
 		} else {
@@ -102,6 +102,9 @@ func (c *client) ponged() {
 
 // in is the client's membership in the room of this name; nil if it has none.
 func (c *client) in(name []byte) *membership {
+	if string(name) == c.room.name { // Mostly.
+		return &c.membership
+	}
 	p := c.w.process
 	number, isRoom := p.numbers[string(name)]
 	if !isRoom {
@@ -119,13 +122,13 @@ func (c *client) in(name []byte) *membership {
 }
 
 // published judges a publication. One of a room that the client has not subscribed to is foreign.
-func (c *client) published(m *membership, p *centrifuge.Publication, now int64) {
+func (c *client) published(m *membership, text []byte, offset uint64, now int64) {
 	if m == nil {
 		c.check.counts.Foreign++
 		return
 	}
-	at := eventstream.Position{Epoch: m.at.epoch, Offset: p.Offset}
-	c.receive(m, centrifuge.Text(p.Data), at, m.at.isKnown && p.Offset > 0, now)
+	at := eventstream.Position{Epoch: m.at.epoch, Offset: offset}
+	c.receive(m, text, at, m.at.isKnown && offset > 0, now)
 }
 
 // heardReply acts on what is no publication that could be read at once.
@@ -195,7 +198,8 @@ func (c *client) subscribed(id uint32, s *centrifuge.Subscribe, now int64) {
 		m.at.forget()
 	}
 	for i := range s.Publications {
-		c.published(m, &s.Publications[i], now)
+		p := &s.Publications[i]
+		c.published(m, centrifuge.Text(p.Data), p.Offset, now)
 	}
 	if c.state == subscribing {
 		c.replied()
@@ -206,7 +210,7 @@ func (c *client) subscribed(id uint32, s *centrifuge.Subscribe, now int64) {
 func (c *client) pushed(p *centrifuge.Push, now int64) {
 	switch {
 	case p.Pub != nil:
-		c.published(c.in([]byte(p.Channel)), p.Pub, now)
+		c.published(c.in([]byte(p.Channel)), centrifuge.Text(p.Pub.Data), p.Pub.Offset, now)
 	case p.Disconnect != nil:
 		c.isPutOff = c.state == subscribing && isForNow(uint16(p.Disconnect.Code))
 		c.end(FaultClosed, fmt.Sprintf("the server disconnected with %d %s", p.Disconnect.Code, p.Disconnect.Reason))

@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/loadtest/internal/centrifuge"
 	"sluice/loadtest/internal/latency"
+	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
 	"sluice/loadtest/internal/shared"
 	"sluice/reactor"
@@ -27,7 +29,8 @@ type worker struct {
 	payload []byte // the message being sent …
 	command []byte // … and what it is sent in, where the protocol has commands
 	decoder wsproto.Decoder
-	unsent  []*client // publishers with bytes that wait for the end of the tick
+	heard   *centrifuge.Memory // nil without publications
+	unsent  []*client          // publishers with bytes that wait for the end of the tick
 
 	tallies     [][]shared.Tally // by stream and slot: what this tick saw
 	touched     []touch
@@ -97,6 +100,9 @@ func (p *Process) newWorker() (*worker, error) {
 		w.plain = make([]byte, recordMax)
 	}
 	w.decoder = w.newDecoder()
+	if p.cfg.Protocol == load.Centrifuge {
+		w.heard = centrifuge.NewMemory(p.format)
+	}
 	for _, st := range p.streams {
 		w.tallies = append(w.tallies, make([]shared.Tally, len(st.slots)))
 		w.warm = append(w.warm, 0)
