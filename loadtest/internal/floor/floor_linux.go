@@ -1,7 +1,7 @@
 // Package floor serves the physical floor: what a broadcast costs when nothing is done but to read
-// the message and to write its frame to each client. There is no queue, no limit, no ping, no
-// fragmented message, no second room. A client that cannot take a write at once is cut off, because
-// anything else would be a feature.
+// the message and to write its frame to each client. There is no limit, no ping, no fragmented
+// message, no second room. What the kernel does not take of a large frame at once waits
+// for a client; one that is some frames behind is cut off, because anything else would be a feature.
 package floor
 
 import (
@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
 	"sluice/loadtest/internal/limits"
@@ -24,10 +25,11 @@ import (
 // floor is all of its state. One thread owns it.
 type floor struct {
 	epfd, listener int
-	wake           int              // an eventfd that ends it
-	fds            []int32          // of the joined clients
-	place          map[int32]int    // where in fds
-	partial        map[int32][]byte // what a client sent of an unfinished head or frame
+	wake           int                // an eventfd that ends it
+	fds            []int32            // of the joined clients
+	place          map[int32]int      // where in fds
+	partial        map[int32][]byte   // what a client sent of an unfinished head or frame
+	behind         map[int32][][]byte // what clients have yet to get
 	buf            []byte
 	frame          []byte
 }
@@ -41,7 +43,7 @@ func Serve(ctx context.Context, addr string, log io.Writer) error {
 		return err
 	}
 	defer l.Close()
-	f := &floor{place: make(map[int32]int), partial: make(map[int32][]byte), buf: make([]byte, 64<<10)}
+	f := &floor{place: make(map[int32]int), partial: make(map[int32][]byte), behind: make(map[int32][][]byte), buf: make([]byte, 64<<10)}
 	if f.listener, err = listenerFD(l.(*net.TCPListener)); err != nil {
 		return err
 	}
@@ -106,7 +108,12 @@ func (f *floor) run() error {
 			case f.listener:
 				f.accept()
 			default:
-				f.read(fd)
+				if events[i].Events&unix.EPOLLOUT != 0 {
+					f.goOn(fd)
+				}
+				if events[i].Events&^unix.EPOLLOUT != 0 {
+					f.read(fd)
+				}
 			}
 		}
 	}
@@ -142,7 +149,8 @@ func (f *floor) read(fd int32) {
 		return
 	}
 	p := f.buf[:n]
-	if held := f.partial[fd]; held != nil {
+	held := f.partial[fd]
+	if held != nil {
 		p = append(held, p...)
 		delete(f.partial, fd)
 	}
@@ -156,8 +164,11 @@ func (f *floor) read(fd int32) {
 		}
 		p = p[size:]
 	}
+	if len(p) > 0 && held == nil {
+		p = append([]byte(nil), p...)
+	}
 	if len(p) > 0 {
-		f.partial[fd] = append([]byte(nil), p...)
+		f.partial[fd] = p
 	}
 }
 
@@ -214,18 +225,28 @@ func (f *floor) message(from int32, p []byte) int {
 	f.frame = append(f.frame, p[2:at]...)
 	start, mask := len(f.frame), p[at:at+4]
 	f.frame = append(f.frame, p[at+4:size]...)
-	for i := range f.frame[start:] {
-		f.frame[start+i] ^= mask[i&3]
-	}
+	ws.Cipher(f.frame[start:], [4]byte(mask), 0)
 	// Go's heap does not move, and KeepAlive holds the frame: the address may be taken once.
 	p0, n := uintptr(unsafe.Pointer(&f.frame[0])), uintptr(len(f.frame))
 	for i := 0; i < len(f.fds); i++ {
-		if wrote, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(f.fds[i]), p0, n); errno != 0 || wrote != n {
-			f.drop(f.fds[i])
-			i-- // The last one stands here now.
+		fd := f.fds[i]
+		if len(f.behind) > 0 && f.behind[fd] != nil {
+			f.fallBehind(fd, f.frame)
+		} else if wrote, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), p0, n); errno == 0 && wrote < n {
+			f.fallBehind(fd, f.frame[wrote:])
+		} else if errno == unix.EAGAIN {
+			f.fallBehind(fd, f.frame)
+		} else if errno != 0 {
+			f.drop(fd)
+		}
+		if i < len(f.fds) && f.fds[i] != fd {
+			i-- // It was dropped, and the last one stands here now.
 		}
 	}
 	runtime.KeepAlive(f.frame)
+	if len(f.behind) > 0 {
+		f.frame = nil // Somebody waits for it.
+	}
 	return size
 }
 
@@ -244,5 +265,6 @@ func (f *floor) drop(fd int32) {
 		delete(f.place, fd)
 	}
 	delete(f.partial, fd)
+	delete(f.behind, fd)
 	unix.Close(int(fd))
 }

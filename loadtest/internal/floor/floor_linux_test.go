@@ -62,7 +62,7 @@ func TestFloorBroadcastsToAnIndependentClient(t *testing.T) {
 		c.SetReadLimit(-1)
 		all = append(all, c)
 	}
-	for i, size := range []int{0, 1, 125, 126, 65_535, 65_536, 100_000} {
+	for i, size := range []int{0, 1, 125, 126, 65_535, 65_536, 100_000, 8 << 20} {
 		kind := []websocket.MessageType{websocket.MessageText, websocket.MessageBinary}[i%2]
 		want := []byte(strings.Repeat("abcdefg", size/7+1)[:size])
 		if err := all[i%len(all)].Write(ctx, kind, want); err != nil {
