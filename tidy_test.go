@@ -31,9 +31,13 @@ var arrows = map[string][]string{
 	"hub/cluster":             {"hub"},
 	"hub/nodes":               {"hub"},
 	"loadtest": {
-		"loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
+		"loadtest/internal/bench", "loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
 		"loadtest/internal/load", "loadtest/internal/progress", "loadtest/internal/report",
 		"loadtest/internal/run", "loadtest/internal/server",
+	},
+	"loadtest/internal/bench": {
+		"loadtest/internal/compare", "loadtest/internal/limits", "loadtest/internal/load", "loadtest/internal/payload",
+		"loadtest/internal/report", "loadtest/internal/run", "reactor",
 	},
 	"loadtest/internal/centrifuge": {},
 	"loadtest/internal/compare": {

@@ -15,8 +15,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"sluice/loadtest/internal/bench"
 	"sluice/loadtest/internal/compare"
-	"sluice/loadtest/internal/floor"
 	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
@@ -40,6 +40,7 @@ Examples:
     loadtest compare --spawn './one --port $PORT' --spawn './two $PORT' --clients 1000
     loadtest compare --spawn './one --port $PORT' --spawn 'loadtest floor --listen 127.0.0.1:$PORT' --at 100,1000,10000
     loadtest connect --spawn './one --port $PORT' --spawn 'loadtest floor --listen 127.0.0.1:$PORT'
+    loadtest bench --peers --cells '^1000'
     loadtest floor --listen 127.0.0.1:8081
 
 Loads with a name, for --preset:
@@ -62,6 +63,7 @@ type CLI struct {
 	Run     RunCommand     `cmd:"" default:"withargs" help:"Load a server (the default command)."`
 	Compare CompareCommand `cmd:"" help:"Compare servers under one load: they take turns for several rounds."`
 	Connect ConnectCommand `cmd:"" help:"Compare what accepting and upgrading a connection costs servers."`
+	Bench   bench.Bench    `cmd:"" help:"Measure the cells of docs/benchmarks.md in one table: the gateway beside the floor and other servers."`
 	Floor   FloorCommand   `cmd:"" help:"Serve the physical floor: one thread, and a raw write of the ready frame to each client."`
 	Helper  HelperCommand  `cmd:"" hidden:"" help:"A further process of a run."`
 }
@@ -200,51 +202,4 @@ func (presetResolver) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) 
 		}
 	}
 	return nil, nil
-}
-
-// CompareCommand compares servers under one load.
-type CompareCommand struct {
-	load.Load
-	compare.Sides
-	Calm bool  `help:"Measure the first server once more without the stalled, slow and coming and going clients of the load: what those cost the others." group:"Comparison"`
-	At   []int `help:"Compare with each of these numbers of clients instead of --clients, and print how the figures grow." placeholder:"N,…" group:"Comparison"`
-}
-
-// ConnectCommand compares what accepting and upgrading costs servers.
-type ConnectCommand struct {
-	compare.Sides
-	Connections int     `help:"Connections to open in each round." default:"5000" placeholder:"N" group:"Load" short:"c"`
-	Ramp        float64 `help:"Connect at most this many clients a second. 0 means as fast as the server takes them." default:"0" placeholder:"RATE" group:"Load"`
-	Loops       int     `help:"Event loops of the load test. 0 means half of the cores." default:"0" placeholder:"N" group:"Tool"`
-}
-
-// Run is the command.
-func (c *CompareCommand) Run(ctx context.Context, out *compare.Output) error {
-	if len(c.At) > 0 {
-		return c.Sides.Scale(ctx, &c.Load, c.At, out)
-	}
-	return c.Sides.Loads(ctx, &c.Load, c.Calm, out)
-}
-
-// Run is the command.
-func (c *ConnectCommand) Run(ctx context.Context, out *compare.Output) error {
-	return c.Sides.Connecting(ctx, c.Connections, c.Ramp, c.Loops, out)
-}
-
-// FloorCommand serves the physical floor.
-type FloorCommand struct {
-	Listen string `help:"Where to listen." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
-}
-
-// Run serves until ctx ends.
-func (c *FloorCommand) Run(ctx context.Context, out *compare.Output) error {
-	return floor.Serve(ctx, c.Listen, out.Stderr)
-}
-
-// HelperCommand is what the load test starts itself as; nobody else has a use for it.
-type HelperCommand struct{}
-
-// Run takes steps until standard input ends.
-func (c *HelperCommand) Run(ctx context.Context, out *compare.Output) error {
-	return run.Help(ctx, os.Stdin, out.Stdout)
 }

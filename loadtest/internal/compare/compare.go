@@ -16,9 +16,7 @@ import (
 	"sluice/loadtest/internal/limits"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/payload"
-	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/report"
-	"sluice/loadtest/internal/run"
 )
 
 // Sides are the servers of a comparison and how they are compared: the flags that all comparisons
@@ -116,8 +114,7 @@ type side struct {
 // letter is how tables call the side.
 func (s *side) letter() string { return strings.TrimSpace(s.Name[:2]) }
 
-// compare lets the sides take turns. The order turns around with every round, so that a machine
-// which grows slower does not favour anybody.
+// compare lets the sides take turns.
 func (s *Sides) compare(ctx context.Context, cfg *load.Load, calm bool, figures []figure, out *Output) (sides []side, err error) {
 	if s.Rounds < 1 {
 		return nil, load.UsageError{Err: errors.New("--rounds must be at least 1")}
@@ -126,38 +123,28 @@ func (s *Sides) compare(ctx context.Context, cfg *load.Load, calm bool, figures 
 		return nil, err
 	}
 	limits.Raise(cfg.Loops)
-	commands := slices.Clone(s.Spawn)
-	loads := slices.Repeat([]*load.Load{cfg}, len(commands)+1)
-	sides = make([]side, 0, len(commands)+2)
-	for i, command := range commands {
-		sides = append(sides, side{Name: string(rune('A'+i)) + "  " + command})
+	var all []Contender
+	add := func(name, command string, cfg *load.Load) {
+		sides = append(sides, side{Name: name})
+		all = append(all, Contender{Command: command, URL: s.URL, Load: cfg})
+	}
+	for i, command := range s.Spawn {
+		add(string(rune('A'+i))+"  "+command, command, cfg)
 	}
 	if s.Noise {
-		commands = append(commands, commands[0])
-		sides = append(sides, side{Name: "A' " + commands[0] + "   (noise: A against itself)"})
+		add("A' "+s.Spawn[0]+"   (noise: A against itself)", s.Spawn[0], cfg)
 	}
 	if calm {
-		loads = append(loads[:len(commands)], cfg.Calm())
-		commands = append(commands, commands[0])
-		sides = append(sides, side{Name: "A- " + commands[0] + "   (calm: A without the crowd)"})
+		add("A- "+s.Spawn[0]+"   (calm: A without the crowd)", s.Spawn[0], cfg.Calm())
 	}
-	for round := range s.Rounds {
-		for i := range commands {
-			if round%2 == 1 {
-				i = len(commands) - 1 - i
-			}
-			res, err := run.Once(ctx, loads[i], []string{s.URL}, []string{commands[i]}, nil, &progress.Display{})
-			if err != nil {
-				return nil, err
-			}
-			if res.Server == nil {
-				return nil, errors.New("this system does not tell what a process used")
-			}
-			sides[i].Rounds = append(sides[i].Rounds, res)
-			if !s.Quiet {
-				fmt.Fprintf(out.Stderr, "round %d of %d  %-40.40s %s\n", round+1, s.Rounds, sides[i].Name, brief(res, figures))
-			}
+	err = TakeTurns(ctx, all, s.Rounds, func(round, i int, res *report.Result) {
+		sides[i].Rounds = append(sides[i].Rounds, res)
+		if !s.Quiet {
+			fmt.Fprintf(out.Stderr, "round %d of %d  %-40.40s %s\n", round+1, s.Rounds, sides[i].Name, brief(res, figures))
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return sides, nil
 }
@@ -216,7 +203,7 @@ func compared(sides []side, f figure) (all []comparison) {
 		if values == nil {
 			continue
 		}
-		c := comparison{side: &sides[i], median: median(values)}
+		c := comparison{side: &sides[i], median: Median(values)}
 		for round := range base {
 			c.ratios = append(c.ratios, values[round]/base[round])
 		}
@@ -237,7 +224,7 @@ func printSides(w io.Writer, sides []side, figures []figure) {
 		for _, c := range compared(sides, f) {
 			fmt.Fprintf(w, "  %-24s %10.4g", c.side.letter(), c.median)
 			if c.ratios != nil {
-				fmt.Fprintf(w, " %10.3f   %.3f .. %.3f", median(c.ratios), slices.Min(c.ratios), slices.Max(c.ratios))
+				fmt.Fprintf(w, " %10.3f   %.3f .. %.3f", Median(c.ratios), slices.Min(c.ratios), slices.Max(c.ratios))
 			}
 			fmt.Fprintln(w)
 		}
@@ -257,8 +244,8 @@ func series(s *side, f figure) []float64 {
 	return values
 }
 
-// median is the middle of values, which are not empty.
-func median(values []float64) float64 {
+// Median is the middle of values, which are not empty.
+func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2

@@ -84,7 +84,7 @@ func compareSides(sides []side, figures []figure) (*comparisonPage, error) {
 		figure := pageFigure{Title: f.name, SVG: svg}
 		for _, c := range all {
 			figure.Rows = append(figure.Rows, []string{
-				c.side.letter(), short(c.median), fmt.Sprintf("%.3f", median(c.ratios)),
+				c.side.letter(), short(c.median), fmt.Sprintf("%.3f", Median(c.ratios)),
 				fmt.Sprintf("%.3f to %.3f", slices.Min(c.ratios), slices.Max(c.ratios)),
 			})
 		}
@@ -127,7 +127,7 @@ func ratioPlot(sides []side, all []comparison) *plot.Plot {
 		}
 		scatter.GlyphStyle = draw.GlyphStyle{Color: page.Ink(class), Radius: 3, Shape: draw.CircleGlyph{}}
 		p.Add(scatter)
-		if m := median(c.ratios); !math.IsNaN(m) && !math.IsInf(m, 0) {
+		if m := Median(c.ratios); !math.IsNaN(m) && !math.IsInf(m, 0) {
 			page.AddLine(p, plotter.XYs{{X: m, Y: y - 0.3}, {X: m, Y: y + 0.3}}, class)
 		}
 	}

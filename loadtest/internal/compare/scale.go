@@ -75,9 +75,9 @@ type grown struct{ median, times float64 }
 
 // growth is a figure of one side, at each size.
 func growth(sizes [][]side, which int, f figure) (all []grown) {
-	base := median(series(&sizes[0][which], f))
+	base := Median(series(&sizes[0][which], f))
 	for _, sides := range sizes {
-		m := median(series(&sides[which], f))
+		m := Median(series(&sides[which], f))
 		all = append(all, grown{m, m / base})
 	}
 	return all
