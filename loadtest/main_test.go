@@ -65,6 +65,8 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		{[]string{"--sse", "1", "--storm", "30%", "--resume"}, exitUsage, "takes none"},
 		{[]string{"--processes", "65"}, exitUsage, "--processes 65: must be 0 to 64"},
 		{[]string{"--clients", "6", "--rooms", "4", good + "/{room}", good + "/{room}"}, exitUsage, "there are 8 rooms for them"},
+		{[]string{good, "--publish-at", "nowhere"}, exitUsage, "write host:port"},
+		{[]string{good, good, "--publish-at", "127.0.0.1:1"}, exitUsage, "each has rooms of its own"},
 		{[]string{"--nonsense"}, exitUsage, "unknown flag --nonsense"},
 		{[]string{"--help"}, exitOK, "Examples:"},
 	} {

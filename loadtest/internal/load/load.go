@@ -54,6 +54,7 @@ type Load struct {
 	Subprotocol    []string `help:"A WebSocket subprotocol to offer. Repeatable." placeholder:"NAME" group:"Server"`
 	SSE            int      `name:"sse" help:"So many of the clients read the rooms' messages as server-sent events instead of by a WebSocket." default:"0" placeholder:"N" group:"Server"`
 	SSEPath        string   `name:"sse-path" help:"Path and query of events, with {room} for the room's name. Without it the URL's, with sse in place of ws." placeholder:"PATH" group:"Server"`
+	PublishAt      string   `help:"Publishers connect to this server of the same rooms instead, by the URL's path: another one of a cluster." placeholder:"HOST:PORT" group:"Server"`
 	Contains       bool     `help:"The server wraps messages: look for ours inside of them. It must leave the payload as it is." group:"Server"`
 	NoEcho         bool     `help:"The server does not send a message back to its sender." group:"Server"`
 

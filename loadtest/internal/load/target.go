@@ -22,6 +22,15 @@ type Target struct {
 	Paths      []string    // by room
 	EventPaths []string    // … and those of its events; nil if nobody reads them
 	TLS        *tls.Config // nil for ws://
+	Publishing *Target     // where publishers connect, by the same paths; nil: here
+}
+
+// For is where a client connects that publishes, or only reads.
+func (t *Target) For(isPublisher bool) *Target {
+	if isPublisher && t.Publishing != nil {
+		return t.Publishing
+	}
+	return t
 }
 
 // Aim resolves the targets, and raises the number of publishers so that each target has one. The
@@ -34,6 +43,9 @@ func (c *Load) Aim(urls []string) ([]*Target, error) {
 			return nil, UsageError{err}
 		}
 		all = append(all, t)
+	}
+	if c.PublishAt != "" && len(all) > 1 {
+		return nil, UsageError{errors.New("--publish-at: with several URLs each has rooms of its own")}
 	}
 	c.Publishers = max(c.Publishers, len(all))
 	if n := c.Rooms * len(all); n > c.Clients {
@@ -80,7 +92,27 @@ func (c *Load) ParseTarget(raw string) (*Target, error) {
 		}
 		t.EventPaths = c.eachRoom(path)
 	}
+	if c.PublishAt != "" {
+		if t.Publishing, err = c.parsePublishAt(u, t); err != nil {
+			return nil, err
+		}
+	}
 	return t, nil
+}
+
+// parsePublishAt is a target at another host.
+func (c *Load) parsePublishAt(u *url.URL, t *Target) (*Target, error) {
+	if host, port, err := net.SplitHostPort(c.PublishAt); err != nil || host == "" || port == "" {
+		return nil, fmt.Errorf("--publish-at %q: write host:port", c.PublishAt)
+	}
+	at, other := *u, *t
+	at.Host, other.Host = c.PublishAt, c.PublishAt
+	if t.TLS != nil {
+		other.TLS = tlsConfig(at.Hostname(), c.Insecure)
+	}
+	var err error
+	other.Addr, err = resolve(&at)
+	return &other, err
 }
 
 // pathOf is a URL's path and query, as it goes into a request.

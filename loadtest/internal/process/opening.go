@@ -21,7 +21,7 @@ const headMax = 16 << 10
 // open begins to connect. Whatever comes of it is told to opened, once.
 func (c *client) open() {
 	c.state = connecting
-	to := c.room.target
+	to := c.target()
 	if to.TLS != nil {
 		c.openTLS()
 		return
@@ -42,10 +42,15 @@ func (c *client) open() {
 	c.w.loop.SetTimer(c.token, c.w.process.cfg.ConnectTimeout)
 }
 
+// target is where the client connects.
+func (c *client) target() *load.Target {
+	return c.room.target.For(c.index < c.w.process.cfg.Publishers)
+}
+
 // source is the address to connect from.
 func (c *client) source() netip.Addr {
 	tag := &c.w.process.tag
-	return dial.Source(c.room.target.Addr.Addr(), c.index, tag[0]^tag[7]<<4)
+	return dial.Source(c.target().Addr.Addr(), c.index, tag[0]^tag[7]<<4)
 }
 
 // connected sends the request once the kernel has connected.
@@ -79,7 +84,7 @@ func (c *client) appendUpgrade(dst []byte) []byte {
 	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
 	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())
 	c.opening.key = base64.StdEncoding.EncodeToString(nonce[:])
-	return wsproto.AppendClientHandshake(dst, c.room.target.Host, c.room.path, c.opening.key, c.w.process.headers...)
+	return wsproto.AppendClientHandshake(dst, c.target().Host, c.room.path, c.opening.key, c.w.process.headers...)
 }
 
 // answered takes the response's head, and returns what came behind it.

@@ -29,7 +29,7 @@ const recordMax = 16 << 10
 func (c *client) openTLS() {
 	w := c.w
 	w.process.dials.Go(func() {
-		s, fd, err := dialTLS(w.process.dialing, c.room.target, c)
+		s, fd, err := dialTLS(w.process.dialing, c.target(), c)
 		isPosted := w.loop.Post(func(*reactor.Loop) { c.secured(s, fd, err) })
 		if !isPosted && err == nil {
 			_ = w.kernel.Close(fd)

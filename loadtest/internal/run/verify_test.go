@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,20 @@ func TestGoodServerHasNoFaults(t *testing.T) {
 				t.Errorf("latency %+v", l)
 			}
 		})
+	}
+}
+
+// Publishers speak at one server of a room, and all others read at another.
+func TestPublishersConnectElsewhere(t *testing.T) {
+	t.Parallel()
+	cfg, s := testLoad(), &servertest.Server{}
+	cfg.Publishers, cfg.LossTimeout = 3, 10*time.Second
+	url := servertest.Start(t, s)
+	var came *atomic.Int64
+	cfg.PublishAt, came = s.StartAnother(t)
+	res := loadServer(t, cfg, url)
+	if got := faultsOf(res); got != (seenFaults{}) || res.Delivered != uint64(cfg.Messages*cfg.Clients) || came.Load() != 3 {
+		t.Errorf("faults %+v, %d delivered, %d clients connected elsewhere: %v", got, res.Delivered, came.Load(), res.Explanations)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,19 @@ func Start(t testing.TB, s *Server) string {
 		s.http.Close()
 	})
 	return "ws" + strings.TrimPrefix(s.http.URL, "http") + "/ws"
+}
+
+// StartAnother runs a second server of the same rooms until the test ends, and returns its address and how
+// many requests have come to it. s must have been started.
+func (s *Server) StartAnother(t testing.TB) (addr string, came *atomic.Int64) {
+	t.Helper()
+	came = new(atomic.Int64)
+	another := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		came.Add(1)
+		s.serve(w, r)
+	}))
+	t.Cleanup(another.Close) // Its connections are the first one's, and end with it.
+	return another.Listener.Addr().String(), came
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
