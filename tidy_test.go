@@ -80,7 +80,7 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/natstest", "internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"hub/cluster/clustertest":    {"hub", "hub/cluster", "internal/natstest", "internal/testenv", "internal/wstest"},
+	"hub/cluster/clustertest":    {"hub", "hub/cluster", "internal/natstest", "internal/proctest", "internal/testenv", "internal/wstest"},
 	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/natstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},

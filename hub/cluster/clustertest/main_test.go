@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"sluice/internal/natstest"
+	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 )
 
 // TestMain fails the package if its tests leave goroutines or descriptors behind.
 func TestMain(m *testing.M) {
 	natstest.Main()
-	os.Exit(testenv.RunWaiting(m))
+	os.Exit(testenv.RunWaiting(m, proctest.RemoveBuilt))
 }
