@@ -193,6 +193,15 @@ func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	l.blamed = l.blamed[:0]
 }
 
+// creditSince is the most credit that a connection can have had since its loop's last tick if nothing of its input has moved: the
+// time for which its loop did not read it on is given back to it when that ends.
+func (v *connView) creditSince() time.Duration {
+	if in := v.c.in; in != nil {
+		return max(v.credit, in.portion.credit)
+	}
+	return v.credit
+}
+
 // classWidth is by how much connections of the class of size of so many bytes may differ.
 func classWidth(bytes int) float64 {
 	if classOf(bytes) == 0 {
@@ -219,7 +228,7 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 			others += other.held
 			// What v has got since can only have made its blame less, but for its bytes.
 			mine := float64(max(most, 1)) * float64(l.w.loop.Now()+assemblyCredit-v.credit)
-			if blame := float64(other.bytes) * float64(began+assemblyCredit-other.credit); blame > classWidth(other.bytes)*mine && other.c.life == open && v.credit > 0 {
+			if blame := float64(other.bytes) * float64(began+assemblyCredit-other.creditSince()); blame > classWidth(other.bytes)*mine && other.c.life == open && v.credit > 0 {
 				w.Fail("connection %d was closed for unfinished input with a blame of at most %.0f, but that of connection %d is %.0f", v.link, mine, other.link, blame)
 			}
 		}

@@ -25,10 +25,9 @@ func (p *Plan) HasWholeTurns() bool { return p.Subscribers.Number > 0 && p.Write
 // commandMin is a message that every command fits in.
 const commandMin = 200
 
-// DrawSubscribers draws how many subscribers there are, and of how many rooms. Where unfinished input is
-// short there are none: who is to blame for that is known of raw clients alone.
+// DrawSubscribers draws how many subscribers there are, and of how many rooms.
 func (p *Plan) DrawSubscribers(r *rand.Rand) {
-	if p.IsSteady || p.Limits.Assembly > 0 || r.IntN(3) > 0 && (p.History.Rooms == 0 || r.IntN(2) > 0) {
+	if p.IsSteady || r.IntN(3) > 0 && (p.History.Rooms == 0 || r.IntN(2) > 0) {
 		return
 	}
 	between := func(least, most int) int { return least + r.IntN(most-least+1) }
@@ -43,6 +42,9 @@ func (p *Plan) DrawSubscribers(r *rand.Rand) {
 	}
 	if p.Limits.Pinned > 0 {
 		p.Limits.Pinned = max(p.Limits.Pinned, p.Message+HeaderMax)
+	}
+	if p.Limits.Assembly > 0 {
+		p.Limits.Assembly = p.Message
 	}
 	for _, of := range []*int{&p.Limits.Backlog, &p.History.Memory} {
 		if *of > 0 {
