@@ -64,8 +64,42 @@ func nextFrames(p *Process, n int) (frames []byte) {
 	return frames
 }
 
-// BenchmarkDelivery is what one message costs a client beside the system call, sixteen in a read, plain and as a
-// publication of the same length:
+func TestDeliveryAllocatesNothing(t *testing.T) {
+	const clients, messages, warmup, runs = 3, 16, 200, 50
+	for _, protocol := range []string{"plain", load.Centrifuge} {
+		p := hearers(t, load.Load{Clients: clients, Protocol: protocol})
+		w := p.workers[0]
+		var reads [][]byte
+		for range warmup + 1 + runs {
+			reads = append(reads, nextFrames(p, messages))
+		}
+		deliver := func() {
+			for _, c := range w.clients {
+				c.consume(reads[0])
+			}
+			w.report()
+			reads = reads[1:]
+		}
+		for range warmup { // What is remembered has its place then.
+			deliver()
+		}
+		if n := testing.AllocsPerRun(runs, deliver); n > 0 {
+			t.Errorf("%s: %v allocations for %d deliveries", protocol, n, clients*messages)
+		}
+		want := Counts{Delivered: (warmup + 1 + runs) * messages}
+		for _, c := range w.clients {
+			if c.check.counts != want {
+				t.Errorf("%s: %+v, want %+v", protocol, c.check.counts, want)
+			}
+			if at := c.at; at != nil && (at.offset != want.Delivered || at.counts != PositionCounts{} || at.jumped > 0) {
+				t.Errorf("a subscriber stands at %+v", at)
+			}
+		}
+	}
+}
+
+// BenchmarkDelivery is what one message costs a client beside the system call, sixteen in a read,
+// plain and as a publication of the same length:
 //
 //	go test ./loadtest/internal/process -run '^$' -bench Delivery
 func BenchmarkDelivery(b *testing.B) {
