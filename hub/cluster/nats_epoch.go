@@ -26,14 +26,14 @@ type epochRecord struct {
 
 // openBucket finds the bucket or makes it.
 func (n *NATS) openBucket(ctx context.Context, like *jetstream.StreamInfo) error {
-	kv, err := n.js.KeyValue(ctx, bucket)
+	kv, err := n.findBucket(ctx)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		kv, err = n.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: bucket, Description: "Epochs of Sluice's streams", History: 1, MaxBytes: bucketBytes,
 			Storage: like.Config.Storage, Replicas: like.Config.Replicas,
 		})
 		if errors.Is(err, jetstream.ErrBucketExists) { // Another gateway's was first.
-			kv, err = n.js.KeyValue(ctx, bucket)
+			kv, err = n.findBucket(ctx)
 		}
 	}
 	if err != nil {
@@ -41,6 +41,12 @@ func (n *NATS) openBucket(ctx context.Context, like *jetstream.StreamInfo) error
 	}
 	n.epochs.Store(&kv)
 	return nil
+}
+
+func (n *NATS) findBucket(ctx context.Context) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return n.js.KeyValue(ctx, bucket)
 }
 
 // Epoch implements Broker. It asks the leader: nats.go's buckets ask any server.

@@ -81,6 +81,8 @@ func (n *NATS) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 }
 
 func (n *NATS) findStream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	s, err := n.js.Stream(ctx, streamName)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", streamName, err)

@@ -182,6 +182,9 @@ func (n *Node) note(e Event) {
 	if e&(Leader|Slow) != 0 {
 		n.checkAll()
 	}
+	if e&Leader != 0 && !n.isTrusted {
+		n.auditAt = 0 // There is somebody to ask.
+	}
 }
 
 // end tells everybody who waits that nothing comes any more.

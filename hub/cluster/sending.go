@@ -220,6 +220,15 @@ func (n *Node) retry(now time.Duration) {
 	}
 }
 
+// hurry ends the pauses of packs whose attempts failed: whatever that was for is over.
+func (n *Node) hurry() {
+	for _, l := range n.troubled {
+		if l.isTroubled {
+			l.inFlight.retryAt, l.inFlight.pause = 0, 0
+		}
+	}
+}
+
 // giveUp sends a pack no more of which nobody knows whether it is stored.
 func (n *Node) giveUp(l *line, k *pack) {
 	n.counters.givenUp.Add(uint64(k.messages))

@@ -226,6 +226,7 @@ func (n *Node) trustIt(a *audit, at time.Duration) {
 	n.report()
 	n.checkAll()
 	n.startRooms()
+	n.hurry()
 	n.sendReady()
 }
 

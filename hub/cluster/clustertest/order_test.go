@@ -15,6 +15,13 @@ import (
 // publisher's own order; and if nothing was reset, nothing lost.
 func (l *load) check(t testing.TB, all []*machine, rooms []string) {
 	t.Helper()
+	defer func() {
+		for _, m := range all {
+			if text := l.missing(m, rooms); text != "" {
+				t.Logf("%s: %q is missing, which was acknowledged at %v", m.name, text, l.acked[text])
+			}
+		}
+	}()
 	for _, m := range all {
 		testenv.Eventually(t, m.name+" has what was acknowledged", func() bool { return l.missing(m, rooms) == "" })
 	}
