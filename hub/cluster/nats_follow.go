@@ -22,8 +22,9 @@ const (
 // subscriptions are the rooms that are followed. All of them end in one channel: a goroutine for each,
 // as nats.go's callbacks have it, would cost 10,000 of them 2 KB apiece.
 type subscriptions struct {
-	mu  sync.Mutex
-	all map[string]*nats.Subscription
+	mu    sync.Mutex
+	all   map[string]*nats.Subscription
+	ended []*nats.Subscription // of which the broker has yet to be told: no more than were made
 }
 
 func (s *subscriptions) init() { s.all = map[string]*nats.Subscription{} }
@@ -62,14 +63,27 @@ func (n *NATS) subscribe(room string) error {
 	return err
 }
 
-// Unsubscribe implements Broker. What is on its way still comes.
+// Unsubscribe implements Broker. What is on its way still comes. As with Publish, nats.go waits for a
+// socket that takes nothing, and so send tells the broker.
 func (n *NATS) Unsubscribe(room string) {
 	s := &n.rooms
 	s.mu.Lock()
-	sub := s.all[room]
-	delete(s.all, room)
+	if sub := s.all[room]; sub != nil {
+		delete(s.all, room)
+		s.ended = append(s.ended, sub)
+	}
 	s.mu.Unlock()
-	if sub != nil {
+	n.outgoing.wakeUp()
+}
+
+// tellEnded tells the broker which rooms are not followed any more.
+func (n *NATS) tellEnded() {
+	s := &n.rooms
+	s.mu.Lock()
+	ended := s.ended
+	s.ended = nil
+	s.mu.Unlock()
+	for _, sub := range ended {
 		_ = sub.Unsubscribe() // It fails if the connection is closed: then nothing comes any more.
 	}
 }

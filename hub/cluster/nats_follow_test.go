@@ -77,3 +77,16 @@ func TestWaitingBytesHaveABound(t *testing.T) {
 		t.Errorf("%d bytes of nothing", w.size)
 	}
 }
+
+// The node's goroutine ends subscriptions, and must not wait for a socket: whoever sends tells the broker.
+func TestUnsubscribingWaitsForNobody(t *testing.T) {
+	n := new(NATS)
+	n.outgoing.init()
+	n.rooms.init()
+	n.rooms.all["room"] = new(nats.Subscription) // Nobody sends.
+	n.Unsubscribe("room")
+	n.Unsubscribe("another")
+	if len(n.rooms.all) != 0 || len(n.rooms.ended) != 1 || len(n.outgoing.wake) != 1 {
+		t.Errorf("%d rooms are subscribed to, of %d the broker is to be told", len(n.rooms.all), len(n.rooms.ended))
+	}
+}

@@ -42,13 +42,18 @@ func (n *NATS) Publish(room, id string, pack []byte, done func(seq uint64, err e
 	o.mu.Lock()
 	o.queue = append(o.queue, &publication{m, done})
 	o.mu.Unlock()
+	o.wakeUp()
+}
+
+// wakeUp has send look at what is there.
+func (o *outgoing) wakeUp() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
-// send takes publications from the queue, in order.
+// send takes publications from the queue, in order, and tells the broker what is not followed any more.
 func (n *NATS) send() {
 	for {
 		select {
@@ -59,6 +64,7 @@ func (n *NATS) send() {
 		for _, p := range n.outgoing.take() {
 			n.sendOne(p)
 		}
+		n.tellEnded()
 	}
 }
 

@@ -516,6 +516,36 @@ func TestB09_PublishersCannotNumberMessages(t *testing.T) {
 	}
 }
 
+// What is followed no more is told to the broker, by and by, and may be followed again at once.
+func TestBrokerIsToldWhatIsFollowedNoMore(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	n := dial(t, withStream(s.ClientURL()))
+	for _, room := range []string{"a", "b"} {
+		if err := n.Subscribe(soon(t), room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.Unsubscribe("a")
+	n.Unsubscribe("b")
+	if err := n.Subscribe(soon(t), "b"); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the server knows of one subscription", func() bool {
+		all, err := s.Connz(&server.ConnzOptions{Subscriptions: true})
+		if err != nil || len(all.Conns) != 1 {
+			t.Fatal(err, all)
+		}
+		followed := strings.Count(strings.Join(all.Conns[0].Subs, " "), "sluice.out.0.")
+		return followed == 1
+	})
+	mustPublish(t, n, "a", "id.1", "x")
+	mustPublish(t, n, "b", "id.2", "x")
+	if l := next(t, n); l.Room != "b" {
+		t.Errorf("%s is followed", l.Room)
+	}
+}
+
 // B06: the node takes nothing for a while. What waits for it stays within 32 MiB, it is told that
 // something is missing, and can fetch that.
 func TestB06_NodeThatTakesNothingIsTold(t *testing.T) {
