@@ -180,7 +180,9 @@ func (n *NATS) Prepare(ctx context.Context) error {
 	if err := n.openBucket(ctx, info); err != nil {
 		return err
 	}
-	n.setLimit(info)
+	if err := n.setLimit(info); err != nil {
+		return err
+	}
 	n.warnOfForgers(ctx)
 	return nil
 }

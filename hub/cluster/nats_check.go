@@ -89,6 +89,9 @@ func (o *NATSOptions) check(ctx context.Context, nc *nats.Conn) (found []error) 
 	if err != nil {
 		found = append(found, err)
 	}
+	if err := holdLimit(nc.MaxPayload()); err != nil {
+		found = append(found, err)
+	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return append(found, err)

@@ -2,28 +2,46 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// headerRoom is what of the broker's and the stream's limits is left to headers and a pack's own head.
-const headerRoom = 4 << 10
+const (
+	// headerRoom is what of the broker's and the stream's limits is left to headers and a pack's own head.
+	headerRoom = 4 << 10
+	// limitMin is what has to be left to messages. Packs that are made before the limit is known go by it.
+	limitMin = 4 << 10
+)
 
 // Limit is the largest message that the gateway, the stream and the broker all take, in bytes; zero
 // before a broker has answered.
 func (n *NATS) Limit() int { return int(n.limit.Load()) }
 
+// holdLimit tells whether a limit leaves too little to messages.
+func holdLimit(limit int64) error {
+	if limit < headerRoom+limitMin {
+		return fmt.Errorf("%w: messages of %d bytes, heads included, are the largest that the servers and the stream take, and %d is the least that will do",
+			ErrUnfit, limit, headerRoom+limitMin)
+	}
+	return nil
+}
+
 // setLimit finds it, and says it when it is not the gateway's own.
-func (n *NATS) setLimit(info *jetstream.StreamInfo) {
+func (n *NATS) setLimit(info *jetstream.StreamInfo) error {
 	limit := n.nc.MaxPayload()
 	if size := int64(info.Config.MaxMsgSize); size > 0 {
 		limit = min(limit, size)
+	}
+	if err := holdLimit(limit); err != nil {
+		return err
 	}
 	limit = min(limit-headerRoom, int64(n.o.MaxMessage))
 	if was := n.limit.Swap(limit); was != limit && limit < int64(n.o.MaxMessage) {
 		n.log.Warn("messages may be no larger than the broker and its stream allow", "bytes", limit,
 			"max-message", n.o.MaxMessage, "broker", n.nc.MaxPayload(), "stream", info.Config.MaxMsgSize)
 	}
+	return nil
 }
 
 // warnOfForgers says once if the permissions let others do what only the stream should.

@@ -129,8 +129,14 @@ func (n *Node) messageMax() int {
 }
 
 // packMax is how large a pack of several messages may be: the broker takes none that is larger than a
-// message may be, and leaves room for headers beside that.
-func (n *Node) packMax() int { return min(packBytes, n.messageMax()) }
+// message may be, and leaves room for headers beside that. Before it has told its limit it is the
+// smallest one that a broker may have.
+func (n *Node) packMax() int {
+	if n.o.Limit != nil && n.o.Limit() == 0 {
+		return min(limitMin, n.messageMax())
+	}
+	return min(packBytes, n.messageMax())
+}
 
 // CanPublish reports whether Publish would take a message for the room now. It may be called from any goroutine.
 func (n *Node) CanPublish(room string) bool {

@@ -311,7 +311,6 @@ func TestPacksAreNoLargerThanTheBrokerTakes(t *testing.T) {
 	m := w.nodes[0]
 	limit := 0
 	m.o.Limit = func() int { return limit }
-	w.goOn(5)
 	publish := func(n, size int) {
 		for range n {
 			if err := m.Node.Publish("room", hub.Source{Payload: make([]byte, size)}, "", nil); err != nil {
@@ -319,7 +318,14 @@ func TestPacksAreNoLargerThanTheBrokerTakes(t *testing.T) {
 			}
 		}
 	}
+	publish(40, 1000) // Before the limit is known.
+	for _, p := range m.publisher.lines["room"].waiting {
+		if len(p.body) > limitMin {
+			t.Errorf("a pack of %d bytes, and a broker may take no more than %d", len(p.body), limitMin)
+		}
+	}
 	limit = 10_000
+	w.goOn(50)
 	publish(1, limit)
 	publish(40, 1000)
 	if err := m.Node.Publish("room", hub.Source{Payload: make([]byte, limit+1)}, "", nil); err != hub.ErrTooLarge {
@@ -333,7 +339,7 @@ func TestPacksAreNoLargerThanTheBrokerTakes(t *testing.T) {
 			t.Errorf("%d messages in %d bytes: %v", len(list), len(s.Pack), err)
 		}
 	}
-	if count != 41 {
+	if count != 81 {
 		t.Errorf("%d messages", count)
 	}
 }

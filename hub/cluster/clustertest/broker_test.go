@@ -456,6 +456,20 @@ func TestB16_SizeLimitIsTheSmallestOfThreeAndSaidOnce(t *testing.T) {
 	mustPublish(t, n, "room", "id.2", strings.Repeat("x", 28<<10))
 }
 
+// Servers whose limit leaves nothing to messages are told apart from those of which nothing is known.
+func TestB16_LimitThatLeavesNothingToMessagesIsRefused(t *testing.T) {
+	t.Parallel()
+	o := withStream(natstest.Start(t, func(o *server.Options) { o.MaxPayload = 6 << 10 }).ClientURL())
+	n := dialOnly(t, o)
+	await(t, n, cluster.Up)
+	if err := n.Prepare(soon(t)); !errors.Is(err, cluster.ErrUnfit) || n.Limit() != 0 {
+		t.Errorf("%v, a limit of %d", err, n.Limit())
+	}
+	if found := fmt.Sprint(cluster.CheckNATS(soon(t), o)); !strings.Contains(found, "8192") {
+		t.Error("a check says", found)
+	}
+}
+
 func TestNothingIsStoredWhileNoBrokerIsThere(t *testing.T) {
 	t.Parallel()
 	n := dialOnly(t, withStream("nats://127.0.0.1:1"))
