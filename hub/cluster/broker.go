@@ -97,6 +97,9 @@ type State struct {
 	// IsFull says that it may be about to drop messages because of its size: it has half of
 	// the bytes that it may have, or more.
 	IsFull bool
+	// Free is how many more messages it takes, however large they are, before it drops any because of
+	// its size.
+	Free uint64
 }
 
 // An Epoch is what all nodes go by: the epoch's name, and a message that was in the stream lately. If

@@ -16,8 +16,10 @@ type checking struct {
 	lastCheckAt time.Duration // when the last one began
 	place       int           // in the walk over all rooms
 	walked      int           // rooms in this walk
-	isFull      bool          // State.IsFull of the last one
-	recent      recent
+	// fitsTo is a sequence up to which the stream drops nothing because of its size: as it was a second
+	// ago at most, it may be filled by now, and have dropped what nobody here has seen.
+	fitsTo uint64
+	recent recent
 }
 
 // checkAll has all rooms' ends asked for at once: some messages may be lost.
@@ -107,7 +109,7 @@ func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state S
 	}
 	n.counters.checks.Add(uint64(len(asked)))
 	n.goodAt = max(n.goodAt, at)
-	n.isFull = state.IsFull
+	n.noteState(&state)
 	n.recent.note(at, &state, n.o.Age)
 	ends := make(map[string]*Stored, len(last))
 	for i := range last {
@@ -122,6 +124,13 @@ func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state S
 		if more := n.due(n.now()); len(more) > 0 {
 			n.checkSome(more)
 		}
+	}
+}
+
+// noteState takes what the leader has said of the stream.
+func (n *Node) noteState(s *State) {
+	if n.fitsTo = 0; !s.IsFull {
+		n.fitsTo = s.Last + s.Free
 	}
 }
 
@@ -150,7 +159,7 @@ func (n *Node) checkedRoom(a *askedRoom, end *Stored, from uint64, at time.Durat
 		r.mustCheck = true
 		return
 	}
-	if end == nil && state.First > r.provenTo+1 && !n.isFresh(r) {
+	if end == nil && state.First > r.provenTo+1 && !n.isFresh(r, state.Last) {
 		n.lost(r, "what was stored since the last check may have been dropped")
 		return
 	}

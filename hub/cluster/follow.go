@@ -233,7 +233,7 @@ func (n *Node) follow(r *room, m *Live) {
 		n.counters.impossible.Add(1)
 		n.lost(r, "a message cannot be where it says to be in the stream")
 		n.contradict()
-	case m.Prev == r.last && r.last > 0, m.Prev == 0 && n.isFresh(r):
+	case m.Prev == r.last && r.last > 0, m.Prev == 0 && n.isFresh(r, m.Seq):
 		n.append(r, &m.Stored)
 	case m.Prev == 0: // What was before it has expired: nothing is missing if that is all that has.
 		n.repair(r, m.Seq)
@@ -243,10 +243,10 @@ func (n *Node) follow(r *room, m *Live) {
 	}
 }
 
-// isFresh reports whether nothing of the room can have been stored and dropped unseen since it was proved that nothing
-// was missing: by its age it is still there, and by size the stream drops nothing.
-func (n *Node) isFresh(r *room) bool {
-	return n.now()-r.provenAt < n.o.Age/4 && !n.isFull
+// isFresh reports whether nothing of the room can have been stored up to a sequence and dropped unseen since it was proved
+// that nothing was missing: by its age it is still there, and by size the stream has dropped nothing.
+func (n *Node) isFresh(r *room, upTo uint64) bool {
+	return n.now()-r.provenAt < n.o.Age/4 && upTo <= n.fitsTo
 }
 
 // append publishes a message of the stream in its room.

@@ -75,10 +75,13 @@ var mutants = []mutant{
 		"repair.go", "\tcase r.last > 0 && h.state.First <= r.last: // It would be there, if it had been the stream's.\n\t\treturn false\n", "",
 	}}},
 	{"nothing before it is no loss, whenever that was", 300, []edit{{
-		"follow.go", "m.Prev == 0 && n.isFresh(r):", "m.Prev == 0:",
+		"follow.go", "m.Prev == 0 && n.isFresh(r, m.Seq):", "m.Prev == 0:",
+	}}},
+	{"a stream that had room enough has it still", 1, []edit{{
+		"follow.go", " && upTo <= n.fitsTo", "",
 	}}},
 	{"an end is proved as of its question", 1, []edit{{
-		"check.go", "!n.isFresh(r) {", "at-r.provenAt > n.o.Age/4 {",
+		"check.go", "!n.isFresh(r, state.Last) {", "at-r.provenAt > n.o.Age/4 {",
 	}}},
 	{"a filling claims what is before it", 100, []edit{{
 		"repair.go", "f.before = offsetOf(s.Seq, 0) - 1", "f.before = 0",
@@ -151,7 +154,7 @@ func (m *mutant) sources(t *testing.T) map[string]string {
 }
 
 // modelFiles are the tests that the model is made of; the others would only take time to build.
-var modelFiles = regexp.MustCompile(`^(world|model|opening|forged|stopped)_test\.go$`)
+var modelFiles = regexp.MustCompile(`^(world|model|opening|forged|stopped|check)_test\.go$`)
 
 // mustBeFound builds the model with the mutant in place of the product, and runs it.
 func (m *mutant) mustBeFound(t *testing.T) {
@@ -186,13 +189,13 @@ func (m *mutant) mustBeFound(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not build: %v\n%s", err, out)
 	}
-	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestForged|TestStopped", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
+	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestForged|TestStopped|TestStream", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
 	run.Env = append(os.Environ(), "SLUICE_CI=")
 	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Fatalf("not found within %d seeds", m.seeds)
 	}
-	found := regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped)_test.go:.*`).Find(out)
+	found := regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped|check)_test.go:.*`).Find(out)
 	if found == nil {
 		t.Fatalf("the model ended without a finding: %v\n%s", err, out)
 	}

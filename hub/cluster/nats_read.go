@@ -239,6 +239,9 @@ func (n *NATS) one(ctx context.Context, r getRequest) (Stored, error) {
 	return s, nil
 }
 
+// storedHead is more than a stream takes for a message beside its headers and its pack.
+const storedHead = 1 << 10
+
 // State implements Broker.
 func (n *NATS) State(ctx context.Context) (State, error) {
 	s, err := n.js.Stream(ctx, streamName)
@@ -248,6 +251,11 @@ func (n *NATS) State(ctx context.Context) (State, error) {
 	info := s.CachedInfo()
 	is, bytesMax := info.State, info.Config.MaxBytes
 	state := State{First: is.FirstSeq, Last: is.LastSeq, IsFull: bytesMax > 0 && is.Bytes >= uint64(bytesMax)/2}
+	largest := int64(info.Config.MaxMsgSize)
+	if largest <= 0 {
+		largest = n.nc.MaxPayload()
+	}
+	state.Free = uint64(max(bytesMax-int64(is.Bytes), 0) / (largest + storedHead))
 	if is.Msgs == 0 { // A new stream would have zeros.
 		state.First = state.Last + 1
 	}

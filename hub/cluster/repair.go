@@ -278,6 +278,9 @@ func (n *Node) fetched(r *room, h *hole) {
 		n.rest(r)
 		return
 	}
+	if h.isAsked {
+		n.noteState(&h.state)
+	}
 	before := r.last
 	if len(h.kept) > 0 && !n.closeHole(r, h) {
 		n.lost(r, "messages that are missing may have been dropped")
@@ -337,5 +340,5 @@ func (n *Node) isProved(r *room, h *hole) bool {
 	case r.last > 0 && h.state.First <= r.last: // It would be there, if it had been the stream's.
 		return false
 	}
-	return h.state.First <= r.provenTo+1 || n.isFresh(r) && !h.state.IsFull
+	return h.state.First <= r.provenTo+1 || n.isFresh(r, h.state.Last)
 }

@@ -54,7 +54,7 @@ func (t *tap) Subscribe(_ context.Context, r string) error {
 }
 
 func (t *tap) State(context.Context) (s State, err error) {
-	t.with(func() { s = State{First: 1, Last: uint64(len(t.kept))} })
+	t.with(func() { s = State{First: 1, Last: uint64(len(t.kept)), Free: 1 << 40} })
 	return
 }
 

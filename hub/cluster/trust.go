@@ -234,7 +234,7 @@ func (n *Node) setEpoch(a *audit) {
 	isFirst := n.epoch == ""
 	n.epoch = a.epoch.Name
 	n.seen, n.seenID, n.isDenied = 0, "", false
-	n.recent = recent{}
+	n.recent, n.fitsTo = recent{}, 0
 	if isFirst {
 		n.o.Log.Info("cluster: the stream is there", "epoch", n.epoch)
 		return

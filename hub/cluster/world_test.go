@@ -34,6 +34,8 @@ type world struct {
 	names      map[string]int // of epochs: in which life
 	lag        int            // of replicas, in messages
 	lagSince   time.Duration
+	free       uint64 // State.Free …
+	isFull     bool   // … and IsFull
 
 	texts      int
 	atRequest  func()
@@ -67,7 +69,7 @@ var errLost = errors.New("no answer")
 func newWorld(seed uint64, nodes int, f faults) *world {
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 1)), faults: f, packsMax: 1000, age: time.Hour,
-		now: time.Hour, duplicates: map[string]Stored{}, names: map[string]int{}, accepted: map[string][]string{}, keys: map[string]bool{},
+		free: 1 << 40, now: time.Hour, duplicates: map[string]Stored{}, names: map[string]int{}, accepted: map[string][]string{}, keys: map[string]bool{},
 	}
 	if f.expires {
 		w.packsMax, w.age, w.mayReset = 8, worldAge, true
@@ -429,7 +431,7 @@ func (m *machine) State(context.Context) (State, error) {
 		return State{}, err
 	}
 	defer m.w.stir()
-	return State{m.w.first(), m.w.last, false}, nil
+	return State{First: m.w.first(), Last: m.w.last, IsFull: m.w.isFull, Free: m.w.free}, nil
 }
 
 func (m *machine) Epoch(context.Context) (Epoch, uint64, error) {
