@@ -39,6 +39,8 @@ type Rooms interface {
 	Fill(room, epoch string, before uint64, kept []hub.Source)
 	// Reset says that continuity is not proved: what the room keeps is void, and Fill comes next.
 	Reset(room, epoch string)
+	// Proved says that the room had no message behind its last one up to an offset. See hub.Hub.Proved.
+	Proved(room, epoch string, offset uint64)
 	// Close asks whether the room may be followed no more: nobody is in it.
 	Close(room string) bool
 	// Hold has the room's publishers wait, or no longer.
@@ -122,6 +124,9 @@ func (s *Server) recoverOrder(room, deferredBy string) {
 
 // Reset implements Rooms.
 func (c *clusterRooms) Reset(room, epoch string) { c.hub.Reset(room, epoch) }
+
+// Proved implements Rooms.
+func (c *clusterRooms) Proved(room, epoch string, offset uint64) { c.hub.Proved(room, epoch, offset) }
 
 // Close implements Rooms.
 func (c *clusterRooms) Close(room string) bool {

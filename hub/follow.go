@@ -127,7 +127,7 @@ func (r *Room) IsAhead(at Position) bool {
 // isAhead is IsAhead for who holds the lock.
 func (r *Room) isAhead(at Position) bool {
 	h := r.log.history
-	return r.hub.follows && h != nil && h.filling == isWhole && at.Epoch == h.epoch && at.Offset > h.last.offset
+	return r.hub.follows && h != nil && h.filling == isWhole && at.Epoch == h.epoch && at.Offset > h.end()
 }
 
 // IsWhole reports whether the room has what it is to keep: always, unless the hub follows.
@@ -172,7 +172,7 @@ func (h *Hub) Untold() uint64 { return h.untold.Load() }
 // the lock.
 func (r *Room) restart(at Position) {
 	h := r.log.history
-	h.epoch, h.last = at.Epoch, mark{offset: at.Offset}
+	h.epoch, h.last, h.provedTo = at.Epoch, mark{offset: at.Offset}, 0
 	h.lost, h.floor = h.last, r.log.next
 	r.log.held -= r.log.tracks[source].retire(r.log.next)
 	r.noteMoved()

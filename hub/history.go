@@ -33,9 +33,10 @@ type history struct {
 	last   mark   // of the last message
 	lost   mark   // of the last message that the log has dropped
 
-	filling filling
-	resets  atomic.Uint32 // times that members were to be told that the room has begun anew …
-	resetAt Position      // … and where that was the last time
+	filling  filling
+	provedTo uint64        // as Proved said
+	resets   atomic.Uint32 // times that members were to be told that the room has begun anew …
+	resetAt  Position      // … and where that was the last time
 
 	building    *build                   // nil: nobody builds a track
 	unusedSince [tracksMax]time.Duration // when tracks were first seen without readers; zero: it has some, or was not

@@ -109,7 +109,7 @@ func (l *log) find(start *Start, first uint64) (from uint64, a Answer) {
 	case at.Epoch == "":
 	case at.Epoch != h.epoch:
 		return l.next, WrongEpoch
-	case at.Offset > h.last.offset:
+	case at.Offset > h.end():
 		return l.next, BeyondEnd
 	case !l.before(first).covers(at.Offset):
 		return l.next, TooOld

@@ -163,5 +163,9 @@ func (n *Node) checkedRoom(a *askedRoom, end *Stored, from uint64, at time.Durat
 		n.lost(r, "what was stored since the last check may have been dropped")
 		return
 	}
-	r.provenTo, r.provenAt = max(r.provenTo, upTo), at
+	r.provenAt = at
+	if upTo > r.provenTo {
+		r.provenTo = upTo
+		n.rooms.Proved(r.name, n.epoch, endOf(upTo))
+	}
 }

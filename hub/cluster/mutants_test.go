@@ -80,6 +80,9 @@ var mutants = []mutant{
 	{"a stream that had room enough has it still", 1, []edit{{
 		"follow.go", " && upTo <= n.fitsTo", "",
 	}}},
+	{"a room of which nothing is kept has never had anything", 1, []edit{{
+		"repair.go", "r.before = endOf(max(seq, a.state.First-1))", "r.before = min(seq, 0)",
+	}}},
 	{"an end is proved as of its question", 1, []edit{{
 		"check.go", "!n.isFresh(r, state.Last) {", "at-r.provenAt > n.o.Age/4 {",
 	}}},
@@ -189,7 +192,7 @@ func (m *mutant) mustBeFound(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not build: %v\n%s", err, out)
 	}
-	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestForged|TestStopped|TestStream", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
+	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestRoomIn|TestForged|TestStopped|TestStream", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
 	run.Env = append(os.Environ(), "SLUICE_CI=")
 	out, err := run.CombinedOutput()
 	if err == nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // What is published while a room is being opened is there when it is open: nobody has to ask for it a second later.
@@ -41,6 +42,79 @@ func TestOpeningMissesNothing(t *testing.T) {
 		}
 		if n := m.counters.repairs.Load(); n > 0 {
 			t.Errorf("%s: %d repairs", room, n)
+		}
+	}
+}
+
+// Who was in a room in which nothing is said goes on from there on any node, whichever began it first; and not if something may have
+// expired in between.
+func TestRoomInWhichNothingIsSaidHasNoGap(t *testing.T) {
+	w := newWorld(1, 3, faults{expires: true})
+	w.isQuiet = true
+	open := func(m *machine) *stretch {
+		delete(m.views, "room1")
+		m.open["room1"] = true
+		_, _ = m.doors.ask("room1", 10)
+		m.wakeUp()
+		w.goOn(20)
+		return m.views["room1"].stretches[0]
+	}
+	w.foreign("other")
+	w.goOn(20)
+	first := open(w.nodes[0])
+	w.foreign("other")
+	w.goOn(20)
+	second := open(w.nodes[1])
+	if second.before > first.before {
+		t.Errorf("a client at %d is told of a gap before %d", first.before, second.before)
+	}
+	w.foreign("other")
+	w.goOn(int(checkAllTime / tickTime))
+	if at := endOf(w.last); w.nodes[0].proved["room1"] != at || w.nodes[1].proved["room1"] != at {
+		t.Errorf("proved up to %v and %v, and the stream ends at %d", w.nodes[0].proved, w.nodes[1].proved, at)
+	}
+	w.foreign("room1")
+	had := endOf(w.last)
+	w.foreign("other")
+	w.goOn(int(worldAge / tickTime)) // It expires.
+	if at := open(w.nodes[2]).before; at < had {
+		t.Errorf("a client that has not got the message at %d is told of no gap before %d", had, at)
+	}
+	if at := open(w.nodes[1]).before; at != had {
+		t.Errorf("where the room was open all the time it begins at %d, and its last message was at %d", at, had)
+	}
+}
+
+// Who comes with a position that is older than half of the stream's age, and of which nothing is kept, to a node that did not have the
+// room open, is told of a gap that may be none; where it was open nobody is.
+func TestRoomInWhichNothingWasSaidForLong(t *testing.T) {
+	for _, test := range []struct {
+		silent time.Duration
+		isGap  bool
+	}{{worldAge/2 - 10*time.Second, false}, {worldAge/2 + 10*time.Second, true}} {
+		w := newWorld(1, 2, faults{expires: true})
+		w.isQuiet = true
+		warm, cold := w.nodes[0], w.nodes[1]
+		warm.open["room1"] = true
+		_, _ = warm.doors.ask("room1", 10)
+		warm.wakeUp()
+		w.foreign("other")
+		w.goOn(20)
+		at := endOf(w.last) // As a node would say that opens the room now.
+		w.foreign("other")
+		w.goOn(int(test.silent / tickTime))
+		w.foreign("room1")
+		_, _ = cold.doors.ask("room1", 10)
+		cold.wakeUp()
+		w.goOn(20)
+		if before := cold.views["room1"].stretches[0].before; before > at != test.isGap {
+			t.Errorf("silent for %v: a client at %d is told of a gap before %d: %v, want %v", test.silent, at, before, before > at, test.isGap)
+		}
+		if v := warm.views["room1"]; len(v.stretches) != 1 || v.stretches[0].before > at || len(v.stretches[0].items) != 1 {
+			t.Errorf("silent for %v: where the room was open it is %+v", test.silent, v.stretches[0])
+		}
+		for _, violation := range w.violations {
+			t.Error(violation)
 		}
 	}
 }

@@ -116,10 +116,18 @@ func (n *Node) beginFilling(r *room, a *opened) {
 	r.begun = *a
 	r.begun.kept = nil
 	r.target = r.last
-	r.before = r.end() // Unless something is kept.
+	switch seq, ok := n.recent.since(n.now(), n.o.Age); { // Unless something is kept.
+	case r.isPlaced && r.last > 0:
+		r.before = endOf(r.last)
+	case r.isPlaced:
+		r.before = r.end()
+	case a.tail.Seq == 0 && ok && !a.state.IsFull: // There was nothing for so long.
+		r.before = endOf(max(seq, a.state.First-1))
+	default:
+		r.before = endOf(max(a.state.Last, a.tail.Seq))
+	}
 	if !r.isPlaced {
 		r.target = a.tail.Seq
-		r.before = endOf(max(a.state.Last, a.tail.Seq))
 	}
 }
 
@@ -214,6 +222,7 @@ func (n *Node) filled(r *room) {
 		r.provenTo, r.provenAt = max(f.begun.state.Last, f.begun.tail.Seq), f.begun.askedAt
 	}
 	n.rooms.Fill(r.name, n.epoch, f.before, f.kept)
+	n.rooms.Proved(r.name, n.epoch, r.end())
 	r.filling = filling{}
 	if r.releasedAt == 0 {
 		r.releasedAt = max(n.now(), 1) // Perhaps nobody has waited for it.

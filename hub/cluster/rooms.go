@@ -17,6 +17,10 @@ type Rooms interface {
 	// that they may have missed something. Fill comes next, at once or when the stream answers.
 	Reset(room, epoch string)
 
+	// Proved says that the room had no message behind its last one up to an offset: a client that stood
+	// there on another node has missed nothing.
+	Proved(room, epoch string, offset uint64)
+
 	// Close says that the room is followed no more, so that what it keeps will not be whole. It returns
 	// false, and nothing changes, if somebody is in it.
 	Close(room string) bool

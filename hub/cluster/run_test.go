@@ -140,6 +140,9 @@ func (t *tap) Reset(string, string) {}
 func (t *tap) Close(string) bool    { return true }
 func (t *tap) Hold(string, bool)    { t.with(func() { t.holds++ }) }
 func (t *tap) Outage(bool)          {}
+
+func (t *tap) Proved(string, string, uint64) {}
+
 func (t *tap) Fill(room, _ string, _ uint64, kept []hub.Source) {
 	t.with(func() {
 		t.got[room] = nil

@@ -215,6 +215,7 @@ type machine struct {
 	isOut      bool
 	open       map[string]bool
 	heard      uint64 // the highest sequence that a room was given
+	proved     map[string]uint64
 }
 
 type attempt struct {
@@ -227,7 +228,7 @@ type attempt struct {
 func newMachine(w *world, index int) *machine {
 	m := &machine{
 		w: w, index: index, changed: make(chan struct{}, 1), live: make(chan Live, 32),
-		subscribed: map[string]bool{}, views: map[string]*view{}, holds: map[string]bool{}, open: map[string]bool{},
+		subscribed: map[string]bool{}, views: map[string]*view{}, holds: map[string]bool{}, open: map[string]bool{}, proved: map[string]uint64{},
 	}
 	o := Options{
 		PacksMax: w.packsMax, Age: w.age, OpeningsMax: 2, HeldBytesMax: 4 << 10, FetchBytesMax: 1 << 20,
@@ -528,6 +529,29 @@ func (m *machine) Reset(room, epoch string) {
 	if !m.w.mayReset {
 		m.w.fail("node %d: %s was reset, and nothing had happened that could not be repaired", m.index, room)
 	}
+}
+
+// Proved must be true: nothing was ever stored there.
+func (m *machine) Proved(room, epoch string, offset uint64) {
+	m.proved[room] = offset
+	v := m.view(room)
+	if v.isVoid || m.w.isTainted {
+		return
+	}
+	s := v.stretches[len(v.stretches)-1]
+	for _, it := range m.w.truthOf(room) {
+		if s.epoch == epoch && it.offset > s.end() && it.offset <= offset {
+			m.w.fail("node %d: %s is proved to end at %d, up to %d, and there is %v", m.index, room, s.end(), offset, it)
+		}
+	}
+}
+
+// end is the offset of what the room got last.
+func (s *stretch) end() uint64 {
+	if n := len(s.items); n > 0 {
+		return max(s.before, s.items[n-1].offset)
+	}
+	return s.before
 }
 
 func (m *machine) Close(room string) bool {

@@ -170,6 +170,9 @@ func (r *recorder) Close(string) bool { return true }
 // Hold implements cluster.Rooms.
 func (r *recorder) Hold(string, bool) {}
 
+// Proved implements cluster.Rooms.
+func (r *recorder) Proved(string, string, uint64) {}
+
 // Outage implements cluster.Rooms.
 func (r *recorder) Outage(on bool) {
 	r.mu.Lock()
