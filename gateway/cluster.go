@@ -41,6 +41,8 @@ type Rooms interface {
 	Reset(room, epoch string)
 	// Proved says that the room had no message behind its last one up to an offset. See hub.Hub.Proved.
 	Proved(room, epoch string, offset uint64)
+	// Oldest is the oldest message that the room is to keep still. See hub.Hub.Oldest.
+	Oldest(room string) (offset uint64, age time.Duration, ok bool)
 	// Close asks whether the room may be followed no more: nobody is in it.
 	Close(room string) bool
 	// Hold has the room's publishers wait, or no longer.
@@ -127,6 +129,11 @@ func (c *clusterRooms) Reset(room, epoch string) { c.hub.Reset(room, epoch) }
 
 // Proved implements Rooms.
 func (c *clusterRooms) Proved(room, epoch string, offset uint64) { c.hub.Proved(room, epoch, offset) }
+
+// Oldest implements Rooms.
+func (c *clusterRooms) Oldest(room string) (offset uint64, age time.Duration, ok bool) {
+	return c.hub.Oldest(room, c.workers[0].loop.Elapsed())
+}
 
 // Close implements Rooms.
 func (c *clusterRooms) Close(room string) bool {

@@ -1,6 +1,9 @@
 package hub
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Somebody who was in the room on another node, where it began later, has missed nothing here.
 func TestProvedPositionIsNotAhead(t *testing.T) {
@@ -34,5 +37,34 @@ func TestProvedPositionIsNotAhead(t *testing.T) {
 	f.fill("r", "epoch778", 100)
 	if !f.room("r").IsAhead(Position{"epoch778", 6000}) {
 		t.Error("what was proved holds in the next epoch")
+	}
+}
+
+// The oldest message is the oldest that the limits have, whatever else is in memory.
+func TestOldestIsByTheLimits(t *testing.T) {
+	f := newFollower(t, History{Messages: 3, Age: time.Minute})
+	is := func(offset uint64, age time.Duration, ok bool) {
+		t.Helper()
+		if o, a, k := f.hub.Oldest("r", f.now); o != offset || a != age || k != ok {
+			t.Errorf("%d, %v, %v; want %d, %v, %v", o, a, k, offset, age, ok)
+		}
+	}
+	is(0, 0, false)
+	_, _, _ = f.tell(0, "r", lines, Start{})
+	is(0, 0, false)
+	f.fill("r", "epoch777", 0, 1, 2)
+	f.now += 10 * time.Second
+	is(1, 10*time.Second, true)
+	f.append("r", 5)
+	f.append("r", 6)
+	is(2, 10*time.Second, true)
+	f.now += 55 * time.Second
+	f.hub.Expire(f.now)
+	is(5, 55*time.Second, true)
+	f.now += 10 * time.Second
+	f.hub.Expire(f.now)
+	is(0, 0, false)
+	if _, _, ok := f.hub.Oldest("no", f.now); ok {
+		t.Error("a room that keeps nothing has an oldest message")
 	}
 }

@@ -121,7 +121,7 @@ func (k *clustering) figures() func() admin.ClusterFigures {
 			Rooms: s.Rooms, Opening: s.Opening, Appended: s.Appended, Doubled: s.Doubled, Stray: s.Stray,
 			Repairs: s.Repairs, Repaired: s.Repaired, HeldDropped: s.HeldDropped, HeldBytes: s.HeldBytes,
 			Checks: s.Checks, Resets: s.Resets, Epochs: s.Epochs, Impossible: s.Impossible,
-			Garbage: s.Garbage, UnknownFormat: s.UnknownFormat, Outages: s.Outages,
+			Garbage: s.Garbage, UnknownFormat: s.UnknownFormat, Outages: s.Outages, Short: s.Short,
 		}
 	}
 }

@@ -32,6 +32,7 @@ type ClusterFigures struct {
 	Impossible             uint64 // packs
 	Garbage, UnknownFormat uint64 // packs
 	Outages                uint64
+	Short                  uint64 // times that a room's history was cut
 }
 
 // clusterTable lists the metrics of a gateway that has a cluster, in the order of docs/metrics.md.
@@ -72,6 +73,7 @@ var clusterTable = []metric{
 	countOfCluster("sluice_cluster_packs_dropped_total", "Packs for which there was no place while a hole was closed, and that were fetched again.", func(c *ClusterFigures) uint64 { return c.HeldDropped }),
 	ofCluster("sluice_cluster_held_bytes", "Bytes of packs that wait for what comes before them.", func(c *ClusterFigures) float64 { return float64(c.HeldBytes) }),
 	countOfCluster("sluice_cluster_checks_total", "Rooms that were asked for their last messages, lest one was lost.", func(c *ClusterFigures) uint64 { return c.Checks }),
+	countOfCluster("sluice_cluster_rooms_cut_total", "Times the brokers had dropped messages that a room's history has still.", func(c *ClusterFigures) uint64 { return c.Short }),
 	countOfCluster("sluice_cluster_resets_total", "Times a room began anew, because nobody knows whether something was missed.", func(c *ClusterFigures) uint64 { return c.Resets }),
 	countOfCluster("sluice_cluster_epochs_total", "Times all rooms did, because the brokers' messages are not what they were.", func(c *ClusterFigures) uint64 { return c.Epochs }),
 	countOfCluster("sluice_cluster_packs_impossible_total", "Packs at a place that they cannot have: forged, or of brokers that went back.", func(c *ClusterFigures) uint64 { return c.Impossible }),

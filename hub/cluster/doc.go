@@ -22,6 +22,7 @@
 //	doors.go, follow.go     which rooms are open; what each message says of its predecessor
 //	repair.go, check.go     filling a room, closing a hole; asking where rooms end
 //	recent.go               what of the stream nothing can have been dropped of
+//	promise.go              whether the stream keeps what rooms' histories promise
 //	trust.go                whether the stream is what it was: epochs, outages
 //	broker.go, rooms.go     what a node needs of JetStream, and of its gateway; nats*.go: JetStream
 //

@@ -69,6 +69,8 @@ type room struct {
 	appendedAt time.Duration
 	checkedAt  time.Duration
 	releasedAt time.Duration // zero: it is in use
+	quarters   quarters
+	isShort    bool // the stream keeps less than the room's history
 }
 
 const (
@@ -254,6 +256,7 @@ func (n *Node) append(r *room, s *Stored) {
 	list, err := decode(n.decoded[:0], s.Seq, s.Pack)
 	r.last, r.lastID = s.Seq, s.ID
 	r.appendedAt = n.now()
+	r.quarters.add(s.Seq, n.o.PacksMax)
 	n.see(s.Seq, s.ID)
 	switch err {
 	case nil:
@@ -299,6 +302,7 @@ func (n *Node) reset(r *room) {
 	n.dropHeld(r)
 	r.last, r.lastID, r.isPlaced = 0, "", false
 	r.provenTo, r.provenAt, r.behind = 0, 0, 0
+	r.quarters, r.isShort = quarters{}, false
 	n.reopen(r)
 }
 

@@ -24,6 +24,8 @@ type filling struct {
 	whole     uint64 // as before, unless the room has had more packs than are kept; zero: not known
 	last      uint64 // sequence of the message that was fetched last, and its id
 	lastID    string
+	packs     int  // that were fetched
+	isCut     bool // at the room's limits
 }
 
 // An opened is what a task found out about a room that is being opened.
@@ -164,6 +166,7 @@ func (n *Node) fill(r *room, page []Stored) error {
 			f.whole = n.wholeFrom(r, s)
 		}
 		f.last, f.lastID = s.Seq, s.ID
+		f.packs++
 		n.fillWith(f, s)
 		f.cut(limits, n.o.FillBytesMax)
 	}
@@ -204,7 +207,7 @@ func (f *filling) cut(limits hub.History, bytesMax int64) {
 	}
 	for len(f.kept) > 1 && (f.keptBytes > bytesMax || limits.Messages > 0 && len(f.kept) > limits.Messages) {
 		f.before = f.kept[0].Offset
-		f.whole = 0
+		f.whole, f.isCut = 0, true
 		f.keptBytes -= int64(sizeOf(&f.kept[0]))
 		f.kept[0] = hub.Source{}
 		f.kept = f.kept[1:]
@@ -223,6 +226,7 @@ func (n *Node) filled(r *room) {
 	}
 	n.rooms.Fill(r.name, n.epoch, f.before, f.kept)
 	n.rooms.Proved(r.name, n.epoch, r.end())
+	n.holdFilled(r)
 	r.filling = filling{}
 	if r.releasedAt == 0 {
 		r.releasedAt = max(n.now(), 1) // Perhaps nobody has waited for it.

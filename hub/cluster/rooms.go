@@ -1,6 +1,10 @@
 package cluster
 
-import "sluice/hub"
+import (
+	"time"
+
+	"sluice/hub"
+)
 
 // Rooms are this gateway's rooms. Only the node's goroutine calls them, and they must not wait. What
 // Sources refer to must not be changed, and is not to be kept without copying.
@@ -20,6 +24,10 @@ type Rooms interface {
 	// Proved says that the room had no message behind its last one up to an offset: a client that stood
 	// there on another node has missed nothing.
 	Proved(room, epoch string, offset uint64)
+
+	// Oldest is the offset of the oldest message that the room is to keep still, and for how long it has
+	// been there; not ok if there is none.
+	Oldest(room string) (offset uint64, age time.Duration, ok bool)
 
 	// Close says that the room is followed no more, so that what it keeps will not be whole. It returns
 	// false, and nothing changes, if somebody is in it.

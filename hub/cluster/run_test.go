@@ -141,7 +141,8 @@ func (t *tap) Close(string) bool    { return true }
 func (t *tap) Hold(string, bool)    { t.with(func() { t.holds++ }) }
 func (t *tap) Outage(bool)          {}
 
-func (t *tap) Proved(string, string, uint64) {}
+func (t *tap) Proved(string, string, uint64)                     {}
+func (t *tap) Oldest(string) (_ uint64, _ time.Duration, _ bool) { return }
 
 func (t *tap) Fill(room, _ string, _ uint64, kept []hub.Source) {
 	t.with(func() {

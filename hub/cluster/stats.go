@@ -39,6 +39,7 @@ type Stats struct {
 	Impossible             uint64 // packs with a place in the stream that they cannot have
 	Garbage, UnknownFormat uint64 // packs that were left out
 	Outages                uint64
+	Short                  uint64 // times that the stream had dropped what a room's history has still
 }
 
 type counters struct {
@@ -47,7 +48,7 @@ type counters struct {
 	attempts, repeated, late, givenUp, refused      atomic.Uint64
 	appended, doubled, stray, repairs, repaired     atomic.Uint64
 	heldDropped, checks, resets, epochs, impossible atomic.Uint64
-	garbage, unknownVersion, outages                atomic.Uint64
+	garbage, unknownVersion, outages, short         atomic.Uint64
 }
 
 // ofPack counts a pack that was acknowledged.
@@ -107,7 +108,7 @@ func (n *Node) Stats() Stats {
 		Attempts: c.attempts.Load(), Repeated: c.repeated.Load(), Late: c.late.Load(), GivenUp: c.givenUp.Load(), Refused: c.refused.Load(),
 		Appended: c.appended.Load(), Doubled: c.doubled.Load(), Stray: c.stray.Load(), Repairs: c.repairs.Load(), Repaired: c.repaired.Load(),
 		HeldDropped: c.heldDropped.Load(), Checks: c.checks.Load(), Resets: c.resets.Load(), Epochs: c.epochs.Load(), Impossible: c.impossible.Load(),
-		Garbage: c.garbage.Load(), UnknownFormat: c.unknownVersion.Load(), Outages: c.outages.Load(),
+		Garbage: c.garbage.Load(), UnknownFormat: c.unknownVersion.Load(), Outages: c.outages.Load(), Short: c.short.Load(),
 	}
 	for i := range c.ackTimes {
 		s.AckTimes[i] = c.ackTimes[i].Load()

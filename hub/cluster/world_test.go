@@ -554,6 +554,23 @@ func (s *stretch) end() uint64 {
 	return s.before
 }
 
+func (m *machine) Oldest(room string) (offset uint64, age time.Duration, ok bool) {
+	v := m.view(room)
+	if v.isVoid || len(v.stretches[len(v.stretches)-1].items) == 0 {
+		return 0, 0, false
+	}
+	items := v.stretches[len(v.stretches)-1].items
+	if most := m.o.HistoryOf(room).Messages; most > 0 && len(items) > most {
+		items = items[len(items)-most:]
+	}
+	for _, s := range m.w.truth {
+		if s.Seq == items[0].offset/packMessages {
+			return items[0].offset, m.w.now - time.Duration(s.Time), true
+		}
+	}
+	return 0, 0, false
+}
+
 func (m *machine) Close(room string) bool {
 	if m.open[room] {
 		return false

@@ -173,6 +173,9 @@ func (r *recorder) Hold(string, bool) {}
 // Proved implements cluster.Rooms.
 func (r *recorder) Proved(string, string, uint64) {}
 
+// Oldest implements cluster.Rooms.
+func (r *recorder) Oldest(string) (_ uint64, _ time.Duration, _ bool) { return }
+
 // Outage implements cluster.Rooms.
 func (r *recorder) Outage(on bool) {
 	r.mu.Lock()
