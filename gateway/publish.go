@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,20 +48,33 @@ func (s *Server) Publish(room string, m Message) (members int, err error) {
 // PublishAt is Publish, and tells the message's position too: in a room that keeps messages, where it
 // is the last one now, and without an epoch elsewhere.
 func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) {
+	p, wait, err := s.PublishAhead(room, m)
+	if wait != nil {
+		return wait()
+	}
+	return p, err
+}
+
+// PublishAhead is PublishAt for who has more to publish, and need not wait in between: with a Cluster it
+// returns when the message is handed over, and wait, to be called once, from any goroutine, returns the
+// answer. The error is ErrRoomFull if too much waits for an acknowledgement already. Without a Cluster
+// wait is nil, and p the answer.
+func (s *Server) PublishAhead(room string, m Message) (p hub.Published, wait func() (hub.Published, error), err error) {
 	if !isRoomName(room) {
-		return p, ErrRoomName
+		return p, nil, ErrRoomName
 	}
 	if err := s.judge(&m); err != nil {
-		return p, err
+		return p, nil, err
 	}
 	if !s.config().panics {
 		defer s.recoverPublish(room, &err)
 	}
 	switch {
 	case s.hasEnded():
-		return p, ErrClosed
+		return p, nil, ErrClosed
 	case s.follows():
-		return s.publishAround(room, &m)
+		wait, err = s.publishAround(room, &m)
+		return p, wait, err
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
@@ -77,54 +89,7 @@ func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) 
 	default:
 		err = ErrMemory
 	}
-	return p, err
-}
-
-// publishAround publishes a message by the cluster, and waits for its answer.
-func (s *Server) publishAround(room string, m *Message) (p hub.Published, err error) {
-	r, isThere := s.hub.Room(room)
-	switch {
-	case isThere && r.IsFull():
-		return p, ErrRoomFull
-	case s.hub.IsShort():
-		return p, ErrMemory
-	}
-	one, cfg := m.message(), s.config()
-	type outcome struct {
-		at  hub.Position
-		err error
-	}
-	answer := make(chan outcome, 1)
-	err = s.cluster.Publish(room, one.source(cfg), m.Key, func(at hub.Position, err error) { answer <- outcome{at, err} })
-	switch {
-	case err == nil:
-	case errors.Is(err, hub.ErrFull):
-		return p, ErrRoomFull
-	case errors.Is(err, hub.ErrTooLarge):
-		return p, ErrTooLarge
-	default:
-		return p, ErrUnacknowledged
-	}
-	ctx, cancel := context.WithTimeout(s.life, cfg.ClusterTimeout)
-	defer cancel()
-	select {
-	case o := <-answer:
-		p.Position, err = o.at, o.err
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		s.outside.unacknowledged.Add(1)
-		return hub.Published{}, fmt.Errorf("%w: %v", ErrUnacknowledged, err)
-	}
-	s.outside.published.Add(1)
-	if isThere {
-		p.Members = r.Stats().Members
-	}
-	if cfg.historyOf(room) == (hub.History{}) {
-		p.Position = hub.Position{} // Nobody can come back to it.
-	}
-	return p, nil
+	return p, nil, err
 }
 
 // judge refuses what no client may be sent.
@@ -198,7 +163,7 @@ func (o *outside) addTo(s *Stats) {
 	s.DeflatedTo += o.deflatedTo.Load()
 }
 
-const publishName = "sluice/gateway.(*Server).PublishAt"
+const publishName = "sluice/gateway.(*Server).PublishAhead"
 
 // recoverPublish has a panic end the room that it left in doubt, as one on a loop does.
 func (s *Server) recoverPublish(room string, err *error) {

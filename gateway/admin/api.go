@@ -20,6 +20,7 @@ import (
 // Gateway is what the API asks of a [gateway.Server].
 type Gateway interface {
 	PublishAt(room string, m gateway.Message) (hub.Published, error)
+	PublishAhead(room string, m gateway.Message) (p hub.Published, wait func() (hub.Published, error), err error)
 	Kept(room string, start hub.Start, limit int, bytes int64) (gateway.KeptPage, error)
 	RemoveKept(room string) error
 	Send(ctx context.Context, id string, m gateway.Message) error
@@ -196,13 +197,21 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) publishOne(k *Key, room, repeat string, m gateway.Message) published {
 	now := h.clock.now()
 	return h.repeats.do(room, repeat, now, func() published {
-		if lacks := k.take(h.rules.Load().rate, now); lacks > 0 {
-			return published{fault: faultRate.after(int((lacks + time.Second - 1) / time.Second))}
+		if lacks := h.lacks(k, now); lacks != nil {
+			return published{fault: lacks}
 		}
 		m.Key = repeat
 		p, err := h.gateway.PublishAt(room, m)
 		return published{p, faultOf(err)}
 	})
+}
+
+// lacks takes one message from the key's rate: nil, or what is told to who is over it.
+func (h *Handler) lacks(k *Key, now time.Duration) *fault {
+	if lacks := k.take(h.rules.Load().rate, now); lacks > 0 {
+		return faultRate.after(int((lacks + time.Second - 1) / time.Second))
+	}
+	return nil
 }
 
 // append writes {"members":3}, and the position where there is one.

@@ -267,6 +267,11 @@ func (g *faultyGateway) PublishAt(string, gateway.Message) (hub.Published, error
 	return hub.Published{}, err
 }
 
+func (g *faultyGateway) PublishAhead(room string, m gateway.Message) (p hub.Published, wait func() (hub.Published, error), err error) {
+	p, err = g.PublishAt(room, m)
+	return p, nil, err
+}
+
 // What the gateway refuses for the moment is said with the time to come back, and what was refused is not kept under a key.
 func TestRefusalsOfTheMomentSayWhenToComeBack(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"sluice/gateway"
+	"sluice/hub"
 )
 
 const (
@@ -17,18 +18,20 @@ const (
 	batchMax = 16 << 20
 	linesMax = 10_000
 	lineSize = 16 << 10 // bytes of a line that are not copied
+	aheadMax = 1024     // lines that wait for the cluster's acknowledgement at a time
 )
 
 // publishBatch answers a body of NDJSON: each line is one text message, as it stands, and has an
 // answer in its place. A line that is at fault itself is left out, and the next ones are published.
 // Where the room, a rate or the body is at fault, nothing behind it is published, so that the order
-// holds: the answer says so with its status, and has those of the lines before. Under an
-// Idempotency-Key the whole batch may be sent again: what was published is not published again.
+// holds: the answer says so with its status, and has those of the lines before. Only where a cluster
+// has not acknowledged a line may those behind it be published too, in their order, and not told of.
+// Under an Idempotency-Key the whole batch may be sent again: what was published is not published again.
 func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request, room, repeat string) {
-	key, max := usedKey(r), h.gateway.MaxMessage()
+	max := h.gateway.MaxMessage()
 	whole := http.MaxBytesReader(w, r.Body, batchMax+max)
 	lines := lineReader{from: bufio.NewReaderSize(whole, lineSize), max: int(max)}
-	b := batch{results: []byte(`"results":[`)}
+	b := batch{h: h, key: usedKey(r), room: room, repeat: repeat, results: []byte(`"results":[`)}
 	for b.stopped == nil {
 		line, err := lines.next()
 		if err == io.EOF {
@@ -36,31 +39,93 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request, room, rep
 		}
 		switch {
 		case err == errLongLine:
-			b.refuse(faultOf(gateway.ErrTooLarge))
+			b.add(published{fault: faultOf(gateway.ErrTooLarge)})
 		case err != nil:
-			b.stopped = faultOfBody(w, err)
+			b.stop(faultOfBody(w, err))
 		case len(line) == 0: // Blank lines are nothing.
-		case b.lines == linesMax:
-			b.stopped = &faultLines
+		case b.begun == linesMax:
+			b.stop(&faultLines)
 		case !json.Valid(line):
-			b.refuse(&faultItem)
+			b.add(published{fault: &faultItem})
 		default:
-			under := repeat
-			if under != "" {
-				under += " " + strconv.Itoa(b.lines) // No key of a client's has a blank.
-			}
-			b.take(h.publishOne(key, room, under, gateway.Message{Data: line}))
+			b.publish(gateway.Message{Data: line})
 		}
 	}
+	b.settle(0)
 	b.answer(w)
 }
 
 // A batch is what came of the lines so far.
 type batch struct {
-	results   []byte // JSON, open at its end
-	lines     int
+	h            *Handler
+	key          *Key
+	room, repeat string
+
+	begun     int     // lines
+	ahead     []ahead // the last of them, which wait for the cluster's acknowledgement
+	results   []byte  // JSON of the others, open at its end
+	lines     int     // in it
 	published int
 	stopped   *fault // why nothing more is published
+}
+
+// An ahead is a line that has no answer yet, or waits for one before it.
+type ahead struct {
+	published
+	wait func() (hub.Published, error) // nil: it has one
+}
+
+// publish publishes a line. Under a key each waits for the one before it, because a message with a key
+// goes to the cluster alone; others go ahead, as many as a room takes. Of one that is full who waits
+// for nothing is told.
+func (b *batch) publish(m gateway.Message) {
+	if b.repeat != "" {
+		b.add(b.h.publishOne(b.key, b.room, b.repeat+" "+strconv.Itoa(b.begun), m)) // No key of a client's has a blank.
+		return
+	}
+	if lacks := b.h.lacks(b.key, b.h.clock.now()); lacks != nil {
+		b.stop(lacks)
+		return
+	}
+	p, wait, err := b.h.gateway.PublishAhead(b.room, m)
+	if errors.Is(err, gateway.ErrRoomFull) && len(b.ahead) > 0 {
+		if b.settle(0); b.stopped != nil {
+			return
+		}
+		p, wait, err = b.h.gateway.PublishAhead(b.room, m)
+	}
+	b.put(ahead{published{p, faultOf(err)}, wait})
+}
+
+// add adds a line that has its answer.
+func (b *batch) add(p published) { b.put(ahead{published: p}) }
+
+func (b *batch) put(a ahead) {
+	if b.begun++; a.wait == nil && len(b.ahead) == 0 {
+		b.take(a.published)
+		return
+	}
+	b.ahead = append(b.ahead, a)
+	b.settle(aheadMax)
+}
+
+// settle waits for the lines that have no answer yet, but for the last so many.
+func (b *batch) settle(left int) {
+	for len(b.ahead) > left && b.stopped == nil {
+		a := b.ahead[0]
+		if b.ahead = b.ahead[1:]; a.wait != nil {
+			p, err := a.wait()
+			a.published = published{p, faultOf(err)}
+		}
+		b.take(a.published)
+	}
+}
+
+// stop ends the batch behind the lines that have begun.
+func (b *batch) stop(f *fault) {
+	if b.settle(0); b.stopped == nil {
+		b.stopped = f
+	}
 }
 
 func (b *batch) separate() {
@@ -70,14 +135,7 @@ func (b *batch) separate() {
 	b.lines++
 }
 
-// refuse notes what is wrong with one line.
-func (b *batch) refuse(f *fault) {
-	b.separate()
-	p, _ := json.Marshal(f)
-	b.results = append(append(append(b.results, `{"error":`...), p...), '}')
-}
-
-// take notes what came of publishing one line. What will befall the others as well ends it.
+// take notes what came of one line. What will befall the others as well ends the batch.
 func (b *batch) take(p published) {
 	switch f := p.fault; {
 	case f == nil:
@@ -87,7 +145,9 @@ func (b *batch) take(p published) {
 	case f.isPassing() || f.Code == "room_name" || f.status >= 500:
 		b.stopped = f
 	default:
-		b.refuse(f)
+		b.separate()
+		p, _ := json.Marshal(f)
+		b.results = append(append(append(b.results, `{"error":`...), p...), '}')
 	}
 }
 
