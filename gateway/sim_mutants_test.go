@@ -79,7 +79,7 @@ var generalMutants = []mutant{
 		"hub/delivery.go", "\t\t\tm.Ready()\n\t\t}\n\tcase budget", "\t\t}\n\tcase budget",
 	}}},
 	{"stale token taken for the slot's present owner", 1000, []edit{{
-		"reactor/slab.go", "if !c.live || c.generation != t.generation() {", "if !c.live {",
+		"reactor/slab.go", "if c.next != occupied || c.generation != t.generation() {", "if c.next != occupied {",
 	}}},
 	{"closed before it is deregistered", 50, []edit{
 		{"reactor/loop.go", "\t\t_ = l.poller.Deregister(int(e.fd))\n", ""},

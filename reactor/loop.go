@@ -63,7 +63,7 @@ type Loop struct {
 	costly   line // likewise, behind those
 	closing  []Token
 	wheel    *Wheel
-	expired  []Token
+	expired  []uint32 // places of sources whose timers fire in this tick
 	hooks    []Hook
 	atEnd    func(*Loop) // nil once it was called
 	onPanic  func(Source, Panic)
@@ -119,7 +119,7 @@ func NewLoop(o Options) (*Loop, error) {
 		sources: NewSlab[entry](orDefault(o.SourcesMax, 1<<20)),
 		events:  make([]Event, 0, orDefault(o.EventsMax, 128)),
 		wheel:   NewWheel(wheelTick, wheelSlots, now),
-		expired: make([]Token, 0, timersPerTick),
+		expired: make([]uint32, 0, timersPerTick),
 		mailbox: mailbox{limit: orDefault(o.MailboxMax, 4096)},
 		onPanic: o.OnPanic,
 		now:     now,
@@ -288,13 +288,13 @@ func (l *Loop) runMailbox() {
 
 func (l *Loop) runTimers() {
 	l.expired = l.wheel.Expire(l.now, l.expired[:0])
-	for _, t := range l.expired {
-		if e, ok := l.live(t); ok {
+	for _, place := range l.expired {
+		if _, e, ok := l.liveAt(place); ok {
 			e.isDue = true
 		}
 	}
-	for _, t := range l.expired { // Those fired first may cancel, move or close the later ones.
-		if e, ok := l.live(t); ok && e.isDue {
+	for _, place := range l.expired { // Those fired first may cancel, move or close the later ones.
+		if t, e, ok := l.liveAt(place); ok && e.isDue {
 			e.isDue = false
 			l.call(e.source, Event{Token: t, ready: readyTimeout})
 		}
@@ -409,11 +409,11 @@ func (l *Loop) SetTimer(t Token, after time.Duration) {
 	}
 	e.isDue = false
 	if after <= 0 {
-		l.wheel.Cancel(t)
+		l.wheel.Cancel(t.slot())
 		return
 	}
 	// "Never" is a time that no clock reaches, not one long past.
-	l.wheel.Set(t, l.now+min(after, math.MaxInt64-l.now))
+	l.wheel.Set(t.slot(), l.now+min(after, math.MaxInt64-l.now))
 }
 
 // Close ends t: no event reaches its source any more, and its descriptor closes at the end of this
@@ -424,7 +424,7 @@ func (l *Loop) Close(t Token) {
 		return
 	}
 	e.isClosed = true
-	l.wheel.Cancel(t)
+	l.wheel.Cancel(t.slot())
 	l.closing = append(l.closing, t)
 }
 
@@ -438,7 +438,7 @@ func (l *Loop) Detach(t Token) (fd int, err error) {
 	if err := l.poller.Deregister(fd); err != nil {
 		return -1, err
 	}
-	l.wheel.Cancel(t)
+	l.wheel.Cancel(t.slot())
 	l.sources.Remove(t)
 	return fd, nil
 }
@@ -446,6 +446,12 @@ func (l *Loop) Detach(t Token) (fd int, err error) {
 func (l *Loop) live(t Token) (*entry, bool) {
 	e, ok := l.sources.Get(t)
 	return e, ok && !e.isClosed
+}
+
+func (l *Loop) liveAt(place uint32) (Token, *entry, bool) {
+	t, _ := l.sources.tokenAt(place)
+	e, ok := l.live(t)
+	return t, e, ok
 }
 
 // BeforeSleep adds a hook; hooks run in the order they were added.

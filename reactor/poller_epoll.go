@@ -23,6 +23,7 @@ type backend struct {
 	epfd   int
 	wakefd int
 	events []unix.EpollEvent
+	asked  unix.EpollEvent // what the kernel is being asked; here it is no garbage
 }
 
 func newPoller(kernel sys.Calls) (*Poller, error) {
@@ -55,8 +56,8 @@ func (p *backend) Reregister(fd int, t Token, in Interest, m Mode) error {
 
 // Deregister stops watching fd.
 func (p *backend) Deregister(fd int) error {
-	var ev unix.EpollEvent // Kernels before 2.6.9 want a pointer, epoll_ctl(2) "Bugs"; it costs nothing.
-	if err := p.kernel.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, &ev); err != nil {
+	// Kernels before 2.6.9 want a pointer, epoll_ctl(2) "Bugs"; it costs nothing.
+	if err := p.kernel.EpollCtl(p.epfd, unix.EPOLL_CTL_DEL, fd, &p.asked); err != nil {
 		return fmt.Errorf("reactor: deregister fd %d: %w", fd, os.NewSyscallError("epoll_ctl", err))
 	}
 	return nil
@@ -64,8 +65,8 @@ func (p *backend) Deregister(fd int) error {
 
 func (p *backend) control(op int, verb string, fd int, t Token, in Interest, m Mode) error {
 	// The event's 64 bits of user data are two fields here; the token fills both.
-	ev := unix.EpollEvent{Events: epollBits(in, m), Fd: int32(t.slot()), Pad: int32(t.generation())}
-	if err := p.kernel.EpollCtl(p.epfd, op, fd, &ev); err != nil {
+	p.asked = unix.EpollEvent{Events: epollBits(in, m), Fd: int32(t.slot()), Pad: int32(t.generation())}
+	if err := p.kernel.EpollCtl(p.epfd, op, fd, &p.asked); err != nil {
 		return fmt.Errorf("reactor: %s fd %d: %w", verb, fd, os.NewSyscallError("epoll_ctl", err))
 	}
 	return nil

@@ -4,6 +4,7 @@ const (
 	pageBits = 8
 	pageSize = 1 << pageBits
 	noSlot   = ^uint32(0)
+	occupied = noSlot - 1 // instead of the next free slot
 )
 
 // A Slab stores values in numbered slots and hands out a Token for each. Slots are reused, newest
@@ -23,13 +24,12 @@ type Slab[T any] struct {
 type cell[T any] struct {
 	value      T
 	generation uint32 // of the present or the next occupant; never zero
-	next       uint32 // next free slot while free
-	live       bool
+	next       uint32 // next free slot while free, or occupied
 }
 
 // NewSlab returns an empty slab of at most capacity values.
 func NewSlab[T any](capacity int) *Slab[T] {
-	return &Slab[T]{free: noSlot, max: uint32(min(uint64(capacity), uint64(noSlot)))}
+	return &Slab[T]{free: noSlot, max: uint32(min(uint64(capacity), uint64(occupied)))}
 }
 
 // Insert stores v and returns its token, or false when the slab is at its capacity.
@@ -39,7 +39,7 @@ func (s *Slab[T]) Insert(v T) (Token, bool) {
 		return 0, false
 	}
 	c := s.at(slot)
-	c.value, c.live = v, true
+	c.value, c.next = v, occupied
 	s.len++
 	return makeToken(slot, c.generation), true
 }
@@ -69,10 +69,18 @@ func (s *Slab[T]) Get(t Token) (*T, bool) {
 		return nil, false
 	}
 	c := s.at(slot)
-	if !c.live || c.generation != t.generation() {
+	if c.next != occupied || c.generation != t.generation() {
 		return nil, false
 	}
 	return &c.value, true
+}
+
+// tokenAt is the token of the value in a slot, or false when there is none.
+func (s *Slab[T]) tokenAt(slot uint32) (Token, bool) {
+	if slot >= s.used || s.at(slot).next != occupied {
+		return 0, false
+	}
+	return makeToken(slot, s.at(slot).generation), true
 }
 
 // Remove forgets the value of t and reports whether there was one. From here on t is stale.
@@ -82,7 +90,7 @@ func (s *Slab[T]) Remove(t Token) bool {
 	}
 	c := s.at(t.slot())
 	var zero T
-	c.value, c.live = zero, false
+	c.value = zero
 	if c.generation++; c.generation == 0 {
 		c.generation = 1 // Zero would make slot 0 issue the token 0.
 	}
@@ -106,7 +114,7 @@ func (s *Slab[T]) after(t Token, yield func(Token, *T) bool) {
 	}
 	for slot := from; slot < s.used; slot++ {
 		c := s.at(slot)
-		if c.live && !yield(makeToken(slot, c.generation), &c.value) {
+		if c.next == occupied && !yield(makeToken(slot, c.generation), &c.value) {
 			return
 		}
 	}

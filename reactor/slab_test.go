@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -84,6 +85,13 @@ func TestSlabForgetsRemovedValues(t *testing.T) {
 	s.Remove(token)
 	if s.at(0).value != nil {
 		t.Error("a removed value is kept from the collector")
+	}
+}
+
+// Each connection has a slot and a timer beside what it holds itself.
+func TestIdleSourceSize(t *testing.T) {
+	if size := unsafe.Sizeof(cell[entry]{}) + unsafe.Sizeof(timer{}); size > 48 {
+		t.Errorf("a source's slot and timer have %d bytes", size)
 	}
 }
 

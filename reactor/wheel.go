@@ -7,7 +7,8 @@ import (
 
 // A Wheel is a hashed timer wheel: a ring of slots, each a list of timers whose due time, counted
 // in ticks, falls on that slot in this turn of the ring or in a later one. Setting, moving and
-// cancelling are constant in time; there is one timer per Token. It never reads a clock: callers
+// cancelling are constant in time; there is one timer for each place in a Slab. Whoever empties a
+// place cancels its timer, so that the next occupant does not inherit it. It never reads a clock: callers
 // pass the time. A timer fires at its due time rounded up to a tick, never before. A Wheel belongs
 // to one goroutine.
 type Wheel struct {
@@ -19,10 +20,10 @@ type Wheel struct {
 	len   int
 }
 
-// timer is one list element; its number is its token's slot, so a source's timer needs no lookup.
+// timer is one list element; its number is its source's slot, so a source's timer needs no lookup. There
+// is one for each connection: TestIdleSourceSize pins its size.
 type timer struct {
 	due        int64 // in ticks; zero when not set
-	generation uint32
 	prev, next uint32
 }
 
@@ -37,27 +38,20 @@ func NewWheel(tick time.Duration, slots int, now time.Duration) *Wheel {
 	return w
 }
 
-// Set makes t's timer due at the given time, instead of whatever it had. A time already past is due
-// at the next tick.
-func (w *Wheel) Set(t Token, due time.Duration) {
-	w.remove(t.slot())
+// Set makes the timer of place i due at the given time, instead of whatever it had. A time already
+// past is due at the next tick.
+func (w *Wheel) Set(i uint32, due time.Duration) {
+	w.Cancel(i)
 	ticks := max(int64((due-1)/w.tick)+1, w.done+1) // Rounded up without overflow.
-	n := w.grow(t.slot())
+	n := w.grow(i)
 	head := &w.heads[w.slot(ticks)]
-	*n = timer{due: ticks, generation: t.generation(), prev: noSlot, next: *head}
+	*n = timer{due: ticks, prev: noSlot, next: *head}
 	if *head != noSlot {
-		w.at(*head).prev = t.slot()
+		w.at(*head).prev = i
 	}
-	*head = t.slot()
+	*head = i
 	w.busy[w.slot(ticks)/64] |= 1 << (w.slot(ticks) % 64)
 	w.len++
-}
-
-// Cancel forgets t's timer, if it has one.
-func (w *Wheel) Cancel(t Token) {
-	if int(t.slot()>>pageBits) < len(w.pages) && w.at(t.slot()).generation == t.generation() {
-		w.remove(t.slot())
-	}
 }
 
 // Len is the number of timers set.
@@ -78,10 +72,10 @@ func (w *Wheel) Next() (time.Duration, bool) {
 	}
 }
 
-// Expire appends the tokens whose timers are due at now to dst, as many as its spare capacity
+// Expire appends the places whose timers are due at now to dst, as many as its spare capacity
 // takes, and unsets these timers. If dst came back full, there may be more: call again, at once or
 // after other work.
-func (w *Wheel) Expire(now time.Duration, dst []Token) []Token {
+func (w *Wheel) Expire(now time.Duration, dst []uint32) []uint32 {
 	until := int64(now / w.tick)
 	// One turn meets every slot; what lies further back than a turn is met on the way.
 	w.done = max(w.done, until-int64(len(w.heads)))
@@ -93,8 +87,8 @@ func (w *Wheel) Expire(now time.Duration, dst []Token) []Token {
 				if len(dst) == cap(dst) {
 					return dst
 				}
-				dst = append(dst, makeToken(i, n.generation))
-				w.remove(i)
+				dst = append(dst, i)
+				w.Cancel(i)
 			}
 			i = next
 		}
@@ -114,7 +108,8 @@ func (w *Wheel) grow(i uint32) *timer {
 	return w.at(i)
 }
 
-func (w *Wheel) remove(i uint32) {
+// Cancel forgets the timer of place i, if it is set.
+func (w *Wheel) Cancel(i uint32) {
 	if int(i>>pageBits) >= len(w.pages) || w.at(i).due == 0 {
 		return
 	}

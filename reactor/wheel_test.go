@@ -14,9 +14,9 @@ const testTick = 10 * time.Millisecond
 
 func newWheel() *Wheel { return NewWheel(testTick, 64, 0) }
 
-// expireAll returns every token due at now.
-func expireAll(w *Wheel, now time.Duration) []Token {
-	return w.Expire(now, make([]Token, 0, w.Len()+1))
+// expireAll returns every place whose timer is due at now.
+func expireAll(w *Wheel, now time.Duration) []uint32 {
+	return w.Expire(now, make([]uint32, 0, w.Len()+1))
 }
 
 func TestTimerFiresAtItsTimeRoundedUpToATick(t *testing.T) {
@@ -30,12 +30,11 @@ func TestTimerFiresAtItsTimeRoundedUpToATick(t *testing.T) {
 		{time.Hour, time.Hour},
 	} {
 		w := newWheel()
-		token := makeToken(5, 1)
-		w.Set(token, c.due)
+		w.Set(5, c.due)
 		if got := expireAll(w, c.fires-1); len(got) != 0 {
 			t.Errorf("due at %v, fired by %v", c.due, c.fires-1)
 		}
-		if got := expireAll(w, c.fires); !slices.Equal(got, []Token{token}) || w.Len() != 0 {
+		if got := expireAll(w, c.fires); !slices.Equal(got, []uint32{5}) || w.Len() != 0 {
 			t.Errorf("due at %v, at %v there fired %v", c.due, c.fires, got)
 		}
 		if got := expireAll(w, 2*c.fires); len(got) != 0 {
@@ -49,7 +48,7 @@ func TestTimersOfAllSlotsFireAfterALeapOfSeveralTurns(t *testing.T) {
 	for _, leap := range []time.Duration{64, 65, 127, 128, 200} {
 		w := newWheel()
 		for i := range uint32(64) {
-			w.Set(makeToken(i, 1), time.Duration(i+1)*testTick)
+			w.Set(i, time.Duration(i+1)*testTick)
 		}
 		if got := expireAll(w, leap*testTick); len(got) != 64 {
 			t.Errorf("%d of 64 timers fired after a leap of %d ticks", len(got), leap)
@@ -60,11 +59,11 @@ func TestTimersOfAllSlotsFireAfterALeapOfSeveralTurns(t *testing.T) {
 func TestNextIsExactForTimersOfThisTurn(t *testing.T) {
 	w := newWheel()
 	for i := range uint32(50) {
-		w.Set(makeToken(i, 1), time.Duration(i+1)*testTick)
+		w.Set(i, time.Duration(i+1)*testTick)
 	}
 	for i := range uint32(49) {
 		if i%2 == 0 {
-			w.Cancel(makeToken(i, 1))
+			w.Cancel(i)
 		} else {
 			expireAll(w, time.Duration(i+1)*testTick)
 		}
@@ -72,7 +71,7 @@ func TestNextIsExactForTimersOfThisTurn(t *testing.T) {
 			t.Fatalf("Next is %v, %v without the first %d timers", next, ok, i+1)
 		}
 	}
-	w.Cancel(makeToken(49, 1))
+	w.Cancel(49)
 	if next, ok := w.Next(); ok {
 		t.Errorf("Next is %v without any timer", next)
 	}
@@ -80,8 +79,7 @@ func TestNextIsExactForTimersOfThisTurn(t *testing.T) {
 
 func TestTimerInThePastFiresAtTheNextTick(t *testing.T) {
 	w := NewWheel(testTick, 64, time.Hour)
-	token := makeToken(0, 1)
-	w.Set(token, time.Minute)
+	w.Set(0, time.Minute)
 	if got := expireAll(w, time.Hour); len(got) != 0 {
 		t.Errorf("%v fired in the tick that set it", got)
 	}
@@ -92,21 +90,19 @@ func TestTimerInThePastFiresAtTheNextTick(t *testing.T) {
 
 func TestTimerAtTheEndOfTimeDoesNotFire(t *testing.T) {
 	w := newWheel()
-	w.Set(makeToken(0, 1), math.MaxInt64)
+	w.Set(0, math.MaxInt64)
 	if got := expireAll(w, 100*365*24*time.Hour); len(got) != 0 || w.Len() != 1 {
 		t.Errorf("%v fired", got)
 	}
 }
 
-func TestCancelOfAnotherGenerationIsIgnored(t *testing.T) {
+func TestCancelOfATimerThatIsNotSetIsIgnored(t *testing.T) {
 	w := newWheel()
-	w.Cancel(makeToken(100_000, 1)) // Never set, in a page that does not exist.
-	old, fresh := makeToken(3, 1), makeToken(3, 2)
-	w.Set(old, testTick)
-	w.Set(fresh, 2*testTick)
-	w.Cancel(old)
-	if got := expireAll(w, time.Second); !slices.Equal(got, []Token{fresh}) {
-		t.Errorf("%v fired, want %v alone", got, fresh)
+	w.Cancel(100_000) // In a page that does not exist.
+	w.Set(3, testTick)
+	w.Cancel(2)
+	if got := expireAll(w, time.Second); !slices.Equal(got, []uint32{3}) {
+		t.Errorf("%v fired, want 3 alone", got)
 	}
 }
 
@@ -124,18 +120,18 @@ func TestE06_ManyTimersDueAtOnceComeInSlices(t *testing.T) {
 	const count, slice = 100_000, 1024
 	w := NewWheel(testTick, 2048, 0)
 	for i := range uint32(count) {
-		w.Set(makeToken(i, 1), time.Second)
+		w.Set(i, time.Second)
 	}
 	fired := make([]bool, count)
 	total, slices := 0, 0
 	for {
-		batch := w.Expire(time.Second, make([]Token, 0, slice))
-		for _, token := range batch {
-			if fired[token.slot()] {
-				t.Fatalf("%v fired twice", token)
+		batch := w.Expire(time.Second, make([]uint32, 0, slice))
+		for _, place := range batch {
+			if fired[place] {
+				t.Fatalf("%v fired twice", place)
 			}
-			fired[token.slot()] = true
-			w.Set(token, time.Second+testTick) // As a connection that re-checks its deadline does.
+			fired[place] = true
+			w.Set(place, time.Second+testTick) // As a connection that re-checks its deadline does.
 		}
 		total += len(batch)
 		slices++
@@ -153,13 +149,12 @@ func TestE06_ManyTimersDueAtOnceComeInSlices(t *testing.T) {
 
 func TestWheelDoesNotAllocateOncePagesExist(t *testing.T) {
 	w := newWheel()
-	token := makeToken(7, 1)
-	w.Set(token, testTick)
-	dst := make([]Token, 0, 8)
+	w.Set(7, testTick)
+	dst := make([]uint32, 0, 8)
 	now := time.Duration(0)
 	if n := testing.AllocsPerRun(100, func() {
 		now += testTick
-		w.Set(token, now+testTick)
+		w.Set(7, now+testTick)
 		w.Next()
 		w.Expire(now+testTick, dst)
 	}); n != 0 {
@@ -167,40 +162,32 @@ func TestWheelDoesNotAllocateOncePagesExist(t *testing.T) {
 	}
 }
 
-// wheelModel is a map of due times, and of the tokens that hold the slots.
+// wheelModel is a map of due times by place.
 type wheelModel struct {
 	wheel *Wheel
-	due   map[Token]time.Duration
+	due   map[uint32]time.Duration
 	now   time.Duration
 	limit int // spare capacity given to Expire
 }
 
 func (m *wheelModel) set(t *rapid.T) {
-	slot := uint32(rapid.IntRange(0, 600).Draw(t, "slot"))
-	token := makeToken(slot, uint32(rapid.IntRange(1, 2).Draw(t, "generation")))
+	place := uint32(rapid.IntRange(0, 600).Draw(t, "place"))
 	after := rapid.OneOf(
 		rapid.Int64Range(-int64(testTick), 3*int64(testTick)),
 		rapid.Int64Range(0, 70*int64(testTick)),
 		rapid.Int64Range(0, 1000*int64(testTick)),
 	).Draw(t, "after")
-	for old := range m.due {
-		if old.slot() == slot {
-			delete(m.due, old)
-		}
-	}
-	m.due[token] = m.now + time.Duration(after)
-	m.wheel.Set(token, m.due[token])
+	m.due[place] = m.now + time.Duration(after)
+	m.wheel.Set(place, m.due[place])
 }
 
 func (m *wheelModel) cancel(t *rapid.T) {
 	if len(m.due) == 0 {
 		t.Skip("nothing is set")
 	}
-	tokens := slices.Sorted(maps.Keys(m.due))
-	token := rapid.SampledFrom(tokens).Draw(t, "token")
-	m.wheel.Cancel(makeToken(token.slot(), token.generation()+1)) // A stranger.
-	m.wheel.Cancel(token)
-	delete(m.due, token)
+	place := rapid.SampledFrom(slices.Sorted(maps.Keys(m.due))).Draw(t, "of")
+	m.wheel.Cancel(place)
+	delete(m.due, place)
 }
 
 // advance moves on and lets fire what is due, in slices.
@@ -211,22 +198,22 @@ func (m *wheelModel) advance(t *rapid.T) {
 		rapid.Int64Range(0, 200*int64(testTick)),
 	).Draw(t, "by"))
 	for {
-		batch := m.wheel.Expire(m.now, make([]Token, 0, m.limit))
-		for _, token := range batch {
-			due, ok := m.due[token]
+		batch := m.wheel.Expire(m.now, make([]uint32, 0, m.limit))
+		for _, place := range batch {
+			due, ok := m.due[place]
 			if !ok || due > m.now {
-				t.Fatalf("%v fired at %v, its due time is %v (set: %v)", token, m.now, due, ok)
+				t.Fatalf("%v fired at %v, its due time is %v (set: %v)", place, m.now, due, ok)
 			}
-			delete(m.due, token)
+			delete(m.due, place)
 		}
 		if len(batch) < m.limit {
 			break
 		}
 	}
-	for token, due := range m.due {
+	for place, due := range m.due {
 		// The next tick boundary is the latest; one set in the past waits for the tick after its setting.
 		if lastTick := m.now / testTick * testTick; due <= lastTick && before/testTick < m.now/testTick {
-			t.Fatalf("%v, due at %v, has not fired at %v", token, due, m.now)
+			t.Fatalf("%v, due at %v, has not fired at %v", place, due, m.now)
 		}
 	}
 }
@@ -239,10 +226,10 @@ func (m *wheelModel) check(t *rapid.T) {
 	if ok != (len(m.due) > 0) {
 		t.Fatalf("Next is %v, %v with %d timers", next, ok, len(m.due))
 	}
-	for token, due := range m.due {
+	for place, due := range m.due {
 		fires := max((due+testTick-1)/testTick*testTick, (m.now/testTick+1)*testTick)
 		if next > fires {
-			t.Fatalf("Next is %v, late for %v, which fires at %v", next, token, fires)
+			t.Fatalf("Next is %v, late for %v, which fires at %v", next, place, fires)
 		}
 	}
 }
@@ -251,7 +238,7 @@ func TestWheelIsAMapOfDueTimes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		start := time.Duration(rapid.Int64Range(0, 200*int64(testTick)).Draw(t, "start"))
 		m := &wheelModel{
-			wheel: NewWheel(testTick, 64, start), due: map[Token]time.Duration{}, now: start,
+			wheel: NewWheel(testTick, 64, start), due: map[uint32]time.Duration{}, now: start,
 			limit: rapid.IntRange(1, 8).Draw(t, "limit"),
 		}
 		t.Repeat(map[string]func(*rapid.T){"set": m.set, "cancel": m.cancel, "advance": m.advance, "": m.check})
