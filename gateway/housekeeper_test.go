@@ -10,7 +10,7 @@ func TestN84_MemoryIsGivenBackOnceAfterMuchWasLetGoOf(t *testing.T) {
 	const mib = 1 << 20
 	var needed int64
 	given := 0
-	h := &housekeeper{needed: func() int64 { return needed }, give: func() { given++ }}
+	h := &housekeeper{needed: func() int64 { return needed }, open: nobody, give: func() { given++ }}
 	looks := func(n int, now int64) int {
 		before := given
 		needed = now
@@ -49,7 +49,42 @@ func TestN84_MemoryIsGivenBackOnceAfterMuchWasLetGoOf(t *testing.T) {
 	if given < 2 || given > 12 {
 		t.Errorf("given back %d times while 400 MiB went one by one", given)
 	}
-	(&housekeeper{needed: h.needed}).look() // Nothing to give.
+	(&housekeeper{needed: h.needed, open: nobody}).look() // Nothing to give.
+}
+
+func nobody() int64 { return 0 }
+
+// N84: memory is given back once after a crowd has come, when hardly anybody comes any more, and not before. Relatives: few; who
+// comes by and by; who leaves and comes back.
+func TestN84_MemoryIsGivenBackOnceACrowdHasCome(t *testing.T) {
+	var open int64
+	given := 0
+	h := &housekeeper{needed: func() int64 { return 0 }, open: func() int64 { return open }, give: func() { given++ }}
+	for i, step := range []struct {
+		looks     int
+		from, by  int64 // connections at the first look, and how many come before each of the others
+		want      int
+		whatItWas string
+	}{
+		{100, cameMin - 1, 0, 0, "few"},
+		{calmAfter, 5000, 0, 0, "they may not be all"},
+		{50, 6000, 300, 0, "they are not"},
+		{calmAfter, 20_700, 0, 1, "a crowd"},
+		{1000, 20_700, 1, 0, "few more"},
+		{1000, 27_000, 10, 2, "a quarter more, twice, by and by"},
+		{100, 500, 0, 0, "nearly everybody leaves"},
+		{100, 1400, 0, 0, "few come back"},
+		{100, 27_000, 0, 1, "the others, too"},
+	} {
+		before := given
+		for n := range step.looks {
+			open = step.from + int64(n)*step.by
+			h.look()
+		}
+		if got := given - before; got != step.want {
+			t.Errorf("step %d, %s: given back %d times, want %d", i, step.whatItWas, got, step.want)
+		}
+	}
 }
 
 // What the gateway knows that it needs is what rooms, unfinished messages and connections take.

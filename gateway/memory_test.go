@@ -73,17 +73,21 @@ func measureMemory(t *testing.T) memory {
 	return memory{live: float64(m.HeapAlloc + m.StackInuse), resident: residentBytes(t)}
 }
 
+// residentBytes is the process's resident memory but for the pages of its program: those are read from
+// the file when they are first run, and say nothing of connections. The kernel counts anew for this
+// file, where statm and status may be wrong by 64 pages for each processor.
 func residentBytes(t *testing.T) float64 {
 	t.Helper()
-	statm, err := os.ReadFile("/proc/self/statm")
+	rollup, err := os.ReadFile("/proc/self/smaps_rollup")
 	if err != nil {
 		return 0 // Not on this system; the live heap is judged all the same.
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	_, after, _ := strings.Cut(string(rollup), "Anonymous:")
+	kib, err := strconv.Atoi(strings.Fields(after)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return float64(pages * os.Getpagesize())
+	return float64(kib << 10)
 }
 
 var (
@@ -91,8 +95,9 @@ var (
 	idleSeconds     = flag.Int("idle-seconds", 0, "how long they are left alone before they are measured")
 )
 
-// Idle connections cost at most 300 bytes of live heap and stacks each, and 450 of resident memory: the difference between
+// Idle connections cost at most 260 bytes of live heap and stacks each, and 300 of resident memory: the difference between
 // 10,000 and 1,000 of them, after a collection. Resident memory comes in pages and spans of them: of a few thousand it says little.
+// That the gateway gives back by itself what a collection frees, TestN84_ACrowdKeepsLittle of package blackbox sees.
 func TestIdleConnectionsAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
@@ -123,10 +128,10 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	many := at(most)
 	live, resident := (many.live-few.live)/float64(more), (many.resident-few.resident)/float64(more)
 	t.Logf("an idle connection costs %.0f bytes of live heap and stacks, %.0f of resident memory", live, resident)
-	if live > 300 {
-		t.Errorf("%.0f bytes of live heap and stacks are more than 300", live)
+	if live > 260 {
+		t.Errorf("%.0f bytes of live heap and stacks are more than 260", live)
 	}
-	if isWhole && resident > 450 {
-		t.Errorf("%.0f bytes of resident memory are more than 450", resident)
+	if isWhole && resident > 300 {
+		t.Errorf("%.0f bytes of resident memory are more than 300", resident)
 	}
 }

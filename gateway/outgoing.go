@@ -16,9 +16,30 @@ import (
 // outboxed is the outbox, made if need be.
 func (c *conn) outboxed() *outbox {
 	if c.own == nil {
-		c.own = &outbox{pongAt: -1}
+		c.own = c.w.takeOutbox()
 	}
 	return c.own
+}
+
+// takeOutbox returns an empty outbox. Most are empty again in the same turn, so that one serves all
+// of a loop's connections: ten thousand of them are pinged without any garbage.
+func (w *worker) takeOutbox() *outbox {
+	o := w.outbox
+	if w.outbox = nil; o == nil {
+		o = &outbox{pongAt: -1}
+	}
+	return o
+}
+
+// outboxKept is the most that the outbox of a loop keeps of the memory that one client needed.
+const outboxKept = 4 << 10
+
+// keepOutbox keeps o, of which all was sent, for the next that needs one.
+func (w *worker) keepOutbox(o *outbox) {
+	if cap(o.bytes) <= outboxKept {
+		*o = outbox{bytes: o.bytes[:0], pongAt: -1}
+		w.outbox = o
+	}
 }
 
 // send writes p, a whole frame of the client's own, or leaves it in the outbox.
@@ -86,6 +107,7 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 		}
 		if len(next) == 0 {
 			c.own = nil
+			c.w.keepOutbox(o)
 			break
 		}
 		n, err := c.transport().Write(int(c.fd), next)
@@ -117,6 +139,10 @@ func (c *conn) tookOwn(o *outbox, n int, isRest bool) {
 		return
 	}
 	o.pongAt -= n // Below zero: begun or sent.
+	if n == len(o.bytes) {
+		o.bytes = o.bytes[:0] // From its array's beginning.
+		return
+	}
 	o.bytes = o.bytes[n:]
 }
 

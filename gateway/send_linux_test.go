@@ -233,3 +233,25 @@ func TestBrokenInvariantIsCountedAndSaidOnce(t *testing.T) {
 		t.Errorf("said %d times: %s", n, said.String())
 	}
 }
+
+// Pings, pongs and the answers to upgrades go out by an outbox that all connections of a loop share in turn, so that
+// idle connections make no garbage. One that the kernel took in part, or that was large, is not shared.
+func TestOwnBytesAllocateNothing(t *testing.T) {
+	h := newHall(t, reactortest.New(), FlushPlain, 2)
+	buf := make([]byte, 100)
+	allocs := testing.AllocsPerRun(100, func() {
+		for i, c := range h.conns {
+			c.send(h.w.ping)
+			if got := h.got(i, buf); !bytes.Equal(got, h.w.ping) {
+				t.Fatalf("client %d got %q", i, got)
+			}
+		}
+	})
+	if allocs > 0 && !testenv.RaceEnabled {
+		t.Errorf("%v allocations for two pings", allocs)
+	}
+	h.conns[0].send(make([]byte, outboxKept+1))
+	if h.w.outbox != nil {
+		t.Errorf("%d bytes are kept for the next ping", cap(h.w.outbox.bytes))
+	}
+}

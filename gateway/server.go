@@ -149,7 +149,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	s.openDesks()
 	s.nodes, s.presences.isShared = cfg.Nodes, cfg.Nodes != nil
 	s.pressure = newPressure(cfg, s.hub, log)
-	s.housekeeper = &housekeeper{needed: s.needed, give: cfg.memory.free}
+	s.housekeeper = &housekeeper{needed: s.needed, open: s.open.Load, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())
 	s.sourcesMax = cfg.sourcesMax()
 	for range cfg.Loops {

@@ -32,7 +32,8 @@ type worker struct {
 	request wsproto.Request // the head being judged
 	decoder wsproto.Decoder // for connections that hold no part of a message
 	ping    []byte
-	drain   *drain // set when the gateway stops
+	outbox  *outbox // an empty one, for the next connection that needs one; nil: it is made
+	drain   *drain  // set when the gateway stops
 
 	judged      int // tokens, in the present turn of a connection
 	inflated    int // work of inflating in the present turn of a connection, in bytes

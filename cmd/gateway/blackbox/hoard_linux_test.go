@@ -219,3 +219,61 @@ func TestN84_MemoryIsGivenBackAfterStorms(t *testing.T) {
 		})
 	}
 }
+
+// N84: what a crowd let go of on its way in is given back when hardly anybody comes any more: with 9,000 more idle clients at
+// most 300 bytes are resident for each, the pages of the program left out, which are read from its file when they are first run.
+func TestN84_ACrowdKeepsLittle(t *testing.T) {
+	testenv.LeaveToCI(t, "10,000 clients")
+	const few, many, most = 1000, 10_000, 300
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--ping-interval=10m"))
+	var clients []net.Conn
+	t.Cleanup(func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	})
+	grow := func(to int) {
+		for len(clients) < to {
+			c, err := wstest.UpgradeRaw(p.Addr, "/ws/idle")
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, c)
+		}
+	}
+	grow(few)
+	before := anonymousBytes(p)
+	for range 30 { // It gives back for these, too.
+		time.Sleep(100 * time.Millisecond)
+		before = min(before, anonymousBytes(p))
+	}
+	grow(many)
+	came := time.Now()
+	each := func() int64 { return (anonymousBytes(p) - before) / (many - few) }
+	for at := each(); at > most; at = each() {
+		if time.Since(came) > testenv.Patience {
+			t.Fatalf("%d bytes are resident for each idle client", at)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("%d bytes are resident for each idle client, %v after the last came", each(), time.Since(came).Round(100*time.Millisecond))
+}
+
+// anonymousBytes is the gateway's resident memory but for what comes from files, as the kernel counts it anew:
+// proc_pid_smaps(5).
+func anonymousBytes(p *proctest.Process) int64 {
+	p.T.Helper()
+	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID()))
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	m := regexp.MustCompile(`Anonymous:\s+(\d+) kB`).FindSubmatch(rollup)
+	if m == nil {
+		p.T.Fatalf("no anonymous memory in\n%s", rollup)
+	}
+	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	return kib << 10
+}
