@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"sluice/hub"
 	"sluice/reactor"
 )
 
@@ -81,10 +82,10 @@ func (s *Server) sayFlush() {
 	}
 }
 
-// fitsRing reports whether what c gets of a wide batch may go by the ring. Who has bytes of its own to
-// send and who is being closed are few, and subscribers' deliveries may be copies, which do not stay
-// where they are: all of them are written to as ever.
-func (c *conn) fitsRing() bool { return c.life == open && c.own == nil && c.past != subscribes }
+// fitsRing reports whether c's delivery of a wide batch may go by the ring. Who has bytes of its own
+// to send and who is being closed are few, and a copy does not stay what it is for a write that does
+// not end in its call: all of them are written to as ever.
+func (c *conn) fitsRing(d *hub.Delivery) bool { return c.life == open && c.own == nil && !d.IsCopy }
 
 // ringLeast is how many writes make a batch for the ring: one alone costs a tenth more by it than as ever
 // (reactor's BenchmarkBatch).

@@ -61,6 +61,60 @@ func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 	}
 }
 
+// What a subscriber gets of one room goes by the ring as what other members get. What it gets of two at
+// once is a copy that does not stay what it is, and goes as ever, were the ring for all batches.
+func TestRingTakesWhatSubscribersGetOfOneRoom(t *testing.T) {
+	for _, isForAll := range []bool{false, true} {
+		cfg := testConfig()
+		cfg.Loops, cfg.Flush, cfg.ringsAll = 1, FlushRing, isForAll
+		st := newStepped(t, cfg, nil)
+		w := st.s.workers[0]
+		var all []*steppedClient
+		for range 4 {
+			c := st.join(0, "/connection/websocket")
+			c.send(wstest.MaskedText(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"a"}}`))
+			st.tick(0, 10)
+			all = append(all, c)
+		}
+		publish := func(rooms ...string) (byRing uint64) {
+			t.Helper()
+			before := w.stats.RingWrites
+			for _, c := range all {
+				c.take()
+			}
+			want := 0
+			for _, name := range rooms {
+				room, _ := st.s.hub.Room(name)
+				if room == nil {
+					t.Fatalf("nobody is in %s", name)
+				}
+				room.Publish(w.fan, w.loop.Now(), w.encoder.of(name, message{Message: wsproto.Message{Op: wsproto.OpText, Payload: []byte("hello")}}))
+				want += 2 + len(`{"push":{"channel":"a","pub":{"data":"hello"}}}`)
+			}
+			st.tick(0, 5)
+			for i, c := range all {
+				if n := c.take(); n != want {
+					t.Errorf("of %v subscriber %d has %d bytes, want %d", rooms, i, n, want)
+				}
+			}
+			return w.stats.RingWrites - before
+		}
+		if n := publish("a"); n != 4 {
+			t.Errorf("to those in one room %d writes went by the ring", n)
+		}
+		for _, c := range all {
+			c.send(wstest.MaskedText(`{"id":3,"subscribe":{"channel":"b"}}`))
+		}
+		st.tick(0, 10)
+		if n := publish("a"); (n == 4) != isForAll {
+			t.Errorf("of one room of two %d writes went by the ring", n)
+		}
+		if n := publish("a", "b"); n != 0 {
+			t.Errorf("of two rooms at once %d writes went by the ring", n)
+		}
+	}
+}
+
 // A ring that the kernel refuses in the middle of a run, or that is open and takes none of a batch: nobody misses
 // anything, State and Stats tell, and it is said once.
 func TestK30_RingThatFailsIsDoneWithout(t *testing.T) {

@@ -216,7 +216,7 @@ func (w *worker) Send(k *hub.Batch) {
 	byRing := w.ring != nil && (k.IsWide || w.cfg.ringsAll)
 	for i := range k.Deliveries {
 		d := &k.Deliveries[i]
-		if c := connOf(d.Client); c.life != dead && c.other == nil && (!byRing || c.fitsRing()) {
+		if c := connOf(d.Client); c.life != dead && c.other == nil && (!byRing || c.fitsRing(d)) {
 			plain = append(plain, reactor.Send{FD: int(c.fd), Bytes: d.Bytes})
 			places = append(places, i)
 		}

@@ -37,11 +37,14 @@ const (
 type Delivery struct {
 	Client Client // its member may have left its room meanwhile, and it may be closed
 	Bytes  []byte // to be written. They are shared and must not be changed
+	// IsCopy says that Bytes are of several rooms' logs, and become others when all of the batch are
+	// answered for. Bytes of one log stay what they are for whoever holds them.
+	IsCopy bool
 
-	member *Member
 	handed uint32 // the member's, when it was handed
-	upto   int64  // position in the track at which the turn ends
-	budget int    // bytes that the turn may take, these included
+	member *Member
+	upto   int64 // position in the track at which the turn ends
+	budget int   // bytes that the turn may take, these included
 }
 
 // A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone. A wide one is

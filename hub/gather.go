@@ -217,12 +217,13 @@ func (k *Bundle) hand(total, budget int) {
 		r.m.handed = waits
 		r = r.next
 	}
-	if len(b.copies) > from {
+	isCopy := len(b.copies) > from
+	if isCopy {
 		bytes = b.copies[from:len(b.copies):len(b.copies)]
 	}
 	if k.isForLittle {
 		budget = 0
 	}
 	d := f.hand(k.trunk, bytes, 0, budget)
-	d.Client = k.client
+	d.Client, d.IsCopy = k.client, isCopy
 }
