@@ -32,8 +32,8 @@ type Cluster interface {
 // Rooms are a server's rooms, as its Cluster calls them: from one goroutine, with no lock held that the
 // Cluster's own methods take. They do not wait. What Sources refer to is copied.
 type Rooms interface {
-	// Append publishes the room's next message, at its offset.
-	Append(room, epoch string, m hub.Source)
+	// Append publishes the room's next messages, each at its offset.
+	Append(room, epoch string, all []hub.Source)
 	// Fill gives a room that keeps messages what there is of it, the oldest first: who stands at the
 	// offset before, or behind it, misses nothing. See hub.Hub.Fill.
 	Fill(room, epoch string, before uint64, kept []hub.Source)
@@ -71,7 +71,7 @@ func (s *Server) follows() bool { return s.cluster != nil }
 type clusterRooms Server
 
 // Append implements Rooms.
-func (c *clusterRooms) Append(room, _ string, m hub.Source) {
+func (c *clusterRooms) Append(room, _ string, all []hub.Source) {
 	s := (*Server)(c)
 	if s.hasEnded() {
 		return
@@ -81,7 +81,14 @@ func (c *clusterRooms) Append(room, _ string, m hub.Source) {
 	}
 	e := s.outside.encoder(s.config())
 	defer s.outside.giveBack(e)
-	if err := hub.Append(s.hub, room, s.workers[0].loop.Elapsed(), e.ofSource(room, &m)); err != nil {
+	err := hub.Append(s.hub, room, s.workers[0].loop.Elapsed(), func(yield func(hub.Encoder) bool) {
+		for i := range all {
+			if !yield(e.ofSource(room, &all[i])) {
+				return
+			}
+		}
+	})
+	if err != nil {
 		s.broken("a message of " + room + " was to be appended: " + err.Error())
 	}
 }

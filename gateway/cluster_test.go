@@ -85,7 +85,7 @@ func (n *scriptedNode) Publish(room string, m hub.Source, key string, done func(
 			n.kept[room] = append(n.kept[room], m)
 			for _, one := range n.nodes {
 				if one.follows[room] {
-					one.rooms.Append(room, n.epoch, m)
+					one.rooms.Append(room, n.epoch, []hub.Source{m})
 				}
 			}
 		}

@@ -49,20 +49,32 @@ const (
 	heldByHold                    // by Hold
 )
 
-// Append publishes the next message of a room's order, wherever it came from: it asks no brake,
+// Append publishes the next messages of a room's order, wherever they came from: it asks no brake,
 // because that would hold the order's other messages. Into a room that is not there, or not whole,
-// nothing is published. m is a Recorder whose offset is its position: ErrOffset if that is not behind
-// the last one. It is for the one goroutine, no loop's, that gives all rooms their order.
-func Append(h *Hub, name string, now time.Duration, m Encoder) error {
+// nothing is published. Each is a Recorder whose offset is its position: ErrOffset, and no more of them,
+// if that is not behind the last one. One is done with when the next one is asked for; loops are woken
+// behind all, so that those who are at the end get them in one write. It is for the one goroutine, no
+// loop's, that gives all rooms their order.
+func Append(h *Hub, name string, now time.Duration, all iter.Seq[Encoder]) error {
 	r, ok := h.Room(name)
 	if !ok {
 		return nil
 	}
-	err := r.publish(nil, now, m, 0).err
-	if err == errClosed || err == ErrNotFilled {
-		return nil // Nobody is there, or all that matters comes with Fill.
+	by := outsiders.Get().(*Fanout)
+	defer func() { // As in publish.
+		by.wakeOwed()
+		outsiders.Put(by)
+	}()
+	for m := range all {
+		switch err := r.publish(by, now, m, 0).err; err {
+		case nil:
+		case errClosed, ErrNotFilled:
+			return nil // Nobody is there, or all that matters comes with Fill.
+		default:
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // A Fill is what is to be kept of a room that begins, or begins anew.

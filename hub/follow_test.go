@@ -57,9 +57,19 @@ func (f *follower) fill(room, epoch string, before uint64, offsets ...uint64) {
 
 func (f *follower) append(room string, offset uint64) {
 	f.Helper()
-	if err := Append(f.hub, room, f.now, at(offset, fmt.Sprint(offset))); err != nil {
+	if err := f.appendAll(room, at(offset, fmt.Sprint(offset))); err != nil {
 		f.Fatal(err)
 	}
+}
+
+func (f *follower) appendAll(room string, all ...*note) error {
+	return Append(f.hub, room, f.now, func(yield func(Encoder) bool) {
+		for _, m := range all {
+			if !yield(m) {
+				return
+			}
+		}
+	})
 }
 
 func (f *follower) room(name string) *Room {
@@ -122,6 +132,24 @@ func lineOf(epoch string, offset int) string {
 	return fmt.Sprintf("[%s:%06d %d]\n", epoch, offset, offset)
 }
 
+// Whoever is at the end gets what was appended together in one write, because loops hear of it behind all.
+func TestLoopIsWokenBehindAllThatIsAppended(t *testing.T) {
+	f := newFollower(t, History{})
+	f.join(0, "r")
+	f.flush()
+	woke, writes := f.woke[0], f.writes()
+	err := Append(f.hub, "r", f.now, func(yield func(Encoder) bool) {
+		for offset := range uint64(3) {
+			if f.woke[0] != woke || !yield(at(1024+offset, "together")) {
+				t.Error("the loop was woken, or nothing more was asked for, before message", offset)
+			}
+		}
+	})
+	if f.flush(); err != nil || f.woke[0] != woke+1 || f.writes() != writes+1 {
+		t.Errorf("%v; woken %d times, %d writes", err, f.woke[0]-woke, f.writes()-writes)
+	}
+}
+
 func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
 	f := newFollower(t, History{Messages: 100})
 	if _, _, err := f.tell(0, "r", lines, Start{}); err != ErrNotFilled {
@@ -131,7 +159,7 @@ func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
 	f.fill("r", "epoch777", 2048, 3072, 3073, 5120)
 	f.append("r", 6144)
 	f.fill("r", "epoch777", 2048, 3072, 3073, 5120) // It has all of it.
-	if err := Append(f.hub, "r", f.now, at(6144, "again")); err != ErrOffset {
+	if err := f.appendAll("r", at(6144, "again")); err != ErrOffset {
 		t.Error("a message at the offset of the last one:", err)
 	}
 	for _, test := range []struct {

@@ -260,9 +260,7 @@ func (n *Node) append(r *room, s *Stored) {
 	n.see(s.Seq, s.ID)
 	switch err {
 	case nil:
-		for i := range list {
-			n.rooms.Append(r.name, n.epoch, list[i])
-		}
+		n.rooms.Append(r.name, n.epoch, list)
 		n.counters.appended.Add(uint64(len(list)))
 	case errVersion:
 		n.counters.unknownVersion.Add(1)

@@ -9,8 +9,9 @@ import (
 // Rooms are this gateway's rooms. Only the node's goroutine calls them, and they must not wait. What
 // Sources refer to must not be changed, and is not to be kept without copying.
 type Rooms interface {
-	// Append publishes the room's next message. Its offset is its position in the epoch.
-	Append(room, epoch string, s hub.Source)
+	// Append publishes the room's next messages, those of one pack. Their offsets are their positions in the
+	// epoch.
+	Append(room, epoch string, all []hub.Source)
 
 	// Fill gives a room that keeps messages what the stream has of it, the oldest first, in place of
 	// all that it kept. Whoever stands at the offset before, or behind it, misses nothing

@@ -133,8 +133,12 @@ func (t *tap) Tail(_ context.Context, room string) (Stored, error) {
 	return Stored{}, ErrNotFound
 }
 
-func (t *tap) Append(room, _ string, s hub.Source) {
-	t.with(func() { t.got[room] = append(t.got[room], s.Offset) })
+func (t *tap) Append(room, _ string, all []hub.Source) {
+	t.with(func() {
+		for i := range all {
+			t.got[room] = append(t.got[room], all[i].Offset)
+		}
+	})
 }
 func (t *tap) Reset(string, string) {}
 func (t *tap) Close(string) bool    { return true }

@@ -491,7 +491,13 @@ func (m *machine) view(room string) *view {
 	return v
 }
 
-func (m *machine) Append(room, epoch string, s hub.Source) {
+func (m *machine) Append(room, epoch string, all []hub.Source) {
+	for i := range all {
+		m.append(room, epoch, &all[i])
+	}
+}
+
+func (m *machine) append(room, epoch string, s *hub.Source) {
 	v := m.view(room)
 	if v.isVoid {
 		m.w.fail("node %d: %s: %q comes before the room is filled", m.index, room, s.Payload)

@@ -124,7 +124,13 @@ func (r *recorder) add(room string, e entry) {
 }
 
 // Append implements cluster.Rooms.
-func (r *recorder) Append(room, epoch string, s hub.Source) {
+func (r *recorder) Append(room, epoch string, all []hub.Source) {
+	for i := range all {
+		r.append(room, epoch, &all[i])
+	}
+}
+
+func (r *recorder) append(room, epoch string, s *hub.Source) {
 	if r.onlyCounts {
 		r.counted.Add(1)
 		select {
@@ -164,8 +170,8 @@ func (r *recorder) Reset(room, epoch string) {
 	r.add(room, entry{Position: hub.Position{Epoch: epoch}, isReset: true})
 }
 
-// Close implements cluster.Rooms.
-func (r *recorder) Close(string) bool { return true }
+// Close implements cluster.Rooms: somebody is in every room, for as long as a test lasts.
+func (r *recorder) Close(string) bool { return false }
 
 // Hold implements cluster.Rooms.
 func (r *recorder) Hold(string, bool) {}
