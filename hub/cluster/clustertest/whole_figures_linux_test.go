@@ -40,12 +40,22 @@ func TestFiguresOfWholeGateways(t *testing.T) {
 		of = size{rounds: 1, seconds: 1, flood: 2000, into: []int{2}, clients: 10, inFlight: []int{2}, messages: 20, rooms: 5, kept: 10, followed: 50}
 	}
 	w := startWhole(t, of)
-	w.measureLatency()
-	w.measureThroughput()
-	w.measureProcessor()
-	w.measureOpening()
-	w.measureFollowed()
-	w.print()
+	for _, one := range []struct {
+		name    string
+		measure func()
+	}{
+		{"latency", w.measureLatency},
+		{"throughput", w.measureThroughput},
+		{"processor", w.measureProcessor},
+		{"opening", w.measureOpening},
+		{"followed", w.measureFollowed},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			w.T, w.rows = t, nil
+			one.measure()
+			w.print()
+		})
+	}
 }
 
 // measureLatency is of few clients, and of messages that come one by one.
