@@ -157,9 +157,26 @@ func TestStreamsThatDoNotOpenOrEndAreCounted(t *testing.T) {
 	}
 }
 
-// stormRate is slow enough for a storm that is due at message 200 to come before the 250th: it is seen to be due some
-// milliseconds late, and on a busy machine later.
-const stormRate = 400
+// A storm takes clients at the 200th of 400 messages behind a warm-up, of which all have everything when it ends.
+// stormRate leaves them time to have something of those as well.
+const (
+	stormRate   = 250
+	stormWarmup = 50
+)
+
+// inStorm has the server wait, however busy the machine is: for so many of its twenty clients to have asked to come back
+// before the 250th message, and before the 350th for them to be answered, if they read events.
+func inStorm(t *testing.T, s *servertest.Server, returns int) *servertest.Server {
+	s.Before = func(message int) {
+		switch {
+		case message == stormWarmup+249:
+			s.AwaitRequests(t, 20+returns)
+		case message == stormWarmup+350 && s.Events != nil:
+			s.AwaitStreams(t, stormWarmup+250)
+		}
+	}
+	return s
+}
 
 // Nobody who returns is answered before 300 of 400 messages, and all drop at 200.
 func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
@@ -167,7 +184,7 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 	const resumers = 5
 	returned := func(do func(event string) string) func(int, int, string) string {
 		return func(reader, message int, event string) string {
-			if reader >= 10 && message == 250 {
+			if reader >= 10 && message == stormWarmup+250 {
 				return do(event)
 			}
 			return event
@@ -214,10 +231,10 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 			t.Parallel() // It waits more than it works.
 			cfg := withEvents(func(c *load.Load) {
 				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
-				c.Rate = stormRate
+				c.Rate, c.Warmup = stormRate, stormWarmup
 			})
-			v := &servertest.Events{Epoch: "epoch", HoldUntil: 300, Begin: test.begin, Mangle: test.mangle}
-			res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: v}))
+			v := &servertest.Events{Epoch: "epoch", HoldUntil: stormWarmup + 300, Begin: test.begin, Mangle: test.mangle}
+			res := loadServer(t, cfg, servertest.Start(t, inStorm(t, &servertest.Server{Events: v}, resumers)))
 			if got := faultsOf(res); got != test.want || res.Misplaced > 0 || res.Faulty() != (test.want != seenFaults{}) {
 				t.Errorf("counted %+v and %d misplaced, want %+v\n%v", got, res.Misplaced, test.want, res.Explanations)
 			}
@@ -240,7 +257,7 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 // One of a new epoch has lost all that there was before, and nobody can say how much that is.
 func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 	t.Parallel()
-	v := &servertest.Events{Epoch: "epoch", HoldUntil: 300}
+	v := &servertest.Events{Epoch: "epoch", HoldUntil: stormWarmup + 300}
 	v.Begin = func(_, _, end int) (int, string) {
 		return end, "event: reset\nid: other:00000000000000000000\ndata: {\"reason\":\"epoch\"}\n\n"
 	}
@@ -250,8 +267,10 @@ func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 		}
 		return event
 	}
-	cfg := withEvents(func(c *load.Load) { c.Storm, c.Resume, c.Messages, c.Rate = 50, true, 400, stormRate })
-	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: v}))
+	cfg := withEvents(func(c *load.Load) {
+		c.Storm, c.Resume, c.Messages, c.Rate, c.Warmup = 50, true, 400, stormRate, stormWarmup
+	})
+	res := loadServer(t, cfg, servertest.Start(t, inStorm(t, &servertest.Server{Events: v}, 5)))
 	if got := faultsOf(res); got != (seenFaults{}) || res.Positions.Resets != 5 || res.Positions.Excused < 5*50 || res.Delivered != res.Expected {
 		t.Errorf("counted %+v, events %+v, %d of %d", got, res.Positions, res.Delivered, res.Expected)
 	}
@@ -263,8 +282,8 @@ func TestResetOfAnotherEpochExcusesWhatHadBeenSent(t *testing.T) {
 // The same storm without --resume: readers miss what was sent meanwhile, which is no fault.
 func TestStormOfEventsWithoutResume(t *testing.T) {
 	t.Parallel()
-	cfg := withEvents(func(c *load.Load) { c.Storm, c.Messages, c.Rate = 50, 400, stormRate })
-	s := &servertest.Server{Events: &servertest.Events{Epoch: "epoch"}}
+	cfg := withEvents(func(c *load.Load) { c.Storm, c.Messages, c.Rate, c.Warmup = 50, 400, stormRate, stormWarmup })
+	s := inStorm(t, &servertest.Server{Events: &servertest.Events{Epoch: "epoch"}}, 5)
 	res := loadServer(t, cfg, servertest.Start(t, s))
 	if res.Faulty() || res.Crowd.Returned != 5 || res.Crowd.Guests != 5 || res.Crowd.GuestsHeard == 0 || res.Expected != 400*15 {
 		t.Errorf("faults %+v, %d misplaced, crowd %+v, %d expected", faultsOf(res), res.Misplaced, res.Crowd, res.Expected)

@@ -219,10 +219,11 @@ func TestStormOfSubscribersRecovers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // It waits more than it works.
-			v := &servertest.Channels{Epoch: "epoch", HoldUntil: 300, Begin: test.begin}
-			res := loadSubscribers(t, v, func(c *load.Load) {
+			v := &servertest.Channels{Epoch: "epoch", HoldUntil: stormWarmup + 300, Begin: test.begin}
+			s := inStorm(t, &servertest.Server{Channels: v}, resumers)
+			res := loadSubscribersOf(t, s, func(c *load.Load) {
 				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
-				c.Rate = stormRate
+				c.Rate, c.Warmup = stormRate, stormWarmup
 			})
 			if got := faultsOf(res); got != test.want || res.Misplaced > 0 {
 				t.Errorf("counted %+v and %d misplaced, want %+v\n%v", got, res.Misplaced, test.want, res.Explanations)
@@ -271,11 +272,12 @@ func TestReturnsThatAreRefusedForTheMomentAreTriedAgain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			cfg := testLoad()
-			cfg.Storm, cfg.Resume, cfg.Messages, cfg.Rate, cfg.LossTimeout = 50, true, 400, stormRate, 10*time.Second
+			cfg.Storm, cfg.Resume, cfg.Messages, cfg.LossTimeout = 50, true, 400, 10*time.Second
+			cfg.Rate, cfg.Warmup = stormRate, stormWarmup
 			if cfg.Protocol = load.Centrifuge; test.server.Events != nil {
 				cfg.Protocol, cfg.SSE, cfg.Storm = "plain", clients/2, 100
 			}
-			res := loadServer(t, cfg, servertest.Start(t, test.server))
+			res := loadServer(t, cfg, servertest.Start(t, inStorm(t, test.server, clients/2)))
 			got, c := faultsOf(res), res.Crowd
 			if test.want.closed > 0 {
 				test.want.lost = got.lost // All that those missed.

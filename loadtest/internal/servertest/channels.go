@@ -160,6 +160,7 @@ func (s *Server) subscribe(conn int, c *protocol.Command) {
 }
 
 func (s *Server) publish(room string, data json.RawMessage) {
+	s.next()
 	v := s.Channels
 	r := v.room(room)
 	r.kept = append(r.kept, data)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -24,6 +26,7 @@ type Events struct {
 
 	more    *sync.Cond
 	readers int
+	places  map[int]int // of open streams: the message that is sent next; -1 before they have begun
 	kept    []kept
 }
 
@@ -69,6 +72,11 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	reader := v.readers
 	v.readers++
+	if v.places == nil {
+		v.places = make(map[int]int)
+	}
+	v.places[reader] = -1
+	defer delete(v.places, reader)
 	if v.Refuse != nil && v.Refuse(reader) {
 		http.Error(w, "no", http.StatusNotFound)
 		return
@@ -93,6 +101,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return err == nil && flush() == nil
 	}
 	for isOpen := send("retry: 10\n" + first); isOpen; {
+		v.places[reader] = at
 		for at >= len(v.kept) && r.Context().Err() == nil {
 			v.more.Wait()
 		}
@@ -106,6 +115,29 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		at++
 		isOpen = send(event)
 	}
+}
+
+// AwaitStreams holds the message that is about to be broadcast until all open streams have been sent what came before
+// the one with this number, or begin behind it. It is for Before, and lets go of the lock meanwhile.
+func (s *Server) AwaitStreams(t testing.TB, number int) {
+	for end := time.Now().Add(patience); s.Events.isAnyBefore(number); {
+		s.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		if time.Now().After(end) {
+			t.Errorf("message %d was not sent on all streams: %v", number, s.Events.places)
+			return
+		}
+	}
+}
+
+func (v *Events) isAnyBefore(number int) bool {
+	for _, at := range v.places {
+		if at < number {
+			return true
+		}
+	}
+	return false
 }
 
 // begin is with which message a stream begins, and what comes before that.

@@ -16,6 +16,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// patience bounds every wait for something that is sure to come.
+const patience = 40 * time.Second
+
 // A Server broadcasts with somebody else's WebSocket library, and lets each test do to its
 // deliveries what it likes. All of its functions are called under its lock, in which one message
 // after another is broadcast.
@@ -98,24 +101,29 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		_ = c.WriteMessage(websocket.TextMessage, []byte(s.Greeting))
 	}
 	s.mu.Unlock()
-	for {
-		kind, p, err := c.ReadMessage()
-		s.mu.Lock()
-		if err != nil {
-			if id < len(s.Conns) && s.Conns[id] == c { // Not of a run before reset.
-				s.Drop(id)
-			}
-			s.mu.Unlock()
-			return
-		}
-		s.Sender = id
-		if s.Channels != nil {
-			s.obey(id, p)
-		} else {
-			s.broadcast(kind, p)
-		}
-		s.mu.Unlock()
+	for s.turn(id, c) {
 	}
+}
+
+// turn reads one message and does what it asks for. A test's function that panics leaves the lock, or all others
+// would wait for it.
+func (s *Server) turn(id int, c *websocket.Conn) (isOpen bool) {
+	kind, p, err := c.ReadMessage()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		if id < len(s.Conns) && s.Conns[id] == c { // Not of a run before reset.
+			s.Drop(id)
+		}
+		return false
+	}
+	s.Sender = id
+	if s.Channels != nil {
+		s.obey(id, p)
+	} else {
+		s.broadcast(kind, p)
+	}
+	return true
 }
 
 // Rooms has a server for each path.
@@ -135,12 +143,18 @@ func (s *Server) Drop(id int) {
 	}
 }
 
-func (s *Server) broadcast(kind int, p []byte) {
+// next is the number of the message that is about to be broadcast.
+func (s *Server) next() int {
 	number := s.messages
 	s.messages++
 	if s.Before != nil {
 		s.Before(number)
 	}
+	return number
+}
+
+func (s *Server) broadcast(kind int, p []byte) {
+	number := s.next()
 	if s.Events != nil {
 		s.Events.keep(kind, p)
 	}
@@ -174,18 +188,25 @@ func (s *Server) Clients() int {
 	return s.requests
 }
 
-// AwaitRequests holds the message that is about to be broadcast until n requests have come. It is
-// for Before, and lets go of the lock meanwhile.
+// AwaitRequests holds the message that is about to be broadcast until n requests have come, of sockets or
+// of streams of events. It is for Before, and lets go of the lock meanwhile.
 func (s *Server) AwaitRequests(t testing.TB, n int) {
-	for end := time.Now().Add(20 * time.Second); s.requests < n; {
+	for end := time.Now().Add(patience); s.came() < n; {
 		s.mu.Unlock()
 		time.Sleep(time.Millisecond)
 		s.mu.Lock()
 		if time.Now().After(end) {
-			t.Errorf("%d requests came, want %d", s.requests, n)
+			t.Errorf("%d requests came, want %d", s.came(), n)
 			return
 		}
 	}
+}
+
+func (s *Server) came() int {
+	if s.Events != nil {
+		return s.requests + s.Events.readers
+	}
+	return s.requests
 }
 
 // Await waits until all connections of the server have ended.
@@ -203,7 +224,7 @@ func (s *Server) Await(t testing.TB) {
 		if open == 0 {
 			return
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > patience {
 			t.Fatalf("the server still has %d connections", open)
 		}
 	}
