@@ -12,9 +12,24 @@ import (
 	"sluice/loadtest/internal/servertest"
 )
 
+// What goes by a schedule hardly works, so that these do not disturb each other; all else would.
+func TestScheduled(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"a pause shows at its true size": testPauseInOpenLoop,
+		"an open loop keeps its rate":    testRateOfOpenLoop,
+		"a crowd is judged by its reads": testCrowd,
+		"a slow client shows":            testSlowClient,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
 // A stall of the server must show in every message that was due meanwhile (no coordinated
 // omission).
-func TestPauseInOpenLoopShowsAtItsTrueSize(t *testing.T) {
+func testPauseInOpenLoop(t *testing.T) {
 	inOneRun(t, func() error { return runWithPause(t, 500*time.Millisecond) })
 }
 
@@ -43,7 +58,7 @@ func runWithPause(t *testing.T, pause time.Duration) error {
 	return nil
 }
 
-func TestOpenLoopKeepsItsRate(t *testing.T) {
+func testRateOfOpenLoop(t *testing.T) {
 	inOneRun(t, func() error {
 		cfg := testLoad()
 		cfg.Publishers, cfg.Rate, cfg.Duration, cfg.LossTimeout = 3, 100, time.Second, 10*time.Second
@@ -77,7 +92,7 @@ func TestRateBeyondTheServerIsNotSustained(t *testing.T) {
 	}
 }
 
-func TestCrowdIsJudgedByWhatItReads(t *testing.T) {
+func testCrowd(t *testing.T) {
 	cfg := testLoad()
 	cfg.Clients, cfg.Stalled, cfg.Slow, cfg.Churn, cfg.Rate, cfg.Duration = 30, 3, load.Slow{N: 2, Rate: 5000}, 10, 50, time.Second
 	cfg.Storm = 20

@@ -212,7 +212,7 @@ func TestServerThatStopsDeliveringIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestSlowClientShowsInSkewAndLatency(t *testing.T) {
+func testSlowClient(t *testing.T) {
 	const pause = 80 * time.Millisecond
 	inOneRun(t, func() error {
 		cfg := testLoad()
