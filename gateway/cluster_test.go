@@ -514,6 +514,7 @@ func TestClusterTakesSmallerMessages(t *testing.T) {
 
 // Where clients are to look for another gateway they are closed when an outage has lasted, and refused until it is over.
 func TestOutageClosesClients(t *testing.T) {
+	t.Parallel()
 	c := newScripted()
 	var node *scriptedNode
 	cfg := clustered(c, &node)
@@ -571,6 +572,7 @@ func TestReloadKeepsTheCluster(t *testing.T) {
 
 // Rooms that cannot be opened, as many as are opened at a time, do not hold up one that can.
 func TestRoomsThatCannotBeOpenedLetOthersGoFirst(t *testing.T) {
+	t.Parallel()
 	c := newScripted()
 	c.isStuck = func(room string) bool { return strings.HasPrefix(room, "stuck") }
 	cfg := clustered(c, nil)

@@ -126,6 +126,7 @@ func TestBackendBringsClientsIntoRoomsOfACluster(t *testing.T) {
 
 // A subscription that a backend gives for a while ends with it.
 func TestPlacementThatExpiresEnds(t *testing.T) {
+	t.Parallel()
 	s, addr, wall := startWithPasses(t, false, func(cfg *config) { cfg.expiryGrace = time.Millisecond })
 	p := dialPeer(t, addr, nil)
 	p.say(`{"id":1,"connect":{"token":"sub:ann"}}`)

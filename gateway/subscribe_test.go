@@ -166,8 +166,10 @@ func TestS14_EachRoomComesInItsOrder(t *testing.T) {
 
 // What SDKs make of it: connect, subscribe to three, publish, hear, come back after a cut with nothing lost and nothing doubled.
 func TestSDKsComeBack(t *testing.T) {
+	t.Parallel()
 	for _, kind := range sdktest.OfGo {
 		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
 			s, addr := startGateway(t, keeping())
 			hears := kind.Open(t, sdktest.Options{URL: "ws://" + addr + "/connection/websocket"})
 			hears.Connect()

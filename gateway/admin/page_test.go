@@ -297,6 +297,7 @@ func TestTailKeepsTheNewestLines(t *testing.T) {
 
 // Health checks and profiles.
 func TestAdminListenerTellsHealthAndProfiles(t *testing.T) {
+	t.Parallel()
 	s, _, base, key := startPage(t, gatewaytest.Options(), nil)
 	v := &visitor{t, base, nil}
 	for _, tc := range []struct {
@@ -396,6 +397,7 @@ func (v tab) shoot(name string) {
 
 // In a browser: the login, figures of clients that talk and of one that does not read, on a desk and on a phone, by day and by night.
 func TestLivePageInABrowser(t *testing.T) {
+	t.Parallel()
 	tail := NewTail(slog.NewTextHandler(io.Discard, nil))
 	o := gatewaytest.Options()
 	o.DrainDelay = time.Hour

@@ -312,6 +312,7 @@ func TestReportsAreSmallAndFew(t *testing.T) {
 }
 
 func TestMoreRoomsThanAreToldOf(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "a", "b")
 	for i := range reportedMax + 10 {
 		c.at[0].rooms[fmt.Sprint(i)] = members(1)
@@ -449,6 +450,7 @@ func TestQuestionsReachAllOthers(t *testing.T) {
 }
 
 func TestWhoDoesNotAnswerIsCounted(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	w := newWire()
 	w.largest = 64 << 10
