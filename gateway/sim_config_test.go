@@ -18,6 +18,9 @@ func configOf(p *simclient.Plan) *config {
 	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.Ping, p.Pong, p.Stall, p.Stall
 	cfg.CloseTimeout, cfg.HandshakeTimeout = p.Shut, p.Handshake
 	cfg.SlowPolicy, cfg.NoCompression, cfg.CompressMin = p.Policy, !p.Compress, int64(p.CompressMin)
+	if p.KeepsAttendance {
+		cfg.Rooms = []RoomRule{{Pattern: "*", Presence: true}}
+	}
 	limit(cfg, &p.Limits)
 	keep(cfg, &p.History)
 	return cfg

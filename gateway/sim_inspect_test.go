@@ -58,6 +58,7 @@ func (w *world) inspect(l *simLoop) {
 	w.notePins(l, gone)
 	w.rememberAll(l)
 	w.inspectRooms()
+	w.inspectAttendances(l)
 	w.readHistories()
 	if err := w.Kernel.Err(); err != nil {
 		w.Fail("%w", err)

@@ -325,6 +325,9 @@ func (w *world) settleMemory() {
 	if pinned := w.server.hub.Pinned(); pinned != 0 {
 		w.Fail("nobody is left, and %d bytes of dropped frames are kept", pinned)
 	}
+	if n := len(w.server.presences.rooms); n != 0 {
+		w.Fail("nobody is left, and %d rooms keep that somebody is there", n)
+	}
 	if h := w.server.hub.Histories(); h.Memory != 0 || h.CatchingUp != 0 {
 		w.Fail("nobody is left, and histories take %d bytes; %d members are catching up", h.Memory, h.CatchingUp)
 	}

@@ -69,6 +69,15 @@ var bundleMutants = []mutant{
 	{"an offset is that of the message before", 300, []edit{{
 		"gateway/push.go", "f.PutOffset(place, p.Offset)", "f.PutOffset(place, p.Offset-1)",
 	}}},
+	{"one who leaves a room stays among those who are there", 300, []edit{{
+		"gateway/subscriber.go", "\ts.absentFrom(sub)\n\tdelete(s.terms", "\tdelete(s.terms",
+	}}},
+	{"one who subscribes is not among those who are there", 300, []edit{{
+		"gateway/presence.go", "\t\ts.termed(sub).attendee = s.w.server.presences.enter(room, in)\n", "\t\ts.termed(sub)\n\t\t_ = in\n",
+	}}},
+	{"one whose place another takes is told of no more", 300, []edit{{
+		"gateway/presence.go", "a.all[in.place], a.all[last].place = a.all[last], in.place", "a.all[in.place], a.all[last].place = a.all[0], in.place",
+	}}},
 	{"a connection that is to end with an answer goes on", 2000, []edit{{
 		"hub/landing.go", "\tcase k.isCut:\n", "\tcase false:\n",
 	}}},

@@ -262,7 +262,7 @@ func (m *mutant) sources(t *testing.T) map[string]string {
 func (m *mutant) mustApply(t *testing.T) { m.sources(t) }
 
 // simFiles are the tests that the simulation is made of. Without the others a mutant is built in a third of the time.
-var simFiles = regexp.MustCompile(`^(sim|sim_(bounds|brake|builder|config|ear|history|inspect|limits|oracle|reader|ring|socket|story|stream|subscriber|subscription|tally|transport|world)|config)_test\.go$`)
+var simFiles = regexp.MustCompile(`^(sim|sim_(attendance|bounds|brake|builder|config|ear|history|inspect|limits|oracle|reader|ring|socket|story|stream|subscriber|subscription|tally|transport|world)|config)_test\.go$`)
 
 // turns are had by as many mutants at a time as there are processors.
 var turns = make(chan struct{}, runtime.NumCPU())

@@ -45,7 +45,7 @@ func TestSimulation(t *testing.T) {
 	}
 	begin := time.Now()
 	var total Stats
-	quiet, inflated, missed, crowded := 0, 0, uint64(0), 0
+	quiet, inflated, missed, crowded, attended := 0, 0, uint64(0), 0, 0
 	var kept keptTally
 	var subscribers subscriberTally
 	for i := range n {
@@ -61,6 +61,7 @@ func TestSimulation(t *testing.T) {
 			crowded++
 		}
 		quiet += w.quiet
+		attended += w.attended
 		kept.add(w)
 		subscribers.add(w)
 		inflated += w.Inflated
@@ -82,6 +83,9 @@ func TestSimulation(t *testing.T) {
 	}
 	if n >= simSeedsDefault && !kept.isWhole(n >= simSeedsWhole) {
 		t.Error("no seed says anything about something that histories are for")
+	}
+	if n >= simSeedsDefault && attended == 0 {
+		t.Error("no seed says anything about who is in a room")
 	}
 	if n >= simSeedsDefault && crowded == 0 {
 		t.Error("no seed says anything about the bound of unfinished input")

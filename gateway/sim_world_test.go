@@ -43,6 +43,7 @@ type world struct {
 	overran     int                    // resets in their midst
 	removals    int                    // of what a room kept
 	told        int                    // messages whose positions are known
+	attended    int                    // places of clients in rooms that were looked at
 	views       map[*conn]*connView
 	rooms       map[*hub.Room]bool // those that were seen, gone or not
 	pins        map[*byte]int      // step at which each copy of a dropped frame was first seen
@@ -120,6 +121,7 @@ func newWorld(seed uint64) (*world, error) {
 	w.Plan.DrawBrake(rand.New(rand.NewPCG(seed, simclient.BrakeStream)))
 	w.Plan.DrawHistory(rand.New(rand.NewPCG(seed, simclient.HistoryStream)))
 	w.Plan.DrawSubscribers(rand.New(rand.NewPCG(seed, simclient.SubscribersStream)))
+	w.Plan.DrawAttendance(rand.New(rand.NewPCG(seed, simclient.AttendanceStream)))
 	w.Plan.DrawRing(rand.New(rand.NewPCG(seed, simclient.RingStream)))
 	cfg := configOf(&w.Plan)
 	epochs := 0

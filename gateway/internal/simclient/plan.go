@@ -45,6 +45,8 @@ type Plan struct {
 	History     History
 	Subscribers Subscribers
 
+	KeepsAttendance bool // all rooms keep who is there
+
 	HasRing  bool // of each loop …
 	RingsAll bool // … which sends more than what makes it worth its while
 
