@@ -40,6 +40,9 @@ func (p *Plan) DrawSubscribers(r *rand.Rand) {
 	if r.IntN(3) == 0 && !p.isCrowd { // Whose rounds take many ticks.
 		p.Write, p.buffers[0], p.buffers[1] = wholeTurn, 16<<10, 16<<10
 	}
+	if p.isCrowd && p.unsent > 0 { // A byte at a time, a crowd with them would never be done.
+		p.unsent = max(p.unsent, bufferMin)
+	}
 	if p.Limits.Pinned > 0 {
 		p.Limits.Pinned = max(p.Limits.Pinned, p.Message+HeaderMax)
 	}
