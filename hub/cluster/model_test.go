@@ -340,6 +340,18 @@ func (w *world) bounds(m *machine) {
 	if len(m.tasksLeft)+len(m.answered) > m.workers() {
 		w.fail("node %d: %d tasks, and %d workers", m.index, len(m.tasksLeft)+len(m.answered), m.workers())
 	}
+	waiting, inFlight := 0, 0
+	for i, l := range m.publisher.all {
+		if waiting += len(l.waiting); l.inFlight != nil {
+			inFlight++
+		}
+		if l.place != i || m.publisher.lines[l.room] != l {
+			w.fail("node %d: the line of %s is not in its place", m.index, l.room)
+		}
+	}
+	if s := m.Stats(); s.Waiting != waiting || s.InFlight != inFlight || len(m.publisher.all) != len(m.publisher.lines) {
+		w.fail("node %d: %d packs wait and %d are in flight, and it counts %d and %d", m.index, waiting, inFlight, s.Waiting, s.InFlight)
+	}
 	for _, l := range m.publisher.lines {
 		if l.messages > packMessages || l.bytes > packBytes+m.o.MessageBytesMax {
 			w.fail("node %d: %d messages wait, %d bytes", m.index, l.messages, l.bytes)

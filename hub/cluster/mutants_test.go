@@ -47,6 +47,7 @@ var mutants = []mutant{
 		l.inFlight, l.waiting = nil, append(l.waiting, k)
 		l.messages, l.bytes = l.messages+k.messages, l.bytes+len(k.body)
 		n.publisher.ready = append(n.publisher.ready, l)
+		n.publisher.waiting, n.publisher.inFlight = n.publisher.waiting+1, n.publisher.inFlight-1
 		n.publisher.mu.Unlock()
 		return
 `,

@@ -18,6 +18,9 @@ import (
 type publisher struct {
 	mu       sync.Mutex
 	lines    map[string]*line
+	all      []*line // the same ones, for walks
+	waiting  int     // packs, of all lines
+	inFlight int
 	ready    []*line // a pack waits, and none is in flight
 	full     []*line // publishers are to be held, and are not
 	held     map[*line]struct{}
@@ -30,6 +33,7 @@ type publisher struct {
 // A line is what one room has to publish. It is there as long as it has something, or holds publishers.
 type line struct {
 	room     string
+	place    int // in publisher.all
 	waiting  []*pack
 	messages int // in waiting
 	bytes    int // in waiting
@@ -157,19 +161,38 @@ func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done f
 		return p.askHold(room, l, n.o.RoomsMax), ErrFull
 	}
 	if l == nil {
-		l = &line{room: room}
-		p.lines[room] = l
+		l = p.open(room)
 	}
 	if len(l.waiting) == 0 && l.inFlight == nil {
 		p.ready = append(p.ready, l)
 		isNews = true
 	}
+	before := len(l.waiting)
 	p.cost += l.add(s, key, done, n.packMax(), now)
+	p.waiting += len(l.waiting) - before
 	p.isShort = p.cost >= n.o.PublishBytesMax
 	if p.isShort || p.isFull(l) {
 		isNews = p.askHold(room, l, n.o.RoomsMax) || isNews
 	}
 	return isNews, nil
+}
+
+// open makes a room's line. The caller holds the lock, as for close.
+func (p *publisher) open(room string) *line {
+	l := &line{room: room, place: len(p.all)}
+	p.lines[room] = l
+	p.all = append(p.all, l)
+	return l
+}
+
+// close forgets a line that has nothing and holds nobody.
+func (p *publisher) close(l *line) {
+	delete(p.lines, l.room)
+	last := len(p.all) - 1
+	p.all[l.place] = p.all[last]
+	p.all[l.place].place = l.place
+	p.all[last] = nil
+	p.all = p.all[:last]
 }
 
 // isFull reports whether a room takes nothing more. What it takes last may be as large as a message can be.
@@ -184,8 +207,7 @@ func (p *publisher) askHold(room string, l *line, roomsMax int) (isNews bool) {
 		if len(p.held)+len(p.full) >= roomsMax {
 			return false
 		}
-		l = &line{room: room}
-		p.lines[room] = l
+		l = p.open(room)
 	}
 	if l.isFull || l.isHeld {
 		return false

@@ -16,6 +16,8 @@ const (
 
 	pauseMin = 100 * time.Millisecond // before a pack is sent again, doubled each time
 	pauseMax = 2 * time.Second
+
+	walkMax = 1000 // lines that are looked at before publishers get the lock again
 )
 
 // lookAtPublisher carries on with what publishers have handed over and the broker has answered. It is called by the
@@ -54,6 +56,8 @@ func (n *Node) sendReady() {
 	launched := make([]*pack, len(ready))
 	for i, l := range ready {
 		launched[i] = l.launch(n.boot, &n.number)
+		p.waiting--
+		p.inFlight++
 		if l.isHeld {
 			n.moved = append(n.moved, l)
 		}
@@ -121,12 +125,13 @@ func (n *Node) finish(l *line, k *pack, seq uint64, err error) {
 	l.isTroubled = false
 	p.mu.Lock()
 	l.inFlight = nil
+	p.inFlight--
 	p.cost -= k.cost()
 	switch {
 	case len(l.waiting) > 0:
 		p.ready = append(p.ready, l)
 	case !l.isHeld && !l.isFull:
-		delete(p.lines, l.room)
+		p.close(l)
 	}
 	p.mu.Unlock()
 	if err == nil {
@@ -182,7 +187,7 @@ func (p *publisher) release(l *line) bool {
 	l.isHeld = false
 	delete(p.held, l)
 	if l.inFlight == nil && len(l.waiting) == 0 && !l.isFull {
-		delete(p.lines, l.room)
+		p.close(l)
 	}
 	return true
 }
@@ -281,24 +286,33 @@ func (n *Node) found(lines []*line, last []Stored, err error) {
 	n.releaseHeld()
 }
 
-// tellLate tells publishers that have waited long enough.
+// tellLate tells publishers that have waited long enough. One whose line takes another's place meanwhile is
+// told the next time.
 func (n *Node) tellLate(now time.Duration) {
 	p := &n.publisher
 	var late []waiter
-	p.mu.Lock()
-	for _, l := range p.lines {
-		if l.inFlight != nil {
-			late = l.inFlight.takeLate(late, now-n.o.PublishTimeout)
+	for from, isAll := 0, false; !isAll; from += walkMax {
+		p.mu.Lock()
+		for _, l := range p.all[min(from, len(p.all)):min(from+walkMax, len(p.all))] {
+			late = l.takeLate(late, now-n.o.PublishTimeout)
 		}
-		for _, k := range l.waiting {
-			late = k.takeLate(late, now-n.o.PublishTimeout)
-		}
+		isAll = from+walkMax >= len(p.all)
+		p.mu.Unlock()
 	}
-	p.mu.Unlock()
 	n.counters.late.Add(uint64(len(late)))
 	for _, w := range late {
 		w.done(hub.Position{}, ErrTimeout)
 	}
+}
+
+func (l *line) takeLate(late []waiter, since time.Duration) []waiter {
+	if l.inFlight != nil {
+		late = l.inFlight.takeLate(late, since)
+	}
+	for _, k := range l.waiting {
+		late = k.takeLate(late, since)
+	}
+	return late
 }
 
 // takeLate appends the waiters that have been there since a time or longer, and have not been told.
@@ -325,6 +339,7 @@ func (n *Node) closePublisher() {
 		}
 	}
 	clear(p.lines)
+	p.all, p.waiting, p.inFlight = nil, 0, 0
 	p.mu.Unlock()
 	for _, w := range waiting {
 		w.done(hub.Position{}, ErrClosed)

@@ -121,10 +121,5 @@ func (p *publisher) addTo(s *Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.WaitingBytes, s.Held = p.cost, len(p.held)
-	for _, l := range p.lines {
-		s.Waiting += len(l.waiting)
-		if l.inFlight != nil {
-			s.InFlight++
-		}
-	}
+	s.Waiting, s.InFlight = p.waiting, p.inFlight
 }
