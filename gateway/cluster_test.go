@@ -383,6 +383,31 @@ func TestPublishersOfAHeldRoomWait(t *testing.T) {
 	}
 }
 
+// Who asked for what is kept, and has gone, is not waited for.
+func TestKeptWaitsNoLongerThanWhoAsks(t *testing.T) {
+	c := newScripted()
+	c.isStuck = func(string) bool { return true }
+	cfg := clustered(c, nil)
+	cfg.ClusterTimeout = time.Hour
+	s, _ := startGateway(t, cfg)
+	asks, goes := context.WithCancel(t.Context())
+	answers := make(chan error, 1)
+	go func() {
+		_, err := s.Kept(asks, "kept.b", hub.Start{}, 10, 1<<20)
+		answers <- err
+	}()
+	testenv.Eventually(t, "the room is being opened", func() bool { _, isThere := s.hub.Room("kept.b"); return isThere })
+	select {
+	case err := <-answers:
+		t.Fatal("nothing is waited for:", err)
+	default:
+	}
+	goes()
+	if err := <-answers; !errors.Is(err, ErrUnfilled) {
+		t.Error(err)
+	}
+}
+
 // While the cluster cannot be reached clients are let in, publishers wait, and /readyz says so; then all goes on.
 func TestGatewayStartsWithoutItsCluster(t *testing.T) {
 	c := newScripted()
@@ -405,7 +430,7 @@ func TestGatewayStartsWithoutItsCluster(t *testing.T) {
 	if _, err := s.PublishAt("kept.a", Message{Data: []byte("x")}); !errors.Is(err, ErrUnacknowledged) {
 		t.Error("from outside:", err)
 	}
-	if _, err := s.Kept("kept.b", hub.Start{}, 10, 1<<20); !errors.Is(err, ErrUnfilled) {
+	if _, err := s.Kept(t.Context(), "kept.b", hub.Start{}, 10, 1<<20); !errors.Is(err, ErrUnfilled) {
 		t.Error("what is kept:", err)
 	}
 	p.say(`{"id":3,"history":{"channel":"kept.c","limit":1}}`)
@@ -443,7 +468,7 @@ func TestClientsComeBackToAnotherGateway(t *testing.T) {
 	if _, err := s2.Publish("kept.c", Message{Data: []byte("c")}); err != nil {
 		t.Fatal(err)
 	}
-	page, err := s1.Kept("kept.c", hub.Start{}, 10, 1<<20)
+	page, err := s1.Kept(t.Context(), "kept.c", hub.Start{}, 10, 1<<20)
 	if err != nil || len(page.Messages) != 1 || string(page.Messages[0].Data) != "c" || page.End != (hub.Position{Epoch: "epoch001", Offset: 4096}) {
 		t.Errorf("%+v, %v", page, err)
 	}

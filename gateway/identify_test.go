@@ -272,7 +272,7 @@ func TestRoomsFromTheBeginning(t *testing.T) {
 	if _, err := s.Publish("kept.a", Message{Data: []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
-	position, _ := s.Kept("kept.a", hub.Start{Earliest: true}, 1, 1)
+	position, _ := s.Kept(t.Context(), "kept.a", hub.Start{Earliest: true}, 1, 1)
 	for i := range 3 {
 		if _, err := s.Publish("kept.a", Message{Data: fmt.Append(nil, i+2)}); err != nil {
 			t.Fatal(err)

@@ -50,13 +50,14 @@ type KeptPage struct {
 
 // Kept returns some of what a room keeps, from start on: the oldest first, limit messages at most, and
 // of them no more than there are bytes for, but one at least. The zero Start is the oldest. It asks
-// for no permission.
-func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (page KeptPage, err error) {
+// for no permission. With a Cluster it may wait until the room is filled, but no longer than ctx says, or
+// Options.ClusterTimeout: ErrUnfilled.
+func (s *Server) Kept(ctx context.Context, room string, start hub.Start, limit int, bytes int64) (page KeptPage, err error) {
 	if s.follows() {
-		if err := s.fill(room); err != nil {
+		if err := s.fill(ctx, room); err != nil {
 			return page, err
 		}
-		s.chase(s.life, room, start.Since)
+		s.chase(ctx, room, start.Since)
 	}
 	r, err := s.keeper(room)
 	if err != nil {
@@ -77,8 +78,9 @@ func (s *Server) Kept(room string, start hub.Start, limit int, bytes int64) (pag
 	return page, nil
 }
 
-// fill waits until a room that keeps messages has those that the cluster has of it.
-func (s *Server) fill(room string) error {
+// fill waits until a room that keeps messages has those that the cluster has of it: no longer than ctx, the
+// server and ClusterTimeout.
+func (s *Server) fill(ctx context.Context, room string) error {
 	if !isRoomName(room) || s.config().historyOf(room) == (hub.History{}) {
 		return nil // As without a cluster.
 	}
@@ -89,8 +91,9 @@ func (s *Server) fill(room string) error {
 	if isThere && r.IsWhole() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.life, s.config().ClusterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.config().ClusterTimeout)
 	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	if s.opener.await(ctx, room) != nil {
 		return ErrUnfilled
 	}

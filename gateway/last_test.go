@@ -272,7 +272,7 @@ func TestKeptMessagesAreReadAPageAtATime(t *testing.T) {
 	}
 	read := func(room string, start hub.Start, limit int) (texts string, page KeptPage) {
 		t.Helper()
-		page, err := s.Kept(room, start, limit, 1<<20)
+		page, err := s.Kept(t.Context(), room, start, limit, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func TestKeptMessagesAreReadAPageAtATime(t *testing.T) {
 			t.Errorf("%+v, %d: %q %+v", one.start, one.limit, texts, page)
 		}
 	}
-	if page, err := s.Kept("h", hub.Start{}, 10, 1); err != nil || len(page.Messages) != 1 || !page.HasMore {
+	if page, err := s.Kept(t.Context(), "h", hub.Start{}, 10, 1); err != nil || len(page.Messages) != 1 || !page.HasMore {
 		t.Errorf("%+v, %v", page, err)
 	}
 	if _, page := read("hnone", hub.Start{Since: at[0]}, 1); page.Answer != hub.WrongEpoch || page.End != (hub.Position{}) {
@@ -325,7 +325,7 @@ func TestKeptMessagesAreReadAPageAtATime(t *testing.T) {
 		t.Errorf("%+v", page)
 	}
 	for room, want := range map[string]error{"other": ErrNoHistory, "a/b": ErrRoomName} {
-		if _, err := s.Kept(room, hub.Start{}, 1, 1); !errors.Is(err, want) {
+		if _, err := s.Kept(t.Context(), room, hub.Start{}, 1, 1); !errors.Is(err, want) {
 			t.Errorf("%s: %v", room, err)
 		}
 		if err := s.RemoveKept(room); !errors.Is(err, want) {
@@ -475,7 +475,7 @@ func TestHistoryFollowsItsRulesWhenTheyAreReloaded(t *testing.T) {
 	s, _ := startGateway(t, cfg)
 	mustPublish(t, s, "h", "one", "two", "three")
 	kept := func() int {
-		page, err := s.Kept("h", hub.Start{}, 10, 1<<20)
+		page, err := s.Kept(t.Context(), "h", hub.Start{}, 10, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -501,7 +501,7 @@ func TestHistoryFollowsItsRulesWhenTheyAreReloaded(t *testing.T) {
 	if needs, err := s.Reload(o); err != nil || len(needs) != 1 || needs[0] != "History" {
 		t.Errorf("%v, %v", needs, err)
 	}
-	if _, err := s.Kept("h", hub.Start{}, 1, 1); !errors.Is(err, ErrNoHistory) {
+	if _, err := s.Kept(t.Context(), "h", hub.Start{}, 1, 1); !errors.Is(err, ErrNoHistory) {
 		t.Errorf("%v", err)
 	}
 }

@@ -338,7 +338,7 @@ func TestKeptMessagesAreForgottenOnAllNodes(t *testing.T) {
 		}
 	}
 	kept := func(i int) int {
-		page, err := all[i].Kept("kept.a", hub.Start{Earliest: true}, 10, 1<<20)
+		page, err := all[i].Kept(t.Context(), "kept.a", hub.Start{Earliest: true}, 10, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -98,7 +98,7 @@ func (s *Server) building(ctx context.Context, room string, bring func() error) 
 		lacks := new(notBuilt)
 		switch err = bring(); {
 		case errors.Is(err, hub.ErrNotFilled):
-			if err := s.fill(room); err != nil {
+			if err := s.fill(ctx, room); err != nil {
 				return err
 			}
 		case errors.As(err, &lacks):

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -226,7 +227,7 @@ func (w *world) Remove(room int) {
 	if err := w.server.RemoveKept(simclient.RoomName(room)); err != nil {
 		w.Fail("removing what room %d keeps: %w", room, err)
 	}
-	page, err := w.server.Kept(simclient.RoomName(room), hub.Start{}, 1, 1)
+	page, err := w.server.Kept(context.Background(), simclient.RoomName(room), hub.Start{}, 1, 1)
 	if err != nil || len(page.Messages) > 0 {
 		w.Fail("room %d keeps %d messages behind their removal; %v", room, len(page.Messages), err)
 	}

@@ -16,7 +16,7 @@ const publicationsMax = listedMax
 
 // cHistory: channel, limit, since{offset, epoch}, reverse. Without a limit it tells the position alone, and
 // a negative one is all that an answer may have. In reverse since is where to go back from.
-func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
+func (h *Handler) cHistory(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	var q struct {
 		limit int
@@ -43,7 +43,7 @@ func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
 	if !isFromStart && !q.isReverse {
 		start = hub.Start{Since: hub.Position{Epoch: q.since.Epoch, Offset: q.since.Offset}}
 	}
-	page, err := h.gateway.Kept(channel, start, max(1, q.limit), keptBytes)
+	page, err := h.gateway.Kept(ctx, channel, start, max(1, q.limit), keptBytes)
 	switch {
 	case err != nil:
 		return nil, cFaultOf(err)
@@ -57,7 +57,7 @@ func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
 			before = q.since.Offset
 		}
 		var fault *fault
-		if kept, fault = h.keptBefore(channel, before, q.limit); fault != nil {
+		if kept, fault = h.keptBefore(ctx, channel, before, q.limit); fault != nil {
 			return nil, fault
 		}
 	}
@@ -77,9 +77,9 @@ func (h *Handler) cHistory(_ context.Context, k *Key, p params) (any, *fault) {
 
 // keptBefore is the last of what is kept before an offset, as much as one answer may have. It looks
 // through all that the room keeps, anew if the room lets go of what is being looked at.
-func (h *Handler) keptBefore(room string, offset uint64, limit int) ([]gateway.Kept, *fault) {
+func (h *Handler) keptBefore(ctx context.Context, room string, offset uint64, limit int) ([]gateway.Kept, *fault) {
 	for range keptTries {
-		kept, isWhole, err := h.tryKeptBefore(room, offset, limit)
+		kept, isWhole, err := h.tryKeptBefore(ctx, room, offset, limit)
 		if err != nil {
 			return nil, cFaultOf(err)
 		}
@@ -93,10 +93,10 @@ func (h *Handler) keptBefore(room string, offset uint64, limit int) ([]gateway.K
 // keptTries is how often it looks.
 const keptTries = 3
 
-func (h *Handler) tryKeptBefore(room string, offset uint64, limit int) (kept []gateway.Kept, isWhole bool, err error) {
+func (h *Handler) tryKeptBefore(ctx context.Context, room string, offset uint64, limit int) (kept []gateway.Kept, isWhole bool, err error) {
 	bytes := 0
 	for start, more := (hub.Start{Earliest: true}), true; more; {
-		page, err := h.gateway.Kept(room, start, publicationsMax, keptBytes)
+		page, err := h.gateway.Kept(ctx, room, start, publicationsMax, keptBytes)
 		if err != nil || page.Answer != hub.Recovered {
 			return nil, false, err
 		}
@@ -130,12 +130,12 @@ func (h *Handler) cHistoryRemove(_ context.Context, k *Key, p params) (any, *fau
 }
 
 // keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps all.
-func (h *Handler) keepsAnyway(channel string, p params) bool {
+func (h *Handler) keepsAnyway(ctx context.Context, channel string, p params) bool {
 	var skips bool
 	if json.Unmarshal(p["skip_history"], &skips) != nil || !skips {
 		return false
 	}
-	_, err := h.gateway.Kept(channel, hub.Start{}, 0, 0)
+	_, err := h.gateway.Kept(ctx, channel, hub.Start{}, 0, 0)
 	return err == nil
 }
 

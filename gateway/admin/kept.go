@@ -49,7 +49,7 @@ func (h *Handler) readKept(w http.ResponseWriter, r *http.Request) {
 		faultKeptQuery.write(w)
 		return
 	}
-	page, err := h.gateway.Kept(r.PathValue("room"), start, limit, keptBytes)
+	page, err := h.gateway.Kept(r.Context(), r.PathValue("room"), start, limit, keptBytes)
 	if err != nil {
 		faultOf(err).write(w)
 		return
