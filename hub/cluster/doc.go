@@ -18,9 +18,11 @@
 //
 //	node.go, task.go        the node's goroutine; requests that wait, carried out elsewhere
 //	publisher.go            what publishers hand over; pack.go: as it stands in the stream
-//	sending.go              packs in flight, what is not acknowledged, publishers that are held
+//	sending.go, unsure.go   packs in flight, publishers that are held; what may be stored or not
 //	doors.go, follow.go     which rooms are open; what each message says of its predecessor
-//	repair.go, check.go     filling a room, closing a hole; asking where rooms end
+//	queue.go                rooms that something is to be asked for
+//	filling.go, repair.go   filling a room, closing a hole
+//	check.go                asking where rooms end
 //	recent.go               what of the stream nothing can have been dropped of
 //	promise.go              whether the stream keeps what rooms' histories promise
 //	trust.go                whether the stream is what it was: epochs, outages

@@ -33,7 +33,7 @@ const mutantsByDefault = 1
 
 var mutants = []mutant{
 	{"retry with a new id", 100, []edit{{
-		"sending.go", "\t\t\tn.counters.repeated.Add(1)\n", "\t\t\tk.id += \"+\"\n",
+		"unsure.go", "\t\t\tn.counters.repeated.Add(1)\n", "\t\t\tk.id += \"+\"\n",
 	}}},
 	{"no tail check", 100, []edit{{
 		"check.go", "\tif r.state != live {\n\t\treturn false\n", "\tif true {\n\t\treturn false\n",
@@ -53,10 +53,10 @@ var mutants = []mutant{
 `,
 	}}},
 	{"fetch before subscribe", 1, []edit{{
-		"repair.go", "\tif a.err = q.subscribe(name); a.err != nil {\n\t\treturn\n\t}\n", "\tdefer func() { a.err = errors.Join(a.err, q.subscribe(name)) }()\n",
+		"filling.go", "\tif a.err = q.subscribe(name); a.err != nil {\n\t\treturn\n\t}\n", "\tdefer func() { a.err = errors.Join(a.err, q.subscribe(name)) }()\n",
 	}}},
 	{"a pack that is looked for is taken for whatever is there", 100, []edit{{
-		"sending.go", "case s != nil && s.ID == k.id:", "case s != nil:",
+		"unsure.go", "case s != nil && s.ID == k.id:", "case s != nil:",
 	}}},
 	{"a pack of which nobody knows is sent for ever", 1000, []edit{{
 		"sending.go", "giveUpTime = 90 * time.Second", "giveUpTime = time.Hour",
@@ -82,22 +82,22 @@ var mutants = []mutant{
 		"follow.go", " && upTo <= n.fitsTo", "",
 	}}},
 	{"a room of which nothing is kept has never had anything", 1, []edit{{
-		"repair.go", "r.before = endOf(max(seq, a.state.First-1))", "r.before = min(seq, 0)",
+		"filling.go", "r.before = endOf(max(seq, a.state.First-1))", "r.before = min(seq, 0)",
 	}}},
 	{"an end is proved as of its question", 1, []edit{{
 		"check.go", "!n.isFresh(r, state.Last) {", "at-r.provenAt > n.o.Age/4 {",
 	}}},
 	{"a filling claims what is before it", 100, []edit{{
-		"repair.go", "f.before = offsetOf(s.Seq, 0) - 1", "f.before = 0",
+		"filling.go", "f.before = offsetOf(s.Seq, 0) - 1", "f.before = 0",
 	}}},
 	{"one page is taken for all that a room has had", 1000, []edit{{
-		"repair.go", "isFirst && a.isAll && len(a.kept) < n.o.PacksMax && r.whole > 0", "r.whole > 0",
+		"filling.go", "isFirst && a.isAll && len(a.kept) < n.o.PacksMax && r.whole > 0", "r.whole > 0",
 	}}},
 	{"a filling that was cut claims what was cut", 100, []edit{{
-		"repair.go", "\t\tf.before = f.kept[0].Offset\n", "",
+		"filling.go", "\t\tf.before = f.kept[0].Offset\n", "",
 	}}},
 	{"a room that is filled again goes on behind what it was filled with", 100, []edit{{
-		"repair.go", "\tif !r.isPlaced {\n\t\tr.last, r.lastID, r.isPlaced =", "\tif true {\n\t\tr.last, r.lastID, r.isPlaced =",
+		"filling.go", "\tif !r.isPlaced {\n\t\tr.last, r.lastID, r.isPlaced =", "\tif true {\n\t\tr.last, r.lastID, r.isPlaced =",
 	}}},
 	{"a new epoch resets nothing", 300, []edit{{
 		"trust.go", "\tfor _, r := range n.order {\n\t\tn.reset(r)\n\t}\n", "",
