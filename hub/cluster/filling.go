@@ -116,8 +116,8 @@ func (n *Node) beginFilling(r *room, a *opened) {
 		r.before = endOf(r.last)
 	case r.isPlaced:
 		r.before = r.end()
-	case a.tail.Seq == 0 && ok && !a.state.IsFull: // There was nothing for so long.
-		r.before = endOf(max(seq, a.state.First-1))
+	case a.tail.Seq == 0 && ok && !a.state.IsFull: // There was nothing for so long. A check may know more by now.
+		r.before = endOf(min(max(seq, a.state.First-1), a.state.Last))
 	default:
 		r.before = endOf(max(a.state.Last, a.tail.Seq))
 	}

@@ -82,7 +82,7 @@ var mutants = []mutant{
 		"follow.go", " && upTo <= n.fitsTo", "",
 	}}},
 	{"a room of which nothing is kept has never had anything", 1, []edit{{
-		"filling.go", "r.before = endOf(max(seq, a.state.First-1))", "r.before = min(seq, 0)",
+		"filling.go", "r.before = endOf(min(max(seq, a.state.First-1), a.state.Last))", "r.before = min(seq, 0)",
 	}}},
 	{"an end is proved as of its question", 1, []edit{{
 		"check.go", "!n.isFresh(r, state.Last) {", "at-r.provenAt > n.o.Age/4 {",

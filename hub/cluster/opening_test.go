@@ -85,6 +85,28 @@ func TestRoomInWhichNothingIsSaidHasNoGap(t *testing.T) {
 	}
 }
 
+// What a check finds out while a room is being opened says nothing of the room as it was when it was asked for.
+func TestRoomInWhichSomethingIsSaidWhileItIsOpened(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	m := w.nodes[0]
+	w.isQuiet = true
+	w.foreign("other")
+	w.goOn(20)
+	m.open["room1"] = true
+	_, _ = m.doors.ask("room1", 1)
+	m.look()
+	m.work() // It is asked for …
+	w.foreign("room1")
+	m.recent = recent{}
+	m.recent.note(w.now, &State{First: 1, Last: w.last}, w.age)
+	m.settle() // … and answered.
+	w.goOn(20)
+	w.judge()
+	for _, violation := range w.violations {
+		t.Error(violation)
+	}
+}
+
 // Who comes with a position that is older than half of the stream's age, and of which nothing is kept, to a node that did not have the
 // room open, is told of a gap that may be none; where it was open nobody is.
 func TestRoomInWhichNothingWasSaidForLong(t *testing.T) {
