@@ -81,7 +81,7 @@ func TestN89_LimitOfTheContainerIsFound(t *testing.T) {
 		"cut short":   {tree(cgroup, "0:", mounts, "30 23 0:26 /", "sys/fs/cgroup/memory.max", "1000\n"), 0},
 		"no proc":     {tree(), 0},
 	} {
-		got, ok := cgroupMemory(tc.root)
+		got, ok := cgroupLimit(tc.root, memory)
 		if ok != (tc.want > 0) || ok && got != tc.want {
 			t.Errorf("%s: found %d, %v; want %d", name, got, ok, tc.want)
 		}
@@ -97,6 +97,49 @@ func TestN89_ThreeQuartersUnlessTheOperatorSaysOtherwise(t *testing.T) {
 		container := limitMemory(root)
 		if got := debug.SetMemoryLimit(-1); got != want || (container > 0) != (value == "") {
 			t.Errorf("GOMEMLIMIT=%q: a limit of %d, want %d; said to be of a container: %d", value, got, want, container)
+		}
+	}
+}
+
+// The default number of loops is one per processor, and no more than the container has the time of, rounded up. Relatives: both
+// versions; groups above; no quota, and texts that are none; a GOMAXPROCS of the operator's.
+func TestLoopsFollowTheContainersProcessors(t *testing.T) {
+	const cgroup, mounts = "proc/self/cgroup", "proc/self/mountinfo"
+	version2 := func(max string) fstest.MapFS {
+		return tree(cgroup, "0::/app\n", mounts, mount2, "sys/fs/cgroup/app/cpu.max", max)
+	}
+	version1 := func(quota, period string) fstest.MapFS {
+		return tree(cgroup, "4:memory:/app\n5:cpu,cpuacct:/app\n", mounts, mount1,
+			"sys/fs/cgroup/cpu/app/cpu.cfs_quota_us", quota, "sys/fs/cgroup/cpu/app/cpu.cfs_period_us", period)
+	}
+	const cores = 8
+	for name, tc := range map[string]struct {
+		root fstest.MapFS
+		env  string
+		want int
+	}{
+		"half of one":            {version2("50000 100000\n"), "", 1},
+		"one":                    {version2("100000 100000\n"), "", 1},
+		"one and a half":         {version2("150000 100000\n"), "", 2},
+		"three, in short":        {version2("30000 10000\n"), "", 3},
+		"more than the machine":  {version2("6400000 100000\n"), "", cores},
+		"no quota":               {version2("max 100000\n"), "", cores},
+		"hardly anything":        {version2("1 1000000\n"), "", 1},
+		"no period":              {version2("100000\n"), "", cores},
+		"no number":              {version2("much 100000\n"), "", cores},
+		"beyond all":             {version2("9223372036854775807 100000\n"), "", cores},
+		"version 1":              {version1("200000\n", "100000\n"), "", 2},
+		"version 1, no quota":    {version1("-1\n", "100000\n"), "", cores},
+		"version 1, period of 0": {version1("200000\n", "0\n"), "", cores},
+		"no groups":              {tree(), "", cores},
+		"GOMAXPROCS":             {version2("50000 100000\n"), "8", cores},
+		"a group above has less": {
+			tree(cgroup, "0::/a/b\n", mounts, mount2, "sys/fs/cgroup/a/cpu.max", "200000 100000", "sys/fs/cgroup/a/b/cpu.max", "400000 100000"), "", 2,
+		},
+	} {
+		t.Setenv("GOMAXPROCS", tc.env)
+		if got := limitLoops(cores, tc.root); got != tc.want {
+			t.Errorf("%s: %d loops, want %d", name, got, tc.want)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type Config struct {
 	ReusePort     bool     `help:"Let another gateway that says so too listen on the same port, so that the next one can start before this one leaves (Linux). What waits in the queue of one that leaves is reset, unless net.ipv4.tcp_migrate_req is 1; systemd's sockets lose nothing." group:"Listening"`
 	SocketMode    Mode     `help:"Permissions of unix sockets, in octal: whoever may write may connect." default:"0660" placeholder:"MODE" group:"Listening"`
 	SocketGroup   string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
-	Loops         int      `help:"Event loops. 0 means one per core; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
+	Loops         int      `help:"Event loops. 0 means one per core, and no more than a container's quota; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
 	Flush gateway.Flush `help:"How messages are handed to the kernel: plain, a system call for each client; ring, one for up to 256 of them, by io_uring (Linux 5.6), where each gets one message; auto, ring where the kernel and the container let it, else plain." default:"auto" placeholder:"HOW" group:"Listening"`
 

@@ -81,7 +81,10 @@ func setLevel(level *slog.LevelVar, name string) {
 // serve runs the gateway until a signal, and returns the exit status.
 func serve(r *reloader, out *logWriter) int {
 	cfg, log := r.running.Config, r.log
-	loops := cfg.options().Defaults().Loops // Before there are more processors than cores.
+	loops := cfg.Loops
+	if loops == 0 { // Before there are more processors than cores.
+		loops = limitLoops(cfg.options().Defaults().Loops, systemFiles{})
+	}
 	raiseProcs(loops)
 	keepLessGarbage()
 	container := limitMemory(systemFiles{})

@@ -4,6 +4,7 @@ package blackbox
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,5 +83,23 @@ func TestN46_AddressesThatCannotWork(t *testing.T) {
 		if status != 2 || !strings.Contains(stderr, "--listen "+address+": ") || !strings.Contains(stderr, says) {
 			t.Errorf("%s: status %d, %q; want 2 and %q", address, status, stderr, says)
 		}
+	}
+}
+
+// There is a loop for each processor that an operator's GOMAXPROCS speaks of; --loops stands in any case.
+func TestLoopsFollowGOMAXPROCS(t *testing.T) {
+	for _, tc := range []struct{ env, args, want string }{
+		{"GOMAXPROCS=3", "", "3"},
+		{"GOMAXPROCS=1", "", "1"},
+		{"GOMAXPROCS=1", "--loops=2", "2"},
+	} {
+		cmd := proctest.Command(t, slices.DeleteFunc([]string{"--listen=127.0.0.1:0", tc.args}, func(arg string) bool { return arg == "" })...)
+		cmd.Env = append(cmd.Env, tc.env)
+		p := proctest.Launch(t, cmd)
+		if got := p.ExpectLog(`listening"?.*"?loops"?[=:](\d+)`); got != tc.want {
+			t.Errorf("%s %s: %s loops, want %s", tc.env, tc.args, got, tc.want)
+		}
+		_ = cmd.Process.Kill()
+		<-p.Ended
 	}
 }
