@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -42,8 +43,8 @@ func floodBeside(t *testing.T, members int, sameMembers bool) time.Duration {
 	f := newFixture(t, l)
 	waits := 0
 	p := &priced{now: &f.now}
-	p.onDeliver = func(_ Client, bytes []byte) {
-		if slices.Contains(bytes, 'q') {
+	p.onDeliver = func(_ Client, handed []byte) {
+		if bytes.IndexByte(handed, 'q') >= 0 { // Fast under the race detector, too.
 			waits--
 		}
 	}
