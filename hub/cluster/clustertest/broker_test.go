@@ -224,8 +224,8 @@ func TestBrokerTellsTheLastOfManyRooms(t *testing.T) {
 	n := dial(t, withStream(s.ClientURL()))
 	rooms := make([]string, cluster.LastMax)
 	want := map[string]uint64{}
-	answers := make(chan stored, len(rooms))
-	large := strings.Repeat("x", 8<<10) // More than one answer takes.
+	answers := make(chan stored, 2*len(rooms)) // All that there can be: nobody takes them once one has failed.
+	large := strings.Repeat("x", 8<<10)        // More than one answer takes.
 	for i := range rooms {
 		rooms[i] = fmt.Sprint("room.", i)
 		if i%10 != 0 {
