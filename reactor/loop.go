@@ -416,6 +416,15 @@ func (l *Loop) SetTimer(t Token, after time.Duration) {
 	l.wheel.Set(t.slot(), l.now+min(after, math.MaxInt64-l.now))
 }
 
+// TimeLeft is how long it is until t's timer fires; zero: it has none, or is about to. Another loop's
+// clock may show another time, so what goes there takes along this, and no deadline.
+func (l *Loop) TimeLeft(t Token) time.Duration {
+	if _, ok := l.live(t); !ok {
+		return 0
+	}
+	return max(0, l.wheel.Due(t.slot())-l.now)
+}
+
 // Close ends t: no event reaches its source any more, and its descriptor closes at the end of this
 // tick.
 func (l *Loop) Close(t Token) {

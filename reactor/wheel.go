@@ -54,6 +54,14 @@ func (w *Wheel) Set(i uint32, due time.Duration) {
 	w.len++
 }
 
+// Due is when the timer of place i is due, in whole ticks; zero: it has none.
+func (w *Wheel) Due(i uint32) time.Duration {
+	if int(i>>pageBits) >= len(w.pages) {
+		return 0
+	}
+	return time.Duration(w.at(i).due) * w.tick
+}
+
 // Len is the number of timers set.
 func (w *Wheel) Len() int { return w.len }
 

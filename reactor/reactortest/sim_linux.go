@@ -169,6 +169,14 @@ func (s *Sim) IsRegistered(epfd, fd int, low, high uint32) bool {
 	return false
 }
 
+// Watchers is how many pollers, or how often one, fd is registered with.
+func (s *Sim) Watchers(fd int) int {
+	if f := s.file(fd); f != nil {
+		return len(*f.watchers())
+	}
+	return 0
+}
+
 func (s *Sim) file(fd int) file {
 	if fd < 0 || fd >= len(s.files) {
 		return nil
