@@ -158,7 +158,7 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	}
 	if hears {
 		_, q, refusal = c.joinAt(room, encoding, start, who, answer)
-	} else if err := c.w.fan.JoinToSpeak(room, encoding, &c.reader, c); err != nil {
+	} else if err := c.w.fan.JoinToSpeak(room, encoding, false, &c.reader, c); err != nil {
 		refusal = refuseNewRoom(err)
 	}
 	if q != nil || refusal != nil {

@@ -34,6 +34,9 @@ type Limits struct {
 	// the one drops that keeps most of what no member waits for. It is needed with
 	// Options.HistoryOf.
 	History int64
+	// Small is how many may be in a room that is at home on one loop, see ElsewhereError. Zero: no
+	// room is.
+	Small int
 }
 
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A
@@ -104,7 +107,7 @@ type Options struct {
 // New returns a hub without rooms.
 func New(o Options) (*Hub, error) {
 	l := o.Limits
-	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Turn <= 0 || l.Rooms < 0 || l.MinRate < 0 {
+	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Turn <= 0 || l.Rooms < 0 || l.Small < 0 || l.MinRate < 0 {
 		return nil, fmt.Errorf("hub: limits must be positive, those of rooms and of the rate may be zero: %+v", l)
 	}
 	if l.MinRate == 0 {

@@ -34,10 +34,12 @@ type Reader struct {
 const waits = 1
 
 // JoinAt makes r a member of the named room, which is made if need be, from start on, in the bundle's
-// encoding. r must not be in a room, nor the trunk have been told to Finish. The errors are those of Fanout.JoinAt.
+// encoding, and on its loop wherever the room is at home. r must not be in a room, nor the trunk have been
+// told to Finish. The errors are those of Fanout.JoinAt.
 func (k *Bundle) JoinAt(now time.Duration, room string, start Start, r *Reader) (Joined, error) {
 	*r = Reader{bundle: k, isHeld: start.IsHeld}
 	k.at = r
+	start.IsHere = true
 	j, err := k.fan().JoinAt(now, room, k.trunk.Encoding(), start, &r.m, (*readerClient)(r))
 	k.at = nil
 	if err != nil {

@@ -21,6 +21,7 @@ type Room struct {
 	speakers *speakers // nil: there are none, and have not been
 	members  int32
 	isClosed bool // the last member left: a caller that still holds the room looks it up anew
+	isSpread bool // it has grown out of its home
 	isIdling bool // on some fanout's list of rooms whose memory to reclaim when they are idle
 
 	// Written under mu, read without.
@@ -297,6 +298,9 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 	defer r.mu.Unlock()
 	if r.isClosed {
 		return Joined{}, errClosed
+	}
+	if home := r.home(f); home != f && !start.IsHere {
+		return Joined{}, &ElsewhereError{home}
 	}
 	if !r.log.isJoinable(&start) {
 		return Joined{}, ErrNotFilled

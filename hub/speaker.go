@@ -19,26 +19,29 @@ func (s *speakers) all() []*branch {
 }
 
 // JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that would
-// read e. m must not be in a room. The errors are those of Join.
-func (f *Fanout) JoinToSpeak(name string, e Encoding, m *Member, client Client) error {
+// read e, on this loop whatever the room's home is if isHere. m must not be in a room. The errors are
+// those of Join.
+func (f *Fanout) JoinToSpeak(name string, e Encoding, isHere bool, m *Member, client Client) error {
 	m.client, m.owedTo = client, withoutEnd
 	for {
 		r, err := f.hub.roomOrNew(name)
 		if err != nil {
 			return err
 		}
-		if r.joinToSpeak(f, e, m) {
-			return nil
+		if err := r.joinToSpeak(f, e, isHere, m); err != errClosed {
+			return err
 		}
 	}
 }
 
-// joinToSpeak reports false if the room was closed meanwhile.
-func (r *Room) joinToSpeak(f *Fanout, e Encoding, m *Member) bool {
+func (r *Room) joinToSpeak(f *Fanout, e Encoding, isHere bool, m *Member) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isClosed {
-		return false
+		return errClosed
+	}
+	if home := r.home(f); home != f && !isHere {
+		return &ElsewhereError{home}
 	}
 	t := &track{encoding: e}
 	t.open(0)
@@ -51,7 +54,7 @@ func (r *Room) joinToSpeak(f *Fanout, e Encoding, m *Member) bool {
 	m.cursor = t.atEnd()
 	m.setState(writable)
 	b.add(m)
-	return true
+	return nil
 }
 
 // leaveAsSpeaker ends the membership of a speaker, and the room if it was the last. The caller holds

@@ -17,6 +17,8 @@ type Start struct {
 	// IsUnfilled has the member begin at the end where JoinAt would return ErrNotFilled, without a
 	// position, and be told by Client.Reset when Fill has come; or where it would return ErrAhead.
 	IsUnfilled bool
+	// IsHere has the member join on its loop, be its room at home on another or not.
+	IsHere bool
 }
 
 // An Answer says how a member has joined.
@@ -50,7 +52,8 @@ var ErrNotBuilt = errors.New("hub: what the room keeps has yet to be encoded")
 
 // JoinAt makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings, from start on. m must not be in a room. now is the loop's clock. The errors are
-// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled and ErrAhead, behind which m is in no room.
+// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled, ErrAhead and an *ElsewhereError, behind
+// which m is in no room.
 //
 // A member that does not begin at the end is catching up until it has come there: it counts in no
 // brake and holds no sweep, and may be overrun like every other that is blocked, for which IsBlocked
