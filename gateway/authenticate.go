@@ -163,6 +163,7 @@ type verdict struct {
 	isLate  bool              // … which it did not
 	isEven  bool              // it has waited until the room has come as far as its client, who was elsewhere before, or for long enough
 	infos   []centrifuge.Info // of who is in the room
+	moves   int               // how often it was moved to the room's home
 	err     error
 }
 
@@ -170,8 +171,12 @@ type verdict struct {
 func (v *verdict) wasJudged() bool { return v != nil && (v.isBuilt || v.isTried || v.isEven) }
 
 // park has a connection wait until its question is answered: nobody reads it, and the time for its
-// handshake goes on. p is all that was read of it, from the request on; the head budget counts it.
+// handshake goes on. p is all that was read of it, from the request on; the head budget counts it. If
+// what it waits for is to be at home it goes there.
 func (c *conn) park(q *question, p []byte) bool {
+	if q.home != nil {
+		return c.move(q, p)
+	}
 	c.in = &inbound{head: append([]byte(nil), p...), question: q}
 	if c.past == wasAnswered {
 		c.w.loop.SetTimer(c.token, c.w.cfg.HandshakeTimeout) // The silence before it had a time of its own.

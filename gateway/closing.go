@@ -294,5 +294,6 @@ func (c *conn) letGo() {
 		t.letGo()
 	}
 	c.own, c.end = nil, nil
+	c.w.conns.Add(-1)
 	c.w.server.leave(c.key())
 }

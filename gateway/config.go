@@ -47,6 +47,7 @@ type tuning struct {
 	wallClock         func() int64  // milliseconds since 1970
 	newEpoch          func() string // of a room with a history; nil: at random
 	outageTime        time.Duration // of an outage, see Options.CloseOnOutage
+	homeMax           int           // how many may be in a room that is at home on one loop; negative: none is
 }
 
 // What tuning is without a test that turns it.
@@ -70,6 +71,9 @@ const (
 	costlyWork = 1024
 	// walkTime is as long as a loop's other turns.
 	walkTime = 250 * time.Microsecond
+	// homeMax is as many as one loop delivers to in the time in which another is woken and has begun,
+	// several times over.
+	homeMax = 64
 	// inflaterSize is a window, code tables and the stack that they are used on.
 	inflaterSize = 64 << 10
 )
@@ -102,6 +106,7 @@ func (c *config) fill() {
 	setDefault(&c.walkTime, walkTime)
 	setDefault(&c.expiryGrace, expiryGrace)
 	setDefault(&c.outageTime, outageTime)
+	setDefault(&c.homeMax, homeMax)
 	setDefault(&c.inflaterSize, inflaterSize)
 	if c.wallClock == nil {
 		c.wallClock = wallClock
@@ -350,6 +355,7 @@ func (c *config) limits() hub.Limits {
 		History: histories,
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,
 		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
+		Small:   max(0, c.homeMax),
 		MinRate: max(1, c.MinReadRate), // Whoever takes anything has a vote for as long as there are.
 	}
 }

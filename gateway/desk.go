@@ -14,7 +14,8 @@ import (
 // A question is what a request waits for while its connection is parked: an Authenticator that says
 // who its client is, a room's history that is made in another encoding or has yet to come from the
 // cluster, or who is in a room on other nodes. What it is about and the
-// place where the answer goes do not change; the rest is its desk's.
+// place where the answer goes do not change; the rest is its desk's. One without a desk is answered by
+// having the connection on another loop.
 type question struct {
 	c         *conn // not to be touched but on its loop, by its token
 	desk      *desk
@@ -22,6 +23,7 @@ type question struct {
 	room      string       // … or the room …
 	encoding  hub.Encoding // … and the encoding that it lacks …
 	since     hub.Position // … or the position up to which it has yet to come
+	home      *worker      // the loop where its room is at home; nil: it is about something else
 	answer    verdict      // written before the loop is told
 
 	place  *list.Element // among those that wait; nil: it does not

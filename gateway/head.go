@@ -51,9 +51,9 @@ func (c *conn) awaitHead(p []byte) bool {
 }
 
 // readLater leaves requests that have been read already for the connection's next turn, and reports
-// whether to read on before that.
-func (c *conn) readLater(p []byte) bool {
-	c.in = &inbound{head: append([]byte(nil), p...)}
+// whether to read on before that. q is nil, or what is known already of who makes the first of them.
+func (c *conn) readLater(p []byte, q *question) bool {
+	c.in = &inbound{head: append([]byte(nil), p...), question: q}
 	c.w.headBudget.hold(c)
 	if c.life != reading {
 		return c.life != dead
@@ -158,8 +158,8 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	}
 	if hears {
 		_, q, refusal = c.joinAt(room, encoding, start, who, answer)
-	} else if err := c.w.fan.JoinToSpeak(room, encoding, false, &c.reader, c); err != nil {
-		refusal = refuseNewRoom(err)
+	} else {
+		q, refusal = c.joinToSpeak(room, encoding, who, answer)
 	}
 	if q != nil || refusal != nil {
 		return q, refusal

@@ -334,8 +334,8 @@ func (c *conn) dropInput() {
 	if c.in == nil {
 		return
 	}
-	if c.in.question != nil {
-		c.in.question.desk.drop(c.in.question)
+	if q := c.in.question; q != nil && q.desk != nil {
+		q.desk.drop(q)
 	}
 	c.w.headBudget.drop(c)
 	c.w.inputBudget.hold(c, 0, 0)

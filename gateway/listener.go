@@ -43,7 +43,7 @@ type listener struct {
 	isTCP    bool
 	isShared bool // somebody else has the socket too, and accepts from it when we do not
 	speaks   ListenOptions
-	next     int         // worker that gets the next connection
+	next     int         // worker that gets the next connection, if no other has fewer
 	taken    [][]arrival // accepted this tick, by worker
 
 	failures int // of single connections, in a row
@@ -249,8 +249,10 @@ func (l *listener) admit(fd int) {
 	if l.isTCP && runtime.GOOS != "linux" {
 		l.w.cfg.setOptions(l.w.kernel, fd)
 	}
-	l.taken[l.next] = append(l.taken[l.next], arrival{fd: fd, key: key, speaks: l.speaks})
-	l.next = (l.next + 1) % len(l.taken)
+	to := l.w.server.emptiest(l.next)
+	to.conns.Add(1)
+	l.taken[to.no] = append(l.taken[to.no], arrival{fd: fd, key: key, speaks: l.speaks})
+	l.next = (to.no + 1) % len(l.taken)
 }
 
 // keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. Who is
@@ -275,8 +277,11 @@ func (l *listener) hand() {
 		}
 		other := l.w.server.workers[i]
 		l.taken[i] = nil
-		if other == l.w || !other.loop.Post(func(*reactor.Loop) { other.adopt(taken) }) {
-			l.w.adopt(taken)
+		if other != l.w && other.loop.Post(func(*reactor.Loop) { other.adopt(taken) }) {
+			continue
 		}
+		other.conns.Add(-int64(len(taken)))
+		l.w.conns.Add(int64(len(taken)))
+		l.w.adopt(taken)
 	}
 }

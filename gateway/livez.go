@@ -85,7 +85,7 @@ func (c *conn) answerInPlace(head, body string, isLast bool, behind []byte) bool
 		return c.life != dead
 	}
 	c.keepAlive()
-	return len(behind) == 0 || c.readLater(behind)
+	return len(behind) == 0 || c.readLater(behind, nil)
 }
 
 // keepAlive waits for another request on a connection that has had an answer.

@@ -33,7 +33,7 @@ func seat(t *testing.T, s *Server, addr, path string, wanted []int) (byLoop [][]
 		if i := loopOf(t, s, c); len(byLoop[i]) < wanted[i] {
 			byLoop[i] = append(byLoop[i], c)
 		} else {
-			c.Close()
+			defer c.Close() // Not before, or the next one would come to the same loop.
 		}
 		isDone = true
 		for i := range wanted {

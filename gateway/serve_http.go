@@ -186,9 +186,11 @@ func (s *Server) handOver(conn net.Conn, adopt func(w *worker, fd int)) *wsproto
 	}
 	for range s.workers { // One whose mailbox is full is overloaded: another may not be.
 		w := s.workers[s.turn.Add(1)%uint64(len(s.workers))]
+		w.conns.Add(1)
 		if w.loop.Post(func(*reactor.Loop) { adopt(w, fd) }) {
 			return nil
 		}
+		w.conns.Add(-1)
 	}
 	_ = s.workers[0].kernel.Close(fd)
 	s.refusals.turned.Add(1)
@@ -235,7 +237,7 @@ func (w *worker) takeOver(a arrival, read []byte, isLent bool) {
 func (c *conn) goOn(read []byte) {
 	c.w.cfg.setOptions(c.w.kernel, int(c.fd)) // Package net has set keep-alive times of its own.
 	if len(read) > 0 {
-		c.readLater(read)
+		c.readLater(read, nil)
 	} else {
 		c.w.loop.Requeue(c.token, reactor.Readable) // Bytes may have come while nobody watched.
 	}

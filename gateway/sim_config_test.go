@@ -13,6 +13,7 @@ func configOf(p *simclient.Plan) *config {
 		cfg.Flush, cfg.ringsAll = FlushRing, p.RingsAll
 	}
 	cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = int64(p.Message), int64(p.Backlog), int64(p.Window)
+	cfg.homeMax = p.HomeMax
 	cfg.MinReadRate = int64(p.MinRate)
 	cfg.readBudget, cfg.writeBudget = p.Read, p.Write
 	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.Ping, p.Pong, p.Stall, p.Stall

@@ -104,6 +104,8 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	switch {
 	case !w.Kernel.IsRegistered(l.epfd, int(c.fd), uint32(token), uint32(token>>32)):
 		w.Fail("descriptor %d is not registered for connection %d", c.fd, v.link)
+	case w.Kernel.Watchers(int(c.fd)) != 1:
+		w.Fail("descriptor %d of connection %d is registered %d times", c.fd, v.link, w.Kernel.Watchers(int(c.fd)))
 	case v.link != link:
 		w.Fail("descriptor %d of connection %d leads to connection %d now", c.fd, v.link, link)
 	}
@@ -148,6 +150,7 @@ func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 		}
 	}
 	l.views = slices.DeleteFunc(l.views, func(v *connView) bool { return v.c.life == dead })
+	gone = slices.DeleteFunc(gone, func(v *connView) bool { return v.c.fd < 0 }) // Another loop has it.
 	var why []CloseReason
 	for r, n := range l.w.stats.Closed {
 		for range n - l.reported[r] {
@@ -292,6 +295,29 @@ func (w *world) inspectQuiet() {
 	}
 	w.inspectDue()
 	w.inspectBrakes()
+	w.inspectHomes()
+}
+
+// inspectHomes looks whether the members of each room are on one loop, in worlds where no room grows out
+// of its home and nothing keeps clients from going there.
+func (w *world) inspectHomes() {
+	p := &w.Plan
+	if p.HomeMax < p.Clients || p.Subscribers.Number > 0 || p.Faults.NoMemory > 0 || p.Faults.Watch > 0 {
+		return
+	}
+	homes := map[*hub.Room]*simLoop{}
+	for _, l := range w.loops {
+		for _, v := range l.views {
+			if !v.c.reader.IsIn() {
+				continue
+			}
+			if home := homes[v.c.reader.Room()]; home != nil && home != l {
+				w.Fail("room %s is small, and connection %d is on another loop than others there", v.c.reader.Room().Name(), v.link)
+			}
+			homes[v.c.reader.Room()] = l
+		}
+	}
+	w.homely++
 }
 
 // inspectDue holds what each room counts as due to what its members have yet to get. One that was overrun and may go on is due

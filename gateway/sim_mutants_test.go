@@ -40,7 +40,7 @@ var firstSeeds = map[string]int{
 }
 
 // mutants come with the few first that are made without being asked for.
-var mutants = slices.Concat(generalMutants, historyMutants, bundleMutants)
+var mutants = slices.Concat(generalMutants, historyMutants, bundleMutants, homeMutants)
 
 var generalMutants = []mutant{
 	{"requeue forgotten when the read budget ends", 50, []edit{{

@@ -50,6 +50,7 @@ type world struct {
 	goroutines  int
 	fixed       int           // descriptors open without any connection
 	answersAt   time.Duration // from when on whoever is pinged answers at once; zero: they need not
+	homely      int           // times rooms were looked at that are each on one loop
 	quiet       int           // times everything slept and was looked through
 	longest     time.Duration // tick of any loop
 	judgements  []func()      // put off until every loop has ended its tick
@@ -123,6 +124,7 @@ func newWorld(seed uint64) (*world, error) {
 	w.Plan.DrawSubscribers(rand.New(rand.NewPCG(seed, simclient.SubscribersStream)))
 	w.Plan.DrawAttendance(rand.New(rand.NewPCG(seed, simclient.AttendanceStream)))
 	w.Plan.DrawRing(rand.New(rand.NewPCG(seed, simclient.RingStream)))
+	w.Plan.DrawHomes(rand.New(rand.NewPCG(seed, simclient.HomesStream)))
 	cfg := configOf(&w.Plan)
 	epochs := 0
 	cfg.newEpoch = func() string { epochs++; return fmt.Sprintf("epoch%03d", epochs) }

@@ -55,28 +55,62 @@ func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusa
 // answer is what came of one before.
 func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Principal, answer *verdict) (hub.Joined, *question, *wsproto.Refusal) {
 	start.IsUnfilled = answer != nil && (answer.isLate || answer.isEven)
+	start.IsHere = !c.mayMove(answer)
+	if to := c.w.placeFor(room); to != nil && !start.IsHere {
+		return hub.Joined{}, moveTo(to, who, answer), nil
+	}
 	joined, err := c.w.fan.JoinAt(c.w.loop.Now(), room, e, start, &c.reader, c)
-	switch {
-	case err == nil:
+	if err == nil {
 		return joined, nil, nil
+	}
+	if to := c.w.homeBy(err); to != nil {
+		return joined, moveTo(to, who, answer), nil
+	}
+	q, refusal := c.waitFor(err, room, e, start.Since, who, answer)
+	if q != nil && answer != nil {
+		q.answer.moves = answer.moves
+	}
+	return joined, q, refusal
+}
+
+// waitFor returns the question for which a client waits that could not join a room at once, or the
+// refusal if it has waited for that already.
+func (c *conn) waitFor(err error, room string, e hub.Encoding, since hub.Position, who *Principal, answer *verdict) (*question, *wsproto.Refusal) {
+	switch {
 	case errors.Is(err, hub.ErrNotFilled) && (answer == nil || !answer.isTried):
-		return joined, &question{c: c, desk: &c.w.server.filler, room: room, answer: verdict{who: *who, isTried: true}}, nil
+		return &question{c: c, desk: &c.w.server.filler, room: room, answer: verdict{who: *who, isTried: true}}, nil
 	case errors.Is(err, hub.ErrNotFilled):
-		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
+		return nil, wsproto.Refuse(wsproto.ReasonHistory)
 	case errors.Is(err, hub.ErrAhead):
-		q := &question{c: c, desk: &c.w.server.chaser, room: room, since: start.Since, answer: verdict{who: *who, isTried: true, isEven: true}}
-		return joined, q, nil
+		return &question{c: c, desk: &c.w.server.chaser, room: room, since: since, answer: verdict{who: *who, isTried: true, isEven: true}}, nil
 	case !errors.Is(err, hub.ErrNotBuilt):
-		return joined, nil, refuseNewRoom(err)
+		return nil, refuseNewRoom(err)
 	case answer != nil && answer.isBuilt: // So much is published that it was dropped before it was done.
-		return joined, nil, wsproto.Refuse(wsproto.ReasonHistory)
+		return nil, wsproto.Refuse(wsproto.ReasonHistory)
 	}
 	q := &question{c: c, desk: &c.w.server.builder, room: room, encoding: e}
 	q.answer = verdict{who: *who, isBuilt: true}
 	if answer != nil {
 		q.answer.isTried, q.answer.isEven = answer.isTried, answer.isEven
 	}
-	return joined, q, nil
+	return q, nil
+}
+
+// joinToSpeak has the client join a room in which it hears nothing, or returns the question by which it
+// moves to that room's home.
+func (c *conn) joinToSpeak(room string, e hub.Encoding, who *Principal, answer *verdict) (*question, *wsproto.Refusal) {
+	mayMove := c.mayMove(answer)
+	if to := c.w.placeFor(room); to != nil && mayMove {
+		return moveTo(to, who, answer), nil
+	}
+	err := c.w.fan.JoinToSpeak(room, e, !mayMove, &c.reader, c)
+	if to := c.w.homeBy(err); to != nil {
+		return moveTo(to, who, answer), nil
+	}
+	if err != nil {
+		return nil, refuseNewRoom(err)
+	}
+	return nil, nil
 }
 
 // refuseNewRoom is the answer where there can be no further room.

@@ -78,7 +78,14 @@ type steppedClient struct {
 // join connects a client that the loop serves.
 func (st *stepped) join(loop int, path string) *steppedClient {
 	st.t.Helper()
-	for range 2 * len(st.s.workers) {
+	var elsewhere []*steppedClient // They stay meanwhile, or the next one would come to the same loop.
+	defer func() {
+		for _, c := range elsewhere {
+			c.Close()
+			st.tickAll(10)
+		}
+	}()
+	for range 64 {
 		p, err := st.kernel.Dial(st.listen)
 		if err != nil {
 			st.t.Fatal(err)
@@ -100,8 +107,7 @@ func (st *stepped) join(loop int, path string) *steppedClient {
 			client.take()
 			return client
 		}
-		p.Close()
-		st.tickAll(10)
+		elsewhere = append(elsewhere, client)
 	}
 	st.t.Fatal("no client comes to the loop")
 	return nil

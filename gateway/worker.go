@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"sluice/hub"
@@ -25,6 +26,7 @@ type worker struct {
 	kernel reactor.Kernel
 	loop   *reactor.Loop
 	fan    *hub.Fanout
+	conns  atomic.Int64 // connections that are here or on their way: whoever sends one counts it
 
 	buf     []byte          // what was read last
 	header  []byte          // a frame header or a control frame being made
@@ -159,6 +161,7 @@ func (w *worker) newConn(a arrival) *conn {
 			w.log.Error("cannot watch a connection", "error", err, "and_more", skipped)
 		}
 		w.stats.RegisterFailed++
+		w.conns.Add(-1)
 		_ = w.kernel.Close(a.fd)
 		w.server.leave(a.key)
 		return nil
@@ -233,6 +236,7 @@ type Stats struct {
 	Lent           uint64        // times a connection was given to net/http, each for one request
 	Returned       uint64        // of those, back for the next one
 	TakenOver      uint64        // connections that came by ServeHTTP
+	Moved          uint64        // times a connection went to another loop, where its room is at home
 	RegisterFailed uint64
 	AcceptFailed   uint64 // by errors of single connections
 	AcceptPaused   uint64 // times accepting rested: for want of descriptors or memory, or because of failures in a row
@@ -283,6 +287,7 @@ func (s *Stats) add(o *Stats) {
 		{&s.Lent, &o.Lent},
 		{&s.Returned, &o.Returned},
 		{&s.TakenOver, &o.TakenOver},
+		{&s.Moved, &o.Moved},
 		{&s.RegisterFailed, &o.RegisterFailed},
 		{&s.AcceptFailed, &o.AcceptFailed},
 		{&s.AcceptPaused, &o.AcceptPaused},

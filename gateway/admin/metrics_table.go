@@ -39,6 +39,7 @@ var table = []metric{
 	single("sluice_http_connections", "Connections with an ordinary HTTP request under way.", func(r *reading) float64 { return float64(r.HTTPConnections) }),
 	count("sluice_accepted_total", "Connections accepted.", func(r *reading) uint64 { return r.Accepted }),
 	count("sluice_taken_over_total", "Connections taken over from a program's own server.", func(r *reading) uint64 { return r.TakenOver }),
+	count("sluice_moved_total", "Times a connection went to the loop where its room is at home.", func(r *reading) uint64 { return r.Moved }),
 	count("sluice_handshakes_total", "WebSocket handshakes answered with 101.", func(r *reading) uint64 { return r.Upgrades }),
 	count("sluice_early_handshakes_total", "Handshakes with frames right behind them, in the same packet.", func(r *reading) uint64 { return r.EarlyBytes }),
 	count("sluice_event_streams_total", "Requests for events answered with a stream of them.", func(r *reading) uint64 { return r.Streams }),

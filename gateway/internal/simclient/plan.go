@@ -50,6 +50,8 @@ type Plan struct {
 	HasRing  bool // of each loop …
 	RingsAll bool // … which sends more than what makes it worth its while
 
+	HomeMax int // most who may be in a room that is at home on one loop; negative: none is
+
 	MinRate  int  // bytes a second that a client has to read to be waited for
 	IsSteady bool // see DrawBrake
 	unsent   int  // what may wait unsent in the gateway's kernel for one client; zero: its buffer
