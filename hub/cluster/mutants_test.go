@@ -158,7 +158,7 @@ func (m *mutant) sources(t *testing.T) map[string]string {
 }
 
 // modelFiles are the tests that the model is made of; the others would only take time to build.
-var modelFiles = regexp.MustCompile(`^(world|model|opening|forged|stopped|check)_test\.go$`)
+var modelFiles = regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check)_test\.go$`)
 
 // mustBeFound builds the model with the mutant in place of the product, and runs it.
 func (m *mutant) mustBeFound(t *testing.T) {
