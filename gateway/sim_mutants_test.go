@@ -36,7 +36,6 @@ type edit struct{ file, old, new string }
 // firstSeeds are where to begin with mutants that are found late, and by few seeds.
 var firstSeeds = map[string]int{
 	"round begun behind the last member's leave": 2001,
-	"replies of the last command are not sent":   51_001,
 }
 
 // mutants come with the few first that are made without being asked for.
