@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"sluice/hub"
@@ -331,111 +329,6 @@ func (c *conn) info(room string, limit int) ConnInfo {
 
 func (c *conn) isSpeaker() bool { return c.past != subscribes && c.reader.IsSpeaker() }
 
-// walkPart is how many sources a walk looks at before it asks for the time.
-const walkPart = 64
-
-// A walk visits the connections of all loops.
-type walk struct {
-	ctx  context.Context
-	done chan error
-	left atomic.Int32 // loops that have yet to be done
-	end  func()       // called by the last one
-}
-
-// A walker is a walk on one loop.
-type walker struct {
-	*walk
-	w     *worker
-	visit func(*conn)
-	at    reactor.Token // the last one looked at
-}
-
-// walk visits every connection on its loop, some in each tick, with what visitor returns for the loop.
-// There is one walk at a time; others wait for it. After an error some may still go on: what they
-// write is not to be read.
-func (s *Server) walk(ctx context.Context, visitor func(*worker) func(*conn)) error {
-	ctx, cancel := s.whileRunning(ctx)
-	defer cancel() // Those that go on end with their next step.
-	select {
-	case s.walking <- struct{}{}:
-	case <-ctx.Done():
-		return late(ctx)
-	}
-	k := &walk{ctx: ctx, done: make(chan error, len(s.workers)), end: func() { <-s.walking }}
-	k.left.Store(int32(len(s.workers)))
-	for i, w := range s.workers {
-		one := &walker{walk: k, w: w, visit: visitor(w)}
-		if err := s.postRunning(ctx, w, one.step); err != nil {
-			for range s.workers[i:] {
-				k.report(err)
-			}
-			break
-		}
-	}
-	for range s.workers {
-		select {
-		case err := <-k.done:
-			if err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return late(ctx)
-		}
-	}
-	return nil
-}
-
-// report says that one loop is done.
-func (k *walk) report(err error) {
-	k.done <- err
-	if k.left.Add(-1) == 0 {
-		k.end()
-	}
-}
-
-// step visits some and goes on in the next tick.
-func (k *walker) step(l *reactor.Loop) {
-	if k.ctx.Err() != nil {
-		k.report(late(k.ctx))
-		return
-	}
-	until, n := l.Elapsed()+k.w.cfg.walkTime, 0
-	for t, source := range l.SourcesAfter(k.at) {
-		k.at = t
-		if c, ok := source.(*conn); ok {
-			k.visit(c)
-		}
-		if n++; n%walkPart == 0 && l.Elapsed() >= until {
-			if !l.Post(k.step) {
-				k.report(ErrBusy)
-			}
-			return
-		}
-	}
-	k.report(nil)
-}
-
-// late says why there was no answer.
-func late(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), ErrClosed) {
-		return ErrClosed
-	}
-	return ErrBusy
-}
-
-// postRunning posts to a loop that runs; before Serve there is nobody to ask.
-func (s *Server) postRunning(ctx context.Context, w *worker, task func(*reactor.Loop)) error {
-	select {
-	case <-s.started:
-	default:
-		return ErrBusy
-	}
-	if err := post(ctx, w.loop, task); err != nil {
-		return late(ctx)
-	}
-	return nil
-}
-
 // askConn returns what ask does for one connection, on its loop.
 func askConn[T any](ctx context.Context, s *Server, id string, ask func(*conn) (T, error)) (answer T, err error) {
 	w, t, ok := s.parseID(id)
@@ -481,54 +374,4 @@ func (s *Server) parseID(id string) (w *worker, t reactor.Token, ok bool) {
 		return nil, 0, false
 	}
 	return s.workers[no], reactor.Token(n), true
-}
-
-// A top keeps the first of many by an order, up to a limit.
-type top[T any] struct {
-	limit   int
-	compare func(a, b *T) int
-	list    []T // a heap: the last by the order is in front
-	at      int // where the one that was added last stands
-}
-
-// add reports whether one is among the first so far.
-func (h *top[T]) add(one *T) bool {
-	switch {
-	case h.limit <= 0:
-		return false
-	case len(h.list) < h.limit:
-		h.list = append(h.list, *one)
-		h.at = len(h.list) - 1
-		for h.at > 0 && h.compare(&h.list[(h.at-1)/2], &h.list[h.at]) < 0 {
-			h.swap((h.at - 1) / 2)
-		}
-		return true
-	case h.compare(one, &h.list[0]) >= 0:
-		return false
-	}
-	h.list[0], h.at = *one, 0
-	for {
-		child := 2*h.at + 1
-		if child+1 < len(h.list) && h.compare(&h.list[child], &h.list[child+1]) < 0 {
-			child++
-		}
-		if child >= len(h.list) || h.compare(&h.list[h.at], &h.list[child]) >= 0 {
-			return true
-		}
-		h.swap(child)
-	}
-}
-
-func (h *top[T]) swap(with int) {
-	h.list[h.at], h.list[with] = h.list[with], h.list[h.at]
-	h.at = with
-}
-
-// last is the one that was added last.
-func (h *top[T]) last() *T { return &h.list[h.at] }
-
-// sorted is what it keeps, in order.
-func (h *top[T]) sorted() []T {
-	slices.SortFunc(h.list, func(a, b T) int { return h.compare(&a, &b) })
-	return h.list
 }
