@@ -295,6 +295,29 @@ func (w *world) inspectQuiet() {
 	}
 	w.inspectDue()
 	w.inspectBrakes()
+	w.inspectHomes()
+}
+
+// inspectHomes looks whether the members of each room are on one loop, in worlds where no room grows out
+// of its home and nothing keeps clients from going there.
+func (w *world) inspectHomes() {
+	p := &w.Plan
+	if p.HomeMax <= p.Clients+p.History.Readers || p.Subscribers.Number > 0 || p.Faults.NoMemory > 0 || p.Faults.Watch > 0 {
+		return
+	}
+	homes := map[*hub.Room]*simLoop{}
+	for _, l := range w.loops {
+		for _, v := range l.views {
+			if !v.c.reader.IsIn() {
+				continue
+			}
+			if home := homes[v.c.reader.Room()]; home != nil && home != l {
+				w.Fail("room %s is small, and connection %d is on another loop than others there", v.c.reader.Room().Name(), v.link)
+			}
+			homes[v.c.reader.Room()] = l
+		}
+	}
+	w.homely++
 }
 
 // inspectDue holds what each room counts as due to what its members have yet to get. One that was overrun and may go on is due

@@ -7,6 +7,9 @@ var homeMutants = []mutant{
 	{"what came behind a head does not move along", 300, []edit{{
 		"gateway/home.go", "read:    bytes.Clone(p),", "read:    bytes.Clone(p[:bytes.Index(p, []byte(\"\\r\\n\\r\\n\"))+4]),",
 	}}},
+	{"a client joins where it was accepted", 300, []edit{{
+		"hub/room.go", "home != f && !start.IsHere {", "false && home != f {",
+	}}},
 	{"a connection that moves is watched by both loops", 300, []edit{{
 		"gateway/home.go", "fd, err := w.loop.Detach(c.token)", "fd, err := int(c.fd), error(nil)",
 	}}},

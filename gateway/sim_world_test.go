@@ -50,6 +50,7 @@ type world struct {
 	goroutines  int
 	fixed       int           // descriptors open without any connection
 	answersAt   time.Duration // from when on whoever is pinged answers at once; zero: they need not
+	homely      int           // times rooms were looked at that are each on one loop
 	quiet       int           // times everything slept and was looked through
 	longest     time.Duration // tick of any loop
 	judgements  []func()      // put off until every loop has ended its tick
