@@ -50,8 +50,9 @@ type KeptPage struct {
 
 // Kept returns some of what a room keeps, from start on: the oldest first, limit messages at most, and
 // of them no more than there are bytes for, but one at least. The zero Start is the oldest. It asks
-// for no permission. With a Cluster it may wait until the room is filled, but no longer than ctx says, or
-// Options.ClusterTimeout: ErrUnfilled.
+// for no permission. With a Cluster it may wait until the room is filled, but no longer than ctx says,
+// or Options.ClusterTimeout: ErrUnfilled; and two seconds more until it has come to start's position,
+// which another node may have told.
 func (s *Server) Kept(ctx context.Context, room string, start hub.Start, limit int, bytes int64) (page KeptPage, err error) {
 	if s.follows() {
 		if err := s.fill(ctx, room); err != nil {

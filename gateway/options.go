@@ -45,7 +45,7 @@ type Options struct {
 	// AuthCookie names a cookie in which browsers' pages may have their token.
 	AuthCookie string
 	// Anonymous is what those may do who are not known: by default nothing with Auth, and without it
-	// read and publish in every room.
+	// everything but presence in every room.
 	Anonymous []Grant
 	// Subprotocols lists names of which the first that a client offers is answered. Of a browser that
 	// offers some and is answered with none the connection fails. What they mean is between clients.
@@ -78,7 +78,7 @@ type Options struct {
 	MaxConnections     int   // connections at a time: 100,000
 	MaxHTTPConnections int   // … of which ordinary requests may be under way at: 256
 	MaxHead            int64 // request line and headers: 32 KiB, 1 KiB to 1 MiB
-	AuthRequests       int   // … of which Auth may be asked about at a time, if it has to ask in turn: 64; others wait
+	AuthRequests       int   // questions to Auth at a time, if it has to ask in turn: 64; other clients wait
 	HeadMemory         int64 // what all heads that are not whole may take together: 32 MiB, at least MaxHead
 	MaxMessage         int64 // largest message: 1 MiB, at most 1 GiB
 	MaxPerAddress      int   // connections from one address, of IPv6 one /64: no limit

@@ -4,9 +4,10 @@ package hub
 // so: then a message wakes no loop but the one that it came to, and none has a branch of one or two.
 //
 // A room with at most Limits.Small in it, those that only publish included, is at home on the loop of
-// who has been there for longest. One that grows beyond that spreads: whoever comes joins where it is.
-// It has a home again when it has shrunk to half of the bound, so that one about as large as the bound
-// does not change with each who comes or goes. Nobody who is in the room moves.
+// its oldest branch: that of members, or of speakers where there is no member. One that grows beyond
+// that spreads: whoever comes joins where it is. It has a home again when it has shrunk to half of the
+// bound, so that one about as large as the bound does not change with each who comes or goes. Nobody
+// who is in the room moves.
 type ElsewhereError struct{ Home *Fanout }
 
 // Error implements error.

@@ -70,7 +70,7 @@ type NodesStats struct {
 	Came, Gone uint64 // others that were heard of first, and no more
 	Reports    uint64 // sent
 	Lost       uint64 // times that something of another node's reports was missing, which it was asked for
-	Refused    uint64 // notes that were not understood: of another version, or garbage
+	Refused    uint64 // notes that were not taken: of another version, garbage, or of one node too many
 	Unsent     uint64 // notes that could not be sent
 	Beyond     uint64 // rooms that were not reported, or not taken in, because there are too many, each time
 	Asked      uint64 // questions put to other nodes

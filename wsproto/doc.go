@@ -15,8 +15,8 @@
 //
 // A server's connection goes through it like this:
 //
-//	bytes ──HeadEnd──▶ head ──ParseLine──▶ route by Path ──Parse, CheckUpgrade, CheckDeflate──┐
-//	             │                                                 AppendSwitchingProtocols ◀─┘
+//	bytes ──HeadEnd──▶ head ──Parse──▶ route by Path ──CheckUpgrade, CheckDeflate──┐
+//	             │                                      AppendSwitchingProtocols ◀─┘
 //	             └──▶ the rest ──Decoder.Next──▶ Message … Message, Violation ──CloseCode──┐
 //	                                                                bytes ◀──AppendClose ◀─┘
 //
