@@ -203,10 +203,7 @@ func (f *configFile) read(text []byte, flags map[string]*kong.Flag) {
 func (f *configFile) each(mapping *yaml.Node, do func(key, value *yaml.Node)) {
 	before := map[string]int{}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		key, value := mapping.Content[i], mapping.Content[i+1]
-		if value.Kind == yaml.AliasNode {
-			value = value.Alias
-		}
+		key, value := mapping.Content[i], resolved(mapping.Content[i+1])
 		if line, isTwice := before[key.Value]; isTwice {
 			f.fault(key.Line, "%s is here for the second time, after line %d", key.Value, line)
 			continue
@@ -214,6 +211,14 @@ func (f *configFile) each(mapping *yaml.Node, do func(key, value *yaml.Node)) {
 		before[key.Value] = key.Line
 		do(key, value)
 	}
+}
+
+// resolved is the value that stands where the alias does, if it is one.
+func resolved(v *yaml.Node) *yaml.Node {
+	if v.Kind == yaml.AliasNode {
+		return v.Alias
+	}
+	return v
 }
 
 // value is a key's value as a command line would have it.
@@ -224,9 +229,7 @@ func (f *configFile) value(name string, flag *kong.Flag, v *yaml.Node) (text str
 		return f.rooms(v, flag.Tag.Sep)
 	case v.Kind == yaml.ScalarNode && v.Tag == "!!null":
 		f.fault(v.Line, "%s has no value: leave it out for its default", name)
-	case v.Kind == yaml.ScalarNode && isList: // As it stands: what separates there does so here.
-		return v.Value, true
-	case v.Kind == yaml.ScalarNode:
+	case v.Kind == yaml.ScalarNode: // A list as it stands: what separates there does so here.
 		return v.Value, true
 	case v.Kind == yaml.SequenceNode && isList:
 		return f.list(name, v, flag.Tag.Sep)

@@ -112,9 +112,9 @@ func (f *configFile) histories(flag *kong.Flag, table, rooms *yaml.Node) {
 	}
 	var rules []string
 	for i := 0; i+1 < len(rooms.Content); i += 2 {
-		pattern, about := rooms.Content[i], rooms.Content[i+1]
+		pattern, about := rooms.Content[i], resolved(rooms.Content[i+1])
 		for j := 0; about.Kind == yaml.MappingNode && j+1 < len(about.Content); j += 2 {
-			key, value := about.Content[j], about.Content[j+1]
+			key, value := about.Content[j], resolved(about.Content[j+1])
 			if key.Value != historyFlag {
 				continue
 			}

@@ -83,6 +83,26 @@ rooms:
 	}
 }
 
+// An alias stands for the rooms' tables, for what they say of history and for its bounds.
+func TestHistoryOfAFileMayBeAnAlias(t *testing.T) {
+	for _, text := range []string{
+		`rooms: {"a.*": &x {history: {messages: 10}}, "b.*": *x}`,
+		`rooms: {"a.*": {history: &h {messages: 10}}, "b.*": {history: *h}}`,
+		`rooms: {"a.*": {history: &h "messages:10"}, "b.*": {history: *h}}`,
+		`rooms: {"a.*": {history: {messages: &n 10}}, "b.*": {history: {messages: *n}}}`,
+	} {
+		c, err := load([]string{"--config", fileOf(t, text)})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		want := []gateway.HistoryRule{{Pattern: "a.*", Messages: 10}, {Pattern: "b.*", Messages: 10}}
+		if got := c.options().History; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}
+
 func TestFaultsOfAHistoryAreSaid(t *testing.T) {
 	for text, want := range map[string]string{
 		"rooms:\n  a: {history: {mesages: 1}}":                    `:2: rooms: history: rule "a=mesages:1": there is no bound "mesages"`,
