@@ -29,7 +29,8 @@ the gateway has read all of it: it has answered the ping that came behind. When 
 and the close code is said on standard error.
 
 With --admin each message is published as a backend does, also where clients may not, and into rooms that nobody is in: status
-0 says that the gateway has accepted all of them. While a room is full or a rate used up it tries again when it is told to, sixty times.`
+0 says that the gateway has accepted all of them. While a room is full or a rate used up it tries again when it is told to, sixty times;
+where a cluster has not acknowledged a message, for a minute. Each message has an Idempotency-Key, so it is published once.`
 }
 
 // Run sends until the end of the input.
