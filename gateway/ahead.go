@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"sluice/hub"
 )
@@ -11,9 +12,10 @@ import (
 // An ahead is a message that was handed to the cluster by a publisher on no loop, and may not be
 // acknowledged yet.
 type ahead struct {
-	server *Server
-	room   string
-	answer chan aheadAnswer
+	server    *Server
+	room      string
+	answer    chan aheadAnswer
+	isCounted atomic.Bool
 }
 
 type aheadAnswer struct {
@@ -32,7 +34,10 @@ func (s *Server) publishAround(room string, m *Message) (wait func() (hub.Publis
 	cfg := s.config()
 	one := m.message()
 	a := &ahead{server: s, room: room, answer: make(chan aheadAnswer, 1)}
-	err = s.cluster.Publish(room, one.source(cfg), m.Key, func(at hub.Position, err error) { a.answer <- aheadAnswer{at, err} })
+	err = s.cluster.Publish(room, one.source(cfg), m.Key, func(at hub.Position, err error) {
+		a.count(err)
+		a.answer <- aheadAnswer{at, err}
+	})
 	switch {
 	case err == nil:
 		return a.wait, nil
@@ -41,7 +46,19 @@ func (s *Server) publishAround(room string, m *Message) (wait func() (hub.Publis
 	case errors.Is(err, hub.ErrTooLarge):
 		return nil, ErrTooLarge
 	}
-	return nil, ErrUnacknowledged
+	return nil, ErrClosed // Nothing is taken any more.
+}
+
+// count counts the message once, whether somebody waits for its answer or not: when the answer comes, or
+// when who waits gives up. One that the cluster refuses has an answer.
+func (a *ahead) count(err error) {
+	switch {
+	case a.isCounted.Swap(true):
+	case err == nil:
+		a.server.outside.published.Add(1)
+	case !errors.Is(err, hub.ErrTooLarge):
+		a.server.outside.unacknowledged.Add(1)
+	}
 }
 
 // wait waits for the cluster's answer, for as long as publishers are to.
@@ -55,11 +72,13 @@ func (a *ahead) wait() (p hub.Published, err error) {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	if err != nil {
-		s.outside.unacknowledged.Add(1)
+	a.count(err)
+	switch {
+	case errors.Is(err, hub.ErrTooLarge):
+		return hub.Published{}, ErrTooLarge
+	case err != nil:
 		return hub.Published{}, fmt.Errorf("%w: %v", ErrUnacknowledged, err)
 	}
-	s.outside.published.Add(1)
 	if r, isThere := s.hub.Room(a.room); isThere {
 		p.Members = r.Stats().Members
 	}

@@ -15,7 +15,8 @@ import (
 type Cluster interface {
 	// Publish hands a message over, and does not wait; what m refers to is copied. A message under a key
 	// is published once, whoever sends it again soon. done may be nil; otherwise it is called once, must
-	// not wait, and tells the message's position, or why nobody knows whether it will be published. The
+	// not wait, and tells the message's position, or hub.ErrTooLarge if it is refused for its size after
+	// all, or why nobody knows whether it will be published. The
 	// errors at once are hub.ErrFull, when nothing was taken because too much waits in the room, and its
 	// Rooms.Hold is or will be called; hub.ErrTooLarge; and others, when nothing is taken any more.
 	Publish(room string, m hub.Source, key string, done func(hub.Position, error)) error

@@ -253,6 +253,17 @@ func TestClusterTakesSmallerMessages(t *testing.T) {
 	}
 }
 
+// A cluster that takes nothing any more has not got the message, for sure.
+func TestClusterThatHasEndedIsNoDoubt(t *testing.T) {
+	c := newScripted()
+	var node *scriptedNode
+	s, _ := startGateway(t, clustered(c, &node))
+	c.set(func() { node.refuses = errors.New("ended") })
+	if _, err := s.Publish("a", Message{Data: []byte("x")}); !errors.Is(err, ErrClosed) || errors.Is(err, ErrUnacknowledged) {
+		t.Error(err)
+	}
+}
+
 // Where clients are to look for another gateway they are closed when an outage has lasted, and refused until it is over.
 func TestOutageClosesClients(t *testing.T) {
 	t.Parallel()

@@ -109,7 +109,8 @@ func (b *batch) put(a ahead) {
 	b.settle(aheadMax)
 }
 
-// settle waits for the lines that have no answer yet, but for the last so many.
+// settle waits for the lines that have no answer yet, but for the last so many. Behind one that ends the
+// batch it waits for none: in an outage each would take its whole time.
 func (b *batch) settle(left int) {
 	for len(b.ahead) > left && b.stopped == nil {
 		a := b.ahead[0]

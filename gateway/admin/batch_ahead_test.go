@@ -54,6 +54,28 @@ func (c *slowCluster) acknowledge() (n int) {
 	return n
 }
 
+// What a cluster refuses for its size is told as that line's own fault, and the others are published.
+func TestLineThatTheClusterRefusesIsTooLarge(t *testing.T) {
+	t.Parallel()
+	c := &slowCluster{takes: 100, fails: fmt.Errorf("refused: %w", hub.ErrTooLarge)}
+	o := gatewaytest.Options()
+	o.Cluster = func(gateway.Rooms) gateway.Cluster { return c }
+	s := startSite(t, o, nil)
+	answers := make(chan answer, 1)
+	go func() { answers <- s.publish("r", "0\n1\n2\n3", "Content-Type", "application/x-ndjson") }()
+	testenv.Eventually(t, "4 lines wait", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.waiting) == 4
+	})
+	c.acknowledge()
+	a := <-answers
+	s.expect("the batch", a, 200, `{"published":3,"results":[{"members":0},{"members":0},{"error":{"code":"too_large"`)
+	if st := testenv.StatsOf(t, s.gateway); st.Published != 3 || st.Unacknowledged != 0 {
+		t.Errorf("counted %d messages, %d not acknowledged", st.Published, st.Unacknowledged)
+	}
+}
+
 func (c *slowCluster) Open(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }
 func (c *slowCluster) Release(string)                           {}
 func (c *slowCluster) Ready() error                             { return nil }
@@ -99,6 +121,9 @@ func TestBatchGoesAheadOfItsAcknowledgements(t *testing.T) {
 		s.expect("the batch", a, status, test.want)
 		if !slices.Equal(c.said, lines) {
 			t.Errorf("published %q", c.said)
+		}
+		if st := testenv.StatsOf(t, s.gateway); int(st.Published+st.Unacknowledged) != test.lines || (st.Unacknowledged == 1) != (test.fails != nil) {
+			t.Errorf("counted %d messages, %d not acknowledged, of %d lines", st.Published, st.Unacknowledged, test.lines)
 		}
 		s.expect("the second line, which is none", a, status, `"results":[{"members":0},{"error":{"code":"json"`)
 	}

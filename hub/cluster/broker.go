@@ -3,7 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"sluice/hub"
 )
 
 // A Broker is what a [Node] needs of JetStream. All methods may be called from any goroutine. Those
@@ -70,7 +73,7 @@ const LastMax = 1000
 // Errors of a Broker.
 var (
 	ErrNotStored = errors.New("cluster: the pack was not sent, or not taken, and may be repeated")
-	ErrRefused   = errors.New("cluster: the broker refuses this pack, and always will")
+	ErrRefused   = fmt.Errorf("cluster: the broker refuses this pack, and always will: %w", hub.ErrTooLarge)
 	ErrNotFound  = errors.New("cluster: no message has this sequence")
 	ErrConflict  = errors.New("cluster: another node has set the epoch")
 	ErrUnfit     = errors.New("cluster: the stream is not fit for this gateway")
