@@ -79,6 +79,13 @@ func (s *Server) Kept(ctx context.Context, room string, start hub.Start, limit i
 	return page, nil
 }
 
+// Keeps reports whether a room keeps messages, or would if it were there. It makes no room, and waits for
+// no Cluster. It may be called from any goroutine.
+func (s *Server) Keeps(room string) bool {
+	_, err := s.keeper(room)
+	return err == nil
+}
+
 // fill waits until a room that keeps messages has those that the cluster has of it: no longer than ctx, the
 // server and ClusterTimeout.
 func (s *Server) fill(ctx context.Context, room string) error {

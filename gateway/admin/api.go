@@ -22,6 +22,7 @@ type Gateway interface {
 	PublishAt(room string, m gateway.Message) (hub.Published, error)
 	PublishAhead(room string, m gateway.Message) (p hub.Published, wait func() (hub.Published, error), err error)
 	Kept(ctx context.Context, room string, start hub.Start, limit int, bytes int64) (gateway.KeptPage, error)
+	Keeps(room string) bool
 	RemoveKept(room string) error
 	Send(ctx context.Context, id string, m gateway.Message) error
 	Room(name string) (gateway.RoomInfo, bool)

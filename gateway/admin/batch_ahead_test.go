@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sluice/gateway"
 	"sluice/hub"
@@ -74,6 +75,28 @@ func TestLineThatTheClusterRefusesIsTooLarge(t *testing.T) {
 	if st := testenv.StatsOf(t, s.gateway); st.Published != 3 || st.Unacknowledged != 0 {
 		t.Errorf("counted %d messages, %d not acknowledged", st.Published, st.Unacknowledged)
 	}
+}
+
+// Whether a room would keep a message the rules say, also while a cluster cannot fill it, and no room is made for that.
+func TestSkippingHistoryIsRefusedInAnOutage(t *testing.T) {
+	t.Parallel()
+	c := &slowCluster{takes: 100}
+	o := gatewaytest.Options()
+	o.Cluster = func(gateway.Rooms) gateway.Cluster { return c }
+	o.History = []gateway.HistoryRule{{Pattern: "h", Messages: 10}}
+	o.ClusterTimeout = time.Millisecond
+	s := startSite(t, o, nil)
+	skip := func() {
+		t.Helper()
+		s.expect("skip_history", s.ask("POST", "/api/publish", `{"channel":"h","data":1,"skip_history":true}`), 200, `{"error":{"code":108,`)
+		if len(c.said) > 0 {
+			t.Errorf("published %q", c.said)
+		}
+	}
+	skip()
+	s.expect("the room", s.ask("GET", "/api/rooms/h", ""), 404, `"no_room"`)
+	s.expect("its history", s.ask("POST", "/api/history", `{"channel":"h","limit":1}`), 200, `{"error":{"code":100,`)
+	skip() // The room is there now, and is not filled.
 }
 
 func (c *slowCluster) Open(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }

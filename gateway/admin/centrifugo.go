@@ -179,16 +179,16 @@ func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {
 
 // cPublish: channel, data or b64data, idempotency_key. In a room without history there is no offset to
 // tell.
-func (h *Handler) cPublish(ctx context.Context, k *Key, p params) (any, *fault) {
+func (h *Handler) cPublish(_ context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	m, fault := p.message()
 	if !ok || fault != nil {
 		return nil, &cBadRequest
 	}
-	return h.cPublishTo(ctx, k, channel, p, m)
+	return h.cPublishTo(k, channel, p, m)
 }
 
-func (h *Handler) cPublishTo(ctx context.Context, k *Key, channel string, p params, m gateway.Message) (any, *fault) {
+func (h *Handler) cPublishTo(k *Key, channel string, p params, m gateway.Message) (any, *fault) {
 	repeat, _ := p.text("idempotency_key")
 	if p["idempotency_key"] != nil && !isRepeatKey(repeat) {
 		return nil, &cBadRequest
@@ -196,7 +196,7 @@ func (h *Handler) cPublishTo(ctx context.Context, k *Key, channel string, p para
 	if !h.allows(k, channel, gateway.Publish) {
 		return nil, &faultRooms
 	}
-	if h.keepsAnyway(ctx, channel, p) {
+	if h.keepsAnyway(channel, p) {
 		return nil, &cNotAvailable
 	}
 	one := h.publishOne(k, channel, repeat, m)
@@ -207,7 +207,7 @@ func (h *Handler) cPublishTo(ctx context.Context, k *Key, channel string, p para
 }
 
 // cBroadcast: channels, and what publish has.
-func (h *Handler) cBroadcast(ctx context.Context, k *Key, p params) (any, *fault) {
+func (h *Handler) cBroadcast(_ context.Context, k *Key, p params) (any, *fault) {
 	var channels []string
 	m, fault := p.message()
 	if json.Unmarshal(p["channels"], &channels) != nil || len(channels) == 0 || fault != nil {
@@ -218,7 +218,7 @@ func (h *Handler) cBroadcast(ctx context.Context, k *Key, p params) (any, *fault
 	}
 	responses := make([]reply, 0, len(channels))
 	for _, channel := range channels {
-		responses = append(responses, replyOf(h.cPublishTo(ctx, k, channel, p, m)))
+		responses = append(responses, replyOf(h.cPublishTo(k, channel, p, m)))
 	}
 	return struct {
 		Responses []reply `json:"responses"`

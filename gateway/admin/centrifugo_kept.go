@@ -130,13 +130,9 @@ func (h *Handler) cHistoryRemove(_ context.Context, k *Key, p params) (any, *fau
 }
 
 // keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps all.
-func (h *Handler) keepsAnyway(ctx context.Context, channel string, p params) bool {
+func (h *Handler) keepsAnyway(channel string, p params) bool {
 	var skips bool
-	if json.Unmarshal(p["skip_history"], &skips) != nil || !skips {
-		return false
-	}
-	_, err := h.gateway.Kept(ctx, channel, hub.Start{}, 0, 0)
-	return err == nil
+	return json.Unmarshal(p["skip_history"], &skips) == nil && skips && h.gateway.Keeps(channel)
 }
 
 // cFaultOf is faultOf, but that a room that does not keep something is no missing one there.
