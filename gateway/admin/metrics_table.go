@@ -143,7 +143,7 @@ var table = []metric{
 
 	// Memory.
 	single("sluice_room_logs_bytes", "Memory of all rooms' logs.", func(r *reading) float64 { return float64(r.RoomLogs) }),
-	single("sluice_room_logs_limit_bytes", "What they may take now: --backlog-memory, or less while memory is short.", func(r *reading) float64 { return float64(r.RoomLogsMax) }),
+	single("sluice_room_logs_limit_bytes", "What they may take now: --backlog-memory, and --history-memory if there is --history, or less while memory is short.", func(r *reading) float64 { return float64(r.RoomLogsMax) }),
 	single("sluice_room_logs_pinned_bytes", "Of it: dropped frames kept for clients in the middle of them.", func(r *reading) float64 { return float64(r.Pinned) }),
 	count("sluice_room_logs_dropped_total", "Times a room dropped something because all rooms took too much.", func(r *reading) uint64 { return r.RoomLogDrops }),
 	single("sluice_memory_step", "What is done about memory running short: 0 nothing, 1 rooms keep less, 2 no new rooms, 3 no new connections, 4 the largest rooms drop.", func(r *reading) float64 { return float64(r.MemoryStep) }),
@@ -170,7 +170,7 @@ var table = []metric{
 	count("sluice_nodes_gone_total", "Times a node left, or nothing was heard of it for 6 seconds.", func(r *reading) uint64 { return r.Notes.Gone }),
 	count("sluice_node_reports_total", "Reports of this node's rooms sent to the others.", func(r *reading) uint64 { return r.Notes.Reports }),
 	count("sluice_node_reports_lost_total", "Times a part of another node's reports was missing, and it was asked for all.", func(r *reading) uint64 { return r.Notes.Lost }),
-	count("sluice_node_notes_refused_total", "Notes of other nodes that were not understood: of another version, or no node's.", func(r *reading) uint64 { return r.Notes.Refused }),
+	count("sluice_node_notes_refused_total", "Notes of other nodes that were not understood, of another version or no node's, or of a node beyond 256.", func(r *reading) uint64 { return r.Notes.Refused }),
 	count("sluice_node_notes_unsent_total", "Notes that could not be sent: there was no broker, or they were too large.", func(r *reading) uint64 { return r.Notes.Unsent }),
 	count("sluice_node_rooms_beyond_total", "Rooms left out of reports, or of what is known of others, because there are too many, each time.", func(r *reading) uint64 { return r.Notes.Beyond }),
 	count("sluice_node_questions_total", "Questions put to all other nodes: who is in a room, whom to disconnect.", func(r *reading) uint64 { return r.Notes.Asked }),
