@@ -18,9 +18,6 @@ const (
 	binary    = "event: binary\n" + dataField
 )
 
-// TextMax is the most that an event of n bytes of text takes: each may be the end of a line.
-func TextMax(n int) int { return (n+1)*(len(dataField)+1) + 1 }
-
 // TextSize is the most that an event of this text takes: less only where a CR and an LF are one end.
 func TextSize(text []byte) int {
 	ends := bytes.Count(text, []byte{'\n'}) + bytes.Count(text, []byte{'\r'})

@@ -104,7 +104,7 @@ var packs = sync.Pool{New: func() any { return new(pack) }}
 // done, which may be nil, is called once by the node's goroutine, and must not wait: with the message's
 // position in the stream, or an error. ErrTimeout comes after Options.PublishTimeout and says
 // nothing yet: the node goes on trying for up to 90 seconds. ErrUnknown says that it gave up or ended, and
-// ErrNotStored, ErrRefused and ErrClosed that the message is not in the stream.
+// ErrRefused, which is hub.ErrTooLarge too, and ErrClosed that the message is not in the stream.
 //
 // Errors at once, after which done is not called: ErrFull, for which publishers wait until
 // Rooms.Hold says that they need not; ErrTooLarge; ErrClosed.
@@ -140,14 +140,6 @@ func (n *Node) packMax() int {
 		return min(limitMin, n.messageMax())
 	}
 	return min(packBytes, n.messageMax())
-}
-
-// CanPublish reports whether Publish would take a message for the room now. It may be called from any goroutine.
-func (n *Node) CanPublish(room string) bool {
-	p := &n.publisher
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.isClosed && !p.isShort && !p.isFull(p.lines[room])
 }
 
 // take adds a message to what its room has waiting, and reports whether the node has to look. The
