@@ -138,6 +138,7 @@ func (s *subscriber) acknowledged(a ack) {
 	}
 	if len(replies) > 0 {
 		s.sendMessage(replies)
+		s.w.replyBudget.enforce()
 	}
 	if p.isFull && s.life == open && len(p.list) < promisesMax {
 		p.isFull = false

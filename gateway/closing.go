@@ -163,6 +163,7 @@ func (c *conn) part() {
 		o := c.outboxed()
 		o.bytes = wsproto.AppendClose(o.bytes, c.end.code, c.end.text)
 		o.pongAt = -1
+		c.w.replyBudget.hold(c)
 	}
 	c.sendLast()
 }
@@ -287,13 +288,11 @@ func (c *conn) letGo() {
 	c.dropInput()
 	c.w.held.end(c.pauses, c.w.loop.Now())
 	c.pauses = 0
-	if c.own != nil {
-		c.own.rest.Release()
-	}
+	c.dropOutbox()
 	if t := c.secured(); t != nil {
 		t.letGo()
 	}
-	c.own, c.end = nil, nil
+	c.end = nil
 	c.w.conns.Add(-1)
 	c.w.server.leave(c.key())
 }

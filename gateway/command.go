@@ -207,12 +207,13 @@ func (s *subscriber) giveUp() {
 }
 
 // sendReplies sends the replies of the commands so far, in one frame. One that asks and does not read
-// is closed when more than Options.ReplyBacklog waits for it.
+// is closed when more than Options.ReplyBacklog waits for it, or cut when all that do hold too much.
 func (s *subscriber) sendReplies() {
 	p := s.w.replies
 	s.w.replies = p[:0]
 	if len(p) > 0 && s.life == open {
 		s.sendMessage(p)
+		s.w.replyBudget.enforce()
 	}
 	if cap(p) > 4*repliesTurn {
 		s.w.replies = nil

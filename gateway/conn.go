@@ -160,6 +160,8 @@ type outbox struct {
 	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
 	bytes  []byte
 	pongAt int // where in bytes a pong that has not begun stands, or -1
+	held   int // bytes that the loop's replyBudget counts …
+	place  int // … and where in its heap it stands
 }
 
 // A farewell is how a connection ends.

@@ -88,7 +88,7 @@ type Options struct {
 	MaxFragments       int   // frames that one message may come in: 131,072
 	TLSHandshakes      int   // TLS handshakes that may wait for their clients' answers at a time: 4,096
 	TLSRunning         int   // … that may be worked on at a time: half of the cores
-	AssemblyMemory     int64 // what all unfinished messages may take together: 256 MiB
+	AssemblyMemory     int64 // what all unfinished messages may take together, and all unread replies: 256 MiB
 
 	FrameRate   int   // frames a second from one client, beyond which it is closed: no limit
 	PingRate    int   // pings a second from one client, beyond which it is closed: no limit

@@ -42,6 +42,15 @@ func (w *worker) keepOutbox(o *outbox) {
 	}
 }
 
+// dropOutbox drops what is in the outbox, if there is one.
+func (c *conn) dropOutbox() {
+	if c.own != nil {
+		c.own.rest.Release()
+		c.w.replyBudget.release(c)
+		c.own = nil
+	}
+}
+
 // send writes p, a whole frame of the client's own, or leaves it in the outbox.
 func (c *conn) send(p []byte) {
 	o := c.outboxed()
@@ -85,6 +94,7 @@ func (c *conn) flushOwn() {
 			return
 		}
 	}
+	c.w.replyBudget.hold(c)
 	if c.reader.IsIn() {
 		c.reader.HoldOwn()
 	}
@@ -106,6 +116,7 @@ func (c *conn) SendOwn(limit int) (sent int, isAll bool) {
 			next = next[:min(len(next), limit-sent)]
 		}
 		if len(next) == 0 {
+			c.w.replyBudget.release(c)
 			c.own = nil
 			c.w.keepOutbox(o)
 			break

@@ -47,7 +47,9 @@ var extents = []struct {
 	{"sluice/hub.(*Hub)", ofProcess},
 	{"sluice/gateway.(*inputBudget)", ofProcess},
 	{"sluice/gateway.(*headBudget)", ofProcess},
-	{"sluice/gateway.(*headBudget)", ofProcess},
+	{"sluice/gateway.(*replyBudget)", ofProcess},
+	{"sluice/gateway.outboxHeap", ofProcess},
+	{"sluice/gateway.(*outboxHeap)", ofProcess},
 	{"sluice/gateway.(*admission)", ofProcess},
 	{"sluice/hub.(*Room).append", ofRoom},
 	{"sluice/hub.(*draft)", ofConnection}, // A message's encoding, before it comes to the room.

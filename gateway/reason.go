@@ -49,7 +49,7 @@ const (
 	ClosedBadCommand                         // it sent a subscriber's frame that is none, or a command out of turn
 	ClosedStale                              // it spoke the protocol's WebSocket, and did not connect in time
 	ClosedUnsupported                        // it sent what subscribers can send elsewhere, and not here
-	ClosedReplies                            // it asked and did not read what it was answered
+	ClosedReplies                            // it asked and did not read what it was answered, beyond --reply-backlog or most of all
 	ClosedGap                                // it missed messages whose offsets it counts
 	ClosedBadToken                           // its token was not good, or somebody else's
 	ClosedTermsExpired                       // its token for a room has expired

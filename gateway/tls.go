@@ -259,10 +259,7 @@ func (t *secured) breakOff() {
 		c.abort(ClosedTLS)
 		return
 	}
-	if c.own != nil {
-		c.own.rest.Release()
-		c.own = nil
-	}
+	c.dropOutbox()
 	if c.life >= parting {
 		c.die(c.end.reason)
 		return

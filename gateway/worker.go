@@ -46,6 +46,7 @@ type worker struct {
 	sendPlaces  []int          // of each among the batch's deliveries
 	inputBudget inputBudget
 	headBudget  headBudget
+	replyBudget replyBudget
 	shaking     int             // TLS handshakes under way …
 	parked      list.List       // … and of them those that wait for their clients, the first in front
 	tellings    []telling       // rooms whose clients are to be told of who came and went
@@ -95,6 +96,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
 		inputBudget: inputBudget{limit: cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
 		headBudget:  headBudget{limit: cfg.headShare()},
+		replyBudget: replyBudget{limit: cfg.replyShare()},
 	}
 	w.encoder.setTo(cfg)
 	w.fan = s.hub.NewFanout(l.Wake, w)
@@ -121,6 +123,7 @@ func (w *worker) take(cfg *config) {
 	w.encoder.setTo(cfg)
 	w.inputBudget.limit = cfg.assemblyShare()
 	w.headBudget.limit = cfg.headShare()
+	w.replyBudget.limit = cfg.replyShare()
 	w.decoder = w.newDecoder() // Between two turns it holds nothing.
 	w.fan.TakePolicies()
 	for _, source := range w.loop.Sources {

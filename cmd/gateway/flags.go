@@ -57,7 +57,7 @@ type Config struct {
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxSubscriptions   int  `help:"Rooms that one client of /connection/websocket may be in at a time. One more is answered with error 106." default:"1000" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
-	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013. Replies that clients of /connection/websocket do not read may take as much again; beyond that whoever holds most is cut." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
