@@ -197,15 +197,41 @@ func TestMoveKeepsTheDeadline(t *testing.T) {
 	st.lapse(7*time.Second, -1)
 	c.send(head[20:])
 	st.tick(1, 2)
+	if left := st.timeAtHome(); left < 2900*time.Millisecond || left > 3100*time.Millisecond {
+		t.Errorf("it has %v left of ten seconds, seven of which have passed", left)
+	}
+}
+
+// timeAtHome is what somebody has left who comes from the second loop to the first, before the head is judged there.
+func (st *stepped) timeAtHome() time.Duration {
+	st.t.Helper()
 	st.tick(0, 1)
-	for _, source := range st.s.workers[0].loop.Sources {
+	loop := st.s.workers[0].loop
+	for _, source := range loop.Sources {
 		if moved, ok := source.(*conn); ok && moved.life == reading {
-			left := st.s.workers[0].loop.TimeLeft(moved.token)
-			if left < 2900*time.Millisecond || left > 3100*time.Millisecond {
-				t.Errorf("it has %v left of ten seconds, seven of which have passed", left)
-			}
-			return
+			return loop.TimeLeft(moved.token)
 		}
 	}
-	t.Errorf("nobody came; %d moved", st.s.final().Moved)
+	st.t.Fatalf("nobody came; %d moved", st.s.final().Moved)
+	return 0
+}
+
+// A request behind an answer has the time of a handshake when it moves, whatever was left of the silence before it.
+func TestMoveBehindAnAnswerHasTheTimeOfAHandshake(t *testing.T) {
+	for _, silence := range []time.Duration{time.Second, idleTimeout - time.Second} {
+		st, _ := newHomely(t, func(cfg *config) { cfg.HandshakeTimeout = 10 * time.Second })
+		c := st.dialAway()
+		c.send(wstest.RequestHead("GET /livez HTTP/1.1", "Host: sluice.test"))
+		st.tickAll(3)
+		if got := c.read(); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Fatalf("the health check is answered %q", got)
+		}
+		st.lapse(silence, -1)
+		c.send(wstest.UpgradeHead("/ws/r"))
+		st.tick(1, 2)
+		if left := st.timeAtHome(); left < 9900*time.Millisecond || left > 10*time.Second {
+			t.Errorf("behind %v of silence it has %v left, and a handshake has ten seconds", silence, left)
+		}
+		st.s.release()
+	}
 }
