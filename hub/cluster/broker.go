@@ -63,7 +63,7 @@ type Broker interface {
 
 	// Changed has something when Events does.
 	Changed() <-chan struct{}
-	// Events returns what has happened since it was called last.
+	// Events returns what has happened since it was called last; of Up and Down, the later one.
 	Events() Event
 }
 
@@ -124,6 +124,14 @@ const (
 	Slow                     // messages were dropped on their way to us
 	Closed                   // it is gone for good
 )
+
+// then is what has happened when next happens behind e: a connection that came and went is gone.
+func (e Event) then(next Event) Event {
+	if next&(Up|Down) != 0 {
+		e &^= Up | Down
+	}
+	return e | next
+}
 
 // publishWindow is how long a stream has to know the ids of its messages.
 const publishWindow = 2 * time.Minute

@@ -61,7 +61,7 @@ func newMachine(w *world, index int) *machine {
 }
 
 func (m *machine) raise(e Event) {
-	m.events |= e
+	m.events = m.events.then(e)
 	select {
 	case m.changed <- struct{}{}:
 	default:

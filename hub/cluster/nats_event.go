@@ -17,7 +17,10 @@ type happened struct {
 func (h *happened) init() { h.changed = make(chan struct{}, 1) }
 
 func (h *happened) raise(e Event) {
-	h.events.Or(uint32(e))
+	for isIn := false; !isIn; {
+		was := h.events.Load()
+		isIn = h.events.CompareAndSwap(was, uint32(Event(was).then(e)))
+	}
 	select {
 	case h.changed <- struct{}{}:
 	default:
