@@ -73,7 +73,7 @@ type askedRoom struct {
 func (n *Node) checkSome(rooms []*room) {
 	n.isChecking = true
 	names, asked := make([]string, len(rooms)), make([]askedRoom, len(rooms))
-	from, now := uint64(0), n.now()
+	from, now, epoch := uint64(0), n.now(), n.epoch
 	for i, r := range rooms {
 		names[i], asked[i] = r.name, askedRoom{r, r.last, r.version}
 		if from == 0 || r.provenTo+1 < from {
@@ -93,7 +93,12 @@ func (n *Node) checkSome(rooms []*room) {
 		if err == nil {
 			state, err = q.state()
 		}
-		return func() { n.checked(asked, from, now, state, last, upTo, err) }
+		return func() {
+			if err == nil && epoch != n.epoch {
+				err = errSuspect // The answer may be of the stream that was.
+			}
+			n.checked(asked, from, now, state, last, upTo, err)
+		}
 	})
 }
 
