@@ -17,8 +17,9 @@ type filling struct {
 	whole     uint64 // as before, unless the room has had more packs than are kept; zero: not known
 	last      uint64 // sequence of the message that was fetched last, and its id
 	lastID    string
-	packs     int  // that were fetched
-	isCut     bool // at the room's limits
+	packs     int      // that were fetched
+	quarters  quarters // of those
+	isCut     bool     // at the room's limits
 }
 
 // An opened is what a task found out about a room that is being opened.
@@ -160,6 +161,7 @@ func (n *Node) fill(r *room, page []Stored) error {
 		}
 		f.last, f.lastID = s.Seq, s.ID
 		f.packs++
+		f.quarters.add(s.Seq, n.o.PacksMax)
 		n.fillWith(f, s)
 		f.cut(limits, n.o.FillBytesMax)
 	}
@@ -212,6 +214,7 @@ func (n *Node) filled(r *room) {
 	f := &r.filling
 	if !r.isPlaced {
 		r.last, r.lastID, r.isPlaced = f.begun.tail.Seq, f.begun.tail.ID, true
+		r.quarters = f.quarters
 		if f.last > 0 {
 			r.last, r.lastID = f.last, f.lastID
 		}

@@ -25,10 +25,17 @@ func (q *quarters) add(seq uint64, packsMax int) {
 // dropped is a sequence up to which the stream keeps nothing of the room; zero if it may keep all.
 func (q *quarters) dropped() uint64 { return q.seqs[0] }
 
+// maybeDropped is a sequence up to which it may keep nothing: about a quarter more than dropped.
+func (q *quarters) maybeDropped() uint64 { return q.seqs[1] }
+
 // holdPromise looks whether the stream keeps what is promised of a room that is live here.
 func (n *Node) holdPromise(r *room, s *State) {
 	offset, age, ok := n.rooms.Oldest(r.name)
-	isShort := ok && n.isPromised(age) && offset <= max(endOf(r.quarters.dropped()), offsetOf(s.First, 0)-1)
+	dropped := r.quarters.dropped()
+	if r.isShort { // That is over when surely nothing is dropped, or one cut would be told with each quarter.
+		dropped = r.quarters.maybeDropped()
+	}
+	isShort := ok && n.isPromised(age) && offset <= max(endOf(dropped), offsetOf(s.First, 0)-1)
 	if isShort && !r.isShort {
 		n.tellShort(r)
 	}
@@ -39,7 +46,7 @@ func (n *Node) holdPromise(r *room, s *State) {
 // room's number of packs ends: what was before that, and dropped for the stream's size, nobody knows.
 func (n *Node) holdFilled(r *room) {
 	f := &r.filling
-	if f.packs < n.o.PacksMax || f.isCut {
+	if r.isShort || f.packs < n.o.PacksMax || f.isCut {
 		return
 	}
 	limits := n.o.HistoryOf(r.name)

@@ -97,6 +97,27 @@ func TestRoomCutBeforeItIsOpenedIsTold(t *testing.T) {
 	}
 }
 
+// A room that is opened cut, cut on with every message, and opened again is told once, however far the promise goes beyond what the stream keeps.
+func TestOneCutIsToldOnce(t *testing.T) {
+	for most := 9; most <= 24; most++ {
+		w, _, _ := openedWorld(t, 2, 8, hub.History{Messages: most})
+		m := w.nodes[1]
+		for range 20 {
+			w.foreign("room1")
+		}
+		w.goOn(1)
+		w.open(m, "room1")
+		for range 40 {
+			w.foreign("room1")
+			w.goOn(20) // A check or two.
+		}
+		w.open(m, "room1") // Somebody comes once more, and it is filled again.
+		if n := m.Stats().Short; n != 1 {
+			t.Errorf("a history of %d messages, of which the stream keeps 8, is told to be cut %d times", most, n)
+		}
+	}
+}
+
 // Of a room's packs those are told to be dropped of which the stream has been given as many since as it keeps, and not many fewer.
 func TestQuartersClaimNothingThatIsKept(t *testing.T) {
 	for _, most := range []int{1, 2, 3, 7, 8, 1000} {
@@ -106,6 +127,9 @@ func TestQuartersClaimNothingThatIsKept(t *testing.T) {
 			dropped, is := q.dropped(), uint64(max(0, seq+1-most))
 			if dropped > is || is-dropped > uint64((most+3)/4*5-1-most) {
 				t.Fatalf("of %d packs and %d kept %d are dropped, and it says %d", seq+1, most, is, dropped)
+			}
+			if maybe := q.maybeDropped(); maybe+2 < is || maybe > is+uint64((most+3)/4) {
+				t.Fatalf("of %d packs and %d kept %d are dropped, and it says that at most %d may be", seq+1, most, is, maybe)
 			}
 		}
 	}
