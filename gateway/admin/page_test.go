@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -365,18 +367,30 @@ func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 
 func (v tab) is(condition string) bool {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
+	isSo, err := v.evaluate(condition)
 	if err != nil {
 		v.t.Fatalf("%s: %v", condition, err)
 	}
-	return value
+	return isSo
 }
 
+func (v tab) evaluate(condition string) (bool, error) {
+	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
+}
+
+// until waits for a condition. A page that gives way to the next while it is asked has no answer.
 func (v tab) until(condition string) {
 	v.t.Helper()
-	testenv.Eventually(v.t, condition, func() bool { return v.is(condition) })
+	testenv.Eventually(v.t, condition, func() bool {
+		isSo, err := v.evaluate(condition)
+		var gone *cdproto.Error
+		if err != nil && (!errors.As(err, &gone) || gone.Code != -32000) {
+			v.t.Fatalf("%s: %v", condition, err)
+		}
+		return err == nil && isSo
+	})
 }
 
 // shoot leaves a picture of the page to be looked at, if somebody asks for it.
