@@ -172,36 +172,6 @@ func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 	}
 }
 
-// With whatever head: two writes would be twice the calls.
-func TestMessageOf64KiBGoesOutInOneWrite(t *testing.T) {
-	const size = 64 << 10
-	cfg := testConfig()
-	cfg.Loops = 1
-	s, addr := startGateway(t, cfg)
-	c := wstest.Join(t, addr, "/ws/r")
-	offered := make(chan int, 10)
-	swap(t, s.workers[0], func(c *conn) transport { return &offers{c.transport(), offered} })
-	c.Send(wstest.Masked(ws.OpBinary, true, string(make([]byte, size))))
-	c.Frame()
-	if n := <-offered; n <= size {
-		t.Errorf("%d bytes were offered to the kernel first, want all of a message of %d and its head", n, size)
-	}
-}
-
-// offers tells how many bytes each write offers.
-type offers struct {
-	transport
-	each chan int
-}
-
-func (o *offers) Write(fd int, p []byte) (int, error) {
-	select {
-	case o.each <- len(p):
-	default: // The first ones are enough.
-	}
-	return o.transport.Write(fd, p)
-}
-
 func TestClientMayInflateAsMuchAsItPaysFor(t *testing.T) {
 	w := &worker{cfg: &config{Options: Options{MaxMessage: 64 << 20}.Defaults()}}
 	loop, err := reactor.NewLoop(reactor.Options{})

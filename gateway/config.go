@@ -58,10 +58,7 @@ const (
 	// readBudget and writeBudget keep a fast connection from making the others of its loop wait for
 	// longer than it takes to copy this much.
 	readBudget  = readBufferSize
-	writeBudget = 64<<10 + headRoom
-	// headRoom is more than what is put around most messages: one of 64 KiB, which many choose as their
-	// largest, goes out in one write and not in two.
-	headRoom = 512
+	writeBudget = 64 << 10
 	// overTime is how long a client may go on sending more than a rate allows. It is held to the
 	// rate meanwhile.
 	overTime = 10 * time.Second

@@ -15,7 +15,7 @@ type Subscribers struct {
 // SubscribersStream keeps what DrawSubscribers draws apart from all else.
 const SubscribersStream = 103
 
-// wholeTurn is about what one connection may write in a turn of a gateway's.
+// wholeTurn is what one connection may write in a turn of a gateway's.
 const wholeTurn = 64 << 10
 
 // HasWholeTurns says that there are subscribers, whose connections may write as much at a time as they do
