@@ -35,7 +35,8 @@ type edit struct{ file, old, new string }
 
 // firstSeeds are where to begin with mutants that are found late, and by few seeds.
 var firstSeeds = map[string]int{
-	"round begun behind the last member's leave": 2001,
+	"round begun behind the last member's leave":              2001,
+	"a ring's send that has not ended is taken for a refusal": 3001,
 }
 
 // mutants come with the few first that are made without being asked for.
