@@ -30,7 +30,7 @@ func (w *world) live() error {
 const (
 	// healRounds and healTime bound the recovery: rounds in which everybody who can gets a turn, and the time that passes.
 	healRounds = 500_000
-	healTime   = 60 * time.Second
+	healTime   = 60 * time.Second // patientTime where a subscriber takes its time
 )
 
 // until gives everybody turns, without faults, until done says so.
@@ -45,7 +45,7 @@ func (w *world) until(what string, done func() string) {
 			if waitsFor == "" {
 				return
 			}
-			if passed := w.Kernel.Now() - begin; passed > healTime {
+			if passed := w.Kernel.Now() - begin; passed > w.healsWithin() {
 				w.Fail("%s: after %d rounds and %v still waiting for %s", what, round, passed, waitsFor)
 				return
 			}

@@ -3,6 +3,9 @@
 package gateway
 
 import (
+	"slices"
+	"time"
+
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
@@ -18,6 +21,18 @@ type simSubscriber struct {
 	w       *world
 	sockets map[int]*simSocket
 	subs    map[*simclient.Subscription]*simSubscription
+}
+
+// patientTime is healTime where a subscriber takes its time: it may have some eighty commands to send,
+// one a second, and in many a second it thinks of none.
+const patientTime = 5 * time.Minute
+
+// healsWithin is how long a recovery may take.
+func (w *world) healsWithin() time.Duration {
+	if slices.ContainsFunc(w.World.Subscribers, (*simclient.Subscriber).TakesItsTime) {
+		return patientTime
+	}
+	return healTime
 }
 
 func (s *simSubscriber) keeps(room int) bool { return s.w.Plan.History.Keeps(room) }
