@@ -115,6 +115,10 @@ func TestB13_OlderStoreIsCopiedBack(t *testing.T) {
 	}
 	s = natstest.Start(t, at(dir, port))
 	l.run(t, 500)
+	for _, m := range all { // One that was away all the time could not know that the stream went back.
+		m.awaitReady()
+	}
+	l.run(t, 100)
 	natstest.End(s)
 	natstest.Start(t, at(old, port))
 	for _, m := range all {
