@@ -12,8 +12,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A reply to publish says that the cluster has the message. Other commands do not wait for it, and replies to publish keep their
-// order.
+// A reply to publish says that the cluster has the message. Other commands do not wait for it, and
+// replies to publish keep their order.
 func TestPublishIsAnsweredWithItsAcknowledgement(t *testing.T) {
 	c := newScripted()
 	var node *scriptedNode
@@ -71,7 +71,8 @@ func TestSubscribersPromisesAreBounded(t *testing.T) {
 	}
 }
 
-// Of a room that takes no more nobody is read on who publishes there: what has been read is kept, and goes on in its order.
+// Of a room that takes no more nobody is read on who publishes there: what has been read is kept,
+// and goes on in its order.
 func TestPublishersOfAHeldRoomWait(t *testing.T) {
 	for _, isTold := range []bool{true, false} {
 		t.Run(fmt.Sprintf("held %v", isTold), func(t *testing.T) {

@@ -49,8 +49,8 @@ func (s *Server) publishAround(room string, m *Message) (wait func() (hub.Publis
 	return nil, ErrClosed // Nothing is taken any more.
 }
 
-// count counts the message once, whether somebody waits for its answer or not: when the answer comes, or
-// when who waits gives up. One that the cluster refuses has an answer.
+// count counts the message once, whether somebody waits for its answer or not: when the answer
+// comes, or when who waits gives up. One that the cluster refuses has an answer.
 func (a *ahead) count(err error) {
 	switch {
 	case a.isCounted.Swap(true):

@@ -13,11 +13,11 @@ import (
 // published into it, and comes back to all gateways, this one included, by Rooms. All methods may be
 // called from any goroutine.
 type Cluster interface {
-	// Publish hands a message over, and does not wait; what m refers to is copied. A message under a key
-	// is published once, whoever sends it again soon. done may be nil; otherwise it is called once, must
-	// not wait, and tells the message's position, or hub.ErrTooLarge if it is refused for its size after
-	// all, or why nobody knows whether it will be published. The
-	// errors at once are hub.ErrFull, when nothing was taken because too much waits in the room, and its
+	// Publish hands a message over, and does not wait; what m refers to is copied. A message under
+	// a key is published once, whoever sends it again soon. done may be nil; otherwise it is called
+	// once, must not wait, and tells the message's position, or hub.ErrTooLarge if it is refused
+	// for its size after all, or why nobody knows whether it will be published. The errors at once
+	// are hub.ErrFull, when nothing was taken because too much waits in the room, and its
 	// Rooms.Hold is or will be called; hub.ErrTooLarge; and others, when nothing is taken any more.
 	Publish(room string, m hub.Source, key string, done func(hub.Position, error)) error
 	// Open has the room's messages come, and Rooms.Fill be called before it returns. It waits.
@@ -40,7 +40,8 @@ type Rooms interface {
 	Fill(room, epoch string, before uint64, kept []hub.Source)
 	// Reset says that continuity is not proved: what the room keeps is void, and Fill comes next.
 	Reset(room, epoch string)
-	// Proved says that the room had no message behind its last one up to an offset. See hub.Hub.Proved.
+	// Proved says that the room had no message behind its last one up to an offset. See
+	// hub.Hub.Proved.
 	Proved(room, epoch string, offset uint64)
 	// Oldest is the oldest message that the room is to keep still. See hub.Hub.Oldest.
 	Oldest(room string) (offset uint64, age time.Duration, ok bool)

@@ -337,9 +337,9 @@ func (c *config) headShare() int {
 	return int(max(c.HeadMemory/int64(c.Loops), 2*(c.MaxHead+readBufferSize)+headCost))
 }
 
-// replyShare is what the subscribers of one loop may hold of what they have not read, in bytes: as much
-// as of unfinished messages, so that a reply with one of the largest in it is within it, or four of
-// them that each hold all of ReplyBacklog.
+// replyShare is what the subscribers of one loop may hold of what they have not read, in bytes: as
+// much as of unfinished messages, so that a reply with one of the largest in it is within it, or
+// four of them that each hold all of ReplyBacklog.
 func (c *config) replyShare() int {
 	return max(c.assemblyShare(), 4*int(c.ReplyBacklog))
 }

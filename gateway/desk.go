@@ -13,9 +13,9 @@ import (
 
 // A question is what a request waits for while its connection is parked: an Authenticator that says
 // who its client is, a room's history that is made in another encoding or has yet to come from the
-// cluster, or who is in a room on other nodes. What it is about and the
-// place where the answer goes do not change; the rest is its desk's. One without a desk is answered by
-// having the connection on another loop.
+// cluster, or who is in a room on other nodes. What it is about and the place where the answer goes
+// do not change; the rest is its desk's. One without a desk is answered by having the connection on
+// another loop.
 type question struct {
 	c         *conn // not to be touched but on its loop, by its token
 	desk      *desk

@@ -61,8 +61,9 @@ func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 	}
 }
 
-// What a subscriber gets of one room goes by the ring as what other members get. What it gets of two at
-// once is a copy that does not stay what it is, and goes as ever, were the ring for all batches.
+// What a subscriber gets of one room goes by the ring as what other members get. What it gets of
+// two at once is a copy that does not stay what it is, and goes as ever, were the ring for all
+// batches.
 func TestRingTakesWhatSubscribersGetOfOneRoom(t *testing.T) {
 	for _, isForAll := range []bool{false, true} {
 		cfg := testConfig()

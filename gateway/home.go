@@ -15,10 +15,11 @@ import (
 //	accepting loop                                     home
 //	head, checks, Join ──elsewhere──▶ Detach ──Post──▶ Register ──▶ the same head in a turn of its own: Join, 101
 //
-// The descriptor belongs to one loop, the mailbox or the other loop, as one between net/http and a loop
-// does. Along with it go the bytes that were read, who its client is, and what is left of the time for
-// its handshake. Nothing moves that has answered anything that is still to be written, and nobody who
-// is in a room: a member stays where it joined. Subscribers, who are in many rooms, stay as well.
+// The descriptor belongs to one loop, the mailbox or the other loop, as one between net/http and a
+// loop does. Along with it go the bytes that were read, who its client is, and what is left of the
+// time for its handshake. Nothing moves that has answered anything that is still to be written, and
+// nobody who is in a room: a member stays where it joined. Subscribers, who are in many rooms, stay
+// as well.
 
 // movesMax is how often one connection moves at most: rooms may end, and begin elsewhere, meanwhile.
 const movesMax = 3
@@ -57,9 +58,9 @@ func (c *conn) mayMove(answer *verdict) bool {
 	return c.other == nil || t != nil && t.phase == sealed && len(t.out) == 0
 }
 
-// move sends the connection to the loop that q names, where its head is judged once more. p is all that
-// was read of it, from the request on. Where it cannot go it stays. It returns that the connection is
-// not to be read on.
+// move sends the connection to the loop that q names, where its head is judged once more. p is all
+// that was read of it, from the request on. Where it cannot go it stays. It returns that the
+// connection is not to be read on.
 func (c *conn) move(q *question, p []byte) bool {
 	w, left := c.w, c.w.loop.TimeLeft(c.token)
 	fd, err := w.loop.Detach(c.token)
@@ -79,7 +80,8 @@ func (c *conn) move(q *question, p []byte) bool {
 	return false
 }
 
-// send gives a connection to another loop, or keeps it if that one's mailbox is full: it is overloaded.
+// send gives a connection to another loop, or keeps it if that one's mailbox is full: it is
+// overloaded.
 func (w *worker) send(m *move, to *worker) {
 	to.conns.Add(1)
 	if to.loop.Post(func(*reactor.Loop) { to.receive(m) }) {
@@ -122,9 +124,9 @@ func (w *worker) homeBy(err error) *worker {
 	return nil
 }
 
-// placeFor is the loop on which a room that nobody is in is to begin, nil if that is this one. It is
-// another only if this one has more connections than that, by a few and one in thirty-two: clients come
-// to all loops alike, but the first of each room may come to one.
+// placeFor is the loop on which a room that nobody is in is to begin, nil if that is this one. It
+// is another only if this one has more connections than that, by a few and one in thirty-two:
+// clients come to all loops alike, but the first of each room may come to one.
 func (w *worker) placeFor(room string) *worker {
 	if w.cfg.homeMax < 0 {
 		return nil

@@ -202,7 +202,8 @@ func TestMoveKeepsTheDeadline(t *testing.T) {
 	}
 }
 
-// timeAtHome is what somebody has left who comes from the second loop to the first, before the head is judged there.
+// timeAtHome is what somebody has left who comes from the second loop to the first, before the head
+// is judged there.
 func (st *stepped) timeAtHome() time.Duration {
 	st.t.Helper()
 	st.tick(0, 1)
@@ -216,7 +217,8 @@ func (st *stepped) timeAtHome() time.Duration {
 	return 0
 }
 
-// A request behind an answer has the time of a handshake when it moves, whatever was left of the silence before it.
+// A request behind an answer has the time of a handshake when it moves, whatever was left of the
+// silence before it.
 func TestMoveBehindAnAnswerHasTheTimeOfAHandshake(t *testing.T) {
 	for _, silence := range []time.Duration{time.Second, idleTimeout - time.Second} {
 		st, _ := newHomely(t, func(cfg *config) { cfg.HandshakeTimeout = 10 * time.Second })

@@ -50,8 +50,8 @@ func expectEven(t *testing.T, conns []int) {
 	}
 }
 
-// Clients of thousands of rooms of two are on one loop with each other, and spread evenly over the loops,
-// whichever of them comes first and in whatever order.
+// Clients of thousands of rooms of two are on one loop with each other, and spread evenly over the
+// loops, whichever of them comes first and in whatever order.
 func TestRoomsOfTwoAreAtHome(t *testing.T) {
 	rooms := 301 // An odd number, or the second of each comes to the first one's loop by itself.
 	if testenv.IsWholeSize(t) {

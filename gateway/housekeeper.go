@@ -9,9 +9,10 @@ const (
 	// for how many looks in a row, for memory to be given back: it takes a collection.
 	givenUpMin    = 32 << 20
 	giveBackAfter = 50
-	// cameMin is how many connections more than before, a quarter of all at least, and calmAfter for
-	// how many looks in a row hardly any must have come, for what they let go of on their way in to be
-	// given back: as many bytes as they keep, with what the runtime holds ready for more of it.
+	// cameMin is how many connections more than before, a quarter of all at least, and calmAfter
+	// for how many looks in a row hardly any must have come, for what they let go of on their way
+	// in to be given back: as many bytes as they keep, with what the runtime holds ready for more
+	// of it.
 	cameMin   = 1000
 	calmAfter = 20
 )

@@ -54,8 +54,8 @@ func TestN84_MemoryIsGivenBackOnceAfterMuchWasLetGoOf(t *testing.T) {
 
 func nobody() int64 { return 0 }
 
-// N84: memory is given back once after a crowd has come, when hardly anybody comes any more, and not before. Relatives: few; who
-// comes by and by; who leaves and comes back.
+// N84: memory is given back once after a crowd has come, when hardly anybody comes any more, and
+// not before. Relatives: few; who comes by and by; who leaves and comes back.
 func TestN84_MemoryIsGivenBackOnceACrowdHasCome(t *testing.T) {
 	var open int64
 	given := 0

@@ -48,11 +48,11 @@ type KeptPage struct {
 	HasMore  bool
 }
 
-// Kept returns some of what a room keeps, from start on: the oldest first, limit messages at most, and
-// of them no more than there are bytes for, but one at least. The zero Start is the oldest. It asks
-// for no permission. With a Cluster it may wait until the room is filled, but no longer than ctx says,
-// or Options.ClusterTimeout: ErrUnfilled; and two seconds more until it has come to start's position,
-// which another node may have told.
+// Kept returns some of what a room keeps, from start on: the oldest first, limit messages at most,
+// and of them no more than there are bytes for, but one at least. The zero Start is the oldest. It
+// asks for no permission. With a Cluster it may wait until the room is filled, but no longer than
+// ctx says, or Options.ClusterTimeout: ErrUnfilled; and two seconds more until it has come to
+// start's position, which another node may have told.
 func (s *Server) Kept(ctx context.Context, room string, start hub.Start, limit int, bytes int64) (page KeptPage, err error) {
 	if s.follows() {
 		if err := s.fill(ctx, room); err != nil {
@@ -79,15 +79,15 @@ func (s *Server) Kept(ctx context.Context, room string, start hub.Start, limit i
 	return page, nil
 }
 
-// Keeps reports whether a room keeps messages, or would if it were there. It makes no room, and waits for
-// no Cluster. It may be called from any goroutine.
+// Keeps reports whether a room keeps messages, or would if it were there. It makes no room, and
+// waits for no Cluster. It may be called from any goroutine.
 func (s *Server) Keeps(room string) bool {
 	_, err := s.keeper(room)
 	return err == nil
 }
 
-// fill waits until a room that keeps messages has those that the cluster has of it: no longer than ctx, the
-// server and ClusterTimeout.
+// fill waits until a room that keeps messages has those that the cluster has of it: no longer than
+// ctx, the server and ClusterTimeout.
 func (s *Server) fill(ctx context.Context, room string) error {
 	if !isRoomName(room) || s.config().historyOf(room) == (hub.History{}) {
 		return nil // As without a cluster.

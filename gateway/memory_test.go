@@ -73,9 +73,9 @@ func measureMemory(t *testing.T) memory {
 	return memory{live: float64(m.HeapAlloc + m.StackInuse), resident: residentBytes(t)}
 }
 
-// residentBytes is the process's resident memory but for the pages of its program: those are read from
-// the file when they are first run, and say nothing of connections. The kernel counts anew for this
-// file, where statm and status may be wrong by 64 pages for each processor.
+// residentBytes is the process's resident memory but for the pages of its program: those are read
+// from the file when they are first run, and say nothing of connections. The kernel counts anew for
+// this file, where statm and status may be wrong by 64 pages for each processor.
 func residentBytes(t *testing.T) float64 {
 	t.Helper()
 	rollup, err := os.ReadFile("/proc/self/smaps_rollup")

@@ -55,10 +55,10 @@ func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) 
 	return p, err
 }
 
-// PublishAhead is PublishAt for who has more to publish, and need not wait in between: with a Cluster it
-// returns when the message is handed over, and wait, to be called once at most, from any goroutine,
-// returns the answer; the message is counted either way. The error is ErrRoomFull if too much waits for
-// an acknowledgement already. Without a Cluster wait is nil, and p the answer.
+// PublishAhead is PublishAt for who has more to publish, and need not wait in between: with a
+// Cluster it returns when the message is handed over, and wait, to be called once at most, from any
+// goroutine, returns the answer; the message is counted either way. The error is ErrRoomFull if too
+// much waits for an acknowledgement already. Without a Cluster wait is nil, and p the answer.
 func (s *Server) PublishAhead(room string, m Message) (p hub.Published, wait func() (hub.Published, error), err error) {
 	if !isRoomName(room) {
 		return p, nil, ErrRoomName

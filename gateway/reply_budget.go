@@ -6,9 +6,10 @@ import "container/heap"
 // alone, most of it replies, and was not read. Options.ReplyBacklog bounds each of them, and says
 // nothing of ten thousand. Each loop has its share, see config.replyShare.
 //
-// Beyond the share whoever holds most is cut, whatever it is due: a Close frame would wait behind what
-// is not read, and keep the memory for as long. What counts is the memory that an outbox has taken
-// since it was last empty. One of up to outboxKept counts for nothing: every connection may have that.
+// Beyond the share whoever holds most is cut, whatever it is due: a Close frame would wait behind
+// what is not read, and keep the memory for as long. What counts is the memory that an outbox has
+// taken since it was last empty. One of up to outboxKept counts for nothing: every connection may
+// have that.
 type replyBudget struct {
 	limit   int // bytes
 	held    int

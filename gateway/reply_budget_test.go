@@ -39,7 +39,8 @@ func askFor(t *testing.T, addr string, n int) *gorilla.Conn {
 	return c
 }
 
-// repliesHeld is what the loop counts, and how many hold it, after it was held against what its outboxes take.
+// repliesHeld is what the loop counts, and how many hold it, after it was held against what its
+// outboxes take.
 func repliesHeld(t *testing.T, s *Server) (held, holders int) {
 	t.Helper()
 	w, done := s.workers[0], make(chan struct{})
@@ -63,8 +64,8 @@ func repliesHeld(t *testing.T, s *Server) (held, holders int) {
 	return held, holders
 }
 
-// Clients that ask and read nothing, each of them within --reply-backlog, hold together no more than a loop's share, and one that
-// reads is served beside them.
+// Clients that ask and read nothing, each of them within --reply-backlog, hold together no more
+// than a loop's share, and one that reads is served beside them.
 func TestClientsThatDoNotReadRepliesStayWithinTheirShare(t *testing.T) {
 	s, addr := asking(t)
 	healthy := connectPeer(t, addr)

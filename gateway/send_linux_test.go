@@ -234,8 +234,9 @@ func TestBrokenInvariantIsCountedAndSaidOnce(t *testing.T) {
 	}
 }
 
-// Pings, pongs and the answers to upgrades go out by an outbox that all connections of a loop share in turn, so that
-// idle connections make no garbage. One that the kernel took in part, or that was large, is not shared.
+// Pings, pongs and the answers to upgrades go out by an outbox that all connections of a loop share
+// in turn, so that idle connections make no garbage. One that the kernel took in part, or that was
+// large, is not shared.
 func TestOwnBytesAllocateNothing(t *testing.T) {
 	h := newHall(t, reactortest.New(), FlushPlain, 2)
 	buf := make([]byte, 100)

@@ -298,8 +298,8 @@ func (w *world) inspectQuiet() {
 	w.inspectHomes()
 }
 
-// inspectHomes looks whether the members of each room are on one loop, in worlds where no room grows out
-// of its home and nothing keeps clients from going there.
+// inspectHomes looks whether the members of each room are on one loop, in worlds where no room
+// grows out of its home and nothing keeps clients from going there.
 func (w *world) inspectHomes() {
 	p := &w.Plan
 	if p.HomeMax <= p.Clients+p.History.Readers || p.Subscribers.Number > 0 || p.Faults.NoMemory > 0 || p.Faults.Watch > 0 {

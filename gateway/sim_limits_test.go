@@ -193,8 +193,9 @@ func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	l.blamed = l.blamed[:0]
 }
 
-// creditSince is the most credit that a connection can have had since its loop's last tick if nothing of its input has moved: the
-// time for which its loop did not read it on is given back to it when that ends.
+// creditSince is the most credit that a connection can have had since its loop's last tick if
+// nothing of its input has moved: the time for which its loop did not read it on is given back to
+// it when that ends.
 func (v *connView) creditSince() time.Duration {
 	if in := v.c.in; in != nil {
 		return max(v.credit, in.portion.credit)

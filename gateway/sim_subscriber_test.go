@@ -23,8 +23,8 @@ type simSubscriber struct {
 	subs    map[*simclient.Subscription]*simSubscription
 }
 
-// patientTime is healTime where a subscriber takes its time: it may have some eighty commands to send,
-// one a second, and in many a second it thinks of none.
+// patientTime is healTime where a subscriber takes its time: it may have some eighty commands to
+// send, one a second, and in many a second it thinks of none.
 const patientTime = 5 * time.Minute
 
 // healsWithin is how long a recovery may take.

@@ -117,8 +117,9 @@ func stallMany(t *testing.T, policy hub.Policy, clients, stalled, messages int) 
 	}
 	stop()
 	grew := measureMemory(t).live - before.live
-	// A backlog, the newest segment and the next one, which may have been made, where their frames end, and something for each of
-	// them; and what the runtime and this test's log keep, of which some 75 KiB more than usual were seen.
+	// A backlog, the newest segment and the next one, which may have been made, where their frames
+	// end, and something for each of them; and what the runtime and this test's log keep, of which
+	// some 75 KiB more than usual were seen.
 	bound := float64(cfg.RoomBacklog) + 2*256<<10 + float64(cfg.RoomBacklog)/64 + 4<<10*float64(stalled) + 64<<10
 	st := testenv.StatsOf(t, s)
 	t.Logf("live heap grew by %.0f KiB (bound %.0f), resident memory by %.0f KiB at most (bound %.0f); %d times overrun, %d messages missed",

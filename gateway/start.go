@@ -96,8 +96,8 @@ func (c *conn) waitFor(err error, room string, e hub.Encoding, since hub.Positio
 	return q, nil
 }
 
-// joinToSpeak has the client join a room in which it hears nothing, or returns the question by which it
-// moves to that room's home.
+// joinToSpeak has the client join a room in which it hears nothing, or returns the question by
+// which it moves to that room's home.
 func (c *conn) joinToSpeak(room string, e hub.Encoding, who *Principal, answer *verdict) (*question, *wsproto.Refusal) {
 	mayMove := c.mayMove(answer)
 	if to := c.w.placeFor(room); to != nil && mayMove {

@@ -27,9 +27,9 @@ type walker struct {
 	at    reactor.Token // the last one looked at
 }
 
-// walk visits every connection on its loop, some in each tick, with what visitor returns for the loop.
-// There is one walk at a time; others wait for it. After an error some may still go on: what they
-// write is not to be read.
+// walk visits every connection on its loop, some in each tick, with what visitor returns for the
+// loop. There is one walk at a time; others wait for it. After an error some may still go on: what
+// they write is not to be read.
 func (s *Server) walk(ctx context.Context, visitor func(*worker) func(*conn)) error {
 	ctx, cancel := s.whileRunning(ctx)
 	defer cancel() // Those that go on end with their next step.

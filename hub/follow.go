@@ -51,10 +51,10 @@ const (
 
 // Append publishes the next messages of a room's order, wherever they came from: it asks no brake,
 // because that would hold the order's other messages. Into a room that is not there, or not whole,
-// nothing is published. Each is a Recorder whose offset is its position: ErrOffset, and no more of them,
-// if that is not behind the last one. One is done with when the next one is asked for; loops are woken
-// behind all, so that those who are at the end get them in one write. It is for the one goroutine, no
-// loop's, that gives all rooms their order.
+// nothing is published. Each is a Recorder whose offset is its position: ErrOffset, and no more of
+// them, if that is not behind the last one. One is done with when the next one is asked for; loops
+// are woken behind all, so that those who are at the end get them in one write. It is for the one
+// goroutine, no loop's, that gives all rooms their order.
 func Append(h *Hub, name string, now time.Duration, all iter.Seq[Encoder]) error {
 	r, ok := h.Room(name)
 	if !ok {

@@ -132,7 +132,8 @@ func lineOf(epoch string, offset int) string {
 	return fmt.Sprintf("[%s:%06d %d]\n", epoch, offset, offset)
 }
 
-// Whoever is at the end gets what was appended together in one write, because loops hear of it behind all.
+// Whoever is at the end gets what was appended together in one write, because loops hear of it
+// behind all.
 func TestLoopIsWokenBehindAllThatIsAppended(t *testing.T) {
 	f := newFollower(t, History{})
 	f.join(0, "r")

@@ -3,11 +3,11 @@ package hub
 // An ElsewhereError says that a room is at home on another loop, where whoever wants to join is to do
 // so: then a message wakes no loop but the one that it came to, and none has a branch of one or two.
 //
-// A room with at most Limits.Small in it, those that only publish included, is at home on the loop of
-// its oldest branch: that of members, or of speakers where there is no member. One that grows beyond
-// that spreads: whoever comes joins where it is. It has a home again when it has shrunk to half of the
-// bound, so that one about as large as the bound does not change with each who comes or goes. Nobody
-// who is in the room moves.
+// A room with at most Limits.Small in it, those that only publish included, is at home on the loop
+// of its oldest branch: that of members, or of speakers where there is no member. One that grows
+// beyond that spreads: whoever comes joins where it is. It has a home again when it has shrunk to
+// half of the bound, so that one about as large as the bound does not change with each who comes or
+// goes. Nobody who is in the room moves.
 type ElsewhereError struct{ Home *Fanout }
 
 // Error implements error.

@@ -12,7 +12,8 @@ func homely(t *testing.T, n int) *fixture {
 	return newFixture(t, l)
 }
 
-// tryJoin joins where the room is at home, and returns that loop if it is another: then nobody has joined.
+// tryJoin joins where the room is at home, and returns that loop if it is another: then nobody has
+// joined.
 func (f *fixture) tryJoin(fan int, room string) (c *client, home *Fanout) {
 	f.Helper()
 	c = &client{now: &f.now, room: -1}

@@ -2,10 +2,10 @@ package hub
 
 import "time"
 
-// Proved says that a room of this epoch has had no message behind its last one up to an offset, as far as
-// who gives it its order knows. A position in between is not ahead, and who stands there has missed
-// nothing: on another node the room may begin there, without having kept anything. It is for the
-// goroutine that Append is for.
+// Proved says that a room of this epoch has had no message behind its last one up to an offset, as
+// far as who gives it its order knows. A position in between is not ahead, and who stands there has
+// missed nothing: on another node the room may begin there, without having kept anything. It is for
+// the goroutine that Append is for.
 func (h *Hub) Proved(name, epoch string, offset uint64) {
 	r, ok := h.Room(name)
 	if !ok || r.log.history == nil {
@@ -21,8 +21,8 @@ func (h *Hub) Proved(name, epoch string, offset uint64) {
 // end is the offset up to which it is known what the room has had.
 func (h *history) end() uint64 { return max(h.last.offset, h.provedTo) }
 
-// Oldest is the offset of the oldest message that a room is to keep by its History, and for how long it
-// has been there by the clock of Append; not ok if there is none. Any goroutine may ask.
+// Oldest is the offset of the oldest message that a room is to keep by its History, and for how
+// long it has been there by the clock of Append; not ok if there is none. Any goroutine may ask.
 func (h *Hub) Oldest(name string, now time.Duration) (offset uint64, age time.Duration, ok bool) {
 	r, ok := h.Room(name)
 	if !ok || r.log.history == nil {

@@ -33,9 +33,9 @@ type Reader struct {
 // no delivery's number that a transport answers for.
 const waits = 1
 
-// JoinAt makes r a member of the named room, which is made if need be, from start on, in the bundle's
-// encoding, and on its loop wherever the room is at home. r must not be in a room, nor the trunk have been
-// told to Finish. The errors are those of Fanout.JoinAt.
+// JoinAt makes r a member of the named room, which is made if need be, from start on, in the
+// bundle's encoding, and on its loop wherever the room is at home. r must not be in a room, nor the
+// trunk have been told to Finish. The errors are those of Fanout.JoinAt.
 func (k *Bundle) JoinAt(now time.Duration, room string, start Start, r *Reader) (Joined, error) {
 	*r = Reader{bundle: k, isHeld: start.IsHeld}
 	k.at = r

@@ -18,8 +18,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// The table has a row for each server of each cell, with a ratio for all but the first, and nobody was
-// failed. What the cells are is what --help says. By default two of them are measured, all where CI runs.
+// The table has a row for each server of each cell, with a ratio for all but the first, and nobody
+// was failed. What the cells are is what --help says. By default two of them are measured, all
+// where CI runs.
 func TestBenchMeasuresEveryCell(t *testing.T) {
 	t.Parallel() // It waits more than it works.
 	gateway, err := gatewayProgram()

@@ -8,9 +8,9 @@ import (
 // A Wheel is a hashed timer wheel: a ring of slots, each a list of timers whose due time, counted
 // in ticks, falls on that slot in this turn of the ring or in a later one. Setting, moving and
 // cancelling are constant in time; there is one timer for each place in a Slab. Whoever empties a
-// place cancels its timer, so that the next occupant does not inherit it. It never reads a clock: callers
-// pass the time. A timer fires at its due time rounded up to a tick, never before. A Wheel belongs
-// to one goroutine.
+// place cancels its timer, so that the next occupant does not inherit it. It never reads a clock:
+// callers pass the time. A timer fires at its due time rounded up to a tick, never before. A Wheel
+// belongs to one goroutine.
 type Wheel struct {
 	tick  time.Duration
 	done  int64    // every timer due at this tick or before has been handed out
@@ -20,8 +20,8 @@ type Wheel struct {
 	len   int
 }
 
-// timer is one list element; its number is its source's slot, so a source's timer needs no lookup. There
-// is one for each connection: TestIdleSourceSize pins its size.
+// timer is one list element; its number is its source's slot, so a source's timer needs no lookup.
+// There is one for each connection: TestIdleSourceSize pins its size.
 type timer struct {
 	due        int64 // in ticks; zero when not set
 	prev, next uint32

@@ -26,9 +26,9 @@ func limitMemory(root fs.FS) (container int64) {
 	return limit
 }
 
-// limitLoops is how many loops there are by default: one for each processor that Go's runtime uses, but
-// no more than the container has the time of. The runtime goes by that as well, and uses two at least;
-// two loops on one processor cost more than one. An operator's GOMAXPROCS stands.
+// limitLoops is how many loops there are by default: one for each processor that Go's runtime uses,
+// but no more than the container has the time of. The runtime goes by that as well, and uses two at
+// least; two loops on one processor cost more than one. An operator's GOMAXPROCS stands.
 func limitLoops(loops int, root fs.FS) int {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return loops

@@ -101,8 +101,9 @@ func TestN89_ThreeQuartersUnlessTheOperatorSaysOtherwise(t *testing.T) {
 	}
 }
 
-// The default number of loops is one per processor, and no more than the container has the time of, rounded up. Relatives: both
-// versions; groups above; no quota, and texts that are none; a GOMAXPROCS of the operator's.
+// The default number of loops is one per processor, and no more than the container has the time of,
+// rounded up. Relatives: both versions; groups above; no quota, and texts that are none; a
+// GOMAXPROCS of the operator's.
 func TestLoopsFollowTheContainersProcessors(t *testing.T) {
 	const cgroup, mounts = "proc/self/cgroup", "proc/self/mountinfo"
 	version2 := func(max string) fstest.MapFS {

@@ -102,8 +102,8 @@ func (p *publisher) post(message []byte) error {
 	}
 }
 
-// try publishes one message. What it is refused with may pass, after a time; isUnsure says that it may
-// be published all the same.
+// try publishes one message. What it is refused with may pass, after a time; isUnsure says that it
+// may be published all the same.
 func (p *publisher) try(message []byte, key string) (again time.Duration, isUnsure bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishTime)
 	defer cancel()

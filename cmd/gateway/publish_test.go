@@ -34,7 +34,8 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// What may be published although nobody said so is sent again under its first key, and each message has its own.
+// What may be published although nobody said so is sent again under its first key, and each message
+// has its own.
 func TestSendRepeatsUnderOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &answers{list: []string{"room_full", "unacknowledged", "", "unacknowledged", ""}}
@@ -56,7 +57,8 @@ func TestSendRepeatsUnderOneKey(t *testing.T) {
 	})
 }
 
-// It ends before the key is forgotten, which would publish the message twice. A full room is waited for to the last try.
+// It ends before the key is forgotten, which would publish the message twice. A full room is waited
+// for to the last try.
 func TestSendRepeatsNoLongerThanItsKeyIsRemembered(t *testing.T) {
 	for _, c := range []struct {
 		code  string

@@ -24,9 +24,10 @@ const (
 // publishBatch answers a body of NDJSON: each line is one text message, as it stands, and has an
 // answer in its place. A line that is at fault itself is left out, and the next ones are published.
 // Where the room, a rate or the body is at fault, nothing behind it is published, so that the order
-// holds: the answer says so with its status, and has those of the lines before. Only where a cluster
-// has not acknowledged a line may those behind it be published too, in their order, and not told of.
-// Under an Idempotency-Key the whole batch may be sent again: what was published is not published again.
+// holds: the answer says so with its status, and has those of the lines before. Only where a
+// cluster has not acknowledged a line may those behind it be published too, in their order, and not
+// told of. Under an Idempotency-Key the whole batch may be sent again: what was published is not
+// published again.
 func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request, room, repeat string) {
 	max := h.gateway.MaxMessage()
 	whole := http.MaxBytesReader(w, r.Body, batchMax+max)
@@ -75,9 +76,9 @@ type ahead struct {
 	wait func() (hub.Published, error) // nil: it has one
 }
 
-// publish publishes a line. Under a key each waits for the one before it, because a message with a key
-// goes to the cluster alone; others go ahead, as many as a room takes. Of one that is full who waits
-// for nothing is told.
+// publish publishes a line. Under a key each waits for the one before it, because a message with a
+// key goes to the cluster alone; others go ahead, as many as a room takes. Of one that is full who
+// waits for nothing is told.
 func (b *batch) publish(m gateway.Message) {
 	if b.repeat != "" {
 		b.add(b.h.publishOne(b.key, b.room, b.repeat+" "+strconv.Itoa(b.begun), m)) // No key of a client's has a blank.
@@ -109,8 +110,8 @@ func (b *batch) put(a ahead) {
 	b.settle(aheadMax)
 }
 
-// settle waits for the lines that have no answer yet, but for the last so many. Behind one that ends the
-// batch it waits for none: in an outage each would take its whole time.
+// settle waits for the lines that have no answer yet, but for the last so many. Behind one that
+// ends the batch it waits for none: in an outage each would take its whole time.
 func (b *batch) settle(left int) {
 	for len(b.ahead) > left && b.stopped == nil {
 		a := b.ahead[0]

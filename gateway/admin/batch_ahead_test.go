@@ -16,7 +16,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A slowCluster acknowledges what was published when it is told to, and takes no more than so many messages until then.
+// A slowCluster acknowledges what was published when it is told to, and takes no more than so many
+// messages until then.
 type slowCluster struct {
 	gateway.Cluster // nothing else is asked
 
@@ -77,7 +78,8 @@ func TestLineThatTheClusterRefusesIsTooLarge(t *testing.T) {
 	}
 }
 
-// Whether a room would keep a message the rules say, also while a cluster cannot fill it, and no room is made for that.
+// Whether a room would keep a message the rules say, also while a cluster cannot fill it, and no
+// room is made for that.
 func TestSkippingHistoryIsRefusedInAnOutage(t *testing.T) {
 	t.Parallel()
 	c := &slowCluster{takes: 100}
@@ -103,7 +105,8 @@ func (c *slowCluster) Open(ctx context.Context, _ string) error { <-ctx.Done(); 
 func (c *slowCluster) Release(string)                           {}
 func (c *slowCluster) Ready() error                             { return nil }
 
-// A batch goes to the cluster without waiting for each line, as far as its room takes any, and its answers stand in the order of the lines.
+// A batch goes to the cluster without waiting for each line, as far as its room takes any, and its
+// answers stand in the order of the lines.
 func TestBatchGoesAheadOfItsAcknowledgements(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -204,7 +204,8 @@ func expectEpoch(t *testing.T, events *sdktest.Record, room string) (e sdktest.E
 	return e
 }
 
-// expectAfter holds what came behind a client's subscription to a room at a position to the endpoint where that was.
+// expectAfter holds what came behind a client's subscription to a room at a position to the
+// endpoint where that was.
 func expectAfter(t *testing.T, events *sdktest.Record, room string, at sdktest.Position, e *endpoint) {
 	t.Helper()
 	for i, p := range events.Of("publication", room)[10:] {

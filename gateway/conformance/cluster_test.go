@@ -227,8 +227,8 @@ func TestClientsHopBetweenGateways(t *testing.T) {
 	expectAllNumbers(t, heard, messages)
 }
 
-// hopBySDK has an SDK get messages that are their numbers, while its connection breaks and leads to the
-// next gateway behind every few of them.
+// hopBySDK has an SDK get messages that are their numbers, while its connection breaks and leads to
+// the next gateway behind every few of them.
 func hopBySDK(events *sdktest.Record, way *relay, messages, hop int, stop <-chan struct{}) error {
 	for next := hop; next <= messages; next += hop {
 		err := events.Wait(fmt.Sprint(next, " messages"), func() bool { return events.Count("publication", "kept") >= next }, stop)
@@ -240,7 +240,8 @@ func hopBySDK(events *sdktest.Record, way *relay, messages, hop int, stop <-chan
 	return events.Wait("all messages", func() bool { return events.Count("publication", "kept") >= messages }, stop)
 }
 
-// expectAllNumbers holds what an SDK was given to all numbers, in order, each once, and nothing given up.
+// expectAllNumbers holds what an SDK was given to all numbers, in order, each once, and nothing
+// given up.
 func expectAllNumbers(t *testing.T, events *sdktest.Record, messages int) {
 	t.Helper()
 	for i, e := range events.Of("publication", "kept") {

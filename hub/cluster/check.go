@@ -16,8 +16,8 @@ type checking struct {
 	lastCheckAt time.Duration // when the last one began
 	place       int           // in the walk over all rooms
 	walked      int           // rooms in this walk
-	// fitsTo is a sequence up to which the stream drops nothing because of its size: as it was a second
-	// ago at most, it may be filled by now, and have dropped what nobody here has seen.
+	// fitsTo is a sequence up to which the stream drops nothing because of its size: as it was a
+	// second ago at most, it may be filled by now, and have dropped what nobody here has seen.
 	fitsTo uint64
 	recent recent
 }

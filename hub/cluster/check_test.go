@@ -2,7 +2,8 @@ package cluster
 
 import "testing"
 
-// What a check finds out of one stream says nothing of the one that is in its place when the answer comes.
+// What a check finds out of one stream says nothing of the one that is in its place when the answer
+// comes.
 func TestCheckOfAStreamThatIsNoMore(t *testing.T) {
 	w := newWorld(1, 1, faults{})
 	w.isQuiet, w.mayReset = true, true
@@ -48,8 +49,9 @@ func TestCheckOfAStreamThatIsNoMore(t *testing.T) {
 	}
 }
 
-// Between two looks at a stream it may be filled, and drop what came and was lost on its way: the first message behind that, before which
-// the stream has nothing, proves nothing then. In a stream that has room enough it does, and that costs no question.
+// Between two looks at a stream it may be filled, and drop what came and was lost on its way: the
+// first message behind that, before which the stream has nothing, proves nothing then. In a stream
+// that has room enough it does, and that costs no question.
 func TestStreamThatFillsBetweenTwoLooks(t *testing.T) {
 	for _, test := range []struct {
 		name          string

@@ -33,8 +33,9 @@ type opened struct {
 	err     error
 }
 
-// fetchOpening subscribes to a room, then finds out where it ends, and fetches a page of what its history needs. The order
-// matters: what is published in between is republished to us, or there to be fetched.
+// fetchOpening subscribes to a room, then finds out where it ends, and fetches a page of what its
+// history needs. The order matters: what is published in between is republished to us, or there to
+// be fetched.
 func (n *Node) fetchOpening(r *room) task {
 	name, isFirst, asked := r.name, !r.hasBegun, n.now()
 	from := max(r.filling.last, 1) // The last message of the page before proves that nothing in between was dropped.
@@ -106,7 +107,8 @@ func (n *Node) beginAnew(r *room) {
 	n.rest(r)
 }
 
-// beginFilling notes how far a room has to be filled: up to where it ends or, if it is open, where it is.
+// beginFilling notes how far a room has to be filled: up to where it ends or, if it is open, where
+// it is.
 func (n *Node) beginFilling(r *room, a *opened) {
 	r.hasBegun = true
 	r.begun = *a
@@ -127,8 +129,8 @@ func (n *Node) beginFilling(r *room, a *opened) {
 	}
 }
 
-// isFilled reports whether all is there. If the room is open, the message up to which it is filled may have
-// been dropped since.
+// isFilled reports whether all is there. If the room is open, the message up to which it is filled
+// may have been dropped since.
 func (r *room) isFilled(hasMore bool) bool {
 	wasDropped := r.begun.tail.Seq == 0 || r.begun.state.First > r.target
 	return r.filling.last >= r.target || r.isPlaced && !hasMore && wasDropped
@@ -168,8 +170,8 @@ func (n *Node) fill(r *room, page []Stored) error {
 	return nil
 }
 
-// wholeFrom is the offset behind which s is the room's first message, unless there are as many as may be kept; zero if
-// that is not known. Before an anchor there was more.
+// wholeFrom is the offset behind which s is the room's first message, unless there are as many as
+// may be kept; zero if that is not known. Before an anchor there was more.
 func (n *Node) wholeFrom(r *room, s *Stored) uint64 {
 	seq, ok := n.recent.since(n.now(), n.o.Age)
 	list, err := decode(nil, s.Seq, s.Pack)

@@ -173,8 +173,9 @@ func (n *Node) follow(r *room, m *Live) {
 	}
 }
 
-// isFresh reports whether nothing of the room can have been stored up to a sequence and dropped unseen since it was proved
-// that nothing was missing: by its age it is still there, and by size the stream has dropped nothing.
+// isFresh reports whether nothing of the room can have been stored up to a sequence and dropped
+// unseen since it was proved that nothing was missing: by its age it is still there, and by size
+// the stream has dropped nothing.
 func (n *Node) isFresh(r *room, upTo uint64) bool {
 	return n.now()-r.provenAt < n.o.Age/4 && upTo <= n.fitsTo
 }

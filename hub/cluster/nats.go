@@ -24,8 +24,8 @@ const (
 	pingsMissed  = 2
 	// writeTimeout is for a socket that takes nothing. The connection is given up then.
 	writeTimeout = 5 * time.Second
-	// lookTimeout is for questions that are asked again. While servers elect a leader some are answered by
-	// nobody, and who waits for long does so beyond the election.
+	// lookTimeout is for questions that are asked again. While servers elect a leader some are
+	// answered by nobody, and who waits for long does so beyond the election.
 	lookTimeout = 2 * time.Second
 )
 

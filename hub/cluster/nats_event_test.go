@@ -2,7 +2,8 @@ package cluster
 
 import "testing"
 
-// A connection that comes and goes before anybody looks is gone, and one that goes and comes is there. What else has happened is told too.
+// A connection that comes and goes before anybody looks is gone, and one that goes and comes is
+// there. What else has happened is told too.
 func TestOfUpAndDownTheLaterOneCounts(t *testing.T) {
 	for _, test := range []struct {
 		raised []Event

@@ -78,7 +78,8 @@ func TestWaitingBytesHaveABound(t *testing.T) {
 	}
 }
 
-// The node's goroutine ends subscriptions, and must not wait for a socket: whoever sends tells the broker.
+// The node's goroutine ends subscriptions, and must not wait for a socket: whoever sends tells the
+// broker.
 func TestUnsubscribingWaitsForNobody(t *testing.T) {
 	n := new(NATS)
 	n.outgoing.init()

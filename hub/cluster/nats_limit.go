@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	// headerRoom is what of the broker's and the stream's limits is left to headers and a pack's own head.
+	// headerRoom is what of the broker's and the stream's limits is left to headers and a pack's
+	// own head.
 	headerRoom = 4 << 10
-	// limitMin is what has to be left to messages. Packs that are made before the limit is known go by it.
+	// limitMin is what has to be left to messages. Packs that are made before the limit is known go
+	// by it.
 	limitMin = 4 << 10
 )
 

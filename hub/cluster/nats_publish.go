@@ -53,7 +53,8 @@ func (o *outgoing) wakeUp() {
 	}
 }
 
-// send takes publications from the queue, in order, and tells the broker what is not followed any more.
+// send takes publications from the queue, in order, and tells the broker what is not followed any
+// more.
 func (n *NATS) send() {
 	for {
 		select {

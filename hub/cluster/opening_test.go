@@ -46,8 +46,8 @@ func TestOpeningMissesNothing(t *testing.T) {
 	}
 }
 
-// Who was in a room in which nothing is said goes on from there on any node, whichever began it first; and not if something may have
-// expired in between.
+// Who was in a room in which nothing is said goes on from there on any node, whichever began it
+// first; and not if something may have expired in between.
 func TestRoomInWhichNothingIsSaidHasNoGap(t *testing.T) {
 	w := newWorld(1, 3, faults{expires: true})
 	w.isQuiet = true
@@ -85,7 +85,8 @@ func TestRoomInWhichNothingIsSaidHasNoGap(t *testing.T) {
 	}
 }
 
-// What a check finds out while a room is being opened says nothing of the room as it was when it was asked for.
+// What a check finds out while a room is being opened says nothing of the room as it was when it
+// was asked for.
 func TestRoomInWhichSomethingIsSaidWhileItIsOpened(t *testing.T) {
 	w := newWorld(1, 1, faults{})
 	m := w.nodes[0]
@@ -107,8 +108,9 @@ func TestRoomInWhichSomethingIsSaidWhileItIsOpened(t *testing.T) {
 	}
 }
 
-// Who comes with a position that is older than half of the stream's age, and of which nothing is kept, to a node that did not have the
-// room open, is told of a gap that may be none; where it was open nobody is.
+// Who comes with a position that is older than half of the stream's age, and of which nothing is
+// kept, to a node that did not have the room open, is told of a gap that may be none; where it was
+// open nobody is.
 func TestRoomInWhichNothingWasSaidForLong(t *testing.T) {
 	for _, test := range []struct {
 		silent time.Duration

@@ -2,10 +2,10 @@ package cluster
 
 import "time"
 
-// A room's History promises messages to whoever comes to any node, and the stream may have dropped some of
-// them: for its size, or because a room may have no more packs. The nodes that have the room open have
-// them still, and clients of others are told that what they missed is too old. Operators are told when
-// that begins.
+// A room's History promises messages to whoever comes to any node, and the stream may have dropped
+// some of them: for its size, or because a room may have no more packs. The nodes that have the
+// room open have them still, and clients of others are told that what they missed is too old.
+// Operators are told when that begins.
 
 // quarters are the sequences of a room's packs at each quarter of as many as the stream keeps of one
 // room, the newest last: of the first, and of what is before it, it keeps nothing.

@@ -9,7 +9,8 @@ import (
 	"sluice/hub"
 )
 
-// openedWorld is a world of quiet nodes, in the first of which room1 is open, and keeps as the limits say.
+// openedWorld is a world of quiet nodes, in the first of which room1 is open, and keeps as the
+// limits say.
 func openedWorld(t *testing.T, nodes, packsMax int, limits hub.History) (*world, *machine, *bytes.Buffer) {
 	t.Helper()
 	w := newWorld(1, nodes, faults{})
@@ -31,8 +32,9 @@ func (w *world) open(m *machine, room string) {
 	w.goOn(20)
 }
 
-// A stream that drops messages for its size, or because a room has too many packs, says so once when what a room's history has still
-// is among them; and once more if it does it again behind a time in which all was there.
+// A stream that drops messages for its size, or because a room has too many packs, says so once
+// when what a room's history has still is among them; and once more if it does it again behind a
+// time in which all was there.
 func TestRoomCutBelowItsPromiseIsTold(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -76,7 +78,8 @@ func TestRoomCutBelowItsPromiseIsTold(t *testing.T) {
 	}
 }
 
-// A node on which a room is opened cold tells when the stream has no more of it than one room may have, and more is promised.
+// A node on which a room is opened cold tells when the stream has no more of it than one room may
+// have, and more is promised.
 func TestRoomCutBeforeItIsOpenedIsTold(t *testing.T) {
 	for _, test := range []struct {
 		limits hub.History
@@ -97,7 +100,8 @@ func TestRoomCutBeforeItIsOpenedIsTold(t *testing.T) {
 	}
 }
 
-// A room that is opened cut, cut on with every message, and opened again is told once, however far the promise goes beyond what the stream keeps.
+// A room that is opened cut, cut on with every message, and opened again is told once, however far
+// the promise goes beyond what the stream keeps.
 func TestOneCutIsToldOnce(t *testing.T) {
 	for most := 9; most <= 24; most++ {
 		w, _, _ := openedWorld(t, 2, 8, hub.History{Messages: most})
@@ -118,7 +122,8 @@ func TestOneCutIsToldOnce(t *testing.T) {
 	}
 }
 
-// Of a room's packs those are told to be dropped of which the stream has been given as many since as it keeps, and not many fewer.
+// Of a room's packs those are told to be dropped of which the stream has been given as many since
+// as it keeps, and not many fewer.
 func TestQuartersClaimNothingThatIsKept(t *testing.T) {
 	for _, most := range []int{1, 2, 3, 7, 8, 1000} {
 		var q quarters

@@ -184,8 +184,8 @@ func (p *publisher) release(l *line) bool {
 	return true
 }
 
-// tellLate tells publishers that have waited long enough. One whose line takes another's place meanwhile is
-// told the next time.
+// tellLate tells publishers that have waited long enough. One whose line takes another's place
+// meanwhile is told the next time.
 func (n *Node) tellLate(now time.Duration) {
 	p := &n.publisher
 	var late []waiter

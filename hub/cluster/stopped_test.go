@@ -56,8 +56,8 @@ func TestOutageHasAReason(t *testing.T) {
 	}
 }
 
-// A pack that may have been stored in a stream that is gone is not sent to the one that came after it: some may have got it, and
-// nothing knows its id any more.
+// A pack that may have been stored in a stream that is gone is not sent to the one that came after
+// it: some may have got it, and nothing knows its id any more.
 func TestWhatAGoneStreamMayHaveHadIsNotSentAgain(t *testing.T) {
 	w := newWorld(1, 1, faults{})
 	w.isQuiet, w.mayReset = true, true

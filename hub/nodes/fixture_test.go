@@ -90,8 +90,8 @@ func (g *gateway) Told(what []byte) {
 	g.told = append(g.told, string(what))
 }
 
-// A cluster is some nodes on one wire, with a clock that a test moves. Nobody's goroutine runs: notes are
-// taken when the test says so.
+// A cluster is some nodes on one wire, with a clock that a test moves. Nobody's goroutine runs:
+// notes are taken when the test says so.
 type cluster struct {
 	t     *testing.T
 	wire  *wire

@@ -30,8 +30,8 @@ func OpenChild(t testing.TB, o Options, isProtobuf bool) Child {
 		format = "protobuf"
 	}
 	cmd := exec.Command(os.Args[0], childName, format, string(options))
-	// centrifuge-go 0.12.1 sends by c.transport without its lock while it makes the next one. In the test's
-	// own process the race detector would fail whatever test is running then.
+	// centrifuge-go 0.12.1 sends by c.transport without its lock while it makes the next one. In
+	// the test's own process the race detector would fail whatever test is running then.
 	cmd.Env = append(os.Environ(), "GORACE=report_bugs=0")
 	return Child{start(t, cmd)}
 }

@@ -220,8 +220,9 @@ func TestN84_MemoryIsGivenBackAfterStorms(t *testing.T) {
 	}
 }
 
-// N84: what a crowd let go of on its way in is given back when hardly anybody comes any more: with 9,000 more idle clients at
-// most 300 bytes are resident for each, the pages of the program left out, which are read from its file when they are first run.
+// N84: what a crowd let go of on its way in is given back when hardly anybody comes any more: with
+// 9,000 more idle clients at most 300 bytes are resident for each, the pages of the program left
+// out, which are read from its file when they are first run.
 func TestN84_ACrowdKeepsLittle(t *testing.T) {
 	testenv.LeaveToCI(t, "10,000 clients")
 	const few, many, most = 1000, 10_000, 300
@@ -262,8 +263,8 @@ func TestN84_ACrowdKeepsLittle(t *testing.T) {
 	t.Logf("%d bytes are resident for each idle client, %v after the last came", each(), time.Since(came).Round(100*time.Millisecond))
 }
 
-// anonymousBytes is the gateway's resident memory but for what comes from files, as the kernel counts it anew:
-// proc_pid_smaps(5).
+// anonymousBytes is the gateway's resident memory but for what comes from files, as the kernel
+// counts it anew: proc_pid_smaps(5).
 func anonymousBytes(p *proctest.Process) int64 {
 	p.T.Helper()
 	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID()))

@@ -86,7 +86,8 @@ func TestN46_AddressesThatCannotWork(t *testing.T) {
 	}
 }
 
-// There is a loop for each processor that an operator's GOMAXPROCS speaks of; --loops stands in any case.
+// There is a loop for each processor that an operator's GOMAXPROCS speaks of; --loops stands in any
+// case.
 func TestLoopsFollowGOMAXPROCS(t *testing.T) {
 	for _, tc := range []struct{ env, args, want string }{
 		{"GOMAXPROCS=3", "", "3"},

@@ -7,8 +7,9 @@ import "math/rand/v2"
 // HomesStream keeps what DrawHomes draws apart from all else.
 const HomesStream = 105
 
-// DrawHomes draws how many may be in a room that is at home on one loop: none in half of the plans, so
-// that small rooms lie on several loops there, and otherwise few, so that rooms grow out of their homes.
+// DrawHomes draws how many may be in a room that is at home on one loop: none in half of the plans,
+// so that small rooms lie on several loops there, and otherwise few, so that rooms grow out of
+// their homes.
 func (p *Plan) DrawHomes(r *rand.Rand) {
 	p.HomeMax = -1
 	if r.IntN(2) == 0 {

@@ -171,8 +171,8 @@ func (s *Subscriber) Leave() {
 	}
 }
 
-// TakesItsTime says that the subscriber was sent away for sending too much, and has become slow to say
-// what it wants.
+// TakesItsTime says that the subscriber was sent away for sending too much, and has become slow to
+// say what it wants.
 func (s *Subscriber) TakesItsTime() bool { return s.isPatient && !s.isGoodbye }
 
 // hangUp resets what it has left.

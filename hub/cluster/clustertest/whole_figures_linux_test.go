@@ -30,8 +30,8 @@ type size struct {
 	followed int   // rooms
 }
 
-// What several machines cost, measured from outside: gateways, brokers and clients are processes. One gateway
-// is two sides, which shows what ratio equals have; all take turns.
+// What several machines cost, measured from outside: gateways, brokers and clients are processes.
+// One gateway is two sides, which shows what ratio equals have; all take turns.
 func TestFiguresOfWholeGateways(t *testing.T) {
 	of := size{rounds: *wholeRounds, seconds: 5, flood: 200_000, into: []int{1, 16}, clients: 1000, inFlight: []int{1, 16}, messages: 300, rooms: 200, kept: 100, followed: 10_000}
 	if of.rounds == 0 {
@@ -88,8 +88,8 @@ func (w *whole) measureThroughput() {
 	}
 }
 
-// measureProcessor is of the gateway that reads: what a delivery takes of it, and what a message does that
-// one client reads, which is nearly the follower's own part.
+// measureProcessor is of the gateway that reads: what a delivery takes of it, and what a message
+// does that one client reads, which is nearly the follower's own part.
 func (w *whole) measureProcessor() {
 	for _, window := range w.inFlight {
 		own := w.row(fmt.Sprintf("processor, µs a message to one reader, %d in flight", window), "%.1f")
@@ -124,8 +124,8 @@ func (w *whole) readers(s *side) int {
 	return w.clients + 1
 }
 
-// measureOpening is of rooms that the gateway has not opened before, one after the other: until a reader
-// has all that is kept. One gateway has them open.
+// measureOpening is of rooms that the gateway has not opened before, one after the other: until a
+// reader has all that is kept. One gateway has them open.
 func (w *whole) measureOpening() {
 	p50, p99 := w.row(fmt.Sprintf("a room of %d messages, opened cold, p50, ms", w.kept), "%.2f"), w.row("… p99, ms", "%.2f")
 	for _, s := range w.sides {

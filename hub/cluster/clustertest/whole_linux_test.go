@@ -30,7 +30,8 @@ type whole struct {
 	rows     []*row
 }
 
-// A side is one gateway, or two of a cluster: then messages are published at one and read at the other.
+// A side is one gateway, or two of a cluster: then messages are published at one and read at the
+// other.
 type side struct {
 	name          string
 	publish, read *proctest.Process
@@ -125,8 +126,8 @@ type loaded struct {
 	} `json:"server"`
 }
 
-// load has publishers speak on one of the side's gateways, and everybody else read at the other: nothing
-// may be lost, doubled or out of its publisher's order.
+// load has publishers speak on one of the side's gateways, and everybody else read at the other:
+// nothing may be lost, doubled or out of its publisher's order.
 func (w *whole) load(s *side, path string, args ...string) loaded {
 	w.Helper()
 	file := filepath.Join(w.TempDir(), "report")

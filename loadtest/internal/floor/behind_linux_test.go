@@ -10,8 +10,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A client that does not read while others get more than its kernel takes has all of what waits for it,
-// or is cut off in the end, and the others never notice.
+// A client that does not read while others get more than its kernel takes has all of what waits for
+// it, or is cut off in the end, and the others never notice.
 func TestFloorWaitsForWhoIsBehindAndCutsWhoIsFarBehind(t *testing.T) {
 	for _, test := range []struct {
 		messages int
@@ -20,16 +20,7 @@ func TestFloorWaitsForWhoIsBehindAndCutsWhoIsFarBehind(t *testing.T) {
 		addr := startFloor(t)
 		ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 		defer cancel()
-		var all []*websocket.Conn
-		for range 2 {
-			c, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.CloseNow()
-			c.SetReadLimit(-1)
-			all = append(all, c)
-		}
+		all := dial(ctx, t, addr, 2)
 		want := bytes.Repeat([]byte("x"), 1<<20)
 		for i := range test.messages {
 			want[0] = byte(i)

@@ -48,20 +48,26 @@ func startFloor(t *testing.T) (addr string) {
 	return ""
 }
 
-func TestFloorBroadcastsToAnIndependentClient(t *testing.T) {
-	addr := startFloor(t)
-	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
-	defer cancel()
-	var all []*websocket.Conn
-	for range 5 {
+// dial connects n clients that take messages of any size, until the test ends.
+func dial(ctx context.Context, t *testing.T, addr string, n int) (all []*websocket.Conn) {
+	t.Helper()
+	for range n {
 		c, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.CloseNow()
+		t.Cleanup(func() { c.CloseNow() })
 		c.SetReadLimit(-1)
 		all = append(all, c)
 	}
+	return all
+}
+
+func TestFloorBroadcastsToAnIndependentClient(t *testing.T) {
+	addr := startFloor(t)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	all := dial(ctx, t, addr, 5)
 	for i, size := range []int{0, 1, 125, 126, 65_535, 65_536, 100_000, 8 << 20} {
 		kind := []websocket.MessageType{websocket.MessageText, websocket.MessageBinary}[i%2]
 		want := []byte(strings.Repeat("abcdefg", size/7+1)[:size])

@@ -157,15 +157,16 @@ func TestStreamsThatDoNotOpenOrEndAreCounted(t *testing.T) {
 	}
 }
 
-// A storm takes clients at the 200th of 400 messages behind a warm-up, of which all have everything when it ends.
-// stormRate leaves them time to have something of those as well.
+// A storm takes clients at the 200th of 400 messages behind a warm-up, of which all have everything
+// when it ends. stormRate leaves them time to have something of those as well.
 const (
 	stormRate   = 250
 	stormWarmup = 50
 )
 
-// inStorm has the server wait, however busy the machine is: for so many of its twenty clients to have asked to come back
-// before the 250th message, and before the 350th for them to be answered, if they read events.
+// inStorm has the server wait, however busy the machine is: for so many of its twenty clients to
+// have asked to come back before the 250th message, and before the 350th for them to be answered,
+// if they read events.
 func inStorm(t *testing.T, s *servertest.Server, returns int) *servertest.Server {
 	s.Before = func(message int) {
 		switch {

@@ -117,8 +117,9 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// AwaitStreams holds the message that is about to be broadcast until all open streams have been sent what came before
-// the one with this number, or begin behind it. It is for Before, and lets go of the lock meanwhile.
+// AwaitStreams holds the message that is about to be broadcast until all open streams have been
+// sent what came before the one with this number, or begin behind it. It is for Before, and lets go
+// of the lock meanwhile.
 func (s *Server) AwaitStreams(t testing.TB, number int) {
 	for end := time.Now().Add(patience); s.Events.isAnyBefore(number); {
 		s.mu.Unlock()

@@ -64,8 +64,8 @@ func Start(t testing.TB, s *Server) string {
 	return "ws" + strings.TrimPrefix(s.http.URL, "http") + "/ws"
 }
 
-// StartAnother runs a second server of the same rooms until the test ends, and returns its address and how
-// many requests have come to it. s must have been started.
+// StartAnother runs a second server of the same rooms until the test ends, and returns its address
+// and how many requests have come to it. s must have been started.
 func (s *Server) StartAnother(t testing.TB) (addr string, came *atomic.Int64) {
 	t.Helper()
 	came = new(atomic.Int64)
@@ -105,8 +105,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// turn reads one message and does what it asks for. A test's function that panics leaves the lock, or all others
-// would wait for it.
+// turn reads one message and does what it asks for. A test's function that panics leaves the lock,
+// or all others would wait for it.
 func (s *Server) turn(id int, c *websocket.Conn) (isOpen bool) {
 	kind, p, err := c.ReadMessage()
 	s.mu.Lock()
@@ -188,8 +188,8 @@ func (s *Server) Clients() int {
 	return s.requests
 }
 
-// AwaitRequests holds the message that is about to be broadcast until n requests have come, of sockets or
-// of streams of events. It is for Before, and lets go of the lock meanwhile.
+// AwaitRequests holds the message that is about to be broadcast until n requests have come, of
+// sockets or of streams of events. It is for Before, and lets go of the lock meanwhile.
 func (s *Server) AwaitRequests(t testing.TB, n int) {
 	for end := time.Now().Add(patience); s.came() < n; {
 		s.mu.Unlock()
