@@ -86,13 +86,18 @@ func besideFloor(name, about string, asked load.Load) cell {
 	}, true}
 }
 
-// inRooms has many rooms, which the floor and the peers do not have: what several loops cost.
+// inRooms has many rooms: what several loops cost, what the kernel does in any case, and what a
+// delivery is in one room of 10,000.
 func inRooms(name, about string, clients, rooms int, rate float64) cell {
 	asked := plain(clients, 1)
 	asked.Rooms, asked.Publishers, asked.Rate, asked.Duration = rooms, rooms, rate, 2*time.Second
+	one := plain(10000, 15)
 	return cell{name, about, perDelivery, []side{
 		{"gateway-1-loop", "gateway", "--loops 1", rawPath, asked},
 		{"gateway", "gateway", "", rawPath, asked},
+		{"floor", "floor", "", rawPath, asked},
+		{"floor-one-room", "floor", "", rawPath, one},
+		{"gateway-one-room", "gateway", "--loops 1", rawPath, one},
 	}, false}
 }
 

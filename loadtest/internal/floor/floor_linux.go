@@ -1,7 +1,8 @@
 // Package floor serves the physical floor: what a broadcast costs when nothing is done but to read
-// the message and to write its frame to each client. There is no limit, no ping, no fragmented
-// message, no second room. What the kernel does not take of a large frame at once waits
-// for a client; one that is some frames behind is cut off, because anything else would be a feature.
+// the message and to write its frame to each client of the room. There is no limit, no ping, no
+// fragmented message. A room is who asked for the same target. What the kernel does not take of a
+// large frame at once waits for a client; one that is some frames behind is cut off, because
+// anything else would be a feature.
 package floor
 
 import (
@@ -26,12 +27,23 @@ import (
 type floor struct {
 	epfd, listener int
 	wake           int                // an eventfd that ends it
-	fds            []int32            // of the joined clients
-	place          map[int32]int      // where in fds
+	rooms          map[string]*room   // by the target of the request
+	place          map[int32]place    // of the joined clients
 	partial        map[int32][]byte   // what a client sent of an unfinished head or frame
 	behind         map[int32][][]byte // what clients have yet to get
 	buf            []byte
 	frame          []byte
+}
+
+// A room is everybody whose request had the same target.
+type room struct {
+	fds []int32
+}
+
+// place is where a client stands: in which room, and where in its fds.
+type place struct {
+	room *room
+	at   int
 }
 
 // Serve listens at addr, which is host:port, says so on log, and serves until ctx ends; then it
@@ -43,7 +55,10 @@ func Serve(ctx context.Context, addr string, log io.Writer) error {
 		return err
 	}
 	defer l.Close()
-	f := &floor{place: make(map[int32]int), partial: make(map[int32][]byte), behind: make(map[int32][][]byte), buf: make([]byte, 64<<10)}
+	f := &floor{
+		rooms: make(map[string]*room), place: make(map[int32]place),
+		partial: make(map[int32][]byte), behind: make(map[int32][][]byte), buf: make([]byte, 64<<10),
+	}
 	if f.listener, err = listenerFD(l.(*net.TCPListener)); err != nil {
 		return err
 	}
@@ -120,7 +135,7 @@ func (f *floor) run() error {
 }
 
 func (f *floor) close() {
-	for _, fd := range f.fds {
+	for fd := range f.place {
 		unix.Close(int(fd))
 	}
 	unix.Close(f.wake)
@@ -154,11 +169,15 @@ func (f *floor) read(fd int32) {
 		p = append(held, p...)
 		delete(f.partial, fd)
 	}
-	if _, isJoined := f.place[fd]; !isJoined {
+	if f.place[fd].room == nil {
 		p = f.upgrade(fd, p)
 	}
-	for _, isJoined := f.place[fd]; isJoined && len(p) > 0; _, isJoined = f.place[fd] {
-		size := f.message(fd, p)
+	for len(p) > 0 {
+		room := f.place[fd].room
+		if room == nil {
+			break // Not yet, or not any more.
+		}
+		size := f.message(room, fd, p)
 		if size == 0 {
 			break
 		}
@@ -185,14 +204,23 @@ func (f *floor) upgrade(fd int32, p []byte) (rest []byte) {
 	}
 	f.frame = wsproto.AppendSwitchingProtocols(f.frame[:0], r.Key, "", "")
 	if f.write(fd) {
-		f.place[fd] = len(f.fds)
-		f.fds = append(f.fds, fd)
+		f.join(string(r.Target), fd)
 	}
 	return p[end:]
 }
 
+func (f *floor) join(target string, fd int32) {
+	r := f.rooms[target]
+	if r == nil {
+		r = &room{}
+		f.rooms[target] = r // For good: who measures comes back to the same ones.
+	}
+	f.place[fd] = place{room: r, at: len(r.fds)}
+	r.fds = append(r.fds, fd)
+}
+
 // message fans out the frame that p begins with and returns its length; zero when it is not whole.
-func (f *floor) message(from int32, p []byte) int {
+func (f *floor) message(to *room, from int32, p []byte) int {
 	size, at := 2, 2
 	if len(p) < size {
 		return 0
@@ -228,8 +256,8 @@ func (f *floor) message(from int32, p []byte) int {
 	ws.Cipher(f.frame[start:], [4]byte(mask), 0)
 	// Go's heap does not move, and KeepAlive holds the frame: the address may be taken once.
 	p0, n := uintptr(unsafe.Pointer(&f.frame[0])), uintptr(len(f.frame))
-	for i := 0; i < len(f.fds); i++ {
-		fd := f.fds[i]
+	for i := 0; i < len(to.fds); i++ {
+		fd := to.fds[i]
 		if len(f.behind) > 0 && f.behind[fd] != nil {
 			f.fallBehind(fd, f.frame)
 		} else if wrote, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), p0, n); errno == 0 && wrote < n {
@@ -239,7 +267,7 @@ func (f *floor) message(from int32, p []byte) int {
 		} else if errno != 0 {
 			f.drop(fd)
 		}
-		if i < len(f.fds) && f.fds[i] != fd {
+		if i < len(to.fds) && to.fds[i] != fd {
 			i-- // It was dropped, and the last one stands here now.
 		}
 	}
@@ -257,11 +285,12 @@ func (f *floor) write(fd int32) bool {
 }
 
 func (f *floor) drop(fd int32) {
-	if i, isJoined := f.place[fd]; isJoined {
-		last := f.fds[len(f.fds)-1]
-		f.fds[i] = last
-		f.place[last] = i
-		f.fds = f.fds[:len(f.fds)-1]
+	if stood := f.place[fd]; stood.room != nil {
+		fds := stood.room.fds
+		last := fds[len(fds)-1]
+		fds[stood.at] = last
+		f.place[last] = stood
+		stood.room.fds = fds[:len(fds)-1]
 		delete(f.place, fd)
 	}
 	delete(f.partial, fd)
