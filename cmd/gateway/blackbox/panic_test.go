@@ -51,7 +51,7 @@ func atWord(do string) plant {
 var plantedPanics = []planted{
 	{name: "in the handling of a frame", plants: []plant{atWord(`panic("planted")`)}},
 	{name: "under a room's lock", endsRoom: true, plants: []plant{{
-		"hub/room.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
+		"hub/publish.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
 		"\tif string(d.frames[0].Payload) == \"WORD\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	}}},
 	{name: "while a message is encoded", plants: []plant{{
@@ -90,7 +90,7 @@ var inARequest = planted{name: "in a request", plants: []plant{
 
 // byASubscriber has a client of the protocol panic under the lock of a room that it is not in. Raw clients get a value as it is in JSON.
 var byASubscriber = planted{name: "from outside of the room", plants: []plant{{
-	"hub/room.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
+	"hub/publish.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
 	"\tif string(d.frames[0].Payload) == `\"WORD\"` {\n\t\tpanic(\"planted\")\n\t}\n",
 }}}
 

@@ -1,0 +1,154 @@
+package hub
+
+import (
+	"math/bits"
+	"sync"
+	"time"
+)
+
+// Publish appends one message and schedules every branch that has members that can take it. It
+// returns the message's number. by is the caller's own fanout, whose next Flush wakes the other
+// loops; nil, for callers outside of all loops, wakes them at once. now is the caller's clock, for
+// telling the age of what waits. Publish does not ask IsFull: callers do, before they take a
+// message from its sender.
+func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
+	return r.publish(by, now, m, 0).seq
+}
+
+// outsiders note for a publisher outside of all loops which ones to wake. Nothing is left in them.
+var outsiders = sync.Pool{New: func() any { return new(Fanout) }}
+
+// A published is what came of publishing a message.
+type published struct {
+	seq     uint64
+	members int // that were there
+	size    int // bytes in the log, in the encoding that makes most of it …
+	own     int // … and in one that is in use
+
+	position Position
+	err      error
+}
+
+func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) published {
+	isOutside := by == nil
+	if isOutside {
+		by = outsiders.Get().(*Fanout)
+		defer func() { // After a panic, too: loops that were marked are to hear of it.
+			by.wakeOwed()
+			outsiders.Put(by)
+		}()
+	}
+	// Frames are made, memory is fetched and loops are woken without the lock: a loop that waits
+	// for it serves others.
+	var d draft
+	for lacking := uint8(r.uses.Load()); ; {
+		d.encode(r.hub, m, lacking)
+		d.ownSegments(r.log.largeFrom(), lacking, now)
+		a := r.append(by, now, &d)
+		if lacking = a.lacking; lacking != 0 {
+			continue // An encoding was opened meanwhile: once for each at most.
+		}
+		d.release()
+		if a.needsSpare != 0 {
+			r.keepSpares(a.needsSpare)
+		}
+		if a.isOver {
+			r.hub.fit(by)
+		}
+		return published{seq: a.seq, members: a.members, size: d.size(), own: d.frames[e].len(), position: a.position, err: a.err}
+	}
+}
+
+// An appended is what came of appending a message.
+type appended struct {
+	seq        uint64
+	members    int
+	lacking    uint8 // nothing was appended: it is to be encoded in these first
+	needsSpare uint8 // tracks for which the next segment should be made
+	isOver     bool  // all rooms together retain too much
+	position   Position
+	err        error // nothing was appended, for good
+}
+
+func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.isSpoiled.Load() {
+		return a
+	}
+	if r.log.history != nil && r.isClosed {
+		a.err = errClosed
+		return a
+	}
+	if a.lacking = d.substitute(r.hub, r.log.inUse); a.lacking != 0 {
+		return a
+	}
+	if r.log.inUse&r.hub.placed != 0 {
+		if a.position, a.err = r.log.place(r.hub, d, now); a.err != nil {
+			return a
+		}
+	}
+	var hasMoved bool
+	a.seq, hasMoved = r.log.append(d, now)
+	r.next.Store(r.log.next)
+	a.members = int(r.members)
+	r.account.Owed += uint64(r.members)
+	if by.hub != nil {
+		by.stats.Owed += uint64(r.members)
+	} else {
+		r.hub.owedOutside.Add(uint64(r.members)) // Under the lock: before one of them can have left.
+	}
+	hasFilled := !r.isFull.Load() && r.mustWait()
+	if hasFilled {
+		r.isFull.Store(true)
+		r.mustAsk.Store(true)
+	}
+	for _, b := range r.branches {
+		switch {
+		case hasFilled:
+			b.schedule(by, becauseFilled)
+		case hasMoved:
+			b.schedule(by, becauseSegment)
+		case b.isConcerned():
+			b.schedule(by, becausePublished)
+		}
+	}
+	if hasMoved {
+		a.isOver = r.noteMoved()
+	}
+	for set := r.log.inUse; set != 0; set &= set - 1 {
+		e := bits.TrailingZeros8(set)
+		if r.log.tracks[e].needsSpare(r.log.largest) != (segmentSize{}) {
+			a.needsSpare |= 1 << e
+		}
+	}
+	return a
+}
+
+// keepSpares makes the next segments of some tracks, for the publisher that fills the present ones.
+// Where others would have to drop something for a spare, there is none.
+func (r *Room) keepSpares(wanted uint8) {
+	for set := wanted; set != 0; set &= set - 1 {
+		t := r.log.tracks[bits.TrailingZeros8(set)] // It is there for good, and was when it needed one.
+		size := r.neededSpare(t)
+		if size != (segmentSize{}) && r.budget().spare() >= size.memory() {
+			r.keepSpare(t, size.make())
+		}
+	}
+}
+
+func (r *Room) neededSpare(t *track) segmentSize {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return t.needsSpare(r.log.largest)
+}
+
+func (r *Room) keepSpare(t *track, s *segment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t.needsSpare(r.log.largest) != (segmentSize{}) {
+		t.spare = s
+		t.memory += s.size
+		r.noteMoved()
+	}
+}
