@@ -68,7 +68,7 @@ var plantedPanics = []planted{
 	}}},
 	{name: "in a loop's timers", endsProcess: true, plants: []plant{
 		atWord("c.w.loop.SetTimer(c.token, -42)"),
-		{"reactor/loop.go", "func (l *Loop) SetTimer(t Token, after time.Duration) {\n", "\tif after == -42 {\n\t\tpanic(\"planted\")\n\t}\n"},
+		{"reactor/sources.go", "func (l *Loop) SetTimer(t Token, after time.Duration) {\n", "\tif after == -42 {\n\t\tpanic(\"planted\")\n\t}\n"},
 	}},
 	{name: "in the directory of rooms", endsProcess: true, plants: []plant{
 		atWord(`c.w.server.hub.Room("planted")`),
