@@ -219,3 +219,18 @@ func (c *conn) goAway(stood int64) {
 		c.refuse(wsproto.Refuse(wsproto.ReasonUnavailable), nil)
 	}
 }
+
+// waitEmpty returns nil when no connection is left, and why ctx ended if that was first. Close leaves
+// none either.
+func (s *Server) waitEmpty(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s.open.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return context.Cause(s.life)
+}
