@@ -1,12 +1,6 @@
 package gateway
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"math"
-	"os/user"
-	"strconv"
 	"time"
 
 	"sluice/hub"
@@ -75,9 +69,6 @@ const (
 	inflaterSize = 64 << 10
 )
 
-// timeoutMax is longer than anybody means, and far from where sums of durations overflow.
-const timeoutMax = 1000 * time.Hour
-
 // fill writes defaults for zeros and zeros for what is "none", once.
 func (c *config) fill() {
 	if c.isFilled {
@@ -118,192 +109,12 @@ func (c *config) fill() {
 func (c *config) prepare() error {
 	c.fill()
 	c.hasRates = c.FrameRate > 0 || c.PingRate > 0 || c.MessageRate > 0 || c.ByteRate > 0
-	var problems []error
-	refuse := func(field, format string, args ...any) {
-		problems = append(problems, &OptionError{field, fmt.Errorf(format, args...)})
-	}
-	if c.Loops < 1 || c.Loops > loopsMax {
-		refuse("Loops", "%d is not 1 to %d", c.Loops, loopsMax)
-	}
-	for _, n := range []struct {
-		field string
-		value int
-	}{
-		{"MaxConnections", c.MaxConnections},
-		{"MaxHTTPConnections", c.MaxHTTPConnections},
-		{"AuthRequests", c.AuthRequests},
-		{"MaxFragments", c.MaxFragments},
-		{"MaxSubscriptions", c.MaxSubscriptions},
-		{"TLSHandshakes", c.TLSHandshakes},
-		{"TLSRunning", c.TLSRunning},
-	} {
-		if n.value < 1 {
-			refuse(n.field, "%d is less than 1", n.value)
-		}
-	}
-	if c.MaxHead < headMin || c.MaxHead > headMax {
-		refuse("MaxHead", "%d is not %d to %d", c.MaxHead, headMin, headMax)
-	}
-	if c.ByteRate > 0 && c.ByteRate < readBufferSize {
-		refuse("ByteRate", "%d is less than %d, what is read at a time", c.ByteRate, readBufferSize)
-	}
-	if c.InflateRate > inflateRateMax {
-		refuse("InflateRate", "%d is more than %d", c.InflateRate, int64(inflateRateMax))
-	}
-	if c.MaxMessage < 1 || c.MaxMessage > messageMax {
-		refuse("MaxMessage", "%d is not 1 to %d", c.MaxMessage, messageMax)
-	}
-	if c.RoomBacklog < c.MaxMessage+wsproto.MaxServerHeader {
-		refuse("RoomBacklog", "%d is not more than MaxMessage, %d: the largest message could never be delivered", c.RoomBacklog, c.MaxMessage)
-	}
-	for _, m := range []struct {
-		field string
-		value int64
-		least int64
-		why   string
-	}{
-		{"BacklogMemory", c.BacklogMemory, c.RoomBacklog, "RoomBacklog"},
-		{"PinnedMemory", c.PinnedMemory, c.MaxMessage + wsproto.MaxServerHeader, "MaxMessage and a header"},
-		{"AssemblyMemory", c.AssemblyMemory, c.MaxMessage, "MaxMessage"},
-		{"HeadMemory", c.HeadMemory, c.MaxHead, "MaxHead"},
-	} {
-		if m.value < m.least {
-			refuse(m.field, "%d is less than %s, %d", m.value, m.why, m.least)
-		}
-	}
-	if c.MinReadRate > math.MaxInt32 {
-		refuse("MinReadRate", "%d is more than %d", c.MinReadRate, math.MaxInt32)
-	}
-	if c.UnsentBuffer > math.MaxInt32 {
-		refuse("UnsentBuffer", "%d is more than %d", c.UnsentBuffer, math.MaxInt32)
-	}
-	if c.SendBuffer > math.MaxInt32/2 {
-		refuse("SendBuffer", "%d is more than %d", c.SendBuffer, math.MaxInt32/2)
-	}
-	if c.ReplyBacklog < replyBacklogMin {
-		refuse("ReplyBacklog", "%d is less than %d", c.ReplyBacklog, replyBacklogMin)
-	}
-	if c.PublishWindow < 1 || c.PublishWindow > c.RoomBacklog {
-		refuse("PublishWindow", "%d is not 1 to RoomBacklog, %d", c.PublishWindow, c.RoomBacklog)
-	}
-	for _, t := range []struct {
-		field string
-		value time.Duration
-	}{
-		{"HandshakeTimeout", c.HandshakeTimeout},
-		{"AssemblyTimeout", c.AssemblyTimeout},
-		{"PingInterval", c.PingInterval},
-		{"PongTimeout", c.PongTimeout},
-		{"StallTimeout", c.StallTimeout},
-		{"SkipTimeout", c.SkipTimeout},
-		{"CloseTimeout", c.CloseTimeout},
-		{"DrainTimeout", c.DrainTimeout},
-		{"ClusterTimeout", c.ClusterTimeout},
-	} {
-		if t.value < time.Millisecond || t.value > timeoutMax {
-			refuse(t.field, "%v is not %v to %v", t.value, time.Millisecond, timeoutMax)
-		}
-	}
-	if c.DrainDelay > timeoutMax {
-		refuse("DrainDelay", "%v is more than %v", c.DrainDelay, timeoutMax)
-	}
-	if c.MaxLifetime > 0 && (c.MaxLifetime < time.Second || c.MaxLifetime > timeoutMax) {
-		refuse("MaxLifetime", "%v is not %v to %v", c.MaxLifetime, time.Second, timeoutMax)
-	}
-	if fault := prefixFault(c.PathPrefix); fault != "" {
-		refuse("PathPrefix", "%q %s", c.PathPrefix, fault)
-	}
-	for i, r := range c.Rooms {
-		if fault := patternFault(r.Pattern); fault != "" {
-			refuse("Rooms", "rule %q can count for no room: %s", r.Pattern, fault)
-		}
-		if fault := r.contradiction(); fault != "" {
-			refuse("Rooms", "rule %q: %s", r.Pattern, fault)
-		}
-		if shadow(c.Rooms, i) {
-			refuse("Rooms", "rule %q never counts: another one before it says the same or something else of this pattern", r.Pattern)
-		}
-	}
-	c.checkHistory(refuse)
 	c.anonymous = c.makeAnonymous()
-	for i := range c.Anonymous {
-		if fault := c.Anonymous[i].fault(); fault != "" {
-			refuse("Anonymous", "%s", fault)
-		}
-	}
-	if c.AuthCookie != "" && (c.Auth == nil || !wsproto.IsSubprotocol(c.AuthCookie)) { // Both are tokens.
-		refuse("AuthCookie", "%q is of no use: it must be the name of a cookie, and there must be Auth", c.AuthCookie)
-	}
-	for _, origin := range c.AllowOrigin {
-		if (origin == "*" || origin == "null") && c.readsCookies() {
-			refuse("AllowOrigin", "%q with cookies lets any page act for whoever visits it: list the origins of your own pages", origin)
-		}
-	}
-	if c.SocketMode&^fs.ModePerm != 0 {
-		refuse("SocketMode", "%#o is not 0 to 0777", uint32(c.SocketMode))
-	}
-	for _, p := range c.TLSPairs {
-		if p.Cert == "" || p.Key == "" {
-			refuse("TLSPairs", "a certificate and its key are two files, and one is not named: %q, %q", p.Cert, p.Key)
-		}
-	}
-	if c.TLSClientCA != "" && c.TLS == nil && len(c.TLSPairs) == 0 {
-		refuse("TLSClientCA", "there is no certificate to show to clients of it")
-	}
-	if c.Flush > FlushRing {
-		refuse("Flush", "%d is none", c.Flush)
-	}
-	if c.ForwardedHeader > NoForwarded {
-		refuse("ForwardedHeader", "%d is none", c.ForwardedHeader)
-	}
-	c.socketGroup = -1
-	if c.SocketGroup != "" {
-		id, err := groupID(c.SocketGroup)
-		if err != nil {
-			refuse("SocketGroup", "%w", err)
-		}
-		c.socketGroup = id
-	}
-	for _, name := range c.Subprotocols {
-		if !wsproto.IsSubprotocol(name) {
-			refuse("Subprotocols", "%q is not a subprotocol's name: it must be a token of RFC 9110, such as mqtt or v1.chat.example.com", name)
-		}
-	}
-	var err error
-	if c.origins, err = wsproto.ParseOrigins(c.AllowOrigin); err != nil {
-		refuse("AllowOrigin", "%w", err)
-	}
-	if c.hosts, err = wsproto.ParseHosts(c.AllowHost); err != nil {
-		refuse("AllowHost", "%w", err)
-	}
-	return errors.Join(problems...)
-}
-
-// groupID is the number of a group, which may be given itself.
-func groupID(group string) (int, error) {
-	if id, err := strconv.ParseUint(group, 10, 31); err == nil {
-		return int(id), nil
-	}
-	found, err := user.LookupGroup(group)
-	if err != nil {
-		return -1, err
-	}
-	return strconv.Atoi(found.Gid)
+	return c.check()
 }
 
 // MessageHeaderMax is the most that a message takes in a room's log beside its bytes.
 const MessageHeaderMax = wsproto.MaxServerHeader
-
-const (
-	loopsMax   = 1024
-	messageMax = 1 << 30
-	// inflateRateMax is more than any machine inflates, and far from where sums of it overflow.
-	inflateRateMax = 1 << 40
-	// replyBacklogMin is the replies of one turn.
-	replyBacklogMin = repliesTurn
-	headMin         = 1 << 10 // a browser's handshake takes half of it
-	headMax         = 1 << 20
-)
 
 // sourcesMax is how many connections a loop can have, and what else it watches. That more were
 // allowed later than were at first should not need another loop.

@@ -64,25 +64,25 @@ func (r *HistoryRule) fault() string {
 const historyBytesMin = 1 << 10
 
 // checkHistory refuses rules that cannot be kept to.
-func (c *config) checkHistory(refuse func(field, format string, args ...any)) {
+func (c *config) checkHistory(f *optionFaults) {
 	most := int64(1)
 	for i := range c.History {
 		r := &c.History[i]
 		if fault := r.fault(); fault != "" {
-			refuse("History", "rule %q: %s", r.Pattern, fault)
+			f.refuse("History", "rule %q: %s", r.Pattern, fault)
 		}
 		for j := range c.History[:i] {
 			if c.History[j].Pattern == r.Pattern {
-				refuse("History", "rule %q never counts: another one before it is for the same pattern", r.Pattern)
+				f.refuse("History", "rule %q never counts: another one before it is for the same pattern", r.Pattern)
 			}
 		}
 		most = max(most, r.Bytes)
 	}
 	switch {
 	case c.HistoryMemory < most:
-		refuse("HistoryMemory", "%d is less than what a rule of History lets one room keep, %d", c.HistoryMemory, most)
+		f.refuse("HistoryMemory", "%d is less than what a rule of History lets one room keep, %d", c.HistoryMemory, most)
 	case c.keepsHistory() && c.HistoryMemory < c.RoomBacklog:
-		refuse("HistoryMemory", "%d is less than RoomBacklog, %d, which is a part of it", c.HistoryMemory, c.RoomBacklog)
+		f.refuse("HistoryMemory", "%d is less than RoomBacklog, %d, which is a part of it", c.HistoryMemory, c.RoomBacklog)
 	}
 }
 

@@ -73,13 +73,10 @@ func (c *config) openListener(address string) ([]net.Listener, error) {
 // OpenListeners opens an address as Server.Listen does, for a server of another kind: one listener,
 // for localhost two. The mode and the group are a unix socket's, as in Options.
 func OpenListeners(address string, mode fs.FileMode, group string) ([]net.Listener, error) {
-	c := config{Options: Options{SocketMode: mode, SocketGroup: group}.Defaults(), socketGroup: -1}
-	if group != "" {
-		id, err := groupID(group)
-		if err != nil {
-			return nil, err
-		}
-		c.socketGroup = id
+	c := config{Options: Options{SocketMode: mode, SocketGroup: group}.Defaults()}
+	var err error
+	if c.socketGroup, err = groupID(group); err != nil {
+		return nil, err
 	}
 	return c.openListener(address)
 }
