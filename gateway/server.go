@@ -128,19 +128,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	if s.certificates, err = newCertificates(cfg); err != nil {
 		return nil, fmt.Errorf("gateway: TLS: %w", err)
 	}
-	made := hub.Options{
-		Limits: cfg.limits(), Encodings: encodings, OnBroken: s.broken,
-		PolicyOf: func(room string) hub.Policy { return s.config().policyOf(room) },
-	}
-	if cfg.keepsHistory() {
-		made.HistoryOf = func(room string) hub.History { return s.config().historyOf(room) }
-		made.Restore, made.NewEpoch = s.restore, cfg.newEpoch
-	}
-	if cfg.Cluster != nil {
-		made.Follows, made.OnRoom = true, s.opener.onRoom
-	}
-	s.hub, err = hub.New(made)
-	if err != nil {
+	if s.hub, err = s.newHub(cfg); err != nil {
 		return nil, err
 	}
 	s.openDesks()
@@ -149,15 +137,7 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	s.housekeeper = &housekeeper{needed: s.needed, open: s.open.Load, give: cfg.memory.free}
 	s.life, s.endLife = context.WithCancelCause(context.Background())
 	s.sourcesMax = cfg.sourcesMax()
-	for range cfg.Loops {
-		w, err := s.newWorker(kernel)
-		if err != nil {
-			s.release()
-			return nil, err
-		}
-		s.workers = append(s.workers, w)
-	}
-	if err := s.openRings(); err != nil {
+	if err := s.openLoops(cfg.Loops, kernel); err != nil {
 		s.release()
 		return nil, err
 	}
@@ -166,20 +146,54 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		s.cluster = cfg.Cluster((*clusterRooms)(s))
 	}
 	s.lending = newLending(s)
-	s.http = &http.Server{
+	s.http = s.newHTTP()
+	return s, nil
+}
+
+// newHub makes the directory of rooms. It asks for a room's rules when they count: Reload may change
+// them.
+func (s *Server) newHub(cfg *config) (*hub.Hub, error) {
+	o := hub.Options{
+		Limits: cfg.limits(), Encodings: encodings, OnBroken: s.broken,
+		PolicyOf: func(room string) hub.Policy { return s.config().policyOf(room) },
+	}
+	if cfg.keepsHistory() {
+		o.HistoryOf = func(room string) hub.History { return s.config().historyOf(room) }
+		o.Restore, o.NewEpoch = s.restore, cfg.newEpoch
+	}
+	if cfg.Cluster != nil {
+		o.Follows, o.OnRoom = true, s.opener.onRoom
+	}
+	return hub.New(o)
+}
+
+// openLoops makes the loops and their rings. After an error some of them may be open.
+func (s *Server) openLoops(n int, kernel reactor.Kernel) error {
+	for range n {
+		w, err := s.newWorker(kernel)
+		if err != nil {
+			return err
+		}
+		s.workers = append(s.workers, w)
+	}
+	return s.openRings()
+}
+
+// config is what the server runs by at this moment. A worker has its own, w.cfg.
+func (s *Server) config() *config { return s.live.Load() }
+
+// newHTTP makes the server of what is no WebSocket, to which loops lend connections.
+func (s *Server) newHTTP() *http.Server {
+	return &http.Server{
 		Handler:        s.guard(http.HandlerFunc(s.servePage)),
 		ReadTimeout:    httpReadTimeout,
 		WriteTimeout:   httpWriteTimeout,
 		MaxHeaderBytes: headMax, // The loop has held it to MaxHead.
 		ConnState:      func(c net.Conn, state http.ConnState) { c.(*lentConn).changed(state) },
 		ConnContext:    func(ctx context.Context, c net.Conn) context.Context { return c.(*lentConn).context(ctx) },
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return s, nil
 }
-
-// config is what the server runs by at this moment. A worker has its own, w.cfg.
-func (s *Server) config() *config { return s.live.Load() }
 
 // servePage answers what is no WebSocket. Pages do not hear of the prefix; the links of theirs that
 // are relative want a slash behind it.
