@@ -81,7 +81,7 @@ const idleConnection = 1 << 10
 func (s *Server) needed() int64 {
 	sum := s.hub.Retained() + s.open.Load()*idleConnection
 	for _, w := range s.workers {
-		sum += w.inputBudget.shown.Load()
+		sum += w.inputBudget.shown.Load() + w.replyBudget.shown.Load()
 	}
 	return sum
 }

@@ -87,7 +87,8 @@ func TestN84_MemoryIsGivenBackOnceACrowdHasCome(t *testing.T) {
 	}
 }
 
-// What the gateway knows that it needs is what rooms, unfinished messages and connections take.
+// What the gateway knows that it needs is what rooms, unfinished messages, replies that are not read
+// and connections take.
 func TestN84_NeededIsWhatIsCounted(t *testing.T) {
 	cfg := testConfig()
 	if err := cfg.prepare(); err != nil {
@@ -99,9 +100,10 @@ func TestN84_NeededIsWhatIsCounted(t *testing.T) {
 	}
 	defer s.Close()
 	s.workers[0].inputBudget.shown.Store(1000)
+	s.workers[1].replyBudget.shown.Store(100_000)
 	s.open.Store(3)
 	defer s.open.Store(0)
-	if got := s.needed(); got != 1000+3*idleConnection {
+	if got := s.needed(); got != 1000+100_000+3*idleConnection {
 		t.Errorf("%d bytes are needed", got)
 	}
 }

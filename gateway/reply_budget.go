@@ -1,6 +1,9 @@
 package gateway
 
-import "container/heap"
+import (
+	"container/heap"
+	"sync/atomic"
+)
 
 // A replyBudget bounds what the subscribers of one loop hold together of what was for each of them
 // alone, most of it replies, and was not read. Options.ReplyBacklog bounds each of them, and says
@@ -13,6 +16,7 @@ import "container/heap"
 type replyBudget struct {
 	limit   int // bytes
 	held    int
+	shown   atomic.Int64 // held, for others to read
 	largest outboxHeap
 }
 
@@ -23,8 +27,7 @@ func (b *replyBudget) hold(c *conn) {
 		return
 	}
 	wasHeld := o.held
-	o.held = cap(o.bytes)
-	b.held += o.held - wasHeld
+	b.count(o, cap(o.bytes))
 	if wasHeld == 0 {
 		heap.Push(&b.largest, c)
 	} else {
@@ -39,8 +42,14 @@ func (b *replyBudget) release(c *conn) {
 		return
 	}
 	heap.Remove(&b.largest, o.place)
-	b.held -= o.held
-	o.held = 0
+	b.count(o, 0)
+}
+
+// count notes that an outbox takes n bytes.
+func (b *replyBudget) count(o *outbox, n int) {
+	b.held += n - o.held
+	o.held = n
+	b.shown.Store(int64(b.held))
 }
 
 // enforce cuts subscribers until the others are within the limit. Nobody is cut for what it holds

@@ -54,6 +54,9 @@ func repliesHeld(t *testing.T, s *Server) (held, holders int) {
 				large++
 			}
 		}
+		if shown := w.replyBudget.shown.Load(); shown != int64(held) {
+			t.Errorf("others are shown %d bytes, %d are counted", shown, held)
+		}
 		if real > held || large > holders || held > w.replyBudget.limit && holders > 1 {
 			t.Errorf("%d bytes of %d are counted, %d of %d are there, the limit is %d", held, holders, real, large, w.replyBudget.limit)
 		}
