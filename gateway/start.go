@@ -103,7 +103,7 @@ func (c *conn) joinToSpeak(room string, e hub.Encoding, who *Principal, answer *
 	if to := c.w.placeFor(room); to != nil && mayMove {
 		return moveTo(to, who, answer), nil
 	}
-	err := c.w.fan.JoinToSpeak(room, e, !mayMove, &c.reader, c)
+	err := c.w.fan.JoinToSpeak(room, e, hub.Start{IsHere: !mayMove}, &c.reader, c)
 	if to := c.w.homeBy(err); to != nil {
 		return moveTo(to, who, answer), nil
 	}

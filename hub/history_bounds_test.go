@@ -35,7 +35,7 @@ func TestRoomsWithoutMembersStayWithinTheirBounds(t *testing.T) {
 	}
 	k = newKeeper(t, l, History{Age: time.Second})
 	c := &client{now: &k.now, room: -1}
-	if err := k.fans[0].JoinToSpeak("r", asIs, false, &c.Member, c); err != nil {
+	if err := k.fans[0].JoinToSpeak("r", asIs, Start{}, &c.Member, c); err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {

@@ -45,10 +45,10 @@ func TestSmallRoomIsWhereItsFirstMemberIs(t *testing.T) {
 	f.expectHome(0, "r", 1)
 	speaker := &client{now: &f.now, room: -1}
 	elsewhere := new(ElsewhereError)
-	if err := f.fans[0].JoinToSpeak("r", Plain, false, &speaker.Member, speaker); !errors.As(err, &elsewhere) || elsewhere.Home != f.fans[1] {
+	if err := f.fans[0].JoinToSpeak("r", Plain, Start{}, &speaker.Member, speaker); !errors.As(err, &elsewhere) || elsewhere.Home != f.fans[1] {
 		t.Fatalf("a speaker is answered %v", err)
 	}
-	if err := f.fans[0].JoinToSpeak("r", Plain, true, &speaker.Member, speaker); err != nil {
+	if err := f.fans[0].JoinToSpeak("r", Plain, Start{IsHere: true}, &speaker.Member, speaker); err != nil {
 		t.Fatal(err)
 	}
 	guest := &client{now: &f.now, room: -1}

@@ -19,28 +19,28 @@ func (s *speakers) all() []*branch {
 }
 
 // JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that would
-// read e, on this loop whatever the room's home is if isHere. m must not be in a room. The errors are
-// those of Join.
-func (f *Fanout) JoinToSpeak(name string, e Encoding, isHere bool, m *Member, client Client) error {
+// read e. Of start IsHere counts alone: who hears nothing begins nowhere. m must not be in a room. The
+// errors are those of Join.
+func (f *Fanout) JoinToSpeak(name string, e Encoding, start Start, m *Member, client Client) error {
 	m.client, m.owedTo = client, withoutEnd
 	for {
 		r, err := f.hub.roomOrNew(name)
 		if err != nil {
 			return err
 		}
-		if err := r.joinToSpeak(f, e, isHere, m); err != errClosed {
+		if err := r.joinToSpeak(f, e, start, m); err != errClosed {
 			return err
 		}
 	}
 }
 
-func (r *Room) joinToSpeak(f *Fanout, e Encoding, isHere bool, m *Member) error {
+func (r *Room) joinToSpeak(f *Fanout, e Encoding, start Start, m *Member) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isClosed {
 		return errClosed
 	}
-	if home := r.home(f); home != f && !isHere {
+	if home := r.home(f); home != f && !start.IsHere {
 		return &ElsewhereError{home}
 	}
 	t := &track{encoding: e}

@@ -9,7 +9,7 @@ import (
 func (f *fixture) speak(fan int, room string) *client {
 	c := &client{now: &f.now, room: -1}
 	f.Helper()
-	if err := f.fans[fan].JoinToSpeak(room, Deflated, false, &c.Member, c); err != nil {
+	if err := f.fans[fan].JoinToSpeak(room, Deflated, Start{}, &c.Member, c); err != nil {
 		f.Fatal(err)
 	}
 	return c

@@ -22,7 +22,7 @@ func TestN27_SpoiledRoomEndsForItsMembersAlone(t *testing.T) {
 		f := newFixture(t, wide)
 		even, far, stuck, deflated := f.join(0, "r"), f.join(1, "r"), f.join(0, "r"), f.joinTrack(1, "r", Deflated)
 		other, speaker := f.join(0, "s"), &client{now: &f.now, room: -1}
-		f.fans[1].JoinToSpeak("r", Plain, false, &speaker.Member, speaker)
+		f.fans[1].JoinToSpeak("r", Plain, Start{}, &speaker.Member, speaker)
 		stuck.room = 3
 		room := even.Room()
 		even.say([]byte("h"), []byte("ello"))
