@@ -71,11 +71,11 @@ func (c *tokenCommand) mint(stdout io.Writer) error {
 			return usageError{fmt.Errorf("--room %s --may %s: %w", room, strings.Join(c.May, ","), err)}
 		}
 	}
-	make, file := auth.SecretSigner, c.HmacFile
+	signerOf, file := auth.SecretSigner, c.HmacFile
 	if c.KeyFile != "" {
-		make, file = auth.KeySigner, c.KeyFile
+		signerOf, file = auth.KeySigner, c.KeyFile
 	}
-	signer, err := make(file)
+	signer, err := signerOf(file)
 	if err != nil {
 		return usageError{err}
 	}
