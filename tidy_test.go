@@ -101,8 +101,9 @@ var arrows = map[string][]string{
 var spawners = []string{
 	"cmd/gateway/admin.go", // serving the admin listeners
 	"cmd/gateway/logwriter.go",
-	"cmd/gateway/main.go", // serving and draining, while a signal is waited for
-	"cmd/gateway/send.go", // reading what the gateway says, while standard input is waited for
+	"cmd/gateway/send.go",    // reading what the gateway says, while standard input is waited for
+	"cmd/gateway/serve.go",   // serving, while a signal is waited for
+	"cmd/gateway/signals.go", // draining, likewise
 	"gateway/server.go",
 }
 
