@@ -21,8 +21,9 @@ type reloader struct {
 	admin   *adminServer
 	level   *slog.LevelVar
 	log     *slog.Logger
-	prepare func(*Config) (gateway.Options, error)
 	known   *authenticator // nil: nobody is known
+	joined  *clustering    // nil: there is no cluster
+	loops   int            // by default
 }
 
 // liveFlags are the program's own that change without a restart; of those that the library takes it
@@ -36,7 +37,7 @@ func (r *reloader) reload() {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return
 	}
-	options, err := r.prepare(next.Config)
+	options, err := r.optionsOf(next.Config)
 	if err != nil {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return
@@ -68,6 +69,30 @@ func (r *reloader) reload() {
 		words = append(words, "needs_restart", strings.Join(needsRestart, ", "))
 	}
 	r.log.Info("reloaded", words...)
+}
+
+// optionsOf are the library's options by a configuration, with what the flags alone do not say: who is
+// known, the cluster, and what the machine has room for.
+func (r *reloader) optionsOf(cfg *Config) (gateway.Options, error) {
+	opts := cfg.options()
+	if opts.Loops == 0 {
+		opts.Loops = r.loops
+	}
+	if r.known != nil {
+		opts.Auth = r.known // What it goes by changes with a restart, and what is in files of keys at once.
+	}
+	r.joined.join(&opts)
+	opts = opts.Defaults()
+	told := r.log
+	if r.server != nil { // It was said at the start.
+		told = slog.New(slog.DiscardHandler)
+	}
+	if err := fitDescriptors(&opts, cfg.adminDescriptors(), told); err != nil {
+		return opts, fmt.Errorf("%w: %s", err, moreDescriptors)
+	}
+	var err error
+	opts.Pages, err = pagesOf(cfg.Web)
+	return opts, err
 }
 
 // oneLine is an error that may list several things, for a log.

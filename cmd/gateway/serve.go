@@ -60,143 +60,148 @@ func setLevel(level *slog.LevelVar, name string) {
 
 // serve runs the gateway until a signal, and returns the exit status.
 func serve(r *reloader, out *logWriter) int {
-	cfg, log := r.running.Config, r.log
-	loops := cfg.Loops
-	if loops == 0 { // Before there are more processors than cores.
-		loops = limitLoops(cfg.options().Defaults().Loops, systemFiles{})
-	}
-	raiseProcs(loops)
-	keepLessGarbage()
-	container := limitMemory(systemFiles{})
-	known, err := cfg.authenticator(log)
-	if err != nil {
-		log.Error("cannot start", "error", err)
+	s := &service{reloader: r, out: out, ended: make(chan error, 3)}
+	s.life, s.cut = context.WithCancel(context.Background())
+	defer s.close()
+	if err := s.start(); err != nil {
+		s.log.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	r.known = known
-	joined, err := cfg.clustering(log)
-	if err != nil {
-		log.Error("cannot start", "error", err)
+	if err := s.run(); err != nil {
+		s.log.Error("cannot go on", "error", err)
 		return exitFailed
 	}
-	defer joined.close() // Behind the server.
-	r.prepare = func(cfg *Config) (gateway.Options, error) {
-		opts := cfg.options()
-		if opts.Loops == 0 {
-			opts.Loops = loops
-		}
-		if known != nil {
-			opts.Auth = known // What it goes by changes with a restart, and what is in files of keys at once.
-		}
-		joined.join(&opts)
-		opts = opts.Defaults()
-		told := log
-		if r.server != nil { // It was said at the start.
-			told = slog.New(slog.DiscardHandler)
-		}
-		if err := fitDescriptors(&opts, cfg.adminDescriptors(), told); err != nil {
-			return opts, fmt.Errorf("%w: %s", err, moreDescriptors)
-		}
-		var err error
-		opts.Pages, err = pagesOf(cfg.Web)
-		return opts, err
-	}
-	opts, err := r.prepare(cfg)
-	if err != nil {
-		log.Error("cannot start", "error", err)
-		return exitFailed
-	}
-	// Apart, or signals to reload that wait would take the place of the one to stop.
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(signals)
-	if !signal.Ignored(syscall.SIGHUP) { // As nohup has it, from the start: then it stays ignored.
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-	}
+	return s.stop()
+}
 
-	s, err := gateway.New(opts, log)
-	if err != nil {
-		log.Error("cannot start", "error", err)
-		return exitFailed
+// A service is the gateway as this process.
+type service struct {
+	*reloader
+	out     *logWriter
+	signals *signals
+	ended   chan error         // why the gateway, or its part in a cluster, cannot go on; nil: it was cut
+	life    context.Context    // ends when all is cut …
+	cut     context.CancelFunc // … by this
+}
+
+// start makes all that there is, and returns when clients are served. After an error a part of it may
+// be there.
+func (s *service) start() (err error) {
+	cfg := s.running.Config
+	container := s.fitMachine()
+	if s.known, err = cfg.authenticator(s.log); err != nil {
+		return err
 	}
-	defer s.Close()
-	r.server = s
-	terminal := hasTerminal()
+	if s.joined, err = cfg.clustering(s.log); err != nil {
+		return err
+	}
+	opts, err := s.optionsOf(cfg)
+	if err != nil {
+		return err
+	}
+	s.signals = hearSignals()
+	if s.server, err = gateway.New(opts, s.log); err != nil {
+		return err
+	}
+	speaks, err := s.listen(cfg)
+	if err != nil {
+		return err
+	}
+	if s.admin, err = newAdminServer(cfg, s.server, s.joined, s.log, s.out); err != nil {
+		return err
+	}
+	announce(s.server, cfg, speaks, &opts, container, s.log)
+	return s.begin()
+}
+
+// listen opens the addresses, and returns what is spoken on each of those that the server has then.
+func (s *service) listen(cfg *Config) (speaks []gateway.ListenOptions, err error) {
 	passed := takePassedSockets()
-	var speaks []gateway.ListenOptions // by address
 	for _, l := range cfg.listenings() {
 		if strings.HasPrefix(l.address, systemdPrefix) {
-			err = passed.listenOn(s, l)
+			err = passed.listenOn(s.server, l)
 		} else {
-			err = s.ListenWith(l.address, l.speaks)
+			err = s.server.ListenWith(l.address, l.speaks)
 		}
 		if err != nil {
-			log.Error("cannot start", "error", err)
-			return exitFailed
+			return nil, err
 		}
-		for len(speaks) < len(s.Addrs()) { // localhost is two.
+		for len(speaks) < len(s.server.Addrs()) { // localhost is two.
 			speaks = append(speaks, l.speaks)
 		}
 	}
-	passed.close(log)
-	r.admin, err = newAdminServer(cfg, s, joined, log, out)
-	if err != nil {
-		log.Error("cannot start", "error", err)
-		return exitFailed
+	passed.close(s.log)
+	return speaks, nil
+}
+
+// begin has everything run that was made.
+func (s *service) begin() error {
+	if err := s.known.begin(s.life); err != nil {
+		return err
 	}
-	defer r.admin.close()
-	announce(s, cfg, speaks, &opts, container, log)
-	ctx, cut := context.WithCancel(context.Background())
-	defer cut()
-	if err := known.begin(ctx); err != nil {
-		log.Error("cannot start", "error", err)
-		return exitFailed
-	}
-	ended := make(chan error, 3)
-	joined.run(s, ended)
-	go func() { ended <- s.Serve(ctx) }()
+	s.joined.run(s.server, s.ended)
+	go func() { s.ended <- s.server.Serve(s.life) }()
 	select { // A signal that came first would find nothing to drain, and reset those in the accept queues.
-	case <-s.Serving():
-	case err := <-ended:
-		log.Error("cannot start", "error", err)
-		return exitFailed
+	case <-s.server.Serving():
+	case err := <-s.ended:
+		return err
 	}
-	go keepWatchdog(ctx, s)
-	r.admin.serve()
+	go keepWatchdog(s.life, s.server)
+	s.admin.serve()
 	tell(isReady)
-	stop := func(got os.Signal) {
-		log.Info("draining", "signal", got.String(), "connections", s.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
-	}
-	for isServing := true; isServing; {
+	return nil
+}
+
+// run waits until the gateway is told to stop, and has it reload when it is told to; or returns why it
+// cannot go on.
+func (s *service) run() error {
+	for {
 		select {
-		case got := <-signals:
-			stop(got)
-			isServing = false
-		case got := <-hangups:
-			if terminal && !hasTerminal() { // It has really hung up.
-				stop(got)
-				isServing = false
-				break
+		case got := <-s.signals.stops:
+			s.sayDraining(got)
+			return nil
+		case got := <-s.signals.hangups:
+			if s.signals.hasHungUp() {
+				s.sayDraining(got)
+				return nil
 			}
 			tellReloading()
-			r.reload()
+			s.reload()
 			tell(isReady)
-		case err := <-ended:
-			log.Error("cannot go on", "error", err)
-			return exitFailed
+		case err := <-s.ended:
+			return err
 		}
 	}
+}
+
+func (s *service) sayDraining(got os.Signal) {
+	cfg := s.running
+	s.log.Info("draining", "signal", got.String(), "connections", s.server.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+}
+
+// stop has everything end in order, and returns the exit status.
+func (s *service) stop() int {
 	tell(isStopping)
-	status := drain(s, cfg.DrainDelay+cfg.DrainTimeout, log, signals)
+	status := drain(s.server, s.running.DrainDelay+s.running.DrainTimeout, s.log, s.signals.stops)
 	if status == exitOK {
-		joined.drain()
+		s.joined.drain()
 	}
-	cut()
-	<-ended
-	r.admin.drain()
-	logTotals(s, log, out)
+	s.cut()
+	<-s.ended
+	s.admin.drain()
+	logTotals(s.server, s.log, s.out)
 	return status
+}
+
+// close cuts what is there, the last to be made first.
+func (s *service) close() {
+	s.cut()
+	s.admin.close()
+	if s.server != nil {
+		s.server.Close()
+	}
+	s.signals.close()
+	s.joined.close() // Behind the server.
 }
 
 // pagesOf is what answers paths that are no WebSockets, as --web says; nil: nothing.

@@ -4,10 +4,41 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"sluice/gateway"
 )
+
+// signals are those that the process is sent.
+type signals struct {
+	// Apart, or signals to reload that wait would take the place of the one to stop.
+	stops, hangups chan os.Signal
+
+	hadTerminal bool // at the start
+}
+
+// hearSignals has them come until close.
+func hearSignals() *signals {
+	s := &signals{make(chan os.Signal, 2), make(chan os.Signal, 1), hasTerminal()}
+	signal.Notify(s.stops, syscall.SIGTERM, os.Interrupt)
+	if !signal.Ignored(syscall.SIGHUP) { // As nohup has it, from the start: then it stays ignored.
+		signal.Notify(s.hangups, syscall.SIGHUP)
+	}
+	return s
+}
+
+// hasHungUp tells a terminal that has really hung up from a signal to reload.
+func (s *signals) hasHungUp() bool { return s.hadTerminal && !hasTerminal() }
+
+// close has them do again what they do to a program that does not hear them.
+func (s *signals) close() {
+	if s != nil {
+		signal.Stop(s.stops)
+		signal.Stop(s.hangups)
+	}
+}
 
 // hasTerminal reports whether the process has a terminal that may hang up.
 func hasTerminal() bool {
@@ -28,7 +59,7 @@ const repeatTime = time.Second
 const drainGrace = time.Second
 
 // drain lets the connections end in order. A later signal cuts it short.
-func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <-chan os.Signal) (status int) {
+func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, stops <-chan os.Signal) (status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout+drainGrace)
 	defer cancel()
 	drained := make(chan error, 1)
@@ -43,7 +74,7 @@ func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, signals <
 			return exitOK
 		case <-repeats:
 			repeats = nil
-		case got := <-signals:
+		case got := <-stops:
 			if repeats != nil {
 				log.Debug("the same request to stop", "signal", got.String())
 				continue
