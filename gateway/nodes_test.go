@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -401,4 +403,22 @@ func TestClientsArePlacedAndRefreshedOnAllNodes(t *testing.T) {
 	nodes[0].isDeaf.Store(true)
 	r, err = here.Subscribe(t.Context(), annID, "", "d", Placement{})
 	check("unanswered", r, err, Reach{Nodes: 2, Answered: 1}, ErrUnanswered)
+}
+
+// What one node answers another is no more than SECURITY.md says: who is in a room, or whose clients are.
+func TestAnswersOfNodesAreBounded(t *testing.T) {
+	users := make([]uint64, userKeysMax)
+	for i := range users {
+		users[i] = math.MaxUint64
+	}
+	infos := make([][]byte, presenceMax)
+	for i := range infos {
+		infos[i] = make([]byte, presenceBytes/presenceMax)
+	}
+	for _, a := range []nodeAnswer{{Users: len(users), Keys: users}, {Infos: infos}} {
+		p, err := json.Marshal(a)
+		if err != nil || len(p) > 512<<10 || len(p) < 256<<10 {
+			t.Errorf("an answer of %d users and %d infos has %d bytes, not up to half a MiB: %v", a.Users, len(a.Infos), len(p), err)
+		}
+	}
 }

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"sluice/gateway/centrifuge"
+	"sluice/hub"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
@@ -103,6 +105,37 @@ func TestPresenceHasBounds(t *testing.T) {
 			t.Errorf("%s: nobody is told, though all fit again", name)
 		}
 	}
+}
+
+// Who is in rooms that keep it takes no more than SECURITY.md says, though everybody is another user.
+func TestAttendeesAreSmall(t *testing.T) {
+	if testenv.RaceEnabled {
+		t.Skip("the race detector's memory would be measured")
+	}
+	const rooms, each = 200, hub.TallyKeysMax
+	var p presences
+	before, told := testenv.LiveHeap(), int64(0)
+	for i := range rooms * each {
+		user := fmt.Sprint("user", i)
+		in := p.enter(fmt.Sprint("room", i%rooms), &attendee{user: user, info: infoOf(&Principal{Subject: user}, fmt.Sprint("client", i), nil)})
+		told += int64(len(in.info))
+	}
+	for i := range rooms {
+		if _, keys := p.tally(fmt.Sprint("room", i)); len(keys) != each {
+			t.Fatalf("%d users are told of one by one, want %d", len(keys), each)
+		}
+	}
+	took := (testenv.LiveHeap() - before - told) / (rooms * each)
+	t.Logf("a client in a room takes %d bytes beside what others are told of it", took)
+	if took > 512 {
+		t.Errorf("a client in a room takes %d bytes beside what others are told of it, more than 512", took)
+	}
+	large := []byte(`"` + strings.Repeat("x", InfoMax-2) + `"`)
+	longest := infoOf(&Principal{Subject: strings.Repeat("s", subjectMax), Info: large}, strings.Repeat("c", 40), large)
+	if n := len(longest); n > 2560 || n < 2*InfoMax {
+		t.Errorf("others are told %d bytes of a client at most, not up to 2.5 KiB", n)
+	}
+	runtime.KeepAlive(&p)
 }
 
 // Clients without a protocol are there as well, with what is known of them, if their room's rule has it

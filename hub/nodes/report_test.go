@@ -3,9 +3,11 @@ package nodes
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"sluice/hub"
+	"sluice/internal/testenv"
 )
 
 func TestLostReportsAreAskedFor(t *testing.T) {
@@ -80,5 +82,33 @@ func TestMoreRoomsThanAreToldOf(t *testing.T) {
 	}
 	if s := c.nodes[0].Stats(); s.Beyond == 0 {
 		t.Error("nothing was counted")
+	}
+}
+
+// What is known of another gateway's room takes no more than SECURITY.md says, with a name of the
+// longest and one that comes often, and as many users as are told of one by one.
+func TestRoomsOfOthersAreSmall(t *testing.T) {
+	const n = 5000
+	for _, keys := range []int{0, hub.TallyKeysMax} {
+		c := newCluster(t, "a")
+		name := strings.Repeat("r", roomMax-8)
+		before := testenv.LiveHeap()
+		for i := range n {
+			one := map[string]tally{fmt.Sprintf("%s%08d", name, i): {Members: 300, Users: keys, Keys: make([]uint64, keys)}}
+			r := note{From: "other", Report: &report{Number: uint64(i + 1), About: &about{Name: "other"}, Rooms: one}}
+			c.nodes[0].take(t.Context(), r.pack())
+		}
+		took := (testenv.LiveHeap() - before) / n
+		if got := len(c.nodes[0].Tallies()); got != n {
+			t.Fatalf("%d rooms are known of %d", got, n)
+		}
+		most := int64(384)
+		if keys > 0 {
+			most += 1 << 10
+		}
+		t.Logf("a room of others with %d keys takes %d bytes", keys, took)
+		if took > most && !testenv.RaceEnabled {
+			t.Errorf("a room of others with %d keys takes %d bytes, more than %d", keys, took, most)
+		}
 	}
 }
