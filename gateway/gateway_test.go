@@ -98,3 +98,23 @@ func expectClosed(t testing.TB, s *Server, r CloseReason, n uint64) {
 	t.Helper()
 	testenv.Eventually(t, fmt.Sprintf("%d connections closed as %v", n, r), func() bool { return testenv.StatsOf(t, s).Closed[r] == n })
 }
+
+// each calls look for every connection, on its loop.
+func (s *Server) each(t testing.TB, look func(c *conn)) {
+	t.Helper()
+	for _, w := range s.workers {
+		done := make(chan struct{})
+		err := post(t.Context(), w.loop, func(l *reactor.Loop) {
+			defer close(done)
+			for _, source := range l.Sources {
+				if c, ok := source.(*conn); ok {
+					look(c)
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+}
