@@ -168,3 +168,55 @@ func TestConnectionsHavePlaces(t *testing.T) {
 	}
 	testenv.Eventually(t, "all places are free", func() bool { return len(server.places) == 0 })
 }
+
+// Health checks and profiles.
+func TestAdminListenerTellsHealthAndProfiles(t *testing.T) {
+	t.Parallel()
+	s, _, base, key := startPage(t, gatewaytest.Options(), nil)
+	v := &visitor{t, base, nil}
+	for _, tc := range []struct {
+		method, path string
+		hasKey       bool
+		want         int
+		says         string
+	}{
+		{"GET", "/livez", false, 200, "ok\n"},
+		{"GET", "/readyz", false, 200, "ok\n"},
+		{"HEAD", "/readyz", false, 200, ""},
+		{"GET", "/metrics", false, 401, ""},
+		{"GET", "/metrics", true, 200, "sluice_connections 0"},
+		{"GET", "/debug/pprof/", false, 401, ""},
+		{"GET", "/debug/pprof/", true, 200, "goroutine"},
+		{"GET", "/debug/pprof/heap", true, 200, ""},
+		{"GET", "/debug/pprof/goroutine?debug=1", true, 200, "reactor.(*Loop).Run"},
+		{"GET", "/debug/pprof/profile?seconds=1", true, 200, ""},
+		{"GET", "/debug/pprof/profile?seconds=301", true, 400, "whole number from 1 to 300"},
+		{"GET", "/debug/pprof/profile?seconds=NaN", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=0.1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=0", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=-1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=1e1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/profile?seconds=18446744073709551617", true, 400, "whole number"},
+		{"GET", "/debug/pprof/heap?seconds=301", true, 400, "whole number"},
+		{"GET", "/debug/pprof/goroutine?seconds=0.1", true, 400, "whole number"},
+		{"GET", "/debug/pprof/trace?seconds=301", true, 400, "part of one"},
+		{"GET", "/debug/pprof/trace?seconds=-0.1", true, 400, "part of one"},
+		{"GET", "/debug/pprof/trace?seconds=0.1", true, 200, ""},
+		{"GET", "/debug/pprof/cmdline", true, 404, ""},
+	} {
+		var header []string
+		if tc.hasKey {
+			header = []string{"X-API-Key", key}
+		}
+		if status, body, _ := v.do(tc.method, tc.path, nil, header...); status != tc.want || !strings.Contains(body, tc.says) {
+			t.Errorf("%s %s, key %t: %d, want %d with %q: %.300q", tc.method, tc.path, tc.hasKey, status, tc.want, tc.says, body)
+		}
+	}
+	s.Close()
+	if status, body, _ := v.do("GET", "/readyz", nil); status != 503 || body == "ok\n" {
+		t.Errorf("closed: %d %q", status, body)
+	}
+	if status, _, _ := v.do("GET", "/livez", nil); status != 200 {
+		t.Errorf("the process lives: %d", status)
+	}
+}
