@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"testing"
 	"time"
@@ -93,4 +94,89 @@ func floodBeside(t *testing.T, members int, sameMembers bool) time.Duration {
 	}
 	slices.Sort(took)
 	return took[len(took)*9/10]
+}
+
+// What has much waiting does not keep another room's message back for more than a turn, whether the
+// connection is blocked or not.
+func TestRoomsShareATurn(t *testing.T) {
+	for _, isBlocked := range []bool{false, true} {
+		l := wide
+		l.Turn = 16 << 10
+		f := newFixture(t, l)
+		c := f.subscribe(0, "a", "b")
+		if isBlocked {
+			c.room = 0
+		}
+		for range 200 {
+			f.say("a", 500)
+		}
+		if isBlocked {
+			f.fans[0].Flush(func() time.Duration { return f.now })
+		}
+		f.say("b", 10)
+		if isBlocked {
+			f.fans[0].Flush(func() time.Duration { return f.now })
+			c.open(-1)
+		}
+		f.flush()
+		got, _ := c.pieces()
+		if len(got) != 201 {
+			t.Fatalf("blocked %v: %d messages came", isBlocked, len(got))
+		}
+		if at := slices.Index(got, piece{"b", 1}); at*500 > l.Turn {
+			t.Errorf("blocked %v: %d messages came before the other room's", isBlocked, at)
+		}
+	}
+}
+
+// Several rooms with much to send have equal parts of the connection, however large their frames are.
+func TestSharesAreOfBytes(t *testing.T) {
+	l := wide
+	l.Turn = 16 << 10
+	f := newFixture(t, l)
+	c := f.subscribe(0, "a", "b", "c")
+	c.room = 0
+	for range 10 {
+		f.say("a", 40_000)
+	}
+	for range 400 {
+		f.say("b", 1000)
+	}
+	for range 4000 {
+		f.say("c", 100)
+	}
+	f.flush()
+	for range 60 {
+		c.open(5000)
+	}
+	bytes := map[string]int{}
+	for p := c.got; len(p) >= frameHead && len(p) >= int(binary.BigEndian.Uint32(p)); p = p[binary.BigEndian.Uint32(p):] {
+		bytes[string(p[frameHead:frameHead+1])] += int(binary.BigEndian.Uint32(p))
+	}
+	for room, n := range bytes {
+		if n < 60*5000/3-50_000 || n > 60*5000/3+50_000 {
+			t.Errorf("room %s has had %d bytes: %v", room, n, bytes)
+		}
+	}
+	c.open(-1)
+	f.flush()
+	if got, rest := c.pieces(); len(got) != 4410 || rest != 0 {
+		t.Errorf("%d messages came", len(got))
+	}
+}
+
+// A debt is forgiven when nobody else has anything to send.
+func TestReaderAloneIsNeverPassedOver(t *testing.T) {
+	l := wide
+	l.Turn = 4 << 10
+	f := newFixture(t, l)
+	c := f.subscribe(0, "a", "b")
+	for range 3 {
+		f.say("a", 100_000)
+		f.say("b", 10)
+		f.flush()
+	}
+	if got, rest := c.pieces(); len(got) != 6 || rest != 0 {
+		t.Fatalf("there came %v", got)
+	}
 }
