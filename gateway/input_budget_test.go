@@ -223,14 +223,41 @@ func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
 	}
 }
 
+// withPortion is a connection that holds so many bytes, and has credit until then.
+func withPortion(bytes int, credit time.Duration) *conn {
+	c := &conn{in: &inbound{}}
+	c.in.portion = portion{held: bytes, bytes: bytes, credit: credit, class: classOf(bytes)}
+	return c
+}
+
+// Who is not read because its room is full pays before those who send on, for as long as that lasts.
+// When it is read on, it has cost it nothing: it is to blame no more than somebody who came just now.
+func TestN72_TimeInWhichWeDidNotReadIsExcusedWhenItIsOver(t *testing.T) {
+	const stood = 6 * time.Second
+	began := 100 * time.Second
+	now := began + stood
+	waits, sendsOn := withPortion(300_000, began+assemblyCredit), withPortion(300_000, now+assemblyCredit)
+	b := &inputBudget{}
+	b.enter(waits)
+	b.enter(sendsOn)
+	if b.toBlame(now) != waits {
+		t.Error("who sends on pays for who waits for its room")
+	}
+	b.excuse(waits, stood)
+	if blame := waits.in.portion.blame(now); blame != sendsOn.in.portion.blame(now) {
+		t.Errorf("who has waited is to blame by %v", blame)
+	}
+	dribbles := withPortion(300_000, now+assemblyCredit-time.Millisecond)
+	b.enter(dribbles)
+	if b.toBlame(now) != dribbles {
+		t.Error("who has waited pays for who dribbles")
+	}
+}
+
 // Who is to blame, among clients of one address and of many.
 func TestN72_BlameIsForBytesAndForWhatIsLacking(t *testing.T) {
 	now := 100 * time.Second
-	at := func(bytes int, credit time.Duration) *conn {
-		c := &conn{in: &inbound{}}
-		c.in.portion = portion{held: bytes, bytes: bytes, credit: now + credit, class: classOf(bytes)}
-		return c
-	}
+	at := func(bytes int, credit time.Duration) *conn { return withPortion(bytes, now+credit) }
 	for i, tc := range []struct{ guilty, other *conn }{
 		{at(66_000, -5*time.Second), at(300_000, assemblyCredit)},                   // It sends on.
 		{at(66_000, -5*time.Second), at(1000, -9*time.Second)},                      // Both stopped, one holds more.
