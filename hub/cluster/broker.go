@@ -26,11 +26,14 @@ type Broker interface {
 	// Live has what is republished, in the order of the connection. It has a bound in messages and
 	// bytes; what is beyond it is dropped, and Slow says so.
 	Live() <-chan Live
+	// Forget drops all that has come for Live and was not taken: it is of a stream that is no more.
+	Forget()
 
 	// Publish stores a pack as the room's next, unless one with that id was stored within the
 	// stream's window for duplicates: that one is answered then. done is called once, soon or after
 	// the attempt's timeout, from any goroutine, and must only hand over. Its error is ErrNotStored,
-	// ErrRefused, or any other if nobody knows. The pack is not changed until then.
+	// ErrRefused, or any other if nobody knows. The pack is not changed until then. An attempt is of
+	// the connection that Events has told of: it is never sent on a later one, nor acknowledged by it.
 	Publish(room, id string, pack []byte, done func(seq uint64, err error))
 
 	// After returns the room's messages that the stream keeps from a sequence on: the oldest first, at
@@ -60,6 +63,11 @@ type Broker interface {
 
 	// Purge removes what the stream keeps of a room before a sequence.
 	Purge(ctx context.Context, room string, before uint64) error
+
+	// Tell says something to all nodes that are connected now, unless it is lost, and Told has what
+	// others and this one said. It has a bound; what is beyond it is dropped.
+	Tell(Claim)
+	Told() <-chan Claim
 
 	// Changed has something when Events does.
 	Changed() <-chan struct{}

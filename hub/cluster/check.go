@@ -73,7 +73,7 @@ type askedRoom struct {
 func (n *Node) checkSome(rooms []*room) {
 	n.isChecking = true
 	names, asked := make([]string, len(rooms)), make([]askedRoom, len(rooms))
-	from, now, epoch := uint64(0), n.now(), n.epoch
+	from, now, doubts, reached := uint64(0), n.now(), n.doubts, n.reached
 	for i, r := range rooms {
 		names[i], asked[i] = r.name, askedRoom{r, r.last, r.version}
 		if from == 0 || r.provenTo+1 < from {
@@ -94,8 +94,11 @@ func (n *Node) checkSome(rooms []*room) {
 			state, err = q.state()
 		}
 		return func() {
-			if err == nil && epoch != n.epoch {
-				err = errSuspect // The answer may be of the stream that was.
+			if err == nil && doubts == n.doubts && state.Last < reached {
+				n.suspect(errSuspect)
+			}
+			if err == nil && doubts != n.doubts {
+				err = errSuspect // The answer may be of a stream that was, or is another one.
 			}
 			n.checked(asked, from, now, state, last, upTo, err)
 		}
@@ -114,6 +117,7 @@ func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state S
 	}
 	n.counters.checks.Add(uint64(len(asked)))
 	n.goodAt = max(n.goodAt, at)
+	n.reached = max(n.reached, state.Last)
 	n.noteState(&state)
 	n.recent.note(at, &state, n.o.Age)
 	ends := make(map[string]*Stored, len(last))

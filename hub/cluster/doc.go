@@ -25,7 +25,7 @@
 //	check.go                asking where rooms end
 //	recent.go               what of the stream nothing can have been dropped of
 //	promise.go              whether the stream keeps what rooms' histories promise
-//	trust.go                whether the stream is what it was: epochs, outages
+//	trust.go, claim.go      whether the stream is what it was: epochs, outages; what others know of it
 //	broker.go, rooms.go     what a node needs of JetStream, and of its gateway; nats*.go: JetStream
 //
 // # Considered and left

@@ -18,7 +18,9 @@ type machine struct {
 	events     Event
 	changed    chan struct{}
 	live       chan Live
-	wire       []Live // on their way
+	wire       []Live        // on their way
+	told       []Claim       // likewise
+	backAt     time.Duration // when its connection comes, after a store that came back; zero: not so
 	subscribed map[string]bool
 	attempts   []attempt
 	tasksLeft  []task
@@ -60,6 +62,11 @@ func newMachine(w *world, index int) *machine {
 	return m
 }
 
+// knows reports whether a node has heard of another.
+func (m *machine) knows(other *machine) bool {
+	return m == other || m.known[other.boot] != nil && !m.isStranger
+}
+
 func (m *machine) raise(e Event) {
 	m.events = m.events.then(e)
 	select {
@@ -69,6 +76,7 @@ func (m *machine) raise(e Event) {
 }
 
 func (m *machine) connect() {
+	m.backAt = 0
 	if !m.isUp {
 		m.isUp = true
 		m.raise(Up)
@@ -77,6 +85,9 @@ func (m *machine) connect() {
 
 func (m *machine) disconnect() {
 	if m.isUp {
+		for len(m.attempts) > 0 { // It may be stored.
+			m.decide(0, 1+m.w.rand.IntN(2))
+		}
 		m.isUp = false
 		m.wire = nil
 		m.raise(Down)
@@ -93,6 +104,10 @@ func (m *machine) pump() {
 		case len(m.wake) > 0:
 			<-m.wake
 			m.look()
+		case len(m.told) > 0:
+			c := m.told[0]
+			m.told = m.told[1:]
+			m.hear(&c)
 		case len(m.live) > 0 && m.isTrusted:
 			l := <-m.live
 			m.takeLive(&l)
@@ -268,6 +283,25 @@ func (m *machine) SetEpoch(_ context.Context, e Epoch, revision uint64) error {
 }
 
 func (m *machine) Purge(context.Context, string, uint64) error { return nil }
+
+func (m *machine) Tell(c Claim) {
+	if !m.isUp {
+		return
+	}
+	for _, other := range m.w.nodes {
+		if other.isUp && !(m.w.faults.loses && m.w.chance(15)) {
+			other.told = append(other.told, c)
+		}
+	}
+}
+
+func (m *machine) Told() <-chan Claim { return nil } // They come by pump.
+
+func (m *machine) Forget() {
+	for len(m.live) > 0 {
+		<-m.live
+	}
+}
 
 func (m *machine) Changed() <-chan struct{} { return m.changed }
 

@@ -158,6 +158,7 @@ func (w *world) acknowledged(room, text string, p hub.Position, err error) {
 		}
 		return
 	}
+	w.place(p.Epoch, p.Offset, room, text)
 	list := w.truthOf(room)
 	for _, i := range list {
 		if i.offset == p.Offset {
@@ -215,6 +216,9 @@ func (w *world) pass(d time.Duration) {
 		w.lag = 0
 	}
 	for _, m := range w.nodes {
+		if m.backAt > 0 && w.now >= m.backAt {
+			m.connect()
+		}
 		m.tick()
 		m.pump()
 	}
@@ -242,50 +246,51 @@ func (m *machine) isBusy() bool {
 
 // disturb is a fault, of those that this world has.
 func (w *world) disturb(m *machine) {
-	switch w.rand.IntN(10) {
-	case 0:
+	switch kind := w.rand.IntN(10); {
+	case w.isComingBack():
+	case kind == 0:
 		m.disconnect()
-	case 1:
+	case kind == 1:
 		for _, m := range w.nodes {
 			m.connect()
 		}
-	case 2:
+	case kind == 2:
 		for _, m := range w.nodes {
 			m.raise(Leader)
 		}
-	case 3:
+	case kind == 3:
 		if len(m.wire) > 0 { // One comes again.
 			m.wire = append(m.wire, m.wire[w.rand.IntN(len(m.wire))])
 		}
-	case 4:
+	case kind == 4:
 		if w.faults.loses { // A slow consumer.
 			m.wire = nil
 			if w.chance(50) {
 				m.raise(Slow)
 			}
 		}
-	case 5:
+	case kind == 5:
 		if w.faults.lags && w.lag == 0 {
 			w.lag, w.lagSince = 1+w.rand.IntN(4), w.now
 		}
-	case 6:
+	case kind == 6:
 		if w.faults.expires {
 			w.mayReset = true
 			w.now += worldAge / 2 * time.Duration(w.rand.IntN(3)) // The nodes' processes were stopped.
 		}
-	case 7:
+	case kind == 7:
 		if w.faults.goesBack {
 			if w.chance(60) || len(w.copies) == 0 {
 				w.copyStore()
-			} else if w.wentBack < 3 {
+			} else if w.mayGoBack() {
 				w.goBack()
 			}
 		}
-	case 8:
+	case kind == 8:
 		if w.faults.forges {
 			w.forge(m)
 		}
-	case 9:
+	case kind == 9:
 		if w.faults.versions {
 			w.mayReset = true
 			pack := []byte{packVersion + 1, 1, 2, 3}
@@ -299,7 +304,7 @@ func (w *world) disturb(m *machine) {
 
 // forge has a message come that the stream does not have.
 func (w *world) forge(m *machine) {
-	w.isTainted, w.mayReset = true, true
+	w.isTainted, w.mayReset, w.isForged = true, true, true
 	s := hub.Source{Payload: w.text("forged")}
 	f := Live{Stored{Room: w.room(), Seq: 1 + w.rand.Uint64N(w.last+5), ID: "forged", Pack: appendMessage(nil, &s)}, w.rand.Uint64N(w.last + 5)}
 	if r := m.byName[f.Room]; r != nil && w.chance(70) {

@@ -62,13 +62,25 @@ var mutants = []mutant{
 		"sending.go", "giveUpTime = 90 * time.Second", "giveUpTime = time.Hour",
 	}}},
 	{"an older epoch that came back with the stream is taken for a newer one", 3000, []edit{{
-		"trust.go", "if a.revision >= was.revision && a.revision > 0 &&", "if a.revision > 0 &&",
+		"trust.go", "if a.revision >= was.revision && !a.isFirst &&", "if !a.isFirst &&",
 	}}},
 	{"what a node has seen itself counts for nothing", 1000, []edit{
-		{"trust.go", "max(a.epoch.Seq, a.was.seen) > state.Last", "a.epoch.Seq > state.Last"},
+		{"trust.go", "max(a.epoch.Seq, a.was.reached) > state.Last", "a.epoch.Seq > state.Last"},
 		{"trust.go", "(!isThere || s.ID == a.was.seenID), err", "true, err"},
-		{"trust.go", "n.isTrusted, n.isDenied = false, true", "n.isTrusted = false"},
+		{"trust.go", "\tn.isDenied = true\n", ""},
 	}},
+	{"a node goes by what it remembers alone", 1000, []edit{{
+		"trust.go", "if !n.isTrusted && n.epoch != \"\" && n.isAwaiting(now) {", "if false {",
+	}}},
+	{"what another node said before the store was another one is an answer", 1, []edit{{
+		"claim.go", "if slices.Contains(c.Answers, n.question) {", "if slices.Contains(c.Answers, n.question) || true {",
+	}}},
+	{"what others have seen counts for nothing", 1000, []edit{{
+		"claim.go", "if o.claim.Epoch == n.epoch {", "if false {",
+	}}},
+	{"an epoch is taken, and the stream gone by at once", 1, []edit{{
+		"trust.go", "case a.epoch.Name != n.epoch && !a.isOurs:", "case false:",
+	}}},
 	{"a hole is closed without a proof", 300, []edit{{
 		"repair.go", "\tcase first.Seq > r.last && !n.isProved(r, h):\n\t\treturn false\n", "",
 	}}},
@@ -158,7 +170,7 @@ func (m *mutant) sources(t *testing.T) map[string]string {
 }
 
 // modelFiles are the tests that the model is made of; the others would only take time to build.
-var modelFiles = regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check)_test\.go$`)
+var modelFiles = regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check|claim)_test\.go$`)
 
 // mustBeFound builds the model with the mutant in place of the product, and runs it.
 func (m *mutant) mustBeFound(t *testing.T) {
@@ -193,13 +205,13 @@ func (m *mutant) mustBeFound(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not build: %v\n%s", err, out)
 	}
-	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestRoomIn|TestForged|TestStopped|TestStream", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
+	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestRoomIn|TestForged|TestStopped|TestStream|TestClaim|TestWhoWasAway|TestNodesThat", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
 	run.Env = append(os.Environ(), "SLUICE_CI=")
 	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Fatalf("not found within %d seeds", m.seeds)
 	}
-	found := regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped|check)_test.go:.*`).Find(out)
+	found := regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped|check|claim)_test.go:.*`).Find(out)
 	if found == nil {
 		t.Fatalf("the model ended without a finding: %v\n%s", err, out)
 	}

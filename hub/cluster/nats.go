@@ -71,6 +71,7 @@ type NATS struct {
 	outgoing outgoing
 	incoming incoming
 	rooms    subscriptions
+	told     chan Claim
 	counts   natsCounts
 }
 
@@ -92,7 +93,7 @@ func DialNATS(o NATSOptions) (*NATS, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &NATS{o: o, log: o.Log, quit: make(chan struct{})}
+	n := &NATS{o: o, log: o.Log, quit: make(chan struct{}), told: make(chan Claim, claimsMax)}
 	n.happened.init()
 	n.outgoing.init()
 	n.incoming.init()

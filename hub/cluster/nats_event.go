@@ -30,8 +30,20 @@ func (h *happened) raise(e Event) {
 // Changed implements Broker.
 func (n *NATS) Changed() <-chan struct{} { return n.happened.changed }
 
+// take returns what has happened since it was called last.
+func (h *happened) take() Event { return Event(h.events.Swap(0)) }
+
 // Events implements Broker.
-func (n *NATS) Events() Event { return Event(n.happened.events.Swap(0)) }
+func (n *NATS) Events() Event {
+	e := n.happened.take()
+	if e&Up != 0 {
+		n.outgoing.connection.Store(n.connection())
+	}
+	return e
+}
+
+// connection is the number of the one that is there, or was: nats.go counts before it uses one.
+func (n *NATS) connection() uint64 { return n.nc.Stats().Reconnects }
 
 // natsCounts are what a NATS has seen since it was made.
 type natsCounts struct {
@@ -53,7 +65,7 @@ func (n *NATS) listen() error {
 			return err
 		}
 	}
-	return nil
+	return n.listenToClaims()
 }
 
 func (n *NATS) advise(m *nats.Msg) {

@@ -19,10 +19,10 @@ func TestOfUpAndDownTheLaterOneCounts(t *testing.T) {
 		for _, e := range test.raised {
 			n.happened.raise(e)
 		}
-		if got := n.Events(); got != test.want || len(n.Changed()) != 1 {
+		if got := n.happened.take(); got != test.want || len(n.Changed()) != 1 {
 			t.Errorf("%v: %b, want %b", test.raised, got, test.want)
 		}
-		if got := n.Events(); got != 0 {
+		if got := n.happened.take(); got != 0 {
 			t.Errorf("%v: %b is told twice", test.raised, got)
 		}
 	}

@@ -33,12 +33,14 @@ func (s *subscriptions) init() { s.all = map[string]*nats.Subscription{} }
 type incoming struct {
 	arrived chan *nats.Msg
 	handed  chan Live
-	waiting atomic.Int64 // bytes, for those who watch
+	forget  chan chan struct{} // what is closed when pump has forgotten
+	waiting atomic.Int64       // bytes, for those who watch
 }
 
 func (i *incoming) init() {
 	i.arrived = make(chan *nats.Msg, arrivedMax)
 	i.handed = make(chan Live, handedMax)
+	i.forget = make(chan chan struct{})
 }
 
 // Subscribe implements Broker.
@@ -104,8 +106,34 @@ func (n *NATS) pump() {
 			n.arrive(&w, m)
 		case to <- next:
 			w.drop()
+		case done := <-n.incoming.forget:
+			w = waiting{}
+			n.incoming.clear()
+			close(done)
 		}
 		n.incoming.waiting.Store(int64(w.size))
+	}
+}
+
+// Forget implements Broker. It waits for pump, which waits for nobody.
+func (n *NATS) Forget() {
+	done := make(chan struct{})
+	select {
+	case n.incoming.forget <- done:
+		<-done
+	case <-n.quit:
+	}
+}
+
+// clear drops what is on its way to pump and from there.
+func (i *incoming) clear() {
+	for {
+		select {
+		case <-i.arrived:
+		case <-i.handed:
+		default:
+			return
+		}
 	}
 }
 

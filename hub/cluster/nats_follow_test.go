@@ -46,12 +46,36 @@ func TestEndOfDroppingIsTold(t *testing.T) {
 		if i == 2 {
 			w.size = 0
 		}
-		if n.arrive(&w, m); n.Events() != want {
+		if n.arrive(&w, m); n.happened.take() != want {
 			t.Errorf("message %d: not %d", i, want)
 		}
 	}
 	if n.counts.dropped.Load() != 2 || len(w.all) != 2 || n.counts.malformed.Load() != 0 {
 		t.Errorf("%d dropped, %d kept", n.counts.dropped.Load(), len(w.all))
+	}
+}
+
+// Whatever has come of a stream that is no more is dropped at once, however much waits for the node.
+func TestForgottenMessagesDoNotCome(t *testing.T) {
+	n := &NATS{quit: make(chan struct{})}
+	n.happened.init()
+	n.incoming.init()
+	n.done.Go(n.pump)
+	defer n.done.Wait()
+	defer close(n.quit)
+	come := func(seq string) {
+		n.incoming.arrived <- &nats.Msg{Subject: subject(subjectOut, "room", shards), Data: []byte("x"), Header: nats.Header{
+			jetstream.StreamHeader: {streamName}, jetstream.SequenceHeader: {seq}, jetstream.LastSequenceHeader: {"1"},
+			jetstream.TimeStampHeaer: {"2026-01-01T00:00:00Z"},
+		}}
+	}
+	for range 4 * (handedMax + arrivedMax) {
+		come("2")
+	}
+	n.Forget()
+	come("3")
+	if l := <-n.Live(); l.Seq != 3 {
+		t.Errorf("%d comes, which was forgotten", l.Seq)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,19 +18,26 @@ const attemptTimeout = 2 * time.Second
 // outgoing is what waits to be sent, and for its answer. The node has at most one pack of a room in
 // flight, and packs have a size: that bounds both.
 type outgoing struct {
-	mu      sync.Mutex
-	queue   []*publication
-	answers map[*nats.Msg]func(seq uint64, err error)
-	wake    chan struct{}
+	mu         sync.Mutex
+	queue      []*publication
+	claims     []*nats.Msg // no more than claimsMax
+	answers    map[*nats.Msg]*publication
+	wake       chan struct{}
+	connection atomic.Uint64 // the one that the node has been told of
 }
 
 type publication struct {
-	msg  *nats.Msg
-	done func(seq uint64, err error)
+	msg        *nats.Msg
+	done       func(seq uint64, err error)
+	connection uint64
 }
 
+// errMoved is of an answer that came by a later connection than the node knew of: the stream may be
+// another one there.
+var errMoved = errors.New("the broker's connection is another one")
+
 func (o *outgoing) init() {
-	o.answers = map[*nats.Msg]func(uint64, error){}
+	o.answers = map[*nats.Msg]*publication{}
 	o.wake = make(chan struct{}, 1)
 }
 
@@ -40,7 +48,7 @@ func (n *NATS) Publish(room, id string, pack []byte, done func(seq uint64, err e
 	m.Data = pack
 	o := &n.outgoing
 	o.mu.Lock()
-	o.queue = append(o.queue, &publication{m, done})
+	o.queue = append(o.queue, &publication{m, done, o.connection.Load()})
 	o.mu.Unlock()
 	o.wakeUp()
 }
@@ -54,7 +62,7 @@ func (o *outgoing) wakeUp() {
 }
 
 // send takes publications from the queue, in order, and tells the broker what is not followed any
-// more.
+// more, and the others what this node claims.
 func (n *NATS) send() {
 	for {
 		select {
@@ -66,6 +74,7 @@ func (n *NATS) send() {
 			n.sendOne(p)
 		}
 		n.tellEnded()
+		n.tellClaims()
 	}
 }
 
@@ -75,13 +84,13 @@ func (o *outgoing) take() []*publication {
 	all := o.queue
 	o.queue = nil
 	for _, p := range all {
-		o.answers[p.msg] = p.done
+		o.answers[p.msg] = p
 	}
 	return all
 }
 
 func (n *NATS) sendOne(p *publication) {
-	if !n.nc.IsConnected() {
+	if !n.nc.IsConnected() || n.connection() != p.connection {
 		n.outgoing.answer(p.msg, 0, fmt.Errorf("%w: %w", ErrNotStored, nats.ErrDisconnected))
 		return
 	}
@@ -104,7 +113,7 @@ func (n *NATS) publishOptions() []jetstream.JetStreamOpt {
 		jetstream.WithPublishAsyncTimeout(attemptTimeout),
 		jetstream.WithPublishAsyncMaxPending(1 << 30), // At a bound of its own it would wait. The node has one.
 		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, a *jetstream.PubAck) {
-			n.outgoing.answer(m, a.Sequence, nil)
+			n.acknowledged(m, a.Sequence)
 		}),
 		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
 			n.outgoing.answer(m, 0, n.refusal(err))
@@ -125,13 +134,26 @@ func (n *NATS) refusal(err error) error {
 	return err
 }
 
+// acknowledged takes the stream's word, if it is that of which the node knew.
+func (n *NATS) acknowledged(m *nats.Msg, seq uint64) {
+	o := &n.outgoing
+	o.mu.Lock()
+	p := o.answers[m]
+	o.mu.Unlock()
+	if p != nil && p.connection != n.connection() {
+		o.answer(m, 0, errMoved)
+		return
+	}
+	o.answer(m, seq, nil)
+}
+
 func (o *outgoing) answer(m *nats.Msg, seq uint64, err error) {
 	o.mu.Lock()
-	done := o.answers[m]
+	p := o.answers[m]
 	delete(o.answers, m)
 	o.mu.Unlock()
-	if done != nil {
-		done(seq, err)
+	if p != nil {
+		p.done(seq, err)
 	}
 }
 
@@ -140,9 +162,9 @@ func (o *outgoing) abandon() {
 	o.take()
 	o.mu.Lock()
 	left := o.answers
-	o.answers = map[*nats.Msg]func(uint64, error){}
+	o.answers = map[*nats.Msg]*publication{}
 	o.mu.Unlock()
-	for _, done := range left {
-		done(0, nats.ErrConnectionClosed)
+	for _, p := range left {
+		p.done(0, nats.ErrConnectionClosed)
 	}
 }

@@ -45,6 +45,7 @@ type Node struct {
 	following
 	checking
 	trust
+	others
 	number    uint64 // of the pack that was sent last
 	troubled  []*line
 	moved     []*line // held, and have had a pack sent
@@ -71,6 +72,7 @@ func New(o Options, b Broker, rooms Rooms) *Node {
 	n.publisher.held = map[*line]struct{}{}
 	n.doors.byRoom = map[string]*door{}
 	n.following.byName = map[string]*room{}
+	n.others.known, n.isStranger = map[string]*other{}, true
 	n.goodAt, n.doubt = n.now(), errStarting
 	n.report()
 	return n
@@ -119,6 +121,8 @@ func (n *Node) Run(ctx context.Context) error {
 			n.takeLive(&m)
 		case <-n.broker.Changed():
 			n.note(n.broker.Events())
+		case c := <-n.broker.Told():
+			n.hear(&c)
 		case answer := <-n.answers:
 			answer()
 		case <-n.wake:
@@ -144,6 +148,7 @@ func (n *Node) tick() {
 	n.look()
 	n.retry(now)
 	n.wakeRooms(now)
+	n.talk(now)
 	n.audit(now)
 	n.check(now)
 	if n.ticks%10 == 0 {

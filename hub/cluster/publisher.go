@@ -68,15 +68,12 @@ type pace struct {
 	sentAt   time.Duration // when it was sent last
 	isUnsure bool          // an attempt may have been stored …
 	unsureAt time.Duration // … the first of which was sent then
-	floor    uint64        // what the node had seen of the stream by then; zero with a key, which may be stored already
-	epoch    string        // of the stream then
+	floor    uint64        // where the stream was by then: it is stored behind that; zero with a key, which may be there already
+	doubts   uint64        // as the node's when it was sent last
+	epoch    string        // of the stream then: as with floor, before the first attempt in doubt
 	retryAt  time.Duration
 	pause    time.Duration
 }
-
-// isImpossible reports whether the stream cannot have stored the pack there: it went back, and nobody has
-// noticed yet.
-func (k *pack) isImpossible(seq uint64, epoch string) bool { return k.epoch == epoch && seq <= k.floor }
 
 // An ack is the broker's answer to one attempt.
 type ack struct {

@@ -54,17 +54,18 @@ func (n *Node) startRooms() {
 	}
 }
 
-// begin starts a task for a room, whose answer is void if the room has moved on.
+// begin starts a task for a room, whose answer is void if the room has moved on, or the stream has
+// come into doubt.
 func (n *Node) begin(r *room, t task) {
 	r.isBusy = true
 	n.running++
-	version := r.version
+	version, doubts := r.version, n.doubts
 	n.start(func(q *requests) func() {
 		answer := t(q)
 		return func() {
 			n.running--
 			r.isBusy = false
-			if r.version == version && !r.isGone {
+			if r.version == version && !r.isGone && n.doubts == doubts {
 				answer()
 			} else if !r.isGone && r.state != live {
 				n.enqueue(r)

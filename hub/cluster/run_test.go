@@ -26,6 +26,7 @@ type memory struct {
 type tap struct {
 	*memory
 	live       chan Live
+	told       chan Claim
 	changed    chan struct{}
 	subscribed map[string]bool
 	events     Event
@@ -35,14 +36,18 @@ type tap struct {
 }
 
 func (s *memory) tap() *tap {
-	t := &tap{memory: s, live: make(chan Live, 10_000), changed: make(chan struct{}, 1), subscribed: map[string]bool{}, got: map[string][]uint64{}, events: Up}
+	t := &tap{memory: s, live: make(chan Live, 10_000), told: make(chan Claim, 1000), changed: make(chan struct{}, 1), subscribed: map[string]bool{}, got: map[string][]uint64{}, events: Up}
 	t.changed <- struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.taps = append(s.taps, t)
 	return t
 }
 
 func (t *tap) Prepare(context.Context) error               { return nil }
 func (t *tap) Live() <-chan Live                           { return t.live }
+func (t *tap) Told() <-chan Claim                          { return t.told }
+func (t *tap) Forget()                                     {}
 func (t *tap) Changed() <-chan struct{}                    { return t.changed }
 func (t *tap) Purge(context.Context, string, uint64) error { return nil }
 func (t *tap) At(context.Context, uint64) (Stored, error)  { return Stored{}, ErrNotFound }
@@ -51,6 +56,17 @@ func (t *tap) Unsubscribe(room string)                     { t.with(func() { del
 func (t *tap) Subscribe(_ context.Context, r string) error {
 	t.with(func() { t.subscribed[r] = true })
 	return nil
+}
+
+func (t *tap) Tell(c Claim) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, other := range t.taps {
+		select {
+		case other.told <- c:
+		default: // It is said again.
+		}
+	}
 }
 
 func (t *tap) State(context.Context) (s State, err error) {

@@ -64,17 +64,20 @@ func (n *Node) sendReady() {
 	}
 	p.mu.Unlock()
 	for i, l := range ready {
-		launched[i].firstAt, launched[i].epoch = n.now(), n.epoch
-		if !launched[i].isAlone { // A key's message may be stored already.
-			launched[i].floor = n.seen
-		}
+		launched[i].firstAt = n.now()
 		n.send(l, launched[i])
 	}
 }
 
 // send makes one attempt. Only one is ever on its way.
 func (n *Node) send(l *line, k *pack) {
-	k.sentAt = n.now()
+	k.sentAt, k.doubts = n.now(), n.doubts
+	if !k.isUnsure {
+		k.epoch = n.epoch
+		if !k.isAlone { // A key's message may be stored already.
+			k.floor = n.reached
+		}
+	}
 	n.counters.attempts.Add(1)
 	p := &n.publisher
 	n.broker.Publish(l.room, k.id, k.body, func(seq uint64, err error) {
@@ -88,8 +91,9 @@ func (n *Node) send(l *line, k *pack) {
 // answered takes the broker's answer to an attempt.
 func (n *Node) answered(a *ack) {
 	l, k := a.line, a.pack
+	isSame := k.doubts == n.doubts // Otherwise it may be of a stream that was.
 	switch {
-	case a.err == nil && !k.isImpossible(a.seq, n.epoch):
+	case a.err == nil && isSame && a.seq > k.floor:
 		n.see(a.seq, k.id)
 		n.expect(l.room, a.seq)
 		n.finish(l, k, a.seq, nil)
@@ -98,7 +102,7 @@ func (n *Node) answered(a *ack) {
 		n.warn("refused", "the broker refuses messages", "room", l.room, "messages", k.messages, "error", a.err)
 		n.finish(l, k, 0, ErrRefused)
 	default:
-		if a.err == nil { // It is stored, at a place that has no name before the next epoch.
+		if a.err == nil && isSame { // It is stored, at a place that has no name before the next epoch.
 			n.contradict()
 		}
 		if !errors.Is(a.err, ErrNotStored) {

@@ -15,14 +15,17 @@ const (
 	outageTime  = 3 * time.Second        // without an answer, before it is an outage
 )
 
-// trust says whether the stream is the one that it was. Its creation's time does not: a store that was lost or an older
-// one that was copied back may have the same. So the epoch has a message that was there lately, which an audit looks for; and
-// each node goes by the last one that it has seen itself, and by contradictions: what came out of the stream, and is not in it. While a
-// node does not trust the stream, it reads, fetches and sends nothing.
+// trust says whether the stream is the one that it was. Its creation's time does not: a store that
+// was lost or an older one that was copied back may have the same. So the epoch has a message that
+// was there lately, which an audit looks for; and each node goes by the last one that it has seen
+// itself, by where it and others know the stream to have been, and by contradictions: what came out
+// of the stream, and is not in it. While a node does not trust the stream, it reads, fetches and
+// sends nothing, and what was asked for or sent before that proves nothing any more.
 //
-//	Up, a contradiction ──▶ in doubt ──audit: the same──▶ trusted
+//	Up, a contradiction ──▶ in doubt ──others have spoken; audit: the same──▶ trusted
 //	                         │    ▲ (twice, a second apart)
-//	                         └────┴─another──▶ a new epoch, all rooms reset ──▶ trusted
+//	                         ├────┴─another──▶ a new epoch, all rooms reset ──▶ trusted
+//	                         └──another node's epoch: taken, all rooms reset ──▶ in doubt
 type trust struct {
 	isTrusted  bool
 	isUp       bool // there is a connection to ask
@@ -30,9 +33,11 @@ type trust struct {
 	mustStart  bool   // Prepare is due
 	epoch      string // empty: not known yet
 	revision   uint64 // of the epoch, as it was read last
-	seen       uint64 // the highest sequence that has come to this node in the epoch, and its id
+	reached    uint64 // a sequence that the stream has had in the epoch: the highest that is known
+	seen       uint64 // the highest one whose message has come here, or to another node, and its id
 	seenID     string
-	isDenied   bool // what came out of the stream is not in it
+	doubts     uint64 // times that the stream came into doubt, or was another one
+	isDenied   bool   // what came out of the stream is not in it
 	auditAt    time.Duration
 	suspicions int // audits in a row that found another stream
 	goodAt     time.Duration
@@ -48,14 +53,23 @@ var (
 
 // distrust is called when the connection comes or goes.
 func (n *Node) distrust(isUp bool) {
-	n.isTrusted, n.isUp = false, isUp
-	n.mustStart = true
-	n.auditAt = 0
-	if n.doubt = errStarting; !isUp {
-		n.doubt = errDown
+	n.isUp, n.mustStart = isUp, true
+	if isUp {
+		n.suspect(errStarting)
+		n.askOthers()
+	} else {
+		n.suspect(errDown)
 	}
 	n.audit(n.now())
 	n.report()
+}
+
+// suspect has an audit come before anything else.
+func (n *Node) suspect(why error) {
+	n.isTrusted = false
+	n.doubts++
+	n.doubt = why
+	n.auditAt = 0
 }
 
 // see notes a message of the stream.
@@ -63,14 +77,14 @@ func (n *Node) see(seq uint64, id string) {
 	if seq > n.seen {
 		n.seen, n.seenID = seq, id
 	}
+	n.reached = max(n.reached, seq)
 }
 
-// contradict says that what came out of the stream is not in it: it went back, or somebody else has spoken in its place, which
-// nobody can tell apart. An audit comes before anything else.
+// contradict says that what came out of the stream is not in it: it went back, or somebody else has
+// spoken in its place, which nobody can tell apart.
 func (n *Node) contradict() {
-	n.isTrusted, n.isDenied = false, true
-	n.doubt = errSuspect
-	n.auditAt = 0
+	n.suspect(errSuspect)
+	n.isDenied = true
 }
 
 // An audit is what a task found out about the stream.
@@ -78,13 +92,19 @@ type audit struct {
 	was       trust // when this began
 	epoch     Epoch
 	revision  uint64
-	isAnother bool  // it is not the stream that it was
+	isAnother bool // it is not the stream that it was
+	isOurs    bool // the epoch is new, and of this node
+	isFirst   bool // there was no epoch
+	last      uint64
 	mark      Epoch // its last message
 	err       error
 }
 
 func (n *Node) audit(now time.Duration) {
 	if !n.isUp || n.isAuditing || now < n.auditAt {
+		return
+	}
+	if !n.isTrusted && n.epoch != "" && n.isAwaiting(now) {
 		return
 	}
 	n.isAuditing = true
@@ -114,7 +134,8 @@ func (a *audit) look(q *requests) {
 		return
 	}
 	was := &a.was
-	if a.revision >= was.revision && a.revision > 0 && was.epoch != "" && a.epoch.Name != was.epoch {
+	a.last, a.isFirst = state.Last, a.epoch.Name == ""
+	if a.revision >= was.revision && !a.isFirst && was.epoch != "" && a.epoch.Name != was.epoch {
 		return // Another node has looked already. An older revision would have come back with the stream.
 	}
 	isSame := !was.isDenied && a.revision >= was.revision
@@ -123,21 +144,21 @@ func (a *audit) look(q *requests) {
 	}
 	switch next := a.mark; {
 	case a.err != nil:
-	case a.revision == 0:
-		a.set(q, next, newEpoch())
+	case a.isFirst:
+		a.set(q, next, newName())
 	case !isSame && was.suspicions == 0:
 		a.isAnother = true
 	case !isSame:
-		a.set(q, next, newEpoch())
+		a.set(q, next, newName())
 	case a.mark.Seq > a.epoch.Seq:
 		a.set(q, next, a.epoch.Name)
 	}
 }
 
-// isSame reports whether the epoch's message, and the last one that this node has seen, are in the stream, or may have been dropped
-// from it.
+// isSame reports whether the stream goes as far as it did, and the epoch's message, and the last one
+// that this node has seen, are in it, or may have been dropped from it.
 func (a *audit) isSame(q *requests, state State) (bool, error) {
-	if max(a.epoch.Seq, a.was.seen) > state.Last {
+	if max(a.epoch.Seq, a.was.reached) > state.Last {
 		return false, nil
 	}
 	s, isThere, err := messageAt(q, a.epoch.Seq)
@@ -173,6 +194,7 @@ func (a *audit) set(q *requests, next Epoch, name string) {
 	next.Name = name
 	switch a.err = q.setEpoch(next, a.revision); {
 	case a.err == nil:
+		a.isOurs = name != a.epoch.Name
 		a.epoch = next
 		a.revision++ // Or more: what is read later with less came back with the store.
 	case errors.Is(a.err, ErrConflict):
@@ -182,8 +204,8 @@ func (a *audit) set(q *requests, next Epoch, name string) {
 	}
 }
 
-// newEpoch is a name that nobody has seen before.
-func newEpoch() string { return strings.ToLower(rand.Text()[:8]) }
+// newName is a name that nobody has seen before.
+func newName() string { return strings.ToLower(rand.Text()[:8]) }
 
 // audited takes what an audit has found, which began at a time.
 func (n *Node) audited(a *audit, at time.Duration) {
@@ -200,10 +222,14 @@ func (n *Node) audited(a *audit, at time.Duration) {
 	case n.isDenied && !a.was.isDenied && a.epoch.Name == n.epoch: // Something was found since.
 		n.auditAt = 0
 	case a.isAnother:
-		n.isTrusted = false
 		n.suspicions++
-		n.doubt = errSuspect
+		n.suspect(errSuspect)
 		n.auditAt = now + suspectTime
+	case a.epoch.Name != n.epoch && !a.isOurs: // Another node's: what is known of it comes before it is gone by.
+		n.suspect(errSuspect)
+		n.takeEpoch(a)
+		n.isStranger = n.isStranger && !a.isFirst
+		n.audit(now)
 	default:
 		n.auditAt = now + auditTime
 		n.trustIt(a, at)
@@ -215,39 +241,40 @@ func (n *Node) trustIt(a *audit, at time.Duration) {
 	n.suspicions = 0
 	n.goodAt = max(n.goodAt, at)
 	if a.epoch.Name != n.epoch {
-		n.setEpoch(a)
+		n.takeEpoch(a)
 	}
 	n.revision = a.revision
-	if n.isTrusted {
-		return
+	n.reached = max(n.reached, a.last)
+	if !n.isTrusted {
+		n.isTrusted, n.isStranger = true, false
+		n.doubt = nil
+		n.report()
+		n.checkAll()
+		n.startRooms()
+		n.hurry()
+		n.sendReady()
 	}
-	n.isTrusted = true
-	n.doubt = nil
-	n.report()
-	n.checkAll()
-	n.startRooms()
-	n.hurry()
-	n.sendReady()
+	n.claim()
 }
 
-func (n *Node) setEpoch(a *audit) {
+// takeEpoch begins anew: nothing of an older epoch counts.
+func (n *Node) takeEpoch(a *audit) {
 	isFirst := n.epoch == ""
-	n.epoch = a.epoch.Name
-	n.seen, n.seenID, n.isDenied = 0, "", false
+	n.epoch, n.revision = a.epoch.Name, a.revision
+	n.doubts++
+	n.suspicions = 0
+	n.seen, n.seenID, n.reached, n.isDenied = 0, "", 0, false
 	n.recent, n.fitsTo = recent{}, 0
+	for _, o := range n.known {
+		n.believe(o)
+	}
 	if isFirst {
 		n.o.Log.Info("cluster: the stream is there", "epoch", n.epoch)
 		return
 	}
 	n.o.Log.Error("cluster: the stream is not what it was: everybody is told that continuity is lost", "epoch", n.epoch)
 	n.counters.epochs.Add(1)
-	for drained := false; !drained; { // What is there is of the stream that was.
-		select {
-		case <-n.broker.Live():
-		default:
-			drained = true
-		}
-	}
+	n.broker.Forget()
 	for _, r := range n.order {
 		n.reset(r)
 	}

@@ -65,11 +65,14 @@ func (n *Node) lookFor(lines []*line) task {
 	for i, l := range lines {
 		names[i] = l.room
 	}
+	doubts := n.doubts
 	return func(q *requests) func() {
 		last, _, err := q.last(names, 0)
 		return func() {
 			n.isLooking = false
-			n.found(lines, last, err)
+			if doubts == n.doubts { // Otherwise it may be of a stream that was.
+				n.found(lines, last, err)
+			}
 		}
 	}
 }

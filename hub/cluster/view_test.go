@@ -53,6 +53,7 @@ func (m *machine) append(room, epoch string, s *hub.Source) {
 	if !strings.HasPrefix(string(s.Payload), "forged") {
 		m.heard = max(m.heard, s.Offset/packMessages)
 	}
+	m.w.place(epoch, s.Offset, room, string(s.Payload))
 	last.items = append(last.items, item{s.Offset, string(s.Payload)})
 }
 
@@ -64,6 +65,7 @@ func (m *machine) Fill(room, epoch string, before uint64, kept []hub.Source) {
 	v.isVoid = false
 	s := &stretch{epoch: epoch, before: before}
 	for i := range kept {
+		m.w.place(epoch, kept[i].Offset, room, string(kept[i].Payload))
 		s.items = append(s.items, item{kept[i].Offset, string(kept[i].Payload)})
 	}
 	v.stretches = append(v.stretches, s)

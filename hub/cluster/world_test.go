@@ -43,7 +43,15 @@ type world struct {
 	mayReset   bool // there was something that a room may be reset for
 	accepted   map[string][]string
 	keys       map[string]bool
+	places     map[place]string // what a node or a publisher was told to be there
+	isForged   bool             // somebody spoke in the stream's place: then the same place may have had two
 	violations []string
+}
+
+// A place is a message's for ever.
+type place struct {
+	epoch  string
+	offset uint64
 }
 
 // faults are what may happen in a world.
@@ -67,7 +75,7 @@ var errLost = errors.New("no answer")
 func newWorld(seed uint64, nodes int, f faults) *world {
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 1)), faults: f, packsMax: 1000, age: time.Hour,
-		free: 1 << 40, now: time.Hour, duplicates: map[string]Stored{}, names: map[string]int{}, accepted: map[string][]string{}, keys: map[string]bool{},
+		free: 1 << 40, now: time.Hour, duplicates: map[string]Stored{}, names: map[string]int{}, accepted: map[string][]string{}, keys: map[string]bool{}, places: map[place]string{},
 	}
 	if f.expires {
 		w.packsMax, w.age, w.mayReset = 8, worldAge, true
@@ -80,6 +88,17 @@ func newWorld(seed uint64, nodes int, f faults) *world {
 
 func (w *world) fail(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+}
+
+// place notes what somebody was told to be at a place, where nobody may have been told of another thing.
+func (w *world) place(epoch string, offset uint64, room, text string) {
+	p, what := place{epoch, offset}, room+" "+text
+	switch is, ok := w.places[p]; {
+	case !ok:
+		w.places[p] = what
+	case is != what && !w.isForged:
+		w.fail("at %d in the epoch %s is %q, and was %q", offset, epoch, what, is)
+	}
 }
 
 func (w *world) chance(percent int) bool { return w.rand.IntN(100) < percent }
@@ -147,15 +166,27 @@ func (w *world) copyStore() {
 	w.copies = append(w.copies, store{slices.Clone(w.kept), slices.Clone(w.truth), w.last, maps.Clone(w.duplicates), w.epoch, w.revision})
 }
 
+const backTime = 2 * time.Second // within which all nodes are back
+
 // goBack has an older store in the stream's place, or an empty one.
 func (w *world) goBack() {
-	w.isTainted, w.mayReset = true, true
-	w.wentBack++
 	old := store{duplicates: map[string]Stored{}}
 	if len(w.copies) > 0 && w.chance(70) {
 		old = w.copies[w.rand.IntN(len(w.copies))]
 	}
-	if w.chance(50) && old.revision > 0 { // The epoch was copied back with it.
+	w.restore(old, w.chance(50))
+}
+
+// restore has a store in the stream's place, and the epoch that was copied with it or the one that is.
+// No server is there meanwhile, and nodes come back one by one.
+func (w *world) restore(old store, withEpoch bool) {
+	w.isTainted, w.mayReset = true, true
+	for _, m := range w.nodes {
+		m.disconnect()
+		m.backAt = w.now + time.Duration(w.rand.Int64N(int64(backTime)))
+	}
+	w.wentBack++
+	if withEpoch && old.revision > 0 {
 		w.epoch, w.revision = old.epoch, old.revision
 	}
 	isNews := false
@@ -170,10 +201,23 @@ func (w *world) goBack() {
 	// A copy of what never was, seen from here, is another store altogether: with all its messages expired, nothing tells.
 	w.copies = slices.DeleteFunc(w.copies, func(c store) bool { return c.last > old.last })
 	w.lag = 0
+}
+
+// mayGoBack: what nodes have seen that nobody else has heard of, or who is away for long, nobody can know.
+func (w *world) mayGoBack() bool {
 	for _, m := range w.nodes {
-		m.disconnect()
-		m.connect()
+		for _, other := range w.nodes {
+			if !m.knows(other) {
+				return false
+			}
+		}
 	}
+	return w.wentBack < 3
+}
+
+// isComingBack reports whether nodes come back still from when the store came.
+func (w *world) isComingBack() bool {
+	return slices.ContainsFunc(w.nodes, func(m *machine) bool { return m.backAt > 0 })
 }
 
 // foreign stores what another publisher has, which no node of this world is.
