@@ -15,7 +15,7 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 		c.onTimer()
 	}
 	if ev.Error() && c.life != dead {
-		c.read(true) // First: a reset leaves what was said before it, and writing would find the peer gone.
+		c.read(ev) // First: a reset leaves what was said before it, and writing would find the peer gone.
 	}
 	if ev.Writable() && c.life != dead && !c.lacksWrites() {
 		c.writable()
@@ -24,11 +24,11 @@ func (c *conn) OnEvent(_ *reactor.Loop, ev reactor.Event) {
 		switch {
 		case ev.Again():
 			c.resumeReading(pauseTurn)
-			c.read(false)
+			c.read(ev)
 		case c.isCostly():
 			c.standInLine()
 		default:
-			c.read(false)
+			c.read(ev)
 		}
 	}
 }

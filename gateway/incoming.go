@@ -73,16 +73,16 @@ func (c *conn) standInLine() {
 	}
 }
 
-// read takes bytes until EAGAIN or the turn's budget is spent. A connection whose room is full is
-// not read on, which holds its sender by TCP's own means; if the event says that the sender is
-// gone, so is the connection.
+// read takes bytes until there are no more or the turn's budget is spent. A connection whose room
+// is full is not read on, which holds its sender by TCP's own means; if the event says that the
+// sender is gone, so is the connection.
 //
 // A budget of bytes does not bound a turn's time: they may be a thousand messages, or inflate to a
 // hundred times as much. A client that takes long stands in a line of its own from then on, see
 // isCostly.
-func (c *conn) read(failed bool) {
+func (c *conn) read(ev reactor.Event) {
 	began := c.w.loop.Elapsed()
-	c.fill(failed)
+	c.fill(ev)
 	if c.life == open {
 		c.endPublishing()
 	}
@@ -101,7 +101,8 @@ func (c *conn) endPublishing() {
 	}
 }
 
-func (c *conn) fill(failed bool) {
+func (c *conn) fill(ev reactor.Event) {
+	failed := ev.Error()
 	c.w.inflated, c.w.frames, c.w.judged = 0, 0, 0
 	if c.isParked() {
 		if failed {
@@ -123,8 +124,10 @@ func (c *conn) fill(failed bool) {
 	if c.life > open {
 		budget = c.w.cfg.writeBudget // To drop is cheap, and the sooner its end is there the better.
 	}
+	shortEnds := c.shortReadEnds(ev)
 	for budget > 0 {
-		n, err := c.transport().Read(int(c.fd), c.w.buf[:min(len(c.w.buf), budget)])
+		room := c.w.buf[:min(len(c.w.buf), budget)]
+		n, err := c.transport().Read(int(c.fd), room)
 		switch {
 		case err == nil && n > 0:
 		case err == nil:
@@ -153,9 +156,20 @@ func (c *conn) fill(failed bool) {
 		if c.other != nil {
 			budget -= c.surplus(n)
 		}
+		if n < len(room) && shortEnds {
+			return
+		}
 		budget -= n
 	}
 	c.endTurn()
+}
+
+// shortReadEnds says that a read for an event which brings less than asked for has brought all, so
+// that no other need say EAGAIN: what comes later is a new edge (epoll(7), questions and answers). It
+// is not so behind a turn, whose event told of an earlier moment, and if the peer's end was behind
+// its bytes, which this event has told for the last time.
+func (c *conn) shortReadEnds(ev reactor.Event) bool {
+	return c.other == nil && !ev.Again() && !ev.Hangup() && !ev.Error()
 }
 
 // cannotRead ends a connection of which nothing can be read any more.

@@ -46,6 +46,12 @@ var generalMutants = []mutant{
 	{"requeue forgotten when the read budget ends", 50, []edit{{
 		"gateway/incoming.go", "\t\tbudget -= n\n\t}\n\tc.endTurn()\n", "\t\tbudget -= n\n\t}\n",
 	}}},
+	{"a short read hides that the peer has ended", 300, []edit{{
+		"gateway/incoming.go", "!ev.Hangup() && ", "",
+	}}},
+	{"a short read in a turn behind another is taken for all", 300, []edit{{
+		"gateway/incoming.go", "!ev.Again() && ", "",
+	}}},
 	{"rearm forgotten after a refusal", 50, []edit{{
 		"gateway/outgoing.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
 	}}},

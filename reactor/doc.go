@@ -15,10 +15,11 @@
 // # Rules of edge-triggered sources
 //
 // An edge is reported once (epoll(7), "Questions and answers"). So a source that gets a readable
-// event reads until EAGAIN, and one whose write is refused keeps what was refused and asks for
-// Writable with [Loop.Rearm], which looks at the readiness anew and so loses no edge. A source that
-// stops earlier, because its turn's budget is spent, calls [Loop.Requeue], because no new edge will
-// come. Seen EAGAIN: rearm. Budget spent: requeue. Never neither.
+// event reads until EAGAIN, or until a read brings less than it asked for, if the event told of no
+// hangup. One whose write is refused keeps what was refused and asks for Writable with
+// [Loop.Rearm], which looks at the readiness anew and so loses no edge. A source that stops
+// earlier, because its turn's budget is spent, calls [Loop.Requeue], because no new edge will come.
+// Seen EAGAIN: rearm. Budget spent: requeue. Never neither.
 //
 // # Ownership
 //

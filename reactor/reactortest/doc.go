@@ -24,10 +24,11 @@
 //   - A connection is two flows of bytes. Each has a buffer at its sender and one at its receiver,
 //     both as small as the test wants; bytes, the end of the stream and a reset move from one to
 //     the other when Step says so. So a stream may stop at every offset, and reads and writes are
-//     short or refused there. What has arrived stays in its sender's buffer until it is
-//     acknowledged, some steps later, read or not; and where little may be unsent an edge for room
-//     comes only when half of that has gone. Room in a send buffer may shrink for a while, as under memory
-//     pressure; a write that this cuts short is owed an edge when the room comes back. A reset
+//     short or refused there; what a short read leaves is an edge of its own. What has arrived
+//     stays in its sender's buffer until it is acknowledged, some steps later, read or not; and
+//     where little may be unsent an edge for room comes only when half of that has gone. Room in a
+//     send buffer may shrink for a while, as under memory pressure; a write that this cuts short
+//     is owed an edge when the room comes back. A reset
 //     passes the bytes that have not arrived, and never those that have.
 //   - Epoll instances report edges, levels and oneshots as epoll(7) has them: an edge is a wakeup
 //     (bytes came, room that a refused write or a poll had asked for came, a stream ended), edges

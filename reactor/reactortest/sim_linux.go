@@ -19,7 +19,7 @@ const firstFD = 3
 // Faults say how often a Sim does what a program must be ready for, in times out of a thousand. The
 // zero value is a kernel without faults.
 type Faults struct {
-	ShortRead     int // a read takes less than has arrived
+	ShortRead     int // a read takes less than has arrived; the rest is news, as though it came behind the read
 	ShortWrite    int // a write takes less than there is room for, and no edge follows: the socket stays writable
 	Squeeze       int // a write finds the buffer's room shrunk, perhaps to nothing, until Step
 	Interrupt     int // EINTR, of reads, writes, accepts and waits

@@ -365,10 +365,14 @@ func (s *Sim) read(fd int, p []byte) (int, error) {
 	if err := s.transferFault(c, &c.link.lackedIn); err != nil {
 		return 0, err
 	}
+	asked := len(p)
 	if n := min(len(p), len(c.in.arrived)); n > 1 && s.roll(s.faults.ShortRead) {
 		p = p[:1+s.random.IntN(n)]
 	}
 	n, err := c.read(p)
+	if n > 0 && n < asked && len(c.in.arrived) > 0 {
+		c.wake(unix.EPOLLIN) // It has taken all there was: the rest has come only now.
+	}
 	if n > 0 {
 		c.link.readAt, c.link.lackedIn = s.now, 0
 	}
