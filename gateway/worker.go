@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +83,7 @@ type leaver struct {
 func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w := new(worker)
 	cfg := s.config()
-	o := reactor.Options{Kernel: kernel, SourcesMax: s.sourcesMax}
+	o := reactor.Options{Kernel: kernel, SourcesMax: s.sourcesMax, KeepsProcessor: runtime.GOMAXPROCS(0) > cfg.Loops}
 	if cfg.survives() {
 		o.OnPanic = w.panicked
 	}

@@ -32,8 +32,8 @@ const (
 type Mode uint8
 
 const (
-	// Edge reports a change once. The source that gets the event reads or writes until EAGAIN, or
-	// remembers that it did not.
+	// Edge reports a change once. The source that gets the event reads or writes until there is no
+	// more, or remembers that it did not.
 	Edge Mode = iota
 	// Level reports a condition at each Wait for as long as it lasts.
 	Level

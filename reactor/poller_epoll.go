@@ -24,6 +24,7 @@ type backend struct {
 	wakefd int
 	events []unix.EpollEvent
 	asked  unix.EpollEvent // what the kernel is being asked; here it is no garbage
+	isSoon bool            // the next wait is likely to be short
 }
 
 func newPoller(kernel sys.Calls) (*Poller, error) {
@@ -100,7 +101,7 @@ func (p *backend) Wait(dst []Event, timeout time.Duration) ([]Event, error) {
 	if len(p.events) < room {
 		p.events = make([]unix.EpollEvent, room)
 	}
-	n, err := p.kernel.EpollWait(p.epfd, p.events[:room], milliseconds(timeout))
+	n, err := p.wait(p.events[:room], milliseconds(timeout))
 	if err != nil {
 		if errors.Is(err, syscall.EINTR) {
 			return dst, nil
@@ -118,6 +119,20 @@ func (p *backend) Wait(dst []Event, timeout time.Duration) ([]Event, error) {
 		dst = append(dst, Event{Token: t, ready: epollReady(ev.Events)})
 	}
 	return dst, nil
+}
+
+// expect says whether events are likely to come within a millisecond. Then the next wait begins
+// with one of which Go's scheduler is not told, and goes on like any other; it may last a
+// millisecond more.
+func (p *backend) expect(soon bool) { p.isSoon = soon }
+
+func (p *backend) wait(events []unix.EpollEvent, msec int) (int, error) {
+	if p.isSoon && msec != 0 && msec != 1 {
+		if n, err := p.kernel.EpollWaitBriefly(p.epfd, events); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return p.kernel.EpollWait(p.epfd, events, msec)
 }
 
 func epollReady(bits uint32) ready {

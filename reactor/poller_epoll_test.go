@@ -21,6 +21,8 @@ type refusingKernel struct {
 	sys.Real
 	refuse map[string]error // by the name of the call
 	waited []int            // timeouts of EpollWait
+	brief  int              // calls of EpollWaitBriefly
+	events int              // what the next wait of either kind brings
 	closed []int
 }
 
@@ -47,7 +49,17 @@ func (k *refusingKernel) EpollCtl(epfd, op, fd int, ev *unix.EpollEvent) error {
 
 func (k *refusingKernel) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error) {
 	k.waited = append(k.waited, msec)
-	return 0, k.refuse["epoll_wait"]
+	return k.bring(), k.refuse["epoll_wait"]
+}
+
+func (k *refusingKernel) EpollWaitBriefly(epfd int, events []unix.EpollEvent) (int, error) {
+	k.brief++
+	return k.bring(), k.refuse["epoll_wait"]
+}
+
+func (k *refusingKernel) bring() (n int) {
+	n, k.events = k.events, 0
+	return n
 }
 
 func (k *refusingKernel) Signal(eventfd int) error {
@@ -141,6 +153,37 @@ func TestEpollWaitRoundsItsTimeoutUp(t *testing.T) {
 	}
 }
 
+// A wait that is expected to be short begins with one of which the scheduler is not told. What may
+// not block, and what is as short itself, is as ever.
+func TestEpollWaitsBrieflyForWhatIsExpected(t *testing.T) {
+	p, k := newRefusing(t)
+	for i, step := range []struct {
+		soon    bool
+		brings  int
+		timeout time.Duration
+		brief   int
+		waited  []int
+	}{
+		{false, 0, -1, 0, []int{-1}},
+		{true, 1, -1, 1, nil},
+		{true, 1, time.Second, 1, nil},
+		{true, 1, 0, 0, []int{0}},
+		{true, 1, time.Millisecond, 0, []int{1}},
+		{true, 0, time.Second, 1, []int{1000}},
+		{true, 0, -1, 1, []int{-1}},
+		{false, 1, -1, 0, []int{-1}},
+	} {
+		k.brief, k.waited, k.events = 0, nil, step.brings
+		p.expect(step.soon)
+		if _, err := p.Wait(make([]Event, 0, 1), step.timeout); err != nil {
+			t.Fatal(err)
+		}
+		if k.brief != step.brief || !slices.Equal(k.waited, step.waited) {
+			t.Errorf("step %d: %d brief waits and then %v ms, want %d and %v", i, k.brief, k.waited, step.brief, step.waited)
+		}
+	}
+}
+
 func TestEpollWakeOfAFullCounterIsNoError(t *testing.T) {
 	p, k := newRefusing(t)
 	for answer, want := range map[error]error{syscall.EAGAIN: nil, syscall.EBADF: syscall.EBADF} {
@@ -188,4 +231,51 @@ func TestPollerDoesNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations to wake and wait", n)
 	}
+}
+
+// A loop that keeps its processor expects a short wait behind a short one, and no other.
+func TestKeenLoopWaitsBrieflyBehindAShortWait(t *testing.T) {
+	for _, keeps := range []bool{true, false} {
+		k := &slowKernel{refusingKernel: refusingKernel{refuse: map[string]error{}}}
+		l, err := NewLoop(Options{Kernel: k, KeepsProcessor: keeps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var brief []int
+		for _, k.lasts = range []time.Duration{time.Second, soon - 1, soon, soon / 2, soon / 2, 0} {
+			k.brief, k.events = 0, 1
+			if err := l.Tick(); err != nil {
+				t.Fatal(err)
+			}
+			brief = append(brief, k.brief)
+		}
+		want := []int{0, 0, 1, 0, 1, 1}
+		if !keeps {
+			want = make([]int, len(want))
+		}
+		if !slices.Equal(brief, want) {
+			t.Errorf("keeps its processor: %v; brief waits %v, want %v", keeps, brief, want)
+		}
+		if err := l.poller.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// slowKernel's waits last as long as is said.
+type slowKernel struct {
+	refusingKernel
+	now, lasts time.Duration
+}
+
+func (k *slowKernel) Now() time.Duration { return k.now }
+
+func (k *slowKernel) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error) {
+	k.now += k.lasts
+	return k.refusingKernel.EpollWait(epfd, events, msec)
+}
+
+func (k *slowKernel) EpollWaitBriefly(epfd int, events []unix.EpollEvent) (int, error) {
+	k.now += k.lasts
+	return k.refusingKernel.EpollWaitBriefly(epfd, events)
 }

@@ -30,6 +30,8 @@ func (*backend) Deregister(int) error { return ErrUnsupported }
 // Wait returns ErrUnsupported.
 func (*backend) Wait(dst []Event, _ time.Duration) ([]Event, error) { return dst, ErrUnsupported }
 
+func (*backend) expect(bool) {}
+
 // Wake returns ErrUnsupported.
 func (*backend) Wake() error { return ErrUnsupported }
 

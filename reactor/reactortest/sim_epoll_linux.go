@@ -219,6 +219,9 @@ func (s *Sim) Ready(epfd int) bool {
 	return ok && ep.isReady()
 }
 
+// EpollWaitBriefly implements reactor.Kernel: nothing comes in no time.
+func (s *Sim) EpollWaitBriefly(int, []unix.EpollEvent) (int, error) { return 0, nil }
+
 // EpollWait implements reactor.Kernel.
 func (s *Sim) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error) {
 	ep, ok := s.file(epfd).(*epoll)

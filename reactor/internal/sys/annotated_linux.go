@@ -40,6 +40,11 @@ func (Real) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error)
 	return unix.EpollWait(epfd, events, msec)
 }
 
+// EpollWaitBriefly implements Calls.
+func (Real) EpollWaitBriefly(epfd int, events []unix.EpollEvent) (int, error) {
+	return unix.EpollWait(epfd, events, 1)
+}
+
 // annotateRead tells the race detector that a call reads p.
 func annotateRead(p []byte) {
 	if len(p) > 0 {

@@ -56,13 +56,24 @@ func (Real) EpollCtl(epfd, op, fd int, ev *unix.EpollEvent) error {
 	return nil
 }
 
-// EpollWait implements Calls. A wait that may block tells the scheduler: raw, two idle loops on two
+// EpollWait implements Calls. A wait that may last tells the scheduler: raw, two idle loops on two
 // processors made another goroutine's sleep of 1 ms end 19 ms late.
 func (Real) EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error) {
 	if msec != 0 {
 		return unix.EpollWait(epfd, events, msec)
 	}
-	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	return rawEpollWait(epfd, events, 0)
+}
+
+// EpollWaitBriefly implements Calls. Told of a wait, Go's scheduler has its watcher, sysmon, stay
+// awake and take the processor away, each time. It is kept for a millisecond at most, and hardly so
+// long from a collection: the signal by which that stops a goroutine ends the wait, too.
+func (Real) EpollWaitBriefly(epfd int, events []unix.EpollEvent) (int, error) {
+	return rawEpollWait(epfd, events, 1)
+}
+
+func rawEpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error) {
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(msec), 0, 0)
 	if e != 0 {
 		return 0, e
 	}

@@ -12,6 +12,8 @@ type pollCalls interface {
 	EpollCtl(epfd, op, fd int, ev *unix.EpollEvent) error
 	// EpollWait waits msec milliseconds: zero does not wait, -1 waits without bound.
 	EpollWait(epfd int, events []unix.EpollEvent, msec int) (int, error)
+	// EpollWaitBriefly waits a millisecond at most, of which Go's scheduler is not told.
+	EpollWaitBriefly(epfd int, events []unix.EpollEvent) (int, error)
 	// Eventfd makes a non-blocking eventfd.
 	Eventfd() (int, error)
 	// Signal adds one to an eventfd's counter, which makes it readable anew.
