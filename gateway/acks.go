@@ -71,6 +71,21 @@ func (w *worker) takeAcks() time.Duration {
 	return -1
 }
 
+// put hands a message over to the cluster, for flushPut.
+func (w *worker) put(room string, m hub.Source, done func(hub.Position, error)) error {
+	w.hasPut = true
+	return w.server.cluster.Put(room, m, "", done)
+}
+
+// flushPut has what the tick has published go out: all that was read of a room in one pack, not the
+// first message in one and the others behind its acknowledgement in the next.
+func (w *worker) flushPut() {
+	if w.hasPut {
+		w.hasPut = false
+		w.server.cluster.Flush()
+	}
+}
+
 // publishAround publishes a message by the cluster; sub is nil if the client is not in the room.
 func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
 	if s.promises == nil {
@@ -85,7 +100,7 @@ func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
 	m := s.published(o.Publish, sub)
 	a := ack{of: s.token, no: p.first + uint64(len(p.list))}
 	w := s.w
-	err := w.server.cluster.Publish(o.Publish.Channel, m.source(w.cfg), "", func(_ hub.Position, err error) {
+	err := w.put(o.Publish.Channel, m.source(w.cfg), func(_ hub.Position, err error) {
 		a.err = err
 		w.add(a)
 	})
@@ -159,7 +174,7 @@ func (s *subscriber) appendAcknowledgement(dst []byte, one *promise) []byte {
 // it does not take at present the connection keeps, and is not read on.
 func (c *conn) publishAround(m wsproto.Message) bool {
 	one := message{Message: m}
-	switch err := c.w.server.cluster.Publish(c.reader.Room().Name(), one.source(c.w.cfg), "", nil); {
+	switch err := c.w.put(c.reader.Room().Name(), one.source(c.w.cfg), nil); {
 	case err == nil:
 		c.reader.Published(len(m.Payload))
 		return true

@@ -3,10 +3,12 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
 
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
@@ -27,6 +29,7 @@ func TestPublishIsAnsweredWithItsAcknowledgement(t *testing.T) {
 	c.set(func() { c.isHeld = true })
 	p.say(`{"id":4,"publish":{"channel":"a","data":4}}`, `{"id":5,"publish":{"channel":"b","data":5}}`, `{"id":6,"publish":{"channel":"c","data":6}}`, `{"id":7,"unsubscribe":{"channel":"a"}}`)
 	p.expect(`{"id":7,"unsubscribe":{}}`)
+	testenv.Eventually(t, "all are on their way", func() (isSo bool) { c.set(func() { isSo = len(c.waiting) == 3 }); return isSo })
 	c.set(func() { // The answers come in another order.
 		c.isHeld = false
 		c.waiting[0], c.waiting[2] = c.waiting[2], c.waiting[0]
@@ -69,6 +72,35 @@ func TestSubscribersPromisesAreBounded(t *testing.T) {
 			t.Fatalf("reply %d is %s", i, got)
 		}
 	}
+}
+
+// What a tick has read goes to the cluster together, and not the first message before the others.
+func TestTickPublishesTogether(t *testing.T) {
+	c := newScripted()
+	var node *scriptedNode
+	s, addr := startGateway(t, clustered(c, &node))
+	raw, p := wstest.Join(t, addr, "/ws/a"), connectPeer(t, addr)
+	awaitMembers(t, s, "a", 1)
+	const all = 16
+	var frames []byte
+	var lines []string
+	for i := range all {
+		frames = append(frames, wstest.MaskedText(fmt.Sprint(i))...)
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"publish":{"channel":"b","data":1}}`, i+2))
+	}
+	raw.Send(frames)
+	for i := range all {
+		raw.ExpectFrame(ws.OpText, fmt.Sprint(i))
+	}
+	p.say(lines...)
+	for i := range all {
+		p.expect(fmt.Sprintf(`{"id":%d,"publish":{}}`, i+2))
+	}
+	c.set(func() {
+		if !slices.Equal(node.flushed, []int{all, all}) {
+			t.Errorf("in packs of %d", node.flushed)
+		}
+	})
 }
 
 // Of a room that takes no more nobody is read on who publishes there: what has been read is kept,

@@ -20,6 +20,11 @@ type Cluster interface {
 	// are hub.ErrFull, when nothing was taken because too much waits in the room, and its
 	// Rooms.Hold is or will be called; hub.ErrTooLarge; and others, when nothing is taken any more.
 	Publish(room string, m hub.Source, key string, done func(hub.Position, error)) error
+	// Put is Publish for a loop, which reads several messages in a tick: they go out together, with
+	// the next Flush.
+	Put(room string, m hub.Source, key string, done func(hub.Position, error)) error
+	// Flush has what was put go out. It does not wait.
+	Flush()
 	// Open has the room's messages come, and Rooms.Fill be called before it returns. It waits.
 	Open(ctx context.Context, room string) error
 	// Release says that nobody is in the room. It does not wait, and may be called with locks held.

@@ -36,6 +36,8 @@ type scriptedNode struct {
 	isFull   bool  // Publish takes nothing
 	refuses  error // … and why
 	most     int   // bytes of a message; zero: any number
+	put      []func()
+	flushed  []int // messages of each Flush
 }
 
 func (c *scripted) of(node **scriptedNode) func(Rooms) Cluster {
@@ -52,6 +54,29 @@ func (c *scripted) of(node **scriptedNode) func(Rooms) Cluster {
 }
 
 func (n *scriptedNode) Publish(room string, m hub.Source, key string, done func(hub.Position, error)) error {
+	err := n.Put(room, m, key, done)
+	n.Flush()
+	return err
+}
+
+// Flush publishes what was put. Without it that never happens.
+func (n *scriptedNode) Flush() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.put) > 0 {
+		n.flushed = append(n.flushed, len(n.put))
+	}
+	for _, publish := range n.put {
+		if n.isHeld || n.isDown {
+			n.waiting = append(n.waiting, publish)
+		} else {
+			publish()
+		}
+	}
+	n.put = nil
+}
+
+func (n *scriptedNode) Put(room string, m hub.Source, key string, done func(hub.Position, error)) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
@@ -63,7 +88,7 @@ func (n *scriptedNode) Publish(room string, m hub.Source, key string, done func(
 		return hub.ErrTooLarge
 	}
 	m.Payload, m.Sender = append([]byte(nil), m.Payload...), strings.Clone(m.Sender)
-	publish := func() {
+	n.put = append(n.put, func() {
 		if done == nil {
 			done = func(hub.Position, error) {}
 		}
@@ -83,12 +108,7 @@ func (n *scriptedNode) Publish(room string, m hub.Source, key string, done func(
 			n.keys[room+" "+key] = at
 		}
 		done(at, nil)
-	}
-	if n.isHeld || n.isDown {
-		n.waiting = append(n.waiting, publish)
-		return nil
-	}
-	publish()
+	})
 	return nil
 }
 

@@ -54,6 +54,7 @@ type worker struct {
 	offering    string          // the room that a client publishes to which is not in it, for a panic
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
 	acks        acks            // of the cluster, for subscribers
+	hasPut      bool            // something was handed to the cluster, and is to go out
 	held        holding
 
 	random *rand.Rand // for jitter; a simulation seeds it
@@ -104,6 +105,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	if cfg.Cluster != nil {
+		l.BeforeSleep(func(*reactor.Loop) time.Duration { w.flushPut(); return -1 }) // No hook publishes.
 		l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.takeAcks() })
 	}
 	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.flush() })

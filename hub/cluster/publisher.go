@@ -3,6 +3,7 @@ package cluster
 import (
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/hub"
@@ -28,6 +29,8 @@ type publisher struct {
 	acks     []ack
 	cost     int64 // of all packs, in bytes
 	isClosed bool
+
+	hasNews atomic.Bool // there is something in ready that no Flush has told the node of
 }
 
 // A line is what one room has to publish. It is there as long as it has something, or holds publishers.
@@ -106,17 +109,33 @@ var packs = sync.Pool{New: func() any { return new(pack) }}
 // Errors at once, after which done is not called: ErrFull, for which publishers wait until
 // Rooms.Hold says that they need not; ErrTooLarge; ErrClosed.
 func (n *Node) Publish(room string, s hub.Source, key string, done func(hub.Position, error)) error {
+	err := n.Put(room, s, key, done)
+	n.Flush()
+	return err
+}
+
+// Put is Publish for who has more at hand: all of it goes out with the next Flush, and so in as few
+// packs as may be. A room that is full does not wait for that, nor what is behind a pack that is
+// acknowledged meanwhile. Without a Flush it takes up to 100 ms.
+func (n *Node) Put(room string, s hub.Source, key string, done func(hub.Position, error)) error {
 	if len(s.Payload) > n.messageMax() {
 		return ErrTooLarge
 	}
 	p, now := &n.publisher, n.now()
 	p.mu.Lock()
-	isNews, err := p.take(n, room, &s, key, done, now)
+	mustHold, err := p.take(n, room, &s, key, done, now)
 	p.mu.Unlock()
-	if isNews {
+	if mustHold {
 		n.wakeUp()
 	}
 	return err
+}
+
+// Flush has what was put go out. It may be called from any goroutine and never waits.
+func (n *Node) Flush() {
+	if n.publisher.hasNews.Load() && n.publisher.hasNews.Swap(false) {
+		n.wakeUp()
+	}
 }
 
 // messageMax is how large a payload may be, as far as the limits are known.
@@ -139,9 +158,9 @@ func (n *Node) packMax() int {
 	return min(packBytes, n.messageMax())
 }
 
-// take adds a message to what its room has waiting, and reports whether the node has to look. The
-// caller holds the lock.
-func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done func(hub.Position, error), now time.Duration) (isNews bool, err error) {
+// take adds a message to what its room has waiting, and reports whether the room's publishers have to
+// be held. The caller holds the lock.
+func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done func(hub.Position, error), now time.Duration) (mustHold bool, err error) {
 	if p.isClosed {
 		return false, ErrClosed
 	}
@@ -154,16 +173,16 @@ func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done f
 	}
 	if len(l.waiting) == 0 && l.inFlight == nil {
 		p.ready = append(p.ready, l)
-		isNews = true
+		p.hasNews.Store(true)
 	}
 	before := len(l.waiting)
 	p.cost += l.add(s, key, done, n.packMax(), now)
 	p.waiting += len(l.waiting) - before
 	p.isShort = p.cost >= n.o.PublishBytesMax
 	if p.isShort || p.isFull(l) {
-		isNews = p.askHold(room, l, n.o.RoomsMax) || isNews
+		mustHold = p.askHold(room, l, n.o.RoomsMax)
 	}
-	return isNews, nil
+	return mustHold, nil
 }
 
 // open makes a room's line. The caller holds the lock, as for close.
@@ -191,7 +210,7 @@ func (p *publisher) isFull(l *line) bool {
 
 // askHold has the node hold the room's publishers. There are not more such rooms than a node may follow:
 // publishers of others are refused only.
-func (p *publisher) askHold(room string, l *line, roomsMax int) (isNews bool) {
+func (p *publisher) askHold(room string, l *line, roomsMax int) (isNew bool) {
 	if l == nil {
 		if len(p.held)+len(p.full) >= roomsMax {
 			return false

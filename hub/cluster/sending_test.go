@@ -47,3 +47,42 @@ func TestAllWhoWaitTooLongAreTold(t *testing.T) {
 		t.Error(violation)
 	}
 }
+
+// What is put goes out together when it is flushed, and not its first message before the others. A
+// room that is full need not wait for that.
+func TestPutWaitsForFlush(t *testing.T) {
+	w := newWorld(1, 1, faults{})
+	w.isQuiet = true
+	m := w.nodes[0]
+	w.goOn(5)
+	put := func(n int) {
+		for range n {
+			if err := m.Put("room", hub.Source{Payload: []byte("x")}, "", nil); err != nil {
+				t.Fatal(err)
+			}
+			m.pump()
+		}
+	}
+	put(16)
+	if len(m.attempts) > 0 {
+		t.Fatal("something is sent before Flush")
+	}
+	m.Flush()
+	m.Flush()
+	m.pump()
+	if len(m.attempts) != 1 {
+		t.Fatalf("%d packs of one Flush", len(m.attempts))
+	}
+	if list, err := decode(nil, 1, m.attempts[0].pack); err != nil || len(list) != 16 {
+		t.Errorf("%d messages in the pack: %v", len(list), err)
+	}
+	put(packMessages) // The next pack, and it is full.
+	if !m.holds["room"] {
+		t.Error("publishers of a full room are not held")
+	}
+	m.decide(0, 0)
+	m.pump()
+	if len(m.attempts) != 1 || m.holds["room"] {
+		t.Errorf("%d packs, and publishers are held: %v", len(m.attempts), m.holds["room"])
+	}
+}
