@@ -85,6 +85,10 @@ func TestDeployedConfigurationsHaveNoFault(t *testing.T) {
 					Spec struct {
 						Grace      int `yaml:"terminationGracePeriodSeconds"`
 						Containers []struct {
+							Env []struct {
+								Name  string `yaml:"name"`
+								Value string `yaml:"value"`
+							} `yaml:"env"`
 							Lifecycle struct {
 								PreStop struct {
 									Sleep struct {
@@ -110,9 +114,14 @@ func TestDeployedConfigurationsHaveNoFault(t *testing.T) {
 		}
 		if manifest.Kind == "Deployment" {
 			pod := manifest.Spec.Template.Spec
-			drain := drainTimeoutOf(t, configurations["kubernetes: sluice.yaml"])
+			var drain time.Duration
+			for _, one := range pod.Containers[0].Env {
+				if one.Name == "SLUICE_DRAIN_TIMEOUT" {
+					drain, _ = time.ParseDuration(one.Value)
+				}
+			}
 			sleep := time.Duration(pod.Containers[0].Lifecycle.PreStop.Sleep.Seconds) * time.Second
-			if grace := time.Duration(pod.Grace) * time.Second; sleep == 0 || grace <= sleep+drain {
+			if grace := time.Duration(pod.Grace) * time.Second; sleep == 0 || drain == 0 || grace <= sleep+drain {
 				t.Errorf("a pod has %v to go, of which preStop takes %v and the drain %v", grace, sleep, drain)
 			}
 		}
@@ -127,6 +136,23 @@ func TestDeployedConfigurationsHaveNoFault(t *testing.T) {
 		}
 		if status, _, stderr := proctest.Outcome(t, proctest.Command(t, "config", "check", file)); status != 0 {
 			t.Errorf("%s: %s", name, stderr)
+		}
+	}
+}
+
+// The environment wins over a file: what the image sets there would count for nothing in a file that is mounted.
+func TestMountedFilesSayNothingThatTheImageHasSaid(t *testing.T) {
+	files := deployed(t)
+	set := regexp.MustCompile(`SLUICE_([A-Z_]+)=`).FindAllStringSubmatch(files["Dockerfile"], -1)
+	if len(set) == 0 {
+		t.Fatal("the image sets nothing")
+	}
+	for _, variable := range set {
+		flag := strings.ToLower(strings.ReplaceAll(variable[1], "_", "-"))
+		for _, name := range []string{"sluice.yaml", "kubernetes.yaml", "cluster/kubernetes.yaml"} {
+			if regexp.MustCompile(`(?m)^ *` + flag + `:`).MatchString(files[name]) {
+				t.Errorf("%s says %s, which the image's SLUICE_%s overrules", name, flag, variable[1])
+			}
 		}
 	}
 }
