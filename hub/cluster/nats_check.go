@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 
@@ -14,6 +15,17 @@ import (
 // ErrForgeable is of permissions with which any client that may do what this gateway may can lie about
 // what the stream has stored.
 var ErrForgeable = errors.New("this gateway's user may publish on " + subjectOut + ">, where only the stream should: deny it to all users")
+
+// ErrUnreached is of servers that are not there at the moment: nobody knows what they would refuse. A
+// gateway starts without them, and waits.
+var ErrUnreached = errors.New("no server can be reached")
+
+// isUnreached tells a server that is not there from one that refuses. NATS' client has its own word
+// where all refuse the connection.
+func isUnreached(err error) bool {
+	var dial *net.OpError
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &dial) && dial.Op == "dial"
+}
 
 // probeSubject is where it is found out whether clients may publish. No room is there.
 const probeSubject = subjectOut + "probe."
@@ -38,12 +50,15 @@ func mayForge(ctx context.Context, nc *nats.Conn) (bool, error) {
 }
 
 // CheckNATS connects once and tells all that the broker would refuse this gateway, or allows and should
-// not. It makes and changes nothing. Nil is that there is nothing to tell.
+// not, or ErrUnreached alone. It makes and changes nothing. Nil is that there is nothing to tell.
 func CheckNATS(ctx context.Context, o NATSOptions) []error {
 	var refusals refusals
 	isClosed := make(chan struct{})
 	nc, err := nats.Connect(o.servers(), append(o.login(), nats.NoReconnect(), nats.ErrorHandler(refusals.add),
 		nats.ClosedHandler(func(*nats.Conn) { close(isClosed) }))...)
+	if err != nil && isUnreached(err) {
+		return []error{fmt.Errorf("connecting to NATS: %w: %w", ErrUnreached, err)}
+	}
 	if err != nil {
 		return []error{fmt.Errorf("connecting to NATS: %w", err)}
 	}

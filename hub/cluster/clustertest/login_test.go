@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"crypto/tls"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -43,6 +44,20 @@ func TestBrokerIsReachedOverTLS(t *testing.T) {
 	o.TLS = authority.Client("other.test")
 	if found := cluster.CheckNATS(soon(t), o); len(found) == 0 {
 		t.Error("a server of another name is trusted")
+	}
+}
+
+// A server that refuses a gateway is a fault of its configuration; one that is not there is none.
+func TestRefusalIsToldFromAbsence(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, func(o *server.Options) { o.Username, o.Password = "gateway", "right" })
+	o := withStream("nats://gateway:wrong@" + s.Addr().String())
+	if found := cluster.CheckNATS(soon(t), o); len(found) != 1 || errors.Is(found[0], cluster.ErrUnreached) {
+		t.Errorf("a wrong password: %v", found)
+	}
+	natstest.End(s)
+	if found := cluster.CheckNATS(soon(t), o); len(found) != 1 || !errors.Is(found[0], cluster.ErrUnreached) {
+		t.Errorf("no server: %v", found)
 	}
 }
 
