@@ -25,7 +25,7 @@ func TestRecipesOfTheDocumentPublish(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile("(?s)```(sh|python|js)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			if strings.Contains(m[2], "http://127.0.0.1:8081/api") {
-				program := strings.ReplaceAll(m[2], "KEY=$(cat admin.key)\n", "") // It is in the environment here.
+				program := strings.ReplaceAll(m[2], "export KEY=$(cat admin.key)\n", "") // It is in the environment here.
 				blocks = append(blocks, m[1]+"\n"+program)
 			}
 		}
