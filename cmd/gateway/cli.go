@@ -65,6 +65,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	name := "gateway"
 	if err != nil {
+		name = p.asked(err)
 		err = usageError{p.explain(err)}
 	} else {
 		if ctx.Selected() != ctx.Model.DefaultCmd {
@@ -85,6 +86,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", name, err)
 	return exitFailed
+}
+
+// asked is the command whose arguments make no sense: its --help tells which do.
+func (p *program) asked(err error) string {
+	var fault *kong.ParseError
+	if errors.As(err, &fault) {
+		if c := fault.Context.Selected(); c != nil && c != fault.Context.Model.DefaultCmd {
+			return c.FullPath()
+		}
+	}
+	return p.parser.Model.Name
 }
 
 // explain says of a first word that is no command which one may have been meant.

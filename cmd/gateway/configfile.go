@@ -306,6 +306,16 @@ func (f *configFile) rooms(table *yaml.Node, sep rune) (text string, ok bool) {
 // roomWords are what may be true of a room.
 var roomWords = []string{"readonly", "plain", "deflate", "presence", "joins", "nopresence"}
 
+// noSuchWord says what may stand in a room's table, and what may have been meant.
+func noSuchWord(key string) string {
+	words := append([]string{"policy", historyFlag}, roomWords...)
+	text := fmt.Sprintf("there is no %q there", key)
+	if guess := nearest(key, words); guess != "" {
+		return text + ", " + guess
+	}
+	return text + ": it is " + strings.Join(words, ", ")
+}
+
 // ruleWord is what a command line says for a key of a room's table; empty for what is not so.
 func ruleWord(key string, value *yaml.Node) (word, fault string) {
 	var isSo bool
@@ -315,7 +325,7 @@ func ruleWord(key string, value *yaml.Node) (word, fault string) {
 	case key == "policy":
 		return value.Value, ""
 	case !slices.Contains(roomWords, key):
-		return "", strings.TrimSpace(fmt.Sprintf("there is no %q there: it is policy, history, %s. %s", key, strings.Join(roomWords, ", "), nearest(key, append([]string{"policy", historyFlag}, roomWords...))))
+		return "", noSuchWord(key)
 	case value.Decode(&isSo) != nil:
 		return "", key + " takes true or false"
 	case isSo:

@@ -27,7 +27,9 @@ type Config struct {
 	SocketGroup   string   `help:"Group of unix sockets, by name or number, such as the proxy's: www-data." placeholder:"GROUP" group:"Listening"`
 	Loops         int      `help:"Event loops. 0 means one per core, and no more than a container's quota; fewer are calmer where others need the processors as well." default:"0" placeholder:"N" group:"Listening"`
 
-	Flush gateway.Flush `help:"How messages are handed to the kernel: plain, a system call for each client; ring, one for up to 256 of them, by io_uring (Linux 5.6), where each gets one message; auto, ring where the kernel and the container let it, else plain." default:"auto" placeholder:"HOW" group:"Listening"`
+	Flush      gateway.Flush `help:"How messages are handed to the kernel: plain, a system call for each client; ring, one for up to 256 of them, by io_uring (Linux 5.6), where each gets one message; auto, ring where the kernel and the container let it, else plain." default:"auto" placeholder:"HOW" group:"Listening"`
+	Web        string        `help:"What paths without a WebSocket answer: demo, the page to try it with; off, nothing (404); or the files of a directory, such as ./public." default:"demo" placeholder:"demo|off|DIR" group:"Listening"`
+	PathPrefix string        `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}, /chat/sse/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
 
 	TLSCert       []string `name:"tls-cert" help:"A certificate's file in PEM, with those that it hangs from behind it. Repeatable, each with its key: clients see the one for the name that they ask for, and the first if they ask for none. Files are read again when they change." placeholder:"FILE" group:"TLS"`
 	TLSKey        []string `name:"tls-key" help:"The key's file for each --tls-cert, in the same order." placeholder:"FILE" group:"TLS"`
@@ -35,17 +37,14 @@ type Config struct {
 	TLSHandshakes int      `name:"tls-handshakes" help:"TLS handshakes that may wait for their clients' answers at a time. Beyond it the one that has for longest is closed." default:"4096" placeholder:"N" group:"TLS"`
 	TLSRunning    int      `name:"tls-handshakes-running" help:"TLS handshakes that may be worked on at a time. 0 means half of the cores." default:"0" placeholder:"N" group:"TLS"`
 
-	Web        string `help:"What paths without a WebSocket answer: demo, the page to try it with; off, nothing (404); or the files of a directory, such as ./public." default:"demo" placeholder:"demo|off|DIR" group:"Listening"`
-	PathPrefix string `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}, /chat/sse/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
-
-	AllowOrigin []string `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
-	AllowHost   []string `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
-	AuthFlags
-
-	Anonymous       []gateway.Grant         `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Who may do what"`
+	AllowOrigin     []string                `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
+	AllowHost       []string                `help:"A host name that is the gateway's own besides localhost and addresses, as app.example.com, *.example.com, or * for any: pages under other names are refused. Without it any is, unless the gateway listens on loopback alone. Repeatable." placeholder:"NAME" group:"Admission"`
 	Subprotocol     []string                `help:"A subprotocol's name: of those that a client offers (new WebSocket(url, [\"mqtt\"])) the first that is listed is answered. What it means is between clients. Repeatable." placeholder:"NAME" group:"Admission"`
 	TrustedProxy    []Proxy                 `help:"A network of proxies, as 192.0.2.0/24: who connects from there is believed about which client it speaks for, and that one counts for --max-per-address and --connect-rate. Unix sockets are trusted always, and may be said so: unix. Repeatable." placeholder:"CIDR" group:"Admission"`
 	ForwardedHeader gateway.ForwardedHeader `help:"The header by which trusted proxies name the client: x-forwarded-for, forwarded (RFC 7239) or none. The rightmost address that is no trusted proxy's is the client's." default:"x-forwarded-for" placeholder:"NAME" group:"Admission"`
+	AuthFlags
+
+	Anonymous []gateway.Grant `help:"What those may do who are not known, in rooms whose names match, as 'chat.*=read,publish' or '*=read': read, publish, presence, history. Without it everything but presence in every room. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Who may do what"`
 
 	MaxConnections     int  `help:"Connections at a time, lowered at start to what the descriptor limit allows." default:"100000" placeholder:"N" group:"Limits"`
 	MaxHTTPConnections int  `name:"max-http-connections" help:"Ordinary HTTP requests that may be under way at a time." default:"256" placeholder:"N" group:"Limits"`
@@ -87,7 +86,7 @@ type Config struct {
 
 	MaxLifetime time.Duration `help:"How long a client may stay before it is closed with 1001, \"time to reconnect\", each up to a fifth earlier: so that connections move to a gateway that was added, and tokens are shown anew. 0 is for ever." default:"0" group:"Timeouts"`
 
-	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=readonly,latest' or 'logs.*=skip,plain': readonly, where only backends with an API key publish; another slow policy; plain for no compression, deflate for some; presence, where those who may ask who is there, joins, where they are told of who comes and goes as well, nopresence. * stands for anything. Of several that match each readonly counts, and of the rest the one with most before its first wildcard. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
+	Room        []gateway.RoomRule `help:"What is different in rooms whose names match, as 'ticker.*=readonly,latest' or 'logs.*=skip,plain': readonly, where only backends with an API key publish; another slow policy; plain for no compression, deflate for some; presence, where it is kept who is there, for those who may ask; joins, where subscribers are told of who comes and goes as well; nopresence. * stands for anything. Of several that match each readonly counts, and of the rest the one with most before its first wildcard. Repeatable, or separated by semicolons." sep:";" placeholder:"PATTERN=WORD,…" group:"Rooms"`
 	Compress    bool               `help:"Offer permessage-deflate: a message is deflated once for all of a room who take it." default:"true" negatable:"" group:"Rooms"`
 	CompressMin Size               `help:"Smallest message that is worth deflating." default:"256B" placeholder:"SIZE" group:"Rooms"`
 

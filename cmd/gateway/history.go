@@ -121,6 +121,7 @@ func (f *configFile) histories(flag *kong.Flag, table, rooms *yaml.Node) {
 			rule := pattern.Value + "=" + f.bounds(pattern.Value, value)
 			if err := new(History).UnmarshalText([]byte(rule)); err != nil {
 				f.fault(value.Line, "rooms: history: %v", err)
+				continue // Or the flag would complain of it again.
 			}
 			rules = append(rules, escape(rule, flag.Tag.Sep))
 		}

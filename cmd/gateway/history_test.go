@@ -116,13 +116,16 @@ func TestFaultsOfAHistoryAreSaid(t *testing.T) {
 		"history: ['a=messages:1', 'a=none']":                     `--history: rule "a" never counts`,
 		"history-memory: 0":                                       `--history-memory 0B: must be at least`,
 		"history: a":                                              `:1: history: "a" is not a rule`,
-		"rooms:\n  a: {histori: none}":                            `it is policy, history, readonly, plain, deflate, presence, joins, nopresence. did you mean "history"?`,
+		"rooms:\n  a: {histori: none}":                            `:2: rooms: a: there is no "histori" there, did you mean "history"?`,
 		"rooms:\n  a: {history: {messages: 1, messages: 2}}\n":    `:2: messages is here for the second time`,
 		"rooms:\n  a: {history: messages:1, history: messages:2}": `:2: history is here for the second time`,
 	} {
 		status, stdout, stderr := say("config", "check", fileOf(t, text))
 		if status != 2 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("%q: status %d, said %q %q, want %q", text, status, stdout, stderr, want)
+		}
+		if n := strings.Count(stderr, "there is no bound"); n > 1 {
+			t.Errorf("%q: it is said %d times: %q", text, n, stderr)
 		}
 	}
 }

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// Whoever asks a command for what it does not have is led to that command's help.
+func TestWrongUseNamesItsCommand(t *testing.T) {
+	for args, command := range map[string]string{
+		"--nope":            "gateway",
+		"serve --nope":      "gateway",
+		"nope":              "gateway",
+		"tail":              "gateway tail",
+		"tail --nope room":  "gateway tail",
+		"key extra":         "gateway key",
+		"config":            "gateway config",
+		"config print/nope": "gateway config",
+	} {
+		status, stdout, stderr := say(strings.Fields(args)...)
+		if status != exitUsage || stdout != "" || !strings.HasPrefix(stderr, command+": ") || !strings.HasSuffix(stderr, "\nTry "+command+" --help.\n") {
+			t.Errorf("%s: status %d, said %q %q, want it to begin with %s", args, status, stdout, stderr, command)
+		}
+	}
+}
+
+// Flags that belong together stand together, in the help and in config print.
+func TestFlagsOfAGroupStandTogether(t *testing.T) {
+	_, printed, _ := say("config", "print")
+	seen := map[string]bool{}
+	for line := range strings.SplitSeq(printed, "\n") {
+		if strings.HasPrefix(line, "# ") {
+			if seen[line] {
+				t.Errorf("%s begins twice", line)
+			}
+			seen[line] = true
+		}
+	}
+	if len(seen) < 5 {
+		t.Errorf("only %d groups", len(seen))
+	}
+}
