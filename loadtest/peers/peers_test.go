@@ -25,7 +25,7 @@ var commands = [][]string{{"gorilla"}, {"gws"}, {"nbio"}, {"nbio", "--blocking"}
 
 const patience = 10 * time.Second // for anything that a test waits for
 
-func TestEachPeerRelaysToAllUnchangedInOneOrder(t *testing.T) {
+func TestEachPeerRelaysToARoomUnchangedInOneOrder(t *testing.T) {
 	bin := build(t)
 	for _, command := range commands {
 		t.Run(strings.Join(command, " "), func(t *testing.T) {
@@ -44,6 +44,11 @@ func TestEachPeerRelaysToAllUnchangedInOneOrder(t *testing.T) {
 				exchange(ctx, t, b, a, websocket.MessageBinary, bytes.Repeat([]byte{'x'}, size))
 			}
 			sameOrder(ctx, t, a, b)
+
+			c, d := dialAt(ctx, t, addr, "/ws/another"), dialAt(ctx, t, addr, "/ws/another")
+			meet(ctx, t, c, d)
+			exchange(ctx, t, a, b, websocket.MessageText, []byte("here"))
+			exchange(ctx, t, d, c, websocket.MessageText, []byte("there"))
 		})
 	}
 }
@@ -134,12 +139,17 @@ func start(t *testing.T, program string, flags ...string) string {
 
 func dial(ctx context.Context, t *testing.T, addr string) *websocket.Conn {
 	t.Helper()
-	return dialWith(ctx, t, addr, http.DefaultClient)
+	return dialAt(ctx, t, addr, "/ws")
 }
 
-func dialWith(ctx context.Context, t *testing.T, addr string, client *http.Client) *websocket.Conn {
+func dialAt(ctx context.Context, t *testing.T, addr, path string) *websocket.Conn {
 	t.Helper()
-	c, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws", &websocket.DialOptions{HTTPClient: client})
+	return dialWith(ctx, t, addr+path, http.DefaultClient)
+}
+
+func dialWith(ctx context.Context, t *testing.T, where string, client *http.Client) *websocket.Conn {
+	t.Helper()
+	c, _, err := websocket.Dial(ctx, "ws://"+where, &websocket.DialOptions{HTTPClient: client})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +168,7 @@ func dialStalled(ctx context.Context, t *testing.T, addr string) *websocket.Conn
 		}
 		return c, c.(*net.TCPConn).SetReadBuffer(64 << 10)
 	}
-	return dialWith(ctx, t, addr, &http.Client{Transport: &http.Transport{DialContext: limited}})
+	return dialWith(ctx, t, addr+"/ws", &http.Client{Transport: &http.Transport{DialContext: limited}})
 }
 
 // meet returns when both are members of the room: some libraries let a client in only a moment after they greeted it. Each

@@ -98,7 +98,7 @@ func inRooms(name, about string, clients, rooms int, rate float64) cell {
 		{"floor", "floor", "", rawPath, asked},
 		{"floor-one-room", "floor", "", rawPath, one},
 		{"gateway-one-room", "gateway", "--loops 1", rawPath, one},
-	}, false}
+	}, true}
 }
 
 // stalled has some who never read, and is held to the same load without them. The warm-up fills what

@@ -30,7 +30,7 @@ const (
 	messageMax = 16 << 20 // bytes a client may send at once
 )
 
-// A room is all clients. Its lock guards theirs, too.
+// A room is all clients of a path. Its lock guards theirs, too.
 type room struct {
 	mu      sync.Mutex
 	clients map[*client]struct{}
@@ -108,11 +108,17 @@ func (c *client) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (r *room) serve(conn *net.TCPConn) {
+func serveConn(rooms *peer.Rooms[room], conn *net.TCPConn) {
 	defer conn.Close()
-	if _, err := ws.Upgrade(conn); err != nil {
+	var path string
+	u := ws.Upgrader{OnRequest: func(uri []byte) error {
+		path = string(uri)
+		return nil
+	}}
+	if _, err := u.Upgrade(conn); err != nil {
 		return
 	}
+	r := rooms.At(path)
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return
@@ -159,12 +165,12 @@ func serve(addr string) error {
 	if err != nil {
 		return err
 	}
-	r := &room{clients: make(map[*client]struct{})}
+	rooms := &peer.Rooms[room]{Make: func() *room { return &room{clients: make(map[*client]struct{})} }}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		go r.serve(conn.(*net.TCPConn))
+		go serveConn(rooms, conn.(*net.TCPConn))
 	}
 }

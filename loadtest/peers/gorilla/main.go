@@ -1,5 +1,5 @@
-// Command gorilla is a broadcast server in the manner of gorilla/websocket's chat example: a hub goroutine, and a goroutine
-// each to read and to write a connection.
+// Command gorilla is a broadcast server in the manner of gorilla/websocket's chat example: a hub goroutine for each room, and
+// a goroutine each to read and to write a connection.
 //
 // Choices: what the hub takes in is prepared once for all (PreparedMessage, which the documentation advises for many
 // receivers) and written with one call each; the example's joining of queued lines into one message would change the messages.
@@ -26,7 +26,7 @@ type client struct {
 	send chan *websocket.PreparedMessage
 }
 
-// A hub knows the clients. Its channels are all that goroutines share.
+// A hub knows the clients of a room. Its channels are all that goroutines share.
 type hub struct {
 	join, leave chan *client
 	publish     chan *websocket.PreparedMessage
@@ -86,8 +86,11 @@ func (c *client) write() {
 func main() { peer.Main(serve) }
 
 func serve(addr string) error {
-	h := &hub{join: make(chan *client), leave: make(chan *client), publish: make(chan *websocket.PreparedMessage)}
-	go h.run()
+	rooms := &peer.Rooms[hub]{Make: func() *hub {
+		h := &hub{join: make(chan *client), leave: make(chan *client), publish: make(chan *websocket.PreparedMessage)}
+		go h.run()
+		return h
+	}}
 	upgrader := websocket.Upgrader{
 		ReadBufferSize:  1024, // as in the example
 		WriteBufferSize: 1024,
@@ -99,7 +102,7 @@ func serve(addr string) error {
 		if err != nil {
 			return // The upgrader has answered.
 		}
-		c := &client{conn, make(chan *websocket.PreparedMessage, sendQueue)}
+		h, c := rooms.At(r.URL.Path), &client{conn, make(chan *websocket.PreparedMessage, sendQueue)}
 		h.join <- c
 		// New goroutines, so that the handler's can end and net/http's buffers be collected.
 		go c.write()

@@ -11,6 +11,7 @@ package main
 
 import (
 	"net"
+	"net/http"
 	"sync"
 
 	"github.com/lxzan/gws"
@@ -18,36 +19,49 @@ import (
 	"sluice/loadtest/peers/internal/peer"
 )
 
-// A room is all clients, and the library's callbacks.
+// A room is all clients of a path.
 type room struct {
-	gws.BuiltinEventHandler
 	mu      sync.Mutex
 	clients map[*gws.Conn]struct{}
 }
 
+// inRoom is the key of a connection's room in what the library keeps for its user.
+const inRoom = "room"
+
+func roomOf(c *gws.Conn) *room {
+	r, _ := c.Session().Load(inRoom)
+	return r.(*room)
+}
+
+// handler has the library's callbacks.
+type handler struct{ gws.BuiltinEventHandler }
+
 // OnOpen implements gws.Event.
-func (r *room) OnOpen(c *gws.Conn) {
+func (handler) OnOpen(c *gws.Conn) {
+	r := roomOf(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clients[c] = struct{}{}
 }
 
 // OnClose implements gws.Event.
-func (r *room) OnClose(c *gws.Conn, _ error) {
+func (handler) OnClose(c *gws.Conn, _ error) {
+	r := roomOf(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.clients, c)
 }
 
 // OnPing implements gws.Event. The handler that comes with the library does not return the payload.
-func (r *room) OnPing(c *gws.Conn, payload []byte) { _ = c.WritePong(payload) }
+func (handler) OnPing(c *gws.Conn, payload []byte) { _ = c.WritePong(payload) }
 
 // OnMessage implements gws.Event. The message may be given back at once: the first Broadcast copies it into a frame, and
 // without compression nobody looks at it again.
-func (r *room) OnMessage(_ *gws.Conn, m *gws.Message) {
+func (handler) OnMessage(from *gws.Conn, m *gws.Message) {
 	defer m.Close()
 	b := gws.NewBroadcaster(m.Opcode, m.Bytes())
 	defer b.Close()
+	r := roomOf(from)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.clients {
@@ -58,7 +72,11 @@ func (r *room) OnMessage(_ *gws.Conn, m *gws.Message) {
 func main() { peer.Main(serve) }
 
 func serve(addr string) error {
-	s := gws.NewServer(&room{clients: make(map[*gws.Conn]struct{})}, nil)
+	rooms := &peer.Rooms[room]{Make: func() *room { return &room{clients: make(map[*gws.Conn]struct{})} }}
+	s := gws.NewServer(handler{}, &gws.ServerOption{Authorize: func(r *http.Request, s gws.SessionStorage) bool {
+		s.Store(inRoom, rooms.At(r.URL.Path))
+		return true
+	}})
 	s.OnError = func(c net.Conn, _ error) { // Whoever connects and asks for nothing is no error worth a line.
 		if c != nil {
 			c.Close()

@@ -29,10 +29,11 @@ const (
 	maxFrame    = 4 << 20 // bytes in a frame: every message that the library accepts is one write
 )
 
-// A room is all clients.
+// A room is all clients of a path, and how they come in.
 type room struct {
 	mu      sync.Mutex
 	clients map[*websocket.Conn]struct{}
+	door    *websocket.Upgrader
 }
 
 func (r *room) join(c *websocket.Conn) {
@@ -64,14 +65,19 @@ func main() {
 
 func serve(addr string, blocking bool) error {
 	logging.SetLevel(logging.LevelError)
-	r := &room{clients: make(map[*websocket.Conn]struct{})}
-	u := websocket.NewUpgrader()
-	u.OnOpen(r.join)
-	u.OnMessage(r.publish)
-	u.OnClose(r.leave)
-	u.KeepaliveTime = 0
-	u.BlockingModSendQueueMaxSize = sendQueue
-	u.CheckOrigin = func(*http.Request) bool { return true }
+	var engine *nbhttp.Engine
+	rooms := &peer.Rooms[room]{Make: func() *room {
+		r, u := &room{clients: make(map[*websocket.Conn]struct{})}, websocket.NewUpgrader()
+		u.OnOpen(r.join)
+		u.OnMessage(r.publish)
+		u.OnClose(r.leave)
+		u.KeepaliveTime = 0
+		u.BlockingModSendQueueMaxSize = sendQueue
+		u.CheckOrigin = func(*http.Request) bool { return true }
+		u.Engine = engine
+		r.door = u
+		return r
+	}}
 	config := nbhttp.Config{
 		Network:                      "tcp",
 		Addrs:                        []string{addr},
@@ -79,14 +85,13 @@ func serve(addr string, blocking bool) error {
 		MaxWriteBufferSize:           writeBuffer,
 		MaxWebsocketFramePayloadSize: maxFrame,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			_, _ = u.Upgrade(w, req, nil) // The upgrader has answered whom it refused.
+			_, _ = rooms.At(req.URL.Path).door.Upgrade(w, req, nil) // The upgrader has answered whom it refused.
 		}),
 	}
 	if blocking {
 		config.IOMod = nbhttp.IOModBlocking
 	}
-	engine := nbhttp.NewEngine(config)
-	u.Engine = engine
+	engine = nbhttp.NewEngine(config)
 	if err := engine.Start(); err != nil {
 		return err
 	}
