@@ -89,6 +89,7 @@ var arrows = map[string][]string{
 	"internal/sameness":          {},
 	"internal/gatewaytest":       {"gateway", "internal/testenv", "web"},
 	"internal/metricstest":       {"gateway", "gateway/admin"},
+	"internal/mutation":          {},
 	"internal/natstest":          {"internal/testenv"},
 	"internal/proctest":          {"internal/testenv"},
 	"internal/realclients":       {"internal/testenv"},

@@ -3,35 +3,29 @@
 package gateway
 
 import (
-	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"sluice/internal/mutation"
 	"sluice/internal/testenv"
 )
 
 var simMutants = flag.String("sim.mutants", "", "which mutants TestMutantsAreFound makes: a regular expression; without it a few, or all with SLUICE_CI=1")
 
-// A mutant is the product with a bug of a line or two. It is made beside the product, by go build's overlay, so the product has no hook
-// for it. Each edit's old text must stand in its file exactly once; when the product has moved on, mend the edit or find
-// a bug that is as bad.
+// A mutant is the product with a bug of a line or two. When the product has moved on and an edit does
+// not apply any more, mend it or find a bug that is as bad.
 type mutant struct {
 	name  string
 	seeds int // within which TestSimulation finds it
 	edits []edit
 }
 
-type edit struct{ file, old, new string }
+type edit = mutation.Edit
 
 // firstSeeds are where to begin with mutants that are found late, and by few seeds.
 var firstSeeds = map[string]int{
@@ -206,8 +200,18 @@ var generalMutants = []mutant{
 	}}},
 }
 
-// mutantsByDefault are made in any run of the package's tests, each of which builds them anew; all of them take a minute or two.
-const mutantsByDefault = 1
+// maker builds the simulation with a mutant in place of the product. The files are those that the
+// simulation is made of.
+var maker = mutation.Maker{
+	Root:  "..",
+	Tests: regexp.MustCompile(`^(sim|sim_(attendance|bounds|brake|builder|config|ear|history|inspect|limits|oracle|reader|ring|socket|story|stream|subscriber|subscription|tally|transport|world)|config)_test\.go$`),
+	Found: regexp.MustCompile(`seed \d+ \(.*`),
+	Args:  []string{"-test.run", "TestSimulation$"},
+}
+
+// turns are had by as many mutants at a time as there are processors: building keeps all of them busy,
+// and takes memory.
+var turns = make(chan struct{}, runtime.NumCPU())
 
 // TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number of seeds.
 func TestMutantsAreFound(t *testing.T) {
@@ -215,119 +219,16 @@ func TestMutantsAreFound(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the mutants are the same without the race detector, and found sooner")
 	}
-	chosen := mutants
-	switch {
-	case *simMutants != "":
-		want := regexp.MustCompile(*simMutants)
-		chosen = nil
-		for _, m := range mutants {
-			if want.MatchString(m.name) {
-				chosen = append(chosen, m)
-			}
-		}
-	case os.Getenv("SLUICE_CI") != "1":
-		chosen = mutants[:mutantsByDefault]
-		t.Logf("%d of %d mutants; all with SLUICE_CI=1 or -sim.mutants .", len(chosen), len(mutants))
-	}
 	for _, m := range mutants {
-		m.mustApply(t)
+		maker.MustApply(t, m.name, m.edits)
 	}
-	for _, m := range chosen {
+	for _, i := range mutation.Choose(t, "sim.mutants", *simMutants, len(mutants), func(i int) string { return mutants[i].name }) {
+		m := &mutants[i]
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			m.mustBeFound(t)
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			maker.MustBeFound(t, m.name, m.edits, "-sim.seeds", fmt.Sprint(m.seeds), "-sim.from", fmt.Sprint(max(1, firstSeeds[m.name])))
 		})
 	}
-}
-
-// root is the module's directory, seen from this package's.
-const root = ".."
-
-// sources returns the mutated text of each file.
-func (m *mutant) sources(t *testing.T) map[string]string {
-	t.Helper()
-	texts := map[string]string{}
-	for _, e := range m.edits {
-		text, ok := texts[e.file]
-		if !ok {
-			p, err := os.ReadFile(filepath.Join(root, e.file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = string(p)
-		}
-		if n := strings.Count(text, e.old); n != 1 {
-			t.Fatalf("mutant %q no longer applies: its text stands in %s %d times, want 1:\n%s", m.name, e.file, n, e.old)
-		}
-		texts[e.file] = strings.Replace(text, e.old, e.new, 1)
-	}
-	return texts
-}
-
-// mustApply fails if the product has moved on.
-func (m *mutant) mustApply(t *testing.T) { m.sources(t) }
-
-// simFiles are the tests that the simulation is made of. Without the others a mutant is built in a third of the time.
-var simFiles = regexp.MustCompile(`^(sim|sim_(attendance|bounds|brake|builder|config|ear|history|inspect|limits|oracle|reader|ring|socket|story|stream|subscriber|subscription|tally|transport|world)|config)_test\.go$`)
-
-// turns are had by as many mutants at a time as there are processors.
-var turns = make(chan struct{}, runtime.NumCPU())
-
-// mustBeFound builds the simulation with the mutant in place of the product, and runs the simulation.
-func (m *mutant) mustBeFound(t *testing.T) {
-	dir := t.TempDir()
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range m.sources(t) {
-		real, err := filepath.Abs(filepath.Join(root, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		copied := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		overlay.Replace[real] = copied
-	}
-	tests, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range tests {
-		if simFiles.MatchString(file) {
-			continue
-		}
-		real, err := filepath.Abs(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		overlay.Replace[real] = "" // It is not there.
-	}
-	list, err := json.Marshal(overlay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listed := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(listed, list, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	turns <- struct{}{} // Building keeps all processors busy, and takes memory.
-	defer func() { <-turns }()
-	binary := filepath.Join(dir, "mutant.test")
-	build, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(build, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("the mutant does not build: %v\n%s", err, out)
-	}
-	run, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(run, binary, "-test.run", "TestSimulation$", "-test.timeout", "200s",
-		"-sim.seeds", fmt.Sprint(m.seeds), "-sim.from", fmt.Sprint(max(1, firstSeeds[m.name]))).CombinedOutput()
-	if err == nil {
-		t.Fatalf("not found within %d seeds", m.seeds)
-	}
-	found := regexp.MustCompile(`seed \d+ \(.*`).Find(out)
-	if found == nil {
-		t.Fatalf("the simulation ended without a finding: %v\n%s", err, out)
-	}
-	t.Logf("%s", found)
 }

@@ -1,35 +1,27 @@
 package cluster
 
 import (
-	"context"
-	"encoding/json"
 	"flag"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"sluice/internal/mutation"
 	"sluice/internal/testenv"
 )
 
 var mutantsFlag = flag.String("cluster.mutants", "", "which mutants TestMutantsAreFound makes: a regular expression; without it a few, or all with SLUICE_CI=1")
 
-// A mutant is the product with a bug of a line or two, made beside it by go build's overlay. Each edit's old text must stand
-// in its file exactly once; when the product has moved on, mend the edit or find a bug that is as bad.
+// A mutant is the product with a bug of a line or two. When the product has moved on and an edit does
+// not apply any more, mend it or find a bug that is as bad.
 type mutant struct {
 	name  string
 	seeds int // within which the model finds it
 	edits []edit
 }
 
-type edit struct{ file, old, new string }
-
-// The first one is made without being asked for.
-const mutantsByDefault = 1
+type edit = mutation.Edit
 
 var mutants = []mutant{
 	{"retry with a new id", 100, []edit{{
@@ -121,108 +113,28 @@ var mutants = []mutant{
 	}},
 }
 
+// maker builds the model with a mutant in place of the product. The files are those that the model is
+// made of.
+var maker = mutation.Maker{
+	Root:  ".",
+	Tests: regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check|claim)_test\.go$`),
+	Found: regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped|check|claim)_test.go:.*`),
+	Args:  []string{"-test.run", "TestNodesFromSeeds|TestOpening|TestRoomIn|TestForged|TestStopped|TestStream|TestClaim|TestWhoWasAway|TestNodesThat"},
+	Env:   []string{"SLUICE_CI="},
+}
+
 // The model finds bugs, and not only none in a product that has none.
 func TestMutantsAreFound(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the mutants are the same without the race detector, and found sooner")
 	}
-	chosen := mutants
-	switch {
-	case *mutantsFlag != "":
-		want := regexp.MustCompile(*mutantsFlag)
-		chosen = nil
-		for _, m := range mutants {
-			if want.MatchString(m.name) {
-				chosen = append(chosen, m)
-			}
-		}
-	case os.Getenv("SLUICE_CI") != "1":
-		chosen = mutants[:mutantsByDefault]
-		t.Logf("%d of %d mutants; all with SLUICE_CI=1 or -cluster.mutants .", len(chosen), len(mutants))
-	}
 	for _, m := range mutants {
-		m.sources(t) // It must apply, whether it is made or not.
+		maker.MustApply(t, m.name, m.edits) // Whether it is made or not.
 	}
-	for _, m := range chosen {
-		t.Run(strings.ReplaceAll(m.name, " ", "_"), m.mustBeFound)
+	for _, i := range mutation.Choose(t, "cluster.mutants", *mutantsFlag, len(mutants), func(i int) string { return mutants[i].name }) {
+		m := &mutants[i]
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			maker.MustBeFound(t, m.name, m.edits, "-cluster.seeds", strconv.Itoa(m.seeds))
+		})
 	}
-}
-
-// sources returns the mutated text of each file.
-func (m *mutant) sources(t *testing.T) map[string]string {
-	t.Helper()
-	texts := map[string]string{}
-	for _, e := range m.edits {
-		text, ok := texts[e.file]
-		if !ok {
-			p, err := os.ReadFile(e.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = string(p)
-		}
-		if n := strings.Count(text, e.old); n != 1 {
-			t.Fatalf("mutant %q no longer applies: its text stands in %s %d times, want 1:\n%s", m.name, e.file, n, e.old)
-		}
-		texts[e.file] = strings.Replace(text, e.old, e.new, 1)
-	}
-	return texts
-}
-
-// modelFiles are the tests that the model is made of; the others would only take time to build.
-var modelFiles = regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check|claim)_test\.go$`)
-
-// mustBeFound builds the model with the mutant in place of the product, and runs it.
-func (m *mutant) mustBeFound(t *testing.T) {
-	dir := t.TempDir()
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range m.sources(t) {
-		mutated := filepath.Join(dir, file)
-		if err := os.WriteFile(mutated, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		overlay.Replace[absolute(t, file)] = mutated
-	}
-	tests, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range tests {
-		if !modelFiles.MatchString(file) {
-			overlay.Replace[absolute(t, file)] = "" // It is not there.
-		}
-	}
-	list, err := json.Marshal(overlay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listed, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutant.test")
-	if err := os.WriteFile(listed, list, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("the mutant does not build: %v\n%s", err, out)
-	}
-	run := exec.CommandContext(ctx, binary, "-test.run", "TestNodesFromSeeds|TestOpening|TestRoomIn|TestForged|TestStopped|TestStream|TestClaim|TestWhoWasAway|TestNodesThat", "-test.timeout", "200s", "-cluster.seeds", strconv.Itoa(m.seeds))
-	run.Env = append(os.Environ(), "SLUICE_CI=")
-	out, err := run.CombinedOutput()
-	if err == nil {
-		t.Fatalf("not found within %d seeds", m.seeds)
-	}
-	found := regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped|check|claim)_test.go:.*`).Find(out)
-	if found == nil {
-		t.Fatalf("the model ended without a finding: %v\n%s", err, out)
-	}
-	t.Logf("%s", found)
-}
-
-func absolute(t *testing.T, file string) string {
-	t.Helper()
-	path, err := filepath.Abs(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
