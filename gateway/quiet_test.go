@@ -77,6 +77,7 @@ type quietPlan struct {
 	rooms            int // that are flooded, by a sender each
 	readers, stalled int // of each
 	message          int
+	socket           int           // what the kernel takes for one client that has read all; zero: 64 KiB
 	most             time.Duration // that a message of the quiet room may take
 }
 
@@ -89,6 +90,9 @@ func (p quietPlan) measure(t *testing.T, messages int) (took []time.Duration, lo
 		kernel = &slowKernel{Sim: s}
 		return kernel
 	})
+	if p.socket > 0 {
+		st.kernel.SetBuffers(reactortest.Buffers{Send: p.socket, PeerReceive: p.socket, PeerSend: 64 << 10, Receive: 64 << 10})
+	}
 	quiet, flood := map[int]*steppedClient{}, map[int]*steppedClient{}
 	var publisher *steppedClient
 	for range 10 {
@@ -153,20 +157,22 @@ func (p quietPlan) measure(t *testing.T, messages int) (took []time.Duration, lo
 // A quiet room's message is written to all of its ten clients soon, whatever its neighbours on the loop do. What counts is the loop's
 // own time: that of its system calls, here.
 //
-// Relatives: a crowd of readers, few, some of which have stopped reading; tiny messages and large ones; many flooded rooms.
+// Relatives: a crowd of readers, few, some of which have stopped reading; tiny messages and large ones; many flooded rooms, whose clients take all, or are refused at
+// every write.
 func TestN25_QuietRoomWaitsForNoFlood(t *testing.T) {
 	const (
 		most      = 500 * time.Microsecond // a sweep's time, a batch that outlasts it, and what the message itself takes
 		mostRooms = time.Millisecond       // and the time of the senders that stand in line to be read
 	)
 	for _, p := range []quietPlan{
-		{"200 readers", 1, 200, 0, 1 << 10, most},
-		{"5 readers", 1, 5, 0, 1 << 10, most},
-		{"most are stalled", 1, 20, 30, 1 << 10, most},
-		{"tiny messages", 1, 50, 0, 16, most},
-		{"large messages", 1, 50, 0, 100 << 10, most},
-		{"20 rooms", 20, 10, 0, 1 << 10, mostRooms},
-		{"60 rooms", 60, 3, 0, 1 << 10, mostRooms},
+		{"200 readers", 1, 200, 0, 1 << 10, 0, most},
+		{"5 readers", 1, 5, 0, 1 << 10, 0, most},
+		{"most are stalled", 1, 20, 30, 1 << 10, 0, most},
+		{"tiny messages", 1, 50, 0, 16, 0, most},
+		{"large messages", 1, 50, 0, 100 << 10, 0, most},
+		{"20 rooms", 20, 10, 0, 1 << 10, 0, mostRooms},
+		{"60 rooms", 60, 3, 0, 1 << 10, 0, mostRooms},
+		{"60 rooms whose clients are refused", 60, 3, 0, 1 << 10, 63 << 10, mostRooms},
 	} {
 		messages := 20
 		if testenv.IsWholeSize(t) {

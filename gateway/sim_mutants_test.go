@@ -135,7 +135,7 @@ var generalMutants = []mutant{
 		"hub/delivery.go", "\t\tif m.hasOwn {\n\t\t\tpending", "\t\tif false {\n\t\t\tpending",
 	}}},
 	{"ready members not served", 50, []edit{{
-		"hub/sweep.go", "\tb.serveReady(p)\n\treturn done && b.ready.len() == 0\n", "\treturn done\n",
+		"hub/sweep.go", "\tb.serveReady(p, isForLittle)\n\treturn done && (b.ready.len() == 0 || b.isBusy)\n", "\treturn done\n",
 	}}},
 	{"dead connection keeps its place in the room", 50, []edit{{
 		"gateway/closing.go", "\tc.setLife(dead)\n\tc.leaveRooms()\n", "\tc.setLife(dead)\n",

@@ -21,6 +21,7 @@ type branch struct {
 	policy    Policy         // of its room, as this loop has taken it last
 	isTrunks  bool           // its members are bundles' trunks, and nothing is published in its room
 	isBundled bool           // its members are bundles' readers
+	isBusy    bool           // on the fanout's queue of those that have much to send
 	roundedTo uint16         // the number that was to come when its last round began, or it did: the low bits
 	resets    uint16         // of the room's, those that its members were told of: the low bits
 	members   []*Member      // a member keeps its place for life; nil is a hole
@@ -195,6 +196,13 @@ type places struct {
 // hasMuch reports whether more than a little was published since its last round. Its loop asks, which
 // alone changes sweptTo.
 func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
+
+// nextHasMuch reports whether the first of the ready members, of which there is one, has more than a
+// little to get.
+func (b *branch) nextHasMuch() bool {
+	m := b.ready.first()
+	return m.branch == b && m.state == ready && (m.cursor.isOverrun() || b.track.end.Load()-m.cursor.position() > littleBytes)
+}
 
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 

@@ -41,7 +41,7 @@ func TestTurnEndsWhenItsBudgetIsSpent(t *testing.T) {
 	p := &pace{clock: func() time.Duration { return f.now }, now: f.now, deadline: 1 << 62}
 	for n := 1; n <= 7; n++ {
 		a.branch.due |= 1 << becausePublished
-		a.branch.sweep(p)
+		a.branch.sweep(p, false)
 		if len(a.got) != n*budget || len(b.got) != n*budget {
 			t.Fatalf("after %d rounds they have %d and %d bytes, want %d each", n, len(a.got), len(b.got), n*budget)
 		}
@@ -56,7 +56,7 @@ func TestTurnEndsWhenItsBudgetIsSpent(t *testing.T) {
 	b.Ready()
 	for n := range 6 {
 		had := len(b.got)
-		if b.branch.serveReady(p); len(b.got)-had != budget || b.state != ready {
+		if b.branch.serveReady(p, false); len(b.got)-had != budget || b.state != ready {
 			t.Fatalf("turn %d of a blocked member took %d bytes, and it is %v", n, len(b.got)-had, b.state)
 		}
 	}

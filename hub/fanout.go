@@ -34,7 +34,7 @@ type Fanout struct {
 	marks atomic.Pointer[branch] // marked by anybody, a linked list
 
 	queue    queue[*branch] // to sweep, in turns
-	busy     queue[*branch] // likewise: those that had much to send when their turn came
+	busy     queue[*branch] // likewise: those that had much to send when their turn came; one may be in both
 	sweeping *branch        // its round goes on at this moment, and so need not hear of its end
 	swept    *branch        // the one that Flush is at
 	bundles  bundleQueue    // to serve behind the sweeps
@@ -151,8 +151,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 			f.serveBundles(&p)
 			continue
 		}
-		b := f.next(p.now < half)
-		b.isQueued = false
+		b, isForLittle := f.next(p.now < half)
 		p.deadline = deadline
 		if f.hasQueued() {
 			p.deadline = min(deadline, p.now+turn)
@@ -164,7 +163,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		case b.len() > 0 && b.isReset():
 			b.tellReset()
 			b.schedule(f, becauseUnfinished)
-		case b.len() > 0 && !b.sweep(&p):
+		case b.len() > 0 && !b.sweep(&p, isForLittle):
 			b.schedule(f, becauseUnfinished)
 		}
 		p.deadline = deadline
@@ -183,19 +182,33 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 
 // next takes the branch whose turn it is. In one half of the time those that have little to send come
 // first, in the other those that have much: a quiet room's message waits for no flooded room, however
-// many there are, and neither sort keeps the other from going on.
-func (f *Fanout) next(isQuietFirst bool) *branch {
+// many there are, and neither sort keeps the other from going on. A branch whose ready members have
+// much waits among the latter for their sake, and may come among the former meanwhile.
+func (f *Fanout) next(isQuietFirst bool) (b *branch, isForLittle bool) {
 	for isQuietFirst && f.queue.len() > 0 {
-		b := f.queue.pop()
+		b = f.queue.pop()
+		b.isQueued = false
 		if !b.hasMuch() {
-			return b
+			return b, true
 		}
-		f.busy.push(b)
+		f.putOff(b)
 	}
 	if f.busy.len() > 0 {
-		return f.busy.pop()
+		b = f.busy.pop()
+		b.isBusy = false
+		return b, false
 	}
-	return f.queue.pop()
+	b = f.queue.pop()
+	b.isQueued = false
+	return b, false
+}
+
+// putOff has b wait among the branches that have much to send.
+func (f *Fanout) putOff(b *branch) {
+	if !b.isBusy {
+		b.isBusy = true
+		f.busy.push(b)
+	}
 }
 
 func (f *Fanout) hasQueued() bool { return f.queue.len()+f.busy.len() > 0 }

@@ -8,6 +8,9 @@ type queue[T any] struct {
 
 func (q *queue[T]) len() int { return len(q.items) - q.head }
 
+// first is the one that pop would return. There must be one.
+func (q *queue[T]) first() T { return q.items[q.head] }
+
 func (q *queue[T]) push(v T) { q.items = append(q.items, v) }
 
 func (q *queue[T]) pop() T {

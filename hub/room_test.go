@@ -141,7 +141,7 @@ func (c *client) open(n int) {
 	b, p := c.branch, &pace{clock: func() time.Duration { return *c.now }, now: *c.now, deadline: 1 << 62}
 	if c.IsBlocked() {
 		c.Ready()
-		b.serveReady(p)
+		b.serveReady(p, false)
 		return
 	}
 	c.goOn(b.track.end.Load(), b.room.hub.limits.Turn, p.now)
@@ -150,7 +150,7 @@ func (c *client) open(n int) {
 
 // isScheduled reports whether somebody has the branch visited.
 func (b *branch) isScheduled() bool {
-	return b.marks.Load() != 0 || b.due != 0 && b.isQueued || b.round.open > 0
+	return b.marks.Load() != 0 || b.due != 0 && (b.isQueued || b.isBusy) || b.round.open > 0
 }
 
 func TestEveryMemberOnEveryLoopGetsTheSameStream(t *testing.T) {

@@ -56,7 +56,7 @@ func TestEveryReasonComesAbout(t *testing.T) {
 	}
 	seen |= 1 << becauseReady
 	b.room = -1
-	b.branch.serveReady(&pace{clock: clock(f), now: f.now, deadline: 1 << 62})
+	b.branch.serveReady(&pace{clock: clock(f), now: f.now, deadline: 1 << 62}, false)
 	want(f, r, becauseCaughtUp)
 	f.flush()
 

@@ -25,30 +25,36 @@ func (p *pace) visit() {
 func (p *pace) look() { p.visits, p.now = 0, p.clock() }
 
 // sweep gives the ready members their turns, and goes on with the round if one is due, until both
-// end or the pace's deadline is past. False means that there is more to do: b must be swept again.
-func (b *branch) sweep(p *pace) (done bool) {
+// end or the pace's deadline is past. In a visit that isForLittle, ready members from the first one on
+// that has much to get wait for one that is not. False means that there is more to do: b must be swept
+// again.
+func (b *branch) sweep(p *pace, isForLittle bool) (done bool) {
 	done = true
 	if b.due != 0 {
 		deadline := p.deadline
 		p.deadline = p.now + (deadline-p.now)/2 // Neither may keep the other from going on.
-		b.serveReady(p)
+		b.serveReady(p, isForLittle)
 		p.deadline = deadline
 		b.fan.sweeping = b
 		done = b.goRound(p)
 		b.fan.sweeping = nil
 	}
-	b.serveReady(p)
-	return done && b.ready.len() == 0
+	b.serveReady(p, isForLittle)
+	return done && (b.ready.len() == 0 || b.isBusy)
 }
 
-// serveReady gives each of the ready members a turn. One that becomes ready again meanwhile,
-// because its turn's budget was spent, has had its turn.
-func (b *branch) serveReady(p *pace) {
+// serveReady gives each of the ready members a turn, or those before the first one that has much to
+// get. One that becomes ready again meanwhile, because its turn's budget was spent, has had its turn.
+func (b *branch) serveReady(p *pace, isForLittle bool) {
 	end := b.track.end.Load()
 	if b.isReset() {
 		return
 	}
 	for n := b.ready.len(); n > 0 && p.now < p.deadline; n-- {
+		if isForLittle && b.nextHasMuch() {
+			b.fan.putOff(b)
+			break
+		}
 		m := b.ready.pop()
 		if m.branch != b || m.state != ready {
 			continue
