@@ -104,6 +104,52 @@ func TestWhoWasAwayLooksAgainInANewEpoch(t *testing.T) {
 	}
 }
 
+// A node that is started when an older store is there, and nobody else is, knows nothing of it. It
+// waits for those who do, if they come soon.
+func TestNodeThatIsStartedWaitsForThoseThatKnow(t *testing.T) {
+	w, a, b := two(t)
+	before := w.epoch.Name
+	w.copyStore()
+	b.say(t, "lost")
+	w.goOn(10)
+	w.restore(w.copies[0], true)
+	a.backAt, b.backAt = w.now+awaitNobody-2*tickTime, w.now+awaitTime
+	c := newMachine(w, 2)
+	w.nodes = append(w.nodes, c)
+	c.pump()
+	told := c.say(t, "in its place")
+	if w.goOn(int((awaitTime - tickTime) / tickTime)); told.isThere || len(w.kept) > 0 {
+		t.Error("it was published, and nobody knows whether the stream is the same")
+	}
+	if w.goOn(60); !told.isThere || told.err != nil || w.epoch.Name == before || !c.isTrusted {
+		t.Errorf("%+v in %s, before in %s", told, w.epoch.Name, before)
+	}
+	w.judge()
+	for _, violation := range w.violations {
+		t.Error(violation)
+	}
+}
+
+// What somebody claims who is no node is what the stream is not: a new epoch, and no more than one.
+func TestClaimOfWhatNeverWasIsAnotherStream(t *testing.T) {
+	w, a, b := two(t)
+	before := w.epoch.Name
+	lie := Claim{Node: "nobody", Epoch: before, Revision: 1 << 60, Last: 1 << 60}
+	a.hear(&lie)
+	if w.goOn(100); w.epoch.Name == before || !a.isTrusted || !b.isTrusted {
+		t.Errorf("in %s, before in %s, doubts %v and %v", w.epoch.Name, before, a.doubt, b.doubt)
+	}
+	after := w.epoch.Name
+	lie.Revision = 0
+	a.hear(&lie)
+	if w.goOn(100); w.epoch.Name != after {
+		t.Errorf("in %s: what is claimed of %s says nothing of %s", w.epoch.Name, before, after)
+	}
+	for _, violation := range w.violations {
+		t.Error(violation)
+	}
+}
+
 // Whoever does not come back is not waited for any longer than awaitTime, and one that nobody has
 // heard of no longer than awaitNobody.
 func TestNodesThatDoNotComeBackAreNotWaitedForLong(t *testing.T) {

@@ -182,7 +182,7 @@ func TestB09_GarbageAndForgedMessages(t *testing.T) {
 			return stats.Garbage+stats.UnknownFormat > 0
 		})
 	}
-	for _, subject := range []string{"sluice.in.0.a.b", "sluice.in.0.", "sluice.out.0.news", "sluice.out.0.news.more"} {
+	for _, subject := range []string{"sluice.in.0.a.b", "sluice.in.0.", "sluice.out.0.news", "sluice.out.0.news.more", "sluice.node.stream"} {
 		_ = nc.Publish(subject, []byte("?"))
 	}
 	for i, seq := range []string{"", "-1", "x", "1", "999999999999"} { // In the stream's place.
