@@ -124,7 +124,7 @@ func (b *Bench) fit(c cell) cell {
 	last := &c.sides[len(c.sides)-1]
 	for _, name := range peerPrograms {
 		if b.Peers && c.peers {
-			c.sides = append(c.sides, side{name, name, "", "/", last.load})
+			c.sides = append(c.sides, side{name, name, "", rawPath, last.load})
 		}
 	}
 	again := c.sides[0]

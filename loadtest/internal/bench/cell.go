@@ -13,7 +13,7 @@ type cell struct {
 	name, about string
 	figure      figure
 	sides       []side // ratios are to the first one's figure
-	peers       bool   // can do it, too
+	peers       bool   // can do it, too: what is asked of the last side
 }
 
 // A side is a server of a cell, which may be asked for something else than the others.
@@ -94,10 +94,10 @@ func inRooms(name, about string, clients, rooms int, rate float64) cell {
 	one := plain(10000, 15)
 	return cell{name, about, perDelivery, []side{
 		{"gateway-1-loop", "gateway", "--loops 1", rawPath, asked},
-		{"gateway", "gateway", "", rawPath, asked},
-		{"floor", "floor", "", rawPath, asked},
 		{"floor-one-room", "floor", "", rawPath, one},
 		{"gateway-one-room", "gateway", "--loops 1", rawPath, one},
+		{"floor", "floor", "", rawPath, asked},
+		{"gateway", "gateway", "", rawPath, asked},
 	}, true}
 }
 
