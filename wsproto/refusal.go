@@ -113,7 +113,7 @@ var refusals = [NumReasons]Refusal{
 		Text: "A token is needed for this room.",
 	},
 	ReasonAuthDown:    {Status: 503, name: "auth_down", Text: "It cannot be said at the moment who you are.", Header: retryLater},
-	ReasonForbidden:   {Status: 403, name: "forbidden", Text: "You were not given leave to do this in this room, by a token or by --anonymous, or the room is read-only."},
+	ReasonForbidden:   {Status: 403, name: "forbidden", Text: "You were not given leave to do this in this room, by a token or by --anonymous, or the room is read-only. To begin with what was said before takes the permission history beside read."},
 	ReasonNotFound:    {Status: 404, name: "not_found", Text: "Nothing here."},
 	ReasonTimeout:     {Status: 408, name: "timeout", Text: "The request took too long."},
 	ReasonUnavailable: {Status: 503, name: "unavailable", Text: "The server takes no more connections now.", Header: retryLater},

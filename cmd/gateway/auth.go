@@ -26,7 +26,7 @@ type AuthFlags struct {
 	AuthCookie   string        `help:"A cookie in which pages may have their token, besides Authorization: Bearer, ?token= and the subprotocol bearer. It counts only of pages that may connect." placeholder:"NAME" group:"Who may do what"`
 
 	AuthURL      string        `name:"auth-url" help:"A service that is asked about each client instead: POST {\"room\", \"address\"} with the client's headers; it answers with claims." placeholder:"URL" group:"Who may do what" secret:""`
-	AuthHeader   []string      `help:"A client's header that is passed on to --auth-url. Repeatable." default:"Authorization,Cookie" placeholder:"NAME" group:"Who may do what"`
+	AuthHeader   []string      `help:"A client's header that is passed on to --auth-url; Cookie only of pages that may connect. Repeatable." default:"Authorization,Cookie" placeholder:"NAME" group:"Who may do what"`
 	AuthTimeout  time.Duration `help:"How long --auth-url may take to answer." default:"5s" group:"Who may do what"`
 	AuthRequests int           `help:"Requests to --auth-url that may be under way at a time; other clients wait in line." default:"64" placeholder:"N" group:"Who may do what"`
 	AuthDown     string        `help:"Who gets in while --auth-url does not answer: deny, nobody (503), or anonymous, everybody as anonymous." enum:"deny,anonymous" default:"deny" placeholder:"deny|anonymous" group:"Who may do what"`
