@@ -126,6 +126,49 @@ func TestB13_OlderStoreIsCopiedBack(t *testing.T) {
 	mustReset(t, all)
 }
 
+// The same while a node is away from before the copy until after it: to that the older store is the
+// stream that it knows. It hears from the other node that it is not.
+func TestB13_OlderStoreIsCopiedBackWhileANodeIsAway(t *testing.T) {
+	t.Parallel()
+	testenv.LeaveToCI(t, "one node waits for another, some eight seconds")
+	dir, old, port := t.TempDir(), t.TempDir(), natstest.Ports(t, 1)[0]
+	s := natstest.Start(t, at(dir, port))
+	network := natstest.StartProxy(t, s.Addr().String())
+	all := []*machine{
+		start(t, "node0", withStream(s.ClientURL())),
+		start(t, "away", withStream(fmt.Sprint("nats://127.0.0.1:", network.Port()))),
+	}
+	for _, m := range all {
+		m.open(someRooms...)
+	}
+	l := publishOn(all, someRooms, time.Millisecond)
+	l.run(t, 200)
+	natstest.End(s)
+	testenv.Eventually(t, "the node is away", func() bool { return !all[1].broker.Conn().IsConnected() })
+	network.Cut(true)
+	if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s = natstest.Start(t, at(dir, port))
+	before := all[1].node.Stats().Packs
+	l.run(t, 500) // The other's.
+	if after := all[1].node.Stats().Packs; after != before {
+		t.Fatal("the node is there: the test shows nothing")
+	}
+	natstest.End(s)
+	testenv.Eventually(t, "no node is there", func() bool { return !all[0].broker.Conn().IsConnected() })
+	natstest.Start(t, at(old, port))
+	testenv.Eventually(t, "the one that knows is back", func() bool { return all[0].broker.Conn().IsConnected() })
+	network.Cut(false)
+	for _, m := range all {
+		testenv.Eventually(t, "all rooms are told", func() bool { return m.rooms.resets() >= len(someRooms) })
+	}
+	l.run(t, 500)
+	l.stop()
+	l.check(t, all, someRooms)
+	mustReset(t, all)
+}
+
 // B06: a node that takes its time. What the connection drops meanwhile is fetched.
 func TestB06_DeafNodeMissesNothing(t *testing.T) {
 	t.Parallel()
