@@ -9,13 +9,17 @@ import (
 // Patience bounds every wait of a test for something that is sure to come.
 const Patience = 40 * time.Second
 
-// Eventually waits until is holds.
+// Eventually waits until is holds. It looks soon at first, and then ever less often, because looking
+// takes time from what it waits for.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(Patience); !is(); time.Sleep(5 * time.Millisecond) {
+	const pauseMin, pauseMax = time.Millisecond, 20 * time.Millisecond
+	end := time.Now().Add(Patience)
+	for pause := pauseMin; !is(); pause = min(2*pause, pauseMax) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", Patience, what)
 		}
+		time.Sleep(pause)
 	}
 }
 
