@@ -50,17 +50,12 @@ func evaluate[T any](v tab, expression string, how ...chromedp.EvaluateOption) T
 	return value
 }
 
-// until waits for a condition in the page. It asks from outside, so that the waiting needs nothing which the page's
-// policy could forbid.
+// until waits for a condition in the page.
 func (v tab) until(condition string) {
 	v.t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !evaluate[bool](v, condition) {
-		if time.Now().After(deadline) {
-			v.t.Fatalf("never became true: %s\nstate %s, log:\n%s", condition,
-				evaluate[string](v, `document.body.dataset.state`), evaluate[string](v, `document.querySelector(".scroll:not([hidden]) .log").innerText`))
-		}
-		time.Sleep(20 * time.Millisecond)
+	if !browsertest.Until(v.t, v.ctx, condition) {
+		v.t.Fatalf("never became true: %s\nstate %s, log:\n%s", condition,
+			evaluate[string](v, `document.body.dataset.state`), evaluate[string](v, `document.querySelector(".scroll:not([hidden]) .log").innerText`))
 	}
 }
 

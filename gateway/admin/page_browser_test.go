@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,14 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"sluice/internal/browsertest"
 	"sluice/internal/gatewaytest"
-	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
@@ -40,30 +37,21 @@ func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 
 func (v tab) is(condition string) bool {
 	v.t.Helper()
-	isSo, err := v.evaluate(condition)
+	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
+	defer cancel()
+	isSo, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
 	if err != nil {
 		v.t.Fatalf("%s: %v", condition, err)
 	}
 	return isSo
 }
 
-func (v tab) evaluate(condition string) (bool, error) {
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
-	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
-}
-
-// until waits for a condition. A page that gives way to the next while it is asked has no answer.
+// until waits for a condition.
 func (v tab) until(condition string) {
 	v.t.Helper()
-	testenv.Eventually(v.t, condition, func() bool {
-		isSo, err := v.evaluate(condition)
-		var gone *cdproto.Error
-		if err != nil && (!errors.As(err, &gone) || gone.Code != -32000) {
-			v.t.Fatalf("%s: %v", condition, err)
-		}
-		return err == nil && isSo
-	})
+	if !browsertest.Until(v.t, v.ctx, condition) {
+		v.t.Fatalf("never became true: %s", condition)
+	}
 }
 
 // shoot leaves a picture of the page to be looked at, if somebody asks for it.

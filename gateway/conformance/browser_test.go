@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -49,17 +48,8 @@ func (p page) do(step chromedp.Action[chromedp.Void]) {
 
 func (p page) until(condition string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, testenv.Patience)
-	defer cancel()
-	for {
-		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
-		if err != nil {
-			p.t.Fatalf("%s: %v", condition, err)
-		}
-		if ok {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+	if !browsertest.Until(p.t, p.ctx, condition) {
+		p.t.Fatalf("never became true: %s", condition)
 	}
 }
 
