@@ -85,6 +85,7 @@ func launch(program string) (context.Context, error) {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-features", unwanted),
 		chromedp.Flag("host-resolver-rules", "MAP "+ReboundName+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]"),
+		chromedp.Flag("force-prefers-reduced-motion", true), // Or each round trip is 21 frames of the page's plot.
 		chromedp.Flag("log-level", "3"),
 		chromedp.CombinedOutput(output),
 		chromedp.WSURLReadTimeout(time.Minute), // Starting takes long on a busy machine.
