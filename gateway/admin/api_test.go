@@ -374,8 +374,8 @@ func TestRoomsAndConnectionsAreListedAndEnded(t *testing.T) {
 		s.expect(bad, s.ask("DELETE", "/api/rooms/room.3/members?"+bad, ""), 400, "")
 	}
 	for _, bad := range []string{"limit=0", "limit=1001", "sort=x", "x=1", "limit=1&limit=2", "%zz"} {
-		s.expect(bad, s.ask("GET", "/api/rooms?"+bad, ""), 400, "query")
-		s.expect(bad, s.ask("GET", "/api/connections?"+bad, ""), 400, "query")
+		s.expect(bad, s.ask("GET", "/api/rooms?"+bad, ""), 400, "pattern=PATTERN, sort=")
+		s.expect(bad, s.ask("GET", "/api/connections?"+bad, ""), 400, "room=ROOM, subject=NAME, sort=")
 	}
 	s.expect("a pattern", s.ask("GET", "/api/rooms?pattern=%5B", ""), 400, "query")
 	s.publish("room.3", "the others are there")

@@ -54,7 +54,7 @@ func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) {
 	q, fault := query(r, "room", "subject", "sort", "limit")
 	limit, isLimit := limitOf(q["limit"], listed)
 	if sort := q["sort"]; fault != nil || !isLimit || sort != "" && sort != "lag" && sort != "id" {
-		faultQuery.write(w)
+		faultConnQuery.write(w)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)

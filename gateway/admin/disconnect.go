@@ -60,8 +60,8 @@ func (h *Handler) disconnectRoom(w http.ResponseWriter, r *http.Request) {
 // disconnectSubject answers DELETE /api/connections?subject=ann.
 func (h *Handler) disconnectSubject(w http.ResponseWriter, r *http.Request) {
 	q, fault := query(r, "subject", "room", "code", "reason")
-	if fault == nil && q["subject"] == "" {
-		fault = &faultQuery
+	if fault != nil || q["subject"] == "" {
+		fault = &faultSubject
 	}
 	f, bad := farewellIn(q)
 	if fault == nil {

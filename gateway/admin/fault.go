@@ -43,7 +43,10 @@ var (
 	faultItem      = fault{status: 400, Code: "json", Text: "The line is not JSON."}
 	faultLines     = fault{status: 413, Code: "too_large", Text: "A batch has at most " + strconv.Itoa(linesMax) + " lines and " + strconv.Itoa(batchMax>>20) + " MiB: what came before was published."}
 	faultKeyText   = fault{status: 400, Code: "idempotency_key", Text: "An Idempotency-Key is 1 to 255 visible characters of ASCII, once."}
-	faultQuery     = fault{status: 400, Code: "query", Text: "A parameter behind the path is unknown, double or makes no sense."}
+	faultQuery     = fault{status: 400, Code: "query", Text: "It is code=N from 3000 to 4999 and reason=TEXT, each once."}
+	faultRoomQuery = fault{status: 400, Code: "query", Text: "It is pattern=PATTERN, sort=members, memory or name, and limit=N up to 1000, each once."}
+	faultConnQuery = fault{status: 400, Code: "query", Text: "It is room=ROOM, subject=NAME, sort=lag or id, and limit=N up to 1000, each once."}
+	faultSubject   = fault{status: 400, Code: "query", Text: "It is subject=NAME, which has to be said, room=ROOM, code=N from 3000 to 4999 and reason=TEXT, each once."}
 	faultKeptQuery = fault{status: 400, Code: "query", Text: "It is since=EPOCH:OFFSET or last=N, or last=all, and limit=N up to 1000, each once."}
 	faultEpoch     = fault{status: 410, Code: "wrong_epoch", Text: "The room has begun anew since that position: whether something was missed is not known. It stands at epoch and offset now."}
 	faultTooOld    = fault{status: 410, Code: "too_old", Text: "Something behind that position is no longer kept. The room stands at epoch and offset now."}

@@ -53,7 +53,7 @@ func (h *Handler) listRooms(w http.ResponseWriter, r *http.Request) {
 	order, isOrder := orders[q["sort"]]
 	limit, isLimit := limitOf(q["limit"], listed)
 	if _, err := path.Match(q["pattern"], ""); fault != nil || err != nil || !isOrder || !isLimit {
-		faultQuery.write(w)
+		faultRoomQuery.write(w)
 		return
 	}
 	rooms, total := h.gateway.Rooms(gateway.RoomQuery{Pattern: q["pattern"], Less: order, Limit: limit})

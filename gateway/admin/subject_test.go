@@ -50,7 +50,7 @@ func TestA09_ClientsAreKnownByTheirSubjects(t *testing.T) {
 	s.expect("all", s.ask("DELETE", "/api/connections?subject=ann&code=4401&reason=out", ""), 200, `{"disconnected":1}`)
 	s.expectClose(ann, 4401, "out")
 	s.expect("nobody", s.ask("DELETE", "/api/connections?subject=ann", ""), 200, `{"disconnected":0}`)
-	s.expect("everybody", s.ask("DELETE", "/api/connections", ""), 400, "query")
+	s.expect("everybody", s.ask("DELETE", "/api/connections", ""), 400, "subject=NAME, which has to be said")
 	s.expect("everybody", s.ask("DELETE", "/api/connections?subject=", ""), 400, "query")
 	s.publish("a", "still here")
 	s.hears(bob, 1, "still here")
