@@ -28,7 +28,7 @@ const (
 	ClosedAnswered                           // its ordinary requests were answered, and there came no further one
 	ClosedCloseTimeout                       // it did not take its last bytes within --close-timeout
 	ClosedPinned                             // stuck in a dropped frame for longest, beyond --pinned-memory
-	ClosedAssembly                           // its unfinished message was the largest, beyond --assembly-memory
+	ClosedAssembly                           // held much of a message and did not go on, beyond --assembly-memory
 	ClosedFragments                          // its message came in more than --max-fragments
 	ClosedAssemblyTimeout                    // its message was not whole within --assembly-timeout
 	ClosedFrameRate                          // it sent more frames than --frame-rate and a burst

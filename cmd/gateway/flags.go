@@ -31,7 +31,7 @@ type Config struct {
 	TLSCert       []string `name:"tls-cert" help:"A certificate's file in PEM, with those that it hangs from behind it. Repeatable, each with its key: clients see the one for the name that they ask for, and the first if they ask for none. Files are read again when they change." placeholder:"FILE" group:"TLS"`
 	TLSKey        []string `name:"tls-key" help:"The key's file for each --tls-cert, in the same order." placeholder:"FILE" group:"TLS"`
 	TLSClientCA   string   `name:"tls-client-ca" help:"A file of authorities in PEM: clients have to show a certificate of one of them." placeholder:"FILE" group:"TLS"`
-	TLSHandshakes int      `name:"tls-handshakes" help:"TLS handshakes that may wait for their clients' answers at a time. Beyond it the one that has for longest is closed." default:"4096" placeholder:"N" group:"TLS"`
+	TLSHandshakes int      `name:"tls-handshakes" help:"TLS handshakes that may wait for their clients' answers at a time. Beyond it the one that has waited for longest is closed." default:"4096" placeholder:"N" group:"TLS"`
 	TLSRunning    int      `name:"tls-handshakes-running" help:"TLS handshakes that may be worked on at a time. 0 means half of the cores." default:"0" placeholder:"N" group:"TLS"`
 
 	AllowOrigin     []string                `help:"An Origin that pages may connect from besides the gateway's own, as https://example.com[:port], https://*.example.com, file://, or * for any. Repeatable." placeholder:"ORIGIN" group:"Admission"`
@@ -53,7 +53,7 @@ type Config struct {
 	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	MaxSubscriptions   int  `help:"Rooms that one client of /connection/websocket may be in at a time. One more is answered with error 106." default:"1000" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
-	AssemblyMemory     Size `help:"What all unfinished messages may take together; each loop has its share, three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it the loop's largest is closed with 1013. Replies that clients of /connection/websocket do not read may take as much again; beyond that whoever holds most is cut." default:"256MiB" placeholder:"SIZE" group:"Limits"`
+	AssemblyMemory     Size `help:"What all unfinished messages may take together. Each loop has its share, of three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it one that holds much and does not go on is closed with 1013. Replies that clients of /connection/websocket do not read may take as much again; beyond that whoever holds most is cut." default:"256MiB" placeholder:"SIZE" group:"Limits"`
 
 	FrameRate   int  `help:"Frames a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
 	PingRate    int  `help:"Pings a second that one client may send. Beyond it and a burst of as many the client is closed with 1008. 0 is no limit." default:"0" placeholder:"N" group:"Rates"`
@@ -64,7 +64,7 @@ type Config struct {
 	SlowPolicy    hub.Policy `help:"What becomes of a client that is further behind than its room keeps: disconnect (Close 4008), skip (it goes on at the oldest message kept) or latest (at the newest)." default:"disconnect" placeholder:"POLICY" group:"Slow clients"`
 	RoomBacklog   Size       `help:"What a room keeps for clients that have fallen behind, in bytes of messages. Must exceed --max-message." default:"16MiB" placeholder:"SIZE" group:"Slow clients"`
 	BacklogMemory Size       `help:"Memory of all rooms together, of which messages take a little more than their bytes and tiny ones twice as much. Beyond it the largest room drops its oldest first, and at last its newest." default:"512MiB" placeholder:"SIZE" group:"Slow clients"`
-	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients in the middle of them. Beyond it, or half of --backlog-memory, whoever of the loop at hand has been there for longest is cut." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
+	PinnedMemory  Size       `help:"What may be kept of dropped messages for clients that have got a part of one. Beyond it, or half of --backlog-memory, the client is cut that has been inside one for longest." default:"64MiB" placeholder:"SIZE" group:"Slow clients"`
 	PublishWindow Size       `help:"How far a room's senders may be ahead of most of its readers before they have to wait." default:"1MiB" placeholder:"SIZE" group:"Slow clients"`
 	MinReadRate   Size       `help:"How fast, in bytes a second, a client has to read for senders to wait for it: each byte it takes lets it be waited for as long as it takes to read one at this rate, 16 seconds at most. 0 waits for whoever takes anything." default:"4KiB" placeholder:"SIZE" group:"Slow clients"`
 	UnsentBuffer  Size       `help:"What may wait in the kernel unsent for one client (TCP_NOTSENT_LOWAT). Leaves the congestion window alone. 0 leaves it to the kernel, which holds megabytes for each client that does not read." default:"64KiB" placeholder:"SIZE" group:"Slow clients"`
