@@ -254,11 +254,8 @@ func costlyPlays(most, many int) (all []play) {
 func TestNoInputDelaysAnothersMessage(t *testing.T) {
 	var plays []play
 	most, few, many := int(testConfig().MaxMessage), 4, 300
-	switch isWhole := testenv.IsWholeSize(t); {
-	case testenv.RaceEnabled:
+	if !testenv.IsWholeSize(t) {
 		most, few, many = most/8, 1, 50
-	case !isWhole:
-		most, few, many = most/4, 2, 50
 	}
 	for _, in := range hostileInputs(most) {
 		plays = append(plays, playOf(in))

@@ -46,7 +46,7 @@ func TestIdleSubscribersAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
-	n, rooms := 2000, 8
+	n, rooms := 1200, 8
 	if testenv.IsWholeSize(t) {
 		n, rooms = 5000, 20
 	}
