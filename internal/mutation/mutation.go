@@ -33,6 +33,10 @@ const (
 	findTime  = 4 * time.Minute
 )
 
+// rarely has the compiler, the linker and a mutant collect garbage a quarter as often: there are many
+// mutants, and none of these takes much memory.
+const rarely = "GOGC=400"
+
 // MustApply ends the test if the product has moved on: the edits are to be mended, or a bug to be
 // found that is as bad.
 func (m *Maker) MustApply(t *testing.T, name string, edits []Edit) { m.sources(t, name, edits) }
@@ -68,13 +72,14 @@ func (m *Maker) MustBeFound(t *testing.T, name string, edits []Edit, args ...str
 	building, cancel := context.WithTimeout(t.Context(), buildTime)
 	defer cancel()
 	build := exec.CommandContext(building, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".")
+	build.Env = append(os.Environ(), rarely)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not build: %v\n%s", err, out)
 	}
 	finding, cancel := context.WithTimeout(t.Context(), findTime)
 	defer cancel()
 	run := exec.CommandContext(finding, binary, append(append([]string{"-test.timeout", "200s"}, m.Args...), args...)...)
-	run.Env = append(os.Environ(), m.Env...)
+	run.Env = append(append(os.Environ(), rarely), m.Env...)
 	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Fatalf("not found with %v", args)
