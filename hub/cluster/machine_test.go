@@ -288,8 +288,9 @@ func (m *machine) Tell(c Claim) {
 	if !m.isUp {
 		return
 	}
+	isLost := m.w.faults.loses && c.Asks == "" && len(c.Answers) == 0 // Others would be said again, and the time for that is short.
 	for _, other := range m.w.nodes {
-		if other.isUp && !(m.w.faults.loses && m.w.chance(15)) {
+		if other.isUp && !(isLost && m.w.chance(15)) {
 			other.told = append(other.told, c)
 		}
 	}

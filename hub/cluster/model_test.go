@@ -100,7 +100,11 @@ var actions = []func(w *world, m *machine){
 	func(w *world, m *machine) { w.join(m) },
 	func(w *world, m *machine) { w.leave(m) },
 	func(w *world, m *machine) { w.pass(100 * time.Millisecond) },
-	func(w *world, m *machine) { w.pass(time.Second) },
+	func(w *world, m *machine) {
+		if !w.isComingBack() {
+			w.pass(time.Second)
+		}
+	},
 	func(w *world, m *machine) { w.goOn(1 + w.rand.IntN(20)) },
 	func(w *world, m *machine) {
 		if w.chance(20) {
@@ -283,7 +287,9 @@ func (w *world) disturb(m *machine) {
 			if w.chance(60) || len(w.copies) == 0 {
 				w.copyStore()
 			} else if w.mayGoBack() {
-				w.goBack()
+				if w.goBack(); w.chance(50) {
+					w.replace(w.rand.IntN(len(w.nodes)))
+				}
 			}
 		}
 	case kind == 8:

@@ -64,6 +64,9 @@ var mutants = []mutant{
 	{"a node goes by what it remembers alone", 1000, []edit{{
 		"trust.go", "if !n.isTrusted && n.epoch != \"\" && n.isAwaiting(now) {", "if false {",
 	}}},
+	{"a node that is started waits for nobody", 1000, []edit{{
+		"claim.go", "return n.isStranger || len(n.known) == 0", "return false",
+	}}},
 	{"what another node said before the store was another one is an answer", 1, []edit{{
 		"claim.go", "if slices.Contains(c.Answers, n.question) {", "if slices.Contains(c.Answers, n.question) || true {",
 	}}},

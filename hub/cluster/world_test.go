@@ -177,6 +177,25 @@ func (w *world) goBack() {
 	w.restore(old, w.chance(50))
 }
 
+// replace ends a node's process while a store comes back, and starts another one, unless what it knew
+// nobody else knows. Those who do come while the new one waits for anybody.
+func (w *world) replace(i int) {
+	old := w.nodes[i]
+	if !slices.ContainsFunc(w.nodes, func(m *machine) bool {
+		return m != old && m.epoch == old.epoch && m.seen >= old.seen && m.reached >= old.reached && m.revision >= old.revision
+	}) {
+		return
+	}
+	old.Node.end()
+	m := newMachine(w, i)
+	m.boot = fmt.Sprint(old.boot, "'")
+	m.disconnect()
+	w.nodes[i], m.backAt = m, old.backAt
+	for _, m := range w.nodes {
+		m.backAt = w.now + (m.backAt-w.now)/3
+	}
+}
+
 // restore has a store in the stream's place, and the epoch that was copied with it or the one that is.
 // No server is there meanwhile, and nodes come back one by one.
 func (w *world) restore(old store, withEpoch bool) {
