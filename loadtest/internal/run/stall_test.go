@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -74,28 +75,31 @@ func TestN85_NotWaitedForIsNotLost(t *testing.T) {
 // What one publisher's last messages lack is lost, although another's still come when the time is over.
 func TestN85_WhatNobodySendsAnyMoreIsLost(t *testing.T) {
 	t.Parallel() // It waits more than it works.
-	cfg := testLoad()
-	cfg.Rate, cfg.Publishers, cfg.Messages, cfg.Loops, cfg.LossTimeout, cfg.Drain = 1000, 2, 300, 1, 700*time.Millisecond, 2*time.Second
-	s := &servertest.Server{}
-	first := -1 // the publisher that is heard of no more after its first message
-	s.Before = func(message int) {
-		if message == 0 {
-			first = s.Sender
+	inOneRun(t, func() error {
+		cfg := testLoad()
+		cfg.Rate, cfg.Publishers, cfg.Messages, cfg.Loops, cfg.LossTimeout, cfg.Drain = 1000, 2, 300, 1, 700*time.Millisecond, 2*time.Second
+		s := &servertest.Server{}
+		first := -1 // the publisher that is heard of no more after its first message
+		s.Before = func(message int) {
+			if message == 0 {
+				first = s.Sender
+			}
+			if s.Sender != first {
+				time.Sleep(25 * time.Millisecond) // 150 take longer than there is time
+			}
 		}
-		if s.Sender != first {
-			time.Sleep(25 * time.Millisecond) // 150 take longer than there is time
+		s.Mangle = func(_, message int, _ []byte) [][]byte {
+			if message > 0 && s.Sender == first {
+				return [][]byte{}
+			}
+			return nil
 		}
-	}
-	s.Mangle = func(_, message int, _ []byte) [][]byte {
-		if message > 0 && s.Sender == first {
-			return [][]byte{}
+		res := loadServer(t, cfg, servertest.Start(t, s))
+		if res.Messages != 300 || res.Lost != 149*20 || res.Unfinished == 0 {
+			return fmt.Errorf("%d sent, %d lost, %d unfinished; want 300, 2980, and some", res.Messages, res.Lost, res.Unfinished)
 		}
 		return nil
-	}
-	res := loadServer(t, cfg, servertest.Start(t, s))
-	if res.Messages != 300 || res.Lost != 149*20 || res.Unfinished == 0 {
-		t.Errorf("%d sent, %d lost, %d unfinished; want 300, 2980, and some", res.Messages, res.Lost, res.Unfinished)
-	}
+	})
 }
 
 // Relatives: a server that sends to all but the sender, to nobody, and wrapped.
