@@ -37,6 +37,7 @@ type others struct {
 	askedAt    time.Duration
 	isVouched  bool // one that trusts the stream has answered
 	isStranger bool // this one has never trusted the stream: it may know nobody
+	wasAway    bool // since it trusted the stream last
 	toAnswer   []string
 	claimedAt  time.Duration
 }
@@ -72,7 +73,7 @@ func (n *Node) isAwaiting(now time.Duration) bool {
 			return true
 		}
 	}
-	return n.isStranger || len(n.known) == 0
+	return n.isStranger || n.wasAway && len(n.known) == 0
 }
 
 // claim says to the others what this node knows, and answers them.

@@ -177,6 +177,11 @@ func TestNodesThatDoNotComeBackAreNotWaitedForLong(t *testing.T) {
 		t.Fatal("a node that is gone is known still")
 	}
 	trusts(awaitNobody)
+	doubts := a.doubts
+	a.raise(Up) // As when the stream has no leader for a moment: who was there knows.
+	if w.goOn(1); !a.isTrusted || a.doubts == doubts {
+		t.Error("nobody is known, and waited for")
+	}
 }
 
 // One that was told before its connection came is told nothing of the stream that is there now.

@@ -65,7 +65,7 @@ var mutants = []mutant{
 		"trust.go", "if !n.isTrusted && n.epoch != \"\" && n.isAwaiting(now) {", "if false {",
 	}}},
 	{"a node that is started waits for nobody", 1000, []edit{{
-		"claim.go", "return n.isStranger || len(n.known) == 0", "return false",
+		"claim.go", "return n.isStranger || n.wasAway && len(n.known) == 0", "return false",
 	}}},
 	{"what another node said before the store was another one is an answer", 1, []edit{{
 		"claim.go", "if slices.Contains(c.Answers, n.question) {", "if slices.Contains(c.Answers, n.question) || true {",

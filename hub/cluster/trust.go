@@ -59,6 +59,7 @@ func (n *Node) distrust(isUp bool) {
 		n.askOthers()
 	} else {
 		n.suspect(errDown)
+		n.wasAway = true
 	}
 	n.audit(n.now())
 	n.report()
@@ -246,7 +247,7 @@ func (n *Node) trustIt(a *audit, at time.Duration) {
 	n.revision = a.revision
 	n.reached = max(n.reached, a.last)
 	if !n.isTrusted {
-		n.isTrusted, n.isStranger = true, false
+		n.isTrusted, n.isStranger, n.wasAway = true, false, false
 		n.doubt = nil
 		n.report()
 		n.checkAll()
