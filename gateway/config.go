@@ -27,7 +27,8 @@ type config struct {
 // to turn them but tests.
 type tuning struct {
 	readBudget        int           // bytes that one connection reads in one turn
-	writeBudget       int           // bytes that one connection writes in one turn
+	writeBudget       int           // bytes that one connection writes in one turn …
+	longWriteBudget   int           // … and where nobody waits, see hub.Limits.LongTurn
 	overTime          time.Duration // how long a client may go on being over a rate
 	costlyTurn        time.Duration // how long a client's turn may take before its next has to stand in line …
 	costlyWork        int           // … if there was so much to do in it, see conn.read
@@ -50,9 +51,14 @@ const (
 	// connection whose room is full in the middle of it keeps what is left.
 	readBufferSize = 16 << 10
 	// readBudget and writeBudget keep a fast connection from making the others of its loop wait for
-	// longer than it takes to copy this much.
+	// longer than it takes to copy this much. Many choose 64 KiB as their largest message, which goes out
+	// in one write with the head of its frame.
 	readBudget  = readBufferSize
-	writeBudget = 64 << 10
+	writeBudget = 64<<10 + headRoom
+	// longWriteBudget is 0.3 ms of writing, where 64 KiB are 20 µs: a little more than a sweep's slice.
+	longWriteBudget = 1<<20 + headRoom
+	// headRoom is more than the head of any frame, and than a push of the protocol has around its data.
+	headRoom = 512
 	// overTime is how long a client may go on sending more than a rate allows. It is held to the
 	// rate meanwhile.
 	overTime = 10 * time.Second
@@ -87,6 +93,7 @@ func (c *config) fill() {
 
 	setDefault(&c.readBudget, readBudget)
 	setDefault(&c.writeBudget, writeBudget)
+	setDefault(&c.longWriteBudget, longWriteBudget)
 	setDefault(&c.overTime, overTime)
 	setDefault(&c.lookEvery, lookEvery)
 	setDefault(&c.costlyTurn, costlyTurn)
@@ -169,7 +176,7 @@ func (c *config) limits() hub.Limits {
 	return hub.Limits{
 		History: histories,
 		Backlog: c.RoomBacklog, Window: c.PublishWindow,
-		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget,
+		Total: c.BacklogMemory, Pinned: c.PinnedMemory, Rooms: c.MaxRooms, Turn: c.writeBudget, LongTurn: c.longWriteBudget,
 		Small:   max(0, c.homeMax),
 		MinRate: max(1, c.MinReadRate), // Whoever takes anything has a vote for as long as there are.
 	}

@@ -257,12 +257,21 @@ func (w *worker) Send(k *hub.Batch) {
 		}
 		c, taken, outcome := connOf(k.Deliveries[i].Client), 0, hub.Failed
 		if c.life != dead {
-			var err error
-			taken, err = c.transport().Write(int(c.fd), k.Deliveries[i].Bytes)
-			outcome = c.outcomeOf(err)
+			taken, outcome = c.offer(k.Deliveries[i].Bytes)
 		}
 		k.Answer(i, taken, outcome, now)
 	}
+}
+
+// offer writes bytes of the room's by another transport than a plain socket, a turn of them at most:
+// sealing takes as long as writing, or longer.
+func (c *conn) offer(p []byte) (taken int, outcome hub.Outcome) {
+	part := p[:min(len(p), c.w.cfg.writeBudget)]
+	taken, err := c.transport().Write(int(c.fd), part)
+	if err == nil && taken == len(part) && taken < len(p) {
+		return taken, hub.Deferred
+	}
+	return taken, c.outcomeOf(err)
 }
 
 // outcomeOf tells the hub what a write's error means. For want of memory it is a refusal that no

@@ -170,6 +170,7 @@ func TestN25_QuietRoomWaitsForNoFlood(t *testing.T) {
 		{"most are stalled", 1, 20, 30, 1 << 10, 0, most},
 		{"tiny messages", 1, 50, 0, 16, 0, most},
 		{"large messages", 1, 50, 0, 100 << 10, 0, most},
+		{"the largest messages, each in one write", 1, 10, 0, 1 << 20, 4 << 20, most},
 		{"20 rooms", 20, 10, 0, 1 << 10, 0, mostRooms},
 		{"60 rooms", 60, 3, 0, 1 << 10, 0, mostRooms},
 		{"60 rooms whose clients are refused", 60, 3, 0, 1 << 10, 63 << 10, mostRooms},

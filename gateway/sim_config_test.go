@@ -16,6 +16,9 @@ func configOf(p *simclient.Plan) *config {
 	cfg.homeMax = p.HomeMax
 	cfg.MinReadRate = int64(p.MinRate)
 	cfg.readBudget, cfg.writeBudget = p.Read, p.Write
+	if cfg.longWriteBudget = 1; p.Write%2 == 0 { // Otherwise there are no long turns.
+		cfg.longWriteBudget = 4 * p.Write
+	}
 	cfg.PingInterval, cfg.PongTimeout, cfg.StallTimeout, cfg.SkipTimeout = p.Ping, p.Pong, p.Stall, p.Stall
 	cfg.CloseTimeout, cfg.HandshakeTimeout = p.Shut, p.Handshake
 	cfg.SlowPolicy, cfg.NoCompression, cfg.CompressMin = p.Policy, !p.Compress, int64(p.CompressMin)

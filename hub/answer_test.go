@@ -160,6 +160,7 @@ func TestOutcomesOfADelivery(t *testing.T) {
 		{"refused", 0, Refused, blocked, true, false},
 		{"refused behind some", 7, Refused, blocked, true, false},
 		{"deferred", 0, Deferred, writable, false, true},
+		{"deferred behind some", 7, Deferred, writable, false, true},
 		{"failed", 0, Failed, outside, false, false},
 	} {
 		for _, wasBlocked := range []bool{false, true} {

@@ -29,7 +29,7 @@ type Outcome uint8
 const (
 	Taken    Outcome = iota // all of it, or what the kernel had room for: fewer bytes are a refusal
 	Refused                 // the kernel takes nothing more at present
-	Deferred                // nothing was tried to the end: the member gets another turn
+	Deferred                // the transport left off by itself: the member gets another turn
 	Failed                  // nothing can be written any more: the peer is gone
 )
 
@@ -84,13 +84,8 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 		bundleOf(m).answer(d, n, outcome, now)
 		return
 	}
-	switch outcome {
-	case Failed:
+	if outcome == Failed {
 		m.client.Failed()
-		m.endTurn(now)
-		return
-	case Deferred:
-		m.Ready() // A member that is not blocked is its branch's next round's.
 		m.endTurn(now)
 		return
 	}
@@ -102,6 +97,11 @@ func (f *Fanout) answer(m *Member, d *Delivery, n int, outcome Outcome, now time
 		m.wrote(n, now)
 	default:
 		m.took = now
+	}
+	if outcome == Deferred {
+		m.Ready() // A member that is not blocked is its branch's next round's.
+		m.endTurn(now)
+		return
 	}
 	if n == len(d.Bytes) && outcome == Taken {
 		if m.state == writable && !m.hasOwn && m.cursor.position() == d.upto && d.upto < m.owedTo {
@@ -192,11 +192,24 @@ func (m *Member) goOnWith(pending []byte, upto int64, budget int, now time.Durat
 		if m.hasOwn {
 			pending = pending[:m.cursor.restOfFrame()] // Its client's own bytes wait for this frame's end.
 		}
-		pending = pending[:min(len(pending), budget, int(end-at))]
+		pending = pending[:min(len(pending), int(end-at))]
+		if len(pending) > budget {
+			long := min(m.cursor.covering(budget), m.branch.fan.longTurn(), len(pending))
+			pending = pending[:max(budget, long)]
+		}
 		m.branch.fan.hand(m, pending, upto, budget)
 		return
 	}
 	m.endTurn(now)
+}
+
+// longTurn is how much a member may take at a time where a frame is longer than a turn: the part of
+// Limits.LongTurn that there is time for, nothing where somebody waits.
+func (f *Fanout) longTurn() int {
+	if !f.isForOne || f.hasQueued() || f.bundles.len() > 0 {
+		return 0
+	}
+	return int(int64(f.hub.limits.LongTurn) * int64(max(0, f.left)) / int64(slice))
 }
 
 // endTurn lets a round that has met m in its turn count it.
@@ -325,9 +338,14 @@ func (f *Fanout) sendAll(p *pace) {
 func (f *Fanout) hasUnsent() bool { return f.batch != nil || f.batches.len() > 0 }
 
 func (f *Fanout) send(k *Batch, p *pace) {
+	bytes := k.bytes
 	k.unanswered = len(k.Deliveries)
 	f.sent = k
 	f.transport.Send(k)
 	f.sent = nil
 	p.look()
+	f.left = f.ends - p.now
+	if long := f.longTurn(); bytes > f.hub.limits.Turn && 0 < long && long < bytes {
+		p.now = f.ends // There is no time for another that is as long, and in the next slice there is.
+	}
 }

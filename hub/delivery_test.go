@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -206,5 +207,109 @@ func TestClientsOwnBytesWaitForTheAnswer(t *testing.T) {
 		if string(c.got) != want || c.IsBlocked() {
 			t.Errorf("%d bytes were taken first: it got %q, want %q; blocked %v", taken, c.got, want, c.IsBlocked())
 		}
+	}
+}
+
+// Where nobody waits a turn goes on to the end of the frame that it is in, in the same write, as far as there
+// is time for that.
+func TestLongTurnsAreWhereNobodyWaits(t *testing.T) {
+	const turn, long = 64 << 10, 1 << 20
+	for _, tc := range []struct {
+		name       string
+		size, many int
+		waits      bool          // another room
+		passed     time.Duration // of the slice, when the second member's turn has come
+		want       []int         // what the members are handed first, in turn; zero: in the next slice
+	}{
+		{"no longer than a turn", turn, 1, false, 0, []int{turn, turn}},
+		{"one that fits", 500_000, 1, false, 0, []int{500_000, 500_000}},
+		{"one that does not", long + 5000, 1, false, 0, []int{long, long, 5000, 5000}},
+		{"many that are small", 50_000, 3, false, 0, []int{50_000, 50_000, 50_000, 50_000, 50_000, 50_000}},
+		{"another room waits", 2*turn + 1000, 1, true, 0, []int{turn, turn}},
+		{"another fits in half of the time", 500_000, 1, false, slice / 2, []int{500_000, 500_000}},
+		{"another does not", 600_000, 1, false, slice / 2, []int{600_000, 0, 600_000}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := limits(8<<20, 8<<20)
+			l.Turn, l.LongTurn = turn, long
+			d := newDesk(t, l)
+			members, other := []*client{d.join(0, "r"), d.join(0, "r")}, d.join(0, "other")
+			d.fans[0].transport = answeringAtOnce{d, 0}
+			var got []int
+			d.onSend = func(k *Batch) {
+				for i := range k.Deliveries {
+					if k.Deliveries[i].Client != Client(other) {
+						got = append(got, len(k.Deliveries[i].Bytes))
+					}
+				}
+				if len(got) == 1 { // The first of the two has had its turn.
+					d.now += tc.passed
+				}
+			}
+			for range tc.many {
+				members[0].say(nil, make([]byte, tc.size))
+			}
+			if tc.waits {
+				other.say(nil, make([]byte, 2*littleBytes))
+			}
+			for range 20 {
+				d.fans[0].Flush(func() time.Duration { return d.now })
+				d.now += time.Millisecond
+				got = append(got, 0)
+			}
+			if len(got) < len(tc.want) || !slices.Equal(got[:len(tc.want)], tc.want) {
+				t.Errorf("they are handed %v, want %v first", got, tc.want)
+			}
+			for _, c := range members {
+				if len(c.got) != tc.size*tc.many {
+					t.Errorf("a member has %d of %d bytes", len(c.got), tc.size*tc.many)
+				}
+			}
+		})
+	}
+}
+
+// A member that is ready again and again has no long turns while a round is due, which it would keep from
+// going on.
+func TestLongTurnsOfReadyMembersDoNotHoldUpARound(t *testing.T) {
+	l := limits(64<<20, 64<<20)
+	l.Turn, l.LongTurn = 64<<10, 1<<20
+	for name, refuses := range map[string]bool{"takes all": false, "is refused again": true} {
+		d := newDesk(t, l)
+		a, slow := d.join(0, "r"), d.join(0, "r")
+		a.say(nil, make([]byte, 8<<20))
+		d.step()
+		d.answer(slow, 0, Refused)
+		d.takeAll()
+		d.fans[0].transport = answeringSlow{d, slow, refuses}
+		had := len(a.got)
+		a.say(nil, make([]byte, 2*littleBytes))
+		for n := 0; len(a.got) == had; n++ {
+			if n == 3 {
+				t.Errorf("%s: a message waits for a member that is ready", name)
+				break
+			}
+			slow.Ready()
+			d.fans[0].Flush(func() time.Duration { return d.now })
+		}
+	}
+}
+
+// answeringSlow takes as long for a byte as a kernel, and refuses what is for one client, or does not.
+type answeringSlow struct {
+	*desk
+	slow    *client
+	refuses bool
+}
+
+func (a answeringSlow) Send(k *Batch) {
+	for i := range k.Deliveries {
+		c, n := k.Deliveries[i].Client.(*client), len(k.Deliveries[i].Bytes)
+		a.now += time.Duration(n) * 300 * time.Microsecond >> 20
+		if c == a.slow && a.refuses {
+			n = 0
+		}
+		c.got = append(c.got, k.Deliveries[i].Bytes[:n]...)
+		k.Answer(i, n, Taken, a.now)
 	}
 }

@@ -37,6 +37,9 @@ type Fanout struct {
 	busy     queue[*branch] // likewise: those that had much to send when their turn came; one may be in both
 	sweeping *branch        // its round goes on at this moment, and so need not hear of its end
 	swept    *branch        // the one that Flush is at
+	isForOne bool           // nobody in that branch waits for the turns that are given, either
+	ends     time.Duration  // when its slice does …
+	left     time.Duration  // … and how long that is, when the clock was last looked at
 	bundles  bundleQueue    // to serve behind the sweeps
 	serving  *Bundle        // the one whose turn goes on at this moment
 	trunks   [EncodingsMax]*branch
@@ -142,6 +145,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.countWatched(now)
 	f.watchLines(now)
 	deadline := now + slice
+	f.ends = deadline
 	p := pace{clock: clock, now: now, deadline: deadline}
 	f.sendAll(&p) // Of turns that went on when the transport answered late, or for which there was no time.
 	half := p.now + (deadline-p.now)/2

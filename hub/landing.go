@@ -18,8 +18,6 @@ func (k *Bundle) take(d *Delivery, n int, outcome Outcome, now time.Duration) {
 			return
 		}
 		n = 0
-	case Deferred:
-		n = 0
 	default:
 		f.stats.Bytes += uint64(n)
 		k.took(n, now)

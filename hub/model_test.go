@@ -43,7 +43,7 @@ type story struct {
 	clear  uint64              // number of the last message that was removed by Clear
 }
 
-var tiny = Limits{Backlog: 4 << 10, Window: 1 << 10, Total: 6 << 10, Pinned: 700, Turn: 1000}
+var tiny = Limits{Backlog: 4 << 10, Window: 1 << 10, Total: 6 << 10, Pinned: 700, Turn: 1000, LongTurn: 2500}
 
 const frameHead = 8 // 4 bytes of length, 4 of number
 

@@ -33,12 +33,15 @@ func (b *branch) sweep(p *pace, isForLittle bool) (done bool) {
 	if b.due != 0 {
 		deadline := p.deadline
 		p.deadline = p.now + (deadline-p.now)/2 // Neither may keep the other from going on.
+		b.fan.isForOne = false                  // A long turn would.
 		b.serveReady(p, isForLittle)
 		p.deadline = deadline
 		b.fan.sweeping = b
+		b.fan.isForOne, b.fan.left = true, b.fan.ends-p.now
 		done = b.goRound(p)
 		b.fan.sweeping = nil
 	}
+	b.fan.isForOne, b.fan.left = true, b.fan.ends-p.now
 	b.serveReady(p, isForLittle)
 	return done && (b.ready.len() == 0 || b.isBusy)
 }
