@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"sluice/hub/cluster"
-	"sluice/internal/natstest"
 	"sluice/internal/testenv"
 )
 
@@ -13,12 +12,12 @@ import (
 // node publishes meanwhile is not sent: it would be acknowledged by a stream that nobody has looked at.
 func TestNothingIsPublishedOnAConnectionThatTheNodeDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	where := at(t.TempDir(), natstest.Ports(t, 1)[0])
-	s := natstest.Start(t, where)
+	s := startServer(t)
 	n := dial(t, withStream(s.ClientURL()))
 	mustPublish(t, n, "room", "id.1", "x")
-	natstest.End(s)
-	natstest.Start(t, where)
+	if err := n.Conn().ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
 	testenv.Eventually(t, "the connection is another one", func() bool {
 		return n.Conn().IsConnected() && n.Conn().Stats().Reconnects > 0
 	})

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -131,8 +132,9 @@ func TestB13_OlderStoreIsCopiedBack(t *testing.T) {
 func TestB13_OlderStoreIsCopiedBackWhileANodeIsAway(t *testing.T) {
 	t.Parallel()
 	testenv.LeaveToCI(t, "one node waits for another, some eight seconds")
-	dir, old, port := t.TempDir(), t.TempDir(), natstest.Ports(t, 1)[0]
-	s := natstest.Start(t, at(dir, port))
+	dir, old := t.TempDir(), t.TempDir()
+	s := natstest.Start(t, at(dir, server.RANDOM_PORT))
+	port := s.Addr().(*net.TCPAddr).Port
 	network := natstest.StartProxy(t, s.Addr().String())
 	all := []*machine{
 		start(t, "node0", withStream(s.ClientURL())),
