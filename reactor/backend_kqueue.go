@@ -13,3 +13,6 @@ func newPoller(kernel sys.Calls) (*Poller, error) {
 	}
 	return &Poller{b}, nil
 }
+
+// expect changes nothing: what it is worth was measured with epoll alone.
+func (p *kqueueBackend) expect(bool) {}

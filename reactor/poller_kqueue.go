@@ -178,9 +178,6 @@ func (p *kqueueBackend) send(changes []sys.Kevent) error {
 	return err
 }
 
-// expect changes nothing: what it is worth was measured with epoll alone.
-func (p *kqueueBackend) expect(bool) {}
-
 // Wait appends events to dst; see Poller. Both filters of a descriptor that come in one batch are
 // one Event.
 func (p *kqueueBackend) Wait(dst []Event, timeout time.Duration) ([]Event, error) {
