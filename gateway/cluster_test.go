@@ -126,6 +126,7 @@ func TestKeptWaitsNoLongerThanWhoAsks(t *testing.T) {
 
 // While the cluster cannot be reached clients are let in, publishers wait, and /readyz says so; then all goes on.
 func TestGatewayStartsWithoutItsCluster(t *testing.T) {
+	t.Parallel()
 	c := newScripted()
 	c.isDown = true
 	cfg := clustered(c, nil)

@@ -96,6 +96,7 @@ func expectLagLines(t *testing.T, log *journal, reason string, joined map[string
 }
 
 func TestN47_OverrunClientIsLoggedWithItsLag(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.RoomBacklog = 4 << 20
 	cfg.CloseTimeout = 300 * time.Millisecond
