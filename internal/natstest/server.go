@@ -2,7 +2,6 @@ package natstest
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"testing"
 
@@ -57,7 +56,7 @@ func options(store string, port int) *server.Options {
 // join makes the server one of a cluster.
 func join(o *server.Options, i int, ports []int) {
 	o.ServerName = serverName(i)
-	o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: ports[i]}
+	o.Cluster = server.ClusterOpts{Name: ClusterName(ports), Host: "127.0.0.1", Port: ports[i]}
 	for k, port := range ports {
 		if k != i {
 			o.Routes = append(o.Routes, server.RoutesFromStr(fmt.Sprintf("nats://127.0.0.1:%d", port))...)
@@ -79,19 +78,8 @@ func run(t testing.TB, o *server.Options) *server.Server {
 	return s
 }
 
-// Ports returns ports of the loopback that are free now, each for one server.
-func Ports(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
-}
+// ClusterName is the name of a cluster whose servers meet at these ports. Servers of different names
+// do not take each other for their own, whatever port they find them at.
+func ClusterName(ports []int) string { return fmt.Sprint("test-", ports[0]) }
 
 func serverName(i int) string { return string(rune('a' + i)) }

@@ -51,7 +51,7 @@ func TestB03_MinorityOfTheBrokersHolds(t *testing.T) {
 	for i := range 3 {
 		servers = append(servers, natstest.Start(t, func(o *server.Options) {
 			o.ServerName = fmt.Sprint("server", i)
-			o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: routes[i], NoAdvertise: true}
+			o.Cluster = server.ClusterOpts{Name: natstest.ClusterName(routes), Host: "127.0.0.1", Port: routes[i], NoAdvertise: true}
 			if i == 2 { // The others hear of it from each other, and connect by themselves if they are faster.
 				back := natstest.StartProxy(t, fmt.Sprint("127.0.0.1:", routes[2]))
 				o.Cluster.Advertise = fmt.Sprint("127.0.0.1:", back.Port())
