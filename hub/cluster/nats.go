@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,9 +58,10 @@ type NATS struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
-	quit  chan struct{}
-	done  sync.WaitGroup
-	close sync.Once
+	quit   chan struct{}
+	done   sync.WaitGroup
+	close  sync.Once
+	dialer dialer
 
 	preparing sync.Mutex
 	tooFew    int // how often three copies were too many, under preparing
@@ -136,6 +138,7 @@ func (o *NATSOptions) login() []nats.Option {
 // staying is what makes a connection last.
 func (n *NATS) staying() []nats.Option {
 	return []nats.Option{
+		nats.SetCustomDialer(&n.dialer),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
@@ -156,6 +159,39 @@ func (n *NATS) staying() []nats.Option {
 	}
 }
 
+// A dialer makes connections for nats.go. One that is made while its Conn is being closed nats.go
+// forgets, open: so the last one is closed here.
+type dialer struct {
+	mu       sync.Mutex
+	last     net.Conn // nil: none yet
+	isClosed bool
+}
+
+// Dial implements nats.CustomDialer.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	c, err := net.DialTimeout(network, address, dialTimeout)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.isClosed {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	d.last = c
+	return c, nil
+}
+
+func (d *dialer) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.isClosed = true
+	if d.last != nil {
+		d.last.Close()
+	}
+}
+
 // Conn is the connection, for what gateways tell each other beside the stream.
 func (n *NATS) Conn() *nats.Conn { return n.nc }
 
@@ -165,6 +201,7 @@ func (n *NATS) Close() {
 	n.close.Do(func() {
 		close(n.quit)
 		n.nc.Close()
+		n.dialer.close()
 		n.done.Wait()
 		n.outgoing.abandon()
 	})
