@@ -21,10 +21,17 @@ func allocated(f func()) uint64 {
 
 func TestF09_AnnouncedLengthIsNotAllocated(t *testing.T) {
 	input := append([]byte{0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4}, "0123456789"...) // 1 MiB
-	d := Decoder{Limit: 1 << 20}
-	defer d.Release()
-	if cost := allocated(func() { d.Next(input) }); cost >= 1024 || d.Held() >= 1024 || d.Held() < 10 {
-		t.Errorf("10 bytes of a message cost %d bytes, %d held", cost, d.Held())
+	least := uint64(1 << 62)                                                                    // The runtime allocates now and then, too.
+	for range 5 {
+		d := Decoder{Limit: 1 << 20}
+		least = min(least, allocated(func() { d.Next(bytes.Clone(input)) }))
+		if d.Held() >= 1024 || d.Held() < 10 {
+			t.Errorf("10 bytes of a message, %d held", d.Held())
+		}
+		d.Release()
+	}
+	if least >= 1024 {
+		t.Errorf("10 bytes of a message cost %d bytes", least)
 	}
 }
 
