@@ -26,35 +26,17 @@ func tellReach(r gateway.Reach) disconnectedJSON {
 // disconnect answers DELETE /api/connections/{id}.
 func (h *Handler) disconnect(w http.ResponseWriter, r *http.Request) {
 	f, fault := farewellOf(r)
-	if fault != nil {
-		fault.write(w)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), askFor)
-	defer cancel()
-	reach, err := h.gateway.Disconnect(ctx, r.PathValue("id"), "", f)
-	if err != nil {
-		faultOf(err).write(w)
-		return
-	}
-	writeJSON(w, http.StatusOK, tellReach(reach))
+	disconnectWith(w, r, fault, func(ctx context.Context) (gateway.Reach, error) {
+		return h.gateway.Disconnect(ctx, r.PathValue("id"), "", f)
+	})
 }
 
 // disconnectRoom answers DELETE /api/rooms/{room}/members.
 func (h *Handler) disconnectRoom(w http.ResponseWriter, r *http.Request) {
 	f, fault := farewellOf(r)
-	if fault != nil {
-		fault.write(w)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), askFor)
-	defer cancel()
-	reach, err := h.gateway.DisconnectRoom(ctx, r.PathValue("room"), f)
-	if err != nil {
-		faultOf(err).write(w)
-		return
-	}
-	writeJSON(w, http.StatusOK, tellReach(reach))
+	disconnectWith(w, r, fault, func(ctx context.Context) (gateway.Reach, error) {
+		return h.gateway.DisconnectRoom(ctx, r.PathValue("room"), f)
+	})
 }
 
 // disconnectSubject answers DELETE /api/connections?subject=ann.
@@ -67,13 +49,20 @@ func (h *Handler) disconnectSubject(w http.ResponseWriter, r *http.Request) {
 	if fault == nil {
 		fault = bad
 	}
+	disconnectWith(w, r, fault, func(ctx context.Context) (gateway.Reach, error) {
+		return h.gateway.DisconnectSubject(ctx, q["subject"], q["room"], f)
+	})
+}
+
+// disconnectWith answers with the request's fault, or with what closing has reached.
+func disconnectWith(w http.ResponseWriter, r *http.Request, fault *fault, closing func(context.Context) (gateway.Reach, error)) {
 	if fault != nil {
 		fault.write(w)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)
 	defer cancel()
-	reach, err := h.gateway.DisconnectSubject(ctx, q["subject"], q["room"], f)
+	reach, err := closing(ctx)
 	if err != nil {
 		faultOf(err).write(w)
 		return
