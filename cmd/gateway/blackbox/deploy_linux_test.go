@@ -140,7 +140,8 @@ func TestDeployedConfigurationsHaveNoFault(t *testing.T) {
 	}
 }
 
-// The environment wins over a file: what the image sets there would count for nothing in a file that is mounted.
+// The environment wins over a file: what the image sets there, a file that is mounted would say in
+// vain.
 func TestMountedFilesSayNothingThatTheImageHasSaid(t *testing.T) {
 	files := deployed(t)
 	set := regexp.MustCompile(`SLUICE_([A-Z_]+)=`).FindAllStringSubmatch(files["Dockerfile"], -1)
