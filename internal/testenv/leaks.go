@@ -72,8 +72,15 @@ func leaks(before map[string]string) error {
 	var extra []string
 	for ; time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		extra = extra[:0]
-		for fd, target := range openDescriptors() {
-			if _, was := before[fd]; !was {
+		now, ends := openDescriptors(), map[string]int{}
+		for _, target := range now {
+			ends[target]++
+		}
+		for fd, target := range now {
+			// A pipe with both of its ends here is package net's, which keeps some for splice(2) until a
+			// collection finds them.
+			isSplice := strings.HasPrefix(target, "pipe:") && ends[target] == 2
+			if _, was := before[fd]; !was && !isSplice {
 				extra = append(extra, fd+" -> "+target)
 			}
 		}
