@@ -141,7 +141,7 @@ func (w *worker) startDrain(timeout time.Duration) {
 	d.arriveBy = now + min(arrivalTime, timeout/4)
 	d.spread = min(timeout/2, time.Duration(len(d.leavers))*drainEach)
 	w.drain = d
-	w.loop.BeforeSleep(func(*reactor.Loop) time.Duration { return w.drainSome() })
+	w.loop.BeforeSleep(w.drainSome)
 }
 
 // closeListeners takes whoever waits to be accepted, so that nobody is reset, and closes. Where

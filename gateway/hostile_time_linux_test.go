@@ -96,7 +96,7 @@ func newPair(t *testing.T, s *Server, addr string) *pair {
 	if err := post(t.Context(), w.loop, func(l *reactor.Loop) {
 		defer close(done)
 		ended := p.clock.now()
-		l.BeforeSleep(func(*reactor.Loop) time.Duration {
+		l.BeforeSleep(func() time.Duration {
 			now := p.clock.now()
 			p.tick.Store(max(p.tick.Load(), int64(now-ended)))
 			ended = now

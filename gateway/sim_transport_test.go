@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"sluice/hub"
-	"sluice/reactor"
 )
 
 // A lateTransport is one that does not answer at once: each delivery is written in a later pass of its
@@ -27,7 +26,7 @@ type lateDelivery struct {
 func newLateTransport(w *worker, random *rand.Rand) {
 	t := &lateTransport{w: w, random: random}
 	w.fan = w.server.hub.NewFanout(w.loop.Wake, t)
-	w.loop.BeforeSleep(func(*reactor.Loop) time.Duration { return t.answerSome() })
+	w.loop.BeforeSleep(t.answerSome)
 }
 
 // Send implements hub.Transport.

@@ -105,13 +105,13 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 	w.decoder = w.newDecoder()
 	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	if cfg.Cluster != nil {
-		l.BeforeSleep(func(*reactor.Loop) time.Duration { w.flushPut(); return -1 }) // No hook publishes.
-		l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.takeAcks() })
+		l.BeforeSleep(func() time.Duration { w.flushPut(); return -1 }) // No hook publishes.
+		l.BeforeSleep(w.takeAcks)
 	}
-	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.flush() })
-	l.AtEnd(func(*reactor.Loop) { w.cutAll() })
-	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.retry() })
-	l.BeforeSleep(func(*reactor.Loop) time.Duration { return w.tell() })
+	l.BeforeSleep(w.flush)
+	l.AtEnd(w.cutAll)
+	l.BeforeSleep(w.retry)
+	l.BeforeSleep(w.tell)
 	return w, nil
 }
 

@@ -31,10 +31,10 @@ const (
 
 // room brings every client that is not blocked up to the end of the log. It runs after the tick's events, so that what
 // came in one tick leaves in one write for each client.
-func (f *fanout) room(l *reactor.Loop) time.Duration {
-	for _, src := range l.Sources {
+func (f *fanout) room() time.Duration {
+	for _, src := range f.loop.Sources {
 		if c, ok := src.(*client); ok && !c.blocked {
-			c.flush(l)
+			c.flush(f.loop)
 		}
 	}
 	return -1

@@ -46,7 +46,7 @@ type Options struct {
 // A Hook runs at the end of every tick, when the tick's events are handled and before the loop
 // waits. It returns how long the loop may sleep at most: zero when it has left work behind,
 // negative when it does not mind.
-type Hook func(l *Loop) time.Duration
+type Hook func() time.Duration
 
 // A Loop is a reactor: one goroutine that waits for its sources' readiness and owns all of their
 // state. Nothing in it is locked. Other goroutines reach it through Post, Wake, Stop and Elapsed alone;
@@ -64,7 +64,7 @@ type Loop struct {
 	wheel    *Wheel
 	expired  []uint32 // places of sources whose timers fire in this tick
 	hooks    []Hook
-	atEnd    func(*Loop) // nil once it was called
+	atEnd    func() // nil once it was called
 	onPanic  func(Source, Panic)
 	hooksMax time.Duration // how long the hooks of this tick let us sleep
 	isKeen   bool          // see Options.KeepsProcessor
@@ -302,7 +302,7 @@ func (l *Loop) runTimers() {
 func (l *Loop) runHooks() {
 	l.hooksMax = -1
 	for _, hook := range l.hooks {
-		if d := hook(l); d >= 0 && (l.hooksMax < 0 || d < l.hooksMax) {
+		if d := hook(); d >= 0 && (l.hooksMax < 0 || d < l.hooksMax) {
 			l.hooksMax = d
 		}
 	}
@@ -330,7 +330,7 @@ func (l *Loop) Release() {
 	l.runMailbox()
 	if f := l.atEnd; f != nil {
 		l.atEnd = nil
-		f(l)
+		f()
 	}
 	for t := range l.sources.All {
 		l.Close(t)
@@ -349,7 +349,7 @@ func (l *Loop) BeforeSleep(hook Hook) { l.hooks = append(l.hooks, hook) }
 
 // AtEnd has f run once, when the loop has ended and before the descriptors of its sources are
 // closed: f is the last to see them.
-func (l *Loop) AtEnd(f func(*Loop)) { l.atEnd = f }
+func (l *Loop) AtEnd(f func()) { l.atEnd = f }
 
 // Now is the loop's clock: monotonic, read once per tick, and standing still while the whole
 // process did, so that a gateway that was stopped for ten seconds does not time out everybody on

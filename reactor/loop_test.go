@@ -77,14 +77,14 @@ func TestTickRunsItsPhasesInOrder(t *testing.T) {
 		phases = append(phases, "event")
 	}))
 	// Asked for in an order that is not theirs.
-	l.BeforeSleep(func(*Loop) time.Duration {
+	l.BeforeSleep(func() time.Duration {
 		phases = append(phases, "hook")
 		if !isOpen(closing) {
 			t.Error("a descriptor was closed before the hooks had run")
 		}
 		return -1
 	})
-	l.BeforeSleep(func(*Loop) time.Duration { phases = append(phases, "second hook"); return -1 })
+	l.BeforeSleep(func() time.Duration { phases = append(phases, "second hook"); return -1 })
 	l.SetTimer(quiet(t, l, note("timer")), time.Second)
 	k.Advance(time.Second + wheelTick)
 	if !l.Post(func(*Loop) { phases = append(phases, "task") }) {

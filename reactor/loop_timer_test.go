@@ -218,7 +218,7 @@ func TestHooksBoundTheSleep(t *testing.T) {
 	} {
 		l, k := newLoop(t, Options{})
 		for _, d := range c.hooks {
-			l.BeforeSleep(func(*Loop) time.Duration { return d })
+			l.BeforeSleep(func() time.Duration { return d })
 		}
 		if c.timer > 0 {
 			l.SetTimer(quiet(t, l, new(seen)), c.timer)

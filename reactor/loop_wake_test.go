@@ -154,7 +154,7 @@ func TestWakeEndsTheSleepOfALoop(t *testing.T) {
 	l, err := NewLoop(Options{Kernel: k})
 	must(t, err)
 	ticked := make(chan struct{}, 1000)
-	l.BeforeSleep(func(*Loop) time.Duration {
+	l.BeforeSleep(func() time.Duration {
 		ticked <- struct{}{}
 		return -1
 	})
@@ -264,7 +264,7 @@ func TestAtEndIsTheLastToSeeTheSources(t *testing.T) {
 	l, _ := newLoop(t, Options{})
 	fd, _ := socketPair(t)
 	calls, left := 0, 0
-	l.AtEnd(func(l *Loop) {
+	l.AtEnd(func() {
 		calls++
 		for range l.Sources {
 			left++

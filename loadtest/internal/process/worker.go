@@ -120,7 +120,7 @@ func (w *worker) newDecoder() wsproto.Decoder {
 }
 
 // endTick reports what the tick saw, lets the streams go on, and opens further clients.
-func (w *worker) endTick(*reactor.Loop) time.Duration {
+func (w *worker) endTick() time.Duration {
 	w.report()
 	now := w.process.Now()
 	sleep := shorter(w.churn(now), w.retry(now))
