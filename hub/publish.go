@@ -26,7 +26,7 @@ type published struct {
 	own     int // … and in one that is in use
 
 	position Position
-	err      error
+	err      error // nothing was published, for good
 }
 
 func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) published {
@@ -55,19 +55,17 @@ func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) pub
 		if a.isOver {
 			r.hub.fit(by)
 		}
-		return published{seq: a.seq, members: a.members, size: d.size(), own: d.frames[e].len(), position: a.position, err: a.err}
+		a.size, a.own = d.size(), d.frames[e].len()
+		return a.published
 	}
 }
 
 // An appended is what came of appending a message.
 type appended struct {
-	seq        uint64
-	members    int
+	published
 	lacking    uint8 // nothing was appended: it is to be encoded in these first
 	needsSpare uint8 // tracks for which the next segment should be made
 	isOver     bool  // all rooms together retain too much
-	position   Position
-	err        error // nothing was appended, for good
 }
 
 func (r *Room) append(by *Fanout, now time.Duration, d *draft) (a appended) {
