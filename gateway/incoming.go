@@ -87,8 +87,8 @@ func (c *conn) read(ev reactor.Event) {
 		c.endPublishing()
 	}
 	c.answer()
-	if took := c.w.loop.Elapsed() - began; c.life == open && (c.meter != nil || took >= c.w.cfg.costlyTurn) {
-		c.noteCost(took)
+	if c.life == open && c.w.inflated+frameWork*c.w.frames >= c.w.cfg.costlyWork {
+		c.noteCost(c.w.loop.Elapsed() - began)
 	}
 }
 
@@ -205,6 +205,9 @@ func (c *conn) decode(p []byte) bool {
 	for {
 		if c.w.inflated >= c.w.cfg.readBudget || len(p) > 0 && c.waitsForSweeps() {
 			return c.decodeLater(d, p)
+		}
+		if len(p) == 0 && c.in == nil && d.Idle() {
+			return !c.isThrottled() // What was read ends with a message, as nearly always.
 		}
 		if len(p) > 0 && c.pausedBefore() {
 			c.keep(d, p)

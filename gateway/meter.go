@@ -93,9 +93,9 @@ func (m *meter) inflate(n int, rate int64, now time.Duration) int {
 	return m.level
 }
 
-// noteCost notes what the connection's turn took, if it is to blame for that.
+// noteCost notes what a turn of the connection took in which there was much to do.
 func (c *conn) noteCost(took time.Duration) {
-	if c.w.inflated+frameWork*c.w.frames >= c.w.cfg.costlyWork {
+	if c.meter != nil || took >= c.w.cfg.costlyTurn {
 		c.metered().spend(took, c.w.loop.Now())
 	}
 }
