@@ -14,9 +14,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// By default it is thirty seconds: here it is less. Many clients send messages that never end, a byte at a time, of which no
-// limit on sizes hears.
-// Not in parallel: the live heap is everybody's.
+// By default it is thirty seconds: here it is less. Many clients send messages that never end, a
+// byte at a time, of which no limit on sizes hears. Not in parallel: the live heap is everybody's.
 func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	clients := 60
 	cfg := testConfig()
@@ -60,7 +59,8 @@ func TestF17_MessageThatNeverEndsIsClosedAtAnAbsoluteDeadline(t *testing.T) {
 	witness.ExpectFrame(ws.OpText, "nothing of them was published")
 }
 
-// The deadline is one of each message, and of one that comes in pieces: who sends many, each in time, meets none.
+// The deadline is one of each message, and of one that comes in pieces: who sends many, each in
+// time, meets none.
 func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 	cfg := testConfig()
 	cfg.AssemblyTimeout = 10 * time.Second
@@ -72,7 +72,8 @@ func TestEachMessageHasAnAssemblyTimeOfItsOwn(t *testing.T) {
 	for i := range 8 {
 		testenv.Eventually(t, "it is unfinished", func() bool { return unfinished(t, s) == 1 })
 		kernel.Pass(cfg.AssemblyTimeout * 2 / 5)
-		// The end of one message and the beginning of the next come together: something is always unfinished.
+		// The end of one message and the beginning of the next come together: something is always
+		// unfinished.
 		c.Send(wstest.Masked(ws.OpContinuation, true, "!"), wstest.Masked(ws.OpText, false, fmt.Sprint(i+1)), wstest.Masked(ws.OpPing, true, "p"))
 		wstest.ExpectBoth(c, fmt.Sprint(i, "!"), "p")
 	}
@@ -111,7 +112,8 @@ func unfinished(t *testing.T, s *Server) (n int) {
 	return n
 }
 
-// The whole process stands still for longer than any deadline, as under SIGSTOP: nobody is closed for what we did not hear.
+// The whole process stands still for longer than any deadline, as under SIGSTOP: nobody is closed
+// for what we did not hear.
 func TestE09_UnfinishedMessageOutlivesAPauseOfTheProcess(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
@@ -173,7 +175,8 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	kernel.StopClock()
 	s, addr := startGatewayOn(t, cfg, kernel)
 	c := wstest.Join(t, addr, "/ws/r")
-	// Two who do not read are the majority. As long as they count as progressing, which is for some seconds, the room is full.
+	// Two who do not read are the majority. As long as they count as progressing, which is for some
+	// seconds, the room is full.
 	wstest.Join(t, addr, "/ws/r").Narrow()
 	wstest.Join(t, addr, "/ws/r").Narrow()
 	c.Send(wstest.Masked(ws.OpText, false, "be"))
@@ -215,8 +218,9 @@ func TestMessageThatWaitsForItsRoomIsNotLate(t *testing.T) {
 	<-stop
 }
 
-// A client whose room is full has said more than was decoded, and resets the connection. What of it is heard is heard in order and
-// whole: bytes that were read because of the error do not overtake those that waited, nor take their place.
+// A client whose room is full has said more than was decoded, and resets the connection. What of it
+// is heard is heard in order and whole: bytes that were read because of the error do not overtake
+// those that waited, nor take their place.
 func TestK05_ResetWhileTheRoomIsFull(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1

@@ -12,7 +12,8 @@ import (
 	"sluice/wsproto"
 )
 
-// optionFaults are what is wrong with options, each an *OptionError, in the order in which it was found.
+// optionFaults are what is wrong with options, each an *OptionError, in the order in which it was
+// found.
 type optionFaults []error
 
 func (f *optionFaults) refuse(field, format string, args ...any) {
@@ -49,7 +50,8 @@ const (
 	timeoutMax = 1000 * time.Hour
 )
 
-// checkNumbers is for how many there may be of something: none would be a gateway that does nothing.
+// checkNumbers is for how many there may be of something: none would be a gateway that does
+// nothing.
 func (c *config) checkNumbers(f *optionFaults) {
 	if c.Loops < 1 || c.Loops > loopsMax {
 		f.refuse("Loops", "%d is not 1 to %d", c.Loops, loopsMax)

@@ -51,13 +51,15 @@ const (
 	// connection whose room is full in the middle of it keeps what is left.
 	readBufferSize = 16 << 10
 	// readBudget and writeBudget keep a fast connection from making the others of its loop wait for
-	// longer than it takes to copy this much. Many choose 64 KiB as their largest message, which goes out
-	// in one write with the head of its frame.
+	// longer than it takes to copy this much. Many choose 64 KiB as their largest message, which
+	// goes out in one write with the head of its frame.
 	readBudget  = readBufferSize
 	writeBudget = 64<<10 + headRoom
-	// longWriteBudget is 0.3 ms of writing, where 64 KiB are 20 µs: a little more than a sweep's slice.
+	// longWriteBudget is 0.3 ms of writing, where 64 KiB are 20 µs: a little more than a sweep's
+	// slice.
 	longWriteBudget = 1<<20 + headRoom
-	// headRoom is more than the head of any frame, and than a push of the protocol has around its data.
+	// headRoom is more than the head of any frame, and than a push of the protocol has around its
+	// data.
 	headRoom = 512
 	// overTime is how long a client may go on sending more than a rate allows. It is held to the
 	// rate meanwhile.

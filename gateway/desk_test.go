@@ -34,8 +34,9 @@ func startHeldBuilder(t *testing.T, cfg *config) (s *Server, addr string, begun 
 	return s, s.Addrs()[0].String(), begun, free
 }
 
-// While what a room keeps is made in another encoding its clients wait unread, and their loop serves the others. One is made at a
-// time. Who goes meanwhile is forgotten, and what was sent behind the request is handled once.
+// While what a room keeps is made in another encoding its clients wait unread, and their loop
+// serves the others. One is made at a time. Who goes meanwhile is forgotten, and what was sent
+// behind the request is handled once.
 func TestClientsWaitForTheHistoryOfTheirEncoding(t *testing.T) {
 	cfg := historyConfig()
 	cfg.Loops = 1
@@ -75,7 +76,8 @@ func TestClientsWaitForTheHistoryOfTheirEncoding(t *testing.T) {
 	}
 }
 
-// Whose history is not made in time is told to come again; a drain and the server's end wait for nobody.
+// Whose history is not made in time is told to come again; a drain and the server's end wait for
+// nobody.
 func TestWhoWaitsForAHistoryIsAnsweredInTime(t *testing.T) {
 	t.Parallel()
 	cfg := historyConfig()

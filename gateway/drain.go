@@ -220,8 +220,8 @@ func (c *conn) goAway(stood int64) {
 	}
 }
 
-// waitEmpty returns nil when no connection is left, and why ctx ended if that was first. Close leaves
-// none either.
+// waitEmpty returns nil when no connection is left, and why ctx ended if that was first. Close
+// leaves none either.
 func (s *Server) waitEmpty(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

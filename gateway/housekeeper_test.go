@@ -87,8 +87,8 @@ func TestN84_MemoryIsGivenBackOnceACrowdHasCome(t *testing.T) {
 	}
 }
 
-// What the gateway knows that it needs is what rooms, unfinished messages, replies that are not read
-// and connections take.
+// What the gateway knows that it needs is what rooms, unfinished messages, replies that are not
+// read and connections take.
 func TestN84_NeededIsWhatIsCounted(t *testing.T) {
 	cfg := testConfig()
 	if err := cfg.prepare(); err != nil {

@@ -165,9 +165,9 @@ func (c *conn) fill(ev reactor.Event) {
 }
 
 // shortReadEnds says that a read for an event which brings less than asked for has brought all, so
-// that no other need say EAGAIN: what comes later is a new edge (epoll(7), questions and answers). It
-// is not so behind a turn, whose event told of an earlier moment, and if the peer's end was behind
-// its bytes, which this event has told for the last time.
+// that no other need say EAGAIN: what comes later is a new edge (epoll(7), questions and answers).
+// It is not so behind a turn, whose event told of an earlier moment, and if the peer's end was
+// behind its bytes, which this event has told for the last time.
 func (c *conn) shortReadEnds(ev reactor.Event) bool {
 	return c.other == nil && !ev.Again() && !ev.Hangup() && !ev.Error()
 }

@@ -83,9 +83,9 @@ func (b *inputBudget) hold(c *conn, n, bytes int) {
 	}
 }
 
-// excuse lets the time for which it was we who did not read on cost c no credit: when it is read on,
-// and not before. Until then nobody knows when it gives back what it holds, so it pays before those
-// who send on. Otherwise clients of rooms that are kept full could hold all there is.
+// excuse lets the time for which it was we who did not read on cost c no credit: when it is read
+// on, and not before. Until then nobody knows when it gives back what it holds, so it pays before
+// those who send on. Otherwise clients of rooms that are kept full could hold all there is.
 func (b *inputBudget) excuse(c *conn, stopped time.Duration) {
 	if c.in.portion.held == 0 {
 		return

@@ -230,8 +230,9 @@ func withPortion(bytes int, credit time.Duration) *conn {
 	return c
 }
 
-// Who is not read because its room is full pays before those who send on, for as long as that lasts.
-// When it is read on, it has cost it nothing: it is to blame no more than somebody who came just now.
+// Who is not read because its room is full pays before those who send on, for as long as that
+// lasts. When it is read on, it has cost it nothing: it is to blame no more than somebody who came
+// just now.
 func TestN72_TimeInWhichWeDidNotReadIsExcusedWhenItIsOver(t *testing.T) {
 	const stood = 6 * time.Second
 	began := 100 * time.Second

@@ -14,8 +14,8 @@ import (
 	"sluice/wsproto"
 )
 
-// Publishing says where in its room's history a message stands, and what is kept can be read a page at a time, by position, by number
-// or from the oldest, and be removed.
+// Publishing says where in its room's history a message stands, and what is kept can be read a page
+// at a time, by position, by number or from the oldest, and be removed.
 func TestKeptMessagesAreReadAPageAtATime(t *testing.T) {
 	s, _ := startGateway(t, historyConfig())
 	var at []hub.Position
@@ -93,8 +93,9 @@ func TestKeptMessagesAreReadAPageAtATime(t *testing.T) {
 	}
 }
 
-// Attackers who ask for all that many rooms keep, each in both encodings, and read nothing, cost no more than --history-memory, beside
-// what their sockets take; histories are made for them in turn, rooms go on, and whoever reads is served.
+// Attackers who ask for all that many rooms keep, each in both encodings, and read nothing, cost no
+// more than --history-memory, beside what their sockets take; histories are made for them in turn,
+// rooms go on, and whoever reads is served.
 func TestAttackersWhoAskForAllThatIsKeptAreBounded(t *testing.T) {
 	const rooms, size, each = 24, 16 << 10, 40
 	cfg := testConfig()
@@ -138,7 +139,8 @@ func TestAttackersWhoAskForAllThatIsKeptAreBounded(t *testing.T) {
 	t.Logf("%d bytes at most of %d; %+v", most, cfg.HistoryMemory, s.hub.Histories())
 }
 
-// A reload gives rooms that keep something other bounds at once. A gateway without any rule gets its first one with a restart.
+// A reload gives rooms that keep something other bounds at once. A gateway without any rule gets
+// its first one with a restart.
 func TestHistoryFollowsItsRulesWhenTheyAreReloaded(t *testing.T) {
 	cfg := historyConfig()
 	o := cfg.Options

@@ -405,7 +405,8 @@ func TestClientsArePlacedAndRefreshedOnAllNodes(t *testing.T) {
 	check("unanswered", r, err, Reach{Nodes: 2, Answered: 1}, ErrUnanswered)
 }
 
-// What one node answers another is no more than SECURITY.md says: who is in a room, or whose clients are.
+// What one node answers another is no more than SECURITY.md says: who is in a room, or whose
+// clients are.
 func TestAnswersOfNodesAreBounded(t *testing.T) {
 	users := make([]uint64, userKeysMax)
 	for i := range users {

@@ -263,8 +263,8 @@ func (w *worker) Send(k *hub.Batch) {
 	}
 }
 
-// offer writes bytes of the room's by another transport than a plain socket, a turn of them at most:
-// sealing takes as long as writing, or longer.
+// offer writes bytes of the room's by another transport than a plain socket, a turn of them at
+// most: sealing takes as long as writing, or longer.
 func (c *conn) offer(p []byte) (taken int, outcome hub.Outcome) {
 	part := p[:min(len(p), c.w.cfg.writeBudget)]
 	taken, err := c.transport().Write(int(c.fd), part)

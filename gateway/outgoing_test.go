@@ -21,8 +21,8 @@ func (t *taker) Write(_ int, p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sealing a long turn would take longer than writing it: other transports than plain sockets are offered what
-// fits in a turn, and the hub gives them another.
+// Sealing a long turn would take longer than writing it: other transports than plain sockets are
+// offered what fits in a turn, and the hub gives them another.
 func TestOtherTransportsAreOfferedNoLongTurns(t *testing.T) {
 	const budget = 1000
 	for _, tc := range []struct {

@@ -107,7 +107,8 @@ func TestPresenceHasBounds(t *testing.T) {
 	}
 }
 
-// Who is in rooms that keep it takes no more than SECURITY.md says, though everybody is another user.
+// Who is in rooms that keep it takes no more than SECURITY.md says, though everybody is another
+// user.
 func TestAttendeesAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")

@@ -157,8 +157,8 @@ func (p quietPlan) measure(t *testing.T, messages int) (took []time.Duration, lo
 // A quiet room's message is written to all of its ten clients soon, whatever its neighbours on the loop do. What counts is the loop's
 // own time: that of its system calls, here.
 //
-// Relatives: a crowd of readers, few, some of which have stopped reading; tiny messages and large ones; many flooded rooms, whose clients take all, or are refused at
-// every write.
+// Relatives: a crowd of readers, few, some of which have stopped reading; tiny messages and large
+// ones; many flooded rooms, whose clients take all, or are refused at every write.
 func TestN25_QuietRoomWaitsForNoFlood(t *testing.T) {
 	const (
 		most      = 500 * time.Microsecond // a sweep's time, a batch that outlasts it, and what the message itself takes

@@ -150,8 +150,8 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 	return s, nil
 }
 
-// newHub makes the directory of rooms. It asks for a room's rules when they count: Reload may change
-// them.
+// newHub makes the directory of rooms. It asks for a room's rules when they count: Reload may
+// change them.
 func (s *Server) newHub(cfg *config) (*hub.Hub, error) {
 	o := hub.Options{
 		Limits: cfg.limits(), Encodings: encodings, OnBroken: s.broken,

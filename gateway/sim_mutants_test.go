@@ -17,8 +17,8 @@ import (
 
 var simMutants = flag.String("sim.mutants", "", "which mutants TestMutantsAreFound makes: a regular expression; without it a few, or all with SLUICE_CI=1")
 
-// A mutant is the product with a bug of a line or two. When the product has moved on and an edit does
-// not apply any more, mend it or find a bug that is as bad.
+// A mutant is the product with a bug of a line or two. When the product has moved on and an edit
+// does not apply any more, mend it or find a bug that is as bad.
 type mutant struct {
 	name  string
 	seeds int // within which TestSimulation finds it
@@ -209,8 +209,8 @@ var maker = mutation.Maker{
 	Args:  []string{"-test.run", "TestSimulation$"},
 }
 
-// turns are had by as many mutants at a time as there are processors: building keeps all of them busy,
-// and takes memory.
+// turns are had by as many mutants at a time as there are processors: building keeps all of them
+// busy, and takes memory.
 var turns = make(chan struct{}, runtime.NumCPU())
 
 // TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number of seeds.

@@ -197,8 +197,8 @@ type places struct {
 // alone changes sweptTo.
 func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
 
-// nextHasMuch reports whether the first of the ready members, of which there is one, has more than a
-// little to get.
+// nextHasMuch reports whether the first of the ready members, of which there is one, has more than
+// a little to get.
 func (b *branch) nextHasMuch() bool {
 	m := b.ready.first()
 	return m.branch == b && m.state == ready && (m.cursor.isOverrun() || b.track.end.Load()-m.cursor.position() > littleBytes)

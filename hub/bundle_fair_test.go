@@ -129,7 +129,8 @@ func TestRoomsShareATurn(t *testing.T) {
 	}
 }
 
-// Several rooms with much to send have equal parts of the connection, however large their frames are.
+// Several rooms with much to send have equal parts of the connection, however large their frames
+// are.
 func TestSharesAreOfBytes(t *testing.T) {
 	l := wide
 	l.Turn = 16 << 10

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// N27: a spoiled room is told to the connection, which can go on to its end if it is at a frame boundary.
+// N27: a spoiled room is told to the connection, which can go on to its end if it is at a frame
+// boundary.
 func TestN27_SpoiledRoomIsToldToTheBundlesClient(t *testing.T) {
 	for _, isInside := range []bool{false, true} {
 		f := newFixture(t, wide)

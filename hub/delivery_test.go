@@ -210,8 +210,8 @@ func TestClientsOwnBytesWaitForTheAnswer(t *testing.T) {
 	}
 }
 
-// Where nobody waits a turn goes on to the end of the frame that it is in, in the same write, as far as there
-// is time for that.
+// Where nobody waits a turn goes on to the end of the frame that it is in, in the same write, as
+// far as there is time for that.
 func TestLongTurnsAreWhereNobodyWaits(t *testing.T) {
 	const turn, long = 64 << 10, 1 << 20
 	for _, tc := range []struct {
@@ -269,8 +269,8 @@ func TestLongTurnsAreWhereNobodyWaits(t *testing.T) {
 	}
 }
 
-// A member that is ready again and again has no long turns while a round is due, which it would keep from
-// going on.
+// A member that is ready again and again has no long turns while a round is due, which it would
+// keep from going on.
 func TestLongTurnsOfReadyMembersDoNotHoldUpARound(t *testing.T) {
 	l := limits(64<<20, 64<<20)
 	l.Turn, l.LongTurn = 64<<10, 1<<20
@@ -295,7 +295,8 @@ func TestLongTurnsOfReadyMembersDoNotHoldUpARound(t *testing.T) {
 	}
 }
 
-// answeringSlow takes as long for a byte as a kernel, and refuses what is for one client, or does not.
+// answeringSlow takes as long for a byte as a kernel, and refuses what is for one client, or does
+// not.
 type answeringSlow struct {
 	*desk
 	slow    *client

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A quiet room's message waits neither for rooms whose members were refused and are ready to take much, nor
-// for a member of its own room that is. Those have their turns all the same.
+// A quiet room's message waits neither for rooms whose members were refused and are ready to take
+// much, nor for a member of its own room that is. Those have their turns all the same.
 func TestQuietRoomDoesNotWaitForReadyMembers(t *testing.T) {
 	const rooms, size = 60, 20_000
 	d := newDesk(t, wide)

@@ -30,10 +30,11 @@ type Limits struct {
 	// Turn is what one member may be handed in one turn, so that a client that takes much does not
 	// keep the others waiting.
 	Turn int
-	// LongTurn is what one member may be handed instead, to the end of the frame that it is in the middle
-	// of, where nobody waits: where its branch is all that its loop has to sweep, at a slice's
-	// beginning, and less as the slice goes on. It should take no longer to write than a slice, which is
-	// what whoever comes meanwhile waits for. Not more than Turn: there are no long turns.
+	// LongTurn is what one member may be handed instead, to the end of the frame that it is in the
+	// middle of, where nobody waits: where its branch is all that its loop has to sweep, at a
+	// slice's beginning, and less as the slice goes on. It should take no longer to write than a
+	// slice, which is what whoever comes meanwhile waits for. Not more than Turn: there are no long
+	// turns.
 	LongTurn int
 	// History is the memory of all rooms together that have a history, instead of Total: beyond it
 	// the one drops that keeps most of what no member waits for. It is needed with

@@ -146,9 +146,9 @@ func TestReadersAreOverrunByTheirRoomsPolicies(t *testing.T) {
 	})
 }
 
-// A connection of which the transport has bytes ends when it is known what is left of a frame. Until
-// then each of its readers is in a room, the one too that was overrun; and what is kept of the frame
-// counts like every other.
+// A connection of which the transport has bytes ends when it is known what is left of a frame.
+// Until then each of its readers is in a room, the one too that was overrun; and what is kept of
+// the frame counts like every other.
 func TestReaderIsOverrunWhileTheTransportHasAnothersBytes(t *testing.T) {
 	for _, pinned := range []int64{1 << 20, 50} {
 		l := limits(4<<10, 1<<10)

@@ -19,8 +19,8 @@ func (s *speakers) all() []*branch {
 }
 
 // JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that would
-// read e. Of start IsHere counts alone: who hears nothing begins nowhere. m must not be in a room. The
-// errors are those of Join.
+// read e. Of start IsHere counts alone: who hears nothing begins nowhere. m must not be in a room.
+// The errors are those of Join.
 func (f *Fanout) JoinToSpeak(name string, e Encoding, start Start, m *Member, client Client) error {
 	m.client, m.owedTo = client, withoutEnd
 	for {

@@ -25,9 +25,9 @@ func (p *pace) visit() {
 func (p *pace) look() { p.visits, p.now = 0, p.clock() }
 
 // sweep gives the ready members their turns, and goes on with the round if one is due, until both
-// end or the pace's deadline is past. In a visit that isForLittle, ready members from the first one on
-// that has much to get wait for one that is not. False means that there is more to do: b must be swept
-// again.
+// end or the pace's deadline is past. In a visit that isForLittle, ready members from the first one
+// on that has much to get wait for one that is not. False means that there is more to do: b must be
+// swept again.
 func (b *branch) sweep(p *pace, isForLittle bool) (done bool) {
 	done = true
 	if b.due != 0 {
@@ -47,7 +47,8 @@ func (b *branch) sweep(p *pace, isForLittle bool) (done bool) {
 }
 
 // serveReady gives each of the ready members a turn, or those before the first one that has much to
-// get. One that becomes ready again meanwhile, because its turn's budget was spent, has had its turn.
+// get. One that becomes ready again meanwhile, because its turn's budget was spent, has had its
+// turn.
 func (b *branch) serveReady(p *pace, isForLittle bool) {
 	end := b.track.end.Load()
 	if b.isReset() {

@@ -19,8 +19,8 @@ const (
 	visitsTime = 250 * time.Microsecond
 	// pauseMin is the excess by which a wait must have overslept to count as a pause of the whole
 	// process (SIGSTOP, a suspended machine): the loop's clock then leaves it out, and nobody is
-	// timed out for what we did not hear. A pause within a longer wait cannot be told from the wait;
-	// what came meanwhile is heard before the timers fire all the same.
+	// timed out for what we did not hear. A pause within a longer wait cannot be told from the
+	// wait; what came meanwhile is heard before the timers fire all the same.
 	pauseMin = 2 * time.Second
 	// soon is how short a wait must have been for the next one to be expected to be short. Messages
 	// that come once in a millisecond or two are not to cost a wait more.

@@ -89,8 +89,8 @@ func (l *Loop) SetTimer(t Token, after time.Duration) {
 	l.wheel.Set(t.slot(), l.now+min(after, math.MaxInt64-l.now))
 }
 
-// TimeLeft is how long it is until t's timer fires; zero: it has none, or is about to. Another loop's
-// clock may show another time, so what goes there takes along this, and no deadline.
+// TimeLeft is how long it is until t's timer fires; zero: it has none, or is about to. Another
+// loop's clock may show another time, so what goes there takes along this, and no deadline.
 func (l *Loop) TimeLeft(t Token) time.Duration {
 	if _, ok := l.live(t); !ok {
 		return 0
@@ -140,8 +140,8 @@ func (l *Loop) liveAt(place uint32) (Token, *entry, bool) {
 // meanwhile.
 func (l *Loop) Sources(yield func(Token, Source) bool) { l.SourcesAfter(0)(yield) }
 
-// SourcesAfter is Sources for those in places behind that of a token, which may be stale: it goes on
-// where an earlier pass was left. The zero token is before all.
+// SourcesAfter is Sources for those in places behind that of a token, which may be stale: it goes
+// on where an earlier pass was left. The zero token is before all.
 func (l *Loop) SourcesAfter(t Token) iter.Seq2[Token, Source] {
 	return func(yield func(Token, Source) bool) {
 		l.sources.after(t, func(t Token, e *entry) bool { return e.isClosed || yield(t, e.source) })

@@ -22,7 +22,8 @@ func (v tab) prefers(motion string) {
 	}))
 }
 
-// The newest point slides to its place, unless the reader wants no motion, as those of all other tests do.
+// The newest point slides to its place, unless the reader wants no motion, as those of all other
+// tests do.
 func TestPlotSlidesUnlessMotionIsUnwanted(t *testing.T) {
 	t.Parallel()
 	_, url := newGateway(t)

@@ -168,8 +168,8 @@ var randomName = sync.OnceValue(func() string {
 })
 
 // checkCluster asks the servers what they would refuse, if there are any. What they allow and should not
-// is said, and no fault; nor is it that they are not there, or a gateway that has its file checked before
-// it starts, as a service of systemd does, could not start before them.
+// is said, and no fault; nor is it that they are not there, or a gateway that has its file checked
+// before it starts, as a service of systemd does, could not start before them.
 func (c *Config) checkCluster(warn func(error)) error {
 	if len(c.Cluster) == 0 {
 		return nil

@@ -106,8 +106,8 @@ func TestNodesHaveNames(t *testing.T) {
 	}
 }
 
-// The servers are asked what they would refuse. That none is there is said and no fault: the gateway
-// starts without them, too.
+// The servers are asked what they would refuse. That none is there is said and no fault: the
+// gateway starts without them, too.
 func TestCheckedClusterIsConnectedTo(t *testing.T) {
 	status, _, stderr := say("config", "check", "--cluster=nats://user:pl4nted@127.0.0.1:1")
 	if status != exitOK || !strings.Contains(stderr, "--cluster: connecting to NATS: no server can be reached") || strings.Contains(stderr, "pl4nted") {

@@ -34,8 +34,8 @@ func raiseProcs(loops int) {
 }
 
 // garbagePercent is how much garbage may lie beside what lives before it is collected. Go's 100
-// would let memory be twice the sum of the limits; what lives here is mostly bytes that the collector
-// need not look into.
+// would let memory be twice the sum of the limits; what lives here is mostly bytes that the
+// collector need not look into.
 const garbagePercent = 40
 
 // keepLessGarbage sets it. An operator's GOGC stands.
@@ -79,9 +79,9 @@ func fitDescriptors(opts *gateway.Options, admin int, log *slog.Logger) error {
 }
 
 // roomIn is how many connections fit in so many descriptors, one at least. Some are the gateway's
-// own: listeners, logs, the runtime's, three for each loop. Some are kept for connections that change
-// hands with net/http and have a second one for that moment; of what is left that is an eighth at
-// most, because few do so at a time.
+// own: listeners, logs, the runtime's, three for each loop. Some are kept for connections that
+// change hands with net/http and have a second one for that moment; of what is left that is an
+// eighth at most, because few do so at a time.
 func roomIn(descriptors int, opts *gateway.Options) int {
 	left := descriptors - 32 - 3*opts.Loops
 	return max(1, left-min(opts.MaxHTTPConnections, left/8))

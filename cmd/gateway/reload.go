@@ -71,8 +71,8 @@ func (r *reloader) reload() {
 	r.log.Info("reloaded", words...)
 }
 
-// optionsOf are the library's options by a configuration, with what the flags alone do not say: who is
-// known, the cluster, and what the machine has room for.
+// optionsOf are the library's options by a configuration, with what the flags alone do not say: who
+// is known, the cluster, and what the machine has room for.
 func (r *reloader) optionsOf(cfg *Config) (gateway.Options, error) {
 	opts := cfg.options()
 	if opts.Loops == 0 {

@@ -84,8 +84,8 @@ type service struct {
 	cut     context.CancelFunc // … by this
 }
 
-// start makes all that there is, and returns when clients are served. After an error a part of it may
-// be there.
+// start makes all that there is, and returns when clients are served. After an error a part of it
+// may be there.
 func (s *service) start() (err error) {
 	cfg := s.running.Config
 	container := s.fitMachine()
@@ -152,8 +152,8 @@ func (s *service) begin() error {
 	return nil
 }
 
-// run waits until the gateway is told to stop, and has it reload when it is told to; or returns why it
-// cannot go on.
+// run waits until the gateway is told to stop, and has it reload when it is told to; or returns why
+// it cannot go on.
 func (s *service) run() error {
 	for {
 		select {

@@ -86,8 +86,8 @@ func (h *Handler) allows(k *Key, room string, want gateway.Permission) bool {
 	return h.gateway.Allows(&k.holder, room, want)
 }
 
-// query reads what stands behind the path: each of these names once at most, and nothing else. Callers
-// say in words of their own what may stand there.
+// query reads what stands behind the path: each of these names once at most, and nothing else.
+// Callers say in words of their own what may stand there.
 func query(r *http.Request, names ...string) (map[string]string, *fault) {
 	found := map[string]string{}
 	values, err := url.ParseQuery(r.URL.RawQuery)

@@ -8,8 +8,8 @@ import (
 	"sluice/gateway"
 )
 
-// A disconnectedJSON says how many connections were closed; in a cluster, too, how many nodes had to see
-// to it, and how many have said that they did.
+// A disconnectedJSON says how many connections were closed; in a cluster, too, how many nodes had
+// to see to it, and how many have said that they did.
 type disconnectedJSON struct {
 	Disconnected int `json:"disconnected"`
 	Nodes        int `json:"nodes,omitempty"`

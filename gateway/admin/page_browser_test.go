@@ -70,7 +70,8 @@ func (v tab) shoot(name string) {
 	}
 }
 
-// In a browser: the login, figures of clients that talk and of one that does not read, on a desk and on a phone, by day and by night.
+// In a browser: the login, figures of clients that talk and of one that does not read, on a desk
+// and on a phone, by day and by night.
 func TestLivePageInABrowser(t *testing.T) {
 	t.Parallel()
 	tail := NewTail(slog.NewTextHandler(io.Discard, nil))

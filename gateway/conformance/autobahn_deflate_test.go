@@ -22,8 +22,8 @@ import (
 // Autobahn's cases 12 and 13: permessage-deflate with different payloads and different parameters. Payloads are of the suite's
 // five kinds, but made here. The client deflates and inflates with the standard library.
 
-// autobahnDeflateCount is how many messages a case sends: 1,000 in the suite and with -autobahn-full, 10 with SLUICE_CI=1, 2 otherwise
-// or with the race detector.
+// autobahnDeflateCount is how many messages a case sends: 1,000 in the suite and with
+// -autobahn-full, 10 with SLUICE_CI=1, 2 otherwise or with the race detector.
 func autobahnDeflateCount() int {
 	if os.Getenv("SLUICE_CI") == "1" && !testenv.RaceEnabled {
 		return autobahnPart(1000, 100)

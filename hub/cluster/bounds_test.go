@@ -71,8 +71,9 @@ func TestGoneForAMinuteUnderFullPublishing(t *testing.T) {
 	}
 }
 
-// What a node takes at worst is the sum of its bounds, which SECURITY.md tells operators. The queues that
-// have a bound in bytes take one message beyond it, those that have one in messages any of them.
+// What a node takes at worst is the sum of its bounds, which SECURITY.md tells operators. The
+// queues that have a bound in bytes take one message beyond it, those that have one in messages any
+// of them.
 func TestAllBoundsTogether(t *testing.T) {
 	var o Options
 	o.setDefaults()

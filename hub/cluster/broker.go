@@ -32,8 +32,9 @@ type Broker interface {
 	// Publish stores a pack as the room's next, unless one with that id was stored within the
 	// stream's window for duplicates: that one is answered then. done is called once, soon or after
 	// the attempt's timeout, from any goroutine, and must only hand over. Its error is ErrNotStored,
-	// ErrRefused, or any other if nobody knows. The pack is not changed until then. An attempt is of
-	// the connection that Events has told of: it is never sent on a later one, nor acknowledged by it.
+	// ErrRefused, or any other if nobody knows. The pack is not changed until then. An attempt is
+	// of the connection that Events has told of: it is never sent on a later one, nor acknowledged
+	// by it.
 	Publish(room, id string, pack []byte, done func(seq uint64, err error))
 
 	// After returns the room's messages that the stream keeps from a sequence on: the oldest first, at

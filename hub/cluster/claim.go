@@ -27,10 +27,10 @@ type Claim struct {
 }
 
 // others is what a node knows of the other ones. A store that is copied back looks whole to who was
-// away, or asked for nothing, when that was stored which it lacks. So a node whose connection has come does
-// not go by the stream before the others have said what they have seen of it: those that it knows,
-// or one that goes by the stream already, which has waited itself. An answer names the question, because
-// a claim may have been on its way since before the store was another one.
+// away, or asked for nothing, when that was stored which it lacks. So a node whose connection has
+// come does not go by the stream before the others have said what they have seen of it: those that
+// it knows, or one that goes by the stream already, which has waited itself. An answer names the
+// question, because a claim may have been on its way since before the store was another one.
 type others struct {
 	known      map[string]*other
 	question   string // of this connection

@@ -45,8 +45,8 @@ type answer struct {
 	err     error
 }
 
-// An older store is copied back, which a node takes for the stream that it knows: what that lacks came
-// while it was away. It goes by it no sooner than the other one has told.
+// An older store is copied back, which a node takes for the stream that it knows: what that lacks
+// came while it was away. It goes by it no sooner than the other one has told.
 func TestWhoWasAwayIsToldThatTheStreamWentBack(t *testing.T) {
 	for _, withEpoch := range []bool{true, false} {
 		w, a, b := two(t)
@@ -73,8 +73,8 @@ func TestWhoWasAwayIsToldThatTheStreamWentBack(t *testing.T) {
 	}
 }
 
-// An epoch that began while a node was away is one in which it has seen nothing: it looks at the stream
-// again, with what the other one has seen in it.
+// An epoch that began while a node was away is one in which it has seen nothing: it looks at the
+// stream again, with what the other one has seen in it.
 func TestWhoWasAwayLooksAgainInANewEpoch(t *testing.T) {
 	w, a, b := two(t)
 	b.say(t, "in the first epoch")

@@ -8,9 +8,9 @@
 // has no next one: rooms' last messages are asked for at times and whenever some may be lost.
 //
 // What a publisher sends while its gateway's last pack of the room is not acknowledged goes into
-// the next pack, and what one of its loops reads in a tick goes out at the tick's end, together. One
-// pack in flight keeps each publisher's order through changes of leader, makes batches under load,
-// and bounds memory.
+// the next pack, and what one of its loops reads in a tick goes out at the tick's end, together.
+// One pack in flight keeps each publisher's order through changes of leader, makes batches under
+// load, and bounds memory.
 //
 // An offset is the stream's sequence × 1024 + the message's index in its pack: it grows and jumps. An
 // epoch is one for all rooms. It changes when the stream cannot be what it was, and everybody is told.

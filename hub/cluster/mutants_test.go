@@ -13,8 +13,8 @@ import (
 
 var mutantsFlag = flag.String("cluster.mutants", "", "which mutants TestMutantsAreFound makes: a regular expression; without it a few, or all with SLUICE_CI=1")
 
-// A mutant is the product with a bug of a line or two. When the product has moved on and an edit does
-// not apply any more, mend it or find a bug that is as bad.
+// A mutant is the product with a bug of a line or two. When the product has moved on and an edit
+// does not apply any more, mend it or find a bug that is as bad.
 type mutant struct {
 	name  string
 	seeds int // within which the model finds it
@@ -116,8 +116,8 @@ var mutants = []mutant{
 	}},
 }
 
-// maker builds the model with a mutant in place of the product. The files are those that the model is
-// made of.
+// maker builds the model with a mutant in place of the product. The files are those that the model
+// is made of.
 var maker = mutation.Maker{
 	Root:  ".",
 	Tests: regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check|claim)_test\.go$`),

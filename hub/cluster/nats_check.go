@@ -16,8 +16,8 @@ import (
 // what the stream has stored.
 var ErrForgeable = errors.New("this gateway's user may publish on " + subjectOut + ">, where only the stream should: deny it to all users")
 
-// ErrUnreached is of servers that are not there at the moment: nobody knows what they would refuse. A
-// gateway starts without them, and waits.
+// ErrUnreached is of servers that are not there at the moment: nobody knows what they would refuse.
+// A gateway starts without them, and waits.
 var ErrUnreached = errors.New("no server can be reached")
 
 // isUnreached tells a server that is not there from one that refuses. NATS' client has its own word

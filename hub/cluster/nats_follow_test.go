@@ -55,7 +55,8 @@ func TestEndOfDroppingIsTold(t *testing.T) {
 	}
 }
 
-// Whatever has come of a stream that is no more is dropped at once, however much waits for the node.
+// Whatever has come of a stream that is no more is dropped at once, however much waits for the
+// node.
 func TestForgottenMessagesDoNotCome(t *testing.T) {
 	n := &NATS{quit: make(chan struct{})}
 	n.happened.init()

@@ -158,8 +158,8 @@ func (n *Node) packMax() int {
 	return min(packBytes, n.messageMax())
 }
 
-// take adds a message to what its room has waiting, and reports whether the room's publishers have to
-// be held. The caller holds the lock.
+// take adds a message to what its room has waiting, and reports whether the room's publishers have
+// to be held. The caller holds the lock.
 func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done func(hub.Position, error), now time.Duration) (mustHold bool, err error) {
 	if p.isClosed {
 		return false, ErrClosed

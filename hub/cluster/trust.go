@@ -156,8 +156,8 @@ func (a *audit) look(q *requests) {
 	}
 }
 
-// isSame reports whether the stream goes as far as it did, and the epoch's message, and the last one
-// that this node has seen, are in it, or may have been dropped from it.
+// isSame reports whether the stream goes as far as it did, and the epoch's message, and the last
+// one that this node has seen, are in it, or may have been dropped from it.
 func (a *audit) isSame(q *requests, state State) (bool, error) {
 	if max(a.epoch.Seq, a.was.reached) > state.Last {
 		return false, nil

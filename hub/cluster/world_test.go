@@ -90,7 +90,8 @@ func (w *world) fail(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
 }
 
-// place notes what somebody was told to be at a place, where nobody may have been told of another thing.
+// place notes what somebody was told to be at a place, where nobody may have been told of another
+// thing.
 func (w *world) place(epoch string, offset uint64, room, text string) {
 	p, what := place{epoch, offset}, room+" "+text
 	switch is, ok := w.places[p]; {
@@ -177,8 +178,8 @@ func (w *world) goBack() {
 	w.restore(old, w.chance(50))
 }
 
-// replace ends a node's process while a store comes back, and starts another one, unless what it knew
-// nobody else knows. Those who do come while the new one waits for anybody.
+// replace ends a node's process while a store comes back, and starts another one, unless what it
+// knew nobody else knows. Those who do come while the new one waits for anybody.
 func (w *world) replace(i int) {
 	old := w.nodes[i]
 	if !slices.ContainsFunc(w.nodes, func(m *machine) bool {
@@ -196,8 +197,8 @@ func (w *world) replace(i int) {
 	}
 }
 
-// restore has a store in the stream's place, and the epoch that was copied with it or the one that is.
-// No server is there meanwhile, and nodes come back one by one.
+// restore has a store in the stream's place, and the epoch that was copied with it or the one that
+// is. No server is there meanwhile, and nodes come back one by one.
 func (w *world) restore(old store, withEpoch bool) {
 	w.isTainted, w.mayReset = true, true
 	for _, m := range w.nodes {
@@ -222,7 +223,8 @@ func (w *world) restore(old store, withEpoch bool) {
 	w.lag = 0
 }
 
-// mayGoBack: what nodes have seen that nobody else has heard of, or who is away for long, nobody can know.
+// mayGoBack: what nodes have seen that nobody else has heard of, or who is away for long, nobody
+// can know.
 func (w *world) mayGoBack() bool {
 	for _, m := range w.nodes {
 		for _, other := range w.nodes {

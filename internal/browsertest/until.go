@@ -19,8 +19,9 @@ const (
 // noAnswer is the code of DevTools for a page that gives way to the next while it is asked.
 const noAnswer = -32000
 
-// Until waits until a condition holds in a tab, and reports whether it did within a minute. It asks from outside, so that the waiting
-// needs nothing which the page's policy could forbid, and ever less often: each answer costs Chromium milliseconds.
+// Until waits until a condition holds in a tab, and reports whether it did within a minute. It asks
+// from outside, so that the waiting needs nothing which the page's policy could forbid, and ever
+// less often: each answer costs Chromium milliseconds.
 func Until(t testing.TB, tab context.Context, condition string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(tab, patience)

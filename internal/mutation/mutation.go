@@ -1,6 +1,6 @@
-// Package mutation makes the product with a bug of a line or two, for tests of tests: what looks for
-// bugs from seeds has to find it. go build's overlay does that beside the tree, so that the product has
-// no hook for it.
+// Package mutation makes the product with a bug of a line or two, for tests of tests: what looks
+// for bugs from seeds has to find it. go build's overlay does that beside the tree, so that the
+// product has no hook for it.
 package mutation
 
 import (
@@ -33,8 +33,8 @@ const (
 	findTime  = 4 * time.Minute
 )
 
-// rarely has the compiler, the linker and a mutant collect garbage a quarter as often: there are many
-// mutants, and none of these takes much memory.
+// rarely has the compiler, the linker and a mutant collect garbage a quarter as often: there are
+// many mutants, and none of these takes much memory.
 const rarely = "GOGC=400"
 
 // MustApply ends the test if the product has moved on: the edits are to be mended, or a bug to be
@@ -63,8 +63,8 @@ func (m *Maker) sources(t *testing.T, name string, edits []Edit) map[string]stri
 	return texts
 }
 
-// MustBeFound builds the tests with the edits in the product, and runs them over so many seeds: one of
-// them has to fail, and to say what it has found. args come behind Args.
+// MustBeFound builds the tests with the edits in the product, and runs them over so many seeds: one
+// of them has to fail, and to say what it has found. args come behind Args.
 func (m *Maker) MustBeFound(t *testing.T, name string, edits []Edit, args ...string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ports returns ports of the loopback, each for one server, that nobody else is given until the test
-// ends. A socket is bound to each that never listens: a server may listen there all the same, since
-// both are bound to be reused (SO_REUSEADDR, socket(7)), and who asks for any port gets another.
+// Ports returns ports of the loopback, each for one server, that nobody else is given until the
+// test ends. A socket is bound to each that never listens: a server may listen there all the same,
+// since both are bound to be reused (SO_REUSEADDR, socket(7)), and who asks for any port gets
+// another.
 func Ports(t testing.TB, n int) []int {
 	t.Helper()
 	ports := make([]int, n)

@@ -78,8 +78,8 @@ func run(t testing.TB, o *server.Options) *server.Server {
 	return s
 }
 
-// ClusterName is the name of a cluster whose servers meet at these ports. Servers of different names
-// do not take each other for their own, whatever port they find them at.
+// ClusterName is the name of a cluster whose servers meet at these ports. Servers of different
+// names do not take each other for their own, whatever port they find them at.
 func ClusterName(ports []int) string { return fmt.Sprint("test-", ports[0]) }
 
 func serverName(i int) string { return string(rune('a' + i)) }

@@ -77,8 +77,8 @@ func leaks(before map[string]string) error {
 			ends[target]++
 		}
 		for fd, target := range now {
-			// A pipe with both of its ends here is package net's, which keeps some for splice(2) until a
-			// collection finds them.
+			// A pipe with both of its ends here is package net's, which keeps some for splice(2)
+			// until a collection finds them.
 			isSplice := strings.HasPrefix(target, "pipe:") && ends[target] == 2
 			if _, was := before[fd]; !was && !isSplice {
 				extra = append(extra, fd+" -> "+target)

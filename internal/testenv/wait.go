@@ -9,8 +9,8 @@ import (
 // Patience bounds every wait of a test for something that is sure to come.
 const Patience = 40 * time.Second
 
-// Eventually waits until is holds. It looks soon at first, and then ever less often, because looking
-// takes time from what it waits for.
+// Eventually waits until is holds. It looks soon at first, and then ever less often, because
+// looking takes time from what it waits for.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	const pauseMin, pauseMax = time.Millisecond, 20 * time.Millisecond

@@ -8,8 +8,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A connection may come again, to another store, before the node has heard that it was gone. What the
-// node publishes meanwhile is not sent: it would be acknowledged by a stream that nobody has looked at.
+// A connection may come again, to another store, before the node has heard that it was gone. What
+// the node publishes meanwhile is not sent: it would be acknowledged by a stream that nobody has
+// looked at.
 func TestNothingIsPublishedOnAConnectionThatTheNodeDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -230,7 +230,8 @@ func TestStormThatResumesEndsWithEveryMessageOnceOrAReset(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // It waits more than it works.
-			// On a busy machine some may be taken before they had anything behind the warm-up, and have no place to come back to.
+			// On a busy machine some may be taken before they had anything behind the warm-up, and
+			// have no place to come back to.
 			inOneRun(t, func() error {
 				var all []error
 				wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }

@@ -1,5 +1,5 @@
-// Command gorilla is a broadcast server in the manner of gorilla/websocket's chat example: a hub goroutine for each room, and
-// a goroutine each to read and to write a connection.
+// Command gorilla is a broadcast server in the manner of gorilla/websocket's chat example: a hub
+// goroutine for each room, and a goroutine each to read and to write a connection.
 //
 // Choices: what the hub takes in is prepared once for all (PreparedMessage, which the documentation advises for many
 // receivers) and written with one call each; the example's joining of queued lines into one message would change the messages.

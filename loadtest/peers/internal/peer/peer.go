@@ -1,4 +1,5 @@
-// Package peer is what the servers beside it have in common: a flag, rooms by their paths, and how they end.
+// Package peer is what the servers beside it have in common: a flag, rooms by their paths, and how
+// they end.
 package peer
 
 import (
@@ -11,7 +12,8 @@ import (
 	"syscall"
 )
 
-// Rooms has a room for each path that was asked for. They stay: who measures comes back to the same ones.
+// Rooms has a room for each path that was asked for. They stay: who measures comes back to the same
+// ones.
 type Rooms[R any] struct {
 	Make func() *R
 
