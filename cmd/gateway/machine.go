@@ -72,7 +72,8 @@ func fitDescriptors(opts *gateway.Options, admin int, log *slog.Logger) error {
 	if room < connectionsFew {
 		level = slog.LevelWarn
 	}
-	log.Log(context.Background(), level, "lowering --max-connections to what the descriptor limit allows",
+	log.Log(context.Background(), level,
+		"lowering --max-connections to what the descriptor limit allows",
 		"from", opts.MaxConnections, "to", room, "descriptors", limit, "hint", moreDescriptors)
 	opts.MaxConnections = room
 	return nil

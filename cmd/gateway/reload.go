@@ -79,7 +79,8 @@ func (r *reloader) optionsOf(cfg *Config) (gateway.Options, error) {
 		opts.Loops = r.loops
 	}
 	if r.known != nil {
-		opts.Auth = r.known // What it goes by changes with a restart, and what is in files of keys at once.
+		// What it goes by changes with a restart, and what is in files of keys at once.
+		opts.Auth = r.known
 	}
 	r.joined.join(&opts)
 	opts = opts.Defaults()

@@ -35,7 +35,8 @@ func (c *serveCommand) Run(p *program) error {
 	for _, name := range unknownVariables(p.parser.Model, os.Environ()) {
 		log.Warn("no flag goes by this environment variable", "name", name)
 	}
-	if status := serve(&reloader{args: p.args, running: found, level: level, log: log}, out); status != exitOK {
+	status := serve(&reloader{args: p.args, running: found, level: level, log: log}, out)
+	if status != exitOK {
 		return exitStatus(status)
 	}
 	return nil
@@ -79,7 +80,7 @@ type service struct {
 	*reloader
 	out     *logWriter
 	signals *signals
-	ended   chan error         // why the gateway, or its part in a cluster, cannot go on; nil: it was cut
+	ended   chan error         // why the gateway or its cluster cannot go on; nil: it was cut
 	life    context.Context    // ends when all is cut …
 	cut     context.CancelFunc // … by this
 }
@@ -141,7 +142,8 @@ func (s *service) begin() error {
 	}
 	s.joined.run(s.server, s.ended)
 	go func() { s.ended <- s.server.Serve(s.life) }()
-	select { // A signal that came first would find nothing to drain, and reset those in the accept queues.
+	// A signal that came first would find nothing to drain, and reset those in the accept queues.
+	select {
 	case <-s.server.Serving():
 	case err := <-s.ended:
 		return err
@@ -176,7 +178,8 @@ func (s *service) run() error {
 
 func (s *service) sayDraining(got os.Signal) {
 	cfg := s.running
-	s.log.Info("draining", "signal", got.String(), "connections", s.server.Open(), "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+	s.log.Info("draining", "signal", got.String(), "connections", s.server.Open(),
+		"delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
 }
 
 // stop has everything end in order, and returns the exit status.

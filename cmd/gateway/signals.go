@@ -59,7 +59,9 @@ const repeatTime = time.Second
 const drainGrace = time.Second
 
 // drain lets the connections end in order. A later signal cuts it short.
-func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, stops <-chan os.Signal) (status int) {
+func drain(
+	s *gateway.Server, timeout time.Duration, log *slog.Logger, stops <-chan os.Signal,
+) (status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout+drainGrace)
 	defer cancel()
 	drained := make(chan error, 1)
@@ -69,7 +71,8 @@ func drain(s *gateway.Server, timeout time.Duration, log *slog.Logger, stops <-c
 		select {
 		case err := <-drained:
 			if err != nil {
-				log.Warn("cutting the connections that are left", "connections", s.Open(), "error", err)
+				log.Warn("cutting the connections that are left",
+					"connections", s.Open(), "error", err)
 			}
 			return exitOK
 		case <-repeats:

@@ -40,11 +40,13 @@ func tellConn(c *gateway.ConnInfo) connJSON {
 	j := connJSON{
 		ID: c.ID, Address: c.Address, Subject: c.Subject, Room: c.Room, Encoding: c.Encoding,
 		Messages: c.Lag.Messages, Bytes: c.Lag.Bytes, Age: c.Lag.Age.Milliseconds(),
-		IsBlocked: c.IsBlocked, Untaken: c.Untaken.Milliseconds(), IsSlow: c.IsSlow, IsSpeaker: c.IsSpeaker,
-		Subscriptions: c.Subscriptions,
+		IsBlocked: c.IsBlocked, Untaken: c.Untaken.Milliseconds(), IsSlow: c.IsSlow,
+		IsSpeaker: c.IsSpeaker, Subscriptions: c.Subscriptions,
 	}
 	for _, r := range c.Rooms {
-		j.Rooms = append(j.Rooms, roomLagJSON{r.Room, r.Lag.Messages, r.Lag.Bytes, r.Lag.Age.Milliseconds(), r.IsBlocked, r.IsSlow})
+		j.Rooms = append(j.Rooms, roomLagJSON{
+			r.Room, r.Lag.Messages, r.Lag.Bytes, r.Lag.Age.Milliseconds(), r.IsBlocked, r.IsSlow,
+		})
 	}
 	return j
 }
@@ -59,7 +61,9 @@ func (h *Handler) listConnections(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askFor)
 	defer cancel()
-	conns, total, err := h.gateway.Connections(ctx, gateway.ConnQuery{Room: q["room"], Subject: q["subject"], ByLag: q["sort"] != "id", Limit: limit})
+	conns, total, err := h.gateway.Connections(ctx, gateway.ConnQuery{
+		Room: q["room"], Subject: q["subject"], ByLag: q["sort"] != "id", Limit: limit,
+	})
 	if err != nil {
 		faultOf(err).write(w)
 		return

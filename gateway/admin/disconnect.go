@@ -55,7 +55,10 @@ func (h *Handler) disconnectSubject(w http.ResponseWriter, r *http.Request) {
 }
 
 // disconnectWith answers with the request's fault, or with what closing has reached.
-func disconnectWith(w http.ResponseWriter, r *http.Request, fault *fault, closing func(context.Context) (gateway.Reach, error)) {
+func disconnectWith(
+	w http.ResponseWriter, r *http.Request, fault *fault,
+	closing func(context.Context) (gateway.Reach, error),
+) {
 	if fault != nil {
 		fault.write(w)
 		return

@@ -31,8 +31,10 @@ type roomJSON struct {
 func tellRoom(r *gateway.RoomInfo) roomJSON {
 	a := &r.Account
 	return roomJSON{
-		r.Name, r.Members, r.Blocked, r.Speakers, r.Policy.String(), r.IsFull, r.Messages, r.Backlog, r.Memory,
-		a.Owed, a.Delivered, a.Skipped, a.Ended, r.Kept, r.KeptBytes, r.Elsewhere, positionOf(r.Position),
+		r.Name, r.Members, r.Blocked, r.Speakers, r.Policy.String(), r.IsFull,
+		r.Messages, r.Backlog, r.Memory,
+		a.Owed, a.Delivered, a.Skipped, a.Ended,
+		r.Kept, r.KeptBytes, r.Elsewhere, positionOf(r.Position),
 	}
 }
 
@@ -46,17 +48,23 @@ func (h *Handler) room(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, tellRoom(&info))
 }
 
+// roomOrders are what ?sort= may say of rooms.
+var roomOrders = map[string]func(a, b *gateway.RoomInfo) int{
+	"": gateway.ByMembers, "members": gateway.ByMembers,
+	"memory": gateway.ByMemory, "name": gateway.ByName,
+}
+
 // listRooms answers GET /api/rooms.
 func (h *Handler) listRooms(w http.ResponseWriter, r *http.Request) {
 	q, fault := query(r, "pattern", "sort", "limit")
-	orders := map[string]func(a, b *gateway.RoomInfo) int{"": gateway.ByMembers, "members": gateway.ByMembers, "memory": gateway.ByMemory, "name": gateway.ByName}
-	order, isOrder := orders[q["sort"]]
+	order, isOrder := roomOrders[q["sort"]]
 	limit, isLimit := limitOf(q["limit"], listed)
 	if _, err := path.Match(q["pattern"], ""); fault != nil || err != nil || !isOrder || !isLimit {
 		faultRoomQuery.write(w)
 		return
 	}
-	rooms, total := h.gateway.Rooms(gateway.RoomQuery{Pattern: q["pattern"], Less: order, Limit: limit})
+	asked := gateway.RoomQuery{Pattern: q["pattern"], Less: order, Limit: limit}
+	rooms, total := h.gateway.Rooms(asked)
 	answer := struct {
 		Total int        `json:"total"`
 		Rooms []roomJSON `json:"rooms"`
