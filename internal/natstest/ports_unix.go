@@ -4,6 +4,7 @@ package natstest
 
 import (
 	"os"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,12 +18,16 @@ func Ports(t testing.TB, n int) []int {
 	t.Helper()
 	ports := make([]int, n)
 	for i := range ports {
+		syscall.ForkLock.RLock() // Or a program that is started now would have the port for itself.
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err == nil {
+			unix.CloseOnExec(fd)
+		}
+		syscall.ForkLock.RUnlock()
 		if err != nil {
 			t.Fatal(os.NewSyscallError("socket", err))
 		}
 		t.Cleanup(func() { _ = unix.Close(fd) })
-		unix.CloseOnExec(fd)
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			t.Fatal(os.NewSyscallError("setsockopt", err))
 		}
