@@ -82,6 +82,9 @@ func TestAllBoundsTogether(t *testing.T) {
 	if bytes != 272<<20 || messages != 289 {
 		t.Errorf("%d MiB and %d messages by default, not as SECURITY.md has it", bytes>>20, messages)
 	}
+	if claims := (claimsMax + knownMax) * claimBytesMax; claims != 10<<20 {
+		t.Errorf("%d bytes of what nodes say of the stream, not as SECURITY.md has it", claims)
+	}
 
 	// And it is what it takes: all of them full at once, with smaller ones.
 	const rooms = 300

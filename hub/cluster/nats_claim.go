@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/nats-io/nats.go"
 )
@@ -9,8 +10,19 @@ import (
 // claims is the subject of what nodes say of the stream.
 const claims = notes + "stream"
 
-// claimsMax bounds claims that wait, in either direction. They are said again.
-const claimsMax = 1024
+const (
+	// claimsMax bounds claims that wait, in either direction. What is beyond it is dropped: they are
+	// said again.
+	claimsMax = 1024
+	// claimBytesMax is twice what a node says that answers as many as it may at a time. Nodes keep
+	// the last claim of each other.
+	claimBytesMax = 8 << 10
+)
+
+var (
+	errClaimTooLarge = errors.New("it is larger than what nodes say of the stream")
+	errNobodysClaim  = errors.New("it does not say which node it is of")
+)
 
 // Tell implements Broker. As with Publish, send waits for the socket.
 func (n *NATS) Tell(c Claim) {
@@ -42,18 +54,30 @@ func (n *NATS) tellClaims() {
 // Told implements Broker.
 func (n *NATS) Told() <-chan Claim { return n.told }
 
-// listenToClaims has them come; those that are none are counted.
 func (n *NATS) listenToClaims() error {
-	_, err := n.nc.Subscribe(claims, func(m *nats.Msg) {
-		var c Claim
-		if err := json.Unmarshal(m.Data, &c); err != nil || c.Node == "" {
-			n.counts.malformed.Add(1)
-			return
-		}
-		select {
-		case n.told <- c:
-		default:
-		}
-	})
+	_, err := n.nc.Subscribe(claims, n.takeClaim)
 	return err
+}
+
+// takeClaim hands a claim to the node.
+func (n *NATS) takeClaim(m *nats.Msg) {
+	c, err := readClaim(m.Data)
+	if err != nil {
+		n.malformed(m, err)
+		return
+	}
+	select {
+	case n.told <- c:
+	default:
+	}
+}
+
+func readClaim(p []byte) (c Claim, err error) {
+	if len(p) > claimBytesMax {
+		return c, errClaimTooLarge
+	}
+	if err = json.Unmarshal(p, &c); err == nil && c.Node == "" {
+		err = errNobodysClaim
+	}
+	return c, err
 }

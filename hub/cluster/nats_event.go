@@ -49,7 +49,7 @@ func (n *NATS) connection() uint64 { return n.nc.Stats().Reconnects }
 type natsCounts struct {
 	connects  atomic.Uint64 // connections made
 	dropped   atomic.Uint64 // messages that came faster than the node took them
-	malformed atomic.Uint64 // messages on the republished subjects that the stream cannot have sent
+	malformed atomic.Uint64 // messages that neither the stream nor a node can have sent
 	denied    atomic.Uint64 // what the broker's permissions refused
 }
 

@@ -141,9 +141,7 @@ func (n *NATS) arrive(w *waiting, m *nats.Msg) {
 	r, err := republished(m)
 	switch {
 	case err != nil:
-		if n.counts.malformed.Add(1) <= deniedLines {
-			n.log.Warn("a message of the broker is dropped", "subject", m.Subject, "error", err)
-		}
+		n.malformed(m, err)
 	case !w.add(r):
 		if !w.isDropping {
 			w.isDropping = true
@@ -153,6 +151,13 @@ func (n *NATS) arrive(w *waiting, m *nats.Msg) {
 	case w.isDropping: // A room's last message may have been dropped since that was told.
 		w.isDropping = false
 		n.happened.raise(Slow)
+	}
+}
+
+// malformed counts a message that makes no sense, and logs the first of them.
+func (n *NATS) malformed(m *nats.Msg, err error) {
+	if n.counts.malformed.Add(1) <= deniedLines {
+		n.log.Warn("a message of the broker is dropped", "subject", m.Subject, "error", err)
 	}
 }
 
