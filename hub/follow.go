@@ -43,12 +43,6 @@ const (
 	isFilling                // Fill goes on
 )
 
-// Why a room's publishers wait beside the brake, a bit for each.
-const (
-	heldToFill uint32 = 1 << iota // the room was made, and Fill is to come
-	heldByHold                    // by Hold
-)
-
 // Append publishes the next messages of a room's order, wherever they came from: it asks no brake,
 // because that would hold the order's other messages. Into a room that is not there, or not whole,
 // nothing is published. Each is a Recorder whose offset is its position: ErrOffset, and no more of
@@ -189,46 +183,6 @@ func (r *Room) restart(at Position) {
 	r.log.held -= r.log.tracks[source].retire(r.log.next)
 	r.noteMoved()
 }
-
-// Hold has the room's publishers wait, as for the brake, until it is called again with false. It may be
-// called from any goroutine.
-func (r *Room) Hold(isOn bool) { r.hold(heldByHold, isOn) }
-
-// hold is Hold for a reason.
-func (r *Room) hold(why uint32, isOn bool) {
-	by := new(Fanout)
-	defer by.wakeOwed()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.isSpoiled.Load():
-	case isOn:
-		r.holds.Or(why)
-		r.mustAsk.Store(true)
-	default:
-		if r.holds.And(^why) == why {
-			r.letGo(by)
-		}
-	}
-}
-
-// letGo has the loops go on with the line of a room that is held no more: its grants are theirs to
-// give. The caller holds the lock.
-func (r *Room) letGo(by *Fanout) {
-	l := r.line
-	r.mustAsk.Store(r.isFull.Load() || !l.isEmpty())
-	for _, m := range l.grantees() {
-		if m.lineState == due {
-			m.branch.schedule(by, becauseGranted)
-		}
-	}
-	if l != nil && len(l.waiting) > 0 {
-		l.waiting[0].branch.schedule(by, becauseGranted)
-	}
-}
-
-// stops reports whether publishers have to wait, for the brake or because somebody holds them.
-func (r *Room) stops() bool { return r.isFull.Load() || r.holds.Load() != 0 }
 
 // isReset reports whether the branch's members have yet to be told of a reset. Asked behind a look at
 // the log's end, it tells of each before what was appended behind it.
