@@ -120,7 +120,7 @@ var mutants = []mutant{
 // is made of.
 var maker = mutation.Maker{
 	Root:  ".",
-	Tests: regexp.MustCompile(`^(world|machine|view|model|opening|forged|stopped|check|claim)_test\.go$`),
+	Tests: regexp.MustCompile(`^(world|machine|view|model|judge|opening|forged|stopped|check|claim)_test\.go$`),
 	Found: regexp.MustCompile(`seed \d+ \(.*|(opening|forged|stopped|check|claim)_test.go:.*`),
 	Args:  []string{"-test.run", "TestNodesFromSeeds|TestOpening|TestRoomIn|TestForged|TestStopped|TestStream|TestClaim|TestWhoWasAway|TestNodesThat"},
 	Env:   []string{"SLUICE_CI="},
