@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/coder/websocket"
@@ -31,23 +30,13 @@ func visit(t *testing.T, ctx context.Context, url string) tab {
 
 func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		v.t.Fatal(err)
-	}
+	browsertest.Do(v.t, v.ctx, steps...)
 }
 
 // evaluate runs an expression in the page.
 func evaluate[T any](v tab, expression string, how ...chromedp.EvaluateOption) T {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, how...))
-	if err != nil {
-		v.t.Fatalf("%s: %v", expression, err)
-	}
-	return value
+	return browsertest.Evaluate[T](v.t, v.ctx, expression, how...)
 }
 
 // until waits for a condition in the page.

@@ -28,22 +28,12 @@ type tab struct {
 
 func (v tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		v.t.Fatal(err)
-	}
+	browsertest.Do(v.t, v.ctx, steps...)
 }
 
 func (v tab) is(condition string) bool {
 	v.t.Helper()
-	ctx, cancel := context.WithTimeout(v.ctx, time.Minute)
-	defer cancel()
-	isSo, err := chromedp.Run(ctx, chromedp.Evaluate[bool](condition))
-	if err != nil {
-		v.t.Fatalf("%s: %v", condition, err)
-	}
-	return isSo
+	return browsertest.Evaluate[bool](v.t, v.ctx, condition)
 }
 
 // until waits for a condition.

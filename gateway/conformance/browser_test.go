@@ -15,7 +15,6 @@ import (
 
 	"sluice/internal/browsertest"
 	"sluice/internal/gatewaytest"
-	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
@@ -39,11 +38,7 @@ func openPage(t *testing.T, tab context.Context, url string) page {
 
 func (p page) do(step chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, testenv.Patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, step); err != nil {
-		p.t.Fatal(err)
-	}
+	browsertest.Do(p.t, p.ctx, step)
 }
 
 func (p page) until(condition string) {
