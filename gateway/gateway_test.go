@@ -43,10 +43,16 @@ func startGatewayLogging(t testing.TB, cfg *config, kernel reactor.Kernel, log i
 func newGateway(t testing.TB, cfg *config, kernel reactor.Kernel, log io.Writer) *Server {
 	t.Helper()
 	testenv.RaiseProcessors()
+	return makeServer(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})), kernel)
+}
+
+// makeServer makes a server that does not serve yet, nor listen.
+func makeServer(t testing.TB, cfg *config, log *slog.Logger, kernel reactor.Kernel) *Server {
+	t.Helper()
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})), kernel)
+	s, err := newServer(cfg, log, kernel)
 	if err != nil {
 		t.Fatal(err)
 	}

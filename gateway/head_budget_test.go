@@ -126,13 +126,7 @@ func TestN11_TLSOnAPlainPortIsSaidInTheLog(t *testing.T) {
 	kernel := newFarKernel("203.0.113.5")
 	kernel.StopClock()
 	cfg := testConfig()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(&log, nil)), kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, slog.New(slog.NewTextHandler(&log, nil)), kernel)
 	t.Cleanup(s.Close)
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)

@@ -91,13 +91,7 @@ func TestN84_MemoryIsGivenBackOnceACrowdHasCome(t *testing.T) {
 // read and connections take.
 func TestN84_NeededIsWhatIsCounted(t *testing.T) {
 	cfg := testConfig()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, nil, nil)
 	defer s.Close()
 	s.workers[0].inputBudget.shown.Store(1000)
 	s.workers[1].replyBudget.shown.Store(100_000)

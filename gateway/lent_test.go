@@ -41,13 +41,7 @@ func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
 func TestConnectionThatCannotBeLentIsRefused(t *testing.T) {
 	var log journal
 	cfg := testConfig()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(&log, nil)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, slog.New(slog.NewTextHandler(&log, nil)), nil)
 	t.Cleanup(s.Close)
 	for range 3 {
 		r, w, err := os.Pipe() // Nothing that package net takes.

@@ -17,13 +17,7 @@ import (
 // startNoted runs a gateway whose log a test reads, from a level on.
 func startNoted(t *testing.T, cfg *config, kernel reactor.Kernel, log *journal, level slog.Level) (s *Server, addr string) {
 	t.Helper()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})), kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s = makeServer(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})), kernel)
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

@@ -136,13 +136,7 @@ func TestN74_EmbeddedAndUnixGatewaysTakeAnyHostUnlessTold(t *testing.T) {
 	} {
 		cfg := testConfig()
 		cfg.AllowHost = tc.hosts
-		if err := cfg.prepare(); err != nil {
-			t.Fatal(err)
-		}
-		s, err := newServer(cfg, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := makeServer(t, cfg, nil, nil)
 		path := filepath.Join(t.TempDir(), "socket")
 		if err := s.Listen("unix:" + path); err != nil {
 			t.Fatal(err)

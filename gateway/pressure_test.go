@@ -230,13 +230,7 @@ func startShort(t *testing.T, cfg *config) (*Server, string, *scriptedMemory, *j
 	t.Helper()
 	m, log := new(scriptedMemory), new(journal)
 	cfg.memory, cfg.lookEvery = m.source(100<<20), lookEvery/10
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

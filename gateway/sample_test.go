@@ -48,13 +48,7 @@ func startStopped(t *testing.T, cfg *config, log *slog.Logger) (*Server, *farKer
 	t.Helper()
 	kernel := newFarKernel("203.0.113.5")
 	kernel.StopClock()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, log, kernel)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, log, kernel)
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -177,13 +171,7 @@ func TestClientTextIsClippedAndEscaped(t *testing.T) {
 func TestN88_LineSaysWhoLeftAndWhy(t *testing.T) {
 	var log journal
 	cfg := testConfig()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil)
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

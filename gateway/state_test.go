@@ -65,13 +65,7 @@ func stateOf(t *testing.T, s *Server) State {
 // Nobody waits for loops that do not run.
 func TestStateOfAServerThatDoesNotServe(t *testing.T) {
 	cfg := testConfig()
-	if err := cfg.prepare(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newServer(cfg, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := makeServer(t, cfg, nil, nil)
 	defer s.Close()
 	if is, err := s.State(context.Background()); err != nil || is.Members != 0 || len(is.Loops) != cfg.Loops || s.Ready() == nil {
 		t.Errorf("before: %+v, %v, ready: %v", is, err, s.Ready())
