@@ -6,20 +6,27 @@ import (
 	"sluice/hub"
 )
 
+// withForged is a node that follows a room, of which a message is to come that the stream does not
+// have: its sequence is so many behind the room's last one.
+func withForged(behind uint64) (w *world, m *machine, room string) {
+	w = newWorld(1, 1, faults{})
+	w.isQuiet, w.mayReset, w.isTainted = true, true, true
+	m = w.nodes[0]
+	w.join(m)
+	room = m.order0(w)
+	w.foreign(room)
+	w.goOn(20)
+	last := m.byName[room].last
+	s := hub.Source{Payload: []byte("forged")}
+	m.wire = []Live{{Stored{Room: room, Seq: last + behind, ID: "nobody's", Pack: appendMessage(nil, &s)}, last}}
+	return w, m, room
+}
+
 // Whoever may publish where the stream republishes can speak in its place. It is seen at the latest when the room's end is
 // asked for, and the room is told: whether the message whose place was taken came, too, or was lost.
 func TestForgedMessagesAreTold(t *testing.T) {
 	for _, comes := range []bool{true, false} {
-		w := newWorld(1, 1, faults{})
-		w.isQuiet, w.mayReset, w.isTainted = true, true, true
-		m := w.nodes[0]
-		w.join(m)
-		room := m.order0(w)
-		w.foreign(room)
-		w.goOn(20)
-		r := m.byName[room]
-		s := hub.Source{Payload: []byte("forged")}
-		m.wire = []Live{{Stored{Room: room, Seq: r.last + 1, ID: "nobody's", Pack: appendMessage(nil, &s)}, r.last}}
+		w, m, room := withForged(1)
 		w.foreign(room)
 		if !comes {
 			m.wire = m.wire[:1]
@@ -44,16 +51,7 @@ func TestForgedMessagesAreTold(t *testing.T) {
 // A hole is not closed from a message that the stream does not have, though what is behind it is all there: what the forged one
 // hid is before it.
 func TestForgedMessageIsNoPlaceToGoOnFrom(t *testing.T) {
-	w := newWorld(1, 1, faults{})
-	w.isQuiet, w.mayReset, w.isTainted = true, true, true
-	m := w.nodes[0]
-	w.join(m)
-	room := m.order0(w)
-	w.foreign(room)
-	w.goOn(20)
-	r := m.byName[room]
-	s := hub.Source{Payload: []byte("forged")}
-	m.wire = []Live{{Stored{Room: room, Seq: r.last + 2, ID: "nobody's", Pack: appendMessage(nil, &s)}, r.last}}
+	w, m, room := withForged(2)
 	m.deliver(1)
 	m.pump()
 	w.foreign(room) // lost, and hidden by the forged one

@@ -128,15 +128,15 @@ func TestB11_BrokersProcessesEnd(t *testing.T) {
 	}
 }
 
-// All brokers are killed at once, with what they have in files.
-func TestB12_AllBrokersAreKilled(t *testing.T) {
-	t.Parallel()
+// killAll has three brokers killed at once under load, which come again.
+func killAll(t *testing.T, isInMemory bool) (all []*machine, l *load) {
+	t.Helper()
 	testenv.LeaveToCI(t, "three servers and an election, half a minute")
 	servers := natstest.StartProcesses(t, 3)
 	o := withStream(natstest.URLs(servers)...)
-	o.Replicas = 3
-	all := startAll(t, 2, o, someRooms)
-	l := publishOn(all, someRooms, time.Millisecond)
+	o.Replicas, o.InMemory = 3, isInMemory
+	all = startAll(t, 2, o, someRooms)
+	l = publishOn(all, someRooms, time.Millisecond)
 	l.run(t, 1000)
 	for _, p := range servers {
 		p.Kill()
@@ -144,6 +144,13 @@ func TestB12_AllBrokersAreKilled(t *testing.T) {
 	for _, p := range servers {
 		p.Run()
 	}
+	return all, l
+}
+
+// All brokers are killed at once, with what they have in files.
+func TestB12_AllBrokersAreKilled(t *testing.T) {
+	t.Parallel()
+	all, l := killAll(t, false)
 	l.run(t, 1000)
 	l.stop()
 	l.check(t, all, someRooms)
@@ -153,22 +160,8 @@ func TestB12_AllBrokersAreKilled(t *testing.T) {
 // In brokers' memory nothing is left then: everybody is told, and all go on.
 func TestB13_AllBrokersAreKilledAndKeptNothing(t *testing.T) {
 	t.Parallel()
-	testenv.LeaveToCI(t, "three servers and an election, half a minute")
-	servers := natstest.StartProcesses(t, 3)
-	o := withStream(natstest.URLs(servers)...)
-	o.Replicas, o.InMemory = 3, true
-	all := startAll(t, 2, o, someRooms)
-	l := publishOn(all, someRooms, time.Millisecond)
-	l.run(t, 1000)
-	for _, p := range servers {
-		p.Kill()
-	}
-	for _, p := range servers {
-		p.Run()
-	}
-	for _, m := range all {
-		testenv.Eventually(t, "all rooms are told", func() bool { return m.rooms.resets() >= len(someRooms) })
-	}
+	all, l := killAll(t, true)
+	awaitResets(t, all, someRooms)
 	l.run(t, 1000)
 	l.stop()
 	l.check(t, all, someRooms)

@@ -93,9 +93,7 @@ func TestB13_StreamIsDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range all {
-		testenv.Eventually(t, "all rooms are told", func() bool { return m.rooms.resets() >= len(someRooms) })
-	}
+	awaitResets(t, all, someRooms)
 	l.run(t, 500)
 	l.stop()
 	l.check(t, all, someRooms)
@@ -118,9 +116,7 @@ func TestB13_OlderStoreIsCopiedBack(t *testing.T) {
 	l.run(t, 500)
 	natstest.End(s)
 	natstest.Start(t, at(old, port))
-	for _, m := range all {
-		testenv.Eventually(t, "all rooms are told", func() bool { return m.rooms.resets() >= len(someRooms) })
-	}
+	awaitResets(t, all, someRooms)
 	l.run(t, 500)
 	l.stop()
 	l.check(t, all, someRooms)
@@ -162,9 +158,7 @@ func TestB13_OlderStoreIsCopiedBackWhileANodeIsAway(t *testing.T) {
 	natstest.Start(t, at(old, port))
 	testenv.Eventually(t, "the one that knows is back", func() bool { return all[0].broker.Conn().IsConnected() })
 	network.Cut(false)
-	for _, m := range all {
-		testenv.Eventually(t, "all rooms are told", func() bool { return m.rooms.resets() >= len(someRooms) })
-	}
+	awaitResets(t, all, someRooms)
 	l.run(t, 500)
 	l.stop()
 	l.check(t, all, someRooms)

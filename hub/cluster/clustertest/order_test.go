@@ -113,6 +113,14 @@ func mustReset(t testing.TB, all []*machine) {
 	}
 }
 
+// awaitResets waits until all nodes have told all rooms of a reset.
+func awaitResets(t testing.TB, all []*machine, rooms []string) {
+	t.Helper()
+	for _, m := range all {
+		testenv.Eventually(t, "all rooms are told", func() bool { return m.rooms.resets() >= len(rooms) })
+	}
+}
+
 var someRooms = []string{"chat.1", "chat.2", "news"}
 
 // B05: publishers on all nodes, in all rooms.
