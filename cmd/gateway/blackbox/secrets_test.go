@@ -58,6 +58,21 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 		}
 		return r.StatusCode
 	}
+	get := func(url, bearer string) {
+		request, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+bearer)
+		request.Close = true
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		fmt.Fprintln(&said, answer.Header, string(text))
+	}
 	everyWay := func(addr string) {
 		const page = "Origin: http://sluice.test"
 		for _, token := range []string{good, other, planted, planted + "." + planted + "." + planted} {
@@ -85,19 +100,7 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 			ask(addr, "/elsewhere?token="+token)
 		}
 		for _, path := range []string{"/", "/?token=" + good, "/nothing?token=" + good} {
-			request, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", "Bearer "+good)
-			request.Close = true
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, _ := io.ReadAll(answer.Body)
-			answer.Body.Close()
-			fmt.Fprintln(&said, answer.Header, string(text))
+			get("http://"+addr+path, good)
 		}
 	}
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--log-level=debug", "--auth=jwt", "--auth-hmac-file="+file,
@@ -110,19 +113,7 @@ func TestA06_SecretsReachNoOutput(t *testing.T) {
 	admin := p.ExpectLog(`the admin listener is open" address=(127\S+)`)
 	for _, path := range []string{"/", "/status.json", "/metrics", "/debug/pprof/goroutine?debug=2", "/api/connections", "/api/rooms", "/api/info", "/api/rooms/a.there", "/openapi.json", "/nothing?api_key=" + key} {
 		for _, given := range []string{key, planted, good} {
-			request, err := http.NewRequest(http.MethodGet, "http://"+admin+path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Authorization", "Bearer "+given)
-			request.Close = true
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, _ := io.ReadAll(answer.Body)
-			answer.Body.Close()
-			fmt.Fprintln(&said, answer.Header, string(text))
+			get("http://"+admin+path, given)
 		}
 	}
 	there.Close()
