@@ -32,7 +32,7 @@ type branch struct {
 	isQueued  bool           // on the fanout's queue of branches to sweep
 	isSpeaker bool           // its one member is one, and the room does not know it
 	watched   bool           // on the fanout's list of branches to count anew while the room is full
-	granted   bool           // on the fanout's list of branches with publishers to resume
+	leased    bool           // on the fanout's list of branches with publishers to resume
 	round     round
 	blocked   blockedSet // members that not every round visits
 
@@ -102,7 +102,7 @@ const (
 	becausePublished  reason = iota // somebody there can take a message
 	becauseSegment                  // the log has gained or lost a segment
 	becauseFilled                   // the room is full now: how everybody stands matters
-	becauseGranted                  // it is the turn of publishers there that have waited
+	becauseLeased                   // it is the turn of publishers there that have waited
 	becauseJoined                   // a member came that no round has counted, or behind no round's end
 	becauseReady                    // a blocked member's client takes bytes again
 	becauseCaughtUp                 // a blocked member has caught up
@@ -119,7 +119,7 @@ const (
 )
 
 var reasonNames = [reasonCount]string{
-	"published", "segment", "filled", "granted", "joined", "ready", "caught up", "left", "recount", "reclaimed",
+	"published", "segment", "filled", "leased", "joined", "ready", "caught up", "left", "recount", "reclaimed",
 	"to reclaim", "unfinished", "behind", "answered", "reset", "spoiled",
 }
 
@@ -163,12 +163,12 @@ func (b *branch) schedule(by *Fanout, why reason) {
 // take puts the branch on its fanout's queue, for a round unless only turns are due. Publishers are
 // resumed without a visit.
 func (b *branch) take(why reasons) {
-	if why&(1<<becauseGranted) != 0 {
-		if !b.granted {
-			b.granted = true
-			b.fan.granted = append(b.fan.granted, b)
+	if why&(1<<becauseLeased) != 0 {
+		if !b.leased {
+			b.leased = true
+			b.fan.leased = append(b.fan.leased, b)
 		}
-		if why &^= 1 << becauseGranted; why == 0 {
+		if why &^= 1 << becauseLeased; why == 0 {
 			return
 		}
 	}

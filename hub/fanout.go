@@ -46,7 +46,7 @@ type Fanout struct {
 	owed     []*Fanout // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
 	counted  time.Duration // when the watched branches were last counted
-	granted  []*branch     // with publishers to resume
+	leased   []*branch     // with publishers to resume
 	resumed  []*Member     // of one of those, while they are resumed
 	lines    []lineWatch   // of rooms whose publishers wait
 	linesAt  time.Duration // when they were last looked at
@@ -135,7 +135,7 @@ func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed()
 	f.takeMarks()
-	f.resumeGranted()
+	f.resumeLeased()
 	if !f.hasQueued() && f.bundles.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && len(f.lines) == 0 && !f.hasUnsent() {
 		return -1
 	}
@@ -180,7 +180,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	f.wakeOwed() // A sweep that lifts the brake marks publishers on other loops.
 	f.reclaim(p.now)
 	f.takeMarks() // Publishers that were let go on meanwhile need not wait for the next Flush.
-	f.resumeGranted()
+	f.resumeLeased()
 	return f.sleep(p.now)
 }
 
@@ -219,7 +219,7 @@ func (f *Fanout) hasQueued() bool { return f.queue.len()+f.busy.len() > 0 }
 
 func (f *Fanout) sleep(now time.Duration) time.Duration {
 	switch {
-	case f.hasQueued() || f.bundles.len() > 0 || f.hasUnsent() || f.reclaiming > 0 || len(f.granted) > 0 || f.marks.Load() != nil:
+	case f.hasQueued() || f.bundles.len() > 0 || f.hasUnsent() || f.reclaiming > 0 || len(f.leased) > 0 || f.marks.Load() != nil:
 		return 0
 	case len(f.watched) > 0 && len(f.lines) > 0:
 		return max(0, min(f.counted, f.linesAt)+watchEvery-now)

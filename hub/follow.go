@@ -227,7 +227,7 @@ func (r *Room) resetOn(f *Fanout) (branches []*branch) {
 // Published counts n bytes that m's client has published in the room, and that Append is to bring,
 // for its turn and its vote.
 func (m *Member) Published(n int) {
-	m.spent = uint16(min(int(m.spent)+n, grantBytes))
+	m.spent = uint16(min(int(m.spent)+n, leaseBytes))
 	m.said(n)
 }
 

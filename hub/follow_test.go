@@ -379,7 +379,7 @@ func TestOnRoomHearsOfRoomsInTheirOrder(t *testing.T) {
 func TestPublishedCountsForTheTurn(t *testing.T) {
 	f, all := newLine(t, 2)
 	f.flush()
-	all[0].Published(grantBytes)
+	all[0].Published(leaseBytes)
 	if !all[0].AwaitRoom() {
 		t.Error("it goes on behind its turn")
 	}

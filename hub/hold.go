@@ -28,18 +28,18 @@ func (r *Room) hold(why uint32, isOn bool) {
 	}
 }
 
-// letGo has the loops go on with the line of a room that is held no more: its grants are theirs to
+// letGo has the loops go on with the line of a room that is held no more: its leases are theirs to
 // give. The caller holds the lock.
 func (r *Room) letGo(by *Fanout) {
 	l := r.line
 	r.mustAsk.Store(r.isFull.Load() || !l.isEmpty())
-	for _, m := range l.grantees() {
+	for _, m := range l.lessees() {
 		if m.lineState == due {
-			m.branch.schedule(by, becauseGranted)
+			m.branch.schedule(by, becauseLeased)
 		}
 	}
 	if l != nil && len(l.waiting) > 0 {
-		l.waiting[0].branch.schedule(by, becauseGranted)
+		l.waiting[0].branch.schedule(by, becauseLeased)
 	}
 }
 

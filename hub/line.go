@@ -6,26 +6,26 @@ import (
 )
 
 const (
-	// grantBytes is what a publisher that has waited may publish before others have their turn.
-	grantBytes = 16 << 10
-	// grantTime is how long the others wait for one that has a grant and does not end it: its loop
+	// leaseBytes is what a publisher that has waited may publish before others have their turn.
+	leaseBytes = 16 << 10
+	// leaseTime is how long the others wait for one that has a lease and does not end it: its loop
 	// is busy, or it stands in another line there.
-	grantTime = 50 * time.Millisecond
-	// grantsMax is how many get their grants together, a publish window's worth of them.
-	grantsMax = 64
+	leaseTime = 50 * time.Millisecond
+	// leasesMax is how many get their leases together, a publish window's worth of them.
+	leasesMax = 64
 )
 
 // A line is the publishers of one room that wait, of all loops, in the order in which they asked.
-// Those in front get their grants together, so that no loop waits for another's every turn, and the
+// Those in front get their leases together, so that no loop waits for another's every turn, and the
 // next ones when all of these have ended.
 //
 // While anybody is in it nobody publishes who is not: a loop that is quick, or that lifts the brake
 // itself, is not ahead of the others. The room's lock guards it, and its members' states in it.
 type line struct {
 	waiting []*Member // queued
-	granted []*Member // due or publishing
+	leased  []*Member // due or publishing
 	late    int       // how many of those, in front, nobody waits for any more
-	given   uint32    // how often grants were given
+	given   uint32    // how often leases were given
 	watcher *Fanout   // the loop that looks whether they are late; nil: there are none
 }
 
@@ -36,7 +36,7 @@ type line struct {
 //	   │               └──────────used, or its client's turn is over──────────┤
 //	   └────────────────────nothing to publish, leaves────────────────────────┘
 //
-// Whom the brake stops keeps its grant. After grantTime nobody waits for the end of a grant.
+// Whom the brake stops keeps its lease. After leaseTime nobody waits for the end of a lease.
 type lineState uint8
 
 const (
@@ -50,17 +50,17 @@ const (
 func (s lineState) mustWait() bool { return s == queued || s == due }
 
 // isFree reports whether nobody has to be waited for.
-func (l *line) isFree() bool { return l == nil || len(l.waiting) == 0 && len(l.granted) == l.late }
+func (l *line) isFree() bool { return l == nil || len(l.waiting) == 0 && len(l.leased) == l.late }
 
 // isEmpty reports whether nobody is in it.
-func (l *line) isEmpty() bool { return l == nil || len(l.waiting)+len(l.granted) == 0 }
+func (l *line) isEmpty() bool { return l == nil || len(l.waiting)+len(l.leased) == 0 }
 
-// grantees are those that have a grant.
-func (l *line) grantees() []*Member {
+// lessees are those that have a lease.
+func (l *line) lessees() []*Member {
 	if l == nil {
 		return nil
 	}
-	return l.granted
+	return l.leased
 }
 
 // drop takes m out of the line.
@@ -70,8 +70,8 @@ func (l *line) drop(m *Member) {
 		i := slices.Index(l.waiting, m)
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 	case due, publishing:
-		i := slices.Index(l.granted, m)
-		l.granted = slices.Delete(l.granted, i, i+1)
+		i := slices.Index(l.leased, m)
+		l.leased = slices.Delete(l.leased, i, i+1)
 		if i < l.late {
 			l.late--
 		}
@@ -87,7 +87,7 @@ func (r *Room) ask(m *Member) (waits bool) {
 	case r.isSpoiled.Load():
 		return false
 	case m.lineState.mustWait():
-	case m.lineState == absent || m.spent >= grantBytes:
+	case m.lineState == absent || m.spent >= leaseBytes:
 		r.stand(m)
 	case r.stops():
 		m.lineState = due
@@ -95,7 +95,7 @@ func (r *Room) ask(m *Member) (waits bool) {
 	return m.lineState.mustWait()
 }
 
-// endTurn ends m's grant with its client's turn, and reports whether m has to wait before the next.
+// endTurn ends m's lease with its client's turn, and reports whether m has to wait before the next.
 func (r *Room) endTurn(m *Member, hasMore bool) (waits bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +130,7 @@ func (r *Room) stand(m *Member) {
 		}
 		r.line.waiting = append(r.line.waiting, m)
 	}
-	if r.grant(m.branch.fan); m.lineState == due { // All others have ended: its turn has come.
+	if r.giveLeases(m.branch.fan); m.lineState == due { // All others have ended: its turn has come.
 		m.lineState = publishing
 	}
 }
@@ -138,23 +138,23 @@ func (r *Room) stand(m *Member) {
 // quit takes m out of the line. The caller holds the lock.
 func (r *Room) quit(m *Member) {
 	r.line.drop(m)
-	r.grant(m.branch.fan)
+	r.giveLeases(m.branch.fan)
 }
 
-// grant gives those in front of the line their grants, if it is time, and notes whether publishers
+// giveLeases gives those in front of the line their leases, if it is time, and notes whether publishers
 // have to ask. The caller holds the lock, and by is its loop's.
-func (r *Room) grant(by *Fanout) {
+func (r *Room) giveLeases(by *Fanout) {
 	l := r.line
 	if l == nil {
 		r.mustAsk.Store(r.stops())
 		return
 	}
-	if n := min(len(l.waiting), grantsMax); n > 0 && len(l.granted) == l.late && !r.stops() {
+	if n := min(len(l.waiting), leasesMax); n > 0 && len(l.leased) == l.late && !r.stops() {
 		for _, m := range l.waiting[:n] {
 			m.lineState = due
-			m.branch.schedule(by, becauseGranted)
+			m.branch.schedule(by, becauseLeased)
 		}
-		l.granted = append(l.granted, l.waiting[:n]...)
+		l.leased = append(l.leased, l.waiting[:n]...)
 		l.waiting = slices.Delete(l.waiting, 0, n)
 		l.given++
 		if l.watcher == nil {
@@ -168,20 +168,20 @@ func (r *Room) grant(by *Fanout) {
 // goOn lets those go on that the brake has stopped in their turns, or the next ones. The caller
 // holds the lock.
 func (r *Room) goOn(by *Fanout) {
-	for _, m := range r.line.grantees() {
+	for _, m := range r.line.lessees() {
 		if m.lineState == due {
-			m.branch.schedule(by, becauseGranted)
+			m.branch.schedule(by, becauseLeased)
 		}
 	}
-	r.grant(by)
+	r.giveLeases(by)
 }
 
-// resumeGranted resumes the branch's members whose turn it is.
-func (b *branch) resumeGranted() {
+// resumeLeased resumes the branch's members whose turn it is.
+func (b *branch) resumeLeased() {
 	r, f := b.room, b.fan
 	r.mu.Lock()
-	r.grant(f) // Whoever has held them, see Hold, has no loop.
-	for _, m := range r.line.grantees() {
+	r.giveLeases(f) // Whoever has held them, see Hold, has no loop.
+	for _, m := range r.line.lessees() {
 		if m.branch == b && m.lineState == due && !r.stops() {
 			m.lineState = publishing
 			f.resumed = append(f.resumed, m)
@@ -195,41 +195,41 @@ func (b *branch) resumeGranted() {
 	f.resumed = f.resumed[:0]
 }
 
-// resumeGranted resumes the publishers of all branches that were scheduled for it before.
-func (f *Fanout) resumeGranted() {
-	n := len(f.granted)
-	for _, b := range f.granted[:n] {
-		b.granted = false
-		b.resumeGranted()
+// resumeLeased resumes the publishers of all branches that were scheduled for it before.
+func (f *Fanout) resumeLeased() {
+	n := len(f.leased)
+	for _, b := range f.leased[:n] {
+		b.leased = false
+		b.resumeLeased()
 	}
-	f.granted = slices.Delete(f.granted, 0, n)
+	f.leased = slices.Delete(f.leased, 0, n)
 }
 
-// A lineWatch is a line that a loop watches, lest it wait for a grant for ever.
+// A lineWatch is a line that a loop watches, lest it wait for a lease for ever.
 type lineWatch struct {
 	room  *Room
 	given uint32        // the line's at the last look …
-	due   time.Duration // … and when those grants are late
+	due   time.Duration // … and when those leases are late
 }
 
-// look gives the next grants if the present ones are late, and reports whether to look again.
+// look gives the next leases if the present ones are late, and reports whether to look again.
 func (w *lineWatch) look(by *Fanout, now time.Duration) (again bool) {
 	r := w.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.line
-	w.due = min(w.due, now+grantTime) // The clock falls back behind a pause of the whole process.
+	w.due = min(w.due, now+leaseTime) // The clock falls back behind a pause of the whole process.
 	switch {
 	case l.isFree():
-		if l.watcher = nil; len(l.granted) == 0 {
+		if l.watcher = nil; len(l.leased) == 0 {
 			r.line = nil
 		}
 		return false
 	case w.given != l.given || r.stops():
-		w.given, w.due = l.given, now+grantTime
+		w.given, w.due = l.given, now+leaseTime
 	case now >= w.due:
-		l.late = len(l.granted)
-		r.grant(by)
+		l.late = len(l.leased)
+		r.giveLeases(by)
 	}
 	return true
 }

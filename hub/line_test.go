@@ -39,7 +39,7 @@ func resumed(all []*client) (times []int) {
 
 // Every publisher that waits may say 16 KiB in its turn, in the order in which they asked, on whichever loops they are.
 //
-// Relatives: one that comes meanwhile; one that comes when all have had their turn; more than get grants together; one loop that
+// Relatives: one that comes meanwhile; one that comes when all have had their turn; more than get leases together; one loop that
 // does not come round; the brake in the middle of a turn.
 func TestN73_WaitingPublishersHaveTurnsInTheOrderInWhichTheyAsked(t *testing.T) {
 	t.Run("each has its turn before any has two", func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestN73_WaitingPublishersHaveTurnsInTheOrderInWhichTheyAsked(t *testing.T) 
 		}
 	})
 	t.Run("the next ones behind 64", func(t *testing.T) {
-		f, all := newLine(t, grantsMax+2)
+		f, all := newLine(t, leasesMax+2)
 		for range 2 {
 			f.flush()
 			for _, c := range all {
@@ -111,8 +111,8 @@ func TestN73_WaitingPublishersHaveTurnsInTheOrderInWhichTheyAsked(t *testing.T) 
 	})
 }
 
-// A grant ends, and the others go on, whatever becomes of who has it.
-func TestN73_GrantEndsWhateverBecomesOfItsPublisher(t *testing.T) {
+// A lease ends, and the others go on, whatever becomes of who has it.
+func TestN73_LeaseEndsWhateverBecomesOfItsPublisher(t *testing.T) {
 	for _, end := range []struct {
 		name string
 		by   func(f *fixture, c *client)
@@ -123,7 +123,7 @@ func TestN73_GrantEndsWhateverBecomesOfItsPublisher(t *testing.T) {
 		{"leaves", func(_ *fixture, c *client) { c.Leave() }},
 		{"closes", func(_ *fixture, c *client) { c.Finish(1 << 62) }},
 		{"does not come", func(f *fixture, _ *client) {
-			for range grantTime/watchEvery + 1 {
+			for range leaseTime/watchEvery + 1 {
 				f.now += watchEvery
 				f.flush()
 			}
@@ -164,7 +164,7 @@ func TestN73_WhoLeavesTheLineHoldsNobody(t *testing.T) {
 			}
 			all[1].EndTurn(false)
 			all[3].EndTurn(false)
-			if r := all[1].Room(); r.mustAsk.Load() || len(r.line.grantees()) > 0 || !r.line.isFree() {
+			if r := all[1].Room(); r.mustAsk.Load() || len(r.line.lessees()) > 0 || !r.line.isFree() {
 				t.Error("somebody is in line still")
 			}
 			f.flush()
@@ -200,14 +200,14 @@ func TestN73_LatePublisherHasItsTurn(t *testing.T) {
 }
 
 // The clock of a loop falls back behind a pause of the whole process: nobody waits for the rest of it.
-func TestN73_LateGrantIsNoticedBehindAPause(t *testing.T) {
+func TestN73_LateLeaseIsNoticedBehindAPause(t *testing.T) {
 	f, all := newLine(t, 2)
 	f.now = time.Hour
 	f.flush()
 	next := f.join(0, "r")
 	next.AwaitRoom()
 	f.now = time.Minute
-	for range grantTime/watchEvery + 2 {
+	for range leaseTime/watchEvery + 2 {
 		f.now += watchEvery
 		f.flush()
 	}

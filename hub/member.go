@@ -117,7 +117,7 @@ type Member struct {
 	isCalled  bool      // its client called Ready since it was handed bytes
 	isSlow    bool      // beyond half of the backlog for slowAfter, and not caught up since
 	lineState lineState // among the publishers that wait
-	spent     uint16    // bytes published since its grant, at most that much
+	spent     uint16    // bytes published since its lease, at most that much
 }
 
 // setState is the one place where a state changes.
@@ -159,7 +159,7 @@ func (m *Member) Took() time.Duration { return m.took }
 // is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
 	p := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
-	m.spent = uint16(min(int(m.spent)+p.size, grantBytes))
+	m.spent = uint16(min(int(m.spent)+p.size, leaseBytes))
 	m.said(p.own)
 	return p.seq
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // The model's line is a list for each room: who has to wait goes behind, and is taken off when it is
-// resumed. A grant is what a publisher may say from then on, until it asks for more than that or
+// resumed. A lease is what a publisher may say from then on, until it asks for more than that or
 // ends its turn.
 
 // mustWait asks for leave to publish.
@@ -16,7 +16,7 @@ func (l *listener) mustWait() bool {
 	r, was := l.Room(), l.lineState
 	queue := slices.Contains(l.story.line, l)
 	others := !r.line.isFree()
-	isLetGo := r.line != nil && len(r.line.waiting) > 0 && isToResume(r.line.waiting[0]) // Whoever comes may be granted a turn with it.
+	isLetGo := r.line != nil && len(r.line.waiting) > 0 && isToResume(r.line.waiting[0]) // Whoever comes may have a lease with it.
 	waits := l.AwaitRoom()
 	switch {
 	case r.stops() && !waits:
@@ -27,7 +27,7 @@ func (l *listener) mustWait() bool {
 		l.m.t.Fatalf("others are in line: %v; a publisher that comes has to wait: %v", others, waits)
 	}
 	switch {
-	case waits && !queue && was == publishing && l.said < grantBytes: // The brake stops it in its turn.
+	case waits && !queue && was == publishing && l.said < leaseBytes: // The brake stops it in its turn.
 		l.story.line = slices.Insert(l.story.line, 0, l)
 	case waits && !queue:
 		l.story.line = append(l.story.line, l)
@@ -36,7 +36,7 @@ func (l *listener) mustWait() bool {
 	return waits
 }
 
-// said holds what the member publishes to its grant.
+// said holds what the member publishes to its lease.
 func (m *model) said(l *listener, size int) {
 	before := 0
 	if line := l.Room().line; line != nil {
@@ -45,8 +45,8 @@ func (m *model) said(l *listener, size int) {
 	if l.lineState != publishing && (before > 0 || l.lineState != absent) {
 		m.t.Fatalf("a publisher that is %d in line goes ahead of %d", l.lineState, before)
 	}
-	if l.said += size; l.lineState == publishing && l.said-size >= grantBytes {
-		m.t.Fatalf("a publisher says %d bytes with one grant", l.said)
+	if l.said += size; l.lineState == publishing && l.said-size >= leaseBytes {
+		m.t.Fatalf("a publisher says %d bytes with one lease", l.said)
 	}
 }
 
@@ -55,7 +55,7 @@ func (m *model) takeTurn(t *rapid.T) {
 	m.lookAtTurns()
 	in := slices.DeleteFunc(slices.Clone(m.all), func(l *listener) bool { return !l.IsIn() || l.lineState != publishing })
 	l := m.pick()
-	if len(in) > 0 && rapid.IntRange(0, 3).Draw(t, "granted") > 0 {
+	if len(in) > 0 && rapid.IntRange(0, 3).Draw(t, "leased") > 0 {
 		l = rapid.SampledFrom(in).Draw(t, "publisher")
 	}
 	if l == nil {
@@ -132,23 +132,23 @@ func (m *model) checkLines() {
 		if !slices.Equal(waiting, l.waiting) {
 			m.t.Fatalf("%d publishers wait in room %s, or in another order; the room knows of %d", len(waiting), name, len(l.waiting))
 		}
-		for _, one := range l.granted {
+		for _, one := range l.leased {
 			switch {
 			case one.branch == nil || one.branch.room != r || one.lineState != due && one.lineState != publishing:
-				m.t.Fatalf("room %s has granted a turn to one that is %d in line, in it %v", name, one.lineState, one.branch != nil)
+				m.t.Fatalf("room %s has given a lease to one that is %d in line, in it %v", name, one.lineState, one.branch != nil)
 			case one.lineState == due && !r.stops() && !isToResume(one):
 				m.t.Fatalf("nobody resumes a publisher of room %s whose turn it is", name)
 			}
 		}
-		out := len(l.granted) - l.late
+		out := len(l.leased) - l.late
 		switch {
-		case out < 0 || out > grantsMax:
-			m.t.Fatalf("%d grants are out in room %s", out, name)
+		case out < 0 || out > leasesMax:
+			m.t.Fatalf("%d leases are out in room %s", out, name)
 		case len(l.waiting) > 0 && out == 0 && !r.stops() && !isToResume(l.waiting[0]):
 			m.t.Fatalf("%d publishers of room %s wait for nobody", len(l.waiting), name)
 		case out > 0 && (l.watcher == nil || !slices.ContainsFunc(l.watcher.lines, func(w lineWatch) bool { return w.room == r })):
-			m.t.Fatalf("nobody looks whether the grants of room %s are late", name)
-		case r.mustAsk.Load() != (r.stops() || len(l.waiting)+len(l.granted) > 0):
+			m.t.Fatalf("nobody looks whether the leases of room %s are late", name)
+		case r.mustAsk.Load() != (r.stops() || len(l.waiting)+len(l.leased) > 0):
 			m.t.Fatalf("publishers of room %s have to ask: %v", name, r.mustAsk.Load())
 		}
 	}
@@ -156,7 +156,7 @@ func (m *model) checkLines() {
 
 // isToResume reports whether a publisher's branch is to be visited for its publishers' sake.
 func isToResume(p *Member) bool {
-	return p.branch.granted || p.branch.marks.Load()&(1<<becauseGranted) != 0
+	return p.branch.leased || p.branch.marks.Load()&(1<<becauseLeased) != 0
 }
 
 // hold has the publishers of a room wait, or no longer.
@@ -166,9 +166,9 @@ func (m *model) hold(t *rapid.T) {
 	}
 }
 
-// endLines lets time pass until nobody waits, though every other one that has a grant forgets it.
+// endLines lets time pass until nobody waits, though every other one that has a lease forgets it.
 func (m *model) endLines() {
-	for range 4 * grantTime / watchEvery {
+	for range 4 * leaseTime / watchEvery {
 		for i, l := range m.all {
 			if l.IsIn() && l.lineState == publishing && i%2 == 0 {
 				l.endTurn(false)

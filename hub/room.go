@@ -26,7 +26,7 @@ type Room struct {
 
 	// Written under mu, read without.
 	isFull   atomic.Bool              // the brake: publishers wait
-	mustAsk  atomic.Bool              // it is full, or others wait or have grants: publishers ask for their turn
+	mustAsk  atomic.Bool              // it is full, or others wait or have leases: publishers ask for their turn
 	next     atomic.Uint64            // log.next
 	several  atomic.Pointer[[]*track] // the open tracks, if there are two or more
 	capacity atomic.Int64             // what the log holds before it drops: the backlog, or less if all had too much

@@ -44,7 +44,7 @@ func TestEveryReasonComesAbout(t *testing.T) {
 	b.AwaitRoom()
 	f.fans[1].Flush(clock(f))
 	f.fans[0].Flush(clock(f)) // It was what the publisher on the other loop waited for.
-	want(f, r, becauseGranted)
+	want(f, r, becauseLeased)
 	f.flush()
 
 	b.room = 0
@@ -168,8 +168,8 @@ func TestEveryReasonComesAbout(t *testing.T) {
 			visited := false
 			f.fans[0].takeMarks()
 			visited = b.isQueued && (b.due != 0) == (1<<why&ofTurns == 0)
-			if why == becauseGranted { // Publishers are resumed without a visit of the branch.
-				visited = b.granted && !b.isQueued
+			if why == becauseLeased { // Publishers are resumed without a visit of the branch.
+				visited = b.leased && !b.isQueued
 			}
 			if f.flush(); !visited || b.isQueued || b.due != 0 {
 				t.Errorf("because %q: due %v, visited %v", reasonNames[why], b.due, visited)

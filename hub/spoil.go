@@ -25,7 +25,7 @@ func (r *Room) Spoil() {
 	r.holds.Store(0)
 	r.mustAsk.Store(false)
 	if l := r.line; l != nil {
-		l.waiting, l.granted, l.late = nil, nil, 0
+		l.waiting, l.leased, l.late = nil, nil, 0
 	}
 	r.isClosed = true
 	r.hub.forget(r)
