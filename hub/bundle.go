@@ -9,13 +9,13 @@ import (
 // A Bundle is one client's readers in several rooms, which share its connection:
 //
 //	room a ──sweep──▶ reader ─┐
-//	room b ──sweep──▶ reader ─┼─▶ ring ──gather──▶ one delivery ──▶ answer ─▶ the readers' cursors
+//	room b ──sweep──▶ reader ─┼─▶ rota ──gather──▶ one delivery ──▶ answer ─▶ the readers' cursors
 //	room c ──sweep──▶ reader ─┘     in the trunk's turn, behind the sweeps
 //
 // Its *trunk* is a member that stands for the connection: it is blocked and ready, it votes, its
 // client's own bytes go out between two frames of the rooms'. It hears no room and is in a branch
 // with the other trunks of its loop. A round that comes to a reader which has something to get has
-// it wait in the ring, and counts it when the bundle has had its turn. So one tick is one delivery,
+// it wait in the rota, and counts it when the bundle has had its turn. So one tick is one delivery,
 // whatever it is that its rooms have published.
 //
 // It belongs to the client's loop, like its readers. The zero Bundle is empty.
@@ -25,7 +25,7 @@ type Bundle struct {
 	told    ReaderClient // … and its readers'
 	readers []*Reader    // each at its index
 
-	front, back *Reader // of the ring: readers that have something to get
+	front, back *Reader // of the rota: readers that have something to get
 	waiting     int32   // how many are in it
 	parts       int32   // of them, in front, those that the transport has bytes of
 	overruns    int32   // readers that stand nowhere in their logs

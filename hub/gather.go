@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// How a bundle's turn goes: the first readers of its ring offer what they may have of the delivery,
+// How a bundle's turn goes: the first readers of its rota offer what they may have of the delivery,
 // whole frames, each its share of what is left of the turn's bytes; the kernel takes some; and those
-// that have more go to the ring's end. A reader that had more than its share, because a frame is
+// that have more go to the rota's end. A reader that had more than its share, because a frame is
 // larger, is in debt and passed over until its shares have paid that, or nobody else has anything. A
 // delivery of one reader alone is handed as it lies in the log, of several it is copied.
 
@@ -89,7 +89,7 @@ func (k *Bundle) again() {
 }
 
 // gather decides who has how much of a delivery of at most so many bytes, and returns of how many it
-// is. Those that have a part in it, of no byte perhaps, are the first in the ring.
+// is. Those that have a part in it, of no byte perhaps, are the first in the rota.
 func (k *Bundle) gather(budget int) (total int) {
 	if k.inFrame != nil {
 		k.toFront(k.inFrame)
@@ -113,7 +113,7 @@ func (k *Bundle) forgive() {
 	}
 }
 
-// share has the first readers of the ring offer what they may have, and reports whether one was passed
+// share has the first readers of the rota offer what they may have, and reports whether one was passed
 // over because it is in debt.
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	k.parts = 0

@@ -111,7 +111,7 @@ func (k *Bundle) move(r *Reader, taken int) {
 	r.m.branch.countDelivered(frames)
 }
 
-// settle goes on with r, which the ring has passed.
+// settle goes on with r, which the rota has passed.
 func (k *Bundle) settle(r *Reader, now time.Duration) {
 	m := &r.m
 	switch {
@@ -176,7 +176,7 @@ func (k *Bundle) endTurn(now time.Duration) {
 	k.trunk.endTurn(now)
 }
 
-// endShares takes the writable readers out of the ring that have had their share and have more to
+// endShares takes the writable readers out of the rota that have had their share and have more to
 // get: their branches' next rounds come to them.
 func (k *Bundle) endShares(now time.Duration) {
 	r := k.front

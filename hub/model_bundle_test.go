@@ -278,7 +278,7 @@ func (m *model) checkPipe(p *pipe) {
 	k, waiting, overruns, in := &p.bundle, 0, 0, 0
 	for r := k.front; r != nil; r = r.next {
 		if waiting++; !r.isWaiting || r.next == nil && k.back != r || waiting > int(k.waiting) {
-			m.t.Fatal("a bundle's ring is broken")
+			m.t.Fatal("a bundle's rota is broken")
 		}
 		if isPart := waiting <= int(k.parts); (r.offer > 0) && !isPart || isPart && k.trunk.handed == 0 {
 			m.t.Fatal("a reader has bytes with a transport that has none")

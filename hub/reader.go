@@ -11,25 +11,25 @@ import "time"
 //	                       └──────────────── at the tail, in one of the trunk's turns ─────────┘
 //
 //	state     where it is                                                    its cursor
-//	writable  at the tail; or in the ring, since a round met it              in the log
-//	blocked   in the ring; held: nowhere                                     in the log, or overrun
+//	writable  at the tail; or in the rota, since a round met it              in the log
+//	blocked   in the rota; held: nowhere                                     in the log, or overrun
 //
-// In the ring it is handed, for rounds that meet it, if it is writable or the transport has bytes of
+// In the rota it is handed, for rounds that meet it, if it is writable or the transport has bytes of
 // it.
 type Reader struct {
 	m      Member
 	bundle *Bundle
-	next   *Reader // behind it in the ring
+	next   *Reader // behind it in the rota
 	offer  int32   // bytes of it in the delivery that is being made, or is with the transport
 	debt   int32   // … that it had beyond its share in the last ones
 	index  int32   // among the bundle's readers
 
-	isWaiting bool // in the ring
+	isWaiting bool // in the rota
 	isHeld    bool // not before Ready
 	hasShare  bool // the kernel was offered its bytes in its last turn; behind without that, it has no vote
 }
 
-// waits is what a reader is handed that has its bytes not with the transport, but in the ring: it is
+// waits is what a reader is handed that has its bytes not with the transport, but in the rota: it is
 // no delivery's number that a transport answers for.
 const waits = 1
 
@@ -139,7 +139,7 @@ func (r *Reader) Leave() {
 }
 
 // remove takes r, which leaves, out of the bundle. What the transport has of it is still to be
-// answered for: a copy of it stays in the ring until then.
+// answered for: a copy of it stays in the rota until then.
 func (k *Bundle) remove(r *Reader) {
 	last := k.readers[len(k.readers)-1]
 	k.readers[r.index], last.index = last, r.index

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Wheel is a hashed timer wheel: a ring of slots, each a list of timers whose due time, counted
-// in ticks, falls on that slot in this turn of the ring or in a later one. Setting, moving and
+// A Wheel is a hashed timer wheel: a circle of slots, each a list of timers whose due time, counted
+// in ticks, falls on that slot in this turn of the circle or in a later one. Setting, moving and
 // cancelling are constant in time; there is one timer for each place in a Slab. Whoever empties a
 // place cancels its timer, so that the next occupant does not inherit it. It never reads a clock:
 // callers pass the time. A timer fires at its due time rounded up to a tick, never before. A Wheel
@@ -28,7 +28,7 @@ type timer struct {
 }
 
 // NewWheel returns a wheel of at least slots slots, each tick long, that starts at now. One turn of
-// the ring should cover most timeouts in use: a timer further ahead is looked at once per turn.
+// the circle should cover most timeouts in use: a timer further ahead is looked at once per turn.
 func NewWheel(tick time.Duration, slots int, now time.Duration) *Wheel {
 	n := max(64, 1<<bits.Len(uint(slots-1)))
 	w := &Wheel{tick: tick, done: int64(now / tick), heads: make([]uint32, n), busy: make([]uint64, n/64)}

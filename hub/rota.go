@@ -1,6 +1,6 @@
 package hub
 
-// push puts r at the ring's end.
+// push puts r at the rota's end.
 func (k *Bundle) push(r *Reader) {
 	r.isWaiting, r.next = true, nil
 	if k.back == nil {
@@ -12,10 +12,10 @@ func (k *Bundle) push(r *Reader) {
 	k.waiting++
 }
 
-// pop takes the first reader out of the ring.
+// pop takes the first reader out of the rota.
 func (k *Bundle) pop() { k.replace(k.front, nil) }
 
-// replace puts another in r's place in the ring, or nobody.
+// replace puts another in r's place in the rota, or nobody.
 func (k *Bundle) replace(r, by *Reader) {
 	at, before, no := &k.front, (*Reader)(nil), int32(0)
 	for *at != r {
