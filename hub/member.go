@@ -319,7 +319,7 @@ func (m *Member) unblock() {
 		b.schedule(b.fan, becauseCaughtUp)
 	}
 	if wasSlow {
-		b.fan.stats.Recovered++
+		b.fan.stats.CaughtUp++
 		m.client.Lagging(false)
 	}
 	m.client.CaughtUp()

@@ -125,7 +125,7 @@ func TestSlowMemberIsNoticedBeforeAnythingIsCutAndSoIsItsRecovery(t *testing.T) 
 	if !slices.Equal(slow.slow, []bool{true, false}) || slow.overruns > 0 {
 		t.Errorf("it was told %v, overrun %d times", slow.slow, slow.overruns)
 	}
-	if s := f.fans[1].Stats(); s.Slow != 1 || s.Recovered != 1 || s.Blocked == 0 {
+	if s := f.fans[1].Stats(); s.Slow != 1 || s.CaughtUp != 1 || s.Blocked == 0 {
 		t.Errorf("counted %+v", s)
 	}
 }

@@ -120,7 +120,7 @@ var table = []metric{
 	single("sluice_members_slow", "Members that are slow now: beyond half of the backlog for ten seconds.", func(r *reading) float64 { return float64(r.Slow) }),
 	count("sluice_blocked_total", "Times a member was blocked.", func(r *reading) uint64 { return r.Hub.Blocked }),
 	count("sluice_slow_total", "Times a member became slow.", func(r *reading) uint64 { return r.Hub.Slow }),
-	count("sluice_recovered_total", "Times a slow member caught up again.", func(r *reading) uint64 { return r.Hub.Recovered }),
+	count("sluice_recovered_total", "Times a slow member caught up again.", func(r *reading) uint64 { return r.Hub.CaughtUp }),
 	counts("sluice_overrun_total", "Times the log dropped what a member still needed, by its room's policy.", []string{"policy"}, func(r *reading, put put) {
 		for policy, n := range r.Hub.Overrun {
 			put(float64(n), hub.Policy(policy).String())
