@@ -34,24 +34,14 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 		want   seenFaults
 	}{
 		{"good", &servertest.Server{}, seenFaults{}},
-		{"lost", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-			if isHit(conn, message) {
-				return [][]byte{}
-			}
-			return nil
-		}}, seenFaults{lost: 2}},
+		{"lost", &servertest.Server{Mangle: loser(isHit)}, seenFaults{lost: 2}},
 		{"the last one lost", &servertest.Server{Mangle: func(_, message int, p []byte) [][]byte {
 			if message == 199 {
 				return [][]byte{}
 			}
 			return nil
 		}}, seenFaults{lost: 21}},
-		{"duplicated", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-			if isHit(conn, message) {
-				return [][]byte{p, p}
-			}
-			return nil
-		}}, seenFaults{duplicated: 2}},
+		{"duplicated", &servertest.Server{Mangle: doubler(isHit)}, seenFaults{duplicated: 2}},
 		{"corrupted", &servertest.Server{Mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
 		{"closed", &servertest.Server{HangUp: func(conn, message int) bool { return conn == 20 && message == 199 }}, seenFaults{lost: 1, closed: 1}},
 		{"refused", &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},

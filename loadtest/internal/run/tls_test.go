@@ -33,12 +33,7 @@ func TestSecureServerIsHeldToTheSame(t *testing.T) {
 		{"messages of many records", func(c *load.Load) { c.Size, c.Messages = load.FixedSize(300_000), 20 }, &servertest.Server{}, seenFaults{}},
 		{"greeting", func(*load.Load) {}, &servertest.Server{Greeting: "welcome"}, seenFaults{foreign: 20}},
 		{"corrupted", func(*load.Load) {}, &servertest.Server{Mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
-		{"duplicated", func(*load.Load) {}, &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-			if isHit(conn, message) {
-				return [][]byte{p, p}
-			}
-			return nil
-		}}, seenFaults{duplicated: 2}},
+		{"duplicated", func(*load.Load) {}, &servertest.Server{Mangle: doubler(isHit)}, seenFaults{duplicated: 2}},
 		{"closed", func(*load.Load) {}, hangUpAt(150, 7), seenFaults{lost: 50, closed: 1}},
 		{"refused", func(*load.Load) {}, &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
 		{"a crowd", func(c *load.Load) { c.Slow, c.Storm = load.Slow{N: 2, Rate: 5000}, 20 }, &servertest.Server{}, seenFaults{}},

@@ -76,18 +76,8 @@ func TestEachFaultIsCountedOnceAndUnderItsName(t *testing.T) {
 		server *servertest.Server
 		want   seenFaults
 	}{
-		{"lost", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-			if isHit(conn, message) {
-				return [][]byte{}
-			}
-			return nil
-		}}, seenFaults{lost: 2}},
-		{"duplicated", &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
-			if isHit(conn, message) {
-				return [][]byte{p, p}
-			}
-			return nil
-		}}, seenFaults{duplicated: 2}},
+		{"lost", &servertest.Server{Mangle: loser(isHit)}, seenFaults{lost: 2}},
+		{"duplicated", &servertest.Server{Mangle: doubler(isHit)}, seenFaults{duplicated: 2}},
 		{"reordered", &servertest.Server{Mangle: swapper(isHit)}, seenFaults{reordered: 2}},
 		{"corrupted in the filler", &servertest.Server{Mangle: flipper(isHit, 40)}, seenFaults{corrupted: 2}},
 		{"corrupted in the tag", &servertest.Server{Mangle: flipper(isHit, 3)}, seenFaults{corrupted: 2}},
@@ -135,6 +125,26 @@ func swapper(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte
 		}
 		if isHit(conn, message-1) {
 			return [][]byte{p, held}
+		}
+		return nil
+	}
+}
+
+// loser has a message not come.
+func loser(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte {
+	return func(conn, message int, _ []byte) [][]byte {
+		if isHit(conn, message) {
+			return [][]byte{}
+		}
+		return nil
+	}
+}
+
+// doubler has a message come twice.
+func doubler(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte {
+	return func(conn, message int, p []byte) [][]byte {
+		if isHit(conn, message) {
+			return [][]byte{p, p}
 		}
 		return nil
 	}
