@@ -6,8 +6,8 @@ const (
 	heldByHold                    // by Hold
 )
 
-// Hold has the room's publishers wait, as for the brake, until it is called again with false. It may be
-// called from any goroutine.
+// Hold has the room's publishers wait, as for the brake, until it is called again with false. It
+// may be called from any goroutine.
 func (r *Room) Hold(isOn bool) { r.hold(heldByHold, isOn) }
 
 // hold is Hold for a reason.

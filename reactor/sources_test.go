@@ -12,7 +12,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// Whichever of two sources comes first in a batch closes the other, whose event lies in the batch too.
+// Whichever of two sources comes first in a batch closes the other, whose event lies in the batch
+// too.
 func TestK17_CloseInsideABatchDropsStaleEvent(t *testing.T) {
 	l, k := newLoop(t, Options{})
 	var tokens []Token
@@ -37,8 +38,8 @@ func TestK17_CloseInsideABatchDropsStaleEvent(t *testing.T) {
 	}
 }
 
-// The number of a descriptor given away inside a batch comes back at once, in the same slot, while the batch still holds
-// an event for its former owner.
+// The number of a descriptor given away inside a batch comes back at once, in the same slot, while
+// the batch still holds an event for its former owner.
 func TestK17_NumberReusedInsideABatchMeetsAnotherGeneration(t *testing.T) {
 	l, _ := newLoop(t, Options{})
 	var first, second, fresh Token
@@ -120,7 +121,8 @@ func TestRequeueMergesInterests(t *testing.T) {
 	}
 }
 
-// Who is in line to read does not get ahead of it by having more to read. To write, or to fail, it need not wait.
+// Who is in line to read does not get ahead of it by having more to read. To write, or to fail, it
+// need not wait.
 func TestNewBytesDoNotShortenTheLine(t *testing.T) {
 	l, _ := newLoop(t, Options{EventsMax: 1})
 	var order []string
@@ -198,7 +200,8 @@ func TestRearmReportsRoomThatCameMeanwhile(t *testing.T) {
 	}
 }
 
-// The socket fills, is refused, and has room again before Writable was asked for: its edge has passed.
+// The socket fills, is refused, and has room again before Writable was asked for: its edge has
+// passed.
 func TestE04_RoomThatComesBeforeRearmingIsReported(t *testing.T) {
 	l, _ := newLoop(t, Options{})
 	fd, peer := socketPair(t)

@@ -22,8 +22,9 @@ func withForged(behind uint64) (w *world, m *machine, room string) {
 	return w, m, room
 }
 
-// Whoever may publish where the stream republishes can speak in its place. It is seen at the latest when the room's end is
-// asked for, and the room is told: whether the message whose place was taken came, too, or was lost.
+// Whoever may publish where the stream republishes can speak in its place. It is seen at the latest
+// when the room's end is asked for, and the room is told: whether the message whose place was taken
+// came, too, or was lost.
 func TestForgedMessagesAreTold(t *testing.T) {
 	for _, comes := range []bool{true, false} {
 		w, m, room := withForged(1)
@@ -48,8 +49,8 @@ func TestForgedMessagesAreTold(t *testing.T) {
 	}
 }
 
-// A hole is not closed from a message that the stream does not have, though what is behind it is all there: what the forged one
-// hid is before it.
+// A hole is not closed from a message that the stream does not have, though what is behind it is
+// all there: what the forged one hid is before it.
 func TestForgedMessageIsNoPlaceToGoOnFrom(t *testing.T) {
 	w, m, room := withForged(2)
 	m.deliver(1)

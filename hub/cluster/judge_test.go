@@ -89,8 +89,8 @@ func (w *world) judgeTruth(room string, truth []item) {
 	}
 }
 
-// judge: a stretch is a part of the truth without a gap. After a stream that went back, or somebody who spoke in its
-// place, one that is not has to have ended with a reset.
+// judge: a stretch is a part of the truth without a gap. After a stream that went back, or somebody
+// who spoke in its place, one that is not has to have ended with a reset.
 func (s *stretch) judge(w *world, m *machine, room string, truth []item) {
 	if w.isTainted && s.isEnded {
 		return

@@ -11,8 +11,8 @@ import (
 const claims = notes + "stream"
 
 const (
-	// claimsMax bounds claims that wait, in either direction. What is beyond it is dropped: they are
-	// said again.
+	// claimsMax bounds claims that wait, in either direction. What is beyond it is dropped: they
+	// are said again.
 	claimsMax = 1024
 	// claimBytesMax is twice what a node says that answers as many as it may at a time. Nodes keep
 	// the last claim of each other.

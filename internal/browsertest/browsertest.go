@@ -1,8 +1,10 @@
-// Package browsertest starts a real Chromium for tests of the demo page. It drives the browser by chromedp and keeps it
-// from asking anything of the network: only loopback names resolve, and ReboundName.
+// Package browsertest starts a real Chromium for tests of the demo page. It drives the browser by
+// chromedp and keeps it from asking anything of the network: only loopback names resolve, and
+// ReboundName.
 //
-// Without a Chromium the calling test is skipped, with the reason; with SLUICE_CI=1 in the environment a missing one is a failure,
-// so that a build machine cannot go green by lacking the tool.
+// Without a Chromium the calling test is skipped, with the reason; with SLUICE_CI=1 in the
+// environment a missing one is a failure, so that a build machine cannot go green by lacking the
+// tool.
 package browsertest
 
 import (
@@ -20,27 +22,31 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// closeTimeout bounds the graceful end of a browser; a killed one would leave a folder in the temporary directory.
+// closeTimeout bounds the graceful end of a browser; a killed one would leave a folder in the
+// temporary directory.
 const closeTimeout = 10 * time.Second
 
-// ReboundName is the one name that leads to this machine beside localhost, as a stranger may have his lead here.
+// ReboundName is the one name that leads to this machine beside localhost, as a stranger may have
+// his lead here.
 const ReboundName = "rebound.test"
 
-// unwanted are features that a window or a tab costs a process each, which work all the time: a page that nobody looks at beside each
-// address bar, and a process for whichever site comes next. The first two are unwanted by chromedp itself.
+// unwanted are features that a window or a tab costs a process each, which work all the time: a
+// page that nobody looks at beside each address bar, and a process for whichever site comes next.
+// The first two are unwanted by chromedp itself.
 const unwanted = "Translate,BlinkGenPropertyTrees," +
 	"WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,SpareRendererForSitePerProcess"
 
-// shell is Chromium without its windows, as Debian's package chromium-headless-shell has it: the same engine, for two thirds of the
-// processor's time. The script of that name in PATH would not take the browser along when it is killed.
+// shell is Chromium without its windows, as Debian's package chromium-headless-shell has it: the
+// same engine, for two thirds of the processor's time. The script of that name in PATH would not
+// take the browser along when it is killed.
 const shell = "/usr/lib/chromium/chromium-headless-shell"
 
 // names are the programs looked for, in this order.
 var names = []string{shell, "chromium", "chromium-browser", "google-chrome"}
 
-// Start opens a tab with a window of 1280 by 800 in a browser without memory of others: no cookies, no storage, no cache of theirs.
-// It is closed with the test. Behind it is one headless Chromium for all tests of the package, which Stop ends. Call it from the test's
-// own goroutine.
+// Start opens a tab with a window of 1280 by 800 in a browser without memory of others: no cookies,
+// no storage, no cache of theirs. It is closed with the test. Behind it is one headless Chromium
+// for all tests of the package, which Stop ends. Call it from the test's own goroutine.
 func Start(t testing.TB) context.Context {
 	t.Helper()
 	program := find(t)
@@ -153,9 +159,10 @@ func end(t testing.TB, tab context.Context, cancel func()) {
 	t.Logf("browsertest: the tab at its end: %s", f.Name())
 }
 
-// ConsoleErrors collects what goes wrong in a tab from now on: console.error, uncaught exceptions, unhandled rejections, failed
-// loads, violations of the content security policy. Call it before the tab navigates. The returned function may be called at any
-// time, from any goroutine, and gives what was seen so far.
+// ConsoleErrors collects what goes wrong in a tab from now on: console.error, uncaught exceptions,
+// unhandled rejections, failed loads, violations of the content security policy. Call it before the
+// tab navigates. The returned function may be called at any time, from any goroutine, and gives
+// what was seen so far.
 func ConsoleErrors(t testing.TB, tab context.Context) func() []string {
 	t.Helper()
 	listening, stop := context.WithCancel(tab)

@@ -92,8 +92,8 @@ func (f *flow) relieve() {
 }
 
 // Step lets one thing happen on one of the wires: some bytes arrive, or an end, or a reset, or room
-// in a buffer that had shrunk comes back, or a ring's late send ends. False means that nothing was under
-// way.
+// in a buffer that had shrunk comes back, or a ring's late send ends. False means that nothing was
+// under way.
 func (s *Sim) Step() bool {
 	if len(s.late) > 0 && s.random.IntN(4) == 0 {
 		s.endLate()
