@@ -32,6 +32,9 @@ type injector struct {
 
 // inject attaches to the gateway and has calls fail with an error, each thread's first and then every nth, until the test ends. The
 // test fails if no call did.
+//
+// The gateway stands still meanwhile: strace lists its threads and then attaches to one after another. One that starts
+// between the two, by one that is not attached to yet, would never be traced.
 func inject(p *proctest.Process, calls, errno string, nth int) {
 	p.T.Helper()
 	strace, err := exec.LookPath("strace")
@@ -42,6 +45,7 @@ func inject(p *proctest.Process, calls, errno string, nth int) {
 	in.cmd = exec.Command(strace, "-f", "-qq", "-o", in.log, "-e", "trace="+calls,
 		"-e", fmt.Sprintf("inject=%s:error=%s:when=1+%d", calls, errno, nth), "-p", fmt.Sprint(p.PID()))
 	in.cmd.Stderr = &in.said
+	proctest.StopProcess(p.T, p.PID())
 	if err := in.cmd.Start(); err != nil {
 		p.T.Fatal(err)
 	}
@@ -55,6 +59,7 @@ func inject(p *proctest.Process, calls, errno string, nth int) {
 		}
 		return in.isAttached()
 	})
+	proctest.ContinueProcess(p.T, p.PID())
 }
 
 // end ends the gateway, and strace with it. To let go of a gateway that lives on would leave the call that is just being
