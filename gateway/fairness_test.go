@@ -211,14 +211,15 @@ func giveWay(t *testing.T) {
 
 // While a neighbour room is flooded, a message of a quiet room is written to its last member soon, and its clients see about what
 // they see when the flood goes through another process of the same machine. How soon is a figure, printed; a test can only tell it
-// from being starved.
+// from being starved. The other process is half of the work: where nobody asks for the figure it only has a part if the room seems to
+// starve.
 func TestQuietRoomBesideAFlood(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("figures of the race detector's build say nothing; the flood tests run under it")
 	}
-	duration := 500 * time.Millisecond
+	duration, isFigure := 500*time.Millisecond, *fairnessPairs > 1 || *fairnessMost > 0
 	if testenv.IsWholeSize(t) {
-		duration = 2 * time.Second
+		duration, isFigure = 2*time.Second, true
 	}
 	duration = cmp.Or(*fairnessTime, duration)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + *fairnessLoops)) // As main has it.
@@ -242,11 +243,24 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		}
 		return q.lap.took, seen
 	}
+	const starved = 250 * time.Millisecond // in half of its messages
 	var ratios, noise []float64
 	for range *fairnessPairs {
 		var inside, seen, control, again []time.Duration
-		t.Run("beside another process", func(t *testing.T) { _, control = measure(t, false) })
+		compare := func() { t.Run("beside another process", func(t *testing.T) { _, control = measure(t, false) }) }
+		if isFigure {
+			compare()
+		}
 		t.Run("beside the flood", func(t *testing.T) { inside, seen = measure(t, true) })
+		switch {
+		case t.Failed():
+			return
+		case !isFigure && quantile(inside, 0.5) <= starved:
+			t.Logf("inside the gateway: p50 %v", quantile(inside, 0.5))
+			return
+		case !isFigure:
+			compare()
+		}
 		if *fairnessPairs > 1 {
 			t.Run("beside another process again", func(t *testing.T) { _, again = measure(t, false) })
 		}
@@ -262,7 +276,7 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 		t.Logf("inside the gateway: p50 %v, p99 %v; seen by clients: p50 %v, p99 %v; the flood in another process: p50 %v, p99 %v; ratio of p99 %.2f",
 			quantile(inside, 0.5), quantile(inside, 0.99), quantile(seen, 0.5), quantile(seen, 0.99), quantile(control, 0.5), quantile(control, 0.99), ratio)
 		// A machine with much other work holds up all that is measured, the control as well.
-		if p50 := quantile(inside, 0.5); p50 > 250*time.Millisecond && p50 > 10*quantile(control, 0.5) {
+		if p50 := quantile(inside, 0.5); p50 > starved && p50 > 10*quantile(control, 0.5) {
 			t.Errorf("half of the messages took more than %v inside the gateway: the quiet room starves", p50)
 		}
 	}
