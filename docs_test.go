@@ -178,6 +178,43 @@ func TestDocumentsReferToWhatExists(t *testing.T) {
 	}
 }
 
+var (
+	fence    = regexp.MustCompile("(?ms)^```.*?^```$")
+	heading  = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	unslug   = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	anchorTo = regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
+)
+
+// anchors are the names by which links lead to a document's headings, as GitHub makes them.
+func anchors(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+		all[strings.ReplaceAll(unslug.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
+	}
+	return all
+}
+
+// A link to a heading that is not there leads to a page's beginning, and nobody is told.
+func TestDocumentsLinkToHeadingsThatExist(t *testing.T) {
+	all := documents(t)
+	found := 0
+	for doc, text := range all {
+		for _, m := range anchorTo.FindAllStringSubmatch(text, -1) {
+			to := doc
+			if m[1] != "" {
+				to = path.Join(path.Dir(doc), m[1])
+			}
+			found++
+			if !anchors(all[to])[m[2]] {
+				t.Errorf("%s: %s has no heading #%s", doc, to, m[2])
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d such links were found", found)
+	}
+}
+
 // Tests carry the ids of rows in docs/faults.md: each id has its row there, and each row a test or the words that say why not.
 func TestFaultsAreExplainedAndShown(t *testing.T) {
 	_, tests := functions(t)

@@ -122,15 +122,45 @@ func TestEveryRefusedFieldIsSaidAsAFlag(t *testing.T) {
 	}
 }
 
-// A limit that is added is to be added to the README's command line for the open internet and to SECURITY.md.
-func TestHardenedExampleHasEveryLimit(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+// docs/flags.md has every flag, with its default in the row where it stands, and none that does not exist.
+func TestDocumentHasEveryFlag(t *testing.T) {
+	document, err := os.ReadFile("../../docs/flags.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)```sh\ngateway (--listen .*?)```").FindSubmatch(readme)
+	parser := newParser(&commandLine{})
+	known := map[string]bool{"help": true}
+	for _, command := range parser.Model.Leaves(false) {
+		for _, f := range command.Flags {
+			known[f.Name], known["no-"+f.Name] = true, true
+			if command.Name != "serve" {
+				continue
+			}
+			row := regexp.MustCompile("(?m)^\\|[^|]*`--" + f.Name + "`[^|]*\\|([^|]*)\\|.*$").FindSubmatch(document)
+			switch isNone := slices.Contains([]string{"", "0", "0s", "true"}, f.Default); {
+			case row == nil && f.Name != "config": // It is about the file, which has a section.
+				t.Errorf("--%s is in no row", f.Name)
+			case !isNone && !strings.Contains(string(row[1]), "`"+f.Default+"`"):
+				t.Errorf("--%s is %s by default, and its row says %s", f.Name, f.Default, row[1])
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile("--([a-z][a-z-]+)").FindAllSubmatch(document, -1) {
+		if !known[string(m[1])] {
+			t.Errorf("there is no --%s", m[1])
+		}
+	}
+}
+
+// A limit that is added is to be added to the command line of docs/internet.md and to SECURITY.md.
+func TestHardenedExampleHasEveryLimit(t *testing.T) {
+	document, err := os.ReadFile("../../docs/internet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```sh\ngateway (--listen .*?)```").FindSubmatch(document)
 	if m == nil {
-		t.Fatal("README.md has no such example")
+		t.Fatal("docs/internet.md has no such example")
 	}
 	line := strings.ReplaceAll(string(m[1]), "\\\n", " ")
 	security, err := os.ReadFile("../../SECURITY.md")

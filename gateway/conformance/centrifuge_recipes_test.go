@@ -18,10 +18,10 @@ import (
 	"sluice/internal/testenv"
 )
 
-// recipe is the one program of README.md in a language that connects an SDK, with another address for the gateway's.
+// recipe is the one program of docs/protocol.md in a language that connects an SDK, with another address for the gateway's.
 func recipe(t *testing.T, language, addr string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func recipe(t *testing.T, language, addr string) string {
 	return strings.ReplaceAll(found[0], "localhost:8080", addr)
 }
 
-// runRecipe runs a program of README.md until it has printed a line.
+// runRecipe runs a program of docs/protocol.md until it has printed a line.
 func runRecipe(t *testing.T, command []string, want string, env ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
@@ -60,7 +60,7 @@ func runRecipe(t *testing.T, command []string, want string, env ...string) {
 	}
 }
 
-// What README.md has people write for Go works as it stands.
+// What docs/protocol.md has people write for Go works as it stands.
 func TestCentrifuge_RecipeForGo(t *testing.T) {
 	t.Parallel()
 	testenv.LeaveToCI(t, "a program is built")

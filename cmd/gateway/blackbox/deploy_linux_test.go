@@ -202,15 +202,15 @@ func TestSystemdUnitsHaveNoFault(t *testing.T) {
 	}
 }
 
-// The blocks of the README are the files of deploy/proxies, which TestProxiesOfTheReadme runs.
-func TestDeployHasTheProxiesOfTheReadme(t *testing.T) {
+// The blocks of docs/internet.md are the files of deploy/proxies, which TestProxiesOfTheDocument runs.
+func TestDeployHasTheProxiesOfTheDocument(t *testing.T) {
 	files := deployed(t)
 	for name, block := range map[string]struct {
 		language string
 		n        int
 	}{"nginx.conf": {"nginx", 0}, "haproxy.cfg": {"haproxy", 0}, "apache.conf": {"apache", 0}, "Caddyfile": {"caddyfile", 0}, "nginx-rooms.conf": {"nginx", 2}} {
 		if files["proxies/"+name] != blockOf(t, block.language, block.n) {
-			t.Errorf("deploy/proxies/%s is not what README.md has", name)
+			t.Errorf("deploy/proxies/%s is not what docs/internet.md has", name)
 		}
 	}
 }

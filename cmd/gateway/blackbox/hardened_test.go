@@ -14,15 +14,15 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The README's command line for the open internet has every limit, starts, and serves a client that behaves.
+// The command line of docs/internet.md has every limit, starts, and serves a client that behaves.
 func TestHardenedExampleServes(t *testing.T) {
-	readme, err := os.ReadFile("../../../README.md")
+	document, err := os.ReadFile("../../../docs/internet.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)```sh\ngateway (--listen .*?)```").FindSubmatch(readme)
+	m := regexp.MustCompile("(?s)```sh\ngateway (--listen .*?)```").FindSubmatch(document)
 	if m == nil {
-		t.Fatal("README.md has no such example")
+		t.Fatal("docs/internet.md has no such example")
 	}
 	line := strings.ReplaceAll(string(m[1]), "\\\n", " ")
 	if !strings.HasPrefix(line, "--listen 127.0.0.1:8080 ") {

@@ -21,12 +21,12 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The blocks of README.md's "Behind a proxy" are run as they stand there: only where they listen and where the gateway is differs.
+// The blocks of docs/internet.md's "Behind a proxy" are run as they stand there: only where they listen and where the gateway is differs.
 
 // publicName is the name in those blocks.
 const publicName = "app.example.com"
 
-// A proxy is how one is started with its block of the README and nothing of the machine's own settings.
+// A proxy is how one is started with its block of the document and nothing of the machine's own settings.
 type proxy struct {
 	name     string
 	language string // of its block
@@ -69,18 +69,18 @@ BLOCK`,
 	},
 }
 
-// blockOf is the nth block in a language of README.md's section on proxies.
+// blockOf is the nth block in a language of docs/internet.md's section on proxies.
 func blockOf(t *testing.T, language string, n int) string {
 	t.Helper()
-	text, err := os.ReadFile("../../../README.md")
+	text, err := os.ReadFile("../../../docs/internet.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(text), "\n### Behind a proxy\n")
-	section, _, _ = strings.Cut(section, "\n### ")
+	_, section, _ := strings.Cut(string(text), "\n## Behind a proxy\n")
+	section, _, _ = strings.Cut(section, "\n## ")
 	blocks := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(section, -1)
 	if len(blocks) <= n {
-		t.Fatalf("README.md has %d blocks for %s", len(blocks), language)
+		t.Fatalf("docs/internet.md has %d blocks for %s", len(blocks), language)
 	}
 	return blocks[n][1]
 }
@@ -189,7 +189,7 @@ func expectEcho(t *testing.T, c *websocket.Conn, text string) {
 
 // Every block of "Behind a proxy" does what it is there for: a browser's page gets in, with more cookies than fit into 8 KiB, hears
 // what it says, and is let alone through a minute of silence; a page of another origin is refused by us, with the flag's name.
-func TestProxiesOfTheReadme(t *testing.T) {
+func TestProxiesOfTheDocument(t *testing.T) {
 	t.Parallel()
 	silence := 3 * time.Second
 	if testenv.IsWholeSize(t) {
@@ -250,8 +250,8 @@ func TestProxiesOfTheReadme(t *testing.T) {
 	}
 }
 
-// The block of the README that has nginx end TLS does: with the authority's word for it, a page at https:// gets in, and nobody without.
-func TestNginxOfTheReadmeEndsTLS(t *testing.T) {
+// The block of the document that has nginx end TLS does: with the authority's word for it, a page at https:// gets in, and nobody without.
+func TestNginxOfTheDocumentEndsTLS(t *testing.T) {
 	gateway := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--allow-host="+publicName))
 	authority := wstest.NewAuthority(t)
 	files := authority.Pair([2]string{}, publicName)
@@ -259,7 +259,7 @@ func TestNginxOfTheReadmeEndsTLS(t *testing.T) {
 	ends := strings.NewReplacer("fullchain.pem", files[0], "privkey.pem", files[1]).Replace(blockOf(t, p.language, 1))
 	block := strings.ReplaceAll(blockOf(t, p.language, 0), "127.0.0.1:8080", gateway.Addr)
 	if strings.Count(block, "    listen 80;\n") != 1 || !strings.Contains(ends, files[0]) || !strings.Contains(ends, files[1]) {
-		t.Fatalf("README.md has other lines for TLS, or another block than those are for:\n%s%s", block, ends)
+		t.Fatalf("docs/internet.md has other lines for TLS, or another block than those are for:\n%s%s", block, ends)
 	}
 	p.listens = "listen 443"
 	addr := p.runProxy(t, strings.Replace(block, "    listen 80;\n", ends, 1))

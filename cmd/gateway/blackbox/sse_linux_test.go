@@ -10,9 +10,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Readers of events come through every proxy of the README as it stands there: each event arrives when it is published and not when a
+// Readers of events come through every proxy of docs/internet.md as it stands there: each event arrives when it is published and not when a
 // buffer is full, silence is borne, and so is the end: SIGTERM is the last event, and the stream ends behind it.
-func TestEventsThroughProxiesOfTheReadme(t *testing.T) {
+func TestEventsThroughProxiesOfTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {

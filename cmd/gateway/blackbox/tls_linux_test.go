@@ -54,20 +54,20 @@ func TestT10_ProgramSpeaksTLSAndReloads(t *testing.T) {
 	expectEcho(t, there, "still here")
 }
 
-// README.md's way to try TLS without an authority, line for line in a shell of its own, but for the port.
-func TestTLSOfTheReadmeServesCurl(t *testing.T) {
+// docs/internet.md's way to try TLS without an authority, line for line in a shell of its own, but for the port.
+func TestTLSOfTheDocumentServesCurl(t *testing.T) {
 	for _, tool := range []string{"openssl", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			testenv.LeaveOut(t, "%s is not here: %v", tool, err)
 		}
 	}
-	readme, err := os.ReadFile("../../../README.md")
+	document, err := os.ReadFile("../../../docs/internet.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)```sh\n(openssl req .*?)\ngateway (.*?)\n(curl .*?)\n```").FindStringSubmatch(string(readme))
+	m := regexp.MustCompile("(?s)```sh\n(openssl req .*?)\ngateway (.*?)\n(curl .*?)\n```").FindStringSubmatch(string(document))
 	if m == nil || strings.Count(m[2], ":8443") != 1 || strings.Count(m[3], ":8443") != 1 {
-		t.Fatalf("README.md has no such block: %q", m)
+		t.Fatalf("docs/internet.md has no such block: %q", m)
 	}
 	dir := t.TempDir()
 	sh := func(line string) string {

@@ -1,4 +1,4 @@
-// Command embed is a program with a server of its own and the gateway in it: the README's, whole.
+// Command embed is a program with a server of its own and the gateway in it: that of docs/embedding.md, whole.
 package main
 
 import (
