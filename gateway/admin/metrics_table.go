@@ -171,7 +171,7 @@ var table = []metric{
 	count("sluice_node_reports_total", "Reports of this node's rooms sent to the others.", func(r *reading) uint64 { return r.Notes.Reports }),
 	count("sluice_node_reports_lost_total", "Times a part of another node's reports was missing, and it was asked for all.", func(r *reading) uint64 { return r.Notes.Lost }),
 	count("sluice_node_notes_refused_total", "Notes of other nodes that were not understood, of another version or no node's, or of a node beyond 256.", func(r *reading) uint64 { return r.Notes.Refused }),
-	count("sluice_node_notes_unsent_total", "Notes that could not be sent: there was no broker, or they were too large.", func(r *reading) uint64 { return r.Notes.Unsent }),
+	count("sluice_node_notes_unsent_total", "Notes that could not be sent: there was no NATS server, or they were too large.", func(r *reading) uint64 { return r.Notes.Unsent }),
 	count("sluice_node_rooms_beyond_total", "Rooms left out of reports, or of what is known of others, because there are too many, each time.", func(r *reading) uint64 { return r.Notes.Beyond }),
 	count("sluice_node_questions_total", "Questions put to all other nodes: who is in a room, whom to disconnect.", func(r *reading) uint64 { return r.Notes.Asked }),
 	count("sluice_node_unanswered_total", "Answers to them that did not come in time, of each node.", func(r *reading) uint64 { return r.Notes.Unanswered }),

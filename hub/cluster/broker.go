@@ -82,7 +82,7 @@ const LastMax = 1000
 // Errors of a Broker.
 var (
 	ErrNotStored = errors.New("cluster: the pack was not sent, or not taken, and may be repeated")
-	ErrRefused   = fmt.Errorf("cluster: the broker refuses this pack, and always will: %w", hub.ErrTooLarge)
+	ErrRefused   = fmt.Errorf("cluster: the NATS servers refuse this pack, and always will: %w", hub.ErrTooLarge)
 	ErrNotFound  = errors.New("cluster: no message has this sequence")
 	ErrConflict  = errors.New("cluster: another node has set the epoch")
 	ErrUnfit     = errors.New("cluster: the stream is not fit for this gateway")

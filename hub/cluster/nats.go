@@ -87,7 +87,7 @@ const (
 	toOfStream = subjectOut + "0.>"
 )
 
-var errNotOpen = errors.New("the broker has not answered yet")
+var errNotOpen = errors.New("no NATS server has answered yet")
 
 // DialNATS returns at once, also while no broker answers: then it goes on trying. The error is of
 // options that make no sense, and of files that cannot be read.

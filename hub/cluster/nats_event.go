@@ -78,17 +78,17 @@ func (n *NATS) advise(m *nats.Msg) {
 
 func (n *NATS) connected(c *nats.Conn) {
 	n.counts.connects.Add(1)
-	n.log.Info("connected to the broker", "server", c.ConnectedUrlRedacted(), "cluster", c.ConnectedClusterName())
+	n.log.Info("connected to a NATS server", "server", c.ConnectedUrlRedacted(), "cluster", c.ConnectedClusterName())
 	n.happened.raise(Up)
 }
 
 func (n *NATS) disconnected(_ *nats.Conn, err error) {
-	n.log.Warn("the broker's connection is lost", "error", err)
+	n.log.Warn("the connection to the NATS server is lost", "error", err)
 	n.happened.raise(Down)
 }
 
 func (n *NATS) closed(c *nats.Conn) {
-	n.log.Error("the broker's connection is closed for good", "error", c.LastError())
+	n.log.Error("the connection to the NATS servers is closed for good", "error", c.LastError())
 	n.happened.raise(Closed)
 }
 
@@ -103,9 +103,9 @@ func (n *NATS) failed(_ *nats.Conn, _ *nats.Subscription, err error) {
 	case isOfProbe(err):
 	case errors.Is(err, nats.ErrPermissionViolation):
 		if n.counts.denied.Add(1) <= deniedLines {
-			n.log.Error("the broker refuses what this gateway needs", "error", err)
+			n.log.Error("the NATS servers refuse what this gateway needs", "error", err)
 		}
 	default:
-		n.log.Warn("the broker's connection has a fault", "error", err)
+		n.log.Warn("the connection to the NATS server has a fault", "error", err)
 	}
 }

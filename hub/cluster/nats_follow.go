@@ -157,7 +157,7 @@ func (n *NATS) arrive(w *waiting, m *nats.Msg) {
 // malformed counts a message that makes no sense, and logs the first of them.
 func (n *NATS) malformed(m *nats.Msg, err error) {
 	if n.counts.malformed.Add(1) <= deniedLines {
-		n.log.Warn("a message of the broker is dropped", "subject", m.Subject, "error", err)
+		n.log.Warn("a message of the NATS servers is dropped", "subject", m.Subject, "error", err)
 	}
 }
 

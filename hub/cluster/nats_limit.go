@@ -40,7 +40,7 @@ func (n *NATS) setLimit(info *jetstream.StreamInfo) error {
 	}
 	limit = min(limit-headerRoom, int64(n.o.MaxMessage))
 	if was := n.limit.Swap(limit); was != limit && limit < int64(n.o.MaxMessage) {
-		n.log.Warn("messages may be no larger than the broker and its stream allow", "bytes", limit,
+		n.log.Warn("messages may be no larger than the NATS servers and their stream allow", "bytes", limit,
 			"max-message", n.o.MaxMessage, "broker", n.nc.MaxPayload(), "stream", info.Config.MaxMsgSize)
 	}
 	return nil
@@ -57,6 +57,6 @@ func (n *NATS) warnOfForgers(ctx context.Context) {
 	}
 	n.isProbed.Store(true)
 	if forgeable {
-		n.log.Warn("the broker's permissions are too wide", "error", ErrForgeable)
+		n.log.Warn("the NATS servers' permissions are too wide", "error", ErrForgeable)
 	}
 }

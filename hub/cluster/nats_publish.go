@@ -34,7 +34,7 @@ type publication struct {
 
 // errMoved is of an answer that came by a later connection than the node knew of: the stream may be
 // another one there.
-var errMoved = errors.New("the broker's connection is another one")
+var errMoved = errors.New("the connection to the NATS servers is another one")
 
 func (o *outgoing) init() {
 	o.answers = map[*nats.Msg]*publication{}

@@ -35,7 +35,7 @@ type getRequest struct {
 }
 
 // errTorn is of an answer of which a part was lost on its way.
-var errTorn = errors.New("a part of the broker's answer is missing")
+var errTorn = errors.New("a part of the NATS server's answer is missing")
 
 // After implements Broker.
 func (n *NATS) After(ctx context.Context, room string, from uint64, limit, bytes int) (kept []Stored, hasMore bool, err error) {

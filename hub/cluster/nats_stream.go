@@ -99,7 +99,7 @@ func (n *NATS) makeStream(ctx context.Context) error {
 	}
 	_, err := n.js.CreateStream(ctx, want)
 	if n.o.Replicas == 0 && n.isTooMany(err) {
-		n.log.Warn("the stream has one copy: the broker allows no three", "stream", streamName, "why", err)
+		n.log.Warn("the stream has one copy: the NATS servers allow no three", "stream", streamName, "why", err)
 		want.Replicas = 1
 		_, err = n.js.CreateStream(ctx, want)
 	}

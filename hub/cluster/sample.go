@@ -21,7 +21,7 @@ func (n *Node) warn(kind, text string, args ...any) {
 	if now := n.now(); now >= s.next {
 		s.next = now + sampleTime
 		if s.skipped > 0 {
-			args = append(args, "more since the last line", s.skipped)
+			args = append(args, "and_more", s.skipped)
 		}
 		s.skipped = 0
 		n.o.Log.Warn("cluster: "+text, args...)

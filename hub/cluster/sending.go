@@ -99,7 +99,7 @@ func (n *Node) answered(a *ack) {
 		n.finish(l, k, a.seq, nil)
 	case errors.Is(a.err, ErrRefused):
 		n.counters.refused.Add(uint64(k.messages))
-		n.warn("refused", "the broker refuses messages", "room", l.room, "messages", k.messages, "error", a.err)
+		n.warn("refused", "the NATS servers refuse messages", "room", l.room, "messages", k.messages, "error", a.err)
 		n.finish(l, k, 0, ErrRefused)
 	default:
 		if a.err == nil && isSame { // It is stored, at a place that has no name before the next epoch.

@@ -47,7 +47,7 @@ type trust struct {
 
 var (
 	errStarting = errors.New("cluster: the stream has not been reached yet")
-	errDown     = errors.New("cluster: no connection to the broker")
+	errDown     = errors.New("cluster: no connection to the NATS servers")
 	errSuspect  = errors.New("cluster: the stream may not be what it was")
 )
 
