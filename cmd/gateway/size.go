@@ -10,16 +10,17 @@ import (
 // A Size is a number of bytes, written plainly or with a unit: 65536, 64KiB, 64K, 1MiB, 1MB.
 type Size int64
 
+// sizeUnits are what a size may be written in; String takes the first of them that divides it.
 var sizeUnits = []struct {
 	suffix string
 	factor int64
 }{
-	{"KiB", 1 << 10},
-	{"MiB", 1 << 20},
 	{"GiB", 1 << 30},
-	{"KB", 1e3},
-	{"MB", 1e6},
 	{"GB", 1e9},
+	{"MiB", 1 << 20},
+	{"MB", 1e6},
+	{"KiB", 1 << 10},
+	{"KB", 1e3},
 	{"K", 1 << 10},
 	{"M", 1 << 20},
 	{"G", 1 << 30},
@@ -43,15 +44,12 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes the size in the largest binary unit that divides it.
+// String writes the size in the largest unit that divides it: who has written 2GB reads that again.
 func (s Size) String() string {
-	for _, u := range []struct {
-		suffix string
-		factor Size
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if s >= u.factor && s%u.factor == 0 {
-			return strconv.FormatInt(int64(s/u.factor), 10) + u.suffix
+	for _, u := range sizeUnits {
+		if int64(s) >= u.factor && int64(s)%u.factor == 0 {
+			return strconv.FormatInt(int64(s)/u.factor, 10) + u.suffix
 		}
 	}
-	return strconv.FormatInt(int64(s), 10) + "B"
+	return "0B"
 }
