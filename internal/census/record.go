@@ -66,7 +66,11 @@ func (m *module) record(o *options) (*record, error) {
 		return nil, err
 	}
 	recorded, err := converse(address, control, o.clients)
-	return &record{options: o, m: m, functions: functions, messages: recorded}, err
+	r := &record{options: o, m: m, functions: functions, messages: recorded}
+	for i, events := range recorded {
+		recorded[i] = r.ofWriters(events)
+	}
+	return r, err
 }
 
 var announcement = regexp.MustCompile(`msg=listening address=(\S+)`)
@@ -205,6 +209,18 @@ func (r *record) usual(isWhole bool) (all []function, err error) {
 		}
 	}
 	return all, nil
+}
+
+// ofWriters are the events of the goroutines that have written. What others run through, which look
+// after memory and time, is not the message's.
+func (r *record) ofWriters(events []trace.Event) []trace.Event {
+	writers := map[string]bool{}
+	for _, e := range events {
+		if r.is(e, r.write) {
+			writers[e.Goroutine] = true
+		}
+	}
+	return slices.DeleteFunc(events, func(e trace.Event) bool { return !writers[e.Goroutine] })
 }
 
 // is reports whether an event is in a function whose name is so, or ends so behind a dot.

@@ -3,6 +3,7 @@
 package trace
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net"
@@ -18,8 +19,9 @@ const Control = "SLUICE_TEST_TRACE"
 
 // An Event is a statement that is about to run, or a function that was entered.
 type Event struct {
-	Func  int      // the number that the census gave the function
-	Stack []string // of an entry: the function and all its callers, as the runtime names them
+	Func      int      // the number that the census gave the function
+	Goroutine string   // as the runtime numbers them
+	Stack     []string // of an entry: the function and all its callers, as the runtime names them
 }
 
 var (
@@ -52,6 +54,9 @@ func Enter(fn int) {
 }
 
 func note(e Event) {
+	var head [64]byte
+	stack := head[:runtime.Stack(head[:], false)] // "goroutine 7 [running]: …"
+	e.Goroutine = string(bytes.Fields(stack)[1])
 	mu.Lock()
 	defer mu.Unlock()
 	events = append(events, e)
