@@ -81,8 +81,11 @@ func (n *Node) opened(r *room, a *opened, isFirst, keeps bool) {
 		n.beginFilling(r, a)
 	}
 	before := r.filling.last
+	isOlder := r.isPlaced && r.begun.tail.Seq > 0 && r.begun.tail.Seq < r.last
 	switch err := n.fill(r, a.kept); {
-	case err == errAnother || r.isPlaced && r.begun.tail.Seq > 0 && r.begun.tail.Seq < r.last:
+	case isOlder && r.tries < lagTries && err != errAnother: // The server that answered lags behind.
+		n.beginAnew(r)
+	case err == errAnother || isOlder:
 		n.lost(r, "its last message is not in the stream")
 		n.contradict()
 	case err == errDropped:

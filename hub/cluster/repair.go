@@ -10,6 +10,7 @@ const (
 	repairPause    = 10 * time.Millisecond
 	repairPauseMax = time.Second
 	repairTries    = 20 // in vain, for a hole that the stream's leader says can be closed
+	lagTries       = 6  // and before a leader is believed that knows less: 1.3 s, for one that was elected just now
 )
 
 // repair fetches what a room lacks up to a sequence.
@@ -75,9 +76,13 @@ func (n *Node) fetched(r *room, h *hole) {
 		n.lost(r, "messages that are missing may have been dropped")
 		return
 	}
-	isAnother := h.isAsked && r.last > 0 && (h.tail.Seq == r.last && h.tail.ID != r.lastID || h.tail.Seq < r.last && h.tail.Seq > 0)
+	isAnother := h.isAsked && r.last > 0 && h.tail.Seq == r.last && h.tail.ID != r.lastID
+	isOlder := h.isAsked && h.tail.Seq < r.last && h.tail.Seq > 0
+	isShorter := h.isAsked && h.tail.Seq < r.target
 	switch {
-	case isAnother:
+	case isOlder && r.tries < lagTries: // The server that answered lags behind.
+		n.rest(r)
+	case isAnother || isOlder:
 		n.lost(r, "its last message is not in the stream")
 		n.contradict()
 	case r.last >= r.target && (h.isAsked || !r.mustAsk):
@@ -85,7 +90,7 @@ func (n *Node) fetched(r *room, h *hole) {
 	case r.last > before:
 		r.tries = 0
 		n.enqueue(r)
-	case h.isAsked && h.tail.Seq < r.target, r.tries >= repairTries: // It is not to be had, or never was.
+	case isShorter && r.tries >= lagTries, r.tries >= repairTries: // It is not to be had, or never was.
 		isShort := h.isAsked && h.state.Last < r.target // What was republished would be there.
 		if n.lost(r, "messages are missing, and not in the stream"); isShort {
 			n.contradict()
