@@ -345,7 +345,10 @@ func (f *Fanout) send(k *Batch, p *pace) {
 	f.sent = nil
 	p.look()
 	f.left = f.ends - p.now
-	if long := f.longTurn(); bytes > f.hub.limits.Turn && 0 < long && long < bytes {
+	if bytes <= f.hub.limits.Turn {
+		return // As nearly every batch.
+	}
+	if long := f.longTurn(); 0 < long && long < bytes {
 		p.now = f.ends // There is no time for another that is as long, and in the next slice there is.
 	}
 }
