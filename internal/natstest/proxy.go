@@ -3,15 +3,19 @@ package natstest
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A Proxy is a network between clients and a server, or between two servers, that can be cut. While it
-// is, nothing passes either way, new connections neither, and nobody is told; then all goes on.
+// is, nothing passes either way, new connections neither, and nobody is told; then all goes on. It can
+// be long, too.
 type Proxy struct {
 	listener net.Listener
 	to       string
 	running  sync.WaitGroup
+	late     atomic.Int64 // nanoseconds
 
 	mu     sync.Mutex
 	change *sync.Cond
@@ -44,6 +48,9 @@ func (p *Proxy) Cut(isCut bool) {
 	p.isCut = isCut
 	p.change.Broadcast()
 }
+
+// Delay has what clients send come to the server so much later; what it sends comes at once.
+func (p *Proxy) Delay(d time.Duration) { p.late.Store(int64(d)) }
 
 func (p *Proxy) end() {
 	p.listener.Close()
@@ -92,17 +99,18 @@ func (p *Proxy) pass(from net.Conn) {
 		return
 	}
 	defer to.Close()
-	p.running.Go(func() { p.copy(from, to) })
-	p.copy(to, from)
+	p.running.Go(func() { p.copy(from, to, func() {}) })
+	p.copy(to, from, func() { time.Sleep(time.Duration(p.late.Load())) })
 }
 
-// copy ends both when one has ended.
-func (p *Proxy) copy(to, from net.Conn) {
+// copy ends both when one has ended. It waits with what has come.
+func (p *Proxy) copy(to, from net.Conn, wait func()) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		wait()
 		if !p.await() {
 			return
 		}

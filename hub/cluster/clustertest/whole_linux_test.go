@@ -172,17 +172,14 @@ func (w *whole) row(name, format string) *row {
 
 func (r *row) add(s *side, value float64) { r.of[s.name] = append(r.of[s.name], value) }
 
-// against fills another row with what each round's values come to beside the first side's.
-func (r *row) against(w *whole, to *row, by func(value, first float64) float64) {
+// beyondFirst fills another row with how much more each round's values are than the first side's.
+func (r *row) beyondFirst(w *whole, to *row) {
 	for _, s := range w.sides[1:] {
 		for i, value := range r.of[s.name] {
-			to.add(s, by(value, r.of[w.sides[0].name][i]))
+			to.add(s, value-r.of[w.sides[0].name][i])
 		}
 	}
 }
-
-func less(value, first float64) float64 { return value - first }
-func over(value, first float64) float64 { return value / first }
 
 // print tells medians, with the lowest and the highest.
 func (w *whole) print() {
