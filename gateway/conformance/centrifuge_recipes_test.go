@@ -18,7 +18,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// recipe is the one program of docs/protocol.md in a language that connects an SDK, with another address for the gateway's.
+// recipe is the one program of docs/protocol.md in a language that connects an SDK, with another
+// address for the gateway's.
 func recipe(t *testing.T, language, addr string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/protocol.md")
@@ -97,9 +98,7 @@ func TestCentrifuge_RecipeForAPage(t *testing.T) {
 	if centrifugo() != "" {
 		t.Skip("Centrifugo hands out no pages")
 	}
-	if !testenv.IsWholeSize(t) {
-		t.Skip("a browser takes more than a second")
-	}
+	testenv.LeaveToCI(t, "a browser takes more than a second")
 	sdk, _ := realclients.CentrifugeForPages(t)
 	o, dir := spoken(), t.TempDir()
 	text, err := os.ReadFile(sdk)

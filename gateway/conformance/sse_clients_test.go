@@ -55,9 +55,7 @@ func TestCurlReadsEvents(t *testing.T) {
 // Chromium's EventSource, which a network cuts off again and again while messages are published, has each exactly once and in order:
 // it comes back by itself with the id of the last. That is the recipe of docs/rooms.md.
 func TestS05_BrowserGoesOnBehindTheLastEvent(t *testing.T) {
-	if !testenv.IsWholeSize(t) {
-		t.Skip("a browser comes back after a second or more")
-	}
+	testenv.LeaveToCI(t, "a browser comes back after a second or more")
 	browser := browsertest.Start(t)
 	o := keeping(0)
 	o.Pages = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

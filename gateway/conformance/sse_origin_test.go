@@ -126,9 +126,7 @@ func TestEventsForWhoHasAToken(t *testing.T) {
 // Chromium's EventSource reads its own server's rooms, those of one that lists its page's origin, with cookies if it is listed by name,
 // and nobody else's; an image cannot read them either.
 func TestBrowserReadsEvents(t *testing.T) {
-	if !testenv.IsWholeSize(t) {
-		t.Skip("a browser takes more than a second")
-	}
+	testenv.LeaveToCI(t, "a browser takes more than a second")
 	browser := browsertest.Start(t)
 	o := gatewaytest.Options()
 	o.Pages = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // The demo page may ask nobody else.

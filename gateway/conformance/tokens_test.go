@@ -46,9 +46,7 @@ func (s strict) Judge(h *gateway.Handshake) (gateway.Principal, error) {
 // The demo page where somebody has to be known: it says so, takes a token from its field or behind the room in the address, keeps it for
 // its tab alone, and goes on where it may only read.
 func TestPageBringsItsToken(t *testing.T) {
-	if !testenv.IsWholeSize(t) {
-		t.Skip("a browser takes more than a second")
-	}
+	testenv.LeaveToCI(t, "a browser takes more than a second")
 	browser := browsertest.Start(t)
 	const token = "eyJ0.T0k-en_.c2ln"
 	o := gatewaytest.Options()
@@ -108,9 +106,7 @@ func TestPageBringsItsToken(t *testing.T) {
 // A browser's page brings its token as a subprotocol, as a query and in the cookie of its login. The browser finds its offer answered, and
 // the page hears why it is closed where it may only read. Without a token, or with another, it does not get in.
 func TestBrowserBringsItsToken(t *testing.T) {
-	if !testenv.IsWholeSize(t) {
-		t.Skip("a browser takes more than a second")
-	}
+	testenv.LeaveToCI(t, "a browser takes more than a second")
 	browser := browsertest.Start(t)
 	const token = "eyJ0.T0k-en_.c2ln"
 	o := gatewaytest.Options()
