@@ -147,7 +147,8 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// The program of docs/embedding.md is the one that is built above: what it shows stands there, line for line.
+// The program of docs/embedding.md is the one that is built above: what it shows stands there, line
+// for line.
 func TestDocumentShowsTheProgramThatIsTested(t *testing.T) {
 	document, err := os.ReadFile(filepath.Join("..", "docs", "embedding.md"))
 	if err != nil {

@@ -209,10 +209,11 @@ func giveWay(t *testing.T) {
 	}
 }
 
-// While a neighbour room is flooded, a message of a quiet room is written to its last member soon, and its clients see about what
-// they see when the flood goes through another process of the same machine. How soon is a figure, printed; a test can only tell it
-// from being starved. The other process is half of the work: where nobody asks for the figure it only has a part if the room seems to
-// starve.
+// While a neighbour room is flooded, a message of a quiet room is written to its last member soon,
+// and its clients see about what they see when the flood goes through another process of the same
+// machine. How soon is a figure, printed; a test can only tell it from being starved. The other
+// process is half of the work: where nobody asks for the figure it only has a part if the room
+// seems to starve.
 func TestQuietRoomBesideAFlood(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("figures of the race detector's build say nothing; the flood tests run under it")

@@ -113,8 +113,8 @@ func (k *Bundle) forgive() {
 	}
 }
 
-// share has the first readers of the rota offer what they may have, and reports whether one was passed
-// over because it is in debt.
+// share has the first readers of the rota offer what they may have, and reports whether one was
+// passed over because it is in debt.
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	k.parts = 0
 	for r := k.front; r != nil; {

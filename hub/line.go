@@ -141,8 +141,8 @@ func (r *Room) quit(m *Member) {
 	r.giveLeases(m.branch.fan)
 }
 
-// giveLeases gives those in front of the line their leases, if it is time, and notes whether publishers
-// have to ask. The caller holds the lock, and by is its loop's.
+// giveLeases gives those in front of the line their leases, if it is time, and notes whether
+// publishers have to ask. The caller holds the lock, and by is its loop's.
 func (r *Room) giveLeases(by *Fanout) {
 	l := r.line
 	if l == nil {

@@ -39,8 +39,8 @@ func resumed(all []*client) (times []int) {
 
 // Every publisher that waits may say 16 KiB in its turn, in the order in which they asked, on whichever loops they are.
 //
-// Relatives: one that comes meanwhile; one that comes when all have had their turn; more than get leases together; one loop that
-// does not come round; the brake in the middle of a turn.
+// Relatives: one that comes meanwhile; one that comes when all have had their turn; more than get
+// leases together; one loop that does not come round; the brake in the middle of a turn.
 func TestN73_WaitingPublishersHaveTurnsInTheOrderInWhichTheyAsked(t *testing.T) {
 	t.Run("each has its turn before any has two", func(t *testing.T) {
 		f, all := newLine(t, 3)

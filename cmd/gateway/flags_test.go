@@ -122,7 +122,8 @@ func TestEveryRefusedFieldIsSaidAsAFlag(t *testing.T) {
 	}
 }
 
-// docs/flags.md has every flag, with its default in the row where it stands, and none that does not exist.
+// docs/flags.md has every flag, with its default in the row where it stands, and none that does not
+// exist.
 func TestDocumentHasEveryFlag(t *testing.T) {
 	document, err := os.ReadFile("../../docs/flags.md")
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A Proxy is a network between clients and a server, or between two servers, that can be cut. While it
-// is, nothing passes either way, new connections neither, and nobody is told; then all goes on. It can
-// be long, too.
+// A Proxy is a network between clients and a server, or between two servers, that can be cut. While
+// it is, nothing passes either way, new connections neither, and nobody is told; then all goes on.
+// It can be long, too.
 type Proxy struct {
 	listener net.Listener
 	to       string

@@ -202,7 +202,8 @@ func TestSystemdUnitsHaveNoFault(t *testing.T) {
 	}
 }
 
-// The blocks of docs/internet.md are the files of deploy/proxies, which TestProxiesOfTheDocument runs.
+// The blocks of docs/internet.md are the files of deploy/proxies, which TestProxiesOfTheDocument
+// runs.
 func TestDeployHasTheProxiesOfTheDocument(t *testing.T) {
 	files := deployed(t)
 	for name, block := range map[string]struct {

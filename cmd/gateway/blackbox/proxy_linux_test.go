@@ -21,12 +21,14 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The blocks of docs/internet.md's "Behind a proxy" are run as they stand there: only where they listen and where the gateway is differs.
+// The blocks of docs/internet.md's "Behind a proxy" are run as they stand there: only where they
+// listen and where the gateway is differs.
 
 // publicName is the name in those blocks.
 const publicName = "app.example.com"
 
-// A proxy is how one is started with its block of the document and nothing of the machine's own settings.
+// A proxy is how one is started with its block of the document and nothing of the machine's own
+// settings.
 type proxy struct {
 	name     string
 	language string // of its block
@@ -250,7 +252,8 @@ func TestProxiesOfTheDocument(t *testing.T) {
 	}
 }
 
-// The block of the document that has nginx end TLS does: with the authority's word for it, a page at https:// gets in, and nobody without.
+// The block of the document that has nginx end TLS does: with the authority's word for it, a page
+// at https:// gets in, and nobody without.
 func TestNginxOfTheDocumentEndsTLS(t *testing.T) {
 	gateway := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--allow-host="+publicName))
 	authority := wstest.NewAuthority(t)

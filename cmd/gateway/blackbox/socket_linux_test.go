@@ -223,8 +223,9 @@ func TestN41_OnlyTheGroupConnects(t *testing.T) {
 	}
 }
 
-// N41: nginx as Debian runs it, its workers as www-data, in front of a socket with the flags of docs/internet.md: a page is let in, under the
-// public name and without --allow-host. Without the group it is 502.
+// N41: nginx as Debian runs it, its workers as www-data, in front of a socket with the flags of
+// docs/internet.md: a page is let in, under the public name and without --allow-host. Without the
+// group it is 502.
 func TestN41_NginxReachesTheSocketByItsGroup(t *testing.T) {
 	if os.Getuid() != 0 {
 		testenv.LeaveOut(t, "only root runs nginx as another user")

@@ -10,8 +10,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Readers of events come through every proxy of docs/internet.md as it stands there: each event arrives when it is published and not when a
-// buffer is full, silence is borne, and so is the end: SIGTERM is the last event, and the stream ends behind it.
+// Readers of events come through every proxy of docs/internet.md as it stands there: each event
+// arrives when it is published and not when a buffer is full, silence is borne, and so is the end:
+// SIGTERM is the last event, and the stream ends behind it.
 func TestEventsThroughProxiesOfTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, p := range proxies {

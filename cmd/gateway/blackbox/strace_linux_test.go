@@ -33,8 +33,9 @@ type injector struct {
 // inject attaches to the gateway and has calls fail with an error, each thread's first and then every nth, until the test ends. The
 // test fails if no call did.
 //
-// The gateway stands still meanwhile: strace lists its threads and then attaches to one after another. One that starts
-// between the two, by one that is not attached to yet, would never be traced.
+// The gateway stands still meanwhile: strace lists its threads and then attaches to one after
+// another. One that starts between the two, by one that is not attached to yet, would never be
+// traced.
 func inject(p *proctest.Process, calls, errno string, nth int) {
 	p.T.Helper()
 	strace, err := exec.LookPath("strace")

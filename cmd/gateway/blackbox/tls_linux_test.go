@@ -54,7 +54,8 @@ func TestT10_ProgramSpeaksTLSAndReloads(t *testing.T) {
 	expectEcho(t, there, "still here")
 }
 
-// docs/internet.md's way to try TLS without an authority, line for line in a shell of its own, but for the port.
+// docs/internet.md's way to try TLS without an authority, line for line in a shell of its own, but
+// for the port.
 func TestTLSOfTheDocumentServesCurl(t *testing.T) {
 	for _, tool := range []string{"openssl", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {

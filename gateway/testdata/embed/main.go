@@ -1,4 +1,5 @@
-// Command embed is a program with a server of its own and the gateway in it: that of docs/embedding.md, whole.
+// Command embed is a program with a server of its own and the gateway in it: that of
+// docs/embedding.md, whole.
 package main
 
 import (

@@ -90,9 +90,10 @@ func (w *whole) measureThroughput() {
 }
 
 // measureProcessor is of the gateway that reads: what a delivery takes of it, and what a message
-// does that one client reads, which is nearly the follower's own part. By way of a stream messages come
-// later, and a publisher that waits for its readers sends less often: that changes what a delivery costs
-// in any gateway. So a follower is held against one gateway whose publisher is as far away, too.
+// does that one client reads, which is nearly the follower's own part. By way of a stream messages
+// come later, and a publisher that waits for its readers sends less often: that changes what a
+// delivery costs in any gateway. So a follower is held against one gateway whose publisher is as
+// far away, too.
 func (w *whole) measureProcessor() {
 	long := natstest.StartProxy(w, w.sides[0].read.Addr)
 	publishFar := fmt.Sprint("--publish-at=127.0.0.1:", long.Port())
