@@ -83,10 +83,11 @@ func (c *conn) standInLine() {
 func (c *conn) read(ev reactor.Event) {
 	began := c.w.loop.Elapsed()
 	c.fill(ev)
-	if c.life == open {
-		c.endPublishing()
+	if c.life != open {
+		return
 	}
-	c.answer()
+	c.endPublishing()
+	c.flushOwn() // Replies and pongs, all of the turn's together.
 	if c.life == open && c.w.inflated+frameWork*c.w.frames >= c.w.cfg.costlyWork {
 		c.noteCost(c.w.loop.Elapsed() - began)
 	}

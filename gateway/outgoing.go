@@ -76,13 +76,6 @@ func (c *conn) pong(body []byte) {
 	o.bytes = wsproto.AppendFrame(o.bytes, wsproto.OpPong, body)
 }
 
-// answer sends what reading has left in the outbox.
-func (c *conn) answer() {
-	if c.life == open {
-		c.flushOwn()
-	}
-}
-
 // flushOwn sends the outbox now if the kernel takes anything and the reader is not inside a frame;
 // at the next frame's end otherwise.
 func (c *conn) flushOwn() {

@@ -255,14 +255,22 @@ func (k *Batch) hasRoom(n int) bool {
 	return len(k.Deliveries) < int(k.most) && (k.bytes == 0 || k.bytes+n <= batchBytes)
 }
 
-// nextBatch begins another batch to be filled.
+// nextBatch begins another batch to be filled: a wide one where a round brings one message.
 func (f *Fanout) nextBatch() *Batch {
 	if f.batch != nil {
 		f.batches.push(f.batch)
 	}
-	f.batch = f.newBatch()
-	f.batch.most, f.batch.IsWide = f.bound()
-	return f.batch
+	k := f.newBatch()
+	switch b := f.sweeping; {
+	case !f.widens || b == nil || !b.isThin():
+		k.most, k.IsWide = batchMembers, false
+	case f.hasQueued() || f.bundles.len() > 0:
+		k.most, k.IsWide = sharedMembers, true
+	default:
+		k.most, k.IsWide = wideMembers, true
+	}
+	f.batch = k
+	return k
 }
 
 // copy appends bytes to what deliveries of several logs' bytes are made of. There is room: those are
@@ -274,21 +282,12 @@ func (k *Batch) copy(bytes []byte) {
 	k.copies = append(k.copies, bytes...)
 }
 
-// bound is how many deliveries a batch that begins now may come to have, and whether it is a wide one.
-func (f *Fanout) bound() (most int32, isWide bool) {
-	switch b := f.sweeping; {
-	case !f.widens || b == nil || !b.isThin():
-		return batchMembers, false
-	case f.hasQueued() || f.bundles.len() > 0:
-		return sharedMembers, true
-	}
-	return wideMembers, true
-}
-
-// isThin reports whether what b's round brings, to members that were caught up, is one message: what it
-// costs are the calls then. Nothing was published since it began, or later members would get more.
+// isThin reports whether what b's round brings, to members that were caught up, is one message:
+// what it costs are the calls then. Nothing was published since it began, or later members would
+// get more.
 func (b *branch) isThin() bool { return b.round.carriesOne && b.track.end.Load() == b.round.end }
 
+// newBatch is an empty batch, of those that were sent if there are any.
 func (f *Fanout) newBatch() *Batch {
 	if n := len(f.spareBatches); n > 0 {
 		k := f.spareBatches[n-1]

@@ -145,7 +145,9 @@ func (l *Loop) Tick() error {
 		return err
 	}
 	l.stats.Ticks++
-	l.dispatch()
+	for _, ev := range l.events {
+		l.deliver(ev)
+	}
 	l.visitLine(&l.requeued)
 	l.visitLine(&l.costly)
 	l.runMailbox()
@@ -210,12 +212,7 @@ func (l *Loop) readClock(timeout time.Duration) {
 	l.now = now - time.Duration(l.pauses.Load())
 }
 
-func (l *Loop) dispatch() {
-	for _, ev := range l.events {
-		l.deliver(ev)
-	}
-}
-
+// deliver tells a source of its event, if the source is there still.
 func (l *Loop) deliver(ev Event) {
 	e, ok := l.sources.Get(ev.Token)
 	if !ok || e.isClosed {
