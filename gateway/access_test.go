@@ -162,8 +162,7 @@ func TestReadOnlyRoomIsReadAndNotWritten(t *testing.T) {
 	}
 	expectClosed(t, s, ClosedMayNotPublish, uint64(len(attempts)+1))
 	// What a backend publishes comes, and was not preceded by anything.
-	room, _ := s.hub.Room("ticker.eur")
-	room.Publish(nil, s.workers[0].kernel.Now(), new(encoder).of("", message{Message: wsproto.Message{Op: wsproto.OpText, Payload: []byte("1.08")}}))
+	mustPublish(t, s, "ticker.eur", "1.08")
 	if kind, p, err := reader.Read(ctx); err != nil || kind != websocket.MessageText || string(p) != "1.08" {
 		t.Errorf("the reader gets %v %q, %v", kind, p, err)
 	}

@@ -38,7 +38,9 @@ func newHalted(t *testing.T) *halted {
 func (h *halted) fill() {
 	h.t.Helper()
 	message := hub.Frame{Head: []byte{0x82, 126, 0x20, 0}, Payload: make([]byte, 8<<10)}
-	h.client.c.reader.Room().Publish(nil, h.kernel.Now(), frames{message})
+	if _, err := hub.Offer(h.s.hub, "r", h.kernel.Now(), frames{message}); err != nil {
+		h.t.Fatal(err)
+	}
 	if !h.client.c.reader.Room().IsFull() {
 		h.t.Fatal("the room is not full")
 	}

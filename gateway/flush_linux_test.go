@@ -45,8 +45,7 @@ func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 	}
 	byRing := h.w.stats.RingWrites
 	h.conns[busy].outboxed()
-	room, _ := h.w.server.hub.Room("r")
-	room.Publish(h.w.fan, h.w.loop.Now(), h.w.encoder.of("r", message{Message: wsproto.Message{Op: wsproto.OpBinary, Payload: []byte("hello")}}))
+	h.publish([]byte("hello"))
 	h.conns[closing].closeWith(ClosedDrain, 1001, "")
 	for h.w.fan.Flush(h.w.loop.Elapsed) == 0 {
 	}
@@ -85,11 +84,7 @@ func TestRingTakesWhatSubscribersGetOfOneRoom(t *testing.T) {
 			}
 			want := 0
 			for _, name := range rooms {
-				room, _ := st.s.hub.Room(name)
-				if room == nil {
-					t.Fatalf("nobody is in %s", name)
-				}
-				room.Publish(w.fan, w.loop.Now(), w.encoder.of(name, message{Message: wsproto.Message{Op: wsproto.OpText, Payload: []byte("hello")}}))
+				mustPublish(t, st.s, name, "hello")
 				want += 2 + len(`{"push":{"channel":"a","pub":{"data":"hello"}}}`)
 			}
 			st.tick(0, 5)

@@ -63,10 +63,17 @@ func newHall(t *testing.T, kernel reactor.Kernel, flush Flush, members int) *hal
 	return h
 }
 
+// publish publishes a message, which nobody in the room says.
+func (h *hall) publish(payload []byte) {
+	m := h.w.encoder.of("r", message{Message: wsproto.Message{Op: wsproto.OpBinary, Payload: payload}})
+	if _, err := hub.Offer(h.w.server.hub, "r", h.w.loop.Now(), m); err != nil {
+		h.Fatal(err)
+	}
+}
+
 // say publishes a message and has the loop deliver it.
 func (h *hall) say(payload []byte) {
-	room, _ := h.w.server.hub.Room("r")
-	room.Publish(h.w.fan, h.w.loop.Now(), h.w.encoder.of("r", message{Message: wsproto.Message{Op: wsproto.OpBinary, Payload: payload}}))
+	h.publish(payload)
 	for h.w.fan.Flush(h.w.loop.Elapsed) == 0 {
 	}
 }

@@ -50,6 +50,12 @@ type tb interface {
 	Fatal(args ...any)
 }
 
+// Publish is for tests in which nobody who is in the room says the message. by is nil outside of all
+// loops.
+func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) (seq uint64) {
+	return r.publish(by, now, m, 0).seq
+}
+
 // fixture is a hub with two loops that are stepped by hand.
 type fixture struct {
 	tb

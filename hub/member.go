@@ -155,8 +155,8 @@ func (m *Member) IsBlocked() bool { return m.state >= blocked }
 // or refused them. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
-// Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns its number there. now
-// is the loop's clock.
+// Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns
+// its number there. now is the loop's clock.
 func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
 	p := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
 	m.spent = uint16(min(int(m.spent)+p.size, leaseBytes))

@@ -6,15 +6,6 @@ import (
 	"time"
 )
 
-// Publish appends one message and schedules every branch that has members that can take it. It
-// returns the message's number. by is the caller's own fanout, whose next Flush wakes the other
-// loops; nil, for callers outside of all loops, wakes them at once. now is the caller's clock, for
-// telling the age of what waits. Publish does not ask IsFull: callers do, before they take a
-// message from its sender.
-func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) uint64 {
-	return r.publish(by, now, m, 0).seq
-}
-
 // outsiders note for a publisher outside of all loops which ones to wake. Nothing is left in them.
 var outsiders = sync.Pool{New: func() any { return new(Fanout) }}
 
@@ -29,6 +20,10 @@ type published struct {
 	err      error // nothing was published, for good
 }
 
+// publish appends one message and schedules every branch that has members that can take it. by is
+// the caller's own fanout, whose next Flush wakes the other loops; nil, for callers outside of all
+// loops, wakes them at once. now is the caller's clock, for telling the age of what waits. It does
+// not ask IsFull: callers do, before they take a message from its sender.
 func (r *Room) publish(by *Fanout, now time.Duration, m Encoder, e Encoding) published {
 	isOutside := by == nil
 	if isOutside {
