@@ -33,11 +33,7 @@ func (r *Room) hold(why uint32, isOn bool) {
 func (r *Room) letGo(by *Fanout) {
 	l := r.line
 	r.mustAsk.Store(r.isFull.Load() || !l.isEmpty())
-	for _, m := range l.lessees() {
-		if m.lineState == due {
-			m.branch.schedule(by, becauseLeased)
-		}
-	}
+	r.scheduleDue(by)
 	if l != nil && len(l.waiting) > 0 {
 		l.waiting[0].branch.schedule(by, becauseLeased)
 	}

@@ -168,12 +168,18 @@ func (r *Room) giveLeases(by *Fanout) {
 // goOn lets those go on that the brake has stopped in their turns, or the next ones. The caller
 // holds the lock.
 func (r *Room) goOn(by *Fanout) {
+	r.scheduleDue(by)
+	r.giveLeases(by)
+}
+
+// scheduleDue has those resumed that have a lease and were stopped in their turns. The caller holds
+// the lock.
+func (r *Room) scheduleDue(by *Fanout) {
 	for _, m := range r.line.lessees() {
 		if m.lineState == due {
 			m.branch.schedule(by, becauseLeased)
 		}
 	}
-	r.giveLeases(by)
 }
 
 // resumeLeased resumes the branch's members whose turn it is.
