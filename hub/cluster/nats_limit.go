@@ -41,7 +41,7 @@ func (n *NATS) setLimit(info *jetstream.StreamInfo) error {
 	limit = min(limit-headerRoom, int64(n.o.MaxMessage))
 	if was := n.limit.Swap(limit); was != limit && limit < int64(n.o.MaxMessage) {
 		n.log.Warn("messages may be no larger than the NATS servers and their stream allow", "bytes", limit,
-			"max-message", n.o.MaxMessage, "broker", n.nc.MaxPayload(), "stream", info.Config.MaxMsgSize)
+			"max_message", n.o.MaxMessage, "servers", n.nc.MaxPayload(), "stream", info.Config.MaxMsgSize)
 	}
 	return nil
 }
