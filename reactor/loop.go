@@ -49,9 +49,9 @@ type Options struct {
 type Hook func() time.Duration
 
 // A Loop is a reactor: one goroutine that waits for its sources' readiness and owns all of their
-// state. Nothing in it is locked. Other goroutines reach it through Post, Wake, Stop and Elapsed alone;
-// every other method belongs to the goroutine that runs the loop (and, before Run, to the one that
-// made it).
+// state. Nothing in it is locked. Other goroutines reach it through Post, Wake, Stop and Elapsed
+// alone; every other method belongs to the goroutine that runs the loop (and, before Run, to the
+// one that made it).
 type Loop struct {
 	kernel Kernel
 	poller *Poller
@@ -353,8 +353,8 @@ func (l *Loop) AtEnd(f func()) { l.atEnd = f }
 // waking.
 func (l *Loop) Now() time.Duration { return l.now }
 
-// Elapsed is the loop's clock read anew, for measuring inside a tick. Other goroutines may go by it,
-// too: in a tick that notices a pause of the process it falls back behind what they have read.
+// Elapsed is the loop's clock read anew, for measuring inside a tick. Other goroutines may go by
+// it, too: in a tick that notices a pause of the process it falls back behind what they have read.
 func (l *Loop) Elapsed() time.Duration { return l.kernel.Now() - time.Duration(l.pauses.Load()) }
 
 // Kernel is the seam that sources make their system calls through.

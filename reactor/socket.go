@@ -21,8 +21,8 @@ const (
 // for start-up and for handing a connection over.
 func Duplicate(fd int) (int, error) { return sys.Duplicate(fd) }
 
-// SharePort lets other sockets listen where this one is going to, if they say so too: the kernel then
-// spreads connections over all of them. It is ErrUnsupported where a system has no such thing.
+// SharePort lets other sockets listen where this one is going to, if they say so too: the kernel
+// then spreads connections over all of them. It is ErrUnsupported where a system has no such thing.
 func SharePort(fd int) error { return sys.Real{}.SetOption(fd, sys.ReusePort, 1) }
 
 // DescriptorLimit raises this process's limit of open descriptors as far as it may, for children

@@ -11,8 +11,8 @@ var TickBounds = [...]time.Duration{
 	time.Second,
 }
 
-// TickTimes say for how long a loop was busy: from the end of a wait to the beginning of the next. The
-// time of a tick is known when the next one begins.
+// TickTimes say for how long a loop was busy: from the end of a wait to the beginning of the next.
+// The time of a tick is known when the next one begins.
 type TickTimes struct {
 	Counts [len(TickBounds) + 1]uint64 // of ticks, each in the first place whose bound it does not exceed
 	Sum    time.Duration

@@ -1,9 +1,9 @@
 // Package web is the ordinary HTTP of the gateway's port: the demo page with its static files.
 //
 // Everything it serves is embedded in the binary and the page asks nobody else for anything, so it
-// works on a machine without a network. It knows nothing of rooms or sockets: /connection/websocket,
-// which the page speaks to, /ws, /ws/{room} and /livez are answered on the gateway's loops and never
-// come here.
+// works on a machine without a network. It knows nothing of rooms or sockets:
+// /connection/websocket, which the page speaks to, /ws, /ws/{room} and /livez are answered on the
+// gateway's loops and never come here.
 package web
 
 import (
@@ -52,8 +52,8 @@ type asset struct {
 	etag        string
 }
 
-// New returns the handler for every path the reactor does not serve itself: GET, HEAD and OPTIONS of
-// / and of the page's static files; 405 for other methods on these; 404 for the rest. It may be
+// New returns the handler for every path the reactor does not serve itself: GET, HEAD and OPTIONS
+// of / and of the page's static files; 405 for other methods on these; 404 for the rest. It may be
 // called from any number of goroutines. It panics if the embedded files are damaged, which only a
 // broken build can do.
 func New(o Options) http.Handler {

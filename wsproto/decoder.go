@@ -139,8 +139,8 @@ func (d *Decoder) Idle() bool {
 }
 
 // Held returns how many bytes of buffers the Decoder holds beside itself: at most DeflatedMax of
-// Limit for a message, and one control payload. While it is Inflating they are as many again for what came of
-// the message, once that is more than any inflater has room for.
+// Limit for a message, and one control payload. While it is Inflating they are as many again for
+// what came of the message, once that is more than any inflater has room for.
 func (d *Decoder) Held() int {
 	held := cap(d.buf)
 	if d.control != nil {

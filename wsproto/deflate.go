@@ -47,9 +47,9 @@ func AppendDeflated(dst, payload []byte) []byte {
 // StoredMax is the most that one stored block holds.
 const StoredMax = 1<<16 - 1
 
-// AppendStored appends bytes as a block that is stored as it is (RFC 1951 §3.2.4), which can begin what
-// AppendDeflated continues: the bytes can still be changed there, because nothing behind them refers to
-// them. They are the last of what is appended. It panics if they are more than StoredMax.
+// AppendStored appends bytes as a block that is stored as it is (RFC 1951 §3.2.4), which can begin
+// what AppendDeflated continues: the bytes can still be changed there, because nothing behind them
+// refers to them. They are the last of what is appended. It panics if they are more than StoredMax.
 func AppendStored(dst, payload []byte) []byte {
 	if len(payload) > StoredMax {
 		panic(fmt.Sprintf("wsproto: %d bytes for one stored block", len(payload)))

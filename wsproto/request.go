@@ -54,8 +54,8 @@ type Request struct {
 }
 
 // CheckStart judges the beginning of a head that is not whole: it returns the refusal that the head
-// is sure to end in, and nil while it may still become a request. So what is not HTTP at all, TLS or
-// SSH or zeros, need not be waited for. isLine says that the request line is whole and good, and
+// is sure to end in, and nil while it may still become a request. So what is not HTTP at all, TLS
+// or SSH or zeros, need not be waited for. isLine says that the request line is whole and good, and
 // that there is nothing more to find here. from is how many bytes an earlier call has seen.
 func (r *Request) CheckStart(buf []byte, from int) (isLine bool, refusal *Refusal) {
 	if string(buf) == "\r" {
@@ -107,9 +107,9 @@ func (r *Request) Each(name string) func(yield func([]byte) bool) {
 	}
 }
 
-// ElementsBackwards yields the elements of the lists in all headers with this name together, the last
-// one first, without the space around them; empty ones are left out. A comma in quotes is no end of
-// one. They alias the head.
+// ElementsBackwards yields the elements of the lists in all headers with this name together, the
+// last one first, without the space around them; empty ones are left out. A comma in quotes is no
+// end of one. They alias the head.
 func (r *Request) ElementsBackwards(name string) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		for i := len(r.fields) - 1; i >= 0; i-- {
@@ -128,9 +128,9 @@ func (r *Request) ElementsBackwards(name string) func(yield func([]byte) bool) {
 	}
 }
 
-// LastUnquoted is where the last sep stands in p that is not in a quoted string (RFC 9110 §5.6.4); -1
-// for nowhere. It looks from the right, where the next proxy has written: a quote that an earlier one
-// has left open takes nothing away from that.
+// LastUnquoted is where the last sep stands in p that is not in a quoted string (RFC 9110 §5.6.4);
+// -1 for nowhere. It looks from the right, where the next proxy has written: a quote that an
+// earlier one has left open takes nothing away from that.
 func LastUnquoted(p []byte, sep byte) int {
 	for i := len(p) - 1; i >= 0; i-- {
 		switch p[i] {
@@ -301,7 +301,8 @@ func (r *Request) checkHost() *Refusal {
 }
 
 // isMethod reports whether b is a method, or the beginning of one. A method is a token; all that
-// there are begin with a letter, which tells them from TLS, from Redis' "*1" and from a folded line.
+// there are begin with a letter, which tells them from TLS, from Redis' "*1" and from a folded
+// line.
 func isMethod(b []byte) bool {
 	return len(b) > 0 && 'a' <= lower(b[0]) && lower(b[0]) <= 'z' && allIn(b, tokenByte)
 }

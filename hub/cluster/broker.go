@@ -13,13 +13,14 @@ import (
 // with a context wait, for the broker's servers at most as long as the context says; the others do
 // not.
 type Broker interface {
-	// Prepare is called after every Up, before anything else: the stream is made if it is not there,
-	// otherwise its settings are held against ours. ErrUnfit says that a person has to see to it.
+	// Prepare is called after every Up, before anything else: the stream is made if it is not
+	// there, otherwise its settings are held against ours. ErrUnfit says that a person has to see
+	// to it.
 	Prepare(ctx context.Context) error
 
-	// Subscribe has the room's messages come as they are republished. When it returns, the connected
-	// server knows; others may not yet. Of a room that is subscribed to nothing happens. A subscription
-	// outlives reconnects.
+	// Subscribe has the room's messages come as they are republished. When it returns, the
+	// connected server knows; others may not yet. Of a room that is subscribed to nothing happens.
+	// A subscription outlives reconnects.
 	Subscribe(ctx context.Context, room string) error
 	Unsubscribe(room string)
 
@@ -31,33 +32,37 @@ type Broker interface {
 
 	// Publish stores a pack as the room's next, unless one with that id was stored within the
 	// stream's window for duplicates: that one is answered then. done is called once, soon or after
-	// the attempt's timeout, from any goroutine, and must only hand over. Its error is ErrNotStored,
-	// ErrRefused, or any other if nobody knows. The pack is not changed until then. An attempt is
-	// of the connection that Events has told of: it is never sent on a later one, nor acknowledged
-	// by it.
+	// the attempt's timeout, from any goroutine, and must only hand over. Its error is
+	// ErrNotStored, ErrRefused, or any other if nobody knows. The pack is not changed until then.
+	// An attempt is of the connection that Events has told of: it is never sent on a later one, nor
+	// acknowledged by it.
 	Publish(room, id string, pack []byte, done func(seq uint64, err error))
 
-	// After returns the room's messages that the stream keeps from a sequence on: the oldest first, at
-	// most so many, and of them no more than there are bytes for, but one at least. hasMore says that
-	// more are kept. A server answers that may lag behind: what is not there may be there.
+	// After returns the room's messages that the stream keeps from a sequence on: the oldest first,
+	// at most so many, and of them no more than there are bytes for, but one at least. hasMore says
+	// that more are kept. A server answers that may lag behind: what is not there may be there.
 	After(ctx context.Context, room string, from uint64, limit, bytes int) (kept []Stored, hasMore bool, err error)
 
-	// Last returns each room's last message, its pack or not and in any order, of at most LastMax rooms;
-	// those whose last one is before the sequence from are left out. It is so as of the sequence upTo,
-	// or nobody knows of which if that is zero. A server answers that may lag behind.
+	// Last returns each room's last message, its pack or not and in any order, of at most LastMax
+	// rooms; those whose last one is before the sequence from are left out. It is so as of the
+	// sequence upTo, or nobody knows of which if that is zero. A server answers that may lag
+	// behind.
 	Last(ctx context.Context, rooms []string, from uint64) (last []Stored, upTo uint64, err error)
 
-	// Tail returns the room's last message, without its pack, or ErrNotFound. The stream's leader answers.
+	// Tail returns the room's last message, without its pack, or ErrNotFound. The stream's leader
+	// answers.
 	Tail(ctx context.Context, room string) (Stored, error)
 
-	// At returns the message at a sequence, without its pack, or ErrNotFound. The stream's leader answers.
+	// At returns the message at a sequence, without its pack, or ErrNotFound. The stream's leader
+	// answers.
 	At(ctx context.Context, seq uint64) (Stored, error)
 
 	// State says which sequences the stream keeps. The stream's leader answers. A stream that keeps
 	// nothing has First one behind Last.
 	State(ctx context.Context) (State, error)
 
-	// Epoch reads what all nodes have agreed upon, from its leader; without any the revision is zero.
+	// Epoch reads what all nodes have agreed upon, from its leader; without any the revision is
+	// zero.
 	Epoch(ctx context.Context) (e Epoch, revision uint64, err error)
 	// SetEpoch replaces the one of that revision. ErrConflict says that somebody else has.
 	SetEpoch(ctx context.Context, e Epoch, revision uint64) error
@@ -109,13 +114,13 @@ type State struct {
 	// IsFull says that it may be about to drop messages because of its size: it has half of
 	// the bytes that it may have, or more.
 	IsFull bool
-	// Free is how many more messages it takes, however large they are, before it drops any because of
-	// its size.
+	// Free is how many more messages it takes, however large they are, before it drops any because
+	// of its size.
 	Free uint64
 }
 
-// An Epoch is what all nodes go by: the epoch's name, and a message that was in the stream lately. If
-// another one is at that sequence, or the stream ends before it, the stream is not what it was.
+// An Epoch is what all nodes go by: the epoch's name, and a message that was in the stream lately.
+// If another one is at that sequence, or the stream ends before it, the stream is not what it was.
 type Epoch struct {
 	Name string // random: eight of a to z and 2 to 7
 	Seq  uint64 // zero: the stream was empty

@@ -10,7 +10,8 @@ const (
 	behindMax    = 3 // checks that say that a room ends before its last message
 )
 
-// checking asks where rooms end: a message that was lost on its way to us and has no next one leaves no hole.
+// checking asks where rooms end: a message that was lost on its way to us and has no next one
+// leaves no hole.
 type checking struct {
 	isChecking  bool
 	lastCheckAt time.Duration // when the last one began
@@ -31,7 +32,8 @@ func (n *Node) checkAll() {
 	n.checking.walked = 0
 }
 
-// check begins one if it is time. It asks the leader for the stream's state too, which tells whether there is one.
+// check begins one if it is time. It asks the leader for the stream's state too, which tells
+// whether there is one.
 func (n *Node) check(now time.Duration) {
 	if !n.isTrusted || n.isChecking || now-n.lastCheckAt < checkTime && n.lastCheckAt > 0 {
 		return

@@ -3,17 +3,19 @@
 //
 // There is no home node, no lease and no election of ours. A message is published into the stream,
 // and every gateway, its publisher's included, appends to its rooms only what comes out of it. Live
-// messages come as the stream republishes them, at most once; each names its predecessor in its room,
-// so what is missing is seen by the next one and fetched before anybody gets that. A lost last message
-// has no next one: rooms' last messages are asked for at times and whenever some may be lost.
+// messages come as the stream republishes them, at most once; each names its predecessor in its
+// room, so what is missing is seen by the next one and fetched before anybody gets that. A lost
+// last message has no next one: rooms' last messages are asked for at times and whenever some may
+// be lost.
 //
 // What a publisher sends while its gateway's last pack of the room is not acknowledged goes into
 // the next pack, and what one of its loops reads in a tick goes out at the tick's end, together.
 // One pack in flight keeps each publisher's order through changes of leader, makes batches under
 // load, and bounds memory.
 //
-// An offset is the stream's sequence × 1024 + the message's index in its pack: it grows and jumps. An
-// epoch is one for all rooms. It changes when the stream cannot be what it was, and everybody is told.
+// An offset is the stream's sequence × 1024 + the message's index in its pack: it grows and jumps.
+// An epoch is one for all rooms. It changes when the stream cannot be what it was, and everybody is
+// told.
 //
 // # Files
 //
@@ -32,8 +34,8 @@
 // # Considered and left
 //
 // Core NATS alone has no common order, even on one server. Republished messages alone are lost at
-// changes of leader, without an error. A consumer for each room costs the server five times as much,
-// and one with a filter for each times out at 10,000 of them. Compare-and-set numbering and a home
-// node for each room were tried: 90 ms at the 99th percentile, and one hop more. With several packs
-// in flight a publisher's own order breaks at a change of leader.
+// changes of leader, without an error. A consumer for each room costs the server five times as
+// much, and one with a filter for each times out at 10,000 of them. Compare-and-set numbering and a
+// home node for each room were tried: 90 ms at the 99th percentile, and one hop more. With several
+// packs in flight a publisher's own order breaks at a change of leader.
 package cluster

@@ -25,9 +25,9 @@ type door struct {
 // whole, because who comes later may have an older position than who comes first. After it the room
 // gets every message. Of a room that is open already the filling is repeated.
 //
-// It waits until Rooms.Fill was called after it, or ctx ends, or the node does (ErrClosed); at once it may return
-// ErrTooManyRooms. It may be called from any goroutine that is no loop's. The room is opened also if
-// ctx ends meanwhile; if nobody is in it after a while, it is closed again.
+// It waits until Rooms.Fill was called after it, or ctx ends, or the node does (ErrClosed); at once
+// it may return ErrTooManyRooms. It may be called from any goroutine that is no loop's. The room is
+// opened also if ctx ends meanwhile; if nobody is in it after a while, it is closed again.
 func (n *Node) Open(ctx context.Context, room string) error {
 	opened, err := n.doors.ask(room, n.o.RoomsMax)
 	if err != nil {
@@ -53,8 +53,8 @@ func (n *Node) IsOpen(room string) bool {
 	return d != nil && d.isOpen
 }
 
-// Release says that nobody is in the room. Half a minute later it is followed no more, if Rooms.Close
-// agrees and it was not opened again. It may be called from any goroutine.
+// Release says that nobody is in the room. Half a minute later it is followed no more, if
+// Rooms.Close agrees and it was not opened again. It may be called from any goroutine.
 func (n *Node) Release(room string) {
 	n.doors.mu.Lock()
 	if n.doors.byRoom[room] != nil {

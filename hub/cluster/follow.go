@@ -41,14 +41,14 @@ type room struct {
 	state roomState
 	index int // in following.order
 
-	// last is the sequence of the message that was appended last, or that nothing need be appended up
-	// to; zero: the stream kept none. lastID is its id.
+	// last is the sequence of the message that was appended last, or that nothing need be appended
+	// up to; zero: the stream kept none. lastID is its id.
 	last   uint64
 	lastID string
 	// isPlaced says that last is its place in the stream: it was opened, and not reset since.
 	isPlaced bool
-	// provenTo is a sequence up to which nothing of the room was in the stream but what is appended;
-	// provenAt is when that was asked for.
+	// provenTo is a sequence up to which nothing of the room was in the stream but what is
+	// appended; provenAt is when that was asked for.
 	provenTo uint64
 	provenAt time.Duration
 
@@ -99,7 +99,8 @@ func (n *Node) lookAtDoors() {
 	}
 }
 
-// reopen has a room filled anew. If it was open, it goes on where it is: whoever is in it may be there still.
+// reopen has a room filled anew. If it was open, it goes on where it is: whoever is in it may be
+// there still.
 func (n *Node) reopen(r *room) {
 	if r.isPlaced && r.state == live && !n.keeps(r.name) {
 		n.rooms.Fill(r.name, n.epoch, r.end(), nil)
@@ -114,7 +115,8 @@ func (n *Node) reopen(r *room) {
 	n.enqueue(r)
 }
 
-// end is the offset behind which the room's next message is, whatever was in the stream and is no more.
+// end is the offset behind which the room's next message is, whatever was in the stream and is no
+// more.
 func (r *room) end() uint64 { return endOf(max(r.last, r.provenTo)) }
 
 // take is a message that was republished.
@@ -130,7 +132,8 @@ func (n *Node) take(m *Live) {
 	}
 }
 
-// hold keeps a message until what was published before it is there. What there is no place for is fetched later.
+// hold keeps a message until what was published before it is there. What there is no place for is
+// fetched later.
 func (n *Node) hold(r *room, m *Live) {
 	cost := int64(heldCost + len(m.Pack))
 	if len(r.held) >= heldMax || n.heldBytes+cost > n.o.HeldBytesMax {
@@ -151,7 +154,8 @@ func (n *Node) dropHeld(r *room) []Live {
 	return held
 }
 
-// follow appends a message if its predecessor was appended last, and otherwise sees to what is missing.
+// follow appends a message if its predecessor was appended last, and otherwise sees to what is
+// missing.
 func (n *Node) follow(r *room, m *Live) {
 	switch {
 	case m.Seq == r.last && m.ID != r.lastID:
@@ -239,7 +243,8 @@ func (n *Node) lost(r *room, why string) {
 	n.reset(r)
 }
 
-// expect says that the room has a message of that sequence, which should have been republished by now.
+// expect says that the room has a message of that sequence, which should have been republished by
+// now.
 func (n *Node) expect(name string, seq uint64) {
 	if r := n.byName[name]; r != nil && seq > r.last {
 		r.appendedAt = n.now()

@@ -19,8 +19,8 @@ import (
 const (
 	dialTimeout   = 2 * time.Second
 	reconnectWait = 250 * time.Millisecond
-	// A server that answers two pings in a row with nothing is left for another one: after 4 to 6 s, as
-	// long as an election takes.
+	// A server that answers two pings in a row with nothing is left for another one: after 4 to 6
+	// s, as long as an election takes.
 	pingInterval = 2 * time.Second
 	pingsMissed  = 2
 	// writeTimeout is for a socket that takes nothing. The connection is given up then.
@@ -143,8 +143,8 @@ func (n *NATS) staying() []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait),
-		// By default nats.go would keep 8 MB for a broker that is away, and send them when nobody waits
-		// for them any more.
+		// By default nats.go would keep 8 MB for a broker that is away, and send them when nobody
+		// waits for them any more.
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(), // Credentials may be renewed on either side.
 		nats.PingInterval(pingInterval),
@@ -195,8 +195,8 @@ func (d *dialer) close() {
 // Conn is the connection, for what gateways tell each other beside the stream.
 func (n *NATS) Conn() *nats.Conn { return n.nc }
 
-// Close ends the connection. What was published and not answered is reported as an error that leaves
-// it open whether it was stored.
+// Close ends the connection. What was published and not answered is reported as an error that
+// leaves it open whether it was stored.
 func (n *NATS) Close() {
 	n.close.Do(func() {
 		close(n.quit)

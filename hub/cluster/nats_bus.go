@@ -6,8 +6,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A Bus carries notes between gateways over a NATS's connection, beside its stream: to those who listen
-// at that moment. Package nodes says what for.
+// A Bus carries notes between gateways over a NATS's connection, beside its stream: to those who
+// listen at that moment. Package nodes says what for.
 type Bus struct{ nc *nats.Conn }
 
 // notes is what the subjects of all notes begin with.
@@ -16,8 +16,8 @@ const notes = "sluice.node."
 // Bus is the one of this connection.
 func (n *NATS) Bus() Bus { return Bus{n.nc} }
 
-// Send sends a note to all who listen to a subject; without a connection, or if it is larger than the
-// broker's limit, that is an error. A socket that takes nothing is waited for no longer than
+// Send sends a note to all who listen to a subject; without a connection, or if it is larger than
+// the broker's limit, that is an error. A socket that takes nothing is waited for no longer than
 // writeTimeout.
 func (b Bus) Send(subject string, note []byte) error {
 	if err := b.nc.Publish(subject, note); err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrForgeable is of permissions with which any client that may do what this gateway may can lie about
-// what the stream has stored.
+// ErrForgeable is of permissions with which any client that may do what this gateway may can lie
+// about what the stream has stored.
 var ErrForgeable = errors.New("this gateway's user may publish on " + subjectOut + ">, where only the stream should: deny it to all users")
 
 // ErrUnreached is of servers that are not there at the moment: nobody knows what they would refuse.
@@ -49,8 +49,9 @@ func mayForge(ctx context.Context, nc *nats.Conn) (bool, error) {
 	return pending > 0, err
 }
 
-// CheckNATS connects once and tells all that the broker would refuse this gateway, or allows and should
-// not, or ErrUnreached alone. It makes and changes nothing. Nil is that there is nothing to tell.
+// CheckNATS connects once and tells all that the broker would refuse this gateway, or allows and
+// should not, or ErrUnreached alone. It makes and changes nothing. Nil is that there is nothing to
+// tell.
 func CheckNATS(ctx context.Context, o NATSOptions) []error {
 	var refusals refusals
 	isClosed := make(chan struct{})
@@ -162,8 +163,8 @@ func (o *NATSOptions) tryPermissions(ctx context.Context, nc *nats.Conn) error {
 // probeRoom is a name like rooms'. Nothing is ever stored there.
 const probeRoom = "probe"
 
-// holdAccount holds the account's limits against a stream that has yet to be made. What the servers have
-// left of their own is not told to clients: making the stream finds out.
+// holdAccount holds the account's limits against a stream that has yet to be made. What the servers
+// have left of their own is not told to clients: making the stream finds out.
 func (o *NATSOptions) holdAccount(info *jetstream.AccountInfo) error {
 	l := info.Limits
 	all, one, name := l.MaxStore, l.StoreMaxStreamBytes, "files"

@@ -19,8 +19,8 @@ const (
 	handedMax   = 16       // messages in the channel that the node reads
 )
 
-// subscriptions are the rooms that are followed. All of them end in one channel: a goroutine for each,
-// as nats.go's callbacks have it, would cost 10,000 of them 2 KB apiece.
+// subscriptions are the rooms that are followed. All of them end in one channel: a goroutine for
+// each, as nats.go's callbacks have it, would cost 10,000 of them 2 KB apiece.
 type subscriptions struct {
 	mu    sync.Mutex
 	all   map[string]*nats.Subscription
@@ -65,8 +65,8 @@ func (n *NATS) subscribe(room string) error {
 	return err
 }
 
-// Unsubscribe implements Broker. What is on its way still comes. As with Publish, nats.go waits for a
-// socket that takes nothing, and so send tells the broker.
+// Unsubscribe implements Broker. What is on its way still comes. As with Publish, nats.go waits for
+// a socket that takes nothing, and so send tells the broker.
 func (n *NATS) Unsubscribe(room string) {
 	s := &n.rooms
 	s.mu.Lock()
@@ -93,8 +93,8 @@ func (n *NATS) tellEnded() {
 // Live implements Broker.
 func (n *NATS) Live() <-chan Live { return n.incoming.handed }
 
-// pump takes what has arrived, at once, so that nats.go need not drop it; and holds what the node has
-// not time for yet, up to its bounds.
+// pump takes what has arrived, at once, so that nats.go need not drop it; and holds what the node
+// has not time for yet, up to its bounds.
 func (n *NATS) pump() {
 	var w waiting
 	for {

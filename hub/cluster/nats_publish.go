@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// attemptTimeout is how long the broker may take to acknowledge a pack. After that it is in doubt: it
-// may be stored all the same.
+// attemptTimeout is how long the broker may take to acknowledge a pack. After that it is in doubt:
+// it may be stored all the same.
 const attemptTimeout = 2 * time.Second
 
 // outgoing is what waits to be sent, and for its answer. The node has at most one pack of a room in

@@ -78,7 +78,8 @@ type got struct {
 	upTo    uint64
 }
 
-// get asks for several messages. Each names the one before it in the answer, so none is lost unseen.
+// get asks for several messages. Each names the one before it in the answer, so none is lost
+// unseen.
 func (n *NATS) get(ctx context.Context, r getRequest) (answer got, err error) {
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -146,8 +147,9 @@ func fetched(m *nats.Msg) (Stored, error) {
 // errMalformed is of a message that the stream cannot have sent.
 var errMalformed = errors.New("malformed")
 
-// stored reads what a republished and a fetched message have in common. A publisher's own headers come
-// before the stream's, so the last one of a name is the stream's; of ids the stream goes by the first.
+// stored reads what a republished and a fetched message have in common. A publisher's own headers
+// come before the stream's, so the last one of a name is the stream's; of ids the stream goes by
+// the first.
 func stored(m *nats.Msg) (s Stored, err error) {
 	if last(m, jetstream.StreamHeader) != streamName {
 		return s, fmt.Errorf("%w: not of this stream", errMalformed)

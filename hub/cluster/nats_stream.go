@@ -91,7 +91,8 @@ func (n *NATS) findStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, n.o.hold(info)
 }
 
-// makeStream makes it with the copies that were asked for, or three, or one where there cannot be three.
+// makeStream makes it with the copies that were asked for, or three, or one where there cannot be
+// three.
 func (n *NATS) makeStream(ctx context.Context) error {
 	want := n.o.streamConfig()
 	if want.Replicas == 0 {

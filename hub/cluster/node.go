@@ -23,9 +23,9 @@ var (
 	ErrClosed       = errors.New("cluster: the node has ended")
 )
 
-// A Node gives the rooms of one gateway the order that all gateways share. All its state but for what
-// publishers hand over, and the doors of rooms, is its goroutine's, which Run is; requests that wait are made by a few
-// workers, whose answers come back to it.
+// A Node gives the rooms of one gateway the order that all gateways share. All its state but for
+// what publishers hand over, and the doors of rooms, is its goroutine's, which Run is; requests
+// that wait are made by a few workers, whose answers come back to it.
 type Node struct {
 	o      Options
 	broker Broker
@@ -93,8 +93,8 @@ const (
 	takesAtOnce = 256 // messages, before the node looks at anything else
 )
 
-// Run is the node's goroutine. It returns when ctx ends or the broker is gone for good, which is an error. What was not
-// acknowledged until then is told ErrClosed, or ErrUnknown if it was sent.
+// Run is the node's goroutine. It returns when ctx ends or the broker is gone for good, which is an
+// error. What was not acknowledged until then is told ErrClosed, or ErrUnknown if it was sent.
 func (n *Node) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
@@ -198,8 +198,8 @@ func (n *Node) end() {
 	n.closePublisher()
 }
 
-// Drain returns when everything that was handed over has been answered or given up, or when ctx ends; Run
-// goes on meanwhile, and nothing more is taken.
+// Drain returns when everything that was handed over has been answered or given up, or when ctx
+// ends; Run goes on meanwhile, and nothing more is taken.
 func (n *Node) Drain(ctx context.Context) error {
 	n.publisher.mu.Lock()
 	n.publisher.isClosed = true

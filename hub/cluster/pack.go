@@ -15,7 +15,8 @@ import (
 //
 //	kind 1 · time 8 · sender, id and payload, each with its length before it as a varint
 //
-// A newer version, of which there will be at most fifteen, may look different behind its first byte.
+// A newer version, of which there will be at most fifteen, may look different behind its first
+// byte.
 const (
 	packVersion  = 1
 	versionMax   = 15 // what begins with more is no pack at all
@@ -31,7 +32,8 @@ var (
 	errGarbage = errors.New("cluster: this is no pack")
 )
 
-// offsetOf is the position of a pack's message. Sequences up to 2^43 give numbers that JavaScript has exactly.
+// offsetOf is the position of a pack's message. Sequences up to 2^43 give numbers that JavaScript
+// has exactly.
 func offsetOf(seq uint64, index int) uint64 { return seq*packMessages + uint64(index) }
 
 // endOf is behind all that a sequence may have, and before all of the next one.
@@ -55,8 +57,8 @@ func appendMessage(body []byte, s *hub.Source) []byte {
 	return append(binary.AppendUvarint(body, uint64(len(s.Payload))), s.Payload...)
 }
 
-// decode appends a pack's messages to list, their offsets set. The payloads are the pack's bytes. Of a
-// pack that is not whole it appends nothing.
+// decode appends a pack's messages to list, their offsets set. The payloads are the pack's bytes.
+// Of a pack that is not whole it appends nothing.
 func decode(list []hub.Source, seq uint64, body []byte) ([]hub.Source, error) {
 	if len(body) > 0 && body[0] > packVersion && body[0] <= versionMax {
 		return list, errVersion

@@ -7,8 +7,8 @@ import "time"
 // room open have them still, and clients of others are told that what they missed is too old.
 // Operators are told when that begins.
 
-// quarters are the sequences of a room's packs at each quarter of as many as the stream keeps of one
-// room, the newest last: of the first, and of what is before it, it keeps nothing.
+// quarters are the sequences of a room's packs at each quarter of as many as the stream keeps of
+// one room, the newest last: of the first, and of what is before it, it keeps nothing.
 type quarters struct {
 	seqs  [5]uint64
 	count int // packs since the last one
@@ -43,7 +43,8 @@ func (n *Node) holdPromise(r *room, s *State) {
 }
 
 // holdFilled looks whether what the stream keeps of a room that was filled from it is cut where the
-// room's number of packs ends: what was before that, and dropped for the stream's size, nobody knows.
+// room's number of packs ends: what was before that, and dropped for the stream's size, nobody
+// knows.
 func (n *Node) holdFilled(r *room) {
 	f := &r.filling
 	if r.isShort || f.packs < n.o.PacksMax || f.isCut {

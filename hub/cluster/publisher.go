@@ -33,7 +33,8 @@ type publisher struct {
 	hasNews atomic.Bool // there is something in ready that no Flush has told the node of
 }
 
-// A line is what one room has to publish. It is there as long as it has something, or holds publishers.
+// A line is what one room has to publish. It is there as long as it has something, or holds
+// publishers.
 type line struct {
 	room     string
 	place    int // in publisher.all
@@ -97,14 +98,15 @@ func (p *pack) cost() int64 {
 
 var packs = sync.Pool{New: func() any { return new(pack) }}
 
-// Publish hands a message to its room's order. It may be called from any goroutine and never waits; s
-// is copied. A key, if there is one, is a client's own for the message in its room: what was published with it within
-// the last two minutes is not published again, by any node.
+// Publish hands a message to its room's order. It may be called from any goroutine and never waits;
+// s is copied. A key, if there is one, is a client's own for the message in its room: what was
+// published with it within the last two minutes is not published again, by any node.
 //
-// done, which may be nil, is called once by the node's goroutine, and must not wait: with the message's
-// position in the stream, or an error. ErrTimeout comes after Options.PublishTimeout and says
-// nothing yet: the node goes on trying for up to 90 seconds. ErrUnknown says that it gave up or ended, and
-// ErrRefused, which is hub.ErrTooLarge too, and ErrClosed that the message is not in the stream.
+// done, which may be nil, is called once by the node's goroutine, and must not wait: with the
+// message's position in the stream, or an error. ErrTimeout comes after Options.PublishTimeout and
+// says nothing yet: the node goes on trying for up to 90 seconds. ErrUnknown says that it gave up
+// or ended, and ErrRefused, which is hub.ErrTooLarge too, and ErrClosed that the message is not in
+// the stream.
 //
 // Errors at once, after which done is not called: ErrFull, for which publishers wait until
 // Rooms.Hold says that they need not; ErrTooLarge; ErrClosed.
@@ -148,8 +150,8 @@ func (n *Node) messageMax() int {
 	return n.o.MessageBytesMax
 }
 
-// packMax is how large a pack of several messages may be: the broker takes none that is larger than a
-// message may be, and leaves room for headers beside that. Before it has told its limit it is the
+// packMax is how large a pack of several messages may be: the broker takes none that is larger than
+// a message may be, and leaves room for headers beside that. Before it has told its limit it is the
 // smallest one that a broker may have.
 func (n *Node) packMax() int {
 	if n.o.Limit != nil && n.o.Limit() == 0 {
@@ -203,13 +205,14 @@ func (p *publisher) close(l *line) {
 	p.all = p.all[:last]
 }
 
-// isFull reports whether a room takes nothing more. What it takes last may be as large as a message can be.
+// isFull reports whether a room takes nothing more. What it takes last may be as large as a message
+// can be.
 func (p *publisher) isFull(l *line) bool {
 	return l != nil && (l.messages >= packMessages || l.bytes >= packBytes)
 }
 
-// askHold has the node hold the room's publishers. There are not more such rooms than a node may follow:
-// publishers of others are refused only.
+// askHold has the node hold the room's publishers. There are not more such rooms than a node may
+// follow: publishers of others are refused only.
 func (p *publisher) askHold(room string, l *line, roomsMax int) (isNew bool) {
 	if l == nil {
 		if len(p.held)+len(p.full) >= roomsMax {

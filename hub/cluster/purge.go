@@ -6,13 +6,13 @@ import (
 	"fmt"
 )
 
-// An anchor is a pack without messages. It stands in the stream for what was removed before it, so that
-// the room still has a last message, and nobody takes the removal for a loss.
+// An anchor is a pack without messages. It stands in the stream for what was removed before it, so
+// that the room still has a last message, and nobody takes the removal for a loss.
 var anchor = []byte{packVersion, 0, 0}
 
-// Purge removes all that the stream keeps of a room; what gateways keep of it they have to be told to
-// forget. What is published meanwhile may stay. It may be called from any goroutine, and waits for the
-// broker as long as ctx says. After an error it may be done or not, and can be done again.
+// Purge removes all that the stream keeps of a room; what gateways keep of it they have to be told
+// to forget. What is published meanwhile may stay. It may be called from any goroutine, and waits
+// for the broker as long as ctx says. After an error it may be done or not, and can be done again.
 func (n *Node) Purge(ctx context.Context, room string) error {
 	type answer struct {
 		seq uint64

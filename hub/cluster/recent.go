@@ -2,10 +2,10 @@ package cluster
 
 import "time"
 
-// recent is where the stream ended at times in the last half of its age. What is behind the first of them
-// is younger than that, so no server has dropped it for its age, whatever its clock says; and a stream
-// that may have dropped something for its size is not remembered. What a room keeps of it is all that
-// there was, unless there may be no more packs of one room.
+// recent is where the stream ended at times in the last half of its age. What is behind the first
+// of them is younger than that, so no server has dropped it for its age, whatever its clock says;
+// and a stream that may have dropped something for its size is not remembered. What a room keeps of
+// it is all that there was, unless there may be no more packs of one room.
 type recent struct {
 	ends []end
 }

@@ -32,8 +32,8 @@ type hole struct {
 	err     error
 }
 
-// fetchHole fetches a page from the room's last message on. Unless that is all that was missing, and the page
-// begins with that message, the leader is asked for more.
+// fetchHole fetches a page from the room's last message on. Unless that is all that was missing,
+// and the page begins with that message, the leader is asked for more.
 func (n *Node) fetchHole(r *room) task {
 	name, last, target, mustAsk := r.name, r.last, r.target, r.mustAsk
 	from := r.last
@@ -121,8 +121,9 @@ func (n *Node) closeHole(r *room, h *hole) bool {
 	return true
 }
 
-// isProved reports whether nothing of the room was dropped between its last message, which the stream keeps no more, and a page:
-// not for the room's number, of which there cannot be as many as are kept; and not for age or size, by sequences or by time.
+// isProved reports whether nothing of the room was dropped between its last message, which the
+// stream keeps no more, and a page: not for the room's number, of which there cannot be as many as
+// are kept; and not for age or size, by sequences or by time.
 func (n *Node) isProved(r *room, h *hole) bool {
 	most := h.state.Last - min(r.provenTo, h.state.Last)
 	if !h.hasMore {

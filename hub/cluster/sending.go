@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// giveUpTime is when a pack of which nobody knows whether it is stored is sent no more: well before
-	// the stream has forgotten its id, and would store it twice.
+	// giveUpTime is when a pack of which nobody knows whether it is stored is sent no more: well
+	// before the stream has forgotten its id, and would store it twice.
 	giveUpTime = 90 * time.Second
 
 	pauseMin = 100 * time.Millisecond // before a pack is sent again, doubled each time
@@ -20,8 +20,8 @@ const (
 	walkMax = 1000 // lines that are looked at before publishers get the lock again
 )
 
-// lookAtPublisher carries on with what publishers have handed over and the broker has answered. It is called by the
-// node's goroutine, as all in this file and in unsure.go.
+// lookAtPublisher carries on with what publishers have handed over and the broker has answered. It
+// is called by the node's goroutine, as all in this file and in unsure.go.
 func (n *Node) lookAtPublisher() {
 	p := &n.publisher
 	p.mu.Lock()
@@ -44,7 +44,8 @@ func (n *Node) lookAtPublisher() {
 	n.releaseHeld()
 }
 
-// sendReady sends the packs of rooms that have none in flight. While the stream is in doubt they wait.
+// sendReady sends the packs of rooms that have none in flight. While the stream is in doubt they
+// wait.
 func (n *Node) sendReady() {
 	if !n.isTrusted {
 		return
@@ -152,8 +153,8 @@ func (k *pack) release() {
 	}
 }
 
-// releaseHeld lets publishers go on in rooms that have taken enough away of what waited: of those in which something was, or of all
-// when there was no place for any room, and now is.
+// releaseHeld lets publishers go on in rooms that have taken enough away of what waited: of those
+// in which something was, or of all when there was no place for any room, and now is.
 func (n *Node) releaseHeld() {
 	p := &n.publisher
 	p.mu.Lock()

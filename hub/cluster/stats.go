@@ -84,8 +84,8 @@ func (n *Node) report() {
 	n.status.Store(s)
 }
 
-// Ready returns why no room's order is to be had, or nil. It may be called from any goroutine, and is right
-// within a second.
+// Ready returns why no room's order is to be had, or nil. It may be called from any goroutine, and
+// is right within a second.
 func (n *Node) Ready() error {
 	s := n.status.Load()
 	switch {

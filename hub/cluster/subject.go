@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Subjects are sluice.in.<shard>.<room>, into which gateways publish, and sluice.out.<shard>.<room>,
-// on which the stream republishes. A room's name is one token: its dots are commas there, which no
-// name has; nor has it the wildcards or spaces that NATS would make something else of.
+// Subjects are sluice.in.<shard>.<room>, into which gateways publish, and
+// sluice.out.<shard>.<room>, on which the stream republishes. A room's name is one token: its dots
+// are commas there, which no name has; nor has it the wildcards or spaces that NATS would make
+// something else of.
 const (
 	subjectIn  = "sluice.in."
 	subjectOut = "sluice.out."

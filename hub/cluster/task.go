@@ -2,12 +2,12 @@ package cluster
 
 import "context"
 
-// A task is requests that wait. It is carried out by a worker, and must touch nothing of the node's; what it
-// returns is called by the node's goroutine.
+// A task is requests that wait. It is carried out by a worker, and must touch nothing of the
+// node's; what it returns is called by the node's goroutine.
 type task func(*requests) (answer func())
 
-// workers is how many there are: one for each room that is being opened or repaired, and one each for
-// checks, audits and packs that are looked for. No more tasks are started at a time.
+// workers is how many there are: one for each room that is being opened or repaired, and one each
+// for checks, audits and packs that are looked for. No more tasks are started at a time.
 func (n *Node) workers() int { return n.o.OpeningsMax + 3 }
 
 // work carries out tasks until ctx ends.

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// asksMax is how many questions may wait for answers at a time, answersMax how many of others' are
-	// answered at a time: those beyond it count as not answered, at once.
+	// asksMax is how many questions may wait for answers at a time, answersMax how many of others'
+	// are answered at a time: those beyond it count as not answered, at once.
 	asksMax    = 256
 	answersMax = 64
 	// askTime is how long other nodes have to answer at most.
@@ -58,9 +58,9 @@ type asking struct {
 	done  chan struct{} // closed when none is left
 }
 
-// Ask puts a question, which is JSON, to all other nodes, and waits for their answers: until ctx ends,
-// or askTime has passed, or all that are there have answered. Of a node that does not answer there is
-// no answer, and NodeAnswers.Asked tells of it. The error is ErrAsks.
+// Ask puts a question, which is JSON, to all other nodes, and waits for their answers: until ctx
+// ends, or askTime has passed, or all that are there have answered. Of a node that does not answer
+// there is no answer, and NodeAnswers.Asked tells of it. The error is ErrAsks.
 func (n *Nodes) Ask(ctx context.Context, what []byte) (hub.NodeAnswers, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -166,8 +166,8 @@ func (n *Nodes) answerTo(ctx context.Context, from string, q *question) {
 	})
 }
 
-// Tell tells all other nodes something, which is JSON. Nobody answers, and it may be lost. It waits for
-// nobody, not for the broker either, so loops may call it.
+// Tell tells all other nodes something, which is JSON. Nobody answers, and it may be lost. It waits
+// for nobody, not for the broker either, so loops may call it.
 func (n *Nodes) Tell(what []byte) {
 	select {
 	case n.tells <- what:

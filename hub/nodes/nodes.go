@@ -14,20 +14,20 @@ import (
 	"sluice/hub"
 )
 
-// What nodes know of each other is made of short reports over a Bus. A node sends what has changed in
-// its rooms at once, and all of it to those who ask and from time to time; of whom nothing is heard for
-// a while is gone, with all that it had reported.
+// What nodes know of each other is made of short reports over a Bus. A node sends what has changed
+// in its rooms at once, and all of it to those who ask and from time to time; of whom nothing is
+// heard for a while is gone, with all that it had reported.
 const (
 	// beatEvery is how often a node looks at what has changed in its rooms.
 	beatEvery = 500 * time.Millisecond
-	// beatShare is how many times as long a look takes the node rests at least, up to restMax: looking
-	// at very many rooms is never more than a small part of the time there is.
+	// beatShare is how many times as long a look takes the node rests at least, up to restMax:
+	// looking at very many rooms is never more than a small part of the time there is.
 	beatShare = 20
 	restMax   = 1500 * time.Millisecond
 	// sayEvery is how often it says that it is there when nothing has changed.
 	sayEvery = time.Second
-	// allEvery is how often it sends everything without being asked, resendEvery how often it does when
-	// asked, and asks.
+	// allEvery is how often it sends everything without being asked, resendEvery how often it does
+	// when asked, and asks.
 	allEvery    = 10 * time.Second
 	resendEvery = time.Second
 	// silenceMax is how long nothing may be heard of a node that is there.
@@ -35,15 +35,15 @@ const (
 	// complainEvery is how often the log hears of notes that are not understood.
 	complainEvery = time.Minute
 
-	// nodesMax, reportedMax and knownMax bound what is known of others: beyond the first a node is not
-	// heard, beyond the second a node does not tell of its rooms, beyond the third nobody knows them.
-	// They are counted (hub.NodesStats).
+	// nodesMax, reportedMax and knownMax bound what is known of others: beyond the first a node is
+	// not heard, beyond the second a node does not tell of its rooms, beyond the third nobody knows
+	// them. They are counted (hub.NodesStats).
 	nodesMax    = 256
 	reportedMax = 100_000
 	knownMax    = 1 << 20
 
-	// notesMax is how many notes may wait to be read: those beyond it are dropped, and what was in them
-	// is asked for.
+	// notesMax is how many notes may wait to be read: those beyond it are dropped, and what was in
+	// them is asked for.
 	notesMax = 4096
 	// tellsMax is how many things that are to be told may wait to be sent: those beyond it are not.
 	tellsMax = 256
@@ -51,10 +51,11 @@ const (
 
 // A Local is what is asked of the gateway that a node is.
 type Local interface {
-	// Report yields the gateway's rooms in which somebody is, and returns the rest of what is told of
-	// it, but for what Options say.
+	// Report yields the gateway's rooms in which somebody is, and returns the rest of what is told
+	// of it, but for what Options say.
 	Report(yield func(room string, t hub.Tally) bool) hub.NodeInfo
-	// Answer answers another node's question, on a goroutine of its own, until ctx ends. Nil: it cannot.
+	// Answer answers another node's question, on a goroutine of its own, until ctx ends. Nil: it
+	// cannot.
 	Answer(ctx context.Context, question []byte) (answer []byte)
 	// Told hears what another node tells. It does not wait.
 	Told(what []byte)
@@ -68,8 +69,8 @@ type Options struct {
 	Log     *slog.Logger         // nil: none
 }
 
-// Nodes are all gateways of a cluster, as one of them knows them. Its methods may be called from any
-// goroutine, at any time: before Run there are no others.
+// Nodes are all gateways of a cluster, as one of them knows them. Its methods may be called from
+// any goroutine, at any time: before Run there are no others.
 type Nodes struct {
 	o   Options
 	id  string
@@ -162,8 +163,8 @@ func (n *Nodes) Run(ctx context.Context, local Local) error {
 // begin has the node be this gateway.
 func (n *Nodes) begin(local Local) { n.local, n.wantsAll = local, true }
 
-// hear takes the notes that have come already, as many as there may be: a node that was not read for a
-// while is not gone for that.
+// hear takes the notes that have come already, as many as there may be: a node that was not read
+// for a while is not gone for that.
 func (n *Nodes) hear(ctx context.Context, notes <-chan []byte) {
 	for range notesMax {
 		select {

@@ -31,8 +31,8 @@ type note struct {
 	Leaves   bool      `json:"leaves,omitempty"`
 }
 
-// A report is how a node's rooms stand, or a part of it: all rooms, or those that have changed since
-// the report before. Who misses a number asks for all.
+// A report is how a node's rooms stand, or a part of it: all rooms, or those that have changed
+// since the report before. Who misses a number asks for all.
 type report struct {
 	Number uint64           `json:"n"` // 1, 2 … in the order of sending
 	Part   int              `json:"part,omitempty"`

@@ -53,8 +53,8 @@ func (n *Nodes) look() (rooms map[string]hub.Tally, info hub.NodeInfo) {
 	return rooms, info
 }
 
-// changed are the rooms that stand otherwise than the others know; a room that has no members any more
-// is among them with none.
+// changed are the rooms that stand otherwise than the others know; a room that has no members any
+// more is among them with none.
 func (n *Nodes) changed(rooms map[string]hub.Tally) map[string]hub.Tally {
 	changed := map[string]hub.Tally{}
 	for room, t := range rooms {

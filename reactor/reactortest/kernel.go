@@ -133,7 +133,8 @@ func (k *Kernel) SendRing(_ *sys.Ring, batch []sys.Send, done []sys.Completion) 
 	return SendEach(k.Write, batch, done)
 }
 
-// SendEach is SendRing for a kernel of which each send is a write, with its script. They end in reverse.
+// SendEach is SendRing for a kernel of which each send is a write, with its script. They end in
+// reverse.
 func SendEach(write func(fd int, p []byte) (int, error), batch []sys.Send, done []sys.Completion) (begun, completed int, err error) {
 	for i, s := range batch {
 		n, err := write(s.FD, s.Bytes)

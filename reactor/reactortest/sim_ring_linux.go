@@ -7,8 +7,8 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// A lateSend is one of a ring's that has begun and not ended: the kernel has yet to read its bytes, and
-// nobody may change them, or write to its socket.
+// A lateSend is one of a ring's that has begun and not ended: the kernel has yet to read its bytes,
+// and nobody may change them, or write to its socket.
 type lateSend struct {
 	c     *socket
 	bytes []byte
@@ -18,7 +18,8 @@ type lateSend struct {
 // Rings is how many rings are open.
 func (s *Sim) Rings() int { return len(s.rings) }
 
-// OpenRing implements reactor.Kernel. Its descriptor is none of those that a program's connections share.
+// OpenRing implements reactor.Kernel. Its descriptor is none of those that a program's connections
+// share.
 func (s *Sim) OpenRing(n int) (*sys.Ring, error) {
 	if s.hasNoRings {
 		return nil, s.done("io_uring_setup", 0, n, 0, syscall.EPERM)
@@ -28,7 +29,8 @@ func (s *Sim) OpenRing(n int) (*sys.Ring, error) {
 	return r, s.done("io_uring_setup", 0, n, 0, nil)
 }
 
-// ForbidRings has every call that concerns one fail from here on, as under a filter of system calls.
+// ForbidRings has every call that concerns one fail from here on, as under a filter of system
+// calls.
 func (s *Sim) ForbidRings() { s.hasNoRings = true }
 
 // CloseRing implements reactor.Kernel.

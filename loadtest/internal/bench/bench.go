@@ -1,5 +1,5 @@
-// Package bench measures the cells of docs/benchmarks.md: the gateway beside the physical floor, and
-// beside servers on other libraries, in turn.
+// Package bench measures the cells of docs/benchmarks.md: the gateway beside the physical floor,
+// and beside servers on other libraries, in turn.
 package bench
 
 import (
@@ -118,8 +118,8 @@ func (b *Bench) choose() (chosen []cell, err error) {
 	return chosen, nil
 }
 
-// fit completes a cell: with the peers, with its first side once more, and with small loads if those
-// are asked for.
+// fit completes a cell: with the peers, with its first side once more, and with small loads if
+// those are asked for.
 func (b *Bench) fit(c cell) cell {
 	last := &c.sides[len(c.sides)-1]
 	for _, name := range peerPrograms {

@@ -55,8 +55,8 @@ const (
 	protocolPath = "/connection/websocket"
 )
 
-// cells are those of docs/benchmarks.md that one machine can measure in minutes, in the order of the
-// table. The messages are as many as give a server half a second to work.
+// cells are those of docs/benchmarks.md that one machine can measure in minutes, in the order of
+// the table. The messages are as many as give a server half a second to work.
 func cells() []cell {
 	sixteen := plain(1000, 300)
 	sixteen.Window = 16
@@ -101,8 +101,8 @@ func inRooms(name, about string, clients, rooms int, rate float64) cell {
 	}, true}
 }
 
-// stalled has some who never read, and is held to the same load without them. The warm-up fills what
-// the kernel holds for them.
+// stalled has some who never read, and is held to the same load without them. The warm-up fills
+// what the kernel holds for them.
 func stalled() cell {
 	asked := plain(1000, 1500)
 	asked.Stalled, asked.Size, asked.Window, asked.Warmup = 100, load.FixedSize(1024), 8, 500

@@ -27,8 +27,8 @@ type outcome struct {
 	Sides   []sideOutcome `json:"sides,omitempty"`
 }
 
-// A sideOutcome is what one server had in a cell. The first side is what the others are held to; the
-// second is the same once more, whose ratio is the noise.
+// A sideOutcome is what one server had in a cell. The first side is what the others are held to;
+// the second is the same once more, whose ratio is the noise.
 type sideOutcome struct {
 	Name                string    `json:"name"`
 	Figures             []float64 `json:"figures"` // one a round, in the cell's unit
@@ -102,7 +102,8 @@ func ratio(of, to []float64) *spread {
 // roundsToJudge are the fewest whose lowest and highest say how far chance goes.
 const roundsToJudge = 3
 
-// verdict says whether a ratio tells anything: even is one whose rounds overlap with those of equals.
+// verdict says whether a ratio tells anything: even is one whose rounds overlap with those of
+// equals.
 func (s *spread) verdict(noise *spread, rounds int) string {
 	switch {
 	case noise == nil || rounds < roundsToJudge:

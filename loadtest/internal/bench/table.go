@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// print writes the table: a row for each server of each cell, in columns that are two spaces or more
-// apart, and below it what the columns mean.
+// print writes the table: a row for each server of each cell, in columns that are two spaces or
+// more apart, and below it what the columns mean.
 func (r *result) print(w io.Writer) {
 	fmt.Fprintln(w, &r.Machine)
 	if words := r.Machine.warning(); words != "" {

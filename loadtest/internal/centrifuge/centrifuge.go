@@ -1,6 +1,6 @@
-// Package centrifuge speaks the client's side of the Centrifuge protocol, as far as a load test needs it,
-// in both of its formats (github.com/centrifugal/protocol). It shares nothing with package
-// gateway/centrifuge, which it judges.
+// Package centrifuge speaks the client's side of the Centrifuge protocol, as far as a load test
+// needs it, in both of its formats (github.com/centrifugal/protocol). It shares nothing with
+// package gateway/centrifuge, which it judges.
 package centrifuge
 
 import (

@@ -17,8 +17,8 @@ func (f Format) AppendConnect(frame []byte, id uint32) []byte {
 	return appendConnect(frame, id)
 }
 
-// AppendSubscribe appends a command that subscribes to a room, which needs no escapes: behind from, or
-// at the room's end if that is nil.
+// AppendSubscribe appends a command that subscribes to a room, which needs no escapes: behind from,
+// or at the room's end if that is nil.
 func (f Format) AppendSubscribe(frame []byte, id uint32, room string, from *Place) []byte {
 	if f == Protobuf {
 		return appendProtobufSubscribe(frame, id, room, from)
@@ -60,7 +60,8 @@ func (f Format) Next(frame []byte) (object, rest []byte) {
 }
 
 // ParsePublication reads a push of a publication without allocating anything. What it does not
-// understand, be it another reply or one with escapes, is no publication to it: ParseReply may read it.
+// understand, be it another reply or one with escapes, is no publication to it: ParseReply may read
+// it.
 func (f Format) ParsePublication(object []byte) (room []byte, p Publication, isPublication bool) {
 	if f == Protobuf {
 		return parseProtobufPublication(object)

@@ -80,8 +80,8 @@ func parseProtobufPublication(object []byte) (room []byte, p Publication, isPubl
 	return room, p, isPublication && room != nil && p.Data != nil
 }
 
-// eachField calls yield with each field of a message, until that returns false, and reports whether all
-// went well: value is of one with a length, number of one that is a varint.
+// eachField calls yield with each field of a message, until that returns false, and reports whether
+// all went well: value is of one with a length, number of one that is a varint.
 func eachField(message []byte, yield func(n protowire.Number, value []byte, number uint64) bool) bool {
 	for len(message) > 0 {
 		field, kind, n := protowire.ConsumeTag(message)

@@ -33,8 +33,8 @@ func parsePublication(object []byte) (room []byte, p Publication, isPublication 
 	return room, p, !w.isLost && hasData && room != nil && len(w.rest) == 0
 }
 
-// A walker goes through an object. When it has met something that it does not understand it is lost,
-// and finds nothing more.
+// A walker goes through an object. When it has met something that it does not understand it is
+// lost, and finds nothing more.
 type walker struct {
 	rest   []byte
 	isLost bool

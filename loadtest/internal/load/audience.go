@@ -81,8 +81,8 @@ func (c *Load) CrowdSizes() (n [kinds]int) {
 	return n
 }
 
-// StormSize is how many clients a storm takes: the last ones, which are all guests or resumers. It is
-// a share of those that read events, where some do.
+// StormSize is how many clients a storm takes: the last ones, which are all guests or resumers. It
+// is a share of those that read events, where some do.
 func (c *Load) StormSize() int {
 	of := c.SSE
 	if of == 0 {

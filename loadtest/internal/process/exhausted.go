@@ -18,7 +18,8 @@ type exhaustion struct {
 	errnos       []error
 }
 
-// exhaustions by their place in Totals.Exhausted. connect(2) and socket(2) say what each errno means.
+// exhaustions by their place in Totals.Exhausted. connect(2) and socket(2) say what each errno
+// means.
 var exhaustions = [...]exhaustion{
 	{
 		"local ports",

@@ -72,8 +72,8 @@ func (p *Process) Findings() *Findings {
 	return found
 }
 
-// addMembership adds what one client saw in a room. Only the deliveries of those count that are held to every
-// message.
+// addMembership adds what one client saw in a room. Only the deliveries of those count that are
+// held to every message.
 func (found *Findings) addMembership(c *client, m *membership) {
 	found.Expected += c.expected(m)
 	counts := m.check.counts
@@ -156,8 +156,8 @@ func (st *stream) echoed() (n uint64) {
 	return n
 }
 
-// expected is how many messages of the measured phase the client should have got in a room: all but those of
-// which a reset told that it would not.
+// expected is how many messages of the measured phase the client should have got in a room: all but
+// those of which a reset told that it would not.
 func (c *client) expected(m *membership) (n uint64) {
 	if !c.wasJoined || !c.isJudged() {
 		return 0

@@ -107,8 +107,8 @@ func (s *standing) repeat(to eventstream.Position) {
 	}
 }
 
-// reset moves to where somebody was told that it goes on, and returns how many messages, of its room's,
-// that says are missing: any number, where nobody can tell.
+// reset moves to where somebody was told that it goes on, and returns how many messages, of its
+// room's, that says are missing: any number, where nobody can tell.
 func (s *standing) reset(to eventstream.Position, isPosition bool) (missing uint64) {
 	missing = unlimited
 	s.counts.Resets++

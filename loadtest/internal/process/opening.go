@@ -132,8 +132,8 @@ func (c *client) enter() {
 	c.join()
 }
 
-// join makes the client a receiver of its room's streams. One that returns goes on with its sequence
-// check.
+// join makes the client a receiver of its room's streams. One that returns goes on with its
+// sequence check.
 func (c *client) join() {
 	if !c.wasJoined {
 		for m := range c.each {

@@ -269,7 +269,8 @@ func (p *Process) rampWait(now time.Duration) time.Duration {
 		if due > now {
 			return due - now
 		}
-		// What was not taken long ago is not made up for: a storm's clients return by the ramp, too.
+		// What was not taken long ago is not made up for: a storm's clients return by the ramp,
+		// too.
 		from := max(due, now-rampBurst)
 		if next.CompareAndSwap(int64(due), int64(from+every)) {
 			return 0

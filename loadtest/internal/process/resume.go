@@ -17,8 +17,8 @@ var ErrNothingToResume = errors.New("--resume: the server tells no positions, so
 // resumePoll is how often it is looked whether the resumers have what they want.
 const resumePoll = 20 * time.Millisecond
 
-// awaitPositions waits until every resumer knows where it is and has what came of the warm-up, for as
-// long as a message is waited for elsewhere.
+// awaitPositions waits until every resumer knows where it is and has what came of the warm-up, for
+// as long as a message is waited for elsewhere.
 func (p *Process) awaitPositions(ctx context.Context) error {
 	if !p.cfg.Resume {
 		return nil
@@ -108,9 +108,9 @@ func (c *client) tookOwed(m *membership, n uint64, now int64) {
 	}
 }
 
-// awaitResumers waits until every resumer has everything that was sent: until nothing has come to any
-// of them for as long as patience lasts, and the rest is lost; or until the time for it is over while
-// some still came, and nobody knows.
+// awaitResumers waits until every resumer has everything that was sent: until nothing has come to
+// any of them for as long as patience lasts, and the rest is lost; or until the time for it is over
+// while some still came, and nobody knows.
 func (p *Process) awaitResumers(ctx context.Context) error {
 	if !p.cfg.Resume {
 		return ctx.Err()

@@ -11,9 +11,9 @@ import (
 	"sluice/loadtest/internal/load"
 )
 
-// A resumer whose return is refused for the moment tries again, as SDKs do: behind a pause of which the
-// longest doubles each time, and of which a random part is waited, so that not all come at once. Who is
-// refused too often has failed to come back.
+// A resumer whose return is refused for the moment tries again, as SDKs do: behind a pause of which
+// the longest doubles each time, and of which a random part is waited, so that not all come at
+// once. Who is refused too often has failed to come back.
 
 const (
 	pauseFirst = 500 * time.Millisecond
@@ -30,8 +30,8 @@ type retry struct {
 // isForTheMoment says whether a head refuses until later (RFC 9110 §15.6.4).
 func isForTheMoment(head []byte) bool { return bytes.HasPrefix(head, []byte("HTTP/1.1 503 ")) }
 
-// isForNow says whether a Close frame of this code asks to come back: the protocol's do below 3500 and
-// from 4000 to 4499, and of RFC 6455's those of a server that ends, restarts or is overloaded.
+// isForNow says whether a Close frame of this code asks to come back: the protocol's do below 3500
+// and from 4000 to 4499, and of RFC 6455's those of a server that ends, restarts or is overloaded.
 func isForNow(code uint16) bool {
 	switch code {
 	case 1001, 1012, 1013:
@@ -40,7 +40,8 @@ func isForNow(code uint16) bool {
 	return 3000 <= code && code < 3500 || 4000 <= code && code < 4500
 }
 
-// triesAgain puts off the return of a client that was refused, and reports whether it may try again.
+// triesAgain puts off the return of a client that was refused, and reports whether it may try
+// again.
 func (c *client) triesAgain(why string) bool {
 	isPutOff := c.isPutOff
 	c.isPutOff = false
@@ -58,8 +59,8 @@ func (c *client) triesAgain(why string) bool {
 	return true
 }
 
-// retry puts those whose pause is over to those that are to be opened, and returns how long it is until
-// the next one's is.
+// retry puts those whose pause is over to those that are to be opened, and returns how long it is
+// until the next one's is.
 func (w *worker) retry(now time.Duration) (sleep time.Duration) {
 	for n := len(w.later); n > 0; n = len(w.later) {
 		next := w.later[n-1]

@@ -41,8 +41,8 @@ func (s *closedLoop) send(st *stream, now time.Duration) {
 func (s *closedLoop) wait(*stream, time.Duration) time.Duration { return timeoutCheck }
 
 // isOverdue says so when nobody got anything of the stream for as long as patience lasts: a slow
-// server is not a lossy one. It begins anew for the message behind one that was given up: a stall is
-// one stall, however many wait behind it.
+// server is not a lossy one. It begins anew for the message behind one that was given up: a stall
+// is one stall, however many wait behind it.
 func (s *closedLoop) isOverdue(st *stream, m *shared.Slot, now time.Duration) bool {
 	if now-max(m.SentAt(), st.gaveUpAt) < s.patience {
 		return false

@@ -95,8 +95,8 @@ func (st *stream) step(now time.Duration) {
 func (st *stream) hasStopped() bool { return st.client.state != joined || st.timeouts >= GiveUpsMax }
 
 // awaitsRest says that messages which were given up are waited for at the end of the phase: until
-// nothing of the stream has come anywhere for as long as patience lasts, and they are lost; or until
-// the time for it is over while some still came, and nobody knows.
+// nothing of the stream has come anywhere for as long as patience lasts, and they are lost; or
+// until the time for it is over while some still came, and nobody knows.
 func (st *stream) awaitsRest(now time.Duration) bool {
 	if st.gaveUpAt == 0 {
 		return false

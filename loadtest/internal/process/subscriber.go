@@ -25,7 +25,8 @@ const (
 	resubscribes = 2500
 )
 
-// subscribeTo makes the client one that subscribes to further rooms of its target, those behind its own.
+// subscribeTo makes the client one that subscribes to further rooms of its target, those behind its
+// own.
 func (c *client) subscribeTo(rooms []*room, targets int) {
 	c.subscriber = &subscriber{last: publishID}
 	c.at = new(standing)

@@ -20,8 +20,8 @@ var ErrExhausted = process.ErrExhausted
 // Once makes one run and returns its report, or an error if there is none. It is against servers
 // that are started for it if there are commands, each of which takes the path of the first URL;
 // otherwise against those of urls, whose processes are pids if they are known. cfg must be
-// prepared. The error is server.ErrUnreachable where not one client could connect, ErrExhausted where it
-// was this machine's fault, and a load.UsageError where a URL cannot be.
+// prepared. The error is server.ErrUnreachable where not one client could connect, ErrExhausted
+// where it was this machine's fault, and a load.UsageError where a URL cannot be.
 func Once(ctx context.Context, cfg *load.Load, urls, commands []string, pids []int, show *progress.Display) (*report.Result, error) {
 	var servers []*server.Server
 	for i, command := range commands {

@@ -178,8 +178,9 @@ func (s *Server) ping(conn int) {
 	s.say(conn, "{}")
 }
 
-// Owed is how many pings of them all the connection has not answered that has answered least. It says something once all have ended:
-// before that answers may be on their way, and how many depends on how fast this server reads.
+// Owed is how many pings of them all the connection has not answered that has answered least. It
+// says something once all have ended: before that answers may be on their way, and how many depends
+// on how fast this server reads.
 func (s *Server) Owed() (most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

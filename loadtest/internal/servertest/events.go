@@ -13,8 +13,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Events are a Server's messages for readers of server-sent events, all of which it keeps. They come
-// by net/http, and so in chunks. Its functions are called under the server's lock.
+// Events are a Server's messages for readers of server-sent events, all of which it keeps. They
+// come by net/http, and so in chunks. Its functions are called under the server's lock.
 type Events struct {
 	Epoch     string                                                // empty: there are no ids
 	Refuse    func(reader int) bool                                 // answers 404

@@ -1,12 +1,13 @@
 //go:build unix
 
-// Command gobwas is a broadcast server on gobwas/ws, with a goroutine to read each connection and none to write while a
-// client keeps up.
+// Command gobwas is a broadcast server on gobwas/ws, with a goroutine to read each connection and
+// none to write while a client keeps up.
 //
-// Choices: the library leaves input and output to its user. A message is compiled into a frame once (CompileFrame, its way for
-// what is sent often) and whoever publishes writes it to everybody, which spares the change of goroutines that queues cost.
-// What a socket refuses is finished by a goroutine that lives until the client has caught up. Reading is
-// unbuffered, which costs publishers two calls a message and nobody memory. Messages are in one order for all: writes are
+// Choices: the library leaves input and output to its user. A message is compiled into a frame once
+// (CompileFrame, its way for what is sent often) and whoever publishes writes it to everybody,
+// which spares the change of goroutines that queues cost. What a socket refuses is finished by a
+// goroutine that lives until the client has caught up. Reading is unbuffered, which costs
+// publishers two calls a message and nobody memory. Messages are in one order for all: writes are
 // under one lock, where nothing waits for a socket.
 //
 // Slow clients: one for which more than 6 MiB waits is closed.
@@ -49,7 +50,8 @@ type client struct {
 	draining bool                  // a goroutine works on that
 }
 
-// attempt is one write that does not wait. It reports true so that the runtime does not wait either.
+// attempt is one write that does not wait. It reports true so that the runtime does not wait
+// either.
 func (c *client) attempt(fd uintptr) bool {
 	for {
 		if c.written, c.err = syscall.Write(int(fd), c.frame); c.err != syscall.EINTR {
@@ -82,7 +84,8 @@ func (c *client) send(frame []byte) {
 	}
 }
 
-// drain writes what waits until nothing does. After an error draining stays set: nothing more is to be written.
+// drain writes what waits until nothing does. After an error draining stays set: nothing more is to
+// be written.
 func (c *client) drain() {
 	for {
 		c.room.mu.Lock()

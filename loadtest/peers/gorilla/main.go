@@ -1,10 +1,11 @@
 // Command gorilla is a broadcast server in the manner of gorilla/websocket's chat example: a hub
 // goroutine for each room, and a goroutine each to read and to write a connection.
 //
-// Choices: what the hub takes in is prepared once for all (PreparedMessage, which the documentation advises for many
-// receivers) and written with one call each; the example's joining of queued lines into one message would change the messages.
-// The example's pings and its deadline before each write are left out, for they only cost; without the deadline the hub closes
-// the connection of a client whose writer is stuck. Messages are in one order for all: the hub's.
+// Choices: what the hub takes in is prepared once for all (PreparedMessage, which the documentation
+// advises for many receivers) and written with one call each; the example's joining of queued lines
+// into one message would change the messages. The example's pings and its deadline before each
+// write are left out, for they only cost; without the deadline the hub closes the connection of a
+// client whose writer is stuck. Messages are in one order for all: the hub's.
 //
 // Slow clients: one that has 256 messages waiting, as in the example, is closed.
 package main

@@ -1,12 +1,14 @@
-// Command gws is a broadcast server on lxzan/gws: a goroutine to read each connection, a queue each to write, and a
-// Broadcaster that encodes a message once.
+// Command gws is a broadcast server on lxzan/gws: a goroutine to read each connection, a queue each
+// to write, and a Broadcaster that encodes a message once.
 //
-// Choices: the library's own server, which is its shortest way from accept to reading; no parallel handling of one
-// connection's messages, for that would lose their order; no check of UTF-8, which the documentation calls faster and is the
-// default; no deadlines, for clients that only listen would meet them. Messages are in one order for all: queues are filled
-// under one lock, where nothing waits for a socket.
+// Choices: the library's own server, which is its shortest way from accept to reading; no parallel
+// handling of one connection's messages, for that would lose their order; no check of UTF-8, which
+// the documentation calls faster and is the default; no deadlines, for clients that only listen
+// would meet them. Messages are in one order for all: queues are filled under one lock, where
+// nothing waits for a socket.
 //
-// Slow clients: the queue of one that does not read grows until it leaves, without bound, as the library has none.
+// Slow clients: the queue of one that does not read grows until it leaves, without bound, as the
+// library has none.
 package main
 
 import (
@@ -55,8 +57,8 @@ func (handler) OnClose(c *gws.Conn, _ error) {
 // OnPing implements gws.Event. The handler that comes with the library does not return the payload.
 func (handler) OnPing(c *gws.Conn, payload []byte) { _ = c.WritePong(payload) }
 
-// OnMessage implements gws.Event. The message may be given back at once: the first Broadcast copies it into a frame, and
-// without compression nobody looks at it again.
+// OnMessage implements gws.Event. The message may be given back at once: the first Broadcast copies
+// it into a frame, and without compression nobody looks at it again.
 func (handler) OnMessage(from *gws.Conn, m *gws.Message) {
 	defer m.Close()
 	b := gws.NewBroadcaster(m.Opcode, m.Bytes())

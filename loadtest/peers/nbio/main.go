@@ -1,14 +1,16 @@
-// Command nbio is a broadcast server on lesismal/nbio: pollers and a pool of workers instead of a goroutine for each
-// connection.
+// Command nbio is a broadcast server on lesismal/nbio: pollers and a pool of workers instead of a
+// goroutine for each connection.
 //
-// Choices: the non-blocking mode, which is the default and what the library is for; --blocking gives its other one, a
-// goroutine each, which its documentation calls the faster for few connections and the better for broadcasting. Payload buffers
-// are the library's to reuse (ReleaseWebsocketPayload), as its examples have it. It prepares no messages: each write encodes its own frame.
-// The keep-alive limit of two minutes is off, for clients that only listen would meet it. Messages are in one order for all:
-// writes are under one lock and do not wait, since what a socket refuses is kept by the library.
+// Choices: the non-blocking mode, which is the default and what the library is for; --blocking
+// gives its other one, a goroutine each, which its documentation calls the faster for few
+// connections and the better for broadcasting. Payload buffers are the library's to reuse
+// (ReleaseWebsocketPayload), as its examples have it. It prepares no messages: each write encodes
+// its own frame. The keep-alive limit of two minutes is off, for clients that only listen would
+// meet it. Messages are in one order for all: writes are under one lock and do not wait, since what
+// a socket refuses is kept by the library.
 //
-// Slow clients: one for which more than 6 MiB is kept, the figure of the library's Quick Start, is closed; with --blocking one
-// that has 256 messages waiting, as many as with gorilla.
+// Slow clients: one for which more than 6 MiB is kept, the figure of the library's Quick Start, is
+// closed; with --blocking one that has 256 messages waiting, as many as with gorilla.
 package main
 
 import (

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fionwrite is FIONWRITE of <sys/filio.h>, _IOR('f', n, int), which x/sys does not have: n is 119 on
-// FreeBSD and 121 on NetBSD. It counts the bytes in the output buffer.
+// fionwrite is FIONWRITE of <sys/filio.h>, _IOR('f', n, int), which x/sys does not have: n is 119
+// on FreeBSD and 121 on NetBSD. It counts the bytes in the output buffer.
 func fionwrite() uint {
 	if runtime.GOOS == "netbsd" {
 		return 0x40046679

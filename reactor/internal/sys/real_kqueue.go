@@ -105,8 +105,8 @@ func (Real) Write(fd int, p []byte) (int, error) {
 	return max(n, 0), err
 }
 
-// Queued implements Calls. What is written to a unix socket lies at its reader's end at once, and is
-// not counted.
+// Queued implements Calls. What is written to a unix socket lies at its reader's end at once, and
+// is not counted.
 func (Real) Queued(fd int) (int, error) {
 	self, err := unix.Getsockname(fd)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Ring is one instance of io_uring(7): two queues in memory that it shares with the kernel, one of
-// sends that are to be made and one of what came of them. It has no flags and nothing is registered with
-// it, because neither made a batch any cheaper. It belongs to one goroutine.
+// A Ring is one instance of io_uring(7): two queues in memory that it shares with the kernel, one
+// of sends that are to be made and one of what came of them. It has no flags and nothing is
+// registered with it, because neither made a batch any cheaper. It belongs to one goroutine.
 //
 //	entries   [ send 0 | send 1 | … ]◀─ tail, ours      io_uring_enter(2): the kernel takes them in order,
 //	          ▲ head, the kernel's                      makes each send, and says here what came of it
@@ -29,7 +29,8 @@ type Ring struct {
 	held []Send // the batch that the kernel is at: its bytes must neither move nor go
 }
 
-// What linux/io_uring.h says, as far as it is used here. All of it is the same on every architecture.
+// What linux/io_uring.h says, as far as it is used here. All of it is the same on every
+// architecture.
 const (
 	ringOffEntries    = 0x10000000 // IORING_OFF_SQES
 	ringFeatureSingle = 1 << 0     // IORING_FEAT_SINGLE_MMAP
@@ -124,9 +125,9 @@ func (r *Ring) mapQueues(p *ringParams) (err error) {
 	return nil
 }
 
-// SendRing implements Calls. A send neither waits in the kernel nor is handed to one of its threads,
-// because each says MSG_DONTWAIT. The call tells the scheduler, which costs nothing beside a batch: raw,
-// the collector would have to wait for all of it.
+// SendRing implements Calls. A send neither waits in the kernel nor is handed to one of its
+// threads, because each says MSG_DONTWAIT. The call tells the scheduler, which costs nothing beside
+// a batch: raw, the collector would have to wait for all of it.
 func (Real) SendRing(r *Ring, batch []Send, done []Completion) (begun, completed int, err error) {
 	r.held = batch
 	tail, mask := r.tail.Load(), uint32(len(r.entries)-1)

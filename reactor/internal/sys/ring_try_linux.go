@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryRing finds out whether the kernel does what rings are used for: of two sends, to a TCP socket that
-// is full and to one that is not, it says within the call that the one would block and that the other
-// was taken.
+// tryRing finds out whether the kernel does what rings are used for: of two sends, to a TCP socket
+// that is full and to one that is not, it says within the call that the one would block and that
+// the other was taken.
 func (k Real) tryRing(r *Ring) error {
 	full, empty, err := tcpPair()
 	if err != nil {
@@ -76,7 +76,8 @@ func (k Real) fill(fd int) error {
 	return fmt.Errorf("a socket that nobody reads is never full: %w", ErrUnsupported)
 }
 
-// tcpPair returns two non-blocking sockets with a connection between them, by the loopback interface.
+// tcpPair returns two non-blocking sockets with a connection between them, by the loopback
+// interface.
 func tcpPair() (a, b int, err error) {
 	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -104,7 +105,8 @@ func tcpPair() (a, b int, err error) {
 }
 
 func connectTo(l, a int, at unix.Sockaddr) (b int, err error) {
-	// Without it either would grow its buffers to megabytes. It is a wish: full they are in any case.
+	// Without it either would grow its buffers to megabytes. It is a wish: full they are in any
+	// case.
 	_ = unix.SetsockoptInt(a, unix.SOL_SOCKET, unix.SO_SNDBUF, 4096)
 	if err := unix.Connect(a, at); err != nil {
 		return -1, os.NewSyscallError("connect", err)

@@ -29,13 +29,14 @@ type Calls interface {
 	Read(fd int, p []byte) (int, error)
 	// Write is write(2) to a socket; it never raises SIGPIPE.
 	Write(fd int, p []byte) (int, error)
-	// SendRing hands the kernel the whole batch in one call. It returns how many of the sends, the first
-	// ones, it has begun, and of how many it says in done, in any order, what came of them; done has
-	// room for all. An error says that none has begun. Of a send that has begun, and of which done says
-	// nothing, the kernel may read the bytes at any time to come.
+	// SendRing hands the kernel the whole batch in one call. It returns how many of the sends, the
+	// first ones, it has begun, and of how many it says in done, in any order, what came of them;
+	// done has room for all. An error says that none has begun. Of a send that has begun, and of
+	// which done says nothing, the kernel may read the bytes at any time to come.
 	SendRing(r *Ring, batch []Send, done []Completion) (begun, completed int, err error)
-	// OpenRing makes a ring for batches of at most n sends, a power of two. It fails where the system has
-	// no such thing, forbids it, or does not say of each send within the call what came of it.
+	// OpenRing makes a ring for batches of at most n sends, a power of two. It fails where the
+	// system has no such thing, forbids it, or does not say of each send within the call what came
+	// of it.
 	OpenRing(n int) (*Ring, error)
 	// CloseRing gives back a ring's memory and its descriptor.
 	CloseRing(r *Ring)
@@ -48,10 +49,10 @@ type Calls interface {
 	SetOption(fd int, o Option, value int) error
 	// Option reads a socket option.
 	Option(fd int, o Option) (int, error)
-	// Queued is how much the kernel has not got rid of that was written to a connection. Of TCP it is
-	// the bytes that the peer's end has not acknowledged, sent or not; of a unix socket on Linux it
-	// is the memory that those take which the peer has not read. ErrUnsupported where the system does
-	// not tell.
+	// Queued is how much the kernel has not got rid of that was written to a connection. Of TCP it
+	// is the bytes that the peer's end has not acknowledged, sent or not; of a unix socket on Linux
+	// it is the memory that those take which the peer has not read. ErrUnsupported where the system
+	// does not tell.
 	Queued(fd int) (int, error)
 	// PeerAddress is getpeername(2): the other end's, an IPv4 address never in IPv6's form. The
 	// zero Addr is a peer without one, as those of unix sockets are. ENOTCONN says that the peer is

@@ -36,8 +36,8 @@ func (r *Rooms[R]) At(path string) *R {
 	return room
 }
 
-// Main runs serve with the address of --listen until SIGTERM or SIGINT, which end the process with status 0 and without a
-// farewell to its clients. If serve fails, the process ends with status 1.
+// Main runs serve with the address of --listen until SIGTERM or SIGINT, which end the process with
+// status 0 and without a farewell to its clients. If serve fails, the process ends with status 1.
 func Main(serve func(addr string) error) {
 	addr := flag.String("listen", "127.0.0.1:8080", "`address` to serve WebSockets on, at any path, each a room")
 	flag.Parse()

@@ -1,4 +1,5 @@
-// Program plantedrace changes memory while a system call reads or writes it. Built with -race it must be caught.
+// Program plantedrace changes memory while a system call reads or writes it. Built with -race it
+// must be caught.
 package main
 
 import (
