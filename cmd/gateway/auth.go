@@ -56,8 +56,8 @@ func (a *authenticator) reload() error {
 	return a.reread()
 }
 
-// authenticator makes what the flags ask for: nil for nobody. log hears of what fails later; nil: nobody
-// does.
+// authenticator makes what the flags ask for: nil for nobody. log hears of what fails later; nil:
+// nobody does.
 func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 	hasKeys := len(c.AuthHMACFile)+len(c.AuthKeyFile) > 0 || c.AuthJWKSURL != ""
 	failed := func(what string) func(error) {

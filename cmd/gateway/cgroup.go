@@ -39,7 +39,8 @@ func limitLoops(loops int, root fs.FS) int {
 	return loops
 }
 
-// A resource is what a control group may limit. limit reads that of one group; math.MaxInt64 is none.
+// A resource is what a control group may limit. limit reads that of one group; math.MaxInt64 is
+// none.
 type resource struct {
 	controller string
 	limit      func(read func(file string) string, isVersion2 bool) int64
@@ -76,8 +77,8 @@ func numberOf(text string) int64 {
 	return n
 }
 
-// cgroupLimit is the least of something that the process's control group or one above it may take, as
-// far as it is seen from here. root is the file system's.
+// cgroupLimit is the least of something that the process's control group or one above it may take,
+// as far as it is seen from here. root is the file system's.
 //
 //	/proc/self/cgroup     "0::/a/b" of version 2, "4:memory:/a/b" of version 1: the group
 //	/proc/self/mountinfo  where groups are mounted, and which of them is the mount's root
@@ -112,7 +113,8 @@ func cgroupLimit(root fs.FS, of resource) (least int64, ok bool) {
 	return least, least < unlimited
 }
 
-// unlimited is from where on a limit is none: version 1 says so with the largest number of whole pages.
+// unlimited is from where on a limit is none: version 1 says so with the largest number of whole
+// pages.
 const unlimited = 1 << 62
 
 // hasWord reports whether a list that is separated by commas has this word.

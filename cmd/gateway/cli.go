@@ -131,8 +131,8 @@ func newParser(target any, more ...kong.Option) *kong.Kong {
 	}, more)...)
 }
 
-// printHelp shows the flags of serve where no command was named: they may be given there. Nothing is
-// parsed with the model afterwards.
+// printHelp shows the flags of serve where no command was named: they may be given there. Nothing
+// is parsed with the model afterwards.
 func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	if serve := ctx.Model.DefaultCmd; ctx.Selected() == nil && serve != nil {
 		ctx.Model.Flags = append(ctx.Model.Flags, serve.Flags...)

@@ -78,7 +78,8 @@ func (k *clustering) run(s *gateway.Server, failed chan<- error) {
 	k.log.Info("this gateway is one of a cluster", "node", k.nodes.List()[0].Name, "id", k.nodes.List()[0].ID)
 }
 
-// clusterDrainTime is how long what was published has to be acknowledged when all clients have gone.
+// clusterDrainTime is how long what was published has to be acknowledged when all clients have
+// gone.
 const clusterDrainTime = 2 * time.Second
 
 // drain waits until what was published is acknowledged. Nobody publishes any more.

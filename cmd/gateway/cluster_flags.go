@@ -36,8 +36,8 @@ type ClusterFlags struct {
 	ClusterPublishTimeout time.Duration `help:"How long a publisher waits for the servers' acknowledgement. Over HTTP it is 503 with Retry-After then." default:"10s" group:"Cluster"`
 }
 
-// clusterAgeMin is for how long a stream knows the ids of its messages, which it cannot keep for longer
-// than them.
+// clusterAgeMin is for how long a stream knows the ids of its messages, which it cannot keep for
+// longer than them.
 const clusterAgeMin = 2 * time.Minute
 
 // clusterFault says what is wrong with the flags of a cluster together.
@@ -69,8 +69,9 @@ func clusterFault(c *Config) string {
 	return ""
 }
 
-// clusterHistoryFault says what --history promises that the stream is told not to keep. An age that is
-// not given promises nothing; and whether there are bytes enough depends on how many rooms there are.
+// clusterHistoryFault says what --history promises that the stream is told not to keep. An age that
+// is not given promises nothing; and whether there are bytes enough depends on how many rooms there
+// are.
 func clusterHistoryFault(c *Config) string {
 	for _, h := range c.History {
 		switch {
@@ -167,9 +168,9 @@ var randomName = sync.OnceValue(func() string {
 	return host[:min(len(host), 200)] + "-" + hex.EncodeToString(some[:])
 })
 
-// checkCluster asks the servers what they would refuse, if there are any. What they allow and should not
-// is said, and no fault; nor is it that they are not there, or a gateway that has its file checked
-// before it starts, as a service of systemd does, could not start before them.
+// checkCluster asks the servers what they would refuse, if there are any. What they allow and
+// should not is said, and no fault; nor is it that they are not there, or a gateway that has its
+// file checked before it starts, as a service of systemd does, could not start before them.
 func (c *Config) checkCluster(warn func(error)) error {
 	if len(c.Cluster) == 0 {
 		return nil

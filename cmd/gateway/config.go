@@ -62,7 +62,8 @@ func (c *configCheck) Run(p *program) error {
 	return nil
 }
 
-// tryFiles reads the files that the configuration names, as a start does: certificates, keys, pages.
+// tryFiles reads the files that the configuration names, as a start does: certificates, keys,
+// pages.
 func (l *loaded) tryFiles() error {
 	_, pages := pagesOf(l.Web)
 	_, keys := l.adminKeys(slog.New(slog.DiscardHandler))

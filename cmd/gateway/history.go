@@ -13,7 +13,8 @@ import (
 	"sluice/gateway"
 )
 
-// A History is a rule of --history, written PATTERN=messages:1000,bytes:16MiB,age:10m or PATTERN=none.
+// A History is a rule of --history, written PATTERN=messages:1000,bytes:16MiB,age:10m or
+// PATTERN=none.
 type History struct{ gateway.HistoryRule }
 
 // UnmarshalText parses a rule.

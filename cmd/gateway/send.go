@@ -78,8 +78,8 @@ func (c *sendCommand) Run(p *program) error {
 // A lineError is what is wrong with the input.
 type lineError struct{ error }
 
-// say sends what there is to read, and returns when the gateway has read it: it answers a ping in its
-// turn.
+// say sends what there is to read, and returns when the gateway has read it: it answers a ping in
+// its turn.
 func (c *sendCommand) say(ctx context.Context, from io.Reader, socket *websocket.Conn) error {
 	kind := websocket.MessageText
 	if c.Binary {

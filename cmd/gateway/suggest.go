@@ -2,8 +2,8 @@ package main
 
 import "fmt"
 
-// nearest is a question about which of the names may have been meant by a word that is none of them;
-// empty if no name is near.
+// nearest is a question about which of the names may have been meant by a word that is none of
+// them; empty if no name is near.
 func nearest(word string, names []string) string {
 	best, least := "", 1+(len(word)+2)/4 // one slip in short words, more in longer ones
 	for _, name := range names {
@@ -17,8 +17,8 @@ func nearest(word string, names []string) string {
 	return fmt.Sprintf("did you mean %q?", best)
 }
 
-// distance counts the bytes to insert, remove, change, or swap with their neighbour, that lie between
-// two words (optimal string alignment).
+// distance counts the bytes to insert, remove, change, or swap with their neighbour, that lie
+// between two words (optimal string alignment).
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

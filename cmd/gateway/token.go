@@ -96,8 +96,8 @@ func (c *tokenCommand) mint(stdout io.Writer) error {
 	return err
 }
 
-// explain tells all that is in a token: whoever asks has it. The signature is left out. Its error is
-// the exit status where the token would be refused.
+// explain tells all that is in a token: whoever asks has it. The signature is left out. Its error
+// is the exit status where the token would be refused.
 func (c *tokenCommand) explain(stdin io.Reader, stdout io.Writer) error {
 	token := c.Token
 	if token == "" || token == "-" {

@@ -15,9 +15,9 @@ import (
 )
 
 // Claims are what is known of somebody. Channels, Subs, Channel and Info are under Centrifugo's
-// names: rooms that a client of the protocol is subscribed to from the beginning; the only room that
-// a token is for; what others are told of the client. Each room that is named so may be heard. A claim
-// that is not here is not looked at.
+// names: rooms that a client of the protocol is subscribed to from the beginning; the only room
+// that a token is for; what others are told of the client. Each room that is named so may be heard.
+// A claim that is not here is not looked at.
 type Claims struct {
 	jwt.RegisteredClaims
 	Caps     []Cap                      `json:"caps,omitempty"`
@@ -63,7 +63,8 @@ func depth(text []byte) (most int) {
 	}
 }
 
-// told is the info as it is passed on: without blanks, a line feed would end a message of the protocol.
+// told is the info as it is passed on: without blanks, a line feed would end a message of the
+// protocol.
 func (c *Claims) told() []byte {
 	var compact bytes.Buffer
 	if json.Compact(&compact, c.Info) != nil || compact.String() == "null" {

@@ -121,8 +121,9 @@ func (j *JWT) Judge(h *gateway.Handshake) (gateway.Principal, error) {
 	return claims.principal(int64(j.options.Leeway / time.Second)), nil
 }
 
-// mayGetKey reports whether a token that was refused may be by a key of the URL that is not here yet:
-// it names one that nobody has. Keys without an id, which may be any, were tried and it is by none.
+// mayGetKey reports whether a token that was refused may be by a key of the URL that is not here
+// yet: it names one that nobody has. Keys without an id, which may be any, were tried and it is by
+// none.
 func (j *JWT) mayGetKey(token string, refused error) bool {
 	switch {
 	case j.remote == nil:

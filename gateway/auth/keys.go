@@ -65,7 +65,8 @@ func newKey(value any, id string) (key, error) {
 	return k, nil
 }
 
-// readSecret reads the secret of an HMAC. Line ends behind it are not of it: editors put them there.
+// readSecret reads the secret of an HMAC. Line ends behind it are not of it: editors put them
+// there.
 func readSecret(file string) (key, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -21,8 +21,8 @@ type ServiceOptions struct {
 	URL     string
 	Headers []string      // of a client's that are passed on; nil: Authorization and Cookie
 	Timeout time.Duration // for an answer: 5 s
-	// Anonymous lets everybody in as anonymous while the service cannot be asked. Otherwise nobody gets
-	// in: 503.
+	// Anonymous lets everybody in as anonymous while the service cannot be asked. Otherwise nobody
+	// gets in: 503.
 	Anonymous bool
 
 	Failed func(error)      // hears why it could not be asked; nil: nobody does
@@ -33,10 +33,11 @@ type ServiceOptions struct {
 //
 //	{"room": "chat.1", "address": "192.0.2.1"}
 //
-// without a room for a connection of the protocol, which has yet to say which rooms it wants, and with
-// its user for one that brings a token for a room; and the client's headers of some names. A token goes as Authorization: Bearer, whichever way it
-// came. The answer is 200 with claims in JSON; {} grants nothing. 401 and 403 are passed on to the
-// client, 204 is somebody anonymous. Anything else, and silence, is a service that is down.
+// without a room for a connection of the protocol, which has yet to say which rooms it wants, and
+// with its user for one that brings a token for a room; and the client's headers of some names. A
+// token goes as Authorization: Bearer, whichever way it came. The answer is 200 with claims in
+// JSON; {} grants nothing. 401 and 403 are passed on to the client, 204 is somebody anonymous.
+// Anything else, and silence, is a service that is down.
 type Service struct {
 	options ServiceOptions
 	client  *http.Client

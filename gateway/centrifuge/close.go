@@ -2,8 +2,8 @@ package centrifuge
 
 import "github.com/centrifugal/protocol"
 
-// A CloseCode is why a connection ends, as the code of its Close frame. SDKs tell by the number alone
-// whether they come back: with 3500 to 3999, and with 4500 to 4999, they do not.
+// A CloseCode is why a connection ends, as the code of its Close frame. SDKs tell by the number
+// alone whether they come back: with 3500 to 3999, and with 4500 to 4999, they do not.
 type CloseCode uint16
 
 // The codes of connections' ends that the gateway has a use for.
@@ -41,8 +41,8 @@ var closeReasons = map[CloseCode]string{
 	CloseNotAvailable:      "not available",
 }
 
-// Reason is the code as a text. It is never empty, because the SDK for JavaScript looks at a code only
-// if there is a reason beside it, and comes back for ever otherwise.
+// Reason is the code as a text. It is never empty, because the SDK for JavaScript looks at a code
+// only if there is a reason beside it, and comes back for ever otherwise.
 func (c CloseCode) Reason() string {
 	if reason, ok := closeReasons[c]; ok {
 		return reason

@@ -13,8 +13,8 @@ import (
 )
 
 // CommandMax bounds a command, in bytes, unless it is one of those that carry data and little else:
-// publish, send and rpc. Others can become some eighty times as large in memory, as a filter of many
-// empty nodes does.
+// publish, send and rpc. Others can become some eighty times as large in memory, as a filter of
+// many empty nodes does.
 const CommandMax = 128 << 10
 
 // Errors of NextCommand.
@@ -28,9 +28,10 @@ var (
 )
 
 // NextCommand decodes the first command of a frame, and returns what is behind it: nothing, at the
-// frame's end. The command keeps nothing of frame. If it has several methods, the first in the order of
-// protocol.Command's fields counts. Any error is the end of the connection (CloseBadRequest). In JSON a
-// frame may end with a line feed, and lines with CR LF; blank lines are errors.
+// frame's end. The command keeps nothing of frame. If it has several methods, the first in the
+// order of protocol.Command's fields counts. Any error is the end of the connection
+// (CloseBadRequest). In JSON a frame may end with a line feed, and lines with CR LF; blank lines
+// are errors.
 func (f Format) NextCommand(frame []byte) (c *protocol.Command, rest []byte, err error) {
 	if len(frame) == 0 {
 		return nil, nil, errEmpty
@@ -66,7 +67,8 @@ func decodeJSON(line []byte) (*protocol.Command, error) {
 	return c, check(c)
 }
 
-// decodeLargeJSON knows no methods but those that carry data: others are ignored, and so cost nothing.
+// decodeLargeJSON knows no methods but those that carry data: others are ignored, and so cost
+// nothing.
 func decodeLargeJSON(line []byte) (*protocol.Command, error) {
 	var large struct {
 		ID      uint32                   `json:"id"`

@@ -17,18 +17,18 @@ const (
 	Value              // a value in JSON, of any type, as a client that speaks JSON publishes it
 )
 
-// What a value may have to be passed on as one. Python's parser fails on deeper ones, and with longer
-// numbers; each SDK parses a whole push at once, so that one such message would end the connections of
-// a whole room.
+// What a value may have to be passed on as one. Python's parser fails on deeper ones, and with
+// longer numbers; each SDK parses a whole push at once, so that one such message would end the
+// connections of a whole room.
 const (
 	depthMax  = 100
 	numberMax = 300 // characters
 )
 
-// AppendData appends what a push, or a reply, has as the data of a message: always one value in JSON
-// on one line. A Text that is an object or an array becomes that, compacted, and any other text becomes
-// a string; so does what is too deep or has a number that is too long. Binary becomes a string in
-// base64, and isBase64 says so. payload must not overlap the spare capacity of dst.
+// AppendData appends what a push, or a reply, has as the data of a message: always one value in
+// JSON on one line. A Text that is an object or an array becomes that, compacted, and any other
+// text becomes a string; so does what is too deep or has a number that is too long. Binary becomes
+// a string in base64, and isBase64 says so. payload must not overlap the spare capacity of dst.
 func AppendData(dst []byte, kind Kind, payload []byte) (data []byte, isBase64 bool) {
 	if kind == Binary {
 		dst = append(dst, '"')
@@ -55,9 +55,10 @@ func isComposite(text []byte) bool {
 	return false
 }
 
-// appendCompact appends a value in JSON without the space between its parts, and nothing if it is no
-// value, too deep, or has too long a number. It is what holds a loop when a large message is published,
-// so it goes over the text once; the standard library's json.Compact takes two to six times as long.
+// appendCompact appends a value in JSON without the space between its parts, and nothing if it is
+// no value, too deep, or has too long a number. It is what holds a loop when a large message is
+// published, so it goes over the text once; the standard library's json.Compact takes two to six
+// times as long.
 func appendCompact(dst, text []byte) (data []byte, ok bool) {
 	data = slices.Grow(dst, len(text))
 	from, depth, digits := 0, 0, 0 // from where on text is not yet copied

@@ -33,9 +33,9 @@ func FormatOf(subprotocol string) (f Format, ok bool) {
 	return JSON, false
 }
 
-// AppendReply appends a reply to the frame that dst is from its first byte on, behind what is in it.
-// A push for one client alone is a reply, too: one with nothing but a Push. The raw values in r have to
-// be JSON, in both formats.
+// AppendReply appends a reply to the frame that dst is from its first byte on, behind what is in
+// it. A push for one client alone is a reply, too: one with nothing but a Push. The raw values in r
+// have to be JSON, in both formats.
 func (f Format) AppendReply(dst []byte, r *protocol.Reply) []byte {
 	if f == JSON {
 		if len(dst) > 0 {

@@ -21,8 +21,8 @@ const (
 	infoChan
 )
 
-// PackInfo packs an info, whose ConnInfo and ChanInfo are JSON: it is made once for a client and room.
-// The error says that it is larger than InfoMax.
+// PackInfo packs an info, whose ConnInfo and ChanInfo are JSON: it is made once for a client and
+// room. The error says that it is larger than InfoMax.
 func PackInfo(info *protocol.ClientInfo) (Info, error) {
 	packed := protocol.ClientInfo{User: info.User, Client: info.Client, ConnInfo: asValue(info.ConnInfo), ChanInfo: asValue(info.ChanInfo)}
 	if n := packed.SizeCF(); n > InfoMax {

@@ -21,9 +21,9 @@ const (
 )
 
 // AppendPub appends the push of a message, which is a frame of its own. If it has a place for its
-// offset, of OffsetWidth bytes, offsetAt is where that begins, counted from dst's first byte, and zero
-// otherwise. The place comes before all that is large, and is for PutOffset. Nothing is allocated but
-// what dst grows by.
+// offset, of OffsetWidth bytes, offsetAt is where that begins, counted from dst's first byte, and
+// zero otherwise. The place comes before all that is large, and is for PutOffset. Nothing is
+// allocated but what dst grows by.
 func (f Format) AppendPub(dst []byte, channel string, p *Pub) (frame []byte, offsetAt int) {
 	if f == Protobuf {
 		return appendPubProtobuf(dst, channel, p)
@@ -109,8 +109,8 @@ func (f Format) OffsetWidth() int {
 	return len(noOffset)
 }
 
-// PutOffset writes an offset into a place of OffsetWidth bytes: in JSON with spaces behind its digits,
-// in protobuf as a varint that is longer than it need be.
+// PutOffset writes an offset into a place of OffsetWidth bytes: in JSON with spaces behind its
+// digits, in protobuf as a varint that is longer than it need be.
 func (f Format) PutOffset(place []byte, offset uint64) {
 	if f == Protobuf {
 		for i := range varintMax - 1 {

@@ -18,7 +18,8 @@ const (
 	binary    = "event: binary\n" + dataField
 )
 
-// TextSize is the most that an event of this text takes: less only where a CR and an LF are one end.
+// TextSize is the most that an event of this text takes: less only where a CR and an LF are one
+// end.
 func TextSize(text []byte) int {
 	ends := bytes.Count(text, []byte{'\n'}) + bytes.Count(text, []byte{'\r'})
 	return len(text) + (ends+1)*len(dataField) + 2
@@ -70,8 +71,8 @@ func AppendBinary(dst, data []byte) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// AppendRetry appends for how many milliseconds the client is to wait before it connects again: a line
-// of the event that has to follow.
+// AppendRetry appends for how many milliseconds the client is to wait before it connects again: a
+// line of the event that has to follow.
 func AppendRetry(dst []byte, milliseconds int) []byte {
 	dst = append(dst, "retry: "...)
 	dst = strconv.AppendInt(dst, int64(milliseconds), 10)

@@ -1,7 +1,8 @@
 package sse
 
-// An id is a position in a room: its epoch, which has EpochLen characters, a colon, and the offset with
-// zeros in front. All are of one length, so that it can be written into an event that is there.
+// An id is a position in a room: its epoch, which has EpochLen characters, a colon, and the offset
+// with zeros in front. All are of one length, so that it can be written into an event that is
+// there.
 const (
 	EpochLen  = 8
 	offsetLen = 20 // of 2^64-1

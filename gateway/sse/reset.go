@@ -19,9 +19,9 @@ func AppendReset(dst []byte, r Reset) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// AppendStart appends where a stream begins, as a Reset does, but makes no event: a client that has got
-// none yet has an id to come back with. A client may forget the id that it came with at the first empty
-// line of a stream, so this one is behind nothing.
+// AppendStart appends where a stream begins, as a Reset does, but makes no event: a client that has
+// got none yet has an id to come back with. A client may forget the id that it came with at the
+// first empty line of a stream, so this one is behind nothing.
 func AppendStart(dst []byte, position string) []byte {
 	if position != "" {
 		dst = append(append(append(dst, idField...), position...), '\n')

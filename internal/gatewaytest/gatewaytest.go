@@ -1,6 +1,6 @@
-// Package gatewaytest runs a gateway for tests that see it as other code and its clients do: by what
-// package gateway exports, and by what comes over its sockets. Tests inside package gateway cannot import
-// it.
+// Package gatewaytest runs a gateway for tests that see it as other code and its clients do: by
+// what package gateway exports, and by what comes over its sockets. Tests inside package gateway
+// cannot import it.
 package gatewaytest
 
 import (
@@ -20,8 +20,8 @@ import (
 	"sluice/web"
 )
 
-// Options are the default ones with two loops and the demo page, but without pings and hurry, which a
-// test that takes long on a busy machine does not expect.
+// Options are the default ones with two loops and the demo page, but without pings and hurry, which
+// a test that takes long on a busy machine does not expect.
 func Options() gateway.Options {
 	return gateway.Options{
 		Pages:            web.New(web.Options{}),
@@ -66,8 +66,8 @@ func StartWith(t testing.TB, o gateway.Options, l gateway.ListenOptions) (*gatew
 	return s, s.Addrs()[0].(*net.TCPAddr).String()
 }
 
-// CheckAccounts holds what a closed gateway has counted against itself: no invariant was broken, every
-// connection has ended once, and every message that was owed to a member became something.
+// CheckAccounts holds what a closed gateway has counted against itself: no invariant was broken,
+// every connection has ended once, and every message that was owed to a member became something.
 func CheckAccounts(t testing.TB, s *gateway.Server) {
 	t.Helper()
 	st, err := s.Stats(context.Background())
@@ -84,8 +84,8 @@ func CheckAccounts(t testing.TB, s *gateway.Server) {
 	}
 }
 
-// Metrics is what /metrics tells of a gateway, which CheckAccounts holds to its sums. TestMain sets it
-// in packages that know package admin: this one must not, as admin's own tests import it.
+// Metrics is what /metrics tells of a gateway, which CheckAccounts holds to its sums. TestMain sets
+// it in packages that know package admin: this one must not, as admin's own tests import it.
 var Metrics func(testing.TB, *gateway.Server) string
 
 // CheckMetrics holds what /metrics tells of a closed gateway against itself.

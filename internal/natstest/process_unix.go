@@ -17,7 +17,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// brokerEnv has, in the environment of a test binary that is to be a server, what server it is to be.
+// brokerEnv has, in the environment of a test binary that is to be a server, what server it is to
+// be.
 const brokerEnv = "SLUICE_TEST_BROKER"
 
 // A Process is a server in a process of its own: this test's binary, run again.
@@ -36,8 +37,8 @@ type spec struct {
 	Ports []int // of routes; of one server none
 }
 
-// Main is to be called by TestMain before anything else. In a process that is to be a server it does
-// not return.
+// Main is to be called by TestMain before anything else. In a process that is to be a server it
+// does not return.
 func Main() {
 	text, is := os.LookupEnv(brokerEnv)
 	if !is {

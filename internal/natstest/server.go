@@ -10,8 +10,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// Start runs a server with JetStream in this process until the test ends. What changes there is of its
-// options may be changed beforehand.
+// Start runs a server with JetStream in this process until the test ends. What changes there is of
+// its options may be changed beforehand.
 func Start(t testing.TB, changes ...func(*server.Options)) *server.Server {
 	t.Helper()
 	o := options(t.TempDir(), server.RANDOM_PORT)
@@ -21,7 +21,8 @@ func Start(t testing.TB, changes ...func(*server.Options)) *server.Server {
 	return run(t, o)
 }
 
-// StartCluster runs so many servers, which know each other. Their streams have leaders when this returns.
+// StartCluster runs so many servers, which know each other. Their streams have leaders when this
+// returns.
 func StartCluster(t testing.TB, n int, changes ...func(*server.Options)) []*server.Server {
 	t.Helper()
 	ports := Ports(t, n)

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// A Child is this test binary in another process, doing one thing that must not be counted as the gateway's: being its clients, or
-// another gateway. What it is to do is in an environment variable; the test it runs does nothing without.
+// A Child is this test binary in another process, doing one thing that must not be counted as the
+// gateway's: being its clients, or another gateway. What it is to do is in an environment variable;
+// the test it runs does nothing without.
 type Child struct {
 	t     *testing.T
 	test  string
@@ -43,8 +44,8 @@ func StartChild(t *testing.T, variable, value, test string) *Child {
 	return c
 }
 
-// Await reads the child's output up to a line that begins with this word, and returns the rest of it. Without one the test has
-// failed.
+// Await reads the child's output up to a line that begins with this word, and returns the rest of
+// it. Without one the test has failed.
 func (c *Child) Await(word string) (rest string) {
 	for c.lines.Scan() {
 		if rest, ok := strings.CutPrefix(c.lines.Text(), word); ok {

@@ -1,9 +1,9 @@
-// Package realclients has other people's WebSocket clients visit a gateway, as their users' programs
-// do: what they make of a close code, of an answer, of a reset is theirs to say.
+// Package realclients has other people's WebSocket clients visit a gateway, as their users'
+// programs do: what they make of a close code, of an answer, of a reset is theirs to say.
 //
 // Each is a small program in testdata: those of npm beside the lock file of what they need, which
-// install.sh installs; those of Python and Java for Debian's packages. All take the same command line
-// and print the same lines; Visitors do no more than visit:
+// install.sh installs; those of Python and Java for Debian's packages. All take the same command
+// line and print the same lines; Visitors do no more than visit:
 //
 //	PROGRAM URL visit [PROTOCOL]   opens, has "", a few bytes, 300 and 70,000 echoed, and closes with 1000
 //	PROGRAM URL echo SIZE          opens, has SIZE random bytes echoed, and closes with 1000
@@ -111,7 +111,8 @@ func testdata(name string) string {
 // Cent is Centrifugo's server library for JavaScript, cent.js of npm.
 func Cent(t testing.TB) Client { return npm(t, "cent.js") }
 
-// Centrifuge is Centrifugo's SDK for JavaScript, centrifuge of npm, on node; internal/sdktest drives it.
+// Centrifuge is Centrifugo's SDK for JavaScript, centrifuge of npm, on node; internal/sdktest
+// drives it.
 func Centrifuge(t testing.TB) Client { return npm(t, "centrifuge") }
 
 // CentrifugeForPages are the files of the same for a page: the SDK's, and what drives it.
@@ -128,14 +129,15 @@ func (c Client) Command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Publish has a server library publish at a URL, and ask for what there is, and returns what it printed.
+// Publish has a server library publish at a URL, and ask for what there is, and returns what it
+// printed.
 func (c Client) Publish(t testing.TB, url, key string) []string {
 	t.Helper()
 	return strings.Split(c.output(t, url, key), "\n")
 }
 
-// Visit has the client visit the URL, offering a subprotocol if there is one that it insists on, and
-// returns the last line that it printed.
+// Visit has the client visit the URL, offering a subprotocol if there is one that it insists on,
+// and returns the last line that it printed.
 func (c Client) Visit(t testing.TB, url string, subprotocol ...string) string {
 	t.Helper()
 	return c.run(t, append([]string{url, "visit"}, subprotocol...)...)

@@ -253,8 +253,8 @@ func compressed() (all []*script) {
 	add("larger than a small limit", []string{"--max-message", "1000"}, 0, z(strings.Repeat("a", 1001)))
 	add("worth it only from 40 bytes", []string{"--compress-min", "40"}, 2,
 		message(strings.Repeat("a", 40)), message(strings.Repeat("a", 39)))
-	// Small enough that they come back deflated, as many as are surely too many, and few enough that
-	// what is left of them is read and dropped.
+	// Small enough that they come back deflated, as many as are surely too many, and few enough
+	// that what is left of them is read and dropped.
 	bomb := frame(fin|rsv1|text, deflated(strings.Repeat("\x00", 250<<10), flate.BestCompression))
 	return append(all, &script{
 		name: "compressed: bombs", isShape: true,

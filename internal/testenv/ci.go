@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// IsWholeSize reports, and says, whether a test of size is to run at the size that its figures are of, as it does in CI. Small it
-// holds the gateway to the same rules, and so it is under the race detector, which makes it many times as long.
+// IsWholeSize reports, and says, whether a test of size is to run at the size that its figures are
+// of, as it does in CI. Small it holds the gateway to the same rules, and so it is under the race
+// detector, which makes it many times as long.
 func IsWholeSize(t testing.TB) bool {
 	t.Helper()
 	isWhole := os.Getenv("SLUICE_CI") == "1" && !RaceEnabled
@@ -18,9 +19,9 @@ func IsWholeSize(t testing.TB) bool {
 	return isWhole
 }
 
-// LeaveToCI skips a test that costs more than all others of its package, unless SLUICE_CI=1 is in the
-// environment. Under the race detector it never runs: it is for tests of programs, which are built
-// without it.
+// LeaveToCI skips a test that costs more than all others of its package, unless SLUICE_CI=1 is in
+// the environment. Under the race detector it never runs: it is for tests of programs, which are
+// built without it.
 func LeaveToCI(t testing.TB, cost string) {
 	t.Helper()
 	if os.Getenv("SLUICE_CI") != "1" || RaceEnabled {

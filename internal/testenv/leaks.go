@@ -33,11 +33,13 @@ func Run(m *testing.M, behind ...func()) (status int) {
 	return status
 }
 
-// RunWaiting is Run for a package whose parallel tests wait, most of the time: for processes, or for
-// times to pass. Eight of them run at once, on however few processors, unless -parallel says otherwise.
+// RunWaiting is Run for a package whose parallel tests wait, most of the time: for processes, or
+// for times to pass. Eight of them run at once, on however few processors, unless -parallel says
+// otherwise.
 func RunWaiting(m *testing.M, behind ...func()) (status int) { return RunAtOnce(m, 8, behind...) }
 
-// RunAtOnce is RunWaiting with another number of tests that run at once, for those that hardly work.
+// RunAtOnce is RunWaiting with another number of tests that run at once, for those that hardly
+// work.
 func RunAtOnce(m *testing.M, most int, behind ...func()) (status int) {
 	flag.Parse()
 	isGiven := false
@@ -57,11 +59,12 @@ func warmUp() {
 	}
 }
 
-// ofSDK is a goroutine that centrifuge-go leaves behind if something happens to a client while it is closed:
-// it waits for a handler that is not called any more.
+// ofSDK is a goroutine that centrifuge-go leaves behind if something happens to a client while it
+// is closed: it waits for a handler that is not called any more.
 var ofSDK = goleak.IgnoreAnyFunction("github.com/centrifugal/centrifuge-go.(*Client).runHandlerSync")
 
-// leaks waits until nothing is there that was not there before, and says what is there all the same.
+// leaks waits until nothing is there that was not there before, and says what is there all the
+// same.
 func leaks(before map[string]string) error {
 	end := time.Now().Add(Patience)
 	for err := goleak.Find(ofSDK); err != nil; err = goleak.Find(ofSDK) { // It waits for half a second each time.
@@ -91,7 +94,8 @@ func leaks(before map[string]string) error {
 	return fmt.Errorf("leaked descriptors: %s", strings.Join(extra, ", "))
 }
 
-// openDescriptors lists this process's descriptors with what they lead to. Empty where there is no /proc.
+// openDescriptors lists this process's descriptors with what they lead to. Empty where there is no
+// /proc.
 func openDescriptors() map[string]string {
 	open := map[string]string{}
 	links, _ := filepath.Glob("/proc/self/fd/*")

@@ -38,8 +38,8 @@ func (w *logWriter) end() {
 	w.t = nil
 }
 
-// RaiseProcessors gives goroutines of a test's own processors beside a gateway's loops, as its program
-// does.
+// RaiseProcessors gives goroutines of a test's own processors beside a gateway's loops, as its
+// program does.
 var RaiseProcessors = sync.OnceFunc(func() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)

@@ -16,7 +16,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A Client writes chosen bytes and reads what comes back with independent parsers. It has no goroutine of its own.
+// A Client writes chosen bytes and reads what comes back with independent parsers. It has no
+// goroutine of its own.
 type Client struct {
 	*net.TCPConn
 	T        testing.TB
@@ -63,8 +64,9 @@ func Join(t testing.TB, addr, path string, behind ...[]byte) *Client {
 	return c
 }
 
-// Narrow keeps the kernel from growing the client's receive buffer, so that a gateway soon meets a refused write. A smaller one
-// would make loopback, with its segments of 64 KiB, wait for a probe of the window five times a second.
+// Narrow keeps the kernel from growing the client's receive buffer, so that a gateway soon meets a
+// refused write. A smaller one would make loopback, with its segments of 64 KiB, wait for a probe
+// of the window five times a second.
 func (c *Client) Narrow() *Client {
 	c.T.Helper()
 	if err := c.SetReadBuffer(128 << 10); err != nil {
@@ -129,7 +131,8 @@ func (c *Client) ExpectUpgrade() {
 	}
 }
 
-// ExpectRefusal reads the one response of a refused request, and the end of the connection behind it.
+// ExpectRefusal reads the one response of a refused request, and the end of the connection behind
+// it.
 func (c *Client) ExpectRefusal(status int) *http.Response {
 	c.T.Helper()
 	r, body := c.Response()
@@ -170,7 +173,8 @@ func (c *Client) ExpectFrame(op ws.OpCode, payload string) {
 	}
 }
 
-// ExpectClose reads a Close frame with this code, zero for none, and the end of the connection behind it.
+// ExpectClose reads a Close frame with this code, zero for none, and the end of the connection
+// behind it.
 func (c *Client) ExpectClose(code ws.StatusCode) {
 	c.T.Helper()
 	f := c.Frame()

@@ -16,8 +16,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A Crowd is a publisher and listeners that read what it sends, all of them independent clients. Messages carry numbers;
-// a listener that misses one fails the test.
+// A Crowd is a publisher and listeners that read what it sends, all of them independent clients.
+// Messages carry numbers; a listener that misses one fails the test.
 type Crowd struct {
 	T         *testing.T
 	ctx       context.Context
@@ -108,9 +108,10 @@ func (c *Crowd) HearAll() {
 	}
 }
 
-// ExpectPrompt publishes 51 messages, one at a time, and fails if the crowd does not have a quarter of them soon. Who is held up is held
-// up with every message; a machine that has much else to do holds up some, for a while most. So those that were late do not count if
-// more, sent later, were not.
+// ExpectPrompt publishes 51 messages, one at a time, and fails if the crowd does not have a quarter
+// of them soon. Who is held up is held up with every message; a machine that has much else to do
+// holds up some, for a while most. So those that were late do not count if more, sent later, were
+// not.
 func (c *Crowd) ExpectPrompt(when string) {
 	c.T.Helper()
 	const each, soon = 51, 50 * time.Millisecond
@@ -142,9 +143,9 @@ func (c *Client) ExpectMessages(seq uint64, n, size int) {
 	}
 }
 
-// LoseAFifth gathers a room of so many clients and has every fifth of them reset while messages go out,
-// one half of those in the middle of a message that they do not take. The others, which it returns,
-// have everything that was said.
+// LoseAFifth gathers a room of so many clients and has every fifth of them reset while messages go
+// out, one half of those in the middle of a message that they do not take. The others, which it
+// returns, have everything that was said.
 func LoseAFifth(t *testing.T, addr string, clients int) (others *Crowd) {
 	t.Helper()
 	const size, rounds = 1 << 10, 10

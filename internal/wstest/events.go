@@ -14,8 +14,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// An Event is one of a stream, by the rules of "Server-sent events" in the WHATWG's HTML, 9.2.6. The
-// reader here is written from those and shares nothing with the gateway.
+// An Event is one of a stream, by the rules of "Server-sent events" in the WHATWG's HTML, 9.2.6.
+// The reader here is written from those and shares nothing with the gateway.
 type Event struct {
 	Type string // "message" where the stream names none
 	Data string
@@ -65,7 +65,8 @@ func EventsOf(c *Client) *Events {
 // ReadEvents makes Events of a stream that came in another way.
 func ReadEvents(r io.Reader) *Events { return &Events{in: bufio.NewReader(r)} }
 
-// LastID is the last event id: with what a browser comes back. It is kept behind whole events alone.
+// LastID is the last event id: with what a browser comes back. It is kept behind whole events
+// alone.
 func (e *Events) LastID() string { return e.id }
 
 // Next reads the next event. The error at the stream's end is io.EOF, and what was begun there is

@@ -11,7 +11,8 @@ import (
 	"sluice/wsproto"
 )
 
-// ExpectBoth reads a message and a pong, in whichever order: a pong is the client's own and does not wait for the room.
+// ExpectBoth reads a message and a pong, in whichever order: a pong is the client's own and does
+// not wait for the room.
 func ExpectBoth(c *Client, text, pong string) {
 	c.T.Helper()
 	got := map[ws.OpCode]string{}
@@ -51,7 +52,8 @@ func Pour(c *Client, p []byte, n int) (stop func()) {
 	return func() { c.Close(); <-done }
 }
 
-// Stick stops a client's stream in the middle of a large frame, and returns the messages that the room was sent.
+// Stick stops a client's stream in the middle of a large frame, and returns the messages that the
+// room was sent.
 func Stick(t *testing.T, addr string) (c *Client, sent []string) {
 	t.Helper()
 	c = Join(t, addr, "/ws/stage").Narrow()

@@ -81,8 +81,8 @@ func (a *Authority) sign(c *x509.Certificate, key *ecdsa.PublicKey) []byte {
 	return der
 }
 
-// Pair writes a certificate for these names, and its key, to files of its own. Those of before that are
-// named by into are replaced, at once as far as a file's reader can see.
+// Pair writes a certificate for these names, and its key, to files of its own. Those of before that
+// are named by into are replaced, at once as far as a file's reader can see.
 func (a *Authority) Pair(into [2]string, names ...string) (files [2]string) {
 	a.t.Helper()
 	key, template := newKey(a.t), a.template(names[0])

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A tunnel passes bytes between clients and a server, as a network does, until something happens to it.
+// A tunnel passes bytes between clients and a server, as a network does, until something happens to
+// it.
 type tunnel struct {
 	listener net.Listener
 	to       string
@@ -36,8 +37,9 @@ func Dig(t testing.TB, to string) *tunnel {
 	return tun
 }
 
-// GoDark has the tunnel take nothing from either side and say nothing to it from now on, not even that
-// the other one has gone. So does a network whose cable is cut, but for the kernels' own acknowledgements.
+// GoDark has the tunnel take nothing from either side and say nothing to it from now on, not even
+// that the other one has gone. So does a network whose cable is cut, but for the kernels' own
+// acknowledgements.
 func (tun *tunnel) GoDark() { tun.isDark.Store(true) }
 
 // Reset resets every connection that is there, on both sides.

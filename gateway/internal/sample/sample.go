@@ -1,5 +1,5 @@
-// Package sample keeps the log short whatever clients do: whoever reads it shall see what goes on, and
-// nobody shall fill a disk or busy the loops with it. All that is not logged is counted.
+// Package sample keeps the log short whatever clients do: whoever reads it shall see what goes on,
+// and nobody shall fill a disk or busy the loops with it. All that is not logged is counted.
 package sample
 
 import (
@@ -16,8 +16,8 @@ type Sample struct {
 	skipped atomic.Uint64
 }
 
-// Take reports whether a line is due at this time, which is that of a monotonic clock, the same one each
-// time; and how many were not written since the last one.
+// Take reports whether a line is due at this time, which is that of a monotonic clock, the same one
+// each time; and how many were not written since the last one.
 func (s *Sample) Take(now time.Duration) (skipped uint64, ok bool) {
 	next := s.next.Load()
 	if int64(now) < next || !s.next.CompareAndSwap(next, int64(now+Every)) {

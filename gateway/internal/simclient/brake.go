@@ -10,9 +10,9 @@ import (
 // BrakeStream keeps what DrawBrake draws apart from all else.
 const BrakeStream = 101
 
-// DrawBrake draws what decides whom senders wait for, and whether the plan is one of steady readers: a
-// small room in which one client or two send much, and all others read slowly and never stop. Those
-// have to be waited for, however late their sockets say that they take bytes again.
+// DrawBrake draws what decides whom senders wait for, and whether the plan is one of steady
+// readers: a small room in which one client or two send much, and all others read slowly and never
+// stop. Those have to be waited for, however late their sockets say that they take bytes again.
 func (p *Plan) DrawBrake(r *rand.Rand) {
 	between := func(least, most int) int { return least + r.IntN(most-least+1) }
 	if r.IntN(2) == 0 {
@@ -33,9 +33,9 @@ func (p *Plan) DrawBrake(r *rand.Rand) {
 	p.Faults.Accept, p.Faults.Watch, p.Faults.NoMemory, p.Scarce = 0, 0, 0, false
 	p.Message, p.Backlog, p.Window = between(64, 250), 6<<10, between(100, 700)
 	if p.senders == 2 {
-		// As where windows are of their usual size, a sender's turn is a small part of one. Or each in
-		// its turn would have said all of the last one, and the other, which said nothing of it, would
-		// outweigh the reader.
+		// As where windows are of their usual size, a sender's turn is a small part of one. Or each
+		// in its turn would have said all of the last one, and the other, which said nothing of it,
+		// would outweigh the reader.
 		p.Message, p.Window = between(32, 64), between(500, 700)
 		p.Read = p.Message
 	}

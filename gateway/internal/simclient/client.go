@@ -274,8 +274,8 @@ func (c *Client) WaitsFor() string {
 			continue
 		}
 		if c.w.Plan.IsLossy() {
-			// Everybody gets the newest message, whatever was missed before it, unless all rooms together have too little
-			// memory to keep it.
+			// Everybody gets the newest message, whatever was missed before it, unless all rooms
+			// together have too little memory to keep it.
 			if other.lastWords && other.Kind < outside && c.Last != other.Last && !c.w.Plan.isShort() {
 				return fmt.Sprintf("the message that client %d has", i)
 			}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Block is what stands before one empty line of a stream of server-sent events: an event, if it has
-// data.
+// A Block is what stands before one empty line of a stream of server-sent events: an event, if it
+// has data.
 type Block struct {
 	Type, Data string
 	ID         string

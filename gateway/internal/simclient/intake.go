@@ -9,8 +9,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// An Intake is what the gateway has read of one client, taken apart by an independent parser, and what that leaves of the client's
-// rates. Everything a loop decodes in a tick happens at one time, the tick's.
+// An Intake is what the gateway has read of one client, taken apart by an independent parser, and
+// what that leaves of the client's rates. Everything a loop decodes in a tick happens at one time,
+// the tick's.
 type Intake struct {
 	in      []byte // of a frame whose header is not whole
 	body    int    // bytes of the present frame's payload that have not come
@@ -43,7 +44,8 @@ type mark struct {
 	what Rate
 }
 
-// A Pail is a token bucket in the plainest way: what it holds flows in all the time, and of that it keeps one second's worth.
+// A Pail is a token bucket in the plainest way: what it holds flows in all the time, and of that it
+// keeps one second's worth.
 type Pail struct {
 	Rate  float64
 	holds float64

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Limits are limits of the gateway that a plan makes tiny; zero: left alone. Two plans of three have none of them.
+// Limits are limits of the gateway that a plan makes tiny; zero: left alone. Two plans of three
+// have none of them.
 type Limits struct {
 	Rates                     [NumRates]int // a second
 	Over                      time.Duration // how long a client may go on being held to a rate
@@ -16,7 +17,8 @@ type Limits struct {
 	IsLate                    bool          // what the hub hands over is written later, in any order
 }
 
-// LimitsStream keeps what they draw apart from all else, so that a plan without them is what it would be if there were none.
+// LimitsStream keeps what they draw apart from all else, so that a plan without them is what it
+// would be if there were none.
 const LimitsStream = 100
 
 // DrawLimits draws what of the gateway is limited.

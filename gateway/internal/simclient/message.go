@@ -12,8 +12,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A Message is one message as its publisher made it. Whoever receives it says which one came before, and they must agree:
-// so all of a room see stretches of one order.
+// A Message is one message as its publisher made it. Whoever receives it says which one came
+// before, and they must agree: so all of a room see stretches of one order.
 type Message struct {
 	By         *Client
 	No         int
@@ -28,8 +28,8 @@ type Message struct {
 	Offset uint64        // … and its place there
 }
 
-// IsBefore notes that somebody heard another message of the room right behind m, and reports whether
-// nobody has heard otherwise.
+// IsBefore notes that somebody heard another message of the room right behind m, and reports
+// whether nobody has heard otherwise.
 func (m *Message) IsBefore(behind *Message) bool {
 	if m.Next == nil && behind.Prev == nil {
 		m.Next, behind.Prev = behind, m
@@ -76,7 +76,8 @@ func (w *World) deflate(p []byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), deflateTail[:4])
 }
 
-// deflateTail ends a deflated message: the empty block that was left out (RFC 7692 §7.2.2), and one that says that it is the last.
+// deflateTail ends a deflated message: the empty block that was left out (RFC 7692 §7.2.2), and one
+// that says that it is the last.
 var deflateTail = []byte{0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff}
 
 // inflate undoes deflate, or returns what nobody sent.

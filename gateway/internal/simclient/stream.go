@@ -104,8 +104,8 @@ func (s *Stream) receive() bool {
 	return true
 }
 
-// cut ends the stream from the reader's side: by a reset, by close(2), by leaving it as it is, as one
-// does whose network has gone, or by ending what it sends, and then it reads on to the end.
+// cut ends the stream from the reader's side: by a reset, by close(2), by leaving it as it is, as
+// one does whose network has gone, or by ending what it sends, and then it reads on to the end.
 func (s *Stream) cut() {
 	r := s.Reader
 	r.cuts--

@@ -26,8 +26,8 @@ type presence struct {
 	unheard int           // … of which so many are not acknowledged
 }
 
-// newVoice is who says what a connection publishes in a room: one for each, because what is under way
-// when a connection ends may be lost.
+// newVoice is who says what a connection publishes in a room: one for each, because what is under
+// way when a connection ends may be lost.
 func (w *World) newVoice(room int) *Client {
 	v := &Client{w: w, No: len(w.Clients), Room: room, Kind: voice, lastPing: -1, IsUpgraded: true}
 	w.Clients = append(w.Clients, v)
