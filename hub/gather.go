@@ -129,16 +129,6 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 			r = k.front // It may have left.
 			continue
 		}
-		if b := r.m.branch; b.isReset() {
-			if k.parts > 0 { // Likewise, or it might leave with a part in this.
-				break
-			}
-			if b.tellReset(); !k.isIn() || k.trunk.hasOwn {
-				break
-			}
-			r = k.front
-			continue
-		}
 		left := budget
 		if k.parts > 0 {
 			left = min(budget, batchBytes) - total
@@ -148,6 +138,16 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 			share = min(share, littleBytes)
 		}
 		n, isPassed, isLast := r.ask(share, left, total == 0)
+		if b := r.m.branch; b.isReset() { // Asked behind a look at what there is of it.
+			if k.parts > 0 { // Likewise, or it might leave with a part in this.
+				break
+			}
+			if b.tellReset(); !k.isIn() || k.trunk.hasOwn {
+				break
+			}
+			r = k.front
+			continue
+		}
 		inDebt = inDebt || isPassed
 		if n == 0 && isLast {
 			break
