@@ -86,7 +86,7 @@ var arrows = map[string][]string{
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},
 	"internal/census/trace":      {},
-	"internal/sameness":          {},
+	"internal/sameness":          {"internal/proctest"},
 	"internal/gatewaytest":       {"gateway", "internal/testenv", "web"},
 	"internal/metricstest":       {"gateway", "gateway/admin"},
 	"internal/mutation":          {},

@@ -26,17 +26,18 @@ var program = sync.OnceValues(func() (string, error) { return Build("gateway") }
 // builtDir holds the package's binaries, once a test has asked for one.
 var builtDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "sluice-test-") })
 
-// Build builds the gateway with further arguments for go build, for all tests of the package, and
-// returns the path of the binary, which has this name.
+// Build builds the gateway with further arguments for go run, for all tests of the package, and
+// returns the path of the binary, which has this name. go build would link it for each package and
+// each time: what go run would start stands in the go command's cache, and is copied.
 func Build(name string, args ...string) (path string, err error) {
 	dir, err := builtDir()
 	if err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, name)
-	args = append(append([]string{"build", "-ldflags=-s -w", "-o", path}, args...), "sluice/cmd/gateway") // Without what debuggers want it is linked in less time.
+	args = append(append([]string{"run", "-exec", "cp"}, args...), "sluice/cmd/gateway", path)
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w: %s", err, out)
+		return "", fmt.Errorf("go run -exec cp: %w: %s", err, out)
 	}
 	return path, nil
 }

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"sluice/internal/proctest"
 )
 
 // few are scripts of each kind that take no time.
@@ -19,11 +20,12 @@ func TestGatewayIsLikeItselfAndUnlikeAnother(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the gateway's processes are tested on Linux")
 	}
-	gateway, other := filepath.Join(t.TempDir(), "gateway"), filepath.Join(t.TempDir(), "other")
-	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", gateway, "sluice/cmd/gateway").CombinedOutput()
+	gateway, err := proctest.Build("gateway")
 	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatal(err)
 	}
+	defer proctest.RemoveBuilt()
+	other := filepath.Join(t.TempDir(), "other")
 	t.Run("itself", func(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		args := []string{"--old", gateway, "--new", gateway, "--old-runs", "2", "--new-runs", "1", "--run", few, "-v"}
