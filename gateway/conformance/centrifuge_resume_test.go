@@ -90,9 +90,14 @@ func TestS05_SDKsRecoverFromCuts(t *testing.T) {
 }
 
 // suffer has a client meet its fate in three rooms of its own.
-func suffer(t *testing.T, e *endpoint, kind sdktest.Kind, f fate, name string) error {
+func suffer(t *testing.T, e *endpoint, kind sdktest.Kind, f fate, name string) (err error) {
 	rooms := []string{name + ".a", name + ".b", name + ".c"}
 	way := wstest.NewCutter(t, e.addr, f[:]...)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w; %d connections came", err, way.Came())
+		}
+	}()
 	way.Admit(1)
 	client := kind.Open(t, sdktest.Options{URL: spokenAt(way.Addr())})
 	defer client.Close()

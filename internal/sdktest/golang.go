@@ -20,6 +20,7 @@ const (
 	minDelay     = 10 * time.Millisecond
 	maxDelay     = 60 * time.Millisecond
 	answerFor    = 2 * time.Second
+	dialFor      = testenv.Patience * 3 / 4 // so that a test hears of an upgrade without an answer before it gives up
 	subscribeMin = time.Second
 	subscribeMax = 2 * time.Second
 )
@@ -47,7 +48,7 @@ func queue(all []string) func() string {
 func newGo(o Options, isProtobuf bool, add func(Event)) *golang {
 	config := centrifuge.Config{
 		MinReconnectDelay: minDelay, MaxReconnectDelay: maxDelay,
-		HandshakeTimeout: testenv.Patience, ReadTimeout: answerFor, WriteTimeout: testenv.Patience,
+		HandshakeTimeout: dialFor, ReadTimeout: answerFor, WriteTimeout: testenv.Patience,
 		EnableCompression: !isProtobuf,
 	}
 	if len(o.Tokens) > 0 {

@@ -65,6 +65,13 @@ func (r *Record) All() []Event {
 	return slices.Clone(r.events)
 }
 
+// last are the events that a failure tells of, behind the number of those before them.
+func (r *Record) last() string {
+	all := r.All()
+	n := min(len(all), 12)
+	return fmt.Sprintf("%d, then %v", len(all)-n, all[len(all)-n:])
+}
+
 func (e *Event) is(kind, room string) bool { return e.Kind == kind && (room == "" || e.Room == room) }
 
 // Of are those of a kind, in a room, or in any if that is empty.
@@ -106,8 +113,7 @@ func (r *Record) Wait(what string, is func() bool, also <-chan struct{}) error {
 		case <-also:
 			return nil
 		case <-late.C:
-			all := r.All()
-			return fmt.Errorf("not within %v: %s; the last of %d events: %v", testenv.Patience, what, len(all), all[max(0, len(all)-12):])
+			return fmt.Errorf("not within %v: %s; its last events: %v", testenv.Patience, what, r.last())
 		}
 	}
 }

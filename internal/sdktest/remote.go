@@ -89,7 +89,7 @@ func (r *remote) do(c command, result any) error {
 		}
 		return json.Unmarshal(a.Result, result)
 	case <-time.After(testenv.Patience):
-		return fmt.Errorf("the SDK does not answer to %+v", c)
+		return fmt.Errorf("the SDK does not answer to %+v within %v; its last events: %v", c, testenv.Patience, r.record.last())
 	}
 }
 

@@ -19,11 +19,13 @@ type Cut struct {
 	Up     int64 // behind so many bytes of the client's
 }
 
-// A Cutter passes connections on to a server, and resets each where the test has said, to a byte.
+// A Cutter passes connections on to a server, and resets each where the test has said, to a byte. A
+// connection counts from its client's first byte on, in that order: a browser keeps connections in
+// store that say nothing, and whoever looks for a program that had the port before may wait to be
+// spoken to.
 type Cutter struct {
 	listener net.Listener
 	cuts     []Cut
-	ended    chan struct{}
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -35,6 +37,8 @@ type Cutter struct {
 	passed  []*passage      // those that passed
 	isStill bool            // nothing passes from the server
 	isOver  bool
+	silent  map[net.Conn]struct{} // those that have said nothing yet
+	mute    int                   // those that ended so
 }
 
 // A passage is a connection on its way through.
@@ -48,10 +52,14 @@ func NewCutter(t testing.TB, to string, cuts ...Cut) *Cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cutter{listener: l, cuts: cuts, to: to, admit: 1 << 30, ended: make(chan struct{})}
+	c := &Cutter{listener: l, cuts: cuts, to: to, admit: 1 << 30, silent: map[net.Conn]struct{}{}}
 	c.change = sync.NewCond(&c.mu)
 	c.running.Go(c.serve)
-	t.Cleanup(c.end)
+	t.Cleanup(func() {
+		if c.end(); c.mute > 0 {
+			t.Logf("%d connections to %s said nothing", c.mute, c.Addr())
+		}
+	})
 	return c
 }
 
@@ -74,7 +82,7 @@ func (c *Cutter) WasCut(n int) <-chan struct{} {
 	return c.cutOf(n)
 }
 
-// Came is how many connections have come.
+// Came is how many connections have come, and said a byte.
 func (c *Cutter) Came() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +116,12 @@ func (c *Cutter) cutOf(n int) chan struct{} {
 
 func (c *Cutter) end() {
 	c.listener.Close()
-	c.set(func() { c.isOver = true })
+	c.set(func() {
+		c.isOver = true
+		for conn := range c.silent {
+			conn.Close()
+		}
+	})
 	c.Reset()
 	c.running.Wait()
 }
@@ -119,12 +132,38 @@ func (c *Cutter) serve() {
 		if err != nil {
 			return
 		}
-		c.mu.Lock()
-		n := c.came
-		c.came++
-		c.mu.Unlock()
-		c.running.Go(func() { c.carry(n, client) })
+		c.running.Go(func() {
+			from := bufio.NewReader(client)
+			if n, ok := c.come(client, from); ok {
+				c.carry(n, client, from)
+			}
+		})
 	}
+}
+
+// come waits for a connection's first byte, and gives it its number. A connection that ends before
+// has none.
+func (c *Cutter) come(client net.Conn, from *bufio.Reader) (n int, ok bool) {
+	c.set(func() {
+		c.silent[client] = struct{}{}
+		if c.isOver {
+			client.Close()
+		}
+	})
+	_, err := from.Peek(1)
+	c.set(func() {
+		delete(c.silent, client)
+		if err != nil {
+			c.mute++
+			return
+		}
+		n = c.came
+		c.came++
+	})
+	if err != nil {
+		client.Close()
+	}
+	return n, err == nil
 }
 
 // enter waits until the nth connection may pass, and dials for it.
@@ -148,7 +187,7 @@ func (c *Cutter) enter(n int, client net.Conn) *passage {
 }
 
 // carry has the nth connection pass, to its cut.
-func (c *Cutter) carry(n int, client net.Conn) {
+func (c *Cutter) carry(n int, client net.Conn, from io.Reader) {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -163,7 +202,7 @@ func (c *Cutter) carry(n int, client net.Conn) {
 		at = c.cuts[n]
 	}
 	var up sync.WaitGroup
-	up.Go(func() { p.end(copyUntil(p.server, p.client, at.Up)) })
+	up.Go(func() { p.end(copyUntil(p.server, from, at.Up)) })
 	p.end(c.down(p, at))
 	up.Wait()
 }

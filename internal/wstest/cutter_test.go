@@ -101,3 +101,36 @@ func TestCutterKeepsWaitingAndStill(t *testing.T) {
 		t.Errorf("%d connections came", c.Came())
 	}
 }
+
+// A connection that says nothing is not the first one: that is the client's.
+func TestCutterCountsWhoSpeaks(t *testing.T) {
+	t.Parallel()
+	c := NewCutter(t, talker(t), Cut{Frames: 1})
+	c.Admit(1)
+	for range 2 {
+		silent, err := net.Dial("tcp", c.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+	}
+	conn := Dial(t, c.Addr(), "/")
+	ExpectText(t, conn, "0")
+	<-c.WasCut(0)
+	if c.Came() != 1 {
+		t.Errorf("%d connections came", c.Came())
+	}
+}
+
+// What ends before it has said a byte has no number either, and the Cutter's end finds it gone.
+func TestCutterForgetsWhoLeavesWithoutAWord(t *testing.T) {
+	t.Parallel()
+	c := NewCutter(t, talker(t), Cut{Frames: 1})
+	gone, err := net.Dial("tcp", c.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	ExpectText(t, Dial(t, c.Addr(), "/"), "0")
+	<-c.WasCut(0)
+}
