@@ -105,12 +105,13 @@ func (r *Room) beginBuild(e Encoding) *build {
 	return b
 }
 
-// begin begins the chain at the first message that may be read. The caller holds the lock.
+// begin begins the chain at the first message that may be read. The source may have dropped what was
+// published behind the track's beginning, too: then there is nothing to build. The caller holds the lock.
 func (b *build) begin() {
-	from := b.room.log.readFrom()
+	from, t := b.room.log.readFrom(), b.room.log.tracks[source]
 	b.chain = track{encoding: b.track.encoding}
 	b.chain.open(from)
-	b.at = b.room.log.tracks[source].at(min(from, b.from))
+	b.at = t.at(max(min(from, b.from), t.oldest.Load().first))
 }
 
 // next looks what the log has dropped, and reports whether there is more to encode.
