@@ -133,9 +133,9 @@ func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
 // turns of rooms, for at most a slice of time. It returns how long the loop may sleep: zero with
 // sweeps unfinished, negative without bound. It is called at the end of every tick.
 func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
-	f.wakeOwed()
 	f.takeMarks()
 	f.resumeLeased()
+	f.wakeOwed() // Of those that have just got leases, too: a loop that is marked nobody else wakes.
 	if !f.hasQueued() && f.bundles.len() == 0 && len(f.watched) == 0 && len(f.idle) == 0 && len(f.lines) == 0 && !f.hasUnsent() {
 		return -1
 	}

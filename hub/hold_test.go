@@ -3,6 +3,7 @@ package hub
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestHeldRoomsPublishersGoOnInTheirOrder(t *testing.T) {
@@ -71,5 +72,37 @@ func TestHoldBesideTheBrake(t *testing.T) {
 	}
 	if f.flush(); !slices.Equal(resumed(all), []int{1, 1}) {
 		t.Errorf("they were resumed %v times", resumed(all))
+	}
+}
+
+// A loop that gives leases to publishers of other loops, because a hold is over, wakes these. A third loop watches
+// the line, and the first has nothing else to do.
+func TestLoopsAreWokenBehindAHold(t *testing.T) {
+	f := newFixture(t, wide)
+	woken := 0
+	third := f.hub.NewFanout(func() { woken++ }, f.transport)
+	watcher, first, last := f.join(1, "r"), f.join(0, "r"), &client{now: &f.now, room: -1}
+	if err := third.Join("r", Plain, &last.Member, last); err != nil {
+		t.Fatal(err)
+	}
+	clock := func() time.Duration { return f.now }
+	r := watcher.Room()
+	r.Hold(true)
+	watcher.AwaitRoom()
+	r.Hold(false)
+	if f.fans[1].Flush(clock); watcher.resumed != 1 || len(f.fans[1].lines) != 1 {
+		t.Fatal("nobody watches the line")
+	}
+	if !first.AwaitRoom() || !last.AwaitRoom() {
+		t.Fatal("they do not wait")
+	}
+	r.Hold(true)
+	watcher.EndTurn(false)
+	r.Hold(false)
+	if f.fans[0].Flush(clock); first.resumed != 1 {
+		t.Fatal("its own publisher does not go on")
+	}
+	if third.Flush(clock); woken != 1 || last.resumed != 1 {
+		t.Errorf("the third loop was woken %d times, and its publisher resumed %d times", woken, last.resumed)
 	}
 }
