@@ -1,5 +1,7 @@
 package hub
 
+import "slices"
+
 // A panic leaves the state in doubt that it passed. Locks are let go on the way, so others would go
 // on with it; what they may do is this:
 //
@@ -25,6 +27,9 @@ func (r *Room) Spoil() {
 	r.holds.Store(0)
 	r.mustAsk.Store(false)
 	if l := r.line; l != nil {
+		for _, m := range slices.Concat(l.waiting, l.leased) {
+			m.lineState = absent // One that leaves, and looked before, is not to look for itself here.
+		}
 		l.waiting, l.leased, l.late = nil, nil, 0
 	}
 	r.isClosed = true

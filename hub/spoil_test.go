@@ -118,3 +118,18 @@ func (p panicky) Send(k *Batch) {
 	}
 	p.Transport.Send(k)
 }
+
+// Publishers that wait leave, and finish, while another loop spoils their room: they have looked before, and find it
+// spoiled when they have the lock.
+func TestPublishersGoWhileTheirRoomIsSpoiled(t *testing.T) {
+	f, all := newLine(t, 3)
+	r := all[0].Room()
+	r.Spoil()
+	r.leave(&all[0].Member)
+	r.mu.Lock()
+	r.quit(&all[1].Member)
+	r.mu.Unlock()
+	if f.flush(); all[1].spoiled != 1 || all[2].spoiled != 1 {
+		t.Errorf("who is there was told %d and %d times", all[1].spoiled, all[2].spoiled)
+	}
+}
