@@ -343,7 +343,9 @@ func (m *Member) Lag(now time.Duration) Lag {
 	}
 	c := m.standing()
 	hasMore := len(c.settle()) > 0
-	lag := Lag{Messages: m.branch.room.next.Load() - c.seq(), Bytes: m.branch.track.end.Load() - c.position()}
+	seq := c.seq()
+	// A frame is there a moment before its number is, and m may have it.
+	lag := Lag{Messages: max(m.branch.room.next.Load(), seq) - seq, Bytes: m.branch.track.end.Load() - c.position()}
 	if hasMore {
 		lag.Age = max(0, now-c.stamp()) // The publisher's loop may count its pauses a little differently.
 	}

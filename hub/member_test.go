@@ -117,3 +117,15 @@ func TestEvenMemberOfARestingRoomIsNotOverrun(t *testing.T) {
 		t.Error("it was overrun")
 	}
 }
+
+// While another loop publishes, a frame is there a moment before its number is.
+func TestLagOfWhoHasAFrameBeforeItsNumber(t *testing.T) {
+	f := newFixture(t, wide)
+	a := f.join(0, "r")
+	a.say(nil, []byte("x"))
+	f.flush()
+	a.Room().next.Add(^uint64(0))
+	if lag := a.Lag(f.now); lag.Messages != 0 {
+		t.Errorf("it is %d messages behind", lag.Messages)
+	}
+}
