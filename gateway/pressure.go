@@ -78,7 +78,7 @@ type pressure struct {
 }
 
 func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
-	p := &pressure{source: cfg.memory, hub: h, log: log, total: cfg.limits().Total + cfg.limits().History}
+	p := &pressure{source: cfg.memory, hub: h, log: log, total: h.Limit()}
 	if p.source.isLimited() {
 		h.Tighten(p.allowance()) // Or they might have more than all of it before the first look.
 	}

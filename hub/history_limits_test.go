@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,22 @@ func TestRoomThatKeepsMostGivesFirst(t *testing.T) {
 	}
 	if k.hub.Tighten(1 << 62); k.hub.Limit() != l.Total+l.History {
 		t.Errorf("all rooms may have %d bytes", k.hub.Limit())
+	}
+}
+
+// Rooms that may have as much as there is have what there is.
+func TestMemoryWithoutLimits(t *testing.T) {
+	l := keeping()
+	l.Total, l.History = math.MaxInt64, math.MaxInt64
+	k := newKeeper(t, l, History{Messages: 10})
+	for _, most := range []int64{1 << 30, math.MaxInt64} {
+		k.hub.Tighten(most)
+		if limit := k.hub.Limit(); limit < 1<<30-1 || limit > most {
+			t.Errorf("of %d bytes all rooms may have %d", most, limit)
+		}
+		if k.offer("r", say("hello")); k.hub.Histories().Messages == 0 {
+			t.Error("nothing is kept")
+		}
 	}
 }
 

@@ -45,6 +45,9 @@ type Limits struct {
 	Small int
 }
 
+// memoryMax is more than any machine has, and far from where sums of it overflow.
+const memoryMax = 1 << 60
+
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A
 // Hub is safe for concurrent use.
 type Hub struct {
@@ -119,6 +122,7 @@ func New(o Options) (*Hub, error) {
 	if l.MinRate == 0 {
 		l.MinRate = minRateDefault
 	}
+	l.Total, l.History = min(l.Total, memoryMax), min(l.History, memoryMax)
 	if err := checkEncodings(o.Encodings); err != nil {
 		return nil, err
 	}
