@@ -40,6 +40,9 @@ func (c *config) check() error {
 const (
 	loopsMax   = 1024
 	messageMax = 1 << 30
+	// httpConnectionsMax is more than there are descriptors for: each takes two, and has its place from
+	// the start.
+	httpConnectionsMax = 1 << 20
 	// inflateRateMax is more than any machine inflates, and far from where sums of it overflow.
 	inflateRateMax = 1 << 40
 	// replyBacklogMin is the replies of one turn.
@@ -56,12 +59,14 @@ func (c *config) checkNumbers(f *optionFaults) {
 	if c.Loops < 1 || c.Loops > loopsMax {
 		f.refuse("Loops", "%d is not 1 to %d", c.Loops, loopsMax)
 	}
+	if c.MaxHTTPConnections < 1 || c.MaxHTTPConnections > httpConnectionsMax {
+		f.refuse("MaxHTTPConnections", "%d is not 1 to %d", c.MaxHTTPConnections, httpConnectionsMax)
+	}
 	for _, n := range []struct {
 		field string
 		value int
 	}{
 		{"MaxConnections", c.MaxConnections},
-		{"MaxHTTPConnections", c.MaxHTTPConnections},
 		{"AuthRequests", c.AuthRequests},
 		{"MaxFragments", c.MaxFragments},
 		{"MaxSubscriptions", c.MaxSubscriptions},

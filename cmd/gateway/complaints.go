@@ -26,7 +26,9 @@ var complaints = []complaint{
 	}},
 	{"MaxConnections", atLeastOne("max-connections", func(c *Config) int { return c.MaxConnections })},
 	{"AuthRequests", atLeastOne("auth-requests", func(c *Config) int { return c.AuthRequests })},
-	{"MaxHTTPConnections", atLeastOne("max-http-connections", func(c *Config) int { return c.MaxHTTPConnections })},
+	{"MaxHTTPConnections", func(c *Config) string {
+		return fmt.Sprintf("--max-http-connections %d: must be 1 to 1048576", c.MaxHTTPConnections)
+	}},
 	{"", notNegative("max-per-address", func(c *Config) int { return c.MaxPerAddress })},
 	{"", notNegative("connect-rate", func(c *Config) int { return c.ConnectRate })},
 	{"", notNegative("max-rooms", func(c *Config) int { return c.MaxRooms })},

@@ -265,6 +265,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		{"--loops=many", "--loops"},
 		{"--max-connections=0", "--max-connections"},
 		{"--max-http-connections=0", "--max-http-connections"},
+		{"--max-http-connections=1000000000000000000", "--max-http-connections"},
 		{"--max-per-address=-1", "--max-per-address"},
 		{"--connect-rate=often", "--connect-rate"},
 		{"--max-rooms=-1", "--max-rooms"},

@@ -1,0 +1,31 @@
+package gateway
+
+import (
+	"reflect"
+	"testing"
+)
+
+// A number as large as can be is taken or refused, whichever it is of.
+func TestLargestNumbersAreTakenOrRefused(t *testing.T) {
+	taken, fields := 0, reflect.VisibleFields(reflect.TypeFor[Options]())
+	for _, f := range fields {
+		o := Options{Loops: 1}
+		v := reflect.ValueOf(&o).Elem().FieldByIndex(f.Index)
+		if !v.CanInt() {
+			continue
+		}
+		v.SetInt(1<<(v.Type().Bits()-1) - 1)
+		s, err := New(o, nil)
+		if err != nil {
+			if o.Validate() == nil {
+				t.Errorf("%s: %v", f.Name, err)
+			}
+			continue
+		}
+		taken++
+		s.Close()
+	}
+	if taken < 10 {
+		t.Errorf("of %d fields %d were taken", len(fields), taken)
+	}
+}
