@@ -96,6 +96,38 @@ func floodBeside(t *testing.T, members int, sameMembers bool) time.Duration {
 	return took[len(took)*9/10]
 }
 
+// A large room of which no other branch waits keeps no bundle waiting beyond a tick, and goes on itself.
+func TestRoomThatSweepsAloneLeavesBundlesTheirTime(t *testing.T) {
+	f := newFixture(t, wide)
+	var gotLarge, gotSmall int
+	p := &priced{now: &f.now, onDeliver: func(_ Client, handed []byte) {
+		if handed[0] == 'l' {
+			gotLarge++
+		} else {
+			gotSmall++
+		}
+	}}
+	f.fans[0] = f.hub.NewFanout(func() {}, p)
+	const members, bundles = 2000, 20
+	for range members {
+		f.join(0, "large")
+	}
+	for range bundles {
+		f.subscribe(0, "small", "another")
+	}
+	large, small := f.hub.rooms["large"], f.hub.rooms["small"]
+	large.Publish(f.fans[0], f.now, &Message{Plain: Frame{Payload: []byte("l")}})
+	small.Publish(f.fans[0], f.now, &Message{Plain: Frame{Payload: []byte("s")}})
+	f.fans[0].Flush(func() time.Duration { return f.now })
+	if gotSmall != bundles || gotLarge == 0 || gotLarge == members {
+		t.Errorf("in a tick %d of %d bundles got theirs, and %d of %d members", gotSmall, bundles, gotLarge, members)
+	}
+	f.flush()
+	if gotLarge != members {
+		t.Errorf("%d of %d members got it", gotLarge, members)
+	}
+}
+
 // What has much waiting does not keep another room's message back for more than a turn, whether the
 // connection is blocked or not.
 func TestRoomsShareATurn(t *testing.T) {

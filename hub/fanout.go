@@ -157,7 +157,7 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		}
 		b, isForLittle := f.next(p.now < half)
 		p.deadline = deadline
-		if f.hasQueued() {
+		if f.hasQueued() || f.bundles.len() > 0 {
 			p.deadline = min(deadline, p.now+turn)
 		}
 		f.swept = b
