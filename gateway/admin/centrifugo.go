@@ -162,10 +162,10 @@ func (h *Handler) oldCommands(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {
 	name, ok := p.text("method")
-	inner, err := parseObject(p["params"])
+	inner, err := parseParams(p["params"])
 	do := methods[name]
 	switch {
-	case !ok || err != nil && p["params"] != nil:
+	case !ok || err != nil:
 		return replyOf(nil, &cBadRequest)
 	case do == nil:
 		return replyOf(nil, &cUnknownMethod)
@@ -178,7 +178,7 @@ func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {
 }
 
 // cPublish: channel, data or b64data, idempotency_key. In a room without history there is no offset to
-// tell.
+// tell. Tags do not go out with a message, and a version decides nothing here.
 func (h *Handler) cPublish(_ context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	m, fault := p.message()
@@ -190,14 +190,16 @@ func (h *Handler) cPublish(_ context.Context, k *Key, p params) (any, *fault) {
 
 func (h *Handler) cPublishTo(k *Key, channel string, p params, m gateway.Message) (any, *fault) {
 	repeat, _ := p.text("idempotency_key")
-	if p["idempotency_key"] != nil && !isRepeatKey(repeat) {
+	var version uint64
+	var tags map[string]string
+	if p.has("idempotency_key") && !isRepeatKey(repeat) || !p.read("version", &version) || !p.read("tags", &tags) {
 		return nil, &cBadRequest
 	}
 	if !h.allows(k, channel, gateway.Publish) {
 		return nil, &faultRooms
 	}
-	if h.keepsAnyway(channel, p) {
-		return nil, &cNotAvailable
+	if version > 0 || len(tags) > 0 || h.keepsAnyway(channel, p) {
+		return nil, &cNotAvailable // Or clients would get something else than is meant.
 	}
 	one := h.publishOne(k, channel, repeat, m)
 	if one.fault != nil {
@@ -232,7 +234,7 @@ type clientsJSON struct {
 // cChannels: pattern. Of more than fit in an answer none are told, lest it be taken for all.
 func (h *Handler) cChannels(_ context.Context, k *Key, p params) (any, *fault) {
 	pattern, ok := p.text("pattern")
-	if _, err := path.Match(pattern, ""); err != nil || !ok && p["pattern"] != nil {
+	if _, err := path.Match(pattern, ""); err != nil || !ok && p.has("pattern") {
 		return nil, &cBadRequest
 	}
 	if !k.isForAll() {
@@ -327,7 +329,7 @@ func (h *Handler) cBatch(ctx context.Context, k *Key, p params) (any, *fault) {
 func (h *Handler) batched(ctx context.Context, k *Key, c params) any {
 	for name, value := range c {
 		do, isMethod := methods[name]
-		inner, err := parseObject(value)
+		inner, err := parseParams(value)
 		switch {
 		case len(c) != 1 || err != nil || name == "batch":
 			return replyOf(nil, &cBadRequest)
@@ -377,31 +379,53 @@ func parseObject(text []byte) (params, error) {
 	return p, nil
 }
 
+// parseParams takes the parameters of a command apart, of which there may be none.
+func parseParams(text json.RawMessage) (params, error) {
+	if isNothing(text) {
+		return params{}, nil
+	}
+	return parseObject(text)
+}
+
+// isNothing reports whether a value is as good as none: some SDKs write what they were not given so, and
+// Centrifugo takes it for left out.
+func isNothing(value json.RawMessage) bool {
+	switch string(value) {
+	case "", "null", `""`, "[]":
+		return true
+	}
+	return false
+}
+
 // text is a field that is a string.
 func (p params) text(name string) (value string, ok bool) {
 	given, ok := p[name]
 	return value, ok && json.Unmarshal(given, &value) == nil && !bytes.Equal(given, []byte("null"))
 }
 
-// hasAny reports whether one of these fields is there.
-func (p params) hasAny(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return p[name] != nil })
+// has reports whether a field is there, and says something.
+func (p params) has(name string) bool { return !isNothing(p[name]) }
+
+// read reads a field into what it has to be, if it says something.
+func (p params) read(name string, to any) (ok bool) {
+	return !p.has(name) || json.Unmarshal(p[name], to) == nil
 }
+
+// hasAny reports whether one of these fields says something.
+func (p params) hasAny(names ...string) bool { return slices.ContainsFunc(names, p.has) }
 
 // seconds is a field that is a time in Unix's seconds, which may not be there.
 func (p params) seconds(name string) (n int64, ok bool) {
-	if p[name] == nil {
-		return 0, true
-	}
-	return n, json.Unmarshal(p[name], &n) == nil && n >= 0
+	ok = p.read(name, &n)
+	return n, ok && n >= 0
 }
 
 // message makes a message of data or b64data.
 func (p params) message() (m gateway.Message, f *fault) {
-	if p["b64data"] != nil {
+	if p.has("b64data") {
 		text, ok := p.text("b64data")
 		data, err := base64.StdEncoding.DecodeString(text)
-		if !ok || err != nil || p["data"] != nil {
+		if !ok || err != nil || p.has("data") {
 			return m, &cBadRequest
 		}
 		return gateway.Message{Data: data, IsBinary: true}, nil

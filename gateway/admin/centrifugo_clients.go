@@ -14,7 +14,7 @@ import (
 // cDisconnect: user, client or both, disconnect{code, reason}. A user is a token's subject.
 func (h *Handler) cDisconnect(ctx context.Context, k *Key, p params) (any, *fault) {
 	f := gateway.Farewell{Code: 3503, Reason: "force disconnect"}
-	if given := p["disconnect"]; given != nil {
+	if given := p["disconnect"]; !isNothing(given) {
 		var told struct {
 			Code   int    `json:"code"`
 			Reason string `json:"reason"`
@@ -56,7 +56,7 @@ func (h *Handler) cSubscribe(ctx context.Context, k *Key, p params) (any, *fault
 	case p.hasAny("b64info", "data", "b64data", "recover_since", "override"): // Or it would be told something else than it is meant to be.
 		return nil, &cNotAvailable
 	}
-	if p["info"] != nil {
+	if p.has("info") {
 		var compact bytes.Buffer
 		_ = json.Compact(&compact, p["info"]) // It was parsed.
 		given.Info = compact.Bytes()
@@ -74,7 +74,7 @@ func (h *Handler) cRefresh(ctx context.Context, k *Key, p params) (any, *fault) 
 	expires, ok := p.seconds("expire_at")
 	var isOver bool
 	switch {
-	case !ok, p["expired"] != nil && json.Unmarshal(p["expired"], &isOver) != nil:
+	case !ok, !p.read("expired", &isOver):
 		return nil, &cBadRequest
 	case p.hasAny("info"): // What others are told of a client is its token's.
 		return nil, &cNotAvailable

@@ -27,7 +27,7 @@ func (h *Handler) cHistory(ctx context.Context, k *Key, p params) (any, *fault) 
 		isReverse bool
 	}
 	for name, to := range map[string]any{"limit": &q.limit, "since": &q.since, "reverse": &q.isReverse} {
-		ok = ok && (p[name] == nil || json.Unmarshal(p[name], to) == nil)
+		ok = ok && p.read(name, to)
 	}
 	switch {
 	case !ok || channel == "":

@@ -46,17 +46,24 @@ func TestCentrifugoDataBecomesAMessage(t *testing.T) {
 		{`"data":1.50`, `1.50`, websocket.MessageText},
 		{`"data":null`, `null`, websocket.MessageText},
 		{`"b64data":"/wD+"`, "\xff\x00\xfe", websocket.MessageBinary},
-		{`"data":{},"tags":{"a":"b"},"skip_history":true,"unknown":1`, `{}`, websocket.MessageText},
+		{`"data":{},"skip_history":true,"unknown":1`, `{}`, websocket.MessageText},
+		{`"data":{},"b64data":"","tags":null,"version":0,"version_epoch":"","delta":false,"idempotency_key":""`, `{}`, websocket.MessageText},
+		{`"data":null,"b64data":"AA==","tags":{},"idempotency_key":null`, "\x00", websocket.MessageBinary},
 	} {
 		s.expect(one.params, s.ask("POST", "/api/publish", `{"channel":"r",`+one.params+`}`), 200, `{"result":{}}`)
 		s.hears(c, one.kind, one.text)
 	}
 	for _, bad := range []string{
 		`{"channel":"r"}`, `{"data":1}`, `{"channel":1,"data":1}`, `{"channel":"","data":1}`, `{"channel":"a b","data":1}`, `{"channel":null,"data":1}`,
-		`{"channel":"r","b64data":"%"}`, `{"channel":"r","b64data":"","data":1}`, `{"channel":"r","data":1,"idempotency_key":"a b"}`,
+		`{"channel":"r","b64data":"%"}`, `{"channel":"r","b64data":"AA==","data":1}`, `{"channel":"r","data":1,"idempotency_key":"a b"}`, `{"channel":"r","b64data":""}`,
+		`{"channel":"r","data":1,"idempotency_key":0}`, `{"channel":"r","data":1,"version":"2"}`, `{"channel":"r","data":1,"version":-1}`, `{"channel":"r","data":1,"tags":["a"]}`,
 		`{"channel":"r","data":"` + strings.Repeat("x", 1<<20+1) + `"}`,
 	} {
 		s.expect(bad[:min(60, len(bad))], s.ask("POST", "/api/publish", bad), 200, `{"error":{"code":107,"message":"`)
+	}
+	for _, lost := range []string{`"tags":{"a":"b"}`, `"version":2`} { // Clients would get the message without them.
+		s.expect(lost, s.ask("POST", "/api/publish", `{"channel":"r","data":1,`+lost+`}`), 200, `{"error":{"code":108,`)
+		s.expect(lost, s.ask("POST", "/api/broadcast", `{"channels":["r"],"data":1,`+lost+`}`), 200, `{"responses":[{"error":{"code":108,`)
 	}
 	for range 2 {
 		s.expect("once", s.ask("POST", "/api/publish", `{"channel":"r","data":"once","idempotency_key":"k"}`), 200, `{"result":{}}`)
@@ -88,6 +95,10 @@ func TestCentrifugoMethods(t *testing.T) {
 	ask("disconnect", `{"user":"42"}`, `{"result":{}}`)
 	ask("disconnect", `{"user":""}`, `"code":107`)
 	ask("disconnect", `{"user":"42","whitelist":["x"]}`, `"code":108`)
+	ask("disconnect", `{"user":"42","client":"","session":"","whitelist":[],"disconnect":null}`, `{"result":{}}`)
+	ask("channels", `{"pattern":null}`, `"b":{"num_clients":2}`)
+	s.expect("no parameters", s.ask("POST", "/api", `{"method":"info","params":null}`), 200, `"num_clients":3`)
+	s.expect("no parameters", s.ask("POST", "/api/batch", `{"commands":[{"info":null}]}`), 200, `"num_clients":3`)
 	ask("unsubscribe", `{"user":"42","channel":"b"}`, `{"result":{}}`)
 
 	s.expect("broadcast", s.ask("POST", "/api/broadcast", `{"channels":["a","b","no room"],"data":{"x":1}}`), 200,
