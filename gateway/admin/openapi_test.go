@@ -1,13 +1,17 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
+	"sluice/gateway"
+	"sluice/hub"
 	"sluice/internal/gatewaytest"
 )
 
@@ -116,4 +120,114 @@ func TestOpenAPISchemasAreWhatIsAnswered(t *testing.T) {
 	compare("Fault", refused["error"])
 	compare("Disconnected", json.RawMessage(s.ask("DELETE", "/api/rooms/r/members", "").body))
 	s.hears(c, 1, "x")
+}
+
+// A refusingGateway fails whatever it is asked for.
+type refusingGateway struct {
+	Gateway
+	err error
+}
+
+func (g *refusingGateway) Allows(*gateway.Principal, string, gateway.Permission) bool { return true }
+
+func (g *refusingGateway) MaxMessage() int64 { return 1 << 10 }
+
+func (g *refusingGateway) RemoveKept(string) error { return g.err }
+
+func (g *refusingGateway) PublishAt(string, gateway.Message) (hub.Published, error) {
+	return hub.Published{}, g.err
+}
+
+func (g *refusingGateway) Kept(context.Context, string, hub.Start, int, int64) (gateway.KeptPage, error) {
+	return gateway.KeptPage{}, g.err
+}
+
+func (g *refusingGateway) Send(context.Context, string, gateway.Message) error { return g.err }
+
+func (g *refusingGateway) Connection(context.Context, string) (gateway.ConnInfo, error) {
+	return gateway.ConnInfo{}, g.err
+}
+
+func (g *refusingGateway) Connections(context.Context, gateway.ConnQuery) ([]gateway.ConnInfo, int, error) {
+	return nil, 0, g.err
+}
+
+func (g *refusingGateway) Disconnect(context.Context, string, string, gateway.Farewell) (gateway.Reach, error) {
+	return gateway.Reach{}, g.err
+}
+
+func (g *refusingGateway) DisconnectRoom(context.Context, string, gateway.Farewell) (gateway.Reach, error) {
+	return gateway.Reach{}, g.err
+}
+
+func (g *refusingGateway) DisconnectSubject(context.Context, string, string, gateway.Farewell) (gateway.Reach, error) {
+	return gateway.Reach{}, g.err
+}
+
+// Whatever the gateway may refuse an operation with, and whoever is turned away from it, the document says that
+// there is such an answer.
+func TestOpenAPIDocumentHasEveryRefusal(t *testing.T) {
+	t.Parallel()
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ParseKeys(testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := new(refusingGateway)
+	h, err := New(g, Options{Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, query, key, host string) {
+		t.Helper()
+		asked := strings.NewReplacer("{room}", "r", "{id}", "0.1").Replace(path)
+		r := httptest.NewRequest(strings.ToUpper(method), asked+query, strings.NewReader("x"))
+		r.Host = host
+		r.Header.Set("X-API-Key", key)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		var operation struct{ Responses map[string]any }
+		if err := json.Unmarshal(doc.Paths[path][method], &operation); err != nil {
+			t.Fatal(err)
+		}
+		if operation.Responses[strconv.Itoa(w.Code)] == nil {
+			t.Errorf("%s %s: %d %s, of which the document says nothing", method, path, w.Code, w.Body)
+		}
+	}
+	for path, operations := range doc.Paths {
+		for method := range operations {
+			if method != "$ref" {
+				ask(method, path, "", "another", "localhost")
+				ask(method, path, "", testKey, "evil.example")
+			}
+		}
+	}
+	const messages, ofRoom, ofConn = "/api/rooms/{room}/messages", "/api/rooms/{room}/members", "/api/connections/{id}"
+	walk := []error{gateway.ErrBusy, gateway.ErrClosed}
+	for _, one := range []struct {
+		method, path, query string
+		errs                []error
+	}{
+		{"post", messages, "", []error{
+			gateway.ErrRoomName, gateway.ErrNotUTF8, gateway.ErrTooLarge, gateway.ErrRoomFull, gateway.ErrMemory, gateway.ErrTooManyRooms,
+			gateway.ErrUnacknowledged, gateway.ErrClosed, gateway.ErrFault,
+		}},
+		{"get", messages, "", []error{gateway.ErrRoomName, gateway.ErrNoHistory, gateway.ErrTooManyRooms, gateway.ErrUnfilled}},
+		{"delete", messages, "", append(walk, gateway.ErrRoomName, gateway.ErrNoHistory, gateway.ErrUnanswered)},
+		{"delete", ofRoom, "", append(walk, gateway.ErrRoomName, gateway.ErrFarewell, gateway.ErrUnanswered)},
+		{"get", "/api/connections", "", walk},
+		{"delete", "/api/connections", "?subject=ann", append(walk, gateway.ErrRoomName, gateway.ErrFarewell, gateway.ErrUnanswered)},
+		{"get", ofConn, "", append(walk, gateway.ErrNoConnection)},
+		{"delete", ofConn, "", append(walk, gateway.ErrNoConnection, gateway.ErrFarewell, gateway.ErrUnanswered)},
+		{"post", ofConn + "/messages", "", append(walk, gateway.ErrNotUTF8, gateway.ErrTooLarge, gateway.ErrNoConnection, gateway.ErrOutboxFull)},
+	} {
+		for _, g.err = range one.errs {
+			ask(one.method, one.path, one.query, testKey, "localhost")
+		}
+	}
 }
