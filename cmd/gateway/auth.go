@@ -60,6 +60,7 @@ func (a *authenticator) reload() error {
 // nobody does.
 func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 	hasKeys := len(c.AuthHMACFile)+len(c.AuthKeyFile) > 0 || c.AuthJWKSURL != ""
+	wantsClaims := c.AuthIssuer != "" || c.AuthAudience != ""
 	failed := func(what string) func(error) {
 		once, skipped := &rate.Sometimes{First: 1, Interval: time.Second}, new(atomic.Int64) // It may be one for each client.
 		return func(err error) {
@@ -74,8 +75,8 @@ func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 	case c.Auth == "jwt" && c.AuthURL != "":
 		return nil, errors.New("--auth=jwt, --auth-url: one of them says who a client is, not both")
 	case c.AuthURL != "":
-		if hasKeys {
-			return nil, errors.New("--auth-url: keys that verify tokens are for --auth=jwt")
+		if hasKeys || wantsClaims {
+			return nil, errors.New("--auth-url: keys that verify tokens, --auth-issuer and --auth-audience are for --auth=jwt")
 		}
 		return c.service(failed("cannot ask who clients are"))
 	case c.Auth == "jwt":
@@ -85,6 +86,8 @@ func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 		return c.jwt(failed("cannot fetch the keys that verify tokens"))
 	case hasKeys:
 		return nil, errors.New("--auth-hmac-file, --auth-key-file, --auth-jwks-url: nothing is verified without --auth=jwt")
+	case wantsClaims:
+		return nil, errors.New("--auth-issuer, --auth-audience: no token is looked at without --auth=jwt")
 	case c.AuthCookie != "":
 		return nil, errors.New("--auth-cookie: nobody looks at it without --auth=jwt or --auth-url")
 	}

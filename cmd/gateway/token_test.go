@@ -151,6 +151,8 @@ func TestAuthFlagsThatMakeNoSense(t *testing.T) {
 		"by which tokens are verified":           {"--auth=jwt"},
 		"one of them says who":                   {"--auth=jwt", "--auth-hmac-file=" + secret, "--auth-url=http://127.0.0.1/"},
 		"are for --auth=jwt":                     {"--auth-key-file=" + secret, "--auth-url=http://127.0.0.1/"},
+		"no token is looked at":                  {"--auth-audience=us"},
+		"--auth-issuer and --auth-audience":      {"--auth-url=http://127.0.0.1/", "--auth-issuer=us"},
 		"nobody looks at it":                     {"--auth-cookie=session"},
 		"--auth-leeway":                          {"--auth=jwt", "--auth-hmac-file=" + secret, "--auth-leeway=-1s"},
 		"--auth-timeout":                         {"--auth-url=http://127.0.0.1/", "--auth-timeout=0s"},
