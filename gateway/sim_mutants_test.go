@@ -222,7 +222,7 @@ func TestMutantsAreFound(t *testing.T) {
 	for _, m := range mutants {
 		maker.MustApply(t, m.name, m.edits)
 	}
-	for _, i := range mutation.Choose(t, "sim.mutants", *simMutants, len(mutants), func(i int) string { return mutants[i].name }) {
+	for _, i := range maker.Choose(t, "sim.mutants", *simMutants, len(mutants), func(i int) string { return mutants[i].name }) {
 		m := &mutants[i]
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()

@@ -134,7 +134,7 @@ func TestMutantsAreFound(t *testing.T) {
 	for _, m := range mutants {
 		maker.MustApply(t, m.name, m.edits) // Whether it is made or not.
 	}
-	for _, i := range mutation.Choose(t, "cluster.mutants", *mutantsFlag, len(mutants), func(i int) string { return mutants[i].name }) {
+	for _, i := range maker.Choose(t, "cluster.mutants", *mutantsFlag, len(mutants), func(i int) string { return mutants[i].name }) {
 		m := &mutants[i]
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
 			maker.MustBeFound(t, m.name, m.edits, "-cluster.seeds", strconv.Itoa(m.seeds))

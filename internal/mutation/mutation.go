@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -25,6 +26,9 @@ type Maker struct {
 	Found *regexp.Regexp // what such a test says when it has found a bug
 	Args  []string       // that choose the tests of a mutant's binary
 	Env   []string       // what is other in its environment
+
+	isTidy bool // many are made: none leaves anything in the go command's cache
+	ready  sync.Once
 }
 
 // Bounds on building a mutant, and on finding its bug.
@@ -69,13 +73,7 @@ func (m *Maker) MustBeFound(t *testing.T, name string, edits []Edit, args ...str
 	t.Helper()
 	dir := t.TempDir()
 	listed, binary := m.overlay(t, dir, m.sources(t, name, edits)), filepath.Join(dir, "mutant.test")
-	building, cancel := context.WithTimeout(t.Context(), buildTime)
-	defer cancel()
-	build := exec.CommandContext(building, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", listed, "-o", binary, ".")
-	build.Env = append(os.Environ(), rarely)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("the mutant does not build: %v\n%s", err, out)
-	}
+	m.build(t, listed, binary)
 	finding, cancel := context.WithTimeout(t.Context(), findTime)
 	defer cancel()
 	run := exec.CommandContext(finding, binary, append(append([]string{"-test.timeout", "200s"}, m.Args...), args...)...)
@@ -133,7 +131,7 @@ func absolute(t *testing.T, file string) string {
 
 // Choose returns which of so many mutants are to be made: those whose names match what a flag says;
 // if it says nothing all of them with SLUICE_CI=1, and otherwise the first.
-func Choose(t *testing.T, flag, says string, n int, name func(i int) string) (chosen []int) {
+func (m *Maker) Choose(t *testing.T, flag, says string, n int, name func(i int) string) (chosen []int) {
 	t.Helper()
 	if says == "" && os.Getenv("SLUICE_CI") != "1" {
 		t.Logf("1 of %d mutants; all with SLUICE_CI=1 or -%s .", n, flag)
@@ -148,5 +146,6 @@ func Choose(t *testing.T, flag, says string, n int, name func(i int) string) (ch
 	if len(chosen) == 0 {
 		t.Fatalf("-%s %s is none of %d mutants", flag, says, n)
 	}
+	m.isTidy = len(chosen) > 1
 	return chosen
 }
