@@ -199,3 +199,23 @@ func (c *conn) review() {
 		c.past = wasAccepted
 	}
 }
+
+// subjectMax is how long a subject may be for its connections to be known by it: each keeps it.
+const subjectMax = 255
+
+// know remembers who the client is.
+func (c *conn) know(who *Principal) {
+	if who.Subject != "" && len(who.Subject) <= subjectMax {
+		c.metered().subject = strings.Clone(who.Subject) // Or it would keep the whole token.
+	}
+}
+
+func (c *conn) subject() string {
+	if c.meter == nil {
+		return ""
+	}
+	return c.meter.subject
+}
+
+// isSubject reports whether the connection is of this subject, if one is named.
+func (c *conn) isSubject(subject string) bool { return subject == "" || c.subject() == subject }

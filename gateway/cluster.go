@@ -66,11 +66,6 @@ var (
 	ErrUnfilled       = errors.New("what the room keeps cannot be had from the cluster at the moment")
 )
 
-const (
-	clusterTimeout = 10 * time.Second // until a publisher that waits for an acknowledgement is told that there is none
-	outageTime     = 10 * time.Second // until an outage ends the clients' connections, if it is to
-)
-
 // follows reports whether the rooms' order comes from a cluster.
 func (s *Server) follows() bool { return s.cluster != nil }
 

@@ -70,6 +70,8 @@ const (
 	costlyWork = 1024
 	// walkTime is as long as a loop's other turns.
 	walkTime = 250 * time.Microsecond
+	// outageTime is until an outage ends the clients' connections, if it is to.
+	outageTime = 10 * time.Second
 	// homeMax is as many as one loop delivers to in the time in which another is woken and has begun,
 	// several times over.
 	homeMax = 64
@@ -124,6 +126,9 @@ func (c *config) prepare() error {
 
 // MessageHeaderMax is the most that a message takes in a room's log beside its bytes.
 const MessageHeaderMax = wsproto.MaxServerHeader
+
+// spareSources are the sources of a loop that are not connections: listeners.
+const spareSources = 64
 
 // sourcesMax is how many connections a loop can have, and what else it watches. That more were
 // allowed later than were at first should not need another loop.

@@ -9,9 +9,6 @@ import (
 	"sluice/hub"
 )
 
-// serverVersion is what a client is told of us; it compares it with nothing.
-const serverVersion = "Sluice"
-
 // A welcome is what has been done of a command to connect which has to wait, for what a room keeps or
 // for the next turn.
 type welcome struct {

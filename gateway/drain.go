@@ -90,38 +90,6 @@ func (s *Server) shutDownHTTP(ctx context.Context) error {
 	return s.http.Shutdown(ctx)
 }
 
-// onEachLoop runs a task on every loop, and returns when all have.
-func (s *Server) onEachLoop(ctx context.Context, task func(w *worker)) error {
-	done := make(chan struct{}, len(s.workers))
-	for _, w := range s.workers {
-		if err := post(ctx, w.loop, func(*reactor.Loop) { task(w); done <- struct{}{} }); err != nil {
-			return err
-		}
-	}
-	for range s.workers {
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}
-
-// post insists while a loop's mailbox is full.
-func post(ctx context.Context, l *reactor.Loop, task func(*reactor.Loop)) error {
-	retry := time.NewTicker(time.Millisecond)
-	defer retry.Stop()
-	for !l.Post(task) {
-		select {
-		case <-retry.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}
-
 // A drain closes a loop's connections one after the other.
 type drain struct {
 	leavers []leaver

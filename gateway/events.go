@@ -198,3 +198,12 @@ func (in *inbound) dueBy(timeout time.Duration) time.Duration {
 	}
 	return in.began + timeout
 }
+
+// startClocks begins what is timed of a client that has just been let into its room.
+func (c *conn) startClocks() {
+	if c.life == open {
+		c.limitLife()
+		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
+		c.setTimer()
+	}
+}

@@ -178,15 +178,6 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	return nil, nil
 }
 
-// startClocks begins what is timed of a client that has just been let into its room.
-func (c *conn) startClocks() {
-	if c.life == open {
-		c.limitLife()
-		c.heard = c.w.loop.Now() - c.w.jitter() // The first pings of clients that came together go out apart.
-		c.setTimer()
-	}
-}
-
 // refuse answers a request with an HTTP error and closes. What the client sends behind it is read
 // and dropped, so that it sees the answer and not a reset. head is what came of the request. It
 // reports whether to read on.
@@ -268,26 +259,5 @@ func prefixFault(prefix string) string {
 	return ""
 }
 
-const roomNameMax = 128
-
 var refusedRoomName = explain(wsproto.ReasonRoomName, fmt.Sprintf(
 	"This is not a room name: a room is /ws/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone; behind /sse/ likewise.", roomNameMax))
-
-// isRoomName holds a name to [A-Za-z0-9_.:~-]{1,128}, neither . nor .. : it stands in paths, logs
-// and subjects of a broker without being escaped.
-func isRoomName(s string) bool {
-	if s == "" || len(s) > roomNameMax || s == "." || s == ".." {
-		return false
-	}
-	for i := range len(s) {
-		if !isRoomByte(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isRoomByte(b byte) bool {
-	isWord := 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9'
-	return isWord || strings.IndexByte("_.:~-", b) >= 0
-}

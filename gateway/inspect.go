@@ -222,26 +222,6 @@ func (s *Server) Connection(ctx context.Context, id string) (ConnInfo, error) {
 	return askConn(ctx, s, id, func(c *conn) (ConnInfo, error) { return c.info("", RoomsMax), nil })
 }
 
-// subjectMax is how long a subject may be for its connections to be known by it: each keeps it.
-const subjectMax = 255
-
-// know remembers who the client is.
-func (c *conn) know(who *Principal) {
-	if who.Subject != "" && len(who.Subject) <= subjectMax {
-		c.metered().subject = strings.Clone(who.Subject) // Or it would keep the whole token.
-	}
-}
-
-func (c *conn) subject() string {
-	if c.meter == nil {
-		return ""
-	}
-	return c.meter.subject
-}
-
-// isSubject reports whether the connection is of this subject, if one is named.
-func (c *conn) isSubject(subject string) bool { return subject == "" || c.subject() == subject }
-
 // Users is how many subjects are among the clients in a room, or in any if none is named, on all nodes of
 // the cluster; those who are not known are one. A room that keeps who is there knows it, of others all
 // connections are looked at. In a cluster the error may be ErrUnanswered.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"hash/fnv"
+	"slices"
 
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
@@ -199,4 +201,16 @@ func (s *Server) Nodes() []hub.NodeInfo {
 		return nil
 	}
 	return s.nodes.List()
+}
+
+// keysOf are the keys of users, rising: the same on all nodes.
+func keysOf[T any](users map[string]T) []uint64 {
+	keys := make([]uint64, 0, len(users))
+	for user := range users {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(user)) // It takes all.
+		keys = append(keys, h.Sum64())
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }

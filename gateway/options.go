@@ -194,7 +194,7 @@ func (o Options) Defaults() Options {
 	setDefault(&c.CloseTimeout, 5*time.Second)
 	setDefault(&c.DrainTimeout, 10*time.Second)
 	setDefault(&c.CompressMin, 256)
-	setDefault(&c.ClusterTimeout, clusterTimeout)
+	setDefault(&c.ClusterTimeout, 10*time.Second)
 	setDefault(&c.HistoryMemory, 256<<20)
 	c.History = fillHistory(c.History)
 	return o

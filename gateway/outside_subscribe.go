@@ -19,10 +19,6 @@ type Placement struct {
 	Expires int64  // when the subscription ends, in seconds of Unix time, and a while later, unless a token prolongs it; zero: with the connection
 }
 
-// ErrTooManySubscriptions is of a client that is in as many rooms as Options.MaxSubscriptions allows, or
-// that would make a room beyond Options.MaxRooms.
-var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
-
 // Subscribe brings one client of the Centrifuge protocol into a room, by its id, if it is of this subject
 // or none is named, whether it may read there by itself or not; what else it may do there is up to its
 // own grants. It hears what is published from then on, is told of it by a push, and is in the room as

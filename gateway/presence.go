@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"hash/fnv"
-	"slices"
 	"strings"
 	"sync"
 
@@ -129,17 +127,6 @@ func (p *presences) of(room string) *attendance {
 	return p.rooms[room]
 }
 
-// users is how many there are in a room that keeps who is there.
-func (p *presences) users(room string) int {
-	a := p.of(room)
-	if a == nil {
-		return 0
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.users)
-}
-
 // tally is how many users are in a room that keeps who is there, and a key for each, rising, if they are
 // few. The keys are not to be changed.
 func (p *presences) tally(room string) (users int, keys []uint64) {
@@ -153,18 +140,6 @@ func (p *presences) tally(room string) (users int, keys []uint64) {
 		a.keys = keysOf(a.users)
 	}
 	return len(a.users), a.keys
-}
-
-// keysOf are the keys of users, rising: the same on all nodes.
-func keysOf[T any](users map[string]T) []uint64 {
-	keys := make([]uint64, 0, len(users))
-	for user := range users {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(user)) // It takes all.
-		keys = append(keys, h.Sum64())
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
 
 // infos are those of who is there; not ok: that is more than is told.

@@ -203,3 +203,14 @@ func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 		t.Error("who is in a room is kept that no rule names any more")
 	}
 }
+
+// users is how many there are in a room.
+func (p *presences) users(room string) int {
+	a := p.of(room)
+	if a == nil {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.users)
+}

@@ -127,6 +127,26 @@ func (s *Stats) add(o *Stats) {
 	}
 }
 
+// TLSStats count what became of connections to TLS listeners.
+type TLSStats struct {
+	Handshakes uint64 // that succeeded …
+	Resumed    uint64 // … of sessions that had been before
+	Failed     [NumTLSFailures]uint64
+	Truncated  uint64 // WebSockets whose stream ended without close_notify
+	Parked     int    // handshakes that wait for their client's bytes at this moment
+	Running    int    // … and that are worked on
+}
+
+func (s *TLSStats) add(o *TLSStats) {
+	s.Handshakes += o.Handshakes
+	s.Resumed += o.Resumed
+	s.Truncated += o.Truncated
+	s.Parked += o.Parked
+	for i := range o.Failed {
+		s.Failed[i] += o.Failed[i]
+	}
+}
+
 // Stats sums up what was counted since New. While the loops run it asks each of them, and waits for
 // the answers unless ctx ends first, which is the only error. Before Serve and after Close nobody
 // is asked.

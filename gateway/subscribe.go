@@ -96,6 +96,10 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 
 var errUnrecoverable = errors.New("gateway: something behind that position is no longer kept")
 
+// ErrTooManySubscriptions is of a client that is in as many rooms as Options.MaxSubscriptions
+// allows, or that would make a room beyond Options.MaxRooms.
+var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
+
 // enterRoom is join without an order. The errors are hub.ErrNotBuilt, errUnrecoverable, and of limits.
 func (s *subscriber) enterRoom(room string, p permit, may Permission, w wish) (*protocol.SubscribeResult, error) {
 	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {

@@ -14,6 +14,9 @@ import (
 // subscriberPath is where the Centrifuge client protocol is spoken: many rooms on one connection.
 const subscriberPath = "/connection/websocket"
 
+// serverVersion is what a client is told of us; it compares it with nothing.
+const serverVersion = "Sluice"
+
 // A subscriber is a connection that speaks the Centrifuge client protocol. It is in any number of
 // rooms, each by a subscription, and what it gets of all of them goes through one bundle: the
 // connection's own member is that bundle's trunk, so that all a connection asks of its reader is

@@ -54,26 +54,6 @@ func (f TLSFailure) isSilent() bool {
 	return f == TLSTimeout || f == TLSGone || f == TLSCrowded || f == TLSCut
 }
 
-// TLSStats count what became of connections to TLS listeners.
-type TLSStats struct {
-	Handshakes uint64 // that succeeded …
-	Resumed    uint64 // … of sessions that had been before
-	Failed     [NumTLSFailures]uint64
-	Truncated  uint64 // WebSockets whose stream ended without close_notify
-	Parked     int    // handshakes that wait for their client's bytes at this moment
-	Running    int    // … and that are worked on
-}
-
-func (s *TLSStats) add(o *TLSStats) {
-	s.Handshakes += o.Handshakes
-	s.Resumed += o.Resumed
-	s.Truncated += o.Truncated
-	s.Parked += o.Parked
-	for i := range o.Failed {
-		s.Failed[i] += o.Failed[i]
-	}
-}
-
 // count counts and logs a failure.
 func (t *secured) count(why TLSFailure) {
 	c := t.c

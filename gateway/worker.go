@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"container/list"
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -13,9 +14,6 @@ import (
 	"sluice/reactor"
 	"sluice/wsproto"
 )
-
-// spareSources are the sources of a loop that are not connections: listeners.
-const spareSources = 64
 
 // A worker is one loop and what its connections share. Everything in it belongs to the loop, but
 // for server and log.
@@ -183,4 +181,36 @@ func (w *worker) cutAll() {
 			c.forget(r)
 		}
 	}
+}
+
+// onEachLoop runs a task on every loop, and returns when all have.
+func (s *Server) onEachLoop(ctx context.Context, task func(w *worker)) error {
+	done := make(chan struct{}, len(s.workers))
+	for _, w := range s.workers {
+		if err := post(ctx, w.loop, func(*reactor.Loop) { task(w); done <- struct{}{} }); err != nil {
+			return err
+		}
+	}
+	for range s.workers {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// post insists while a loop's mailbox is full.
+func post(ctx context.Context, l *reactor.Loop, task func(*reactor.Loop)) error {
+	retry := time.NewTicker(time.Millisecond)
+	defer retry.Stop()
+	for !l.Post(task) {
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }

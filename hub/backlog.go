@@ -255,3 +255,6 @@ func (h *roomHeap) Pop() any {
 	*h = old[:len(old)-1]
 	return r
 }
+
+// share is a part of a whole, all of it at most.
+func share(part, whole int64) float64 { return min(1, float64(part)/float64(max(1, whole))) }

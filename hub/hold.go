@@ -38,6 +38,3 @@ func (r *Room) letGo(by *Fanout) {
 		l.waiting[0].branch.schedule(by, becauseLeased)
 	}
 }
-
-// stops reports whether publishers have to wait, for the brake or because somebody holds them.
-func (r *Room) stops() bool { return r.isFull.Load() || r.holds.Load() != 0 }

@@ -48,6 +48,9 @@ type Limits struct {
 // memoryMax is more than any machine has, and far from where sums of it overflow.
 const memoryMax = 1 << 60
 
+// errClosed says that the room has ended: whoever still holds it looks it up anew.
+var errClosed = errors.New("hub: the room has ended")
+
 // Hub is the directory of rooms. Rooms are made by the first join and removed by the last leave. A
 // Hub is safe for concurrent use.
 type Hub struct {
@@ -112,6 +115,9 @@ type Options struct {
 	// hub panics.
 	OnBroken func(what string)
 }
+
+// minRateDefault is in bytes a second, see Limits.MinRate.
+const minRateDefault = 4 << 10
 
 // New returns a hub without rooms.
 func New(o Options) (*Hub, error) {

@@ -79,6 +79,9 @@ func (l *line) drop(m *Member) {
 	m.lineState, m.spent = absent, 0
 }
 
+// stops reports whether publishers have to wait, for the brake or because somebody holds them.
+func (r *Room) stops() bool { return r.isFull.Load() || r.holds.Load() != 0 }
+
 // ask reports whether m has to wait before it publishes.
 func (r *Room) ask(m *Member) (waits bool) {
 	r.mu.Lock()

@@ -7,13 +7,9 @@ import (
 
 // Errors of Offer. Publishers that are members wait instead.
 var (
-	ErrFull   = errors.New("hub: the room is full, and publishers wait")                     // see Room.IsFull
-	ErrShort  = errors.New("hub: rooms take too much memory until sweeps have gone past it") // see Hub.IsShort
-	ErrOffset = errors.New("hub: the offset is not behind the room's last one")
+	ErrFull  = errors.New("hub: the room is full, and publishers wait")                     // see Room.IsFull
+	ErrShort = errors.New("hub: rooms take too much memory until sweeps have gone past it") // see Hub.IsShort
 )
-
-// errClosed says that the room has ended: whoever still holds it looks it up anew.
-var errClosed = errors.New("hub: the room has ended")
 
 // A Published is what came of publishing a message from outside.
 type Published struct {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ func ParsePosition(s string) (p Position, ok bool) {
 	}
 	return Position{epoch, n}, true
 }
+
+// ErrOffset is of a message that brings an offset which is not behind its room's last one.
+var ErrOffset = errors.New("hub: the offset is not behind the room's last one")
 
 // A mark is what a message has of a position: its offset or, if it has none of its own, that of the
 // last message before it that has one.

@@ -223,9 +223,6 @@ func (b *branch) isNearOverrun(c *cursor) bool {
 	return behind > float64(r.capacity.Load())/2
 }
 
-// share is a part of a whole, all of it at most.
-func share(part, whole int64) float64 { return min(1, float64(part)/float64(max(1, whole))) }
-
 // endRound reports what the round has found, and schedules the next one if more is to be found.
 func (b *branch) endRound() (done bool) {
 	r := b.round

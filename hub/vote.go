@@ -17,8 +17,6 @@ const (
 	untoldVote = 5 * time.Second
 	// askEvery is how often a client's kernel is asked at most.
 	askEvery = 250 * time.Millisecond
-	// minRateDefault is in bytes a second, see Limits.MinRate.
-	minRateDefault = 4 << 10
 )
 
 // A Queued says what a number means that tells how much a kernel has not got rid of.
