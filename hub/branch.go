@@ -23,7 +23,7 @@ type branch struct {
 	isBundled bool           // its members are bundles' readers
 	isBusy    bool           // on the fanout's queue of those that have much to send
 	roundedTo uint16         // the number that was to come when its last round began, or it did: the low bits
-	resets    uint16         // of the room's, those that its members were told of: the low bits
+	resets    uint16         // of the room's, those that it has noted: the low bits
 	members   []*Member      // a member keeps its place for life; nil is a hole
 	bitmap    []places       // of 64 places each
 	holes     []int32        // places to reuse
@@ -197,6 +197,9 @@ type places struct {
 // alone changes sweptTo.
 func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
 
+// mayTakeLong reports whether branches with little to send go before it.
+func (b *branch) mayTakeLong() bool { return b.hasMuch() || b.mustTell() }
+
 // nextHasMuch reports whether the first of the ready members, of which there is one, has more than
 // a little to get.
 func (b *branch) nextHasMuch() bool {
@@ -217,9 +220,10 @@ func (b *branch) add(m *Member) {
 		b.holes = b.holes[:n-1]
 		b.members[m.place] = m
 		b.setVisit(m)
-		return
+	} else {
+		b.addPlace(m)
 	}
-	b.addPlace(m)
+	b.fan.tellings[b].drop(m.place)
 }
 
 func (b *branch) addPlace(m *Member) {
@@ -282,9 +286,10 @@ func (b *branch) remove(m *Member) {
 	b.holes = append(b.holes, m.place)
 }
 
-// compact closes the holes when most places are holes. Only between rounds.
+// compact closes the holes when most places are holes. Only between rounds, and not while members
+// have yet to be told of a reset, who are known by their places.
 func (b *branch) compact() {
-	if len(b.members) < 64 || len(b.holes) < len(b.members)/2 {
+	if b.fan.tellings[b] != nil || len(b.members) < 64 || len(b.holes) < len(b.members)/2 {
 		return
 	}
 	members := b.members

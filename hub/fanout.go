@@ -45,12 +45,13 @@ type Fanout struct {
 	trunks   [EncodingsMax]*branch
 	owed     []*Fanout // to be woken by our next Flush: their branches were marked by us
 	watched  []*branch
-	counted  time.Duration // when the watched branches were last counted
-	leased   []*branch     // with publishers to resume
-	resumed  []*Member     // of one of those, while they are resumed
-	lines    []lineWatch   // of rooms whose publishers wait
-	linesAt  time.Duration // when they were last looked at
-	pins     list.List     // of *pin, the one that has been there for longest in front
+	tellings map[*branch]*telling // of branches with members that have yet to be told of a reset
+	counted  time.Duration        // when the watched branches were last counted
+	leased   []*branch            // with publishers to resume
+	resumed  []*Member            // of one of those, while they are resumed
+	lines    []lineWatch          // of rooms whose publishers wait
+	linesAt  time.Duration        // when they were last looked at
+	pins     list.List            // of *pin, the one that has been there for longest in front
 	stats    Stats
 
 	idle        []idleRoom
@@ -164,8 +165,8 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		switch {
 		case b.room.isSpoiled.Load():
 			b.disband()
-		case b.len() > 0 && b.isReset():
-			b.tellReset()
+		case b.len() > 0 && b.mustTell():
+			b.tellReset(&p)
 			b.schedule(f, becauseUnfinished)
 		case b.len() > 0 && !b.sweep(&p, isForLittle):
 			b.schedule(f, becauseUnfinished)
@@ -192,7 +193,7 @@ func (f *Fanout) next(isQuietFirst bool) (b *branch, isForLittle bool) {
 	for isQuietFirst && f.queue.len() > 0 {
 		b = f.queue.pop()
 		b.isQueued = false
-		if !b.hasMuch() {
+		if !b.mayTakeLong() {
 			return b, true
 		}
 		f.putOff(b)

@@ -31,9 +31,6 @@ var ErrAhead = errors.New("hub: the position is ahead of what has come of the ro
 // ErrTooLarge is of who gives rooms their order, for a message that is larger than it takes.
 var ErrTooLarge = errors.New("hub: the message is larger than the rooms' order takes")
 
-// errReset says that members of the room on this loop have yet to be told of a reset.
-var errReset = errors.New("hub: a reset has yet to be told")
-
 // A filling says whether what a room keeps is whole, as it is drawn above.
 type filling uint8
 
@@ -182,46 +179,6 @@ func (r *Room) restart(at Position) {
 	h.lost, h.floor = h.last, r.log.next
 	r.log.held -= r.log.tracks[source].retire(r.log.next)
 	r.noteMoved()
-}
-
-// isReset reports whether the branch's members have yet to be told of a reset. Asked behind a look at
-// the log's end, it tells of each before what was appended behind it.
-func (b *branch) isReset() bool {
-	h := b.room.log.history
-	return h != nil && uint16(h.resets.Load()) != b.resets
-}
-
-// tellReset tells the branch's members of a reset.
-func (b *branch) tellReset() {
-	r := b.room
-	r.mu.Lock()
-	at := r.log.history.resetAt
-	b.resets = uint16(r.log.history.resets.Load())
-	r.mu.Unlock()
-	for i := 0; i < len(b.members); i++ { // They may leave.
-		if m := b.members[i]; m != nil {
-			b.fan.stats.Reset++
-			m.client.Reset(at)
-		}
-	}
-}
-
-// tellReset tells the room's members on a loop.
-func (r *Room) tellReset(f *Fanout) {
-	for _, b := range r.resetOn(f) {
-		b.tellReset()
-	}
-}
-
-func (r *Room) resetOn(f *Fanout) (branches []*branch) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, b := range r.branches {
-		if b.fan == f && b.isReset() {
-			branches = append(branches, b)
-		}
-	}
-	return branches
 }
 
 // Published counts n bytes that m's client has published in the room, and that Append is to bring,

@@ -84,8 +84,9 @@ func (f *follower) room(name string) *Room {
 // A told client writes down what it is told, between the messages that it gets.
 type told struct {
 	client
-	note   string
-	leaves bool
+	note    string
+	leaves  bool
+	onReset func()
 }
 
 func (c *told) Reset(at Position) {
@@ -94,6 +95,9 @@ func (c *told) Reset(at Position) {
 		_, _ = c.SendOwn(math.MaxInt)
 	} else {
 		c.HoldOwn()
+	}
+	if c.onReset != nil {
+		c.onReset()
 	}
 	if c.leaves {
 		c.Leave()

@@ -113,8 +113,8 @@ func (k *Bundle) forgive() {
 	}
 }
 
-// share has the first readers of the rota offer what they may have, and reports whether one was
-// passed over because it is in debt.
+// share has the first readers of the rota offer what they may have, and reports whether one was passed
+// over because it is in debt.
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	k.parts = 0
 	for r := k.front; r != nil; {
@@ -138,11 +138,11 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 			share = min(share, littleBytes)
 		}
 		n, isPassed, isLast := r.ask(share, left, total == 0)
-		if b := r.m.branch; b.isReset() { // Asked behind a look at what there is of it.
+		if r.m.isUntold() { // Asked behind a look at what there is of it.
 			if k.parts > 0 { // Likewise, or it might leave with a part in this.
 				break
 			}
-			if b.tellReset(); !k.isIn() || k.trunk.hasOwn {
+			if r.m.tellReset(); !k.isIn() || k.trunk.hasOwn {
 				break
 			}
 			r = k.front

@@ -161,15 +161,11 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 	if r.log.lacks(e) {
 		return Joined{}, ErrNotBuilt
 	}
-	if r.hub.follows {
-		if r.isAhead(start.Since) && !start.IsUnfilled {
-			return Joined{}, ErrAhead
-		}
-		if b := r.branchOf(f, r.log.tracks[e]); b != nil && b.isReset() {
-			return Joined{}, errReset // Nobody who comes behind it has missed anything.
-		}
+	if r.isAhead(start.Since) && !start.IsUnfilled {
+		return Joined{}, ErrAhead
 	}
-	if h := r.log.history; h != nil {
+	h := r.log.history
+	if h != nil {
 		h.emptySince = 0
 	}
 	t, isNew := r.log.enter(e)
@@ -184,10 +180,12 @@ func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Dura
 			roundedTo: uint16(r.log.next),
 		}
 		b.lookedTo = b.ackedTo
-		if h := r.log.history; h != nil {
+		if h != nil {
 			b.resets = uint16(h.resets.Load())
 		}
 		r.branches = append(r.branches, b)
+	} else if h != nil {
+		b.noteReset(h) // Before m is in it, which has missed nothing.
 	}
 	r.members++
 	m.branch = b
@@ -233,6 +231,7 @@ func (r *Room) leave(m *Member) {
 		}
 	}
 	r.account.Delivered += b.delivered.Load()
+	delete(b.fan.tellings, b)
 	if !b.track.isOpen() {
 		r.noteTracks()
 	}

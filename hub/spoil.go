@@ -77,6 +77,7 @@ func (f *Fanout) InDoubt() (rooms []*Room) {
 func (b *branch) disband() {
 	members := b.members
 	b.members, b.bitmap, b.holes, b.due, b.round = nil, nil, nil, 0, round{}
+	delete(b.fan.tellings, b)
 	for _, m := range members {
 		if m == nil || m.branch != b {
 			continue

@@ -71,8 +71,6 @@ func (f *Fanout) JoinAt(now time.Duration, name string, e Encoding, start Start,
 			f.stats.Joined[j.Answer]++
 			return j, nil
 		case errClosed:
-		case errReset:
-			r.tellReset(f)
 		default:
 			return Joined{}, err
 		}

@@ -51,7 +51,7 @@ func (b *branch) sweep(p *pace, isForLittle bool) (done bool) {
 // turn.
 func (b *branch) serveReady(p *pace, isForLittle bool) {
 	end := b.track.end.Load()
-	if b.isReset() {
+	if b.mustTell() {
 		return
 	}
 	for n := b.ready.len(); n > 0 && p.now < p.deadline; n-- {
@@ -82,7 +82,7 @@ func (b *branch) goRound(p *pace) (done bool) {
 		b.begin(p.now)
 	}
 	end := b.track.end.Load() // Later than the mark was cleared, so nothing published before it is missed.
-	if b.isReset() {
+	if b.mustTell() {
 		return false
 	}
 	for r.at < r.places {
