@@ -24,6 +24,31 @@ func TestWrongUseNamesItsCommand(t *testing.T) {
 	}
 }
 
+// An empty name, as of a variable that is not set, would be a path of the lobby, and .. that of the
+// page. Nobody is asked about them.
+func TestRoomsThatAPathLosesAreNone(t *testing.T) {
+	for _, room := range []string{"", ".", ".."} {
+		for _, args := range [][]string{
+			{"tail", room},
+			{"tail", "--since", "0:0", room},
+			{"send", room},
+			{"send", "--admin", "unix:/nobody/is/there", room},
+		} {
+			status, stdout, stderr := say(args...)
+			if status != exitUsage || stdout != "" || !strings.Contains(stderr, "is no name that a room may have") {
+				t.Errorf("%q: status %d, said %q %q", args, status, stdout, stderr)
+			}
+		}
+	}
+}
+
+func TestCountOfMessagesIsNotNegative(t *testing.T) {
+	status, _, stderr := say("tail", "--count=-1", "--url", "unix:/nobody/is/there", "news")
+	if status != exitUsage || !strings.Contains(stderr, "--count -1: must be at least 1") {
+		t.Errorf("status %d, said %q", status, stderr)
+	}
+}
+
 // Flags that belong together stand together, in the help and in config print.
 func TestFlagsOfAGroupStandTogether(t *testing.T) {
 	_, printed, _ := say("config", "print")

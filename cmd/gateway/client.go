@@ -47,8 +47,20 @@ func (t *Trust) config() (*tls.Config, error) {
 	return cfg, nil
 }
 
+// roomFault refuses the names that a path loses: an empty one, as of a variable that is not set, would
+// be the lobby. Which others a room may have the gateway says.
+func roomFault(name string) error {
+	if name == "" || name == "." || name == ".." {
+		return usageError{fmt.Errorf("%q is no name that a room may have", name)}
+	}
+	return nil
+}
+
 // request is one for the room behind a path, and the client that makes it.
 func (v *Visit) request(ctx context.Context, path, query string) (*http.Request, *http.Client, error) {
+	if err := roomFault(v.Room); err != nil {
+		return nil, nil, err
+	}
 	v.URL = cmp.Or(v.URL, "ws://localhost:8080")
 	where, err := parseEndpoint(v.URL, "ws", "")
 	if err != nil {

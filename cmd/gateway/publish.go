@@ -37,6 +37,9 @@ type publisher struct {
 
 // publish sends what there is to read as a backend does.
 func (c *sendCommand) publish(from io.Reader) error {
+	if err := roomFault(c.Room); err != nil {
+		return err
+	}
 	where, err := parseEndpoint(c.Admin, "http", "")
 	if err != nil {
 		return usageError{err}

@@ -45,6 +45,9 @@ type saying struct {
 func (c *tailCommand) Run(p *program) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if c.Count < 0 {
+		return usageError{fmt.Errorf("--count %d: must be at least 1", c.Count)}
+	}
 	next, hangUp, err := c.listen(ctx, p)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func withoutURL(err error) error {
 func checkURL(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
-		return errors.New("it is no address, such as https://example.com/keys.json")
+		return errors.New("it is no address that begins with https:// or http://, and has no #")
 	}
 	return nil
 }
