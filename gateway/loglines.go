@@ -140,8 +140,12 @@ func (c *conn) logLeft(r CloseReason) {
 	if c.end != nil && !c.reader.IsIn() { // As it was before it left.
 		s = c.end.standing
 	}
-	c.w.log.Log(context.Background(), level, "client left", "reason", r.String(), "id", c.id(), "from", s.from,
-		"room", clipText([]byte(s.room)), "messages_behind", s.lag.Messages, "bytes_behind", s.lag.Bytes, "and_more", skipped)
+	line := []any{"reason", r.String()}
+	if r == ClosedCloseTimeout && c.end != nil { // Most who are overrun do not take the Close frame either.
+		line = append(line, "because", c.end.reason.String())
+	}
+	c.w.log.Log(context.Background(), level, "client left", append(line, "id", c.id(), "from", s.from,
+		"room", clipText([]byte(s.room)), "messages_behind", s.lag.Messages, "bytes_behind", s.lag.Bytes, "and_more", skipped)...)
 }
 
 // id names a connection in the log: its loop, and its token there.

@@ -106,5 +106,5 @@ func TestN47_OverrunClientIsLoggedWithItsLag(t *testing.T) {
 	if len(log.lines("client joined")) > 0 {
 		t.Errorf("at info: %q", log.lines("client joined"))
 	}
-	expectLagLines(t, &log, `reason=(?:slow_consumer|close_timeout)`, nil)
+	expectLagLines(t, &log, `reason=(?:slow_consumer|close_timeout because=slow_consumer)`, nil)
 }
