@@ -115,7 +115,8 @@ type Principal struct {
 	Info []byte
 }
 
-// InfoMax is how much there may be of Principal.Info, in bytes: each of its messages has it with it.
+// InfoMax is how much there may be of Principal.Info, in bytes: each of its messages has it with
+// it.
 const InfoMax = 1 << 10
 
 // granted is what p was given for the room. Grants add up.
@@ -153,8 +154,8 @@ func (c *config) allows(p *Principal, room string, want Permission) bool {
 	return c.permissions(p, room)&want == want
 }
 
-// Allows reports whether p may do all of want in the room. Publish and its like do not ask it: it is
-// for those who let others call them.
+// Allows reports whether p may do all of want in the room. Publish and its like do not ask it: it
+// is for those who let others call them.
 func (s *Server) Allows(p *Principal, room string, want Permission) bool {
 	return s.config().allows(p, room, want)
 }
@@ -168,7 +169,8 @@ func (c *config) makeAnonymous() Principal {
 	return Principal{Grants: c.Anonymous}
 }
 
-// isOpen reports whether nobody has to be known, and nothing is said of what those who are not may do.
+// isOpen reports whether nobody has to be known, and nothing is said of what those who are not may
+// do.
 func (c *config) isOpen() bool { return c.Anonymous == nil && c.Auth == nil }
 
 // remember keeps what an open connection's client was granted in its room. Of one that is not known

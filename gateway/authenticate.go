@@ -16,14 +16,15 @@ import (
 // are called from many goroutines, and know nothing of rules of rooms: what a Principal was granted
 // is held against those behind it.
 //
-// A request that brings nothing it can judge by is answered with a Principal of KindAnonymous, which
-// gets what Options.Anonymous grants. An error is best an *AuthError; behind any other stands 503.
+// A request that brings nothing it can judge by is answered with a Principal of KindAnonymous,
+// which gets what Options.Anonymous grants. An error is best an *AuthError; behind any other stands
+// 503.
 type Authenticator interface {
 	// Judge tells at once: it is called on a loop. Where it would have to wait for anything it
 	// returns ErrAsk.
 	Judge(h *Handshake) (Principal, error)
-	// Ask is called behind ErrAsk, on a goroutine, and may take until ctx ends: with its connection,
-	// or the server.
+	// Ask is called behind ErrAsk, on a goroutine, and may take until ctx ends: with its
+	// connection, or the server.
 	Ask(ctx context.Context, h *Handshake) (Principal, error)
 	// Headers are the names of those that Handshake.Header is to have.
 	Headers() []string
@@ -39,8 +40,8 @@ type Handshake struct {
 	Header  http.Header // of what Authenticator.Headers names what came; Cookie from this server's own or allowed pages alone
 	Address netip.Addr  // whose connection it is, or whom a trusted proxy named; the zero Addr for a unix socket
 
-	// IsSubscription: an open connection of Subject, which may be empty, brings the token for this room
-	// alone. The Principal must be of the same Subject, and its Room this one.
+	// IsSubscription: an open connection of Subject, which may be empty, brings the token for this
+	// room alone. The Principal must be of the same Subject, and its Room this one.
 	IsSubscription bool
 	Subject        string
 }
@@ -100,9 +101,9 @@ func (c *conn) authenticate(room string, answer *verdict) (who *Principal, q *qu
 	return &answer.who, nil, nil
 }
 
-// foretell is what a request that is refused as no upgrade gets: where it only asks for none, and its
-// client may not be in the room either, that. A page's script learns nothing of why its WebSocket was
-// refused, and can ask so.
+// foretell is what a request that is refused as no upgrade gets: where it only asks for none, and
+// its client may not be in the room either, that. A page's script learns nothing of why its
+// WebSocket was refused, and can ask so.
 func (c *conn) foretell(room string, answer *verdict, refused *wsproto.Refusal) (*question, *wsproto.Refusal) {
 	r := &c.w.request
 	if refused.Reason != wsproto.ReasonNoUpgrade || !isRoomName(room) {
@@ -146,8 +147,8 @@ func (c *conn) handshake(room string) (*Handshake, *wsproto.Refusal) {
 	return h, nil
 }
 
-// refuseRoom is the answer to who may not do in a room what it asks for: nothing in it tells whether
-// the room exists. Who is not known might come again with a token.
+// refuseRoom is the answer to who may not do in a room what it asks for: nothing in it tells
+// whether the room exists. Who is not known might come again with a token.
 func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 	if who.Kind == KindAnonymous && c.Auth != nil {
 		return wsproto.Refuse(wsproto.ReasonUnauthorized)

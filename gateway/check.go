@@ -40,8 +40,8 @@ func (c *config) check() error {
 const (
 	loopsMax   = 1024
 	messageMax = 1 << 30
-	// httpConnectionsMax is more than there are descriptors for: each takes two, and has its place from
-	// the start.
+	// httpConnectionsMax is more than there are descriptors for: each takes two, and has its place
+	// from the start.
 	httpConnectionsMax = 1 << 20
 	// inflateRateMax is more than any machine inflates, and far from where sums of it overflow.
 	inflateRateMax = 1 << 40

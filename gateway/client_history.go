@@ -45,8 +45,8 @@ func (s *subscriber) history(o *order) orderStep {
 	return s.reply(o, &protocol.Reply{History: r})
 }
 
-// awaitFilled has a command wait until a room that keeps messages has those that the cluster has of it.
-// It isLate if that has been waited for.
+// awaitFilled has a command wait until a room that keeps messages has those that the cluster has of
+// it. It isLate if that has been waited for.
 func (s *subscriber) awaitFilled(o *order, room string) (done orderStep, isLate bool) {
 	server := s.w.server
 	if !server.follows() || s.w.cfg.historyOf(room) == (hub.History{}) || server.hub.Make(room) != nil {
@@ -61,8 +61,8 @@ func (s *subscriber) awaitFilled(o *order, room string) (done orderStep, isLate 
 	return s.ask(&question{desk: &server.filler, room: room, answer: verdict{isTried: true}}), false
 }
 
-// keptBy reads what a room, nil if it is not there, keeps and a client asks for. Not ok: that is not to
-// be had, and a part might be taken for it.
+// keptBy reads what a room, nil if it is not there, keeps and a client asks for. Not ok: that is
+// not to be had, and a part might be taken for it.
 func keptBy(room *hub.Room, q *protocol.HistoryRequest) (records []hub.Record, end hub.Position, ok bool) {
 	since := hub.Position{}
 	if q.Since != nil {
@@ -86,8 +86,8 @@ func keptBy(room *hub.Room, q *protocol.HistoryRequest) (records []hub.Record, e
 	return page.Records, page.End, page.Answer == hub.Recovered
 }
 
-// keptBefore are the last records before a position, or of all, the newest first. What is read at a time
-// begins at its oldest, so less is asked for until the newest is within it.
+// keptBefore are the last records before a position, or of all, the newest first. What is read at a
+// time begins at its oldest, so less is asked for until the newest is within it.
 func keptBefore(room *hub.Room, since hub.Position, limit int) (records []hub.Record, end hub.Position, ok bool) {
 	for ; ; limit -= (limit + 3) / 4 {
 		start := hub.Start{Last: limit}

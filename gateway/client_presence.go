@@ -42,8 +42,8 @@ func (s *subscriber) presence(o *order) orderStep {
 	return s.reply(o, &protocol.Reply{Presence: r})
 }
 
-// presenceStats tells how many clients are in a room and, where who they are is kept, how many users.
-// Where everybody may be in every room everybody may count them: that tells of nobody.
+// presenceStats tells how many clients are in a room and, where who they are is kept, how many
+// users. Where everybody may be in every room everybody may count them: that tells of nobody.
 func (s *subscriber) presenceStats(o *order) orderStep {
 	room := o.PresenceStats.Channel
 	mayCount := s.w.cfg.isOpen() && isRoomName(room)

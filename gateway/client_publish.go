@@ -11,8 +11,8 @@ import (
 	"sluice/wsproto"
 )
 
-// publish sends a message of the client's to a room: as its member if it is in it, which waits while
-// the room is full, and from outside if it is not, which is refused then.
+// publish sends a message of the client's to a room: as its member if it is in it, which waits
+// while the room is full, and from outside if it is not, which is refused then.
 func (s *subscriber) publish(o *order) orderStep {
 	r := o.Publish
 	if !isRoomName(r.Channel) || len(r.Data) == 0 {

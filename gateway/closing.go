@@ -82,8 +82,8 @@ func (c *conn) beginEnd(r CloseReason, code wsproto.Code, text string) {
 	c.w.loop.SetTimer(c.token, max(timer-now, 1))
 }
 
-// overdue deals with a client that has not taken its last bytes in time. In a drain it is cut to the
-// end of the frame that it is in first.
+// overdue deals with a client that has not taken its last bytes in time. In a drain it is cut to
+// the end of the frame that it is in first.
 func (c *conn) overdue() {
 	now := c.w.loop.Now()
 	switch {
@@ -109,8 +109,8 @@ func (c *conn) doesNotRead() {
 }
 
 // cutToFrame lets the client have no more than the rest of the frame that it is in, and the Close
-// frame. Nothing bounds any more what may wait in the kernel for it, so both go out as soon as there
-// is room, whether it reads or not.
+// frame. Nothing bounds any more what may wait in the kernel for it, so both go out as soon as
+// there is room, whether it reads or not.
 func (c *conn) cutToFrame() {
 	_ = c.w.kernel.SetOption(int(c.fd), reactor.NotSentLowat, math.MaxInt32) // A system without it has no such bound.
 	if c.life == finishing {

@@ -9,9 +9,9 @@ import (
 	"sluice/reactor"
 )
 
-// A Cluster gives rooms an order that several gateways share; package hub/cluster has one. A message is
-// published into it, and comes back to all gateways, this one included, by Rooms. All methods may be
-// called from any goroutine.
+// A Cluster gives rooms an order that several gateways share; package hub/cluster has one. A
+// message is published into it, and comes back to all gateways, this one included, by Rooms. All
+// methods may be called from any goroutine.
 type Cluster interface {
 	// Publish hands a message over, and does not wait; what m refers to is copied. A message under
 	// a key is published once, whoever sends it again soon. done may be nil; otherwise it is called
@@ -35,13 +35,13 @@ type Cluster interface {
 	Ready() error
 }
 
-// Rooms are a server's rooms, as its Cluster calls them: from one goroutine, with no lock held that the
-// Cluster's own methods take. They do not wait. What Sources refer to is copied.
+// Rooms are a server's rooms, as its Cluster calls them: from one goroutine, with no lock held that
+// the Cluster's own methods take. They do not wait. What Sources refer to is copied.
 type Rooms interface {
 	// Append publishes the room's next messages, each at its offset.
 	Append(room, epoch string, all []hub.Source)
-	// Fill gives a room that keeps messages what there is of it, the oldest first: who stands at the
-	// offset before, or behind it, misses nothing. See hub.Hub.Fill.
+	// Fill gives a room that keeps messages what there is of it, the oldest first: who stands at
+	// the offset before, or behind it, misses nothing. See hub.Hub.Fill.
 	Fill(room, epoch string, before uint64, kept []hub.Source)
 	// Reset says that continuity is not proved: what the room keeps is void, and Fill comes next.
 	Reset(room, epoch string)
@@ -169,8 +169,8 @@ func (c *clusterRooms) Outage(isOn bool) {
 	s.cutOffAt.CompareAndSwap(0, max(1, int64(s.workers[0].loop.Elapsed())))
 }
 
-// checkOutage ends the connections that hear rooms, if an outage has lasted for so long that they are
-// to look for another gateway, and refuses new ones until it is over.
+// checkOutage ends the connections that hear rooms, if an outage has lasted for so long that they
+// are to look for another gateway, and refuses new ones until it is over.
 func (s *Server) checkOutage() {
 	since, cfg := s.cutOffAt.Load(), s.config()
 	if since == 0 || !cfg.CloseOnOutage || s.isCutOff.Load() || s.workers[0].loop.Elapsed()-time.Duration(since) < cfg.outageTime {

@@ -9,11 +9,11 @@ import (
 	"sluice/wsproto"
 )
 
-// A frame of a subscriber holds commands, which are carried out in their order. One that has to wait,
-// for its room, an answer or the next turn, stays with those behind it in inbound.commands, and the
-// subscriber is not read on. Replies of one turn go out in one frame, behind everything that the
-// subscriber was sent before and, because rooms are swept at the tick's end, before anything of a room
-// that a command has brought it to.
+// A frame of a subscriber holds commands, which are carried out in their order. One that has to
+// wait, for its room, an answer or the next turn, stays with those behind it in inbound.commands,
+// and the subscriber is not read on. Replies of one turn go out in one frame, behind everything
+// that the subscriber was sent before and, because rooms are swept at the tick's end, before
+// anything of a room that a command has brought it to.
 
 const (
 	// commandsTurn is how many commands of one subscriber a turn carries out: what a turn's reading
@@ -206,8 +206,9 @@ func (s *subscriber) giveUp() {
 	s.resumeReading(pauseParked)
 }
 
-// sendReplies sends the replies of the commands so far, in one frame. One that asks and does not read
-// is closed when more than Options.ReplyBacklog waits for it, or cut when all that do hold too much.
+// sendReplies sends the replies of the commands so far, in one frame. One that asks and does not
+// read is closed when more than Options.ReplyBacklog waits for it, or cut when all that do hold too
+// much.
 func (s *subscriber) sendReplies() {
 	p := s.w.replies
 	s.w.replies = p[:0]

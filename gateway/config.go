@@ -72,8 +72,8 @@ const (
 	walkTime = 250 * time.Microsecond
 	// outageTime is until an outage ends the clients' connections, if it is to.
 	outageTime = 10 * time.Second
-	// homeMax is as many as one loop delivers to in the time in which another is woken and has begun,
-	// several times over.
+	// homeMax is as many as one loop delivers to in the time in which another is woken and has
+	// begun, several times over.
 	homeMax = 64
 	// inflaterSize is a window, code tables and the stack that they are used on.
 	inflaterSize = 64 << 10
@@ -203,8 +203,8 @@ func (c *config) stallMax() time.Duration {
 	return longest
 }
 
-// subprotocol is the first that a client offers and Options.Subprotocols has; else bearer, if it has
-// a token that way; empty for none.
+// subprotocol is the first that a client offers and Options.Subprotocols has; else bearer, if it
+// has a token that way; empty for none.
 func (c *config) subprotocol(r *wsproto.Request) string {
 	if len(c.Subprotocols) == 0 && c.Auth == nil {
 		return ""

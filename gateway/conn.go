@@ -78,8 +78,8 @@ const (
 	pauseParked
 )
 
-// A past is what matters of what a connection has behind it: of the first three while it is reading,
-// of the others while it is open.
+// A past is what matters of what a connection has behind it: of the first three while it is
+// reading, of the others while it is open.
 type past uint8
 
 const (
@@ -155,7 +155,8 @@ type inbound struct {
 
 // An outbox holds bytes that belong to one client alone: the handshake's answer, pongs, pings, the
 // Close frame. It exists only while there are such. Its bound is what one client can have due at a
-// time: an answer, a ping, pongs up to pongsMax, a Close; and what Send gave, up to sendMax and a message.
+// time: an answer, a ping, pongs up to pongsMax, a Close; and what Send gave, up to sendMax and a
+// message.
 type outbox struct {
 	rest   hub.Rest // of the log's frame that was partly sent when the log dropped it; goes first
 	bytes  []byte

@@ -9,8 +9,8 @@ import (
 	"sluice/hub"
 )
 
-// A welcome is what has been done of a command to connect which has to wait, for what a room keeps or
-// for the next turn.
+// A welcome is what has been done of a command to connect which has to wait, for what a room keeps
+// or for the next turn.
 type welcome struct {
 	who  *Principal
 	subs map[string]*protocol.SubscribeResult
@@ -20,8 +20,8 @@ type welcome struct {
 // welcomesTurn is how many rooms a turn brings a client into.
 const welcomesTurn = 64
 
-// connect lets the client in, and into the rooms that its token names. It is the first command, and comes
-// once.
+// connect lets the client in, and into the rooms that its token names. It is the first command, and
+// comes once.
 func (s *subscriber) connect(o *order) orderStep {
 	if s.isConnected {
 		return s.malformed("it connects a second time")
@@ -57,8 +57,8 @@ func (s *subscriber) connect(o *order) orderStep {
 	return stepDone
 }
 
-// joinFirst brings the client into the rooms that its token names, each where the command says that it
-// has been before. If not all are done, it returns how that ended.
+// joinFirst brings the client into the rooms that its token names, each where the command says that
+// it has been before. If not all are done, it returns how that ended.
 func (s *subscriber) joinFirst(o *order) (done orderStep, isIn bool) {
 	w := s.welcome
 	if w.who == nil {

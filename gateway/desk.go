@@ -30,9 +30,9 @@ type question struct {
 	cancel context.CancelFunc
 }
 
-// A desk answers questions, on goroutines that are there while there are some. Who comes when all are
-// busy waits in line, and leaves it with its connection, for which there are a handshake timeout and
-// a head budget.
+// A desk answers questions, on goroutines that are there while there are some. Who comes when all
+// are busy waits in line, and leaves it with its connection, for which there are a handshake
+// timeout and a head budget.
 type desk struct {
 	server *Server
 	hands  func(*config) int                            // how many goroutines at a time
@@ -47,24 +47,24 @@ type desk struct {
 // surveyorsMax is how many questions of clients to all nodes wait for answers at a time.
 const surveyorsMax = 32
 
-// fillersMax is how many at a time wait for the cluster to fill a room: those that are filled already
-// are not to wait for others.
+// fillersMax is how many at a time wait for the cluster to fill a room: those that are filled
+// already are not to wait for others.
 const fillersMax = 64
 
 const (
 	// chasersMax is how many at a time wait for a room to come as far as their clients, who were on
 	// another node.
 	chasersMax = 256
-	// chaseTime is how much further behind than another a node is taken to be at most. A client that
-	// makes up positions waits for as long, and is told that there are none.
+	// chaseTime is how much further behind than another a node is taken to be at most. A client
+	// that makes up positions waits for as long, and is told that there are none.
 	chaseTime = 2 * time.Second
 	// chaseEvery is how often it is looked whether the room has.
 	chaseEvery = 2 * time.Millisecond
 )
 
 // openDesks makes all: who asks Options.Auth, at most Options.AuthRequests at a time; who makes
-// histories, one after the other: that takes a processor and not time; who asks Options.Nodes; and who
-// waits for the cluster.
+// histories, one after the other: that takes a processor and not time; who asks Options.Nodes; and
+// who waits for the cluster.
 func (s *Server) openDesks() {
 	s.desk.server, s.builder.server, s.surveyors.server, s.filler.server = s, s, s, s
 	s.chaser.server = s

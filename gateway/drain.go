@@ -15,8 +15,9 @@ const (
 	drainEach = time.Millisecond
 	// drainTick is how often the next few are closed.
 	drainTick = 10 * time.Millisecond
-	// arrivalTime is how long a connection that has yet to ask for anything may take to do so before
-	// it is told to go: it may have been accepted a moment ago, and its request be on its way.
+	// arrivalTime is how long a connection that has yet to ask for anything may take to do so
+	// before it is told to go: it may have been accepted a moment ago, and its request be on its
+	// way.
 	arrivalTime = 500 * time.Millisecond
 	// lastAccepts bounds whom a closing listener still takes: as many as the system queues by
 	// default.
@@ -25,9 +26,9 @@ const (
 
 // Drain lets Ready and /readyz say that no new clients are wanted and goes on serving for
 // Options.DrainDelay. Then it stops accepting, and closes every WebSocket with 1001 and every other
-// request when it is answered. It returns when nobody is left, which is Options.DrainTimeout later at
-// the latest, or when ctx ends; connections that are left then are for Close to cut. Whoever was in the
-// accept queue is taken and told like the others. Serve goes on until its own context ends.
+// request when it is answered. It returns when nobody is left, which is Options.DrainTimeout later
+// at the latest, or when ctx ends; connections that are left then are for Close to cut. Whoever was
+// in the accept queue is taken and told like the others. Serve goes on until its own context ends.
 //
 //	0 ──── turns, 1 ms each ──── 1/2 ──────────── 3/4 ───────────── DrainTimeout
 //	│                                              │                    │
@@ -35,8 +36,8 @@ const (
 //	│ until then, if it is behind what stood when  │ the rest of its    │ that is cut off:
 //	│ the drain began, then Close 1001             │ frame and the 1001 │ ClosedCut
 //
-// From its turn on what a client sends is read and dropped, until it has closed, has taken all and been
-// silent for a second, or the drain is over: a reset would take what it has yet to read.
+// From its turn on what a client sends is read and dropped, until it has closed, has taken all and
+// been silent for a second, or the drain is over: a reset would take what it has yet to read.
 //
 // A Server that has not begun to serve has nobody to tell and is closed; for one that is closed
 // there is nothing to do.
@@ -70,8 +71,8 @@ func (s *Server) stopAccepting() bool {
 	}
 	s.enter(phaseDraining)
 	for _, l := range s.listeners {
-		// The loops have descriptors of their own; with this one open the kernel would go on queueing
-		// behind them.
+		// The loops have descriptors of their own; with this one open the kernel would go on
+		// queueing behind them.
 		l.Close()
 	}
 	return true

@@ -103,7 +103,8 @@ func (e *encoder) ofSource(room string, s *hub.Source) hub.Encoder {
 	return e
 }
 
-// done forgets the message, whose frames are where they belong, and what was made of it if that is large.
+// done forgets the message, whose frames are where they belong, and what was made of it if that is
+// large.
 func (e *encoder) done() {
 	e.room, e.message, e.given = "", message{}, hub.Source{}
 	e.pushes.drop()
@@ -192,12 +193,12 @@ func (e *encoder) deflate() hub.Frame {
 	return hub.Frame{Head: e.deflatedHeader, Payload: e.deflated}
 }
 
-// eventKept bounds the buffer that stays with an encoder for the next event. A text of nothing but line
-// ends is seven times as large as an event.
+// eventKept bounds the buffer that stays with an encoder for the next event. A text of nothing but
+// line ends is seven times as large as an event.
 const eventKept = 256 << 10
 
-// makeEvent is the message as a server-sent event, with a place for its id where the room keeps it. It
-// is in pieces, so its payload is copied: into a buffer of its own, made once, if it is large.
+// makeEvent is the message as a server-sent event, with a place for its id where the room keeps it.
+// It is in pieces, so its payload is copied: into a buffer of its own, made once, if it is large.
 func (e *encoder) makeEvent() hub.Frame {
 	event, at := e.event[:0], 0
 	size := eventSize(e.message.Message)

@@ -123,8 +123,8 @@ func (c *conn) speaks() bool {
 	return c.past == hasSpoken
 }
 
-// limitLife decides when a client that has just come has been there for long enough. Those that came
-// together are not all asked to come back together.
+// limitLife decides when a client that has just come has been there for long enough. Those that
+// came together are not all asked to come back together.
 func (c *conn) limitLife() {
 	if most := c.w.cfg.MaxLifetime; most > 0 {
 		c.metered().endsAt = c.w.loop.Now() + most - time.Duration(c.w.random.Int64N(int64(most/5)))

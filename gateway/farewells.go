@@ -5,9 +5,9 @@ import (
 	"sluice/wsproto"
 )
 
-// farewells are what subscribers are told instead of what stands in reasons. Their clients go by the
-// code: most reconnect, some never do, and a few only where the reason is not empty, so it never is.
-// Without a text it is the code's own.
+// farewells are what subscribers are told instead of what stands in reasons. Their clients go by
+// the code: most reconnect, some never do, and a few only where the reason is not empty, so it
+// never is. Without a text it is the code's own.
 var farewells = [NumCloseReasons]struct {
 	code centrifuge.CloseCode
 	text string
@@ -42,8 +42,8 @@ var farewells = [NumCloseReasons]struct {
 	ClosedOutage:          {centrifuge.CloseForceReconnect, "the cluster cannot be reached"},
 }
 
-// wordsFor are the code and the text of the Close frame that the client gets for a reason, if its end
-// has one.
+// wordsFor are the code and the text of the Close frame that the client gets for a reason, if its
+// end has one.
 func (c *conn) wordsFor(r CloseReason) (code wsproto.Code, text string) {
 	f := &farewells[r]
 	if c.past != subscribes || f.code == 0 {

@@ -16,8 +16,8 @@ const (
 	FlushAuto Flush = iota
 	// FlushPlain makes a system call for each client.
 	FlushPlain
-	// FlushRing makes one for up to 256 clients, by io_uring(7), where that costs less: when each of them
-	// gets one message. A server that has no ring at its start is not made.
+	// FlushRing makes one for up to 256 clients, by io_uring(7), where that costs less: when each
+	// of them gets one message. A server that has no ring at its start is not made.
 	FlushRing
 )
 
@@ -82,17 +82,18 @@ func (s *Server) sayFlush() {
 	}
 }
 
-// fitsRing reports whether c's delivery of a wide batch may go by the ring. Who has bytes of its own
-// to send and who is being closed are few, and a copy does not stay what it is for a write that does
-// not end in its call: all of them are written to as ever.
+// fitsRing reports whether c's delivery of a wide batch may go by the ring. Who has bytes of its
+// own to send and who is being closed are few, and a copy does not stay what it is for a write that
+// does not end in its call: all of them are written to as ever.
 func (c *conn) fitsRing(d *hub.Delivery) bool { return c.life == open && c.own == nil && !d.IsCopy }
 
-// ringLeast is how many writes make a batch for the ring: one alone costs a tenth more by it than as ever
-// (reactor's BenchmarkBatch).
+// ringLeast is how many writes make a batch for the ring: one alone costs a tenth more by it than
+// as ever (reactor's BenchmarkBatch).
 const ringLeast = 2
 
-// sendByRing makes all writes of the batch by the ring. If it fails they are made all the same, but for
-// those that it has begun and not ended: such a client is cut, because what it has got is not known.
+// sendByRing makes all writes of the batch by the ring. If it fails they are made all the same, but
+// for those that it has begun and not ended: such a client is cut, because what it has got is not
+// known.
 func (w *worker) sendByRing(batch []reactor.Send) {
 	if len(batch) < ringLeast {
 		reactor.SendBatch(w.kernel, batch)

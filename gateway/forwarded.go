@@ -86,8 +86,8 @@ func (c *conn) isFromProxy() bool {
 	return c.w.server.trusts(int(c.fd), c.w)
 }
 
-// forParameter is the value of for= in an element of Forwarded; empty if there is none, or more than
-// one. A semicolon in quotes is part of a value: a client's Host may have one.
+// forParameter is the value of for= in an element of Forwarded; empty if there is none, or more
+// than one. A semicolon in quotes is part of a value: a client's Host may have one.
 func forParameter(element []byte) (node []byte) {
 	for more := true; more; {
 		pair := element

@@ -8,9 +8,9 @@ import (
 
 // In a room with a history a client counts by offsets, and a gap would be silent: it goes on at the
 // next one. So one that has missed something is told to subscribe anew, which it does at once from
-// its last position, and is answered truthfully. One that is told so again and again takes less than
-// its rooms publish: its whole connection ends, and comes back behind a backoff. Not every client
-// subscribes at once where the protocol is protobuf: their connection ends the first time.
+// its last position, and is answered truthfully. One that is told so again and again takes less
+// than its rooms publish: its whole connection ends, and comes back behind a backoff. Not every
+// client subscribes at once where the protocol is protobuf: their connection ends the first time.
 
 const (
 	// gapEvery is how often one subscription may have a gap.

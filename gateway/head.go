@@ -51,7 +51,8 @@ func (c *conn) awaitHead(p []byte) bool {
 }
 
 // readLater leaves requests that have been read already for the connection's next turn, and reports
-// whether to read on before that. q is nil, or what is known already of who makes the first of them.
+// whether to read on before that. q is nil, or what is known already of who makes the first of
+// them.
 func (c *conn) readLater(p []byte, q *question) bool {
 	c.in = &inbound{head: append([]byte(nil), p...), question: q}
 	c.w.headBudget.hold(c)
@@ -63,8 +64,8 @@ func (c *conn) readLater(p []byte, q *question) bool {
 }
 
 // route decides by the path alone, not by a header, who answers: rooms' paths stay on the reactor,
-// /livez and /readyz too, and every other path is lent to net/http. answer is nil, or who it is that
-// asks for a room.
+// /livez and /readyz too, and every other path is lent to net/http. answer is nil, or who it is
+// that asks for a room.
 func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	head, behind := p[:n], p[n:]
 	r := &c.w.request
@@ -115,8 +116,8 @@ func (c *conn) goOnBehind(behind []byte) bool {
 	return c.life == open
 }
 
-// upgrade checks the parsed request, joins the room and answers 101. The answer is written or put in
-// the outbox before anything of the room can be: rooms are swept at the end of the tick, and the
+// upgrade checks the parsed request, joins the room and answers 101. The answer is written or put
+// in the outbox before anything of the room can be: rooms are swept at the end of the tick, and the
 // outbox goes first. Where somebody has to be asked who the client is, it returns the question.
 func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusal) {
 	r := &c.w.request

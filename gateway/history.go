@@ -10,11 +10,11 @@ import (
 )
 
 // A HistoryRule says what some rooms keep for those who come later. Of the rules whose pattern
-// matches a room's name the most specific one counts alone: that with the longest pattern before its
-// first wildcard, of equals the first. A room that none matches keeps nothing.
+// matches a room's name the most specific one counts alone: that with the longest pattern before
+// its first wildcard, of equals the first. A room that none matches keeps nothing.
 //
-// A room keeps the newest messages that are within all bounds. As many as there are bytes for may go
-// at a time, and what nobody asks for may stay a moment longer than its age.
+// A room keeps the newest messages that are within all bounds. As many as there are bytes for may
+// go at a time, and what nobody asks for may stay a moment longer than its age.
 type HistoryRule struct {
 	Pattern  string        // as RoomRule has it
 	None     bool          // nothing is kept, where a wider rule says something else

@@ -9,8 +9,8 @@ import (
 	"sluice/reactor"
 )
 
-// A small room is at home on one loop, see hub.ElsewhereError: a client that was accepted on another
-// moves there when its request is known to be good, before it is answered.
+// A small room is at home on one loop, see hub.ElsewhereError: a client that was accepted on
+// another moves there when its request is known to be good, before it is answered.
 //
 //	accepting loop                                     home
 //	head, checks, Join ──elsewhere──▶ Detach ──Post──▶ Register ──▶ the same head in a turn of its own: Join, 101
@@ -21,7 +21,8 @@ import (
 // nobody who is in a room: a member stays where it joined. Subscribers, who are in many rooms, stay
 // as well.
 
-// movesMax is how often one connection moves at most: rooms may end, and begin elsewhere, meanwhile.
+// movesMax is how often one connection moves at most: rooms may end, and begin elsewhere,
+// meanwhile.
 const movesMax = 3
 
 // A move is a connection on its way to another loop.
@@ -33,8 +34,8 @@ type move struct {
 	left     time.Duration // of the time for its handshake
 }
 
-// moveTo is the question by which a connection moves to another loop. who makes its request is known,
-// and answer, if it is not nil, what came of questions before.
+// moveTo is the question by which a connection moves to another loop. who makes its request is
+// known, and answer, if it is not nil, what came of questions before.
 func moveTo(home *worker, who *Principal, answer *verdict) *question {
 	q := &question{home: home}
 	if answer != nil {
@@ -94,8 +95,8 @@ func (w *worker) send(m *move, to *worker) {
 	w.receive(m)
 }
 
-// receive makes a conn of a connection that comes from another loop. That is no event of its own, so
-// its head is judged in its next turn: a fault in that is this connection's.
+// receive makes a conn of a connection that comes from another loop. That is no event of its own,
+// so its head is judged in its next turn: a fault in that is this connection's.
 func (w *worker) receive(m *move) {
 	c := w.newConn(m.arrival)
 	if c == nil {

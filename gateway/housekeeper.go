@@ -5,8 +5,9 @@ import "time"
 const (
 	// houseEvery is how often the housekeeper looks: a storm may be over within a second.
 	houseEvery = 100 * time.Millisecond
-	// givenUpMin is how much less must be needed than before, a third of it at least, and giveBackAfter
-	// for how many looks in a row, for memory to be given back: it takes a collection.
+	// givenUpMin is how much less must be needed than before, a third of it at least, and
+	// giveBackAfter for how many looks in a row, for memory to be given back: it takes a
+	// collection.
 	givenUpMin    = 32 << 20
 	giveBackAfter = 50
 	// cameMin is how many connections more than before, a quarter of all at least, and calmAfter
@@ -18,11 +19,11 @@ const (
 )
 
 // A housekeeper gives memory back to the system, once, after much of it was let go of: without
-// traffic the runtime collects nothing for two minutes, and gives back slowly what it has collected.
-// For 900 MiB that takes some 110 ms, in which a loop was held for half a millisecond at most. It
-// does the same, once, when a crowd of connections has come: for 18,000 that takes 6 ms.
-// It goes by what the gateway knows that it needs, so a program that the gateway is a part of is not
-// made to collect garbage for a reason of its own.
+// traffic the runtime collects nothing for two minutes, and gives back slowly what it has
+// collected. For 900 MiB that takes some 110 ms, in which a loop was held for half a millisecond at
+// most. It does the same, once, when a crowd of connections has come: for 18,000 that takes 6 ms.
+// It goes by what the gateway knows that it needs, so a program that the gateway is a part of is
+// not made to collect garbage for a reason of its own.
 type housekeeper struct {
 	needed func() int64 // bytes
 	open   func() int64 // connections

@@ -43,8 +43,8 @@ func (s *subscriber) judge(o *order, h *Handshake) (who *Principal, done orderSt
 	return &answer.who, stepDone, nil
 }
 
-// identify tells by a command to connect who the client is; nil: it is not known, and may do something
-// all the same. If it is not let in, done says how that ended.
+// identify tells by a command to connect who the client is; nil: it is not known, and may do
+// something all the same. If it is not let in, done says how that ended.
 func (s *subscriber) identify(o *order) (who *Principal, isIn bool, done orderStep) {
 	cfg := s.w.cfg
 	if cfg.Auth == nil {

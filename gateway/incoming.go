@@ -23,8 +23,8 @@ func (c *conn) stopClock() {
 	}
 }
 
-// resumeReading is the one place where a pause ends. Unless it was a turn's, the connection is read on
-// in its next turn. Clocks go on with the end of the last pause.
+// resumeReading is the one place where a pause ends. Unless it was a turn's, the connection is read
+// on in its next turn. Clocks go on with the end of the last pause.
 func (c *conn) resumeReading(why pause) {
 	c.w.held.end(why&c.pauses, c.w.loop.Now())
 	c.pauses &^= why
@@ -291,8 +291,8 @@ func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
 // isInflating reports whether a message is whole and inflated in slices.
 func (c *conn) isInflating() bool { return c.in != nil && c.in.decoder.Inflating() }
 
-// pickDecoder is the connection's own if it holds a part of a message, and the worker's otherwise. A
-// client that reads deflated frames may send them, and no other: it negotiated both at once.
+// pickDecoder is the connection's own if it holds a part of a message, and the worker's otherwise.
+// A client that reads deflated frames may send them, and no other: it negotiated both at once.
 func (c *conn) pickDecoder() *wsproto.Decoder {
 	if c.in != nil {
 		return &c.in.decoder
@@ -416,8 +416,8 @@ func (c *conn) pauseForRoom() {
 	c.w.stats.Paused++
 }
 
-// waitsForSweeps reports whether nothing may be published before the tick's end: what all rooms have
-// dropped takes too much memory until sweeps are past it.
+// waitsForSweeps reports whether nothing may be published before the tick's end: what all rooms
+// have dropped takes too much memory until sweeps are past it.
 func (c *conn) waitsForSweeps() bool { return c.life == open && c.w.server.hub.IsShort() }
 
 // Resume implements hub.Client: it is the client's turn to publish.

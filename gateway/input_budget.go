@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// An inputBudget bounds what the connections of one loop hold of input that is not finished: messages
-// of which parts have come, and what a full room keeps from being decoded. Each loop has its share
-// of --assembly-memory, so that nobody waits for another loop's answer; connections are spread
-// evenly. One connection alone is never beyond it, see config.assemblyShare.
+// An inputBudget bounds what the connections of one loop hold of input that is not finished:
+// messages of which parts have come, and what a full room keeps from being decoded. Each loop has
+// its share of --assembly-memory, so that nobody waits for another loop's answer; connections are
+// spread evenly. One connection alone is never beyond it, see config.assemblyShare.
 //
-// Beyond the share one is closed, one read late at most. What counts is the memory that buffers take;
-// who is to blame goes by what a client does. It has credit for a second when a message begins, which
-// runs down as time goes by and is refilled, up to that, by each byte that comes: a client that sends
-// as fast as the largest message must, to be whole within --assembly-timeout, has all of it. Blame is
-// the bytes that a client has sent, times what it lacks of its credit: one that sends on fast has
-// none, however much it sends, and one that stopped or dribbles has more and more. If one address
-// holds more than half of all, the one to blame is one of its.
+// Beyond the share one is closed, one read late at most. What counts is the memory that buffers
+// take; who is to blame goes by what a client does. It has credit for a second when a message
+// begins, which runs down as time goes by and is refilled, up to that, by each byte that comes: a
+// client that sends as fast as the largest message must, to be whole within --assembly-timeout, has
+// all of it. Blame is the bytes that a client has sent, times what it lacks of its credit: one that
+// sends on fast has none, however much it sends, and one that stopped or dribbles has more and
+// more. If one address holds more than half of all, the one to blame is one of its.
 type inputBudget struct {
 	limit int // bytes
 	held  int
@@ -251,8 +251,8 @@ func (h *addressHeap) Pop() any {
 	return s
 }
 
-// inputKey is whose input the connection's is: its address, of IPv6 the /64. The zero key is that of
-// this machine and of trusted proxies, which connect for many.
+// inputKey is whose input the connection's is: its address, of IPv6 the /64. The zero key is that
+// of this machine and of trusted proxies, which connect for many.
 func (c *conn) inputKey() netip.Addr {
 	if key := c.key(); key.IsValid() {
 		return key

@@ -75,8 +75,8 @@ func ByMemory(a, b *RoomInfo) int { return -cmp.Compare(a.Memory, b.Memory) }
 // ByName puts rooms in the order of their names.
 func ByName(a, b *RoomInfo) int { return strings.Compare(a.Name, b.Name) }
 
-// Channels are the rooms that match, on all nodes of the cluster, and how many clients hear each; none if
-// there are more than limit: a part might be taken for all.
+// Channels are the rooms that match, on all nodes of the cluster, and how many clients hear each;
+// none if there are more than limit: a part might be taken for all.
 func (s *Server) Channels(pattern string, limit int) (clients map[string]int, isWhole bool) {
 	clients = map[string]int{}
 	add := func(room string, n int) bool {
@@ -139,15 +139,15 @@ type ConnInfo struct {
 	IsSlow    bool          // it was beyond half of the backlog for a while, and has not caught up
 	IsSpeaker bool          // it only publishes
 
-	// Of a client that speaks the Centrifuge protocol: in how many rooms it is, and those in which it is
-	// furthest behind, RoomsShown at most, or RoomsMax of one connection alone. Where a room was asked for,
-	// it is that one.
+	// Of a client that speaks the Centrifuge protocol: in how many rooms it is, and those in which
+	// it is furthest behind, RoomsShown at most, or RoomsMax of one connection alone. Where a room
+	// was asked for, it is that one.
 	Subscriptions int
 	Rooms         []RoomLag
 }
 
-// A ConnQuery says which connections to return: those furthest behind, in the room if one is named, or
-// the first by their ids.
+// A ConnQuery says which connections to return: those furthest behind, in the room if one is named,
+// or the first by their ids.
 type ConnQuery struct {
 	Room    string // empty: all
 	Subject string // empty: all
@@ -222,9 +222,9 @@ func (s *Server) Connection(ctx context.Context, id string) (ConnInfo, error) {
 	return askConn(ctx, s, id, func(c *conn) (ConnInfo, error) { return c.info("", RoomsMax), nil })
 }
 
-// Users is how many subjects are among the clients in a room, or in any if none is named, on all nodes of
-// the cluster; those who are not known are one. A room that keeps who is there knows it, of others all
-// connections are looked at. In a cluster the error may be ErrUnanswered.
+// Users is how many subjects are among the clients in a room, or in any if none is named, on all
+// nodes of the cluster; those who are not known are one. A room that keeps who is there knows it,
+// of others all connections are looked at. In a cluster the error may be ErrUnanswered.
 func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
 	if isKept, _ := s.config().presenceOf(room); isKept && room != "" {
 		return s.tally(room).Users, nil
@@ -243,8 +243,8 @@ func (s *Server) Users(ctx context.Context, room string) (n int, err error) {
 	return sum.Users, err
 }
 
-// UsersByNode is how many users each node of the cluster has, by its hub.NodeInfo.ID: this one without
-// a cluster by the empty one. The error may be ErrUnanswered.
+// UsersByNode is how many users each node of the cluster has, by its hub.NodeInfo.ID: this one
+// without a cluster by the empty one. The error may be ErrUnanswered.
 func (s *Server) UsersByNode(ctx context.Context) (map[string]int, error) {
 	users, err := s.usersHere(ctx, "")
 	if err != nil || s.nodes == nil {
@@ -291,7 +291,8 @@ func (c *conn) isIn(room string) bool {
 	return room == "" || c.reader.Room().Name() == room
 }
 
-// info tells of the connection, and of a subscriber's rooms of the one that is named, or of so many.
+// info tells of the connection, and of a subscriber's rooms of the one that is named, or of so
+// many.
 func (c *conn) info(room string, limit int) ConnInfo {
 	now := c.w.loop.Now()
 	i := ConnInfo{

@@ -54,19 +54,19 @@ type Reach struct {
 // IsWhole reports whether all have done it.
 func (r *Reach) IsWhole() bool { return r.Answered == r.Nodes }
 
-// Disconnect closes one connection, by its id in the log or in a ConnInfo, if it is of this subject or
-// none is named. Its client gets what was published before, if it takes that within
-// Options.CloseTimeout, and the Close frame. In a cluster the connection may be another node's, if it
-// is named as subscribers are told their ids, with the run behind it. The error is ErrUnanswered if
-// the connection was not found, and may be on a node that did not answer.
+// Disconnect closes one connection, by its id in the log or in a ConnInfo, if it is of this subject
+// or none is named. Its client gets what was published before, if it takes that within
+// Options.CloseTimeout, and the Close frame. In a cluster the connection may be another node's, if
+// it is named as subscribers are told their ids, with the run behind it. The error is ErrUnanswered
+// if the connection was not found, and may be on a node that did not answer.
 func (s *Server) Disconnect(ctx context.Context, id, subject string, f Farewell) (Reach, error) {
 	return s.end(ctx, &ending{Client: id, Subject: subject, Farewell: f})
 }
 
 // DisconnectRoom takes every client out of a room, on all nodes, and returns how many there were. A
-// client without a protocol is in its room for as long as it is connected: it is disconnected, with f.
-// One of the Centrifuge protocol is told so, by a code with which it does not subscribe anew by itself,
-// and stays in its other rooms. Clients that join meanwhile may be among them or not.
+// client without a protocol is in its room for as long as it is connected: it is disconnected, with
+// f. One of the Centrifuge protocol is told so, by a code with which it does not subscribe anew by
+// itself, and stays in its other rooms. Clients that join meanwhile may be among them or not.
 func (s *Server) DisconnectRoom(ctx context.Context, room string, f Farewell) (Reach, error) {
 	if !isRoomName(room) {
 		return Reach{}, ErrRoomName
@@ -86,14 +86,14 @@ func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f 
 	return s.end(ctx, &ending{Subject: subject, Farewell: f})
 }
 
-// Unsubscribe takes one client out of a room as DisconnectRoom does, by its id; without an error if it
-// is not in it. It has to be of this subject, if one is named.
+// Unsubscribe takes one client out of a room as DisconnectRoom does, by its id; without an error if
+// it is not in it. It has to be of this subject, if one is named.
 func (s *Server) Unsubscribe(ctx context.Context, id, subject, room string, f Farewell) (Reach, error) {
 	return s.end(ctx, &ending{Client: id, Subject: subject, Room: room, IsUnsubscribe: true, Farewell: f})
 }
 
-// UnsubscribeSubject is Unsubscribe for the clients of one subject, and returns how many were in the
-// room.
+// UnsubscribeSubject is Unsubscribe for the clients of one subject, and returns how many were in
+// the room.
 func (s *Server) UnsubscribeSubject(ctx context.Context, subject, room string, f Farewell) (Reach, error) {
 	if !isRoomName(room) {
 		return Reach{}, ErrRoomName
@@ -121,8 +121,8 @@ func (s *Server) end(ctx context.Context, e *ending) (Reach, error) {
 	return s.everywhere(ctx, &nodeQuestion{Do: askEnd, ending: *e}, func() (int, error) { return s.endHere(ctx, e) })
 }
 
-// everywhere has done what a question says: on all other nodes, and here. If it names a client it is done
-// where that is.
+// everywhere has done what a question says: on all other nodes, and here. If it names a client it
+// is done where that is.
 func (s *Server) everywhere(ctx context.Context, q *nodeQuestion, here func() (int, error)) (r Reach, err error) {
 	r = Reach{Nodes: 1, Answered: 1}
 	var failed error // of another node

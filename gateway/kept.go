@@ -29,7 +29,8 @@ func keptOf(r *hub.Record) Kept {
 	return Kept{Message{Data: m.Payload, IsBinary: m.Op == wsproto.OpBinary}, r.Offset, r.Time / 1e6, m.isValue, m.info}
 }
 
-// Publication is the message as the Centrifuge protocol has it: what a subscriber got, or would have.
+// Publication is the message as the Centrifuge protocol has it: what a subscriber got, or would
+// have.
 func (k *Kept) Publication() *protocol.Publication {
 	p := &protocol.Publication{Info: k.info.ClientInfo(), Offset: k.Offset}
 	isBase64 := false
@@ -108,10 +109,10 @@ func (s *Server) fill(ctx context.Context, room string) error {
 	return nil
 }
 
-// RemoveKept has a room forget all that it keeps. Clients that are behind may get it still; who asks for
-// it again is told that it is too old. In a cluster all nodes forget it, and what is published meanwhile
-// may be kept on some of them and not on others; the error is ErrUnanswered if it may not be done
-// everywhere, and it may be called again.
+// RemoveKept has a room forget all that it keeps. Clients that are behind may get it still; who
+// asks for it again is told that it is too old. In a cluster all nodes forget it, and what is
+// published meanwhile may be kept on some of them and not on others; the error is ErrUnanswered if
+// it may not be done everywhere, and it may be called again.
 func (s *Server) RemoveKept(room string) error {
 	if _, err := s.keeper(room); err != nil {
 		return err

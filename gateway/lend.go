@@ -76,8 +76,8 @@ func newLending(s *Server) *lending {
 	return &lending{server: s, conns: make(chan net.Conn, s.config().MaxHTTPConnections), done: make(chan struct{})}
 }
 
-// take makes a net.Conn of a descriptor, which it owns from here on, and c of that. The descriptor is
-// duplicated meanwhile: where there is none left, the client is told so.
+// take makes a net.Conn of a descriptor, which it owns from here on, and c of that. The descriptor
+// is duplicated meanwhile: where there is none left, the client is told so.
 func (l *lending) take(fd int, c *lentConn) {
 	f := os.NewFile(uintptr(fd), "lent")
 	defer f.Close()
@@ -257,8 +257,8 @@ func (c *lentConn) giveBack() {
 	}
 }
 
-// give gives the connection to a loop, unless net/http has closed it: it does so when it shuts down,
-// with connections that have answered.
+// give gives the connection to a loop, unless net/http has closed it: it does so when it shuts
+// down, with connections that have answered.
 func (c *lentConn) give(a arrival, behind []byte) (wasClosed bool, refusal *wsproto.Refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

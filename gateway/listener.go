@@ -24,9 +24,9 @@ const (
 	// listener is of no use. Interest is dropped meanwhile, or the listener would be reported at
 	// every wait; an edge-triggered one would never be reported again.
 	acceptRetry = 250 * time.Millisecond
-	// acceptPause is how long it rests when as many connections as a tick takes have failed, and not
-	// one did not: whoever makes connections fail is not to spin the loop, nor to keep the others
-	// waiting for long.
+	// acceptPause is how long it rests when as many connections as a tick takes have failed, and
+	// not one did not: whoever makes connections fail is not to spin the loop, nor to keep the
+	// others waiting for long.
 	acceptPause = 50 * time.Millisecond
 
 	keepIdle = 60 // seconds

@@ -7,9 +7,9 @@ import (
 )
 
 // Two paths are for health checks. They are answered here on the loop, whatever Options.Pages are,
-// because a health check must not wait for what strangers can use up: goroutines of net/http, places
-// among those that are lent. They are answered under any host name: whoever asks whether a server
-// lives may call it anything, and the answer tells nothing.
+// because a health check must not wait for what strangers can use up: goroutines of net/http,
+// places among those that are lent. They are answered under any host name: whoever asks whether a
+// server lives may call it anything, and the answer tells nothing.
 const (
 	livezPath  = "/livez"  // whether this process answers: 200 while it does
 	readyzPath = "/readyz" // whether new clients should be sent here: 200, or 503 and why not
@@ -43,8 +43,8 @@ var (
 	refusedHealthBody = explain(wsproto.ReasonBody, "This request has no body.")
 )
 
-// answerHealth answers a health check whose head has been parsed, and reports whether to read on. Of
-// requests that came together each has a turn of its own.
+// answerHealth answers a health check whose head has been parsed, and reports whether to read on.
+// Of requests that came together each has a turn of its own.
 func (c *conn) answerHealth(answer health, head, behind []byte) bool {
 	r := &c.w.request
 	switch string(r.Method) {

@@ -11,15 +11,17 @@ import (
 	"sluice/hub"
 )
 
-// Nodes are the gateways of a cluster, as one of them knows them; those of sluice/hub/nodes are. What
-// is asked and told is JSON. The methods are called from any goroutine, and but for Ask do not wait.
+// Nodes are the gateways of a cluster, as one of them knows them; those of sluice/hub/nodes are.
+// What is asked and told is JSON. The methods are called from any goroutine, and but for Ask do not
+// wait.
 type Nodes interface {
-	// Ask puts a question to all others (their LocalNode.Answer) and waits for their answers until ctx
-	// ends. Who does not answer in time is counted.
+	// Ask puts a question to all others (their LocalNode.Answer) and waits for their answers until
+	// ctx ends. Who does not answer in time is counted.
 	Ask(ctx context.Context, question []byte) (hub.NodeAnswers, error)
 	// Tell tells all others something (their LocalNode.Told), which may be lost. Loops call it.
 	Tell(what []byte)
-	// Tally is how many are in a room on all others, and Tallies are all rooms in which there are some.
+	// Tally is how many are in a room on all others, and Tallies are all rooms in which there are
+	// some.
 	Tally(room string) hub.Tally
 	Tallies() map[string]hub.Tally
 	// List are all nodes, this one first.
@@ -63,8 +65,8 @@ type nodeAnswer struct {
 // userKeysMax is how many users one answer has one by one.
 const userKeysMax = 20_000
 
-// askNodes asks all other nodes, and hands what each answers to use. It returns how many were asked, and
-// how many of them have answered.
+// askNodes asks all other nodes, and hands what each answers to use. It returns how many were
+// asked, and how many of them have answered.
 func (s *Server) askNodes(ctx context.Context, q *nodeQuestion, use func(node string, a *nodeAnswer)) (asked, answered int, err error) {
 	what, _ := json.Marshal(q) // Of such a type it cannot fail.
 	got, err := s.nodes.Ask(ctx, what)
@@ -84,8 +86,8 @@ func (s *Server) askNodes(ctx context.Context, q *nodeQuestion, use func(node st
 // nodeFaults are errors that another node's answer may have, by their words.
 var nodeFaults = map[string]error{"memory": ErrMemory, "subscriptions": ErrTooManySubscriptions, "unfilled": ErrUnfilled}
 
-// faultWord is the word for an error that is to be told, or the error if it has none. Who is not here is
-// no error.
+// faultWord is the word for an error that is to be told, or the error if it has none. Who is not
+// here is no error.
 func faultWord(err error) (word string, _ error) {
 	for word, one := range nodeFaults {
 		if errors.Is(err, one) {
@@ -192,7 +194,8 @@ func (s *Server) tally(room string) (t hub.Tally) {
 }
 
 // Clients is how many clients hear a room, on all nodes of the cluster: on the others by what they
-// reported last, a second or two ago at most. After a node's death its clients count for some seconds.
+// reported last, a second or two ago at most. After a node's death its clients count for some
+// seconds.
 func (s *Server) Clients(room string) int { return s.tally(room).Members }
 
 // Nodes are the gateways of the cluster, this one first; of a gateway that is in none, nil.

@@ -18,59 +18,63 @@ import (
 type Options struct {
 	// Loops is the number of event loops: one per core by default, at most 1024.
 	Loops int
-	// Pages answers paths other than /ws, /ws/{room}, /sse, /sse/{room}, /connection/websocket, /livez and /readyz. Nil: all of it is not found (404).
-	// A body has to come with a Content-Length.
+	// Pages answers paths other than /ws, /ws/{room}, /sse, /sse/{room}, /connection/websocket,
+	// /livez and /readyz. Nil: all of it is not found (404). A body has to come with a
+	// Content-Length.
 	Pages http.Handler
 
-	// Flush is how messages are handed to the kernel: many at a time where it can, and that costs less.
+	// Flush is how messages are handed to the kernel: many at a time where it can, and that costs
+	// less.
 	Flush Flush
 
-	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, events at /chat/sse, and Pages are
-	// asked without it. /livez is answered both with it and without. Paths that do not begin with it
-	// are not found. It does not count for ServeHTTP. None by default.
+	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, events at
+	// /chat/sse, and Pages are asked without it. /livez is answered both with it and without. Paths
+	// that do not begin with it are not found. It does not count for ServeHTTP. None by default.
 	PathPrefix string
 
-	// AllowOrigin lists origins, as https://example.com[:port], https://*.example.com or file://, that
-	// pages may connect from besides the gateway's own; "*" is any.
+	// AllowOrigin lists origins, as https://example.com[:port], https://*.example.com or file://,
+	// that pages may connect from besides the gateway's own; "*" is any.
 	AllowOrigin []string
 	// AllowHost lists host names, as app.example.com or *.example.com, that are the gateway's own
 	// besides localhost and addresses; "*" is any. Pages that say another in their Host header are
-	// refused, and so are requests for Pages. Without a list any name is the gateway's own, unless it
-	// listens on loopback addresses alone: then a page's owner could have the page's name lead there.
-	// Unix sockets do not count, nor does ServeHTTP, of which the gateway does not know where it
-	// listens.
+	// refused, and so are requests for Pages. Without a list any name is the gateway's own, unless
+	// it listens on loopback addresses alone: then a page's owner could have the page's name lead
+	// there. Unix sockets do not count, nor does ServeHTTP, of which the gateway does not know
+	// where it listens.
 	AllowHost []string
 	// Auth tells who asks for a room; see package gateway/auth. Nil: nobody is known.
 	Auth Authenticator
 	// AuthCookie names a cookie in which browsers' pages may have their token.
 	AuthCookie string
-	// Anonymous is what those may do who are not known: by default nothing with Auth, and without it
-	// everything but presence in every room.
+	// Anonymous is what those may do who are not known: by default nothing with Auth, and without
+	// it everything but presence in every room.
 	Anonymous []Grant
-	// Subprotocols lists names of which the first that a client offers is answered. Of a browser that
-	// offers some and is answered with none the connection fails. What they mean is between clients.
+	// Subprotocols lists names of which the first that a client offers is answered. Of a browser
+	// that offers some and is answered with none the connection fails. What they mean is between
+	// clients.
 	Subprotocols []string
 	// ReusePort lets other processes that say so too listen on the same port at a time (Linux): the
-	// kernel spreads connections over them by a hash. When one of them closes, what waits in its queue
-	// is reset, unless net.ipv4.tcp_migrate_req is set.
+	// kernel spreads connections over them by a hash. When one of them closes, what waits in its
+	// queue is reset, unless net.ipv4.tcp_migrate_req is set.
 	ReusePort bool
-	// SocketMode and SocketGroup, a name or a number, say who may connect to the unix sockets that are
-	// listened on: 0660 by default, and the group of the process.
+	// SocketMode and SocketGroup, a name or a number, say who may connect to the unix sockets that
+	// are listened on: 0660 by default, and the group of the process.
 	SocketMode  fs.FileMode
 	SocketGroup string
-	// TrustedProxy lists networks of proxies. MaxPerAddress and ConnectRate do not count connections
-	// from there, nor by unix sockets, but the clients that those name: by ForwardedHeader, which is
-	// believed of nobody else, or where ListenOptions.ProxyProtocol is set.
+	// TrustedProxy lists networks of proxies. MaxPerAddress and ConnectRate do not count
+	// connections from there, nor by unix sockets, but the clients that those name: by
+	// ForwardedHeader, which is believed of nobody else, or where ListenOptions.ProxyProtocol is
+	// set.
 	TrustedProxy []netip.Prefix
-	// ForwardedHeader is the one by which they do, X-Forwarded-For by default. The rightmost address in
-	// it that is not of TrustedProxy is the client.
+	// ForwardedHeader is the one by which they do, X-Forwarded-For by default. The rightmost
+	// address in it that is not of TrustedProxy is the client.
 	ForwardedHeader ForwardedHeader
 
-	// TLS, TLSPairs and TLSClientCA are what connections to listeners with ListenOptions.TLS speak by:
-	// a configuration of the program's, without NextProtos, of which HTTP/1.1 is the only one; pairs of
-	// files, of which a client sees the one for the name that it asks for; and a file of authorities, of
-	// one of which clients have to show a certificate. Files are read again when they change, and by
-	// ReloadCertificates. Given together, the files are put into a copy of TLS.
+	// TLS, TLSPairs and TLSClientCA are what connections to listeners with ListenOptions.TLS speak
+	// by: a configuration of the program's, without NextProtos, of which HTTP/1.1 is the only one;
+	// pairs of files, of which a client sees the one for the name that it asks for; and a file of
+	// authorities, of one of which clients have to show a certificate. Files are read again when
+	// they change, and by ReloadCertificates. Given together, the files are put into a copy of TLS.
 	TLS         *tls.Config
 	TLSPairs    []TLSPair
 	TLSClientCA string
@@ -123,22 +127,22 @@ type Options struct {
 	NoCompression bool          // do not offer permessage-deflate, but where Rooms say so
 	CompressMin   int64         // smallest message that is worth deflating: 256; none: each is deflated
 
-	// Nodes are the other gateways of a cluster, which know who is in its rooms; what is asked about
-	// clients is asked of all, and what is done to them is done on all. They are to be run for
-	// Server.Node while it serves. Nil: this gateway is all there is.
+	// Nodes are the other gateways of a cluster, which know who is in its rooms; what is asked
+	// about clients is asked of all, and what is done to them is done on all. They are to be run
+	// for Server.Node while it serves. Nil: this gateway is all there is.
 	Nodes Nodes
-	// Cluster is called by New, with the rooms that its Cluster is to fill. Nil: the gateway is alone, and
-	// gives its rooms their order itself.
+	// Cluster is called by New, with the rooms that its Cluster is to fill. Nil: the gateway is
+	// alone, and gives its rooms their order itself.
 	Cluster func(Rooms) Cluster
 	// ClusterTimeout is how long a publisher waits for an acknowledgement of the Cluster's: 10 s.
 	ClusterTimeout time.Duration
-	// CloseOnOutage has all clients closed with 1013, and new ones refused, when the Cluster cannot be
-	// reached for ten seconds. Otherwise they stay, and publishers wait.
+	// CloseOnOutage has all clients closed with 1013, and new ones refused, when the Cluster cannot
+	// be reached for ten seconds. Otherwise they stay, and publishers wait.
 	CloseOnOutage bool
 
-	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the connection,
-	// the request or the room whose state it left in doubt, is logged with its stack, and counted
-	// (Stats.Panics); one in a loop's own state ends the process in any case.
+	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the
+	// connection, the request or the room whose state it left in doubt, is logged with its stack,
+	// and counted (Stats.Panics); one in a loop's own state ends the process in any case.
 	ExitOnPanic bool
 }
 

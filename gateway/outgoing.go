@@ -213,8 +213,8 @@ func (c *conn) writable() {
 	}
 }
 
-// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, by the ring if it
-// is a wide one, and every other transport is asked alone.
+// Send implements hub.Transport: what goes to the kernel by itself goes in one batch, by the ring
+// if it is a wide one, and every other transport is asked alone.
 func (w *worker) Send(k *hub.Batch) {
 	plain, places, n := w.sends[:0], w.sendPlaces[:0], len(k.Deliveries)
 	byRing := w.ring != nil && (k.IsWide || w.cfg.ringsAll)

@@ -6,17 +6,17 @@ import (
 	"github.com/centrifugal/protocol"
 )
 
-// Refresh sets when what is known of a client expires, by its connection's id, if it is of this subject
-// or none is named, in seconds of Unix time, in place of what its token says; zero: never. A time that is over ends the connection, as a token's
-// does. A client of the Centrifuge protocol is told the new time, and has a while behind it to bring a
-// token. Who comes back is known by its token again.
-// In a cluster it is found as by Disconnect.
+// Refresh sets when what is known of a client expires, by its connection's id, if it is of this
+// subject or none is named, in seconds of Unix time, in place of what its token says; zero: never.
+// A time that is over ends the connection, as a token's does. A client of the Centrifuge protocol
+// is told the new time, and has a while behind it to bring a token. Who comes back is known by its
+// token again. In a cluster it is found as by Disconnect.
 func (s *Server) Refresh(ctx context.Context, id, subject string, expires int64) (Reach, error) {
 	return s.refreshAll(ctx, &ending{Client: id, Subject: subject}, expires)
 }
 
-// RefreshSubject is Refresh for the connections of one subject, on all nodes, and returns how many there
-// were.
+// RefreshSubject is Refresh for the connections of one subject, on all nodes, and returns how many
+// there were.
 func (s *Server) RefreshSubject(ctx context.Context, subject string, expires int64) (Reach, error) {
 	if subject == "" { // Who is not known is nobody's.
 		return Reach{Nodes: 1, Answered: 1}, nil
@@ -44,7 +44,8 @@ func (s *Server) refreshHere(ctx context.Context, whom *ending, expires int64) (
 	return s.endAll(ctx, is, func(c *conn) { c.expireAnew(expires) })
 }
 
-// expiresMax is the latest time that is reckoned with, in seconds of Unix time: some 35 million years.
+// expiresMax is the latest time that is reckoned with, in seconds of Unix time: some 35 million
+// years.
 const expiresMax = 1 << 50
 
 func (c *conn) expireAnew(expires int64) {

@@ -11,7 +11,8 @@ import (
 	"sluice/hub"
 )
 
-// What a backend does to clients of the Centrifuge protocol from outside: it brings them into rooms.
+// What a backend does to clients of the Centrifuge protocol from outside: it brings them into
+// rooms.
 
 // A Placement is what a backend gives with a room that it brings a client into.
 type Placement struct {
@@ -19,18 +20,18 @@ type Placement struct {
 	Expires int64  // when the subscription ends, in seconds of Unix time, and a while later, unless a token prolongs it; zero: with the connection
 }
 
-// Subscribe brings one client of the Centrifuge protocol into a room, by its id, if it is of this subject
-// or none is named, whether it may read there by itself or not; what else it may do there is up to its
-// own grants. It hears what is published from then on, is told of it by a push, and is in the room as
-// long as its connection lasts: one that comes back has to be brought there again. Without an error
-// nothing is done if it is there already, has yet to say who it is, or speaks no such protocol. In a
-// cluster it is found as by Disconnect.
+// Subscribe brings one client of the Centrifuge protocol into a room, by its id, if it is of this
+// subject or none is named, whether it may read there by itself or not; what else it may do there
+// is up to its own grants. It hears what is published from then on, is told of it by a push, and is
+// in the room as long as its connection lasts: one that comes back has to be brought there again.
+// Without an error nothing is done if it is there already, has yet to say who it is, or speaks no
+// such protocol. In a cluster it is found as by Disconnect.
 func (s *Server) Subscribe(ctx context.Context, id, subject, room string, p Placement) (Reach, error) {
 	return s.place(ctx, &ending{Client: id, Subject: subject, Room: room}, p)
 }
 
-// SubscribeSubject is Subscribe for the clients of one subject, on all nodes. An error is of one of them;
-// the others are in the room.
+// SubscribeSubject is Subscribe for the clients of one subject, on all nodes. An error is of one of
+// them; the others are in the room.
 func (s *Server) SubscribeSubject(ctx context.Context, subject, room string, p Placement) (Reach, error) {
 	if subject == "" { // Who is not known is nobody's.
 		return Reach{Nodes: 1, Answered: 1}, p.check(room)
@@ -84,8 +85,8 @@ type notBuilt struct{ encoding hub.Encoding }
 
 func (*notBuilt) Error() string { return hub.ErrNotBuilt.Error() }
 
-// building calls bring until what the room keeps is here, and was encoded for all that it brings there,
-// which is once for each encoding, and once more if it was dropped meanwhile.
+// building calls bring until what the room keeps is here, and was encoded for all that it brings
+// there, which is once for each encoding, and once more if it was dropped meanwhile.
 func (s *Server) building(ctx context.Context, room string, bring func() error) (err error) {
 	if !s.config().panics {
 		defer s.recoverPublish(room, &err)

@@ -25,8 +25,8 @@ import (
 //	the directory of rooms, the backlog of all
 //	rooms, what connections share of limits
 //
-// It is told from the functions that the panic passed. Go's runtime ends the process by itself where
-// it cannot go on: out of memory, a stack too deep, a map written by two, a deadlock.
+// It is told from the functions that the panic passed. Go's runtime ends the process by itself
+// where it cannot go on: out of memory, a stack too deep, a map written by two, a deadlock.
 type extent uint8
 
 const (
@@ -167,7 +167,8 @@ func (s *Server) notePanic(p *reactor.Panic, whose ...any) {
 	}
 }
 
-// guard has a panic of a handler end its request alone, as net/http would by itself, and be counted.
+// guard has a panic of a handler end its request alone, as net/http would by itself, and be
+// counted.
 func (s *Server) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if state, ok := r.Context().Value(lentTLS{}).(*tls.ConnectionState); ok {

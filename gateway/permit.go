@@ -12,7 +12,8 @@ type permit struct {
 	granted Permission
 }
 
-// permit tells what a token for a room gives to the client. If it is not ok, done says how that ended.
+// permit tells what a token for a room gives to the client. If it is not ok, done says how that
+// ended.
 func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, done orderStep) {
 	if token == "" || s.w.cfg.Auth == nil {
 		return permit{}, true, stepDone

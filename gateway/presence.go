@@ -58,8 +58,8 @@ type attendance struct {
 	changes changes
 }
 
-// presences are the attendances of all rooms that keep them, for as long as somebody is there. A room's
-// lock comes behind that of all rooms; both are leaves beside.
+// presences are the attendances of all rooms that keep them, for as long as somebody is there. A
+// room's lock comes behind that of all rooms; both are leaves beside.
 type presences struct {
 	isShared bool // others are told of who comes and goes, too
 
@@ -127,8 +127,8 @@ func (p *presences) of(room string) *attendance {
 	return p.rooms[room]
 }
 
-// tally is how many users are in a room that keeps who is there, and a key for each, rising, if they are
-// few. The keys are not to be changed.
+// tally is how many users are in a room that keeps who is there, and a key for each, rising, if
+// they are few. The keys are not to be changed.
 func (p *presences) tally(room string) (users int, keys []uint64) {
 	a := p.of(room)
 	if a == nil {
@@ -168,8 +168,8 @@ func (c *conn) attend(who *Principal, room string) {
 	}
 }
 
-// reviewPresence follows rules that have changed. Of a client that was there before nothing is told but
-// who it is.
+// reviewPresence follows rules that have changed. Of a client that was there before nothing is told
+// but who it is.
 func (c *conn) reviewPresence() {
 	if s := c.subscriber(); s != nil {
 		s.reviewPresence()
@@ -217,7 +217,8 @@ func (c *conn) leaveRooms() {
 	c.reader.Leave()
 }
 
-// enter has the client be among those who are in the room of a subscription, if the room keeps them.
+// enter has the client be among those who are in the room of a subscription, if the room keeps
+// them.
 func (s *subscriber) enter(sub *subscription) {
 	room := sub.Room().Name()
 	if isKept, tells := s.w.cfg.presenceOf(room); isKept {
@@ -234,7 +235,8 @@ func (s *subscriber) absentFrom(sub *subscription) {
 	}
 }
 
-// userOf is what others know somebody by: empty, as of somebody who is not known, if that is too long.
+// userOf is what others know somebody by: empty, as of somebody who is not known, if that is too
+// long.
 func userOf(who *Principal) string {
 	if len(who.Subject) > subjectMax {
 		return ""
@@ -242,7 +244,8 @@ func userOf(who *Principal) string {
 	return strings.Clone(who.Subject) // Or it would keep the whole token.
 }
 
-// infoOf is what others are told of a client; ofSubscription is what its token for the room says of it.
+// infoOf is what others are told of a client; ofSubscription is what its token for the room says of
+// it.
 func infoOf(who *Principal, id string, ofSubscription []byte) centrifuge.Info {
 	about := protocol.ClientInfo{User: userOf(who), Client: id}
 	if len(who.Info) <= InfoMax {
@@ -255,8 +258,8 @@ func infoOf(who *Principal, id string, ofSubscription []byte) centrifuge.Info {
 	return info
 }
 
-// Attendees are the clients that are in a room, on all nodes of the cluster, in no order. The error is
-// ErrRoomName, ErrNoPresence, ErrTooManyToTell, or in a cluster ErrUnanswered. It asks for no
+// Attendees are the clients that are in a room, on all nodes of the cluster, in no order. The error
+// is ErrRoomName, ErrNoPresence, ErrTooManyToTell, or in a cluster ErrUnanswered. It asks for no
 // permission.
 func (s *Server) Attendees(ctx context.Context, room string) (all []Attendee, err error) {
 	infos, err := s.attendees(ctx, room)

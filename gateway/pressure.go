@@ -24,8 +24,8 @@ const (
 	expireEvery = time.Second
 	// slack is how many percent of the limit lie between a step's beginning and its end.
 	slack = 5
-	// leastForRooms is how many percent of the limit rooms may have, whatever else takes: with nothing
-	// at all whoever is blocked for a moment would be overrun.
+	// leastForRooms is how many percent of the limit rooms may have, whatever else takes: with
+	// nothing at all whoever is blocked for a moment would be overrun.
 	leastForRooms = 5
 )
 
@@ -58,8 +58,8 @@ var steps = [numSteps]struct {
 // mapped: with a limit the runtime lets garbage grow up to it.
 //
 // At each collection it learns what lives beside the backlogs, and lets all backlogs together have
-// the rest, up to the last step. They report each segment, the newest too, so this bound holds however
-// fast they grow.
+// the rest, up to the last step. They report each segment, the newest too, so this bound holds
+// however fast they grow.
 type pressure struct {
 	source memorySource
 	hub    *hub.Hub

@@ -14,8 +14,8 @@ import (
 
 // A proxied connection is a conn's transport on a listener with ListenOptions.ProxyProtocol, until
 // its header has come: who connects to it is a proxy, which says first whom it speaks for. The
-// header's bytes wait here, whatever their pieces, within --handshake-timeout. Nothing is answered: a
-// proxy that gets it wrong is closed, and the log says why.
+// header's bytes wait here, whatever their pieces, within --handshake-timeout. Nothing is answered:
+// a proxy that gets it wrong is closed, and the log says why.
 type proxied struct {
 	c      *conn
 	as     transport // itself, for conn.other to lead to

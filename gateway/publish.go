@@ -16,8 +16,8 @@ import (
 type Message struct {
 	Data     []byte // not to be changed before the call that publishes it returns
 	IsBinary bool   // otherwise it is text, which has to be UTF-8
-	// Key has a Cluster publish the message once, whichever of its gateways gets it again within two
-	// minutes. Empty, or without a Cluster: each counts.
+	// Key has a Cluster publish the message once, whichever of its gateways gets it again within
+	// two minutes. Empty, or without a Cluster: each counts.
 	Key string
 }
 
@@ -33,20 +33,20 @@ var (
 )
 
 // Publish sends a message to every client in a room, from any goroutine, and returns how many they
-// are: each is owed it, none has it yet. It waits for nobody: where clients that publish would have to
-// wait, the error is ErrRoomFull or ErrMemory, and a later try may succeed. A room that does not
-// exist is made only if Options.History says that it keeps the message: otherwise nobody would hear it.
-// With a Cluster it waits for its acknowledgement, and the clients are those of this gateway.
+// are: each is owed it, none has it yet. It waits for nobody: where clients that publish would have
+// to wait, the error is ErrRoomFull or ErrMemory, and a later try may succeed. A room that does not
+// exist is made only if Options.History says that it keeps the message: otherwise nobody would hear
+// it. With a Cluster it waits for its acknowledgement, and the clients are those of this gateway.
 //
-// Messages that one goroutine publishes arrive in its order. Publish asks for no permission: whoever
-// has the Server may write into every room.
+// Messages that one goroutine publishes arrive in its order. Publish asks for no permission:
+// whoever has the Server may write into every room.
 func (s *Server) Publish(room string, m Message) (members int, err error) {
 	p, err := s.PublishAt(room, m)
 	return p.Members, err
 }
 
-// PublishAt is Publish, and tells the message's position too: in a room that keeps messages, where it
-// is the last one now, and without an epoch elsewhere.
+// PublishAt is Publish, and tells the message's position too: in a room that keeps messages, where
+// it is the last one now, and without an epoch elsewhere.
 func (s *Server) PublishAt(room string, m Message) (p hub.Published, err error) {
 	p, wait, err := s.PublishAhead(room, m)
 	if wait != nil {

@@ -14,8 +14,8 @@ func putOffset(f centrifuge.Format) func([]byte, hub.Position) {
 // pushesKept bounds each buffer that stays with an encoder for the next push.
 const pushesKept = 256 << 10
 
-// pushes are one message as the Centrifuge protocol has it, which subscribers of its room share, in both
-// formats. What is made for one encoding is there for the next.
+// pushes are one message as the Centrifuge protocol has it, which subscribers of its room share, in
+// both formats. What is made for one encoding is there for the next.
 type pushes struct {
 	data    pushData
 	formats [2]push
@@ -34,8 +34,8 @@ type push struct {
 	deflated   []byte // like frame
 }
 
-// drop forgets the message, and buffers that were large. Most rooms have no subscribers, and nothing to
-// forget.
+// drop forgets the message, and buffers that were large. Most rooms have no subscribers, and
+// nothing to forget.
 func (p *pushes) drop() {
 	if !p.data.isThere {
 		return
@@ -105,10 +105,10 @@ func (e *encoder) pushOf(f centrifuge.Format) *push {
 	return p
 }
 
-// deflatePush is the push deflated, an empty frame if that is not worth it, or not wanted in this one of
-// the rooms that a connection hears. What is before its place
-// for the position is stored, and the rest is deflated as if that were not there, so that nothing refers
-// to what is yet to be written.
+// deflatePush is the push deflated, an empty frame if that is not worth it, or not wanted in this
+// one of the rooms that a connection hears. What is before its place for the position is stored,
+// and the rest is deflated as if that were not there, so that nothing refers to what is yet to be
+// written.
 func (e *encoder) deflatePush(f centrifuge.Format) hub.Frame {
 	p := e.pushOf(f)
 	head, body := []byte(nil), p.frame[headerRoom:]

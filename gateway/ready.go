@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// A readiness says whether new clients should be sent here, and if not, why. Those that are here are
-// served whatever it is.
+// A readiness says whether new clients should be sent here, and if not, why. Those that are here
+// are served whatever it is.
 type readiness uint8
 
 const (
@@ -61,8 +61,9 @@ func (s *Server) readiness() readiness {
 	return isReady
 }
 
-// Ready returns nil while new clients should be sent here, and otherwise why not: the server does not
-// serve, a drain was asked for, it refuses all new connections, or its Cluster cannot be reached. GET /readyz tells the same.
+// Ready returns nil while new clients should be sent here, and otherwise why not: the server does
+// not serve, a drain was asked for, it refuses all new connections, or its Cluster cannot be
+// reached. GET /readyz tells the same.
 func (s *Server) Ready() error { return readinesses[s.readiness()].err }
 
 // takeLeave says to whoever asks that no new clients are wanted, and goes on serving for

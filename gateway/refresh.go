@@ -10,8 +10,9 @@ import (
 	"sluice/gateway/centrifuge"
 )
 
-// A client of the protocol is told for how long its tokens are good, and brings another when that is
-// over. For that it has a while; then its connection ends, or the subscription that a token was for.
+// A client of the protocol is told for how long its tokens are good, and brings another when that
+// is over. For that it has a while; then its connection ends, or the subscription that a token was
+// for.
 
 // expiryGrace is that while.
 const expiryGrace = 25 * time.Second
@@ -112,7 +113,8 @@ func (s *subscriber) subRefresh(o *order) orderStep {
 	return s.reply(o, &protocol.Reply{SubRefresh: result})
 }
 
-// endTerms ends the subscriptions whose tokens' time is over, and notes when it is that of the next.
+// endTerms ends the subscriptions whose tokens' time is over, and notes when it is that of the
+// next.
 func (s *subscriber) endTerms(now time.Duration) {
 	s.termsEnd = 0
 	wall := s.w.cfg.wallClock() - s.w.cfg.expiryGrace.Milliseconds()

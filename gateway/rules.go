@@ -204,8 +204,8 @@ func (c *config) matching(room string) func(yield func(*RoomRule) bool) {
 	}
 }
 
-// mostSpecific is the rule that counts for the room among those that speak of something, nil if none
-// does.
+// mostSpecific is the rule that counts for the room among those that speak of something, nil if
+// none does.
 func (c *config) mostSpecific(room string, speaks func(*RoomRule) bool) (rule *RoomRule) {
 	for r := range c.matching(room) {
 		if speaks(r) && (rule == nil || literalLen(r.Pattern) > literalLen(rule.Pattern)) {
@@ -231,8 +231,8 @@ func (c *config) deflates(room string) bool {
 	return !c.NoCompression
 }
 
-// presenceOf is whether the room keeps who is there, and whether those who are hear of who comes and
-// goes.
+// presenceOf is whether the room keeps who is there, and whether those who are hear of who comes
+// and goes.
 func (c *config) presenceOf(room string) (isKept, tellsJoins bool) {
 	r := c.mostSpecific(room, (*RoomRule).speaksOfPresence)
 	if r == nil || r.NoPresence {

@@ -6,8 +6,8 @@ import (
 )
 
 // Who asks for /sse/{room} hears the room as server-sent events: another encoding of the same log,
-// read by a member like any other. The answer ends with its connection, so it has no length and is in
-// no chunks: HTTP/1.0 understands it, and a proxy puts it into chunks if it must.
+// read by a member like any other. The answer ends with its connection, so it has no length and is
+// in no chunks: HTTP/1.0 understands it, and a proxy puts it into chunks if it must.
 
 const (
 	eventsAllow = "Allow: GET, HEAD, OPTIONS\r\n"
@@ -69,8 +69,8 @@ func checkEventsRequest(r *wsproto.Request) *wsproto.Refusal {
 	return refusal
 }
 
-// hearEvents lets the client of the parsed request into the room and begins the answer, unless it is
-// HEAD that asks. Where somebody has to be asked who the client is, it returns the question.
+// hearEvents lets the client of the parsed request into the room and begins the answer, unless it
+// is HEAD that asks. Where somebody has to be asked who the client is, it returns the question.
 func (c *conn) hearEvents(room string, answer *verdict, leave crossOrigin) (*question, *wsproto.Refusal) {
 	r := &c.w.request
 	if !isRoomName(room) {

@@ -10,10 +10,10 @@ import (
 // everybody else.
 type crossOrigin string
 
-// judgeReader refuses pages that may not read events, and tells what an allowed one of another origin
-// has to be told. A browser sends no Origin with what a page of the same origin asks for, nor with an
-// image's or a frame's address, and says by Sec-Fetch-Site which it is. One that says nothing may be
-// an old browser, so the host has to be ours in any case.
+// judgeReader refuses pages that may not read events, and tells what an allowed one of another
+// origin has to be told. A browser sends no Origin with what a page of the same origin asks for,
+// nor with an image's or a frame's address, and says by Sec-Fetch-Site which it is. One that says
+// nothing may be an old browser, so the host has to be ours in any case.
 func (s *Server) judgeReader(r *wsproto.Request) (crossOrigin, *wsproto.Refusal) {
 	origin := r.Header("Origin")
 	if origin != nil {

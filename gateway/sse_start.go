@@ -15,12 +15,12 @@ type beginning struct {
 	reason string     // why it cannot be recovered, whatever the room keeps; empty: it may be
 }
 
-// eventsStart tells by a request where its reader begins: behind the id that a browser sends when it
-// comes back, or that of since= in the address, or with what last= asks for. An id that is none was
-// never ours: the room is asked for an epoch that it cannot have, and the reader told.
+// eventsStart tells by a request where its reader begins: behind the id that a browser sends when
+// it comes back, or that of since= in the address, or with what last= asks for. An id that is none
+// was never ours: the room is asked for an epoch that it cannot have, and the reader told.
 //
-// Whoever may not hear what was said before is refused if it asks for that. A browser comes back with
-// an id unasked, and is let in and told.
+// Whoever may not hear what was said before is refused if it asks for that. A browser comes back
+// with an id unasked, and is let in and told.
 func eventsStart(r *wsproto.Request, may Permission) (b beginning, refusal *wsproto.Refusal) {
 	said, isUnasked := string(r.Header(lastEventID)), true
 	if said == "" {
@@ -50,8 +50,8 @@ var resetReasons = [hub.NumAnswers]string{
 	hub.WrongEpoch: "epoch", hub.TooOld: "too_old", hub.BeyondEnd: "beyond_end", hub.NoHistory: "no_history",
 }
 
-// appendStart appends what comes before a stream's first event: where it begins, as an event if that
-// is not where its reader has asked for.
+// appendStart appends what comes before a stream's first event: where it begins, as an event if
+// that is not where its reader has asked for.
 func (b *beginning) appendStart(dst []byte, joined hub.Joined) []byte {
 	reason := b.reason
 	if reason == "" && b.start.Since.Epoch != "" {

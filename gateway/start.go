@@ -32,8 +32,8 @@ func lastOf(query []byte) (n int, refusal *wsproto.Refusal) {
 }
 
 // startOf tells by what stands behind the path where a client wants to begin, and what leave that
-// takes: the messages that a room keeps are not for everybody who may hear it. One that hears nothing
-// begins nowhere.
+// takes: the messages that a room keeps are not for everybody who may hear it. One that hears
+// nothing begins nowhere.
 func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusal *wsproto.Refusal) {
 	start.Last, refusal = lastOf(query)
 	switch {
@@ -50,8 +50,8 @@ func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusa
 	return start, want, refusal
 }
 
-// joinAt has the client join a room where it wants to begin. In a room with a history it may have to
-// wait until what is kept was made in its encoding: then it returns the question to park it for.
+// joinAt has the client join a room where it wants to begin. In a room with a history it may have
+// to wait until what is kept was made in its encoding: then it returns the question to park it for.
 // answer is what came of one before.
 func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Principal, answer *verdict) (hub.Joined, *question, *wsproto.Refusal) {
 	start.IsUnfilled = answer != nil && (answer.isLate || answer.isEven)
@@ -121,7 +121,8 @@ func refuseNewRoom(err error) *wsproto.Refusal {
 	return wsproto.Refuse(wsproto.ReasonRooms)
 }
 
-// waitsForHistory reports whether the connection is parked until its room's history was made, or came.
+// waitsForHistory reports whether the connection is parked until its room's history was made, or
+// came.
 func (c *conn) waitsForHistory() bool {
 	if !c.isParked() || c.in == nil || c.in.question == nil {
 		return false

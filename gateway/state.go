@@ -9,8 +9,8 @@ import (
 	"sluice/reactor"
 )
 
-// LagBounds are the upper bounds, in bytes, of State.Lags; those further behind than the last of them
-// are counted behind it.
+// LagBounds are the upper bounds, in bytes, of State.Lags; those further behind than the last of
+// them are counted behind it.
 var LagBounds = [...]int64{0, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20}
 
 // A State says how a Server stands at one moment, where Stats say what it has done.
@@ -49,9 +49,9 @@ type LoopState struct {
 }
 
 // State asks the loops how their connections stand, some in each tick, and waits for the answers
-// unless ctx ends first, which is an error, or a loop does not answer. It is no picture of one instant:
-// connections that come or go meanwhile may be in it or not. Before Serve and after Close nobody is
-// asked.
+// unless ctx ends first, which is an error, or a loop does not answer. It is no picture of one
+// instant: connections that come or go meanwhile may be in it or not. Before Serve and after Close
+// nobody is asked.
 func (s *Server) State(ctx context.Context) (State, error) {
 	sum := State{
 		Connections: s.Open(), HTTPConnections: int(s.lent.Load()), Rooms: s.hub.Rooms(),

@@ -42,7 +42,8 @@ func (s *subscriber) subscribe(o *order) orderStep {
 }
 
 const (
-	// deltaFossil is the one kind of deltas that a client may ask for; it is told that it gets none.
+	// deltaFossil is the one kind of deltas that a client may ask for; it is told that it gets
+	// none.
 	deltaFossil = "fossil"
 	// flagStrict is the bit of a request's flag by which it wants an error where it cannot be
 	// recovered.
@@ -100,7 +101,8 @@ var errUnrecoverable = errors.New("gateway: something behind that position is no
 // allows, or that would make a room beyond Options.MaxRooms.
 var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
 
-// enterRoom is join without an order. The errors are hub.ErrNotBuilt, errUnrecoverable, and of limits.
+// enterRoom is join without an order. The errors are hub.ErrNotBuilt, errUnrecoverable, and of
+// limits.
 func (s *subscriber) enterRoom(room string, p permit, may Permission, w wish) (*protocol.SubscribeResult, error) {
 	if len(s.subscriptions) >= s.w.cfg.MaxSubscriptions {
 		return nil, ErrTooManySubscriptions
@@ -149,9 +151,9 @@ func (s *subscriber) questionFor(o *order, err error, room string, since hub.Pos
 // isRecoverable reports whether a client may come back to a room by offset and epoch.
 func isRecoverable(may Permission, at hub.Position) bool { return may&History != 0 && at.Epoch != "" }
 
-// result is what the client is told of where it begins. Of one that is recovered that is the position
-// that it has named: what it has missed follows, and a newer one would lose that if the connection
-// broke in between.
+// result is what the client is told of where it begins. Of one that is recovered that is the
+// position that it has named: what it has missed follows, and a newer one would lose that if the
+// connection broke in between.
 func (w *wish) result(joined hub.Joined, isRecoverable bool) *protocol.SubscribeResult {
 	r := &protocol.SubscribeResult{WasRecovering: w.isRecovering}
 	if !isRecoverable {

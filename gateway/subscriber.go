@@ -170,7 +170,8 @@ func (s *subscriber) begin(sub *subscription) {
 	s.logSubscribed(sub)
 }
 
-// drop ends a subscription: nothing of its room follows but the rest of a frame that is partly sent.
+// drop ends a subscription: nothing of its room follows but the rest of a frame that is partly
+// sent.
 func (s *subscriber) drop(sub *subscription) {
 	if i, isThere := s.at(sub.Room().Name()); isThere {
 		s.subscriptions = slices.Delete(s.subscriptions, i, i+1)

@@ -6,11 +6,11 @@ import (
 )
 
 // A subscriber is pinged with a message of its protocol in each interval, whatever it sends: its
-// client ends a connection on which nothing came for an interval and a while, and does not see frames
-// of the WebSocket's own.
+// client ends a connection on which nothing came for an interval and a while, and does not see
+// frames of the WebSocket's own.
 
-// startPings begins with the pings of a client that has connected. Those of clients that came together
-// go out apart.
+// startPings begins with the pings of a client that has connected. Those of clients that came
+// together go out apart.
 func (s *subscriber) startPings() {
 	s.pingAt = s.w.loop.Now() + s.w.cfg.PingInterval - s.w.jitter()
 	s.setTimer()
@@ -39,8 +39,8 @@ func (s *subscriber) checkClock(now time.Duration) bool {
 	return s.life == open
 }
 
-// ping sends a ping, unless the client has yet to take what it was sent before: then it says by that
-// whether it is there.
+// ping sends a ping, unless the client has yet to take what it was sent before: then it says by
+// that whether it is there.
 func (s *subscriber) ping(now time.Duration) {
 	if s.reader.IsBlocked() {
 		return

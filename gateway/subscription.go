@@ -9,8 +9,8 @@ type subscription struct{ hub.Reader }
 // readers is the subscriber as its bundle calls it: what is said of one room's reader.
 type readers subscriber
 
-// KeepRest implements hub.ReaderClient: the rest of a frame goes out before all else, though its reader
-// has left.
+// KeepRest implements hub.ReaderClient: the rest of a frame goes out before all else, though its
+// reader has left.
 func (s *readers) KeepRest(rest hub.Rest) { s.outboxed().rest = rest }
 
 // Resume implements hub.ReaderClient: it is the subscriber's turn to publish to this room.
@@ -29,7 +29,8 @@ func (s *readers) Rejoined(r *hub.Reader, missed uint64, at hub.Position) {
 	}
 }
 
-// Reset implements hub.ReaderClient. Where the client counts by offsets, it may have missed something.
+// Reset implements hub.ReaderClient. Where the client counts by offsets, it may have missed
+// something.
 func (s *readers) Reset(r *hub.Reader, at hub.Position) {
 	u, room := (*subscriber)(s), r.Room().Name()
 	if sub := u.find(room); sub != nil && u.life == open && isRecoverable(u.permissions(room), at) {

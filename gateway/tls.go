@@ -14,8 +14,8 @@ import (
 	"sluice/reactor"
 )
 
-// A secured connection is a conn's transport that speaks TLS. crypto/tls does it, over a net.Conn that
-// is the conn's own socket and never blocks:
+// A secured connection is a conn's transport that speaks TLS. crypto/tls does it, over a net.Conn
+// that is the conn's own socket and never blocks:
 //
 //	greeting ──the ClientHello is whole──▶ shaking ──▶ sealed ⇄ lent to net/http
 //	    └──────────── it is none, or fails ───┴──▶ broken ◀──┘
@@ -149,8 +149,8 @@ func (t *secured) flushControl() {
 	}
 }
 
-// surplus is how many bytes the last read took from the socket, beyond the n that were in them:
-// a turn's budget counts them too, or a client could have us open empty records for the whole of it.
+// surplus is how many bytes the last read took from the socket, beyond the n that were in them: a
+// turn's budget counts them too, or a client could have us open empty records for the whole of it.
 func (c *conn) surplus(n int) int {
 	t := c.secured()
 	if t == nil {
@@ -159,9 +159,9 @@ func (c *conn) surplus(n int) int {
 	return max(0, t.came-n)
 }
 
-// Write implements transport. What it takes has been sealed, and cannot be sealed another time: what
-// the socket does not take of it waits here, less than a record and its frame, and EAGAIN says so
-// beside the count.
+// Write implements transport. What it takes has been sealed, and cannot be sealed another time:
+// what the socket does not take of it waits here, less than a record and its frame, and EAGAIN says
+// so beside the count.
 func (t *secured) Write(_ int, p []byte) (n int, err error) {
 	switch t.phase {
 	case greeting, shaking:
@@ -370,7 +370,8 @@ type noAddress struct{}
 func (noAddress) Network() string { return "tcp" }
 func (noAddress) String() string  { return "" }
 
-// SetDeadline implements net.Conn. Nothing on a loop waits; lent, net/http sets its own on the socket.
+// SetDeadline implements net.Conn. Nothing on a loop waits; lent, net/http sets its own on the
+// socket.
 func (c *wire) SetDeadline(time.Time) error { return nil }
 
 // SetReadDeadline implements net.Conn.
@@ -384,9 +385,9 @@ func (c *wire) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// inputBuffers are the fields of a tls.Conn that keep their memory when they are empty: 18 KiB after
-// one full record, twice as much as everything else of an idle connection. Where crypto/tls has them
-// no more nothing is given back.
+// inputBuffers are the fields of a tls.Conn that keep their memory when they are empty: 18 KiB
+// after one full record, twice as much as everything else of an idle connection. Where crypto/tls
+// has them no more nothing is given back.
 var inputBuffers = func() (offsets []uintptr) {
 	for _, name := range []string{"rawInput", "hand"} {
 		f, ok := reflect.TypeFor[tls.Conn]().FieldByName(name)

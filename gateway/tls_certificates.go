@@ -13,15 +13,16 @@ import (
 	"time"
 )
 
-// A TLSPair names the files of a certificate, with those that it hangs from behind it, and of its key,
-// both in PEM.
+// A TLSPair names the files of a certificate, with those that it hangs from behind it, and of its
+// key, both in PEM.
 type TLSPair struct{ Cert, Key string }
 
 // certificatesEvery is how often the files are looked at.
 const certificatesEvery = time.Second
 
 // certificates are what TLS listeners speak by. A handshake takes what is current when it begins;
-// sessions of before a change are not resumed, so whoever lost its authority has to show itself anew.
+// sessions of before a change are not resumed, so whoever lost its authority has to show itself
+// anew.
 type certificates struct {
 	base    *tls.Config                // the program's, nil for none
 	current atomic.Pointer[tls.Config] // nil: there is nothing to speak TLS with
@@ -168,9 +169,10 @@ func (s *certificates) hasChanged() bool {
 	})
 }
 
-// ReloadCertificates reads the files of Options.TLSPairs and TLSClientCA anew. Handshakes that begin
-// from then on go by them; connections that are there stay. If one of them is no good all stays as it
-// was, and the error says why. By itself the server looks every second whether a file has changed.
+// ReloadCertificates reads the files of Options.TLSPairs and TLSClientCA anew. Handshakes that
+// begin from then on go by them; connections that are there stay. If one of them is no good all
+// stays as it was, and the error says why. By itself the server looks every second whether a file
+// has changed.
 func (s *Server) ReloadCertificates() error {
 	if s.certificates.current.Load() == nil {
 		return errors.New("gateway: there are no certificates to read anew")

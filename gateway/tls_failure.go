@@ -78,8 +78,8 @@ const (
 	alertNoProtocol        = 120
 )
 
-// failure tells why a handshake ended with err: by the error's type, and by the alert that crypto/tls
-// sent for it. What the error says in words may have the client's in it.
+// failure tells why a handshake ended with err: by the error's type, and by the alert that
+// crypto/tls sent for it. What the error says in words may have the client's in it.
 func (h *handshake) failure(err error, asksClients bool) TLSFailure {
 	var op *net.OpError
 	var cert *tls.CertificateVerificationError

@@ -44,7 +44,8 @@ type handshake struct {
 	isEnded bool // nothing more comes
 }
 
-// handshakeInputMax is how much the loop reads ahead of a handshake. A client's certificates may be long.
+// handshakeInputMax is how much the loop reads ahead of a handshake. A client's certificates may be
+// long.
 const handshakeInputMax = 64 << 10
 
 // greet reads while there is nothing to open yet. EINTR has the caller read on.
@@ -117,8 +118,8 @@ const (
 	helloNone                    // neither
 )
 
-// judgeHello says how far p, what a connection began with, is a ClientHello: one handshake message in
-// one record or more (RFC 8446 §5.1). What is malformed inside is for crypto/tls to find.
+// judgeHello says how far p, what a connection began with, is a ClientHello: one handshake message
+// in one record or more (RFC 8446 §5.1). What is malformed inside is for crypto/tls to find.
 func judgeHello(p []byte) helloState {
 	switch {
 	case p[0] != tlsHandshake && 'A' <= p[0] && p[0] <= 'Z':
@@ -198,7 +199,8 @@ func (h *handshake) shake(s *Server) (err error) {
 	return h.t.conn.Handshake()
 }
 
-// takeSlot waits for a place among those that run, and reports whether there is anything to run for.
+// takeSlot waits for a place among those that run, and reports whether there is anything to run
+// for.
 func (h *handshake) takeSlot(s *Server) bool {
 	select {
 	case s.handshakeSlots <- struct{}{}:
@@ -377,8 +379,8 @@ func (t *secured) shook(h *handshake, err error) {
 	}
 }
 
-// fail ends a connection that does not come to speak TLS with us. Whoever is there to read it gets an
-// alert.
+// fail ends a connection that does not come to speak TLS with us. Whoever is there to read it gets
+// an alert.
 func (t *secured) fail(why TLSFailure) {
 	c := t.c
 	t.count(why)
@@ -395,8 +397,8 @@ func (t *secured) fail(why TLSFailure) {
 	c.part()
 }
 
-// endHandshake ends a connection that is to be refused before it can be told so, and reports whether
-// it was one.
+// endHandshake ends a connection that is to be refused before it can be told so, and reports
+// whether it was one.
 func (c *conn) endHandshake(r *wsproto.Refusal) bool {
 	if p, ok := c.proxied(); ok {
 		if c.w.drain != nil {

@@ -27,9 +27,9 @@ type backlog struct {
 	rooms    roomHeap // those that could drop something, the largest first
 }
 
-// set notes that r could drop so many bytes, weight of which decide whether it does so before others,
-// and has dropped so many that cursors may still keep. It reports whether all together are too many.
-// The caller holds r's lock.
+// set notes that r could drop so many bytes, weight of which decide whether it does so before
+// others, and has dropped so many that cursors may still keep. It reports whether all together are
+// too many. The caller holds r's lock.
 func (k *backlog) set(r *Room, retained, weight, dropped int64) (isOver bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -203,8 +203,8 @@ func (h *Hub) fit(by *Fanout) {
 	}
 }
 
-// giveUp drops the oldest segment, or the newest where there is no other, because all rooms together
-// retain too much.
+// giveUp drops the oldest segment, or the newest where there is no other, because all rooms
+// together retain too much.
 func (r *Room) giveUp(by *Fanout) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -5,8 +5,8 @@ package hub
 // message overshoots by one at most. Members ask by AwaitRoom, which also keeps them in line.
 func (r *Room) IsFull() bool { return r.isFull.Load() }
 
-// mustWait is the brake's rule: the room waits for the many, never for the few. The caller holds the
-// lock.
+// mustWait is the brake's rule: the room waits for the many, never for the few. The caller holds
+// the lock.
 //
 //   - For every loop's sweep, because members whose turn has not come are our own debt.
 //   - For a loop that has not looked at its blocked members since two segments were dropped.

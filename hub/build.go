@@ -23,8 +23,8 @@ const (
 //	track                                 | frames ] ◀─ tail, open, and nobody may read it yet
 //	                                      from
 //
-// So what is to be built does not grow with what is published. In the end the chain comes before the
-// track's first segment, at positions below it. What the log drops meanwhile need not be built.
+// So what is to be built does not grow with what is published. In the end the chain comes before
+// the track's first segment, at positions below it. What the log drops meanwhile need not be built.
 type build struct {
 	room  *Room
 	track *track
@@ -40,7 +40,8 @@ type build struct {
 	isDone bool   // the track has all that there is for it
 }
 
-// lacks reports whether messages are kept that an encoding does not have. The caller holds the lock.
+// lacks reports whether messages are kept that an encoding does not have. The caller holds the
+// lock.
 func (l *log) lacks(e Encoding) bool {
 	if l.history == nil {
 		return false
@@ -51,9 +52,9 @@ func (l *log) lacks(e Encoding) bool {
 	return !l.isEmpty()
 }
 
-// Build encodes what the named room keeps for the first one who reads an encoding, if it has not been
-// yet, and returns when that is done, or soon behind the end of ctx: nobody waits for it then. It is
-// to be called by a goroutine that is no loop's; of several, one builds at a time.
+// Build encodes what the named room keeps for the first one who reads an encoding, if it has not
+// been yet, and returns when that is done, or soon behind the end of ctx: nobody waits for it then.
+// It is to be called by a goroutine that is no loop's; of several, one builds at a time.
 func (h *Hub) Build(ctx context.Context, name string, e Encoding) {
 	h.building.Lock()
 	defer h.building.Unlock()
@@ -71,8 +72,8 @@ func (h *Hub) Build(ctx context.Context, name string, e Encoding) {
 	}
 }
 
-// goOn encodes a slice of what is kept, or gives the chain its place when there is no more. It reports
-// whether there was more.
+// goOn encodes a slice of what is kept, or gives the chain its place when there is no more. It
+// reports whether there was more.
 func (b *build) goOn(most int) bool {
 	h := b.room.hub
 	if !b.next() {
@@ -105,8 +106,9 @@ func (r *Room) beginBuild(e Encoding) *build {
 	return b
 }
 
-// begin begins the chain at the first message that may be read. The source may have dropped what was
-// published behind the track's beginning, too: then there is nothing to build. The caller holds the lock.
+// begin begins the chain at the first message that may be read. The source may have dropped what
+// was published behind the track's beginning, too: then there is nothing to build. The caller holds
+// the lock.
 func (b *build) begin() {
 	from, t := b.room.log.readFrom(), b.room.log.tracks[source]
 	b.chain = track{encoding: b.track.encoding}

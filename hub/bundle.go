@@ -40,16 +40,16 @@ type Bundle struct {
 }
 
 // A ReaderClient hears of a bundle's readers what concerns one of them alone; what concerns the
-// connection its Client hears: Refused, CaughtUp, Failed, Finished, Spoiled, Abort, and Overrun where
-// the policy of one of its rooms is Disconnect. It is called on the bundle's loop. Each call may end
-// the connection, and make the reader leave that it names, but no other one.
+// connection its Client hears: Refused, CaughtUp, Failed, Finished, Spoiled, Abort, and Overrun
+// where the policy of one of its rooms is Disconnect. It is called on the bundle's loop. Each call
+// may end the connection, and make the reader leave that it names, but no other one.
 type ReaderClient interface {
 	// KeepRest gives what is left of a frame whose reader leaves or is overrun. It goes out before
 	// anything else, by Client.SendOwn, which the hub calls.
 	KeepRest(rest Rest)
 	// Rejoined says that a reader, which was overrun, goes on behind this position, and how many
-	// messages it has missed. What the client sends of its own meanwhile, and could not send at once,
-	// goes first.
+	// messages it has missed. What the client sends of its own meanwhile, and could not send at
+	// once, goes first.
 	Rejoined(r *Reader, missed uint64, at Position)
 	// Reset says that a reader's room has begun anew, and goes on behind this position.
 	Reset(r *Reader, at Position)

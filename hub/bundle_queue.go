@@ -28,7 +28,8 @@ func (q *bundleQueue) push(k *Bundle, isLittle bool) {
 	}
 }
 
-// pop takes the bundle whose turn it is, and says whether that is for the sake of those with little.
+// pop takes the bundle whose turn it is, and says whether that is for the sake of those with
+// little.
 func (q *bundleQueue) pop(isLittleFirst bool) (k *Bundle, isForLittle bool) {
 	if q.much.len() == 0 || isLittleFirst && q.little.len() > 0 {
 		k = q.little.pop()
@@ -40,8 +41,8 @@ func (q *bundleQueue) pop(isLittleFirst bool) (k *Bundle, isForLittle bool) {
 	return k, false
 }
 
-// serveBundles gives bundles their turns, until none waits or the time is over. As with branches, in
-// one half of it those go first that have little to send, in the other those with much.
+// serveBundles gives bundles their turns, until none waits or the time is over. As with branches,
+// in one half of it those go first that have little to send, in the other those with much.
 func (f *Fanout) serveBundles(p *pace) {
 	half := p.now + (p.deadline-p.now)/2
 	for f.bundles.len() > 0 && p.now < p.deadline {

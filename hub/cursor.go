@@ -126,8 +126,8 @@ func (c *cursor) whole(n int) int {
 	return int(open[i-1] - c.off)
 }
 
-// copyOfFrame is the whole frame that is partly sent, on its own: of a large one, which has a segment
-// of its own, no copy.
+// copyOfFrame is the whole frame that is partly sent, on its own: of a large one, which has a
+// segment of its own, no copy.
 func (c *cursor) copyOfFrame() []byte {
 	frame := c.seg.data[c.frameStart():c.seg.ends[c.frame]]
 	if !c.seg.isOwn {

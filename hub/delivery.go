@@ -8,8 +8,8 @@ const (
 	batchMembers = 16
 	batchBytes   = 64 << 10
 	// wideMembers and sharedMembers bound wide batches instead: where their branch is all that its
-	// loop has to sweep, and where another one waits. A batch of so many takes as long as a slice or
-	// two, and as a turn or two.
+	// loop has to sweep, and where another one waits. A batch of so many takes as long as a slice
+	// or two, and as a turn or two.
 	wideMembers   = 256
 	sharedMembers = 64
 )
@@ -37,8 +37,8 @@ const (
 type Delivery struct {
 	Client Client // its member may have left its room meanwhile, and it may be closed
 	Bytes  []byte // to be written. They are shared and must not be changed
-	// IsCopy says that Bytes are of several rooms' logs, and become others when all of the batch are
-	// answered for. Bytes of one log stay what they are for whoever holds them.
+	// IsCopy says that Bytes are of several rooms' logs, and become others when all of the batch
+	// are answered for. Bytes of one log stay what they are for whoever holds them.
 	IsCopy bool
 
 	handed uint32 // the member's, when it was handed
@@ -47,8 +47,8 @@ type Delivery struct {
 	budget int   // bytes that the turn may take, these included
 }
 
-// A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone. A wide one is
-// to at most 256.
+// A Batch is deliveries to at most 16 clients, of 64 KiB in all unless it is one alone. A wide one
+// is to at most 256.
 type Batch struct {
 	Deliveries []Delivery
 	// IsWide says that the batch was begun in a round that carries one message at most, and where
@@ -273,8 +273,8 @@ func (f *Fanout) nextBatch() *Batch {
 	return k
 }
 
-// copy appends bytes to what deliveries of several logs' bytes are made of. There is room: those are
-// of batchBytes in all, and where they lie they stay.
+// copy appends bytes to what deliveries of several logs' bytes are made of. There is room: those
+// are of batchBytes in all, and where they lie they stay.
 func (k *Batch) copy(bytes []byte) {
 	if k.copies == nil {
 		k.copies = make([]byte, 0, batchBytes)

@@ -10,17 +10,18 @@
 // takes bytes again; nothing is queued for it. When the log drops what such a member still needs,
 // it is overrun, and its room's [Policy] says what becomes of it.
 //
-// A room can keep messages for those who come later: a [History] says how many. Live is then only the
-// end of what there is: [Fanout.JoinAt] begins anywhere in it, behind a [Position] for example, and
-// answers truthfully if that is not to be had. A room that keeps messages has an epoch, which names
-// its stream from beginning to end, and each message an offset in it. [Hub.Build] encodes what is kept
-// for the first reader of an encoding, [Hub.Expire] sees to age and memory.
+// A room can keep messages for those who come later: a [History] says how many. Live is then only
+// the end of what there is: [Fanout.JoinAt] begins anywhere in it, behind a [Position] for example,
+// and answers truthfully if that is not to be had. A room that keeps messages has an epoch, which
+// names its stream from beginning to end, and each message an offset in it. [Hub.Build] encodes
+// what is kept for the first reader of an encoding, [Hub.Expire] sees to age and memory.
 //
 // Appending costs a thousandth of delivering, so a room has a brake: [Room.IsFull] tells publishers
 // to wait while a loop's sweep, or most of the members that keep taking bytes, are more than the
 // publish window behind. A stalled or slow minority holds nobody; it has the backlog to catch up
-// in. Who is stalled the hub does not guess: it asks what the client's kernel has got rid of. Members ask by [Member.AwaitRoom], and those that have to wait go on in the order in which
-// they asked, whichever loops they are on.
+// in. Who is stalled the hub does not guess: it asks what the client's kernel has got rid of.
+// Members ask by [Member.AwaitRoom], and those that have to wait go on in the order in which they
+// asked, whichever loops they are on.
 //
 // # Locks
 //

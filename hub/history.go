@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A History says what a room keeps for those who come later, whoever reads it now: whatever is within
-// all of the limits. A limit of zero is none; the zero History keeps nothing.
+// A History says what a room keeps for those who come later, whoever reads it now: whatever is
+// within all of the limits. A limit of zero is none; the zero History keeps nothing.
 type History struct {
 	Messages int
 	Bytes    int64 // of records: payloads, and 34 bytes and more of each for its head
@@ -140,8 +140,8 @@ func (r *Room) Epoch() string {
 	return r.log.history.epoch
 }
 
-// Clear removes what the room keeps. Its epoch goes on: who has everything missed nothing, and older
-// positions are too old.
+// Clear removes what the room keeps. Its epoch goes on: who has everything missed nothing, and
+// older positions are too old.
 func (r *Room) Clear() {
 	if r.log.history == nil {
 		return
@@ -155,9 +155,9 @@ func (r *Room) Clear() {
 }
 
 // Expire lets rooms with history go of what is older than its age, gives back what memory neither
-// the history nor a member needs, and ends the rooms in which nobody has been for a while and nothing
-// is kept. It is to be called every second or so, from a goroutine that is no loop's, with the clock by which
-// messages are published.
+// the history nor a member needs, and ends the rooms in which nobody has been for a while and
+// nothing is kept. It is to be called every second or so, from a goroutine that is no loop's, with
+// the clock by which messages are published.
 func (h *Hub) Expire(now time.Duration) {
 	by := new(Fanout)
 	for r := range h.All {
@@ -205,7 +205,8 @@ func (r *Room) isOver(now time.Duration) bool {
 	return h.emptySince > 0 && (now-h.emptySince >= graceTime || h.limits.isNone())
 }
 
-// giveBack lets go of what neither the room's history nor a member needs. The caller holds the lock.
+// giveBack lets go of what neither the room's history nor a member needs. The caller holds the
+// lock.
 func (r *Room) giveBack(by *Fanout) {
 	if r.isClosed {
 		return
@@ -217,8 +218,8 @@ func (r *Room) giveBack(by *Fanout) {
 	r.trim(by)
 }
 
-// TakeHistories asks Options.HistoryOf anew for the rooms that have a history. Others have none until
-// they are made anew.
+// TakeHistories asks Options.HistoryOf anew for the rooms that have a history. Others have none
+// until they are made anew.
 func (h *Hub) TakeHistories() {
 	for r := range h.All {
 		if r.log.history != nil {

@@ -1,7 +1,8 @@
 package hub
 
-// An ElsewhereError says that a room is at home on another loop, where whoever wants to join is to do
-// so: then a message wakes no loop but the one that it came to, and none has a branch of one or two.
+// An ElsewhereError says that a room is at home on another loop, where whoever wants to join is to
+// do so: then a message wakes no loop but the one that it came to, and none has a branch of one or
+// two.
 //
 // A room with at most Limits.Small in it, those that only publish included, is at home on the loop
 // of its oldest branch: that of members, or of speakers where there is no member. One that grows
@@ -13,8 +14,8 @@ type ElsewhereError struct{ Home *Fanout }
 // Error implements error.
 func (e *ElsewhereError) Error() string { return "hub: the room is at home on another loop" }
 
-// home is the loop that who joins by f should be on, which is f if nobody is there. The caller holds
-// the lock.
+// home is the loop that who joins by f should be on, which is f if nobody is there. The caller
+// holds the lock.
 func (r *Room) home(f *Fanout) *Fanout {
 	n, small := int(r.members)+len(r.speakers.all()), r.hub.limits.Small
 	switch {

@@ -15,17 +15,17 @@ type Limits struct {
 	// Window is how far a room's publishers may be ahead of its sweeps, and of most of its members,
 	// before they wait.
 	Window int64
-	// Total is the memory of all rooms together, all tracks and pinned frames included: beyond it the
-	// largest room drops its oldest segment. In memory frames take more than their bytes: tiny ones
-	// twice as much.
+	// Total is the memory of all rooms together, all tracks and pinned frames included: beyond it
+	// the largest room drops its oldest segment. In memory frames take more than their bytes: tiny
+	// ones twice as much.
 	Total int64
-	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it, or half
-	// of Total, the member of the loop at hand that has been stuck for longest is given up.
+	// Pinned is what is kept of dropped frames for members in the middle of them: beyond it, or
+	// half of Total, the member of the loop at hand that has been stuck for longest is given up.
 	Pinned int64
 	// Rooms is how many there may be at a time. Zero is no limit.
 	Rooms int
-	// MinRate is how fast, in bytes a second, a client has to read if publishers are to wait for it.
-	// Zero is 4 KiB.
+	// MinRate is how fast, in bytes a second, a client has to read if publishers are to wait for
+	// it. Zero is 4 KiB.
 	MinRate int64
 	// Turn is what one member may be handed in one turn, so that a client that takes much does not
 	// keep the others waiting.
@@ -90,25 +90,25 @@ var (
 type Options struct {
 	Limits    Limits
 	Encodings []EncodingInfo // at most EncodingsMax; members read one each
-	// PolicyOf returns the policy for a room's members on a loop, when the first one joins there and
-	// at TakePolicies. It is called from any goroutine, with the room locked or not, and must not call
-	// the hub. Nil: Disconnect.
+	// PolicyOf returns the policy for a room's members on a loop, when the first one joins there
+	// and at TakePolicies. It is called from any goroutine, with the room locked or not, and must
+	// not call the hub. Nil: Disconnect.
 	PolicyOf func(room string) Policy
-	// HistoryOf returns what a room keeps for those who come later. It is called when a room is made,
-	// with the directory locked, and by TakeHistories and Offer, and must not call the hub. Nil: no
-	// room keeps anything.
+	// HistoryOf returns what a room keeps for those who come later. It is called when a room is
+	// made, with the directory locked, and by TakeHistories and Offer, and must not call the hub.
+	// Nil: no room keeps anything.
 	HistoryOf func(room string) History
-	// Restore returns an encoder of a message that a room of that name has kept, for encodings that come
-	// to be read late. Build calls it, and is through with one when it calls for the next. It is needed
-	// with HistoryOf.
+	// Restore returns an encoder of a message that a room of that name has kept, for encodings that
+	// come to be read late. Build calls it, and is through with one when it calls for the next. It
+	// is needed with HistoryOf.
 	Restore func(room string, r *Record) Encoder
 	// NewEpoch names the epoch of a room that is made: it must not have been one of that room's
 	// before. Nil: at random.
 	NewEpoch func() string
 	// Follows says that the order of the rooms comes from elsewhere, by Append, Fill and Reset.
 	Follows bool
-	// OnRoom hears that a room was made, and that it has ended. It is called with the directory locked,
-	// and must not call the hub. Nil: nobody does.
+	// OnRoom hears that a room was made, and that it has ended. It is called with the directory
+	// locked, and must not call the hub. Nil: nobody does.
 	OnRoom func(room string, isThere bool)
 	// OnBroken hears of an invariant that does not hold: a fault of this package, behind which the
 	// hub tries to go on. It is called from any goroutine, with the room locked or not. Nil: the
@@ -215,8 +215,9 @@ func (h *Hub) Find(name string) (*Room, error) {
 // roomsAtATime is how many names All looks at before it lets others have the directory.
 const roomsAtATime = 256
 
-// All yields every room, in no order; it is an iter.Seq. The directory is locked for some of them at
-// a time and never while yield runs: a room that is made or ends meanwhile may be yielded or not.
+// All yields every room, in no order; it is an iter.Seq. The directory is locked for some of them
+// at a time and never while yield runs: a room that is made or ends meanwhile may be yielded or
+// not.
 func (h *Hub) All(yield func(*Room) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -64,8 +64,8 @@ func (k *Bundle) took(n int, now time.Duration) {
 	}
 }
 
-// land moves the readers that had a part in a delivery on by the n bytes that the kernel took of it.
-// The one at whose bytes it stopped stays in front.
+// land moves the readers that had a part in a delivery on by the n bytes that the kernel took of
+// it. The one at whose bytes it stopped stays in front.
 func (k *Bundle) land(n int, outcome Outcome, now time.Duration) {
 	wasAsked := outcome == Taken || outcome == Refused
 	share := n / max(1, int(k.waiting))

@@ -123,7 +123,8 @@ func (m *Member) quitLine() {
 	}
 }
 
-// stand puts m behind all that wait, unless it need not wait for anybody. The caller holds the lock.
+// stand puts m behind all that wait, unless it need not wait for anybody. The caller holds the
+// lock.
 func (r *Room) stand(m *Member) {
 	r.line.drop(m)
 	if r.stops() || !r.line.isFree() {

@@ -62,7 +62,8 @@ func (l *log) append(d *draft, now time.Duration) (seq uint64, hasMoved bool) {
 }
 
 // drop lets go of the oldest segments beyond the backlog, and reports whether there were any. What
-// counts is what frames take: where their ends are, and what segments have free, is no client's lag.
+// counts is what frames take: where their ends are, and what segments have free, is no client's
+// lag.
 func (l *log) drop() (hasDropped bool) {
 	for t := l.oldestTrack(); t != nil; t = l.oldestTrack() {
 		oldest := t.oldest.Load()
@@ -101,8 +102,8 @@ func (l *log) oldestTrack() (oldest *track) {
 	return oldest
 }
 
-// memory is how many bytes of memory all tracks take, and how many of them are of segments that were
-// dropped, in which cursors may stand.
+// memory is how many bytes of memory all tracks take, and how many of them are of segments that
+// were dropped, in which cursors may stand.
 func (l *log) memory() (all, dropped int64) {
 	for set := l.inUse; set != 0; set &= set - 1 {
 		t := l.tracks[bits.TrailingZeros8(set)]
@@ -153,7 +154,8 @@ func (l *log) enter(e Encoding) (t *track, isNew bool) {
 	return t, isNew
 }
 
-// exit counts a reader out; the last one closes the track, unless it is kept for those who come back.
+// exit counts a reader out; the last one closes the track, unless it is kept for those who come
+// back.
 func (l *log) exit(t *track) {
 	if t.readers--; t.readers == 0 && l.isEmpty() {
 		l.shut(t)

@@ -151,8 +151,8 @@ func (m *Member) Encoding() Encoding { return m.branch.track.encoding }
 // IsBlocked reports whether m was refused and has not caught up since.
 func (m *Member) IsBlocked() bool { return m.state >= blocked }
 
-// Took is when m's client's kernel last took bytes of the room's, while it was blocked of its own too,
-// or refused them. Zero: never.
+// Took is when m's client's kernel last took bytes of the room's, while it was blocked of its own
+// too, or refused them. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
 // Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns
@@ -164,15 +164,15 @@ func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
 	return p.seq
 }
 
-// AwaitRoom asks for leave to publish a message. False means that m may. True means that its room is
-// full or that others are before it: its client's Resume is called when its turn has come.
+// AwaitRoom asks for leave to publish a message. False means that m may. True means that its room
+// is full or that others are before it: its client's Resume is called when its turn has come.
 func (m *Member) AwaitRoom() bool {
 	r := m.branch.room
 	return r.mustAsk.Load() && r.ask(m)
 }
 
-// EndTurn says that m's client publishes nothing more at present, and whether it has more to publish
-// in its next turn. True means that others are before it then: its Resume is called.
+// EndTurn says that m's client publishes nothing more at present, and whether it has more to
+// publish in its next turn. True means that others are before it then: its Resume is called.
 func (m *Member) EndTurn(hasMore bool) bool {
 	r := m.branch.room
 	return r.mustAsk.Load() && r.endTurn(m, hasMore)
@@ -212,9 +212,9 @@ func (m *Member) leave() {
 
 // Finish ends m's stream at a position of its track, which may be below zero, and with what is
 // published now at the latest, and its place in line: it publishes no more. Where m is past that
-// position, as every m is past math.MinInt64, the frame that it is in the middle of is its last. Its
-// client's Finished is called when it has been sent that, which may be before Finish returns. Another
-// Finish may end it sooner.
+// position, as every m is past math.MinInt64, the frame that it is in the middle of is its last.
+// Its client's Finished is called when it has been sent that, which may be before Finish returns.
+// Another Finish may end it sooner.
 //
 // Of a trunk everything but math.MinInt64 is the end of each of its readers' tracks.
 func (m *Member) Finish(upTo int64) {

@@ -20,9 +20,10 @@ type EncodingInfo struct {
 	// into the log.
 	HasSubstitute bool
 	Substitute    Encoding
-	// PositionWidth is how many bytes frames have for their messages' positions, which are known only
-	// when those have their places in the log: none if it is zero. PutPosition writes one there, under
-	// the room's lock. Without an epoch the room has no history, and the message no position.
+	// PositionWidth is how many bytes frames have for their messages' positions, which are known
+	// only when those have their places in the log: none if it is zero. PutPosition writes one
+	// there, under the room's lock. Without an epoch the room has no history, and the message no
+	// position.
 	PositionWidth int
 	PutPosition   func(place []byte, p Position)
 	// IsBundled says that whoever reads this encoding is a Reader of a Bundle, and no others are.
@@ -52,8 +53,8 @@ func checkEncodings(list []EncodingInfo) error {
 // its header.
 type Frame struct {
 	Head, Payload []byte
-	// PositionAt is where in Head the place for the position begins, if the encoding has one; zero: this
-	// frame has none. Head is written to there, and must be this message's alone.
+	// PositionAt is where in Head the place for the position begins, if the encoding has one; zero:
+	// this frame has none. Head is written to there, and must be this message's alone.
 	PositionAt int
 }
 

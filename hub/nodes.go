@@ -32,8 +32,8 @@ type Tally struct {
 	Keys    []uint64 // one for each user, rising; without them their users are not known one by one
 }
 
-// Add adds those of other nodes. A user who is on several counts once, as long as every node tells of
-// its users one by one, and otherwise on each.
+// Add adds those of other nodes. A user who is on several counts once, as long as every node tells
+// of its users one by one, and otherwise on each.
 func (t *Tally) Add(other Tally) {
 	t.Members += other.Members
 	if len(t.Keys) < t.Users || len(other.Keys) < other.Users {

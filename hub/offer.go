@@ -18,12 +18,12 @@ type Published struct {
 }
 
 // Offer publishes a message for somebody outside of all loops who cannot wait and so is told when
-// publishers have to. A room that keeps messages is made if need be; into any other that is not there
-// nothing is published, because nobody would hear it. ErrTooManyRooms says that nobody could join the
-// room either.
+// publishers have to. A room that keeps messages is made if need be; into any other that is not
+// there nothing is published, because nobody would hear it. ErrTooManyRooms says that nobody could
+// join the room either.
 //
-// It is no method, because a panic that passed one of Hub's has left the directory in doubt, and one
-// in here a room at most.
+// It is no method, because a panic that passed one of Hub's has left the directory in doubt, and
+// one in here a room at most.
 func Offer(h *Hub, name string, now time.Duration, m Encoder) (Published, error) {
 	for {
 		r, err := h.Find(name)

@@ -41,7 +41,8 @@ func (m *Member) rejoinAt() (to cursor, skipped uint64, at Position) {
 		to = b.track.atNewest()
 	}
 	if h := r.log.history; h != nil {
-		// Segments end at other numbers in other tracks: what is before the oldest record is not known.
+		// Segments end at other numbers in other tracks: what is before the oldest record is not
+		// known.
 		if first := r.log.tracks[source].oldest.Load().first; to.seq() < first {
 			to = b.track.at(first)
 		}

@@ -2,10 +2,10 @@ package hub
 
 import "container/list"
 
-// A pin is a frame that the log has dropped while members were in the middle of it: a copy, or, of a
-// large frame, the segment's own bytes. Those of one loop that are stuck in the same frame share it,
-// if one round has found them there. Pins of the same large frame count for it each: what a loop
-// gives up then makes room, whoever else keeps it. It belongs to its fanout's loop.
+// A pin is a frame that the log has dropped while members were in the middle of it: a copy, or, of
+// a large frame, the segment's own bytes. Those of one loop that are stuck in the same frame share
+// it, if one round has found them there. Pins of the same large frame count for it each: what a
+// loop gives up then makes room, whoever else keeps it. It belongs to its fanout's loop.
 type pin struct {
 	fan     *Fanout
 	room    *Room         // whose account has the frame; nil: none has, because its readers have left
@@ -46,8 +46,8 @@ func (r *Rest) Release() {
 	*r = Rest{}
 }
 
-// restFor keeps what m has yet to send of the frame it is in the middle of. The frame is copied once
-// in a round.
+// restFor keeps what m has yet to send of the frame it is in the middle of. The frame is copied
+// once in a round.
 func (b *branch) restFor(m *Member) Rest {
 	n := m.cursor.restOfFrame()
 	if n == 0 {

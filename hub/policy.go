@@ -20,8 +20,8 @@ const (
 
 var policyNames = [numPolicies]string{Disconnect: "disconnect", Skip: "skip", Latest: "latest"}
 
-// TakePolicies asks Options.PolicyOf anew for the rooms that have members on this loop. Members that
-// are overrun meanwhile go on by the new one.
+// TakePolicies asks Options.PolicyOf anew for the rooms that have members on this loop. Members
+// that are overrun meanwhile go on by the new one.
 func (f *Fanout) TakePolicies() {
 	for r := range f.hub.All {
 		policy := f.hub.policyOf(r.name)

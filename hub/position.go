@@ -8,8 +8,8 @@ import (
 )
 
 // A Position is a place among a room's messages that clients may be told: behind the message that
-// has this offset. Offsets begin with 1 and grow within an epoch; they may jump. Without an epoch it
-// is none. (A member's own Position is something else: bytes of its track.)
+// has this offset. Offsets begin with 1 and grow within an epoch; they may jump. Without an epoch
+// it is none. (A member's own Position is something else: bytes of its track.)
 type Position struct {
 	Epoch  string
 	Offset uint64

@@ -9,9 +9,9 @@ type Page struct {
 	HasMore  bool
 }
 
-// Read copies what the room keeps from start on, but for messages that have no offset of their own: at
-// most limit records, at least one if there is any and limit allows, and of more only what is within so
-// many bytes of them. The zero Start is the earliest.
+// Read copies what the room keeps from start on, but for messages that have no offset of their own:
+// at most limit records, at least one if there is any and limit allows, and of more only what is
+// within so many bytes of them. The zero Start is the earliest.
 func (r *Room) Read(start Start, limit int, bytes int64) Page {
 	if r.log.history == nil {
 		return Page{Answer: NoHistory}
@@ -92,8 +92,8 @@ func (r *Room) kept() (messages uint64, bytes int64) {
 	return r.log.kept()
 }
 
-// kept is how many messages may be read, and how many bytes of records are retained. Only a log with
-// history is asked.
+// kept is how many messages may be read, and how many bytes of records are retained. Only a log
+// with history is asked.
 func (l *log) kept() (messages uint64, bytes int64) {
 	if t := l.tracks[source]; t.isOpen() {
 		bytes = t.held()

@@ -14,8 +14,8 @@ import "time"
 //	writable  at the tail; or in the rota, since a round met it              in the log
 //	blocked   in the rota; held: nowhere                                     in the log, or overrun
 //
-// In the rota it is handed, for rounds that meet it, if it is writable or the transport has bytes of
-// it.
+// In the rota it is handed, for rounds that meet it, if it is writable or the transport has bytes
+// of it.
 type Reader struct {
 	m      Member
 	bundle *Bundle
@@ -29,8 +29,8 @@ type Reader struct {
 	hasShare  bool // the kernel was offered its bytes in its last turn; behind without that, it has no vote
 }
 
-// waits is what a reader is handed that has its bytes not with the transport, but in the rota: it is
-// no delivery's number that a transport answers for.
+// waits is what a reader is handed that has its bytes not with the transport, but in the rota: it
+// is no delivery's number that a transport answers for.
 const waits = 1
 
 // JoinAt makes r a member of the named room, which is made if need be, from start on, in the
@@ -96,7 +96,8 @@ func (r *Reader) Publish(now time.Duration, msg Encoder) (seq uint64) {
 	return seq
 }
 
-// AwaitRoom is Member.AwaitRoom: true means that ReaderClient.Resume is called when r's turn has come.
+// AwaitRoom is Member.AwaitRoom: true means that ReaderClient.Resume is called when r's turn has
+// come.
 func (r *Reader) AwaitRoom() (waits bool) {
 	r.bundle.at = r
 	waits = r.m.AwaitRoom()
@@ -113,8 +114,8 @@ func (r *Reader) EndTurn(hasMore bool) (waits bool) {
 }
 
 // Leave ends the membership. Of a frame that is partly sent the rest is kept, and nothing goes out
-// before it: see ReaderClient.KeepRest. Other members may have to be given up for that, this client's
-// connection among them.
+// before it: see ReaderClient.KeepRest. Other members may have to be given up for that, this
+// client's connection among them.
 func (r *Reader) Leave() {
 	if !r.IsIn() {
 		return
@@ -225,8 +226,8 @@ func (c *readerClient) Rejoined(missed uint64, at Position) {
 // Reset implements Client.
 func (c *readerClient) Reset(at Position) { c.bundle.told.Reset((*Reader)(c), at) }
 
-// Spoiled implements Client: a connection that is in the middle of something of that room's cannot go
-// on.
+// Spoiled implements Client: a connection that is in the middle of something of that room's cannot
+// go on.
 func (c *readerClient) Spoiled(bool) {
 	r, k := (*Reader)(c), c.bundle
 	isWhole := r.offer == 0 && k.canSendOwn() && !k.isInDoubt

@@ -27,8 +27,8 @@ const (
 //
 // One writer at a time appends, under the room's lock. Bytes below a segment's published length
 // never change, so readers on other loops need no lock: they load the length and read up to it.
-// There is no reference count: a segment lives while it is counted or a cursor stands in it or before
-// it.
+// There is no reference count: a segment lives while it is counted or a cursor stands in it or
+// before it.
 type track struct {
 	encoding Encoding
 	building bool                    // see Hub.Build: what was published before it opened is yet to be added
@@ -232,8 +232,8 @@ func (t *track) link(s *segment, next uint64) {
 	old.next.Store(s)
 }
 
-// dropOldest retains the oldest segment no longer, which is not the tail, and returns how many bytes
-// of frames it has.
+// dropOldest retains the oldest segment no longer, which is not the tail, and returns how many
+// bytes of frames it has.
 func (t *track) dropOldest() (bytes int64) {
 	oldest := t.oldest.Load()
 	if left := t.leftover; left != nil && left.goesOnIn(oldest) {
@@ -254,8 +254,8 @@ func (t *track) dropSpare() {
 	}
 }
 
-// retire drops everything, the tail too, behind which an empty one begins. It returns how many bytes
-// of frames that was.
+// retire drops everything, the tail too, behind which an empty one begins. It returns how many
+// bytes of frames that was.
 func (t *track) retire(next uint64) (bytes int64) {
 	t.dropSpare()
 	t.abandonLeftover(t.tail)

@@ -13,11 +13,11 @@ type Source struct {
 	Sender  string
 	ID      string
 	Time    int64 // when it came, in nanoseconds since 1970: the hub does not look at it
-	// Offset is what the message is to have within the room's epoch: more than any before it. Zero is
-	// the next one.
+	// Offset is what the message is to have within the room's epoch: more than any before it. Zero
+	// is the next one.
 	Offset uint64
-	// HasNoOffset says that it has none of its own, as those have that tell of clients which come and
-	// go. Offset is then that of the last message before it that has one.
+	// HasNoOffset says that it has none of its own, as those have that tell of clients which come
+	// and go. Offset is then that of the last message before it that has one.
 	HasNoOffset bool
 }
 
@@ -26,7 +26,8 @@ type Source struct {
 type Recorder interface {
 	Encoder
 	// Source returns the message. It is called once in a room with history, before any Encode, and
-	// never in another; without any lock. What it refers to must stay as it is until Publish returns.
+	// never in another; without any lock. What it refers to must stay as it is until Publish
+	// returns.
 	Source() Source
 }
 

@@ -2,11 +2,11 @@ package hub
 
 import "slices"
 
-// A speaker is a member that publishes and hears nothing of its room. It reads a track of its own to
-// which nobody appends, in a branch that its room keeps apart: it is caught up for good, and in no
-// count of members, no account, no tally of the brake and no sweep of a message. It waits for its
-// turn to publish like everybody, and keeps the room in being. It costs some 600 bytes more than a
-// reader.
+// A speaker is a member that publishes and hears nothing of its room. It reads a track of its own
+// to which nobody appends, in a branch that its room keeps apart: it is caught up for good, and in
+// no count of members, no account, no tally of the brake and no sweep of a message. It waits for
+// its turn to publish like everybody, and keeps the room in being. It costs some 600 bytes more
+// than a reader.
 
 // speakers are a room's, each in a branch of its own. Most rooms have none.
 type speakers struct{ branches []*branch }
@@ -18,9 +18,9 @@ func (s *speakers) all() []*branch {
 	return s.branches
 }
 
-// JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that would
-// read e. Of start IsHere counts alone: who hears nothing begins nowhere. m must not be in a room.
-// The errors are those of Join.
+// JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that
+// would read e. Of start IsHere counts alone: who hears nothing begins nowhere. m must not be in a
+// room. The errors are those of Join.
 func (f *Fanout) JoinToSpeak(name string, e Encoding, start Start, m *Member, client Client) error {
 	m.client, m.owedTo = client, withoutEnd
 	for {
@@ -57,8 +57,8 @@ func (r *Room) joinToSpeak(f *Fanout, e Encoding, start Start, m *Member) error 
 	return nil
 }
 
-// leaveAsSpeaker ends the membership of a speaker, and the room if it was the last. The caller holds
-// the lock.
+// leaveAsSpeaker ends the membership of a speaker, and the room if it was the last. The caller
+// holds the lock.
 func (r *Room) leaveAsSpeaker(m *Member) {
 	all := r.speakers.all()
 	i := slices.Index(all, m.branch)
@@ -68,8 +68,8 @@ func (r *Room) leaveAsSpeaker(m *Member) {
 	r.closeIfEmpty()
 }
 
-// closeIfEmpty closes a room that nobody is in, and reports whether it did. Rooms with history outlive
-// their members: Expire sees to them. The caller holds the lock.
+// closeIfEmpty closes a room that nobody is in, and reports whether it did. Rooms with history
+// outlive their members: Expire sees to them. The caller holds the lock.
 func (r *Room) closeIfEmpty() bool {
 	if r.log.history != nil || !r.hasNobody() {
 		return false

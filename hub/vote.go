@@ -4,10 +4,10 @@ import "time"
 
 const (
 	// firstVote is how long a member counts in the brake after it was refused, before anybody knows
-	// whether its client takes anything. What fills its receive buffer is taken before the kernel is
-	// first asked, and buys nothing; from then on the buffer opens in steps. At 5 KB/s with
-	// SO_RCVBUF 8 KiB those are of 12 KiB, in 2.5 seconds: with one second the member would lose its
-	// vote before the first of them, and a flood needs half a second to overrun it.
+	// whether its client takes anything. What fills its receive buffer is taken before the kernel
+	// is first asked, and buys nothing; from then on the buffer opens in steps. At 5 KB/s with
+	// SO_RCVBUF 8 KiB those are of 12 KiB, in 2.5 seconds: with one second the member would lose
+	// its vote before the first of them, and a flood needs half a second to overrun it.
 	firstVote = 4 * time.Second
 	// voteMax is the longest vote that a client can have bought. Acknowledgements come in steps, of
 	// 80 KiB at most over loopback, where a client that reads 5 KB/s makes one in 13 seconds.

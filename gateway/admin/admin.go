@@ -1,6 +1,7 @@
-// Package admin lets backends publish and operators look, over HTTP: an [http.Handler] for a listener
-// that is not the clients'. It owns who may ask: keys, host names, pages. What is asked goes to the
-// gateway through the small interface [Gateway]; this package knows no loop and no connection.
+// Package admin lets backends publish and operators look, over HTTP: an [http.Handler] for a
+// listener that is not the clients'. It owns who may ask: keys, host names, pages. What is asked
+// goes to the gateway through the small interface [Gateway]; this package knows no loop and no
+// connection.
 package admin
 
 import (
@@ -81,7 +82,8 @@ func (h *Handler) Handle(pattern string, to http.Handler) {
 	h.mux.Handle(pattern, to)
 }
 
-// HandleOpen adds a route that is open without a key. Hosts and pages are judged there all the same.
+// HandleOpen adds a route that is open without a key. Hosts and pages are judged there all the
+// same.
 func (h *Handler) HandleOpen(pattern string, to http.Handler) {
 	h.routes[pattern] = true
 	h.mux.Handle(pattern, to)
@@ -132,8 +134,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// judgePage refuses what a browser asks for on behalf of a page that is not ours: a page anywhere can
-// have its visitor's browser send requests to this machine. Programs send none of these headers.
+// judgePage refuses what a browser asks for on behalf of a page that is not ours: a page anywhere
+// can have its visitor's browser send requests to this machine. Programs send none of these
+// headers.
 func (h *Handler) judgePage(r *http.Request) *fault {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return &faultOrigin

@@ -47,8 +47,8 @@ type Gateway interface {
 // askFor is how long loops have to answer.
 const askFor = 5 * time.Second
 
-// addAPI adds the routes, with what a key has to allow in the room of the path; nothing: it has to be
-// for all rooms.
+// addAPI adds the routes, with what a key has to allow in the room of the path; nothing: it has to
+// be for all rooms.
 func (h *Handler) addAPI() {
 	for _, route := range []struct {
 		pattern string

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// batchMax and linesMax bound one batch, in bytes, unless one message may be larger, and in lines.
+	// batchMax and linesMax bound one batch, in bytes, unless one message may be larger, and in
+	// lines.
 	batchMax = 16 << 20
 	linesMax = 10_000
 	lineSize = 16 << 10 // bytes of a line that are not copied
@@ -176,8 +177,8 @@ type lineReader struct {
 	long []byte // a line that is larger than the reader's buffer
 }
 
-// next returns a line that is good until the next call; errLongLine for one that is too long, behind
-// which it goes on.
+// next returns a line that is good until the next call; errLongLine for one that is too long,
+// behind which it goes on.
 func (l *lineReader) next() ([]byte, error) {
 	line, err := l.from.ReadSlice('\n')
 	if err == bufio.ErrBufferFull {

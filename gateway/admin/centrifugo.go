@@ -16,13 +16,13 @@ import (
 	"sluice/gateway"
 )
 
-// The API under the names of Centrifugo's, so that its server SDKs publish here: a channel is a room.
-// POST /api/{method} has the parameters as its body; the old form, POST /api, has lines of
-// {"method", "params"}. What is wrong with a request is an HTTP status; what is wrong with what it asks
-// for is 200 and {"error": {"code", "message"}}, as there.
+// The API under the names of Centrifugo's, so that its server SDKs publish here: a channel is a
+// room. POST /api/{method} has the parameters as its body; the old form, POST /api, has lines of
+// {"method", "params"}. What is wrong with a request is an HTTP status; what is wrong with what it
+// asks for is 200 and {"error": {"code", "message"}}, as there.
 //
-// data that is an object or a list goes out as JSON without blanks, a string as the text that it is,
-// so that clients without a protocol get what clients sent each other; b64data is binary.
+// data that is an object or a list goes out as JSON without blanks, a string as the text that it
+// is, so that clients without a protocol get what clients sent each other; b64data is binary.
 
 // A method does one thing and returns what its result is.
 type method func(h *Handler, ctx context.Context, k *Key, p params) (result any, fault *fault)
@@ -84,7 +84,8 @@ func (h *Handler) addCentrifugo() {
 	h.Handle("POST /api/{$}", http.HandlerFunc(h.oldCommands))
 }
 
-// commandMax is how large a request may be: one of the largest messages fits in, however it is escaped.
+// commandMax is how large a request may be: one of the largest messages fits in, however it is
+// escaped.
 func (h *Handler) commandMax() int64 { return max(batchMax, 6*h.gateway.MaxMessage()) }
 
 // command answers POST /api/{method}.
@@ -177,8 +178,8 @@ func (h *Handler) oldCommand(ctx context.Context, k *Key, p params) any {
 	return replyOf(result, fault)
 }
 
-// cPublish: channel, data or b64data, idempotency_key. In a room without history there is no offset to
-// tell. Tags do not go out with a message, and a version decides nothing here.
+// cPublish: channel, data or b64data, idempotency_key. In a room without history there is no offset
+// to tell. Tags do not go out with a message, and a version decides nothing here.
 func (h *Handler) cPublish(_ context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	m, fault := p.message()
@@ -265,8 +266,8 @@ type nodeJSON struct {
 	Uptime   int64  `json:"uptime"`
 }
 
-// cInfo has no parameters. A client without a protocol is in one room, which is its one subscription;
-// clients that are not known are one user.
+// cInfo has no parameters. A client without a protocol is in one room, which is its one
+// subscription; clients that are not known are one user.
 func (h *Handler) cInfo(ctx context.Context, k *Key, _ params) (any, *fault) {
 	if !k.isForAll() {
 		return nil, &faultWhole
@@ -350,8 +351,8 @@ type params map[string]json.RawMessage
 
 var errNoObject = errors.New("admin: not a JSON object, or one with a key twice")
 
-// parseObject takes an object apart. One that has a key twice is refused: two readers of it might go
-// by different ones.
+// parseObject takes an object apart. One that has a key twice is refused: two readers of it might
+// go by different ones.
 func parseObject(text []byte) (params, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
@@ -387,8 +388,8 @@ func parseParams(text json.RawMessage) (params, error) {
 	return parseObject(text)
 }
 
-// isNothing reports whether a value is as good as none: some SDKs write what they were not given so, and
-// Centrifugo takes it for left out.
+// isNothing reports whether a value is as good as none: some SDKs write what they were not given
+// so, and Centrifugo takes it for left out.
 func isNothing(value json.RawMessage) bool {
 	switch string(value) {
 	case "", "null", `""`, "[]":

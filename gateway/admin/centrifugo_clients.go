@@ -29,7 +29,8 @@ func (h *Handler) cDisconnect(ctx context.Context, k *Key, p params) (any, *faul
 		func(user string) (gateway.Reach, error) { return h.gateway.DisconnectSubject(ctx, user, "", f) })
 }
 
-// cUnsubscribe: user, client or both, channel. A connection without a protocol is its room's: it ends.
+// cUnsubscribe: user, client or both, channel. A connection without a protocol is its room's: it
+// ends.
 func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	if !ok || channel == "" {
@@ -43,8 +44,8 @@ func (h *Handler) cUnsubscribe(ctx context.Context, k *Key, p params) (any, *fau
 		func(user string) (gateway.Reach, error) { return h.gateway.UnsubscribeSubject(ctx, user, channel, f) })
 }
 
-// cSubscribe: user, client or both, channel, info, expire_at. A connection without a protocol stays in
-// its room.
+// cSubscribe: user, client or both, channel, info, expire_at. A connection without a protocol stays
+// in its room.
 func (h *Handler) cSubscribe(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	var given gateway.Placement
@@ -68,8 +69,8 @@ func (h *Handler) cSubscribe(ctx context.Context, k *Key, p params) (any, *fault
 		func(user string) (gateway.Reach, error) { return h.gateway.SubscribeSubject(ctx, user, channel, given) })
 }
 
-// cRefresh: user, client or both, expire_at, expired. Without a time the connection ends by no token
-// any more.
+// cRefresh: user, client or both, expire_at, expired. Without a time the connection ends by no
+// token any more.
 func (h *Handler) cRefresh(ctx context.Context, k *Key, p params) (any, *fault) {
 	expires, ok := p.seconds("expire_at")
 	var isOver bool
@@ -86,8 +87,8 @@ func (h *Handler) cRefresh(ctx context.Context, k *Key, p params) (any, *fault) 
 		func(user string) (gateway.Reach, error) { return h.gateway.RefreshSubject(ctx, user, expires) })
 }
 
-// cEach does something to a client, or to all of a user's. A client and a user together are that client
-// if it is that user's.
+// cEach does something to a client, or to all of a user's. A client and a user together are that
+// client if it is that user's.
 func (h *Handler) cEach(ctx context.Context, k *Key, p params,
 	toClient func(client, user string) (gateway.Reach, error), toUser func(string) (gateway.Reach, error),
 ) (any, *fault) {

@@ -14,8 +14,9 @@ import (
 // publicationsMax is how many there are in one answer: who wants more asks on from the last offset.
 const publicationsMax = listedMax
 
-// cHistory: channel, limit, since{offset, epoch}, reverse. Without a limit it tells the position alone, and
-// a negative one is all that an answer may have. In reverse since is where to go back from.
+// cHistory: channel, limit, since{offset, epoch}, reverse. Without a limit it tells the position
+// alone, and a negative one is all that an answer may have. In reverse since is where to go back
+// from.
 func (h *Handler) cHistory(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, ok := p.text("channel")
 	var q struct {
@@ -129,7 +130,8 @@ func (h *Handler) cHistoryRemove(_ context.Context, k *Key, p params) (any, *fau
 	return struct{}{}, nil
 }
 
-// keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps all.
+// keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps
+// all.
 func (h *Handler) keepsAnyway(channel string, p params) bool {
 	var skips bool
 	return json.Unmarshal(p["skip_history"], &skips) == nil && skips && h.gateway.Keeps(channel)

@@ -47,7 +47,8 @@ func (h *Handler) cPresence(ctx context.Context, k *Key, p params) (any, *fault)
 	}{presence}, nil
 }
 
-// cPresenceStats: channel. A user is a token's subject; clients that are not known are one user, as there.
+// cPresenceStats: channel. A user is a token's subject; clients that are not known are one user, as
+// there.
 func (h *Handler) cPresenceStats(ctx context.Context, k *Key, p params) (any, *fault) {
 	channel, fault := h.channelFor(k, p, gateway.Presence)
 	if fault != nil {

@@ -10,8 +10,8 @@ import (
 	"sluice/gateway"
 )
 
-// A fault is why a request is refused, or an item of one. Text is for a person and repeats nothing of
-// the request.
+// A fault is why a request is refused, or an item of one. Text is for a person and repeats nothing
+// of the request.
 type fault struct {
 	Code string `json:"code"`
 	Text string `json:"message"`

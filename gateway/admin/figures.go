@@ -25,11 +25,13 @@ type Figures interface {
 type FigureOptions struct {
 	Dropped func() uint64 // lines that its log has lost; nil: none is ever lost
 	Tail    *Tail         // the end of its log; nil: the live page shows none
-	// Cluster tells how who gives rooms their order does; nil: the gateway is alone, and has no metrics of it.
+	// Cluster tells how who gives rooms their order does; nil: the gateway is alone, and has no
+	// metrics of it.
 	Cluster func() ClusterFigures
 }
 
-// AddFigures adds /metrics, /debug/pprof, the live page at /, and the health checks, which need no key.
+// AddFigures adds /metrics, /debug/pprof, the live page at /, and the health checks, which need no
+// key.
 func (h *Handler) AddFigures(f Figures, o FigureOptions) {
 	h.handleWhole("GET /metrics", newMetrics(f, h.version, o))
 	for pattern, to := range map[string]http.HandlerFunc{
@@ -87,8 +89,8 @@ func isPart(text string) bool {
 	return err == nil && n > 0 && n <= profileMax
 }
 
-// atLength takes the server's timeouts from requests that are meant to take long: a profile's default
-// is as long as they are. How long is said in seconds that have to be good.
+// atLength takes the server's timeouts from requests that are meant to take long: a profile's
+// default is as long as they are. How long is said in seconds that have to be good.
 func atLength(isGood func(seconds string) bool, to http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if text := r.FormValue("seconds"); text != "" && !isGood(text) {

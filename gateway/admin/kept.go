@@ -38,9 +38,9 @@ func tellKept(epoch string, m *gateway.Kept) keptJSON {
 	return told
 }
 
-// readKept answers GET /api/rooms/{room}/messages: what the room keeps, a message on each line, behind
-// since=EPOCH:OFFSET or the last=N, and otherwise from the oldest. Sluice-Position is behind the last
-// line, for since, and Sluice-More says whether more is kept there already.
+// readKept answers GET /api/rooms/{room}/messages: what the room keeps, a message on each line,
+// behind since=EPOCH:OFFSET or the last=N, and otherwise from the oldest. Sluice-Position is behind
+// the last line, for since, and Sluice-More says whether more is kept there already.
 func (h *Handler) readKept(w http.ResponseWriter, r *http.Request) {
 	q, bad := query(r, "since", "last", "limit")
 	limit, isLimit := limitOf(q["limit"], listed)

@@ -114,8 +114,8 @@ func (k *Keys) keepRates(was *Keys) {
 // isForAll reports whether the key is for more than some rooms.
 func (k *Key) isForAll() bool { return k.holder.Grants == nil }
 
-// take takes one message of a rate with bursts of a second's worth, and returns how long it is until
-// there is one if there is none: the generic cell rate algorithm of ITU-T I.371.
+// take takes one message of a rate with bursts of a second's worth, and returns how long it is
+// until there is one if there is none: the generic cell rate algorithm of ITU-T I.371.
 func (k *Key) take(rate int64, now time.Duration) (lacks time.Duration) {
 	if rate <= 0 {
 		return 0

@@ -19,8 +19,8 @@ const (
 	headMax      = 16 << 10
 )
 
-// ConnectionsMax is how many connections there may be at a time, on all listeners together. More wait
-// to be accepted.
+// ConnectionsMax is how many connections there may be at a time, on all listeners together. More
+// wait to be accepted.
 const ConnectionsMax = 128
 
 // A Server serves a Handler on listeners that are not the gateway's, on goroutines of its own: what
@@ -56,7 +56,8 @@ func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ct
 // Close cuts all connections.
 func (s *Server) Close() error { return s.http.Close() }
 
-// A listener accepts as many connections as there are places, and judges the heads that come on them.
+// A listener accepts as many connections as there are places, and judges the heads that come on
+// them.
 type listener struct {
 	net.Listener
 	places  chan struct{}
@@ -86,10 +87,12 @@ func (l *listener) Close() error {
 }
 
 // A judged connection reads as its client sent it, up to a head that two readers could take for
-// different requests, or of different lengths (RFC 9112 §6.3): net/http takes some of those, and goes
-// on behind them. In such a head's place it reads noRequest, which net/http answers with 400 and the end.
+// different requests, or of different lengths (RFC 9112 §6.3): net/http takes some of those, and
+// goes on behind them. In such a head's place it reads noRequest, which net/http answers with 400
+// and the end.
 //
-// Bodies in chunks are taken; ServeHTTP closes the connection behind them, so nothing there is judged.
+// Bodies in chunks are taken; ServeHTTP closes the connection behind them, so nothing there is
+// judged.
 type judged struct {
 	net.Conn
 	leave   func()
@@ -172,7 +175,8 @@ func (c *judged) judgeHead(head []byte) bool {
 	return true
 }
 
-// CloseWrite ends our half: net/http waits a little behind it, lest a reset overtake the last answer.
+// CloseWrite ends our half: net/http waits a little behind it, lest a reset overtake the last
+// answer.
 func (c *judged) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -15,9 +15,9 @@ import (
 // scrapesMax is how many scrapes there may be at a time.
 const scrapesMax = 4
 
-// newMetrics returns the handler of /metrics: the gateway's figures, those of Go's runtime and of the
-// process, in a registry of their own. Labels are fixed words of ours, or numbers of loops, so the
-// number of series does not depend on what clients do.
+// newMetrics returns the handler of /metrics: the gateway's figures, those of Go's runtime and of
+// the process, in a registry of their own. Labels are fixed words of ours, or numbers of loops, so
+// the number of series does not depend on what clients do.
 func newMetrics(f Figures, version string, o FigureOptions) http.Handler {
 	return promhttp.HandlerFor(newRegistry(f, version, o), promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapesMax,
@@ -34,8 +34,8 @@ func newRegistry(f Figures, version string, o FigureOptions) *prometheus.Registr
 	return r
 }
 
-// A collector asks the server anew at each scrape, so nothing is counted twice and what is not scraped
-// costs nothing.
+// A collector asks the server anew at each scrape, so nothing is counted twice and what is not
+// scraped costs nothing.
 type collector struct {
 	figures Figures
 	version string

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ClusterFigures are those of who gives rooms their order, as a program knows them: of a node of package
-// hub/cluster, its Stats under the same names.
+// ClusterFigures are those of who gives rooms their order, as a program knows them: of a node of
+// package hub/cluster, its Stats under the same names.
 type ClusterFigures struct {
 	IsOut bool // nobody answers
 

@@ -13,8 +13,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A metric is a line of the table: a name for good, since people's dashboards hold it. docs/metrics.md
-// explains each, and a test holds the two together.
+// A metric is a line of the table: a name for good, since people's dashboards hold it.
+// docs/metrics.md explains each, and a test holds the two together.
 type metric struct {
 	name, help string
 	labels     []string

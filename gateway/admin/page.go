@@ -23,8 +23,8 @@ var pageTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// pagePolicy lets the page run its own files and ask its own server, and nothing else: what a client
-// has put into a line of the log does not become script.
+// pagePolicy lets the page run its own files and ask its own server, and nothing else: what a
+// client has put into a line of the log does not become script.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
@@ -80,8 +80,8 @@ func (h *Handler) addPage(f Figures, o FigureOptions) {
 	h.HandleOpen("GET /logout", back)
 }
 
-// judge says why the request may not see figures, nil if it may. A key that it has decides as on every
-// other route, whatever its browser's session is.
+// judge says why the request may not see figures, nil if it may. A key that it has decides as on
+// every other route, whatever its browser's session is.
 func (p *page) judge(r *http.Request) *fault {
 	switch key := p.handler.keyOf(r); {
 	case key != nil && !key.isForAll():
@@ -112,8 +112,8 @@ func (p *page) tell(w http.ResponseWriter, r *http.Request) {
 	writeBytes(w, status, body)
 }
 
-// logIn takes the key from the form's body alone: what stands in an address is kept by histories and
-// logs.
+// logIn takes the key from the form's body alone: what stands in an address is kept by histories
+// and logs.
 func (p *page) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, loginMax)
 	if r.ParseForm() != nil {
@@ -138,8 +138,9 @@ func (p *page) logOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, ".", http.StatusSeeOther)
 }
 
-// send answers with a file. no-referrer would have browsers say Origin: null when they send the form,
-// which is refused as a page of nobody's; other servers learn nothing with same-origin either.
+// send answers with a file. no-referrer would have browsers say Origin: null when they send the
+// form, which is refused as a page of nobody's; other servers learn nothing with same-origin
+// either.
 func send(w http.ResponseWriter, r *http.Request, status int, name string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", pageTypes[path.Ext(name)])

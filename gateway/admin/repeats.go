@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// repeatsFor is how long the result of a request with an Idempotency-Key is kept: longer than any
-	// client goes on trying.
+	// repeatsFor is how long the result of a request with an Idempotency-Key is kept: longer than
+	// any client goes on trying.
 	repeatsFor = 2 * time.Minute
 	// repeatsMax bounds how many are kept, some 20 MiB of them at most. Beyond it the oldest is
 	// forgotten before its time.

@@ -17,10 +17,10 @@ const (
 	loginMax    = 4 << 10 // bytes of a login form
 )
 
-// Sessions let a browser in that has shown a key once. One is the time of its end, signed with a secret
-// of this program's start and with the key, so there is none to keep, and without the key there is
-// none. It is good for the live page and what that reads, and for nothing that changes anything:
-// cookies go to every port of this host, and so to other programs.
+// Sessions let a browser in that has shown a key once. One is the time of its end, signed with a
+// secret of this program's start and with the key, so there is none to keep, and without the key
+// there is none. It is good for the live page and what that reads, and for nothing that changes
+// anything: cookies go to every port of this host, and so to other programs.
 type sessions struct {
 	secret [32]byte
 	now    func() time.Duration
@@ -48,8 +48,8 @@ func sessionOf(value string, maxAge int, isTLS bool) *http.Cookie {
 	}
 }
 
-// has reports whether the request comes from a session that one of the keys has opened and that goes
-// on.
+// has reports whether the request comes from a session that one of the keys has opened and that
+// goes on.
 func (s *sessions) has(r *http.Request, keys *Keys) bool {
 	for _, c := range r.CookiesNamed(sessionCookie) { // Another program of this host may have set one, too.
 		value, err := base64.RawURLEncoding.DecodeString(c.Value)

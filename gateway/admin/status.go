@@ -15,9 +15,9 @@ import (
 const (
 	// shown is how many rooms and clients the live page shows.
 	shown = 20
-	// statusTime is how old a status may be that is told once more: however many pages are open, the
-	// loops are asked as often as for one. Where asking takes long it may be statusShare times as old as
-	// that took, so that it never takes more than a small part of the time there is.
+	// statusTime is how old a status may be that is told once more: however many pages are open,
+	// the loops are asked as often as for one. Where asking takes long it may be statusShare times
+	// as old as that took, so that it never takes more than a small part of the time there is.
 	statusTime  = 500 * time.Millisecond
 	statusShare = 20
 )

@@ -1,5 +1,5 @@
-// Package proctest runs the built gateway as a process, and the test binary itself as one beside it, and
-// sees of them what an operator sees: the log, the exit status and /proc.
+// Package proctest runs the built gateway as a process, and the test binary itself as one beside
+// it, and sees of them what an operator sees: the log, the exit status and /proc.
 package proctest
 
 import (
@@ -49,13 +49,15 @@ func RemoveBuilt() {
 	}
 }
 
-// Command is the gateway with these flags, in surroundings that do not configure it. It ends with the test.
+// Command is the gateway with these flags, in surroundings that do not configure it. It ends with
+// the test.
 func Command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	return LastingCommand(t, 2*testenv.Patience, args...)
 }
 
-// LastingCommand is Command for a test that takes longer than others. The gateway is killed when time is up.
+// LastingCommand is Command for a test that takes longer than others. The gateway is killed when
+// time is up.
 func LastingCommand(t *testing.T, time time.Duration, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := program()

@@ -63,7 +63,8 @@ func ProcessorTicks(t *testing.T, pid int) int {
 	return user + system
 }
 
-// StopProcess stops a process with SIGSTOP and waits until it stands still; ContinueProcess lets it go on.
+// StopProcess stops a process with SIGSTOP and waits until it stands still; ContinueProcess lets it
+// go on.
 func StopProcess(t *testing.T, pid int) {
 	t.Helper()
 	if err := unix.Kill(pid, syscall.SIGSTOP); err != nil {

@@ -11,14 +11,15 @@ import (
 	"testing"
 )
 
-// childName is what a test's own program is called with to be a client of centrifuge-go. What it is to be
-// like stands behind that.
+// childName is what a test's own program is called with to be a client of centrifuge-go. What it is
+// to be like stands behind that.
 const childName = "centrifuge-go"
 
 // A Child is a client of centrifuge-go in a process of its own, which a test may stop.
 type Child struct{ *process }
 
-// OpenChild opens one. The program is the test's own: its TestMain has to call RunChild before all else.
+// OpenChild opens one. The program is the test's own: its TestMain has to call RunChild before all
+// else.
 func OpenChild(t testing.TB, o Options, isProtobuf bool) Child {
 	t.Helper()
 	options, err := json.Marshal(o)
@@ -36,8 +37,8 @@ func OpenChild(t testing.TB, o Options, isProtobuf bool) Child {
 	return Child{start(t, cmd)}
 }
 
-// RunChild ends the process if it is a child, when its standard input has ended: until then it takes
-// commands and prints events as the program of npm's SDK does.
+// RunChild ends the process if it is a child, when its standard input has ended: until then it
+// takes commands and prints events as the program of npm's SDK does.
 func RunChild() {
 	if len(os.Args) != 4 || os.Args[1] != childName {
 		return

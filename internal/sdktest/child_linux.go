@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stop stops the process with SIGSTOP and waits until it stands still. It goes on with the test's end, or
-// Continue.
+// Stop stops the process with SIGSTOP and waits until it stands still. It goes on with the test's
+// end, or Continue.
 func (c Child) Stop() {
 	c.t.Helper()
 	c.t.Cleanup(c.Continue)

@@ -25,7 +25,8 @@ type chromium struct {
 
 const page = `<!doctype html><meta charset=utf-8><script src=/sdk.js></script><script src=/drive.js></script>`
 
-// bridge keeps lines until they are fetched: next answers with those that there are, once there are some.
+// bridge keeps lines until they are fetched: next answers with those that there are, once there are
+// some.
 const bridge = `(() => {
 	let lines = [], wake = () => {};
 	window.next = async () => {

@@ -3,6 +3,7 @@
 // process of its own. All do the same things and record the same events, so that a test is written
 // once; and a Log, which forgets nothing, judges what they were given.
 //
-// The program for npm's is in internal/realclients, whose install.sh installs it. One that is missing
-// leaves the calling test out, with the reason; with SLUICE_CI=1 in the environment that is a failure.
+// The program for npm's is in internal/realclients, whose install.sh installs it. One that is
+// missing leaves the calling test out, with the reason; with SLUICE_CI=1 in the environment that is
+// a failure.
 package sdktest

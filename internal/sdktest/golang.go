@@ -12,10 +12,11 @@ import (
 	"sluice/internal/testenv"
 )
 
-// What centrifuge-go waits for: short before it comes back, because tests wait for that, and not too long
-// for an answer, because it waits for that of connect when its connection is gone already. When it tries to
-// subscribe again it does not look whether it has said connect yet, which ends its connection for good on
-// any server (3501): so that comes late, and seldom meets a connection that is being made.
+// What centrifuge-go waits for: short before it comes back, because tests wait for that, and not
+// too long for an answer, because it waits for that of connect when its connection is gone already.
+// When it tries to subscribe again it does not look whether it has said connect yet, which ends its
+// connection for good on any server (3501): so that comes late, and seldom meets a connection that
+// is being made.
 const (
 	minDelay     = 10 * time.Millisecond
 	maxDelay     = 60 * time.Millisecond

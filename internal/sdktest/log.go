@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// A Log has everything that was published in rooms that keep a history, whatever a gateway still has of
-// it: the model that clients are judged by.
+// A Log has everything that was published in rooms that keep a history, whatever a gateway still
+// has of it: the model that clients are judged by.
 type Log struct {
 	mu    sync.Mutex
 	rooms map[string][]published
@@ -49,8 +49,8 @@ func (l *Log) at(room string, at Position) (data string, ok bool) {
 	return "", false
 }
 
-// HasLast reports whether a client has the last message of a room, or has it behind it, having been told
-// that it missed some.
+// HasLast reports whether a client has the last message of a room, or has it behind it, having been
+// told that it missed some.
 func (l *Log) HasLast(r *Record, room string) bool {
 	last, ok := l.last(room)
 	if !ok {
@@ -75,8 +75,8 @@ func (l *Log) HasLast(r *Record, room string) bool {
 }
 
 // Judge holds what a client was given of a room to what was published there: each message once, in
-// order, at its offset, from where its first subscription began; and all of it, but where the client was
-// told that it could not be recovered, which is counted. A client judged has HasLast.
+// order, at its offset, from where its first subscription began; and all of it, but where the
+// client was told that it could not be recovered, which is counted. A client judged has HasLast.
 func (l *Log) Judge(r *Record, room string) (gaps int, err error) {
 	var at Position // behind which everything is still to come
 	isSubscribed := false

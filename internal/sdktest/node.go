@@ -12,7 +12,8 @@ import (
 	"sluice/internal/realclients"
 )
 
-// A process is an SDK in a process of its own, which takes commands as JSON lines and prints what happens.
+// A process is an SDK in a process of its own, which takes commands as JSON lines and prints what
+// happens.
 type process struct {
 	*remote
 	cmd   *exec.Cmd

@@ -96,8 +96,8 @@ func (r *Record) Count(kind, room string) (n int) {
 	return n
 }
 
-// Wait waits until is holds, which it asks after each event, or until also is closed. It returns an error,
-// with the last events, if neither came within a test's patience.
+// Wait waits until is holds, which it asks after each event, or until also is closed. It returns an
+// error, with the last events, if neither came within a test's patience.
 func (r *Record) Wait(what string, is func() bool, also <-chan struct{}) error {
 	late := time.NewTimer(testenv.Patience)
 	defer late.Stop()
@@ -118,7 +118,8 @@ func (r *Record) Wait(what string, is func() bool, also <-chan struct{}) error {
 	}
 }
 
-// Expect waits for the nth event of a kind in a room, from 1 on, and returns it. The test fails without.
+// Expect waits for the nth event of a kind in a room, from 1 on, and returns it. The test fails
+// without.
 func (r *Record) Expect(t interface {
 	Helper()
 	Fatal(...any)

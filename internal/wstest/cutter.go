@@ -44,8 +44,8 @@ type Cutter struct {
 // A passage is a connection on its way through.
 type passage struct{ client, server net.Conn }
 
-// NewCutter makes one that leads to an address; the nth connection ends at the nth cut, those behind the
-// last one do not end. It ends with the test.
+// NewCutter makes one that leads to an address; the nth connection ends at the nth cut, those
+// behind the last one do not end. It ends with the test.
 func NewCutter(t testing.TB, to string, cuts ...Cut) *Cutter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,7 +69,8 @@ func (c *Cutter) Addr() string { return c.listener.Addr().String() }
 // Lead has connections that come from now on go to another address.
 func (c *Cutter) Lead(to string) { c.set(func() { c.to = to }) }
 
-// Admit lets the first n connections pass, and keeps the others waiting until there is leave for more.
+// Admit lets the first n connections pass, and keeps the others waiting until there is leave for
+// more.
 func (c *Cutter) Admit(n int) { c.set(func() { c.admit = n }) }
 
 // Still stops what comes from the server, or lets it come again. The client's bytes pass.
