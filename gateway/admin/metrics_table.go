@@ -174,7 +174,7 @@ var table = []metric{
 	count("sluice_node_notes_unsent_total", "Notes that could not be sent: there was no NATS server, or they were too large.", func(r *reading) uint64 { return r.Notes.Unsent }),
 	count("sluice_node_rooms_beyond_total", "Rooms left out of reports, or of what is known of others, because there are too many, each time.", func(r *reading) uint64 { return r.Notes.Beyond }),
 	count("sluice_node_questions_total", "Questions put to all other nodes: who is in a room, whom to disconnect.", func(r *reading) uint64 { return r.Notes.Asked }),
-	count("sluice_node_unanswered_total", "Answers to them that did not come in time, of each node.", func(r *reading) uint64 { return r.Notes.Unanswered }),
+	count("sluice_node_unanswered_total", "Answers to them that did not come in time, of each node, while who asked was there.", func(r *reading) uint64 { return r.Notes.Unanswered }),
 
 	// Loops.
 	{

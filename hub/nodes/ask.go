@@ -76,7 +76,9 @@ func (n *Nodes) Ask(ctx context.Context, what []byte) (hub.NodeAnswers, error) {
 	}
 	got := n.endAsking(a)
 	n.counts.asked.Add(1)
-	n.counts.unanswered.Add(uint64(a.asked - len(got)))
+	if !errors.Is(ctx.Err(), context.Canceled) { // Or who asks has gone, which is no fault of those who were asked.
+		n.counts.unanswered.Add(uint64(a.asked - len(got)))
+	}
 	return hub.NodeAnswers{Asked: a.asked, From: got}, nil
 }
 

@@ -66,6 +66,9 @@ func TestWhoDoesNotAnswerIsCounted(t *testing.T) {
 	if got, err := all["a"].Ask(ctx, []byte(`1`)); err != nil || got.Asked != 3 || len(got.From) != 0 {
 		t.Errorf("without time: %+v, %v", got, err)
 	}
+	if s := all["a"].Stats(); s.Unanswered != 2 || s.Asked != 2 {
+		t.Errorf("who asked is gone: %+v", s)
+	}
 	close(release)
 }
 
