@@ -198,7 +198,7 @@ type places struct {
 func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
 
 // mayTakeLong reports whether branches with little to send go before it.
-func (b *branch) mayTakeLong() bool { return b.hasMuch() || b.mustTell() }
+func (b *branch) mayTakeLong() bool { return b.hasMuch() || b.mustTell() || b.room.isSpoiled.Load() }
 
 // nextHasMuch reports whether the first of the ready members, of which there is one, has more than
 // a little to get.

@@ -164,7 +164,10 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 		f.swept = b
 		switch {
 		case b.room.isSpoiled.Load():
-			b.disband()
+			if len(b.members) > 0 {
+				b.schedule(f, becauseUnfinished) // Before it, or a panic would leave the others in.
+				b.disband(&p)
+			}
 		case b.len() > 0 && b.mustTell():
 			b.tellReset(&p)
 			b.schedule(f, becauseUnfinished)

@@ -62,6 +62,8 @@ type client struct {
 	means    Queued
 	asked    int    // how often it was
 	onTake   func() // once, when it takes something
+
+	onSpoiled func()
 }
 
 // take takes what its socket has room for.
@@ -92,10 +94,16 @@ func (c *client) CaughtUp()                 { c.isArmed = false }
 func (c *client) Finished()                 { c.Leave() }
 func (c *client) Failed()                   { c.Leave() }
 func (c *client) Resume()                   { c.resumed++ }
-func (c *client) Spoiled(isWhole bool)      { c.spoiled, c.isWhole = c.spoiled+1, isWhole }
 func (c *client) Rejoined(uint64, Position) {}
 func (c *client) Reset(Position)            {}
 func (c *client) Lagging(isSlow bool)       { c.slow = append(c.slow, isSlow) }
+
+func (c *client) Spoiled(isWhole bool) {
+	c.spoiled, c.isWhole = c.spoiled+1, isWhole
+	if c.onSpoiled != nil {
+		c.onSpoiled()
+	}
+}
 
 func (c *client) Overrun(rest Rest) {
 	c.overruns++

@@ -72,20 +72,25 @@ func (f *Fanout) InDoubt() (rooms []*Room) {
 	return rooms
 }
 
-// disband makes all members of a spoiled room leave it. Only they are looked at: nothing else of
-// the branch can be trusted.
-func (b *branch) disband() {
-	members := b.members
-	b.members, b.bitmap, b.holes, b.due, b.round = nil, nil, nil, 0, round{}
-	delete(b.fan.tellings, b)
-	for _, m := range members {
+// disband makes members of a spoiled room leave it, until the pace's deadline is past. Only they are
+// looked at: nothing else of the branch can be trusted.
+func (b *branch) disband(p *pace) {
+	for len(b.members) > 0 {
+		if p.now >= p.deadline {
+			return
+		}
+		m := b.members[0]
+		b.members = b.members[1:]
 		if m == nil || m.branch != b {
 			continue
 		}
 		client, isWhole := m.client, m.CanSendOwn()
 		m.forsake()
 		client.Spoiled(isWhole)
+		p.look() // It may have written.
 	}
+	b.members, b.bitmap, b.holes, b.due, b.round = nil, nil, nil, 0, round{}
+	delete(b.fan.tellings, b)
 }
 
 // InDoubt returns the rooms that a panic has left in doubt which passed this package in an event of

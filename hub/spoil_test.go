@@ -133,3 +133,56 @@ func TestPublishersGoWhileTheirRoomIsSpoiled(t *testing.T) {
 		t.Errorf("who is there was told %d and %d times", all[1].spoiled, all[2].spoiled)
 	}
 }
+
+// A room of 10,000 that has ended is left in turns: the one beside it gets its message at once.
+func TestSpoiledLargeRoomHoldsUpNobody(t *testing.T) {
+	f := newFixture(t, wide)
+	quiet := f.join(0, "quiet")
+	all := make([]*client, 10_000)
+	for i := range all {
+		all[i] = f.join(0, "r")
+		all[i].onSpoiled = func() { f.now += 5 * time.Microsecond } // A Close frame, say.
+	}
+	all[0].Room().Spoil()
+	quiet.say(nil, []byte("x"))
+	begin := f.now
+	f.fans[0].Flush(func() time.Duration { return f.now })
+	if took := f.now - begin; took > slice+5*time.Microsecond || len(quiet.got) == 0 {
+		t.Errorf("a tick took %v; the quiet room got %q", took, quiet.got)
+	}
+	if !all[len(all)-1].IsIn() {
+		t.Fatal("all were told: not the middle")
+	}
+	all[len(all)-1].Leave() // By itself.
+	f.flush()
+	for i, c := range all {
+		if want := min(1, len(all)-1-i); c.spoiled != want || c.IsIn() {
+			t.Fatalf("client %d was told %d times, is in: %v", i, c.spoiled, c.IsIn())
+		}
+	}
+}
+
+// A client panics when it is told: the others are told all the same.
+func TestPanicOfOneThatLeavesASpoiledRoomKeepsNobodyIn(t *testing.T) {
+	f := newFixture(t, wide)
+	all := []*client{f.join(0, "r"), f.join(0, "r"), f.join(0, "r")}
+	all[1].onSpoiled = func() { panic("planted") }
+	all[0].Room().Spoil()
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+			for _, r := range f.fans[0].InDoubt() {
+				r.Spoil()
+			}
+		}()
+		f.flush()
+	}()
+	f.flush()
+	for i, c := range all {
+		if c.spoiled != 1 || c.IsIn() {
+			t.Errorf("client %d was told %d times, is in: %v", i, c.spoiled, c.IsIn())
+		}
+	}
+}
