@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.yaml.in/yaml/v3"
@@ -47,6 +48,9 @@ func TestDeployedServersAreFitForAGateway(t *testing.T) {
 			}
 			if len(read.Routes) != 3 || read.StoreDir != "/data" || !read.JetStream {
 				t.Errorf("%d routes, store %s", len(read.Routes), read.StoreDir)
+			}
+			if read.SyncInterval != 2*time.Minute { // As docs/operations.md promises: 2m without quotes is 23 days.
+				t.Errorf("files are synced every %v", read.SyncInterval)
 			}
 			s := natstest.Start(t, func(o *server.Options) { o.Users, o.MaxPayload = read.Users, read.MaxPayload })
 			url := strings.Replace(s.ClientURL(), "nats://", "nats://gateway:change-me@", 1)
