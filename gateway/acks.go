@@ -43,6 +43,8 @@ type ack struct {
 type acks struct {
 	mu   sync.Mutex
 	list []ack
+
+	taken []ack // by the loop, to be handed on
 }
 
 // add brings an answer to the loop, from any goroutine.
@@ -56,16 +58,32 @@ func (w *worker) add(a ack) {
 	}
 }
 
-// takeAcks hands the answers to their subscribers.
+// take reports whether there are answers to be handed on, in taken.
+func (k *acks) take() bool {
+	if len(k.taken) == 0 {
+		k.mu.Lock()
+		k.taken, k.list = k.list, nil
+		k.mu.Unlock()
+	}
+	return len(k.taken) > 0
+}
+
+// takeAcks hands answers to their subscribers, for as long as a tick has for it, and says when to be
+// called again.
 func (w *worker) takeAcks() time.Duration {
-	w.acks.mu.Lock()
-	list := w.acks.list
-	w.acks.list = nil
-	w.acks.mu.Unlock()
-	for _, a := range list {
+	k := &w.acks
+	if !k.take() {
+		return -1
+	}
+	for until := w.loop.Elapsed() + w.cfg.walkTime; k.take(); {
+		a := k.taken[0]
+		k.taken = k.taken[1:]
 		source, _ := w.loop.Source(a.of)
 		if c, ok := source.(*conn); ok && c.life == open {
 			c.subscriber().acknowledged(a)
+		}
+		if w.loop.Elapsed() >= until {
+			return 0
 		}
 	}
 	return -1

@@ -74,6 +74,31 @@ func TestSubscribersPromisesAreBounded(t *testing.T) {
 	}
 }
 
+// Thousands of answers may come at once. They are handed on for as long as a tick has for it, and others'
+// events come in between.
+func TestAcknowledgementsAreHandedOnInTurns(t *testing.T) {
+	c := newScripted()
+	cfg := clustered(c, nil)
+	cfg.walkTime = 1 // One answer in each tick.
+	s, addr := startGateway(t, cfg)
+	p := connectPeer(t, addr)
+	c.set(func() { c.isHeld = true })
+	var lines []string
+	for i := range promisesMax {
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, i+2))
+	}
+	p.say(lines...)
+	testenv.Eventually(t, "all are on their way", func() (isSo bool) { c.set(func() { isSo = len(c.waiting) == promisesMax }); return isSo })
+	before := testenv.StatsOf(t, s).Loop.Ticks
+	c.set(func() { c.isHeld = false })
+	for i := range promisesMax {
+		p.expect(fmt.Sprintf(`{"id":%d,"publish":{}}`, i+2))
+	}
+	if ticks := testenv.StatsOf(t, s).Loop.Ticks - before; ticks < promisesMax {
+		t.Errorf("%d answers were handed on in %d ticks", promisesMax, ticks)
+	}
+}
+
 // What a tick has read goes to the cluster together, and not the first message before the others.
 func TestTickPublishesTogether(t *testing.T) {
 	c := newScripted()
