@@ -5,7 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/keyfunc/v3"
@@ -21,14 +24,21 @@ type remoteKeys struct {
 	ctx context.Context // ends when fetching is to end; no client's: one that goes must not keep keys from others
 	set keyfunc.Keyfunc // nil before fetch
 
-	mu   sync.Mutex // held while fetching for a key: who comes meanwhile waits for what comes of it
-	pace *rate.Limiter
+	failures atomic.Uint64 // of fetches
+
+	mu     sync.Mutex // held while fetching for a key: who comes meanwhile waits for what comes of it
+	pace   *rate.Limiter
+	absent map[string]bool // ids of keys that the set was fetched for, and that were not in it
 }
 
 const (
 	refreshEvery   = 10 * time.Second
 	refreshTimeout = 5 * time.Second
 	refreshRegular = time.Hour
+	// absentMax bounds what is remembered of ids, beyond which all of it is forgotten; of one that is
+	// longer than absentLen nothing is.
+	absentMax = 1024
+	absentLen = 128
 )
 
 func (r *remoteKeys) fetch(ctx context.Context) (err error) {
@@ -41,6 +51,7 @@ func (r *remoteKeys) fetch(ctx context.Context) (err error) {
 		RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1), // The pace is ours: who comes too often is refused, and does not wait.
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(_ context.Context, err error) {
+				r.failures.Add(1)
 				if r.failed != nil {
 					r.failed(withoutURL(err))
 				}
@@ -58,20 +69,39 @@ func (r *remoteKeys) keys() []key {
 	return storedKeys(r.set.Storage(), false)
 }
 
-// refresh fetches the set for the sake of a key, unless it was fetched just now. It reports false
-// where there has never been any.
-func (r *remoteKeys) refresh(id string) bool {
+// refresh fetches the set for the sake of a key, unless it was fetched just now. It reports whether it
+// can be told of the key whether there is one: not where nothing could be fetched, nor where a key that
+// nobody has looked for may have been added since.
+func (r *remoteKeys) refresh(id string) (canTell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, k := range r.keys() {
-		if k.id == id {
-			return true
-		}
+	if r.has(id) {
+		return true
 	}
 	if r.set != nil && r.pace.Allow() {
+		before := r.failures.Load()
 		_, _ = r.set.Storage().KeyRead(r.ctx, id) // Whether it is there now is for Verify to find.
+		if r.failures.Load() == before && !r.has(id) {
+			r.miss(id)
+		}
 	}
-	return len(r.keys()) > 0
+	return r.has(id) || r.has("") && r.absent[id]
+}
+
+// has reports whether there is a key of an id; of none, any key.
+func (r *remoteKeys) has(id string) bool {
+	return slices.ContainsFunc(r.keys(), func(k key) bool { return id == "" || k.id == id })
+}
+
+// miss remembers that there is no key of an id.
+func (r *remoteKeys) miss(id string) {
+	if len(id) > absentLen {
+		return
+	}
+	if r.absent == nil || len(r.absent) == absentMax {
+		r.absent = map[string]bool{}
+	}
+	r.absent[strings.Clone(id)] = true // Or its whole token would be kept.
 }
 
 // withoutURL is an error of net/http without the address in it, which may have a password.
