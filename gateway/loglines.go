@@ -124,8 +124,8 @@ func (c *conn) encodingName() string {
 	return encodings[c.reader.Encoding()].Name
 }
 
-// logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of those
-// who were cut, now and then.
+// logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of
+// those who were cut, now and then.
 func (c *conn) logLeft(r CloseReason) {
 	level, skipped := slog.LevelDebug, uint64(0)
 	if r.isTold() {
@@ -154,8 +154,8 @@ func (c *conn) id() string { return fmt.Sprintf("%d.%x", c.w.no, uint64(c.token)
 // from is where the connection comes from, for a log.
 func (c *conn) from() string { return addressText(c.address()) }
 
-// address is where the connection comes from: the client that a trusted proxy has named, or its peer,
-// as far as the kernel can tell.
+// address is where the connection comes from: the client that a trusted proxy has named, or its
+// peer, as far as the kernel can tell.
 func (c *conn) address() netip.Addr {
 	if c.meter != nil && c.meter.from.IsValid() {
 		return c.meter.from

@@ -9,10 +9,10 @@ import (
 )
 
 // Who comes and goes is told to a room's subscribers by messages of their own, and not through the
-// room's log: an entry there would be in the way of every encoding, and would be kept and counted as a
-// message, while of who comes and goes there is less to be told the longer one waits. So changes are
-// collected for a moment, and who comes and goes within it was never there. Beyond these bounds nobody
-// is told, which is counted; who is in the room can be asked for as before.
+// room's log: an entry there would be in the way of every encoding, and would be kept and counted
+// as a message, while of who comes and goes there is less to be told the longer one waits. So
+// changes are collected for a moment, and who comes and goes within it was never there. Beyond
+// these bounds nobody is told, which is counted; who is in the room can be asked for as before.
 //
 //	in a room of more than joinsMax clients        nobody is told of anything
 //	of more than changesMax in a moment            … of those beyond
@@ -80,8 +80,8 @@ func (w *worker) tellSoon(a *attendance) {
 	w.tellings = append(w.tellings, telling{a, w.loop.Now() + joinsDelay})
 }
 
-// tell has those told whose moment has passed, for as long as a tick has for it, and says when to be
-// called again.
+// tell has those told whose moment has passed, for as long as a tick has for it, and says when to
+// be called again.
 func (w *worker) tell() time.Duration {
 	if len(w.tellings) == 0 {
 		return -1

@@ -20,14 +20,14 @@ var reloadable = []string{
 	"Rooms", "History", "NoCompression", "CompressMin", "CloseOnOutage",
 }
 
-// Reload has the server go on by other options, and returns the names of fields that differ and only
-// another Server could take: these stay as they were. After an error nothing has changed. When it
-// returns every loop goes by the new ones, each since a moment between two connections' turns.
+// Reload has the server go on by other options, and returns the names of fields that differ and
+// only another Server could take: these stay as they were. After an error nothing has changed. When
+// it returns every loop goes by the new ones, each since a moment between two connections' turns.
 //
 // Certificates and authorities may be in other files, as long as there are some: the next handshake
-// goes by them. What has begun goes on as it began: a message under way keeps its limits, a wait its time, a
-// connection its compression, and who is in a room stays there. Slow policies, rates and leave to
-// publish count at once for everybody who is there.
+// goes by them. What has begun goes on as it began: a message under way keeps its limits, a wait
+// its time, a connection its compression, and who is in a room stays there. Slow policies, rates
+// and leave to publish count at once for everybody who is there.
 func (s *Server) Reload(o Options) (needsRestart []string, err error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()

@@ -193,8 +193,8 @@ type places struct {
 	visitable uint64 // a round with the blocked visits it: any but the overrun that are stalled
 }
 
-// hasMuch reports whether more than a little was published since its last round. Its loop asks, which
-// alone changes sweptTo.
+// hasMuch reports whether more than a little was published since its last round. Its loop asks,
+// which alone changes sweptTo.
 func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
 
 // mayTakeLong reports whether branches with little to send go before it.
@@ -209,8 +209,8 @@ func (b *branch) nextHasMuch() bool {
 
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 
-// add gives m a place. A new member that is writable is at the tail, so it does not matter whether a
-// running round comes to its place.
+// add gives m a place. A new member that is writable is at the tail, so it does not matter whether
+// a running round comes to its place.
 func (b *branch) add(m *Member) {
 	if !m.IsBlocked() {
 		b.writable.Add(1)

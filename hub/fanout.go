@@ -117,9 +117,9 @@ func (h *Hub) NewFanout(wake func(), t Transport) *Fanout {
 	return &Fanout{hub: h, wake: wake, transport: t}
 }
 
-// WidenBatches has rounds that carry one message at most make wide batches, for a transport that makes
-// many writes in one call, or has them no longer do so. They can only begin to before the first Flush:
-// a batch of before has no room for so many.
+// WidenBatches has rounds that carry one message at most make wide batches, for a transport that
+// makes many writes in one call, or has them no longer do so. They can only begin to before the
+// first Flush: a batch of before has no room for so many.
 func (f *Fanout) WidenBatches(widens bool) { f.widens = widens }
 
 // Join makes m a member of the named room, which is made if need be, and a reader of one of its
@@ -188,10 +188,10 @@ func (f *Fanout) Flush(clock func() time.Duration) time.Duration {
 	return f.sleep(p.now)
 }
 
-// next takes the branch whose turn it is. In one half of the time those that have little to send come
-// first, in the other those that have much: a quiet room's message waits for no flooded room, however
-// many there are, and neither sort keeps the other from going on. A branch whose ready members have
-// much waits among the latter for their sake, and may come among the former meanwhile.
+// next takes the branch whose turn it is. In one half of the time those that have little to send
+// come first, in the other those that have much: a quiet room's message waits for no flooded room,
+// however many there are, and neither sort keeps the other from going on. A branch whose ready
+// members have much waits among the latter for their sake, and may come among the former meanwhile.
 func (f *Fanout) next(isQuietFirst bool) (b *branch, isForLittle bool) {
 	for isQuietFirst && f.queue.len() > 0 {
 		b = f.queue.pop()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A hub that follows takes the order of its rooms from elsewhere: a message is in a room when Append
-// says so, and what the room keeps begins with Fill. Its members publish there, and not by
+// A hub that follows takes the order of its rooms from elsewhere: a message is in a room when
+// Append says so, and what the room keeps begins with Fill. Its members publish there, and not by
 // Member.Publish.
 //
 //	made ──Fill──▶ whole ◀─────Fill─────┐
@@ -20,12 +20,12 @@ import (
 //
 // A room that keeps nothing lacks nothing: it is joined at once, and only its publishers wait.
 
-// ErrNotFilled says that the room keeps messages, and what those are is not known yet: Fill is to come,
-// and JoinAt to be called again.
+// ErrNotFilled says that the room keeps messages, and what those are is not known yet: Fill is to
+// come, and JoinAt to be called again.
 var ErrNotFilled = errors.New("hub: what the room keeps has yet to come")
 
-// ErrAhead says that a member wants to begin behind a message of this epoch that has yet to come here:
-// its client had it elsewhere. JoinAt is to be called again in a moment.
+// ErrAhead says that a member wants to begin behind a message of this epoch that has yet to come
+// here: its client had it elsewhere. JoinAt is to be called again in a moment.
 var ErrAhead = errors.New("hub: the position is ahead of what has come of the room")
 
 // ErrTooLarge is of who gives rooms their order, for a message that is larger than it takes.
@@ -73,15 +73,16 @@ type Fill struct {
 	Epoch  string
 	Before uint64 // everything behind this offset is there
 	End    uint64 // offset of the last message kept, or Before
-	// Kept are the messages, each a Recorder, and by the clock of Append when they came. One is done
-	// with when the next one is asked for.
+	// Kept are the messages, each a Recorder, and by the clock of Append when they came. One is
+	// done with when the next one is asked for.
 	Kept iter.Seq2[time.Duration, Encoder]
 }
 
-// Fill gives a room what it keeps, if it is there, and lets its publishers go on. One that is whole has
-// all of its epoch, and nothing happens; of another epoch it is reset first. Members that are in a room with history meanwhile, behind a Reset, get nothing
-// that is kept, because they may have had it: the room begins behind that, and Client.Reset tells them
-// before they get anything else. It is for the goroutine that Append is for.
+// Fill gives a room what it keeps, if it is there, and lets its publishers go on. One that is whole
+// has all of its epoch, and nothing happens; of another epoch it is reset first. Members that are
+// in a room with history meanwhile, behind a Reset, get nothing that is kept, because they may have
+// had it: the room begins behind that, and Client.Reset tells them before they get anything else.
+// It is for the goroutine that Append is for.
 func (h *Hub) Fill(name string, f Fill) {
 	r, ok := h.Room(name)
 	if !ok {
@@ -119,8 +120,8 @@ func (r *Room) beginFill(f *Fill) bool {
 	return false
 }
 
-// IsAhead reports whether a position is of the room's epoch, and its message has yet to come. In a hub
-// that does not follow none will.
+// IsAhead reports whether a position is of the room's epoch, and its message has yet to come. In a
+// hub that does not follow none will.
 func (r *Room) IsAhead(at Position) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,9 +150,9 @@ func (r *Room) endFill() {
 	r.hold(heldToFill, false)
 }
 
-// Reset says that continuity is not proved in a room: what it keeps is void, its epoch another, or the
-// same one, and Fill is to come. In a room that keeps nothing nobody can be told: its members are
-// counted. It is for the goroutine that Append is for.
+// Reset says that continuity is not proved in a room: what it keeps is void, its epoch another, or
+// the same one, and Fill is to come. In a room that keeps nothing nobody can be told: its members
+// are counted. It is for the goroutine that Append is for.
 func (h *Hub) Reset(name, epoch string) {
 	r, ok := h.Room(name)
 	if !ok {
@@ -171,8 +172,8 @@ func (h *Hub) Reset(name, epoch string) {
 // Untold is how many members were in rooms that keep nothing when those were reset.
 func (h *Hub) Untold() uint64 { return h.untold.Load() }
 
-// restart makes nothing readable that is kept, and has what comes follow a position. The caller holds
-// the lock.
+// restart makes nothing readable that is kept, and has what comes follow a position. The caller
+// holds the lock.
 func (r *Room) restart(at Position) {
 	h := r.log.history
 	h.epoch, h.last, h.provedTo = at.Epoch, mark{offset: at.Offset}, 0

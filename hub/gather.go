@@ -6,10 +6,11 @@ import (
 )
 
 // How a bundle's turn goes: the first readers of its rota offer what they may have of the delivery,
-// whole frames, each its share of what is left of the turn's bytes; the kernel takes some; and those
-// that have more go to the rota's end. A reader that had more than its share, because a frame is
-// larger, is in debt and passed over until its shares have paid that, or nobody else has anything. A
-// delivery of one reader alone is handed as it lies in the log, of several it is copied.
+// whole frames, each its share of what is left of the turn's bytes; the kernel takes some; and
+// those that have more go to the rota's end. A reader that had more than its share, because a frame
+// is larger, is in debt and passed over until its shares have paid that, or nobody else has
+// anything. A delivery of one reader alone is handed as it lies in the log, of several it is
+// copied.
 
 // serve gives the bundle a turn; one for the sake of those with little to get is of one delivery.
 func (k *Bundle) serve(isForLittle bool, now time.Duration) {
@@ -24,9 +25,9 @@ func (k *Bundle) serve(isForLittle bool, now time.Duration) {
 	}
 }
 
-// goOn is Member.goOn for the trunk: its client's own bytes if it is at a frame boundary, then those
-// of its readers, until all of them have what they are to get, the budget is spent or the kernel
-// refuses.
+// goOn is Member.goOn for the trunk: its client's own bytes if it is at a frame boundary, then
+// those of its readers, until all of them have what they are to get, the budget is spent or the
+// kernel refuses.
 func (k *Bundle) goOn(budget int, now time.Duration) {
 	f := k.fan()
 	f.serving = k
@@ -88,8 +89,8 @@ func (k *Bundle) again() {
 	k.schedule(false) // If it is not.
 }
 
-// gather decides who has how much of a delivery of at most so many bytes, and returns of how many it
-// is. Those that have a part in it, of no byte perhaps, are the first in the rota.
+// gather decides who has how much of a delivery of at most so many bytes, and returns of how many
+// it is. Those that have a part in it, of no byte perhaps, are the first in the rota.
 func (k *Bundle) gather(budget int) (total int) {
 	if k.inFrame != nil {
 		k.toFront(k.inFrame)
@@ -113,8 +114,8 @@ func (k *Bundle) forgive() {
 	}
 }
 
-// share has the first readers of the rota offer what they may have, and reports whether one was passed
-// over because it is in debt.
+// share has the first readers of the rota offer what they may have, and reports whether one was
+// passed over because it is in debt.
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	k.parts = 0
 	for r := k.front; r != nil; {
@@ -164,8 +165,9 @@ func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	return total, inDebt
 }
 
-// ask returns how many bytes r has of a delivery in which its share is so many, and so many are left.
-// It has none if it isPassed over, being in debt. isLast says that nobody has a part behind it.
+// ask returns how many bytes r has of a delivery in which its share is so many, and so many are
+// left. It has none if it isPassed over, being in debt. isLast says that nobody has a part behind
+// it.
 func (r *Reader) ask(share, left int, isFirst bool) (n int, isPassed, isLast bool) {
 	c, m := &r.m.cursor, &r.m
 	pending := len(c.settle())

@@ -41,8 +41,8 @@ func (b *branch) isReset() bool {
 // look at the log's end, it has each told before what was appended behind that.
 func (b *branch) mustTell() bool { return b.isReset() || b.fan.tellings[b] != nil }
 
-// noteReset notes that whoever is in the branch is to be told of a reset, if there was one; who joins
-// later is not. The caller holds the room's lock.
+// noteReset notes that whoever is in the branch is to be told of a reset, if there was one; who
+// joins later is not. The caller holds the room's lock.
 func (b *branch) noteReset(h *history) {
 	resets := uint16(h.resets.Load())
 	if resets == b.resets {

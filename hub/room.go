@@ -321,8 +321,8 @@ func (r *Room) reclaim(next uint64, by *Fanout) (done bool, now uint64) {
 	return true, now
 }
 
-// retire gives back all of the log's memory, when a round has moved the cursors on. The caller holds
-// the lock.
+// retire gives back all of the log's memory, when a round has moved the cursors on. The caller
+// holds the lock.
 func (r *Room) retire(by *Fanout) {
 	r.log.retire()
 	r.noteMoved()

@@ -72,8 +72,8 @@ func (f *Fanout) InDoubt() (rooms []*Room) {
 	return rooms
 }
 
-// disband makes members of a spoiled room leave it, until the pace's deadline is past. Only they are
-// looked at: nothing else of the branch can be trusted.
+// disband makes members of a spoiled room leave it, until the pace's deadline is past. Only they
+// are looked at: nothing else of the branch can be trusted.
 func (b *branch) disband(p *pace) {
 	for len(b.members) > 0 {
 		if p.now >= p.deadline {
@@ -94,7 +94,8 @@ func (b *branch) disband(p *pace) {
 }
 
 // InDoubt returns the rooms that a panic has left in doubt which passed this package in an event of
-// the client of m, which is in a room: that one, or those of its bundle's readers that were dealt with.
+// the client of m, which is in a room: that one, or those of its bundle's readers that were dealt
+// with.
 func (m *Member) InDoubt() []*Room {
 	if m.branch.isTrunks {
 		return bundleOf(m).inDoubt()

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A Start says where in its room's messages a member begins. The zero Start is the end: it gets what
-// is published from then on.
+// A Start says where in its room's messages a member begins. The zero Start is the end: it gets
+// what is published from then on.
 type Start struct {
 	Since    Position // behind this one, if it has an epoch
 	Last     int      // otherwise with the last so many that are kept, if it is not zero
 	Earliest bool     // otherwise with all that are kept
-	// IsHeld says that nothing is handed to the member before its client calls Member.Ready: a reply
-	// is to go first.
+	// IsHeld says that nothing is handed to the member before its client calls Member.Ready: a
+	// reply is to go first.
 	IsHeld bool
 	// IsUnfilled has the member begin at the end where JoinAt would return ErrNotFilled, without a
 	// position, and be told by Client.Reset when Fill has come; or where it would return ErrAhead.
@@ -46,18 +46,18 @@ type Joined struct {
 	Messages uint64 // how many of those that are kept are before it
 }
 
-// ErrNotBuilt says that the room has kept messages and nobody reads this encoding yet: Hub.Build is to
-// be called, by a goroutine that is no loop's, and JoinAt again.
+// ErrNotBuilt says that the room has kept messages and nobody reads this encoding yet: Hub.Build is
+// to be called, by a goroutine that is no loop's, and JoinAt again.
 var ErrNotBuilt = errors.New("hub: what the room keeps has yet to be encoded")
 
 // JoinAt makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings, from start on. m must not be in a room. now is the loop's clock. The errors are
-// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled, ErrAhead and an *ElsewhereError, behind
-// which m is in no room.
+// ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled, ErrAhead and an *ElsewhereError,
+// behind which m is in no room.
 //
 // A member that does not begin at the end is catching up until it has come there: it counts in no
-// brake and holds no sweep, and may be overrun like every other that is blocked, for which IsBlocked
-// takes it. Client.CaughtUp says when it has come to the end.
+// brake and holds no sweep, and may be overrun like every other that is blocked, for which
+// IsBlocked takes it. Client.CaughtUp says when it has come to the end.
 func (f *Fanout) JoinAt(now time.Duration, name string, e Encoding, start Start, m *Member, client Client) (Joined, error) {
 	m.client, m.owedTo = client, withoutEnd
 	for {

@@ -207,9 +207,9 @@ func (b *branch) count(m *Member) {
 }
 
 // isNearOverrun reports whether what is retained behind a member, of all tracks, is more than half
-// of what the log may come to hold. Tracks drop together, by number: in a thin track that may be far
-// fewer bytes than half of the backlog, or than the publish window; and a track that was just opened
-// has next to nothing behind anybody.
+// of what the log may come to hold. Tracks drop together, by number: in a thin track that may be
+// far fewer bytes than half of the backlog, or than the publish window; and a track that was just
+// opened has next to nothing behind anybody.
 func (b *branch) isNearOverrun(c *cursor) bool {
 	r, next := b.room, b.room.next.Load()
 	behind := float64(b.track.end.Load() - c.position())

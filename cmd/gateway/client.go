@@ -47,8 +47,8 @@ func (t *Trust) config() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// roomFault refuses the names that a path loses: an empty one, as of a variable that is not set, would
-// be the lobby. Which others a room may have the gateway says.
+// roomFault refuses the names that a path loses: an empty one, as of a variable that is not set,
+// would be the lobby. Which others a room may have the gateway says.
 func roomFault(name string) error {
 	if name == "" || name == "." || name == ".." {
 		return usageError{fmt.Errorf("%q is no name that a room may have", name)}
