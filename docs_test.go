@@ -56,7 +56,8 @@ func functions(t *testing.T) (byFile map[string]map[string]bool, tests []testFun
 	return byFile, tests
 }
 
-// A newcomer reads ARCHITECTURE.md in a quarter of an hour, and it leaves out no file of the two packages that it explains.
+// A newcomer reads ARCHITECTURE.md in a quarter of an hour, and it leaves out no file of the two
+// packages that it explains.
 func TestArchitectureIsShortAndNamesEveryFile(t *testing.T) {
 	text := documents(t)["ARCHITECTURE.md"]
 	if n := strings.Count(text, "\n"); n > 250 {
@@ -80,7 +81,8 @@ var (
 	runOption = regexp.MustCompile(`-(?:test\.)?(?:run|fuzz) '?([^\s'` + "`" + `]+)`)
 )
 
-// runPattern is the pattern of a -run option as far as it chooses tests; nil for one that chooses none.
+// runPattern is the pattern of a -run option as far as it chooses tests; nil for one that chooses
+// none.
 func runPattern(option string) *regexp.Regexp {
 	if option == "^$" {
 		return nil
@@ -89,8 +91,8 @@ func runPattern(option string) *regexp.Regexp {
 	return regexp.MustCompile(pattern)
 }
 
-// Documents are read by people who cannot tell a file or a test that has gone from one that they do not find. Comments may name
-// documents, and no others.
+// Documents are read by people who cannot tell a file or a test that has gone from one that they do
+// not find. Comments may name documents, and no others.
 func TestDocumentsReferToWhatExists(t *testing.T) {
 	byFile, tests := functions(t)
 	byName := map[string]bool{}
@@ -215,7 +217,8 @@ func TestDocumentsLinkToHeadingsThatExist(t *testing.T) {
 	}
 }
 
-// Tests carry the ids of rows in docs/faults.md: each id has its row there, and each row a test or the words that say why not.
+// Tests carry the ids of rows in docs/faults.md: each id has its row there, and each row a test or
+// the words that say why not.
 func TestFaultsAreExplainedAndShown(t *testing.T) {
 	_, tests := functions(t)
 	ids := regexp.MustCompile(`^Test((?:[A-Z]\d\d_)+)`)

@@ -12,8 +12,9 @@ import (
 // kernelDir has the interface of system calls and its real implementation.
 const kernelDir = "reactor/internal/sys"
 
-// partialDoubles change some of the calls that move bytes and leave others to what they embed: those named
-// first here, for the reason behind them. A call that is new on the interface is not among them.
+// partialDoubles change some of the calls that move bytes and leave others to what they embed:
+// those named first here, for the reason behind them. A call that is new on the interface is not
+// among them.
 var partialDoubles = map[string]string{
 	"gateway.countingKernel": "Write, SendRing: it counts what is read alone",
 	"gateway.cutKernel":      "Read: it cuts what is written alone",
@@ -27,10 +28,10 @@ type named struct{ dir, pkg, name string }
 
 func (n named) String() string { return n.dir + "." + n.name }
 
-// A double of the kernel that changes how bytes are read or written must change every call that does so:
-// one that it only inherits would go past its faults and its counts, and what a test shows with it would
-// not be so. A call that is added to the interface, as one that writes for many at once, fails here until
-// each double has it.
+// A double of the kernel that changes how bytes are read or written must change every call that
+// does so: one that it only inherits would go past its faults and its counts, and what a test shows
+// with it would not be so. A call that is added to the interface, as one that writes for many at
+// once, fails here until each double has it.
 func TestDoublesOfTheKernelInheritNoDataCallPastTheirFaults(t *testing.T) {
 	all := sources(t)
 	data := dataCalls(t, all)
@@ -77,8 +78,8 @@ func TestDoublesOfTheKernelInheritNoDataCallPastTheirFaults(t *testing.T) {
 	}
 }
 
-// dataCalls are the methods of the kernel's interface that take bytes, or a list of the package's own type
-// or of lists of bytes.
+// dataCalls are the methods of the kernel's interface that take bytes, or a list of the package's
+// own type or of lists of bytes.
 func dataCalls(t *testing.T, all []source) (names []string) {
 	t.Helper()
 	for _, s := range all {

@@ -1,4 +1,5 @@
-// Package sluice has no code of its own: its test holds the whole tree to the conventions of ARCHITECTURE.md.
+// Package sluice has no code of its own: its test holds the whole tree to the conventions of
+// ARCHITECTURE.md.
 package sluice
 
 import (
@@ -16,9 +17,9 @@ import (
 	"testing"
 )
 
-// arrows are the imports among our own packages that ARCHITECTURE.md draws, by directory. A directory that
-// is not here is a mistake. Tests beside the code may import what they like; a directory of nothing but
-// tests is held to its line here.
+// arrows are the imports among our own packages that ARCHITECTURE.md draws, by directory. A
+// directory that is not here is a mistake. Tests beside the code may import what they like; a
+// directory of nothing but tests is held to its line here.
 var arrows = map[string][]string{
 	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "reactor", "web"},
 	"gateway":                 {"gateway/centrifuge", "gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
@@ -98,7 +99,8 @@ var arrows = map[string][]string{
 	"internal/wstest":            {"internal/testenv", "wsproto"},
 }
 
-// spawners are the files of the product that may start goroutines: everything else runs on a loop, or on net/http's.
+// spawners are the files of the product that may start goroutines: everything else runs on a loop,
+// or on net/http's.
 var spawners = []string{
 	"cmd/gateway/admin.go", // serving the admin listeners
 	"cmd/gateway/logwriter.go",
@@ -108,8 +110,8 @@ var spawners = []string{
 	"gateway/server.go",
 }
 
-// clockReaders are the files of the product that may ask what time it is. What they get out of it are times that have passed: by the
-// monotonic reading, which nobody sets.
+// clockReaders are the files of the product that may ask what time it is. What they get out of it
+// are times that have passed: by the monotonic reading, which nobody sets.
 var clockReaders = []string{
 	"cmd/gateway/logwriter.go", // for a moment, at the end; without a timer
 	"gateway/admin/clock.go",   // for how long ago something was
@@ -121,8 +123,8 @@ var clockReaders = []string{
 	"reactor/internal/sys/real_unix.go",
 }
 
-// wallReaders go by the wall clock, because that is what a token goes by, and what a stream's messages
-// are marked with.
+// wallReaders go by the wall clock, because that is what a token goes by, and what a stream's
+// messages are marked with.
 var wallReaders = []string{
 	"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/expiry.go", "hub/cluster/nats_read.go",
 }
@@ -220,7 +222,8 @@ func TestEachPackageHasOneComment(t *testing.T) {
 	}
 }
 
-// Zero goroutines per connection, and one clock: both are easily lost in one line that nobody notices.
+// Zero goroutines per connection, and one clock: both are easily lost in one line that nobody
+// notices.
 func TestGoroutinesStartAndClocksAreReadWhereTheyMay(t *testing.T) {
 	for _, s := range sources(t) {
 		isProduct := !s.isTest() && (s.dir() == "cmd/gateway" || s.dir() == "gateway" || strings.HasPrefix(s.dir(), "hub") || s.dir() == "wsproto" || strings.HasPrefix(s.dir(), "reactor"))
@@ -252,9 +255,10 @@ func TestGoroutinesStartAndClocksAreReadWhereTheyMay(t *testing.T) {
 	}
 }
 
-// A clock that is set must not end or keep anything. So nobody goes by it: who asks for the time is named above and keeps its
-// monotonic reading, which these methods of time.Time would give up or look past (package time, "Monotonic Clocks"); nobody else has a
-// time.Time at all; and no other way to the wall clock is taken. TestE07_WallClockLeapsAndNothingHappens sets the clock.
+// A clock that is set must not end or keep anything. So nobody goes by it: who asks for the time is
+// named above and keeps its monotonic reading, which these methods of time.Time would give up or
+// look past (package time, "Monotonic Clocks"); nobody else has a time.Time at all; and no other
+// way to the wall clock is taken. TestE07_WallClockLeapsAndNothingHappens sets the clock.
 func TestE07_NobodyGoesByTheWallClock(t *testing.T) {
 	wall := map[string]bool{}
 	for _, name := range strings.Fields(`Unix UnixMilli UnixMicro UnixNano Round Truncate UTC Local In AddDate Date Clock Year Month Day YearDay
@@ -310,7 +314,8 @@ func TestE07_NobodyGoesByTheWallClock(t *testing.T) {
 	}
 }
 
-// go build -o NAME puts its file into a directory of that name, if there is one: what the documents build would not be where they say.
+// go build -o NAME puts its file into a directory of that name, if there is one: what the documents
+// build would not be where they say.
 func TestDocumentsBuildWhereNothingIs(t *testing.T) {
 	documents, err := filepath.Glob("docs/*.md")
 	if err != nil {

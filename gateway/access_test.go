@@ -31,7 +31,8 @@ func grants(t *testing.T, all ...string) (parsed []Grant) {
 	return parsed
 }
 
-// The table of who may do what: grants add up, restrictions add up and win, backends may do everything.
+// The table of who may do what: grants add up, restrictions add up and win, backends may do
+// everything.
 func TestPermissionsAreGrantsLessRestrictions(t *testing.T) {
 	cfg := testConfig()
 	cfg.Rooms = rules(t, "*=latest", "ticker.*=readonly", "ticker.eur=skip", "*.log=readonly")
@@ -73,8 +74,8 @@ func TestPermissionsAreGrantsLessRestrictions(t *testing.T) {
 	}
 }
 
-// However rules are ordered and however many there are, a room is read-only exactly if one of those that match says so, and nobody's
-// grants make it otherwise.
+// However rules are ordered and however many there are, a room is read-only exactly if one of those
+// that match says so, and nobody's grants make it otherwise.
 func TestRestrictionsAddUpInAnyOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 2))
 	patterns := []string{"*", "a*", "a.*", "a.b", "?.b", "[ab].*", "b", "*.b", "a.?"}
@@ -126,8 +127,9 @@ func TestGrantsAreParsed(t *testing.T) {
 	}
 }
 
-// Whoever may only read hears everything, is pinged and ponged, and is closed with 4003 for the first bytes of a message, however it
-// comes. Nobody hears it, nothing of it is kept, and it is logged once a second and counted.
+// Whoever may only read hears everything, is pinged and ponged, and is closed with 4003 for the
+// first bytes of a message, however it comes. Nobody hears it, nothing of it is kept, and it is
+// logged once a second and counted.
 func TestReadOnlyRoomIsReadAndNotWritten(t *testing.T) {
 	var log journal
 	cfg := testConfig()
@@ -175,8 +177,8 @@ func TestReadOnlyRoomIsReadAndNotWritten(t *testing.T) {
 	}
 }
 
-// A11. A room where somebody may not be is refused in the same words whether it exists or not, is not made, and counts as one reason.
-// So is a producer that may not publish. Others' rooms go on.
+// A11. A room where somebody may not be is refused in the same words whether it exists or not, is
+// not made, and counts as one reason. So is a producer that may not publish. Others' rooms go on.
 func TestA11_ForbiddenAndAbsentRoomsAnswerAlike(t *testing.T) {
 	cfg := testConfig()
 	cfg.Anonymous = grants(t, "public.*=read,publish", "drop.*=publish", "ticker=read")
@@ -215,8 +217,8 @@ func TestA11_ForbiddenAndAbsentRoomsAnswerAlike(t *testing.T) {
 	c.ExpectRefusal(http.StatusServiceUnavailable)
 }
 
-// Rules that are read anew count at once for those who are there: leave to publish goes and comes with readonly. What a token does not
-// grant does not come.
+// Rules that are read anew count at once for those who are there: leave to publish goes and comes
+// with readonly. What a token does not grant does not come.
 func TestD07_LeaveToPublishFollowsTheRules(t *testing.T) {
 	cfg := testConfig()
 	cfg.Anonymous = grants(t, "a=read,publish", "b=read")

@@ -15,9 +15,10 @@ import (
 	"sluice/reactor"
 )
 
-// N24. Readers are overrun, each in the middle of a frame that is larger than what their kernel takes, and read again. What gorilla's
-// client and coder's got whole is what was delivered, to a message: the frame whose rest came from a copy counts as well. Package
-// hub's account_test.go lists the relatives, and the simulation holds every seed to its accounts.
+// N24. Readers are overrun, each in the middle of a frame that is larger than what their kernel
+// takes, and read again. What gorilla's client and coder's got whole is what was delivered, to a
+// message: the frame whose rest came from a copy counts as well. Package hub's account_test.go
+// lists the relatives, and the simulation holds every seed to its accounts.
 func TestN24_DeliveriesAreTheMessagesThatClientsGotWhole(t *testing.T) {
 	const size, readers = 600 << 10, 5
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
@@ -58,8 +59,8 @@ func TestN24_DeliveriesAreTheMessagesThatClientsGotWhole(t *testing.T) {
 	}
 }
 
-// readToTheEnd reads until the last message that was sent, or the Close frame of a slow consumer, and returns how many
-// came whole.
+// readToTheEnd reads until the last message that was sent, or the Close frame of a slow consumer,
+// and returns how many came whole.
 func readToTheEnd(t *testing.T, c *gorilla.Conn, sent uint64, size int) (whole uint64) {
 	t.Helper()
 	for {
@@ -77,8 +78,9 @@ func readToTheEnd(t *testing.T, c *gorilla.Conn, sent uint64, size int) (whole u
 	}
 }
 
-// While a gateway runs, what each room still owes is what its members have yet to get, whichever loops they are on. When all
-// have left, some of them inside a frame, it owes nothing. A gateway that is closed ends whoever is there.
+// While a gateway runs, what each room still owes is what its members have yet to get, whichever
+// loops they are on. When all have left, some of them inside a frame, it owes nothing. A gateway
+// that is closed ends whoever is there.
 func TestN24_WhatIsDueOfARoomIsWhatItsMembersHaveYetToGet(t *testing.T) {
 	const size, published = 4 << 10, 2000
 	cfg := testConfig()
@@ -123,8 +125,8 @@ func TestN24_WhatIsDueOfARoomIsWhatItsMembersHaveYetToGet(t *testing.T) {
 	}
 }
 
-// A gateway that is closed ends whoever is there, and its last figures say so: of what its clients were owed nothing is unaccounted
-// for.
+// A gateway that is closed ends whoever is there, and its last figures say so: of what its clients
+// were owed nothing is unaccounted for.
 func TestN24_ClosedGatewayHasCutWhoeverWasThere(t *testing.T) {
 	const size, published = 4 << 10, 1000
 	cfg := testConfig()

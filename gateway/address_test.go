@@ -21,7 +21,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A far kernel lets connections come from wherever the test says: all clients of a test are on loopback, which no limit counts.
+// A far kernel lets connections come from wherever the test says: all clients of a test are on
+// loopback, which no limit counts.
 type farKernel struct {
 	*reactortest.Kernel
 	asked atomic.Int64
@@ -39,8 +40,9 @@ func newFarKernel(from string) *farKernel {
 	return k
 }
 
-// expectTurnedAway connects with an independent client, which must hear 503 and when to come back. It is not net/http's, which on
-// loopback may get the answer before it has begun to send its request, and then does not take it for one.
+// expectTurnedAway connects with an independent client, which must hear 503 and when to come back.
+// It is not net/http's, which on loopback may get the answer before it has begun to send its
+// request, and then does not take it for one.
 func expectTurnedAway(t testing.TB, addr, path string) {
 	t.Helper()
 	d := gorilla.Dialer{HandshakeTimeout: testenv.Patience}
@@ -102,7 +104,8 @@ func expectNobodyCounted(t testing.TB, s *Server) {
 	})
 }
 
-// A connection that is lent to net/http is still its client's, and so it is when it comes back to ask for an upgrade.
+// A connection that is lent to net/http is still its client's, and so it is when it comes back to
+// ask for an upgrade.
 func TestLentConnectionsCountForTheirAddress(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxPerAddress = 1
@@ -169,7 +172,8 @@ func TestAddressesAreCountedByNetworkAndExemptions(t *testing.T) {
 	}
 }
 
-// The defaults cost no system call, and clients of this machine are not counted when a limit is set.
+// The defaults cost no system call, and clients of this machine are not counted when a limit is
+// set.
 func TestAddressesAreAskedForOnlyIfALimitWantsThem(t *testing.T) {
 	kernel := newFarKernel("203.0.113.5")
 	_, addr := startGatewayOn(t, testConfig(), kernel)
@@ -241,8 +245,8 @@ func TestBucketHoldsOneSecondsWorth(t *testing.T) {
 	}
 }
 
-// At full size it is 10,000 clients in a second and a minute for all of them: here it is 500, with an admission of 100 a second, and
-// they wait a tenth of what they are told.
+// At full size it is 10,000 clients in a second and a minute for all of them: here it is 500, with
+// an admission of 100 a second, and they wait a tenth of what they are told.
 func TestS11_AllGetInWhoComeBackWhenTheyAreTold(t *testing.T) {
 	t.Parallel()
 	clients := 250

@@ -46,8 +46,9 @@ func named(grants ...Grant) scriptedAuth {
 	}}
 }
 
-// What an authenticator says becomes an answer, at once or behind a question, in words that have nothing of the request in them. A request
-// for the room that asks for no WebSocket hears the same, or else that it asks for none.
+// What an authenticator says becomes an answer, at once or behind a question, in words that have
+// nothing of the request in them. A request for the room that asks for no WebSocket hears the same,
+// or else that it asks for none.
 func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 	verdicts := map[string]struct {
 		who    Principal
@@ -114,8 +115,9 @@ func TestAuthenticatorsVerdictIsTheAnswer(t *testing.T) {
 	}
 }
 
-// While somebody is asked about a client, its loop serves the others, what it has sent behind its request waits and is handled once,
-// and no goroutine stands for it. A program's own server hands such clients over as well.
+// While somebody is asked about a client, its loop serves the others, what it has sent behind its
+// request waits and is handled once, and no goroutine stands for it. A program's own server hands
+// such clients over as well.
 func TestParkedConnectionsHoldNobody(t *testing.T) {
 	answer := make(chan struct{})
 	cfg := testConfig()
@@ -192,8 +194,9 @@ func TestParkedConnectionsHoldNobody(t *testing.T) {
 	})
 }
 
-// A15. Whatever a client sends while it is not known yet, its handshake has to be over in time: 408, and nobody asks about it any more.
-// Clients that go meanwhile are forgotten, those in line too.
+// A15. Whatever a client sends while it is not known yet, its handshake has to be over in time:
+// 408, and nobody asks about it any more. Clients that go meanwhile are forgotten, those in line
+// too.
 func TestA15_NothingProlongsTheHandshake(t *testing.T) {
 	var asked, ended atomic.Int64
 	cfg := testConfig()

@@ -13,8 +13,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// N82 over sockets: one client publishes, another stopped reading. It is closed with 4008 when it is a backlog behind what the
-// kernel took for it, within a tenth, whatever the messages are.
+// N82 over sockets: one client publishes, another stopped reading. It is closed with 4008 when it
+// is a backlog behind what the kernel took for it, within a tenth, whatever the messages are.
 func TestN82_StalledClientIsClosedOneBacklogBehind(t *testing.T) {
 	t.Parallel()
 	sizes := []int{65_536, 131_080, 262_140}

@@ -66,7 +66,8 @@ func (m *mostPerTick) ask(t *testing.T) (most, total int) {
 	return both[0], both[1]
 }
 
-// frameByFrame hands out one frame a read, as a client has it that sends each message when the last one is dealt with.
+// frameByFrame hands out one frame a read, as a client has it that sends each message when the last
+// one is dealt with.
 type frameByFrame struct {
 	transport
 	size  int
@@ -81,7 +82,8 @@ func (f *frameByFrame) Read(fd int, p []byte) (int, error) {
 	return n, err
 }
 
-// A turn is over when it has inflated as much as it might have read, however few bytes that were, and in however many reads.
+// A turn is over when it has inflated as much as it might have read, however few bytes that were,
+// and in however many reads.
 func TestTurnEndsWhenItHasInflatedItsBudget(t *testing.T) {
 	const messages = 60
 	cfg := testConfig()
@@ -140,7 +142,8 @@ func hasten(kernel *reactortest.Kernel) (stop func()) {
 	return func() { close(isOver); running.Wait() }
 }
 
-// What is left of a dropped frame may be a whole message. It goes out in turns like everything else.
+// What is left of a dropped frame may be a whole message. It goes out in turns like everything
+// else.
 func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
 	const size = 2 << 20
 	cfg := testConfig()

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What a room keeps is told to those who may know: some of it from either end, or the position alone.
+// What a room keeps is told to those who may know: some of it from either end, or the position
+// alone.
 func TestSubscribersReadHistory(t *testing.T) {
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) {
 		cfg.History = []HistoryRule{{Pattern: "kept*", Messages: 8, Bytes: 4 << 20}}
@@ -63,7 +64,8 @@ func TestSubscribersReadHistory(t *testing.T) {
 	}
 }
 
-// Of large messages an answer has what there is room for, and one at least: from the end that was asked for.
+// Of large messages an answer has what there is room for, and one at least: from the end that was
+// asked for.
 func TestAnswersOfHistoryAreBounded(t *testing.T) {
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) { cfg.History = []HistoryRule{{Pattern: "*", Bytes: 4 << 20}} })
 	text := func(i, size int) string { return fmt.Sprint(i, strings.Repeat("x", size)) }

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Where nobody has to be known everybody may count the clients of a room, and not be told who they are.
+// Where nobody has to be known everybody may count the clients of a room, and not be told who they
+// are.
 func TestEverybodyCountsWhereNobodyHasToBeKnown(t *testing.T) {
 	for _, tc := range []struct {
 		anonymous []Grant

@@ -10,8 +10,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A subscriber that publishes in a full room is answered when its turn has come, and whoever is not in the room is refused; what
-// was published is lost by nobody who reads.
+// A subscriber that publishes in a full room is answered when its turn has come, and whoever is not
+// in the room is refused; what was published is lost by nobody who reads.
 func TestPublishWaitsForAFullRoom(t *testing.T) {
 	const n = 100 // of 8 KiB: more than a window and what kernels hold of it
 	cfg := slowly(hub.Disconnect)

@@ -21,7 +21,8 @@ type halted struct {
 	readers []*steppedClient
 }
 
-// newHalted has a client on loop 0 and two others on loop 1 that read nothing, so that the room is full of one message.
+// newHalted has a client on loop 0 and two others on loop 1 that read nothing, so that the room is
+// full of one message.
 func newHalted(t *testing.T) *halted {
 	cfg := testConfig()
 	cfg.Loops, cfg.PublishWindow, cfg.MessageRate = 2, 1<<10, 1
@@ -51,7 +52,8 @@ type frames struct{ plain hub.Frame }
 
 func (f frames) Encode(hub.Encoding) hub.Frame { return f.plain }
 
-// stand lets time pass in which the room stays full: its readers take a little, and so are not taken for stalled.
+// stand lets time pass in which the room stays full: its readers take a little, and so are not
+// taken for stalled.
 func (h *halted) stand(d time.Duration) {
 	h.t.Helper()
 	for ; d > 0; d -= 100 * time.Millisecond {
@@ -71,11 +73,12 @@ func (h *halted) mustBeOpen(when string) {
 	}
 }
 
-// While a connection is not read, whatever for, no clock runs against its client: neither that of the message it is in the middle of
-// nor that of its silence. They go on when the last pause ends.
+// While a connection is not read, whatever for, no clock runs against its client: neither that of
+// the message it is in the middle of nor that of its silence. They go on when the last pause ends.
 //
-// Relatives: the room is full before, behind and between its fragments, at a ping in one read with both; it is over its rate; its
-// turn does not come; it waits for others' turns; two of these at a time, of which one ends.
+// Relatives: the room is full before, behind and between its fragments, at a ping in one read with
+// both; it is over its rate; its turn does not come; it waits for others' turns; two of these at a
+// time, of which one ends.
 func TestN79_ClocksStandWhileAConnectionIsNotRead(t *testing.T) {
 	first, rest := wstest.Masked(ws.OpText, false, "one, "), wstest.Masked(ws.OpContinuation, true, "two")
 	const long = 6 * time.Second

@@ -20,9 +20,9 @@ func announced(size int) []byte {
 	return wstest.FrameBytes(0x82, 0xff, []byte{0, 0, 0, 0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}, wstest.ZeroMask)
 }
 
-// A client in the middle of a long message hears why it is closed although it sends the rest first, as
-// libraries do that have one queue. Relatives: every other reason that closes a sender, refused requests
-// with a body, and a gateway that goes away.
+// A client in the middle of a long message hears why it is closed although it sends the rest first,
+// as libraries do that have one queue. Relatives: every other reason that closes a sender, refused
+// requests with a body, and a gateway that goes away.
 func TestN30_WhoSendsOnHearsWhyItIsClosed(t *testing.T) {
 	const rest = 24 << 20
 	junk := make([]byte, rest)
@@ -95,8 +95,8 @@ func TestN30_WhoSendsOnHearsWhyItIsClosed(t *testing.T) {
 	})
 }
 
-// lingerer starts a gateway on a clock that stands and has a client break a rule. It returns when all
-// that is due to the client has been written.
+// lingerer starts a gateway on a clock that stands and has a client break a rule. It returns when
+// all that is due to the client has been written.
 func lingerer(t *testing.T) (*Server, *reactortest.Kernel, *wstest.Client) {
 	t.Helper()
 	kernel := reactortest.New()

@@ -124,7 +124,8 @@ func TestKeptWaitsNoLongerThanWhoAsks(t *testing.T) {
 	}
 }
 
-// While the cluster cannot be reached clients are let in, publishers wait, and /readyz says so; then all goes on.
+// While the cluster cannot be reached clients are let in, publishers wait, and /readyz says so;
+// then all goes on.
 func TestGatewayStartsWithoutItsCluster(t *testing.T) {
 	t.Parallel()
 	c := newScripted()
@@ -265,7 +266,8 @@ func TestClusterThatHasEndedIsNoDoubt(t *testing.T) {
 	}
 }
 
-// Where clients are to look for another gateway they are closed when an outage has lasted, and refused until it is over.
+// Where clients are to look for another gateway they are closed when an outage has lasted, and
+// refused until it is over.
 func TestOutageClosesClients(t *testing.T) {
 	t.Parallel()
 	c := newScripted()

@@ -6,8 +6,8 @@ import (
 	"sluice/web"
 )
 
-// testConfig is the default configuration with two loops and the demo page, but without pings and hurry,
-// which a test that takes long on a busy machine does not expect.
+// testConfig is the default configuration with two loops and the demo page, but without pings and
+// hurry, which a test that takes long on a busy machine does not expect.
 func testConfig() *config {
 	return &config{Options: Options{
 		Pages:            web.New(web.Options{}),

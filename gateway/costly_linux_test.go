@@ -13,8 +13,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Clients whose turns take long have one such turn each that nobody could foresee. From then on no tick is long, whatever they do in
-// between, and whether they wait for their answers or not.
+// Clients whose turns take long have one such turn each that nobody could foresee. From then on no
+// tick is long, whatever they do in between, and whether they wait for their answers or not.
 func TestCostlyClientsStayInTheirLine(t *testing.T) {
 	many := 24
 	if testenv.RaceEnabled {
@@ -62,8 +62,9 @@ func TestCostlyClientsStayInTheirLine(t *testing.T) {
 	}
 }
 
-// Whoever sends much stands in line as well, but not behind those: a dozen who would hold the loop for seconds do not hold up a megabyte
-// of a client whose turns are short, and what they do not let us read is not held against it.
+// Whoever sends much stands in line as well, but not behind those: a dozen who would hold the loop
+// for seconds do not hold up a megabyte of a client whose turns are short, and what they do not let
+// us read is not held against it.
 func TestLargeMessageDoesNotWaitForCostlyClients(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1

@@ -130,8 +130,9 @@ func TestTokensAreNothingWithoutAnAuthenticator(t *testing.T) {
 	}
 }
 
-// A05. Cookies prove nothing where any page may use them: with any origin, or that of every sandboxed frame, the gateway refuses to
-// start, whether it reads the cookie itself or has it judged.
+// A05. Cookies prove nothing where any page may use them: with any origin, or that of every
+// sandboxed frame, the gateway refuses to start, whether it reads the cookie itself or has it
+// judged.
 func TestA05_CookiesWithAnyOriginAreRefused(t *testing.T) {
 	plain, cookies := named(), named()
 	cookies.headers = []string{"Authorization", "cOOKIE"}

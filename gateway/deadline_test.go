@@ -11,7 +11,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A byte comes every two seconds and there are ten to go, on a clock that stands while the test has work to do.
+// A byte comes every two seconds and there are ten to go, on a clock that stands while the test has
+// work to do.
 func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 	const dribblers, pause = 500, 2 * time.Second
 	cfg := testConfig()
@@ -31,12 +32,14 @@ func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 		wstest.Dial(t, addr, "/ws").CloseNow()
 		kernel.Pass(pause)
 	}
-	// All are refused after five pauses, and forgotten within --close-timeout: what they go on sending is dropped until then.
+	// All are refused after five pauses, and forgotten within --close-timeout: what they go on
+	// sending is dropped until then.
 	if served < 5 || served > 9 {
 		t.Errorf("%d new clients were served, one every %v, while dribblers were there", served, pause)
 	}
 	for _, c := range all {
-		// A byte that came after the close made the kernel reset the connection, which may have eaten the answer.
+		// A byte that came after the close made the kernel reset the connection, which may have
+		// eaten the answer.
 		if p, _ := c.Rest(); len(p) > 0 && !bytes.HasPrefix(p, []byte("HTTP/1.1 408 ")) {
 			t.Fatalf("answered with %q", p)
 		}

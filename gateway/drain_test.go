@@ -17,13 +17,15 @@ import (
 	"sluice/reactor"
 )
 
-// N22. A drain meets readers that are megabytes behind and go on reading, slower than the drain lasts, and others that read only when
-// they are to go and send all the time. Gorilla's client sees whole frames in order and then Close 1001, nothing else, whatever its
-// room's policy, and however short --close-timeout is.
+// N22. A drain meets readers that are megabytes behind and go on reading, slower than the drain
+// lasts, and others that read only when they are to go and send all the time. Gorilla's client sees
+// whole frames in order and then Close 1001, nothing else, whatever its room's policy, and however
+// short --close-timeout is.
 //
-// Relatives: a reader overrun while it drains, in the middle of a frame or not; one that took its frame's rest from a copy; one
-// whose own pongs wait; one that is held by its room or a rate while it is told to go, and does not read before it has sent; a
-// frame whose rest is more than the kernel takes; what is published while the drain goes on. Package hub's finish_test.go has the
+// Relatives: a reader overrun while it drains, in the middle of a frame or not; one that took its
+// frame's rest from a copy; one whose own pongs wait; one that is held by its room or a rate while
+// it is told to go, and does not read before it has sent; a frame whose rest is more than the
+// kernel takes; what is published while the drain goes on. Package hub's finish_test.go has the
 // frames' ends one by one, blackbox the program.
 func TestN22_WhoKeepsReadingSeesWholeFramesAndClose1001(t *testing.T) {
 	t.Parallel() // It waits for those who read slowly.
@@ -98,7 +100,8 @@ func TestN22_WhoKeepsReadingSeesWholeFramesAndClose1001(t *testing.T) {
 	}
 }
 
-// readAtRate reads whole messages in order, so many bytes a second if that is not zero, until it is told to go away.
+// readAtRate reads whole messages in order, so many bytes a second if that is not zero, until it is
+// told to go away.
 func readAtRate(t *testing.T, c *gorilla.Conn, size, rate int) {
 	began := time.Now()
 	for seq := uint64(0); ; seq++ {
@@ -152,8 +155,9 @@ func livesIn(t *testing.T, s *Server, states ...lifeState) (n int) {
 	return n
 }
 
-// A reader that is told all at once, because its kernels have room, and is silent for longer than lingering lasts, then sends and only
-// then reads: it is all there, because what it has yet to take keeps its connection.
+// A reader that is told all at once, because its kernels have room, and is silent for longer than
+// lingering lasts, then sends and only then reads: it is all there, because what it has yet to take
+// keeps its connection.
 func TestN22_SilentReaderThatSpeaksBeforeItReadsLosesNothing(t *testing.T) {
 	t.Parallel()
 	const size, published = 4 << 10, 200
@@ -183,9 +187,9 @@ func TestN22_SilentReaderThatSpeaksBeforeItReadsLosesNothing(t *testing.T) {
 	}
 }
 
-// A client that never reads, in the middle of a frame whose rest is more than its kernels take, is cut when the drain is over:
-// counted under a reason of its own, and logged with its id and room, how far it was behind and for how many more the line
-// stands. Whoever has closed by then is not.
+// A client that never reads, in the middle of a frame whose rest is more than its kernels take, is
+// cut when the drain is over: counted under a reason of its own, and logged with its id and room,
+// how far it was behind and for how many more the line stands. Whoever has closed by then is not.
 func TestN22_WhoDoesNotReadIsCutCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	const size = 12 << 20

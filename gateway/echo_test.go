@@ -14,11 +14,13 @@ import (
 	"sluice/wsproto"
 )
 
-// N21. A producer that never reads, with gorilla's client and echo=0: it hears nothing, so it has nothing to take, and is neither
-// stalled nor braked by itself. Its reader gets every message; the producer is in no account. Pings and limits hold for it.
+// N21. A producer that never reads, with gorilla's client and echo=0: it hears nothing, so it has
+// nothing to take, and is neither stalled nor braked by itself. Its reader gets every message; the
+// producer is in no account. Pings and limits hold for it.
 //
-// Relatives: a producer that shares its room with others of its kind; one that deflates; one whose own bytes the kernel refuses;
-// one that leaves and comes again; one that asks for nothing in particular, or for nonsense.
+// Relatives: a producer that shares its room with others of its kind; one that deflates; one whose
+// own bytes the kernel refuses; one that leaves and comes again; one that asks for nothing in
+// particular, or for nonsense.
 func TestN21_ProducersWithoutEchoNeedNotRead(t *testing.T) {
 	const size, each, producers = 4 << 10, 1500, 3 // 6 MB each: more than kernels hold
 	cfg := testConfig()
@@ -104,8 +106,9 @@ func TestN21_WhatEchoMayBe(t *testing.T) {
 	}
 }
 
-// N21. A producer that hears itself and never reads is closed when it has taken nothing for --stall-timeout and published meanwhile:
-// 4010 is there when it reads at last, behind whole frames. It is counted by itself and logged. One that only stalls is cut, as ever.
+// N21. A producer that hears itself and never reads is closed when it has taken nothing for
+// --stall-timeout and published meanwhile: 4010 is there when it reads at last, behind whole
+// frames. It is counted by itself and logged. One that only stalls is cut, as ever.
 func TestN21_PublisherThatNeverReadsIsTold(t *testing.T) {
 	t.Parallel()
 	const size = 4 << 10
@@ -156,7 +159,8 @@ func TestN21_PublisherThatNeverReadsIsTold(t *testing.T) {
 	}
 }
 
-// One that went on reading after it had published, and then takes nothing, is only stalled; so is one that never published.
+// One that went on reading after it had published, and then takes nothing, is only stalled; so is
+// one that never published.
 func TestN21_WhoOnlyStallsIsCut(t *testing.T) {
 	cfg := testConfig()
 	cfg.StallTimeout = 300 * time.Millisecond

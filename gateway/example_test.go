@@ -19,7 +19,8 @@ import (
 	"sluice/gateway"
 )
 
-// A program with a server of its own: what is said in a room of the gateway's, everybody in it hears.
+// A program with a server of its own: what is said in a room of the gateway's, everybody in it
+// hears.
 func ExampleServer() {
 	gw, err := gateway.New(gateway.Options{MaxMessage: 64 << 10}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -65,7 +66,8 @@ func ExampleServer() {
 	// open: 2
 }
 
-// A program outside this module, that only knows it as a dependency, is built from what the module cache has, and serves.
+// A program outside this module, that only knows it as a dependency, is built from what the module
+// cache has, and serves.
 func TestProgramOutsideTheModule(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("..")

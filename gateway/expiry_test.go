@@ -11,8 +11,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A08. A connection ends with its token: 4001, and no message of the room's comes behind that time. The wall clock decides, and the
-// loop's where that is set back.
+// A08. A connection ends with its token: 4001, and no message of the room's comes behind that time.
+// The wall clock decides, and the loop's where that is set back.
 func TestA08_ConnectionsEndWithTheirToken(t *testing.T) {
 	const start = 1_800_000_000 // what the wall clock says at first
 	for _, tc := range []struct {

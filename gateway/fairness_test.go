@@ -58,7 +58,8 @@ func (s *stopwatch) Write(fd int, p []byte) (int, error) {
 	return n, err
 }
 
-// A lap measures one message at a time: from the read that brought it to the last of the writes that deliver it.
+// A lap measures one message at a time: from the read that brought it to the last of the writes
+// that deliver it.
 type lap struct {
 	mu     sync.Mutex
 	start  time.Time
@@ -191,7 +192,8 @@ func TestFairnessFlood(t *testing.T) {
 	}
 }
 
-// giveWay puts all threads there are, from which those to come have it, under the policy SCHED_IDLE of sched(7).
+// giveWay puts all threads there are, from which those to come have it, under the policy SCHED_IDLE
+// of sched(7).
 func giveWay(t *testing.T) {
 	const schedIdle = 5
 	threads, err := os.ReadDir("/proc/self/task")
@@ -290,7 +292,8 @@ func TestQuietRoomBesideAFlood(t *testing.T) {
 	}
 }
 
-// What the kernel holds for a client that does not read is asked, with the default and with what the kernel does by itself.
+// What the kernel holds for a client that does not read is asked, with the default and with what
+// the kernel does by itself.
 func TestKernelHoldsLittleForAClientThatDoesNotRead(t *testing.T) {
 	held := func(unsent int64) (queued, notSent int) {
 		cfg := testConfig()

@@ -43,8 +43,8 @@ type outgoing struct {
 	parts   int
 }
 
-// repertoire is what each publisher sends: every length at which the encoding changes, as text and binary, whole and in
-// fragments. Its letter stands first in every message that is not empty.
+// repertoire is what each publisher sends: every length at which the encoding changes, as text and
+// binary, whole and in fragments. Its letter stands first in every message that is not empty.
 func repertoire(letter byte, largest int) []outgoing {
 	var all []outgoing
 	for _, size := range []int{0, 1, 125, 126, 127, 65_535, 65_536, largest} {
@@ -187,8 +187,8 @@ func dialGorilla(t testing.TB, addr, path string) *gorilla.Conn {
 	return c
 }
 
-// A flood of small messages from clients on both loops: everybody sees the same order, in which every sender's own
-// messages are complete.
+// A flood of small messages from clients on both loops: everybody sees the same order, in which
+// every sender's own messages are complete.
 func TestConcurrentPublishersAreSeenInOneOrder(t *testing.T) {
 	t.Parallel()
 	const publishers, each = 6, 2000

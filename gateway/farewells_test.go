@@ -14,8 +14,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A subscriber that is told of its end at all is told with a code of its protocol and a reason: npm's SDK comes back for ever where
-// that is empty.
+// A subscriber that is told of its end at all is told with a code of its protocol and a reason:
+// npm's SDK comes back for ever where that is empty.
 func TestFarewellsHaveCodesOfTheProtocolAndReasons(t *testing.T) {
 	c := &conn{past: subscribes}
 	for r := range NumCloseReasons {
@@ -56,7 +56,8 @@ func TestTheDocumentHasTheCodesOfFarewells(t *testing.T) {
 	}
 }
 
-// What ends everybody's connection ends a subscriber's with the protocol's code, behind whatever was published before.
+// What ends everybody's connection ends a subscriber's with the protocol's code, behind whatever
+// was published before.
 func TestSubscribersAreToldWhyTheyAreClosed(t *testing.T) {
 	t.Parallel()
 	join := func(t *testing.T, cfg *config) (*Server, *peer) {

@@ -18,8 +18,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// talk lets one client send messages of many sizes into a room of three and checks that each of them gets every message
-// whole and in order, on a kernel that misbehaves.
+// talk lets one client send messages of many sizes into a room of three and checks that each of
+// them gets every message whole and in order, on a kernel that misbehaves.
 func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 	t.Helper()
 	s, addr := startGatewayOn(t, testConfig(), kernel)
@@ -70,7 +70,8 @@ func talk(t *testing.T, kernel *reactortest.Kernel) Stats {
 	return stats
 }
 
-// Writes of every length from one byte on, each followed by a refusal: together they end at every offset of the stream.
+// Writes of every length from one byte on, each followed by a refusal: together they end at every
+// offset of the stream.
 func TestK10_WritesEndAtEveryOffset(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2, 3, 5, 7, 64, 65, 66, 67, 1000} {
@@ -128,8 +129,8 @@ func TestK13_ErrorsOfOneConnectionDoNotStopTheListener(t *testing.T) {
 	}
 }
 
-// Out of descriptors with connections pending: accepting rests, without spinning, and goes on by itself when there are some
-// again, although no new connection comes.
+// Out of descriptors with connections pending: accepting rests, without spinning, and goes on by
+// itself when there are some again, although no new connection comes.
 func TestK14_AcceptingRestsWhileDescriptorsAreOut(t *testing.T) {
 	t.Parallel()
 	kernel := reactortest.New()
@@ -190,8 +191,9 @@ func TestK16_ConnectionThatCannotBeWatchedIsClosedAlone(t *testing.T) {
 	}
 }
 
-// A client says something and resets the connection at once: the kernel reports bytes, end and error together. What it said is
-// heard if the kernel still has it, and in any case the connection is gone and nobody else is harmed.
+// A client says something and resets the connection at once: the kernel reports bytes, end and
+// error together. What it said is heard if the kernel still has it, and in any case the connection
+// is gone and nobody else is harmed.
 func TestK05_LastWordsBeforeAReset(t *testing.T) {
 	const clients = 100
 	s, addr := startGateway(t, testConfig())
@@ -239,8 +241,8 @@ func TestE01_BurstBeyondATurnsBudgetIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-// Closing a socket with unread input resets the connection, and the reset can overtake the Close frame: 60 KiB that nobody will read
-// stand behind the violation.
+// Closing a socket with unread input resets the connection, and the reset can overtake the Close
+// frame: 60 KiB that nobody will read stand behind the violation.
 func TestK08_CloseFrameIsNotLostToUnreadInput(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	for range 50 {
@@ -267,8 +269,9 @@ func (k *endlessKernel) Accept(fd int) (int, error) {
 	return k.Kernel.Accept(fd)
 }
 
-// An error of accept that comes again and again does not spin the loop, be it said to be one connection's. It is logged once a
-// second, and accepting goes on when it is over. Relatives: all that accept(2) lists, and EINTR.
+// An error of accept that comes again and again does not spin the loop, be it said to be one
+// connection's. It is logged once a second, and accepting goes on when it is over. Relatives: all
+// that accept(2) lists, and EINTR.
 func TestN26_AcceptThatFailsForEverRests(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []syscall.Errno{

@@ -28,7 +28,8 @@ var (
 
 const floodMessage = 1 << 10
 
-// A pace keeps readers together: none is a stretch ahead of another, however the machine shares out its processors among them.
+// A pace keeps readers together: none is a stretch ahead of another, however the machine shares out
+// its processors among them.
 type pace struct {
 	readers int
 	mu      sync.Mutex
@@ -37,7 +38,8 @@ type pace struct {
 	isOver  bool          // one has failed: nobody waits for it
 }
 
-// paceStretch is how many messages a reader takes before it waits for the others: half of the publish window.
+// paceStretch is how many messages a reader takes before it waits for the others: half of the
+// publish window.
 const paceStretch = 512
 
 func newPace(readers int) *pace { return &pace{readers: readers, next: make(chan struct{})} }
@@ -70,7 +72,8 @@ func (p *pace) end() {
 	}
 }
 
-// floodReader reads frames of floodMessage bytes, each with its number in front, until it has had them all.
+// floodReader reads frames of floodMessage bytes, each with its number in front, until it has had
+// them all.
 func floodReader(c net.Conn, messages int, together *pace) (err error) {
 	defer func() {
 		if err != nil {
@@ -96,16 +99,18 @@ func floodReader(c net.Conn, messages int, together *pace) (err error) {
 	return nil
 }
 
-// A floodPlan says who floods whom. A flood at a scripted pace has one outcome on every machine: nobody reads until the sender is
-// seen to be held; then the readers keep together; and the gateway's clock stands still, so that none of them is taken for stalled
-// while it waits for a processor. A free one goes as fast as the machine does.
+// A floodPlan says who floods whom. A flood at a scripted pace has one outcome on every machine:
+// nobody reads until the sender is seen to be held; then the readers keep together; and the
+// gateway's clock stands still, so that none of them is taken for stalled while it waits for a
+// processor. A free one goes as fast as the machine does.
 type floodPlan struct {
 	loops, readers, stalled, messages int
 	backlog                           int64
 	isFree                            bool
 }
 
-// floodPlans are a small flood at a scripted pace, and behind it a free one of 40 MB if the test runs whole or readers are asked for.
+// floodPlans are a small flood at a scripted pace, and behind it a free one of 40 MB if the test
+// runs whole or readers are asked for.
 func floodPlans(t *testing.T, readers int) []floodPlan {
 	plans := []floodPlan{{loops: 2, readers: 40, messages: 12 << 10, backlog: 4 << 20}}
 	if testenv.RaceEnabled {
@@ -128,8 +133,8 @@ type floodOutcome struct {
 	stats   Stats
 }
 
-// flood sends messages of 1 KiB from one client, as fast as its socket takes them, into a room of reading clients, the sender
-// among them, and stalled ones.
+// flood sends messages of 1 KiB from one client, as fast as its socket takes them, into a room of
+// reading clients, the sender among them, and stalled ones.
 func flood(t *testing.T, plan floodPlan) floodOutcome {
 	cfg := testConfig()
 	cfg.Loops = plan.loops
@@ -237,9 +242,10 @@ func pourNumbered(c net.Conn, from, to int) error {
 	return nil
 }
 
-// expectHeld waits until the sender is held, because none of those that it floods has read a byte, and sees that it stays so while
-// the loops come round and round for somebody else. Until then the gateway may have read what its kernel took for a reader and the
-// publish window, a small part of the flood.
+// expectHeld waits until the sender is held, because none of those that it floods has read a byte,
+// and sees that it stays so while the loops come round and round for somebody else. Until then the
+// gateway may have read what its kernel took for a reader and the publish window, a small part of
+// the flood.
 func expectHeld(t *testing.T, s *Server, addr string, plan floodPlan) {
 	t.Helper()
 	testenv.Eventually(t, "the sender is held, or has been read to the end, or somebody was overrun", func() bool {
@@ -261,9 +267,9 @@ func expectHeld(t *testing.T, s *Server, addr string, plan floodPlan) {
 	}
 }
 
-// One client floods a room of readers: nobody is closed, nothing is lost, the log stays within its bound, and it is the
-// sender that waits. With -flood-readers 1000 -flood-runs 10 it is the one that
-// ARCHITECTURE.md has figures of.
+// One client floods a room of readers: nobody is closed, nothing is lost, the log stays within its
+// bound, and it is the sender that waits. With -flood-readers 1000 -flood-runs 10 it is the one
+// that ARCHITECTURE.md has figures of.
 func TestFloodHurtsNoReaderAndHoldsItsSender(t *testing.T) {
 	for _, plan := range floodPlans(t, 300) {
 		for _, plan.loops = range []int{1, 2} {
@@ -286,8 +292,9 @@ func expectNobodyClosed(t *testing.T, out floodOutcome) {
 	}
 }
 
-// The same with one client that never reads: it is overrun and closed, and nobody else notices. That the sender is not
-// slower is a figure, not a verdict, on machines as noisy as these: it is printed beside that of a run without.
+// The same with one client that never reads: it is overrun and closed, and nobody else notices.
+// That the sender is not slower is a figure, not a verdict, on machines as noisy as these: it is
+// printed beside that of a run without.
 func TestFloodWithAStalledClientClosesThatOneAlone(t *testing.T) {
 	for _, plan := range floodPlans(t, 200) {
 		t.Run(fmt.Sprintf("free=%t", plan.isFree), func(t *testing.T) {

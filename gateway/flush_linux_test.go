@@ -111,8 +111,8 @@ func TestRingTakesWhatSubscribersGetOfOneRoom(t *testing.T) {
 	}
 }
 
-// A ring that the kernel refuses in the middle of a run, or that is open and takes none of a batch: nobody misses
-// anything, State and Stats tell, and it is said once.
+// A ring that the kernel refuses in the middle of a run, or that is open and takes none of a batch:
+// nobody misses anything, State and Stats tell, and it is said once.
 func TestK30_RingThatFailsIsDoneWithout(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.Flush = 1, FlushRing

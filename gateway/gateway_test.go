@@ -15,7 +15,8 @@ import (
 	"sluice/reactor"
 )
 
-// startGateway runs a gateway on a loopback port until the test ends, and returns it with its host:port.
+// startGateway runs a gateway on a loopback port until the test ends, and returns it with its
+// host:port.
 func startGateway(t testing.TB, cfg *config) (*Server, string) {
 	t.Helper()
 	return startGatewayOn(t, cfg, nil)
@@ -82,11 +83,12 @@ func TestTwoClientsTalk(t *testing.T) {
 	}
 }
 
-// CheckMetrics does so by what /metrics tells. Tests inside this package cannot import what tells it, and metrics_test.go sets it.
+// CheckMetrics does so by what /metrics tells. Tests inside this package cannot import what tells
+// it, and metrics_test.go sets it.
 var CheckMetrics func(testing.TB, *Server)
 
-// checkAccounts holds what a closed gateway has counted against itself: every connection has ended once, and
-// every message that was owed to a member became something.
+// checkAccounts holds what a closed gateway has counted against itself: every connection has ended
+// once, and every message that was owed to a member became something.
 func checkAccounts(t testing.TB, s *Server) {
 	t.Helper()
 	sum, closed := s.final(), uint64(0)

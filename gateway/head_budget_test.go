@@ -42,9 +42,10 @@ func headsHeld(t testing.TB, s *Server) (held, conns int) {
 	return held, conns
 }
 
-// Thousands that dribble heads of nearly the largest size stay within --head-memory, and those who have been at it for longest
-// go, not an honest client whose head comes in two parts. Relatives: heads by bytes, behind an answer, of clients that leave, that
-// run out of time, and alone with as little memory as there may be.
+// Thousands that dribble heads of nearly the largest size stay within --head-memory, and those who
+// have been at it for longest go, not an honest client whose head comes in two parts. Relatives:
+// heads by bytes, behind an answer, of clients that leave, that run out of time, and alone with as
+// little memory as there may be.
 func TestN03_UnfinishedHeadsStayWithinTheirMemory(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.HeadMemory = 1, 512<<10

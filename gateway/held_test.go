@@ -52,7 +52,8 @@ func TestSenderOverARateIsHeldForAWhile(t *testing.T) {
 	}
 }
 
-// A room waits for the readers that it has for as long as they have a vote, and its sender is held for so long.
+// A room waits for the readers that it has for as long as they have a vote, and its sender is held
+// for so long.
 func TestSenderOfAFullRoomIsHeldForAWhile(t *testing.T) {
 	cfg := testConfig()
 	cfg.PublishWindow = 64 << 10

@@ -46,8 +46,8 @@ func (c *steppedClient) read() string {
 	}
 }
 
-// expectAccounts fails unless every connection that was accepted is open or has ended once, and each
-// loop has as many as it counts.
+// expectAccounts fails unless every connection that was accepted is open or has ended once, and
+// each loop has as many as it counts.
 func (st *stepped) expectAccounts(openNow int) {
 	st.t.Helper()
 	sum, closed := st.s.final(), uint64(0)
@@ -96,7 +96,8 @@ func TestMoveTakesAllThatWasRead(t *testing.T) {
 	}
 }
 
-// moveAway has a client's head read on the second loop, from where it is in the first one's mailbox.
+// moveAway has a client's head read on the second loop, from where it is in the first one's
+// mailbox.
 func (st *stepped) moveAway() *steppedClient {
 	st.t.Helper()
 	c := st.dialAway()

@@ -20,7 +20,8 @@ func homelyConfig() *config {
 	return cfg
 }
 
-// loopsOf tells on which loops the members of each room are, and how many connections each loop has.
+// loopsOf tells on which loops the members of each room are, and how many connections each loop
+// has.
 func (s *Server) loopsOf(t testing.TB) (rooms map[string]map[int]int, conns []int) {
 	rooms, conns = map[string]map[int]int{}, make([]int, len(s.workers))
 	s.each(t, func(c *conn) {
@@ -142,8 +143,8 @@ func TestSmallRoomWakesNoOtherLoop(t *testing.T) {
 	}
 }
 
-// Whatever way a client comes, it goes to its room's home: readers of events, those who only publish,
-// those over TLS, those behind an answer on the same connection.
+// Whatever way a client comes, it goes to its room's home: readers of events, those who only
+// publish, those over TLS, those behind an answer on the same connection.
 func TestAllWaysLeadHome(t *testing.T) {
 	g := startTLS(t, homelyConfig())
 	first := wstest.Join(t, g.plain, "/ws/r")

@@ -36,7 +36,8 @@ func (w *blockWriter) coded(symbol int, lengths []int) {
 	w.put(int(bits.Reverse16(uint16(code))>>(16-lengths[symbol])), lengths[symbol])
 }
 
-// declare begins a block, which is not the last one, with codes of its own (§3.2.7). Runs of a length are as short as they can be said.
+// declare begins a block, which is not the last one, with codes of its own (§3.2.7). Runs of a
+// length are as short as they can be said.
 func (w *blockWriter) declare(literals, distances, lengths []int) {
 	w.put(0b100, 3)
 	w.put(len(literals)-257, 5)
@@ -69,7 +70,8 @@ func (w *blockWriter) declare(literals, distances, lengths []int) {
 	}
 }
 
-// blocks repeats a block until size bytes are full, and begins the empty one whose length a message leaves out.
+// blocks repeats a block until size bytes are full, and begins the empty one whose length a message
+// leaves out.
 func blocks(size int, first, each func(w *blockWriter)) []byte {
 	var w, one blockWriter
 	first(&w)
@@ -83,7 +85,8 @@ func blocks(size int, first, each func(w *blockWriter)) []byte {
 	return w.p
 }
 
-// emptyBlocks are as many blocks as fit in size bytes that each declare the shortest codes and then end.
+// emptyBlocks are as many blocks as fit in size bytes that each declare the shortest codes and then
+// end.
 func emptyBlocks(size int) []byte {
 	literals := make([]int, 257)
 	literals[256] = 1
@@ -95,8 +98,9 @@ func emptyBlocks(size int) []byte {
 	})
 }
 
-// costlyBlocks are as many blocks as fit in size bytes that each declare codes which take the most work: all symbols have one, and most
-// of them one longer than what is looked up at once. Each holds a match of 3 bytes, so that what comes of all is no larger than what was sent.
+// costlyBlocks are as many blocks as fit in size bytes that each declare codes which take the most
+// work: all symbols have one, and most of them one longer than what is looked up at once. Each
+// holds a match of 3 bytes, so that what comes of all is no larger than what was sent.
 func costlyBlocks(size int) []byte {
 	literals := slices.Repeat([]int{10}, 286)
 	copy(literals, []int{15, 15, 14, 13, 12, 11, 10}) // together as much as one of nine bits

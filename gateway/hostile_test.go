@@ -79,8 +79,9 @@ func hostileInputs(most int) []hostileInput {
 	}
 }
 
-// Whatever a client sends, a connection holds at most twice the largest message and 16 KiB for it. Nothing is published, so that all
-// that is held is the connections'. Live heap over 20 connections, or 200 with SLUICE_CI=1.
+// Whatever a client sends, a connection holds at most twice the largest message and 16 KiB for it.
+// Nothing is published, so that all that is held is the connections'. Live heap over 20
+// connections, or 200 with SLUICE_CI=1.
 func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
@@ -130,7 +131,8 @@ func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 	}
 }
 
-// settle waits until the gateway has read so many bytes more than before, or has begun to and reads no more.
+// settle waits until the gateway has read so many bytes more than before, or has begun to and reads
+// no more.
 func settle(t *testing.T, s *Server, kernel *countingKernel, before, all int64) {
 	t.Helper()
 	last, quiet := before, 0

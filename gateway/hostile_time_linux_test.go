@@ -24,9 +24,10 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// delayMax is how much of the loop's time any input may cost somebody else's message: 20 ms where the work of inflating costs what it
-// does on the machine that ARCHITECTURE.md has figures of, or in proportion more on a slower one. With the race detector, which makes
-// inflating forty times slower, it only tells a loop that works from one that is stuck.
+// delayMax is how much of the loop's time any input may cost somebody else's message: 20 ms where
+// the work of inflating costs what it does on the machine that ARCHITECTURE.md has figures of, or
+// in proportion more on a slower one. With the race detector, which makes inflating forty times
+// slower, it only tells a loop that works from one that is stuck.
 func delayMax(t *testing.T) time.Duration {
 	t.Helper()
 	if testenv.RaceEnabled {
@@ -35,7 +36,8 @@ func delayMax(t *testing.T) time.Duration {
 	return time.Duration(20 * slowness(t) * float64(time.Millisecond))
 }
 
-// slowness is how many times longer this machine takes at present than 30 µs for each 50 bytes of the costliest blocks; at least 1.
+// slowness is how many times longer this machine takes at present than 30 µs for each 50 bytes of
+// the costliest blocks; at least 1.
 func slowness(t *testing.T) float64 {
 	t.Helper()
 	const size, reference = 4000, 30 * time.Microsecond * 4000 / 50
@@ -55,7 +57,8 @@ func slowness(t *testing.T) float64 {
 	return max(1, float64(took[len(took)/2])/float64(reference))
 }
 
-// A loopClock is the processor time that a loop has used. Other processes and threads do not move it, however busy the machine is.
+// A loopClock is the processor time that a loop has used. Other processes and threads do not move
+// it, however busy the machine is.
 type loopClock int32
 
 // clockOf ties a loop to its thread for good and returns that thread's clock.
@@ -68,7 +71,8 @@ func clockOf(t *testing.T, l *reactor.Loop) loopClock {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	// clock_getcpuclockid(3) makes the same of a process: the low bits say a thread's (4), and as the scheduler counts (2).
+	// clock_getcpuclockid(3) makes the same of a process: the low bits say a thread's (4), and as
+	// the scheduler counts (2).
 	return loopClock(^int32(<-tid)<<3 | 6)
 }
 
@@ -143,15 +147,15 @@ func (p *pair) say() time.Duration {
 	return time.Duration(p.delivered.Load()) - begin
 }
 
-// A play is something that hostile clients do at once, a few of them if it is not about a crowd. make prepares it and returns what each
-// of them does.
+// A play is something that hostile clients do at once, a few of them if it is not about a crowd.
+// make prepares it and returns what each of them does.
 type play struct {
 	name string
 	make func(t *testing.T, addr string, few int) (acts []func())
 }
 
-// playOf has so few clients send the input, each in a room of its own. Of what is inflated in one tick there is a bound for each of them,
-// and none for all together.
+// playOf has so few clients send the input, each in a room of its own. Of what is inflated in one
+// tick there is a bound for each of them, and none for all together.
 func playOf(in hostileInput) play {
 	return play{in.name, func(t *testing.T, addr string, few int) (acts []func()) {
 		for i := range few {
@@ -248,9 +252,10 @@ func costlyPlays(most, many int) (all []play) {
 	)
 }
 
-// While hostile clients send whatever they like, all at once, to the only loop, a message between two others is not delayed by more
-// than 20 ms of the loop's time: of the work that it does from the moment when the message is sent to that in which it is delivered.
-// No tick is longer than that either, which is what a message would wait for that came at its beginning.
+// While hostile clients send whatever they like, all at once, to the only loop, a message between
+// two others is not delayed by more than 20 ms of the loop's time: of the work that it does from
+// the moment when the message is sent to that in which it is delivered. No tick is longer than that
+// either, which is what a message would wait for that came at its beginning.
 func TestNoInputDelaysAnothersMessage(t *testing.T) {
 	var plays []play
 	most, few, many := int(testConfig().MaxMessage), 4, 300
@@ -301,8 +306,9 @@ func TestHeldLoopIsADelay(t *testing.T) {
 	}
 }
 
-// perform plays p once while a pair of clients talks, one message after the other. It returns the longest delay of a message, and the
-// longest tick: a message that had come at its beginning would have waited for so long.
+// perform plays p once while a pair of clients talks, one message after the other. It returns the
+// longest delay of a message, and the longest tick: a message that had come at its beginning would
+// have waited for so long.
 func (p *play) perform(t *testing.T, most, few int) (delay, tick time.Duration, said int) {
 	cfg := testConfig()
 	cfg.Loops, cfg.MaxMessage = 1, int64(most)

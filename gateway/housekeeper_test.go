@@ -4,8 +4,9 @@ import (
 	"testing"
 )
 
-// N84: memory is given back once after much was let go of, some looks later, and not before. Relatives: what comes back meanwhile;
-// what is let go of slowly, or bit by bit; little; what is still in use.
+// N84: memory is given back once after much was let go of, some looks later, and not before.
+// Relatives: what comes back meanwhile; what is let go of slowly, or bit by bit; little; what is
+// still in use.
 func TestN84_MemoryIsGivenBackOnceAfterMuchWasLetGoOf(t *testing.T) {
 	const mib = 1 << 20
 	var needed int64

@@ -109,7 +109,8 @@ func (p *peer) hear(want ...string) {
 
 const welcomed = `"client":"C","version":"Sluice","ping":25,"pong":true`
 
-// A06 over the protocol: who is behind a token is told at once or asked about, and each fault of a token has its answer.
+// A06 over the protocol: who is behind a token is told at once or asked about, and each fault of a
+// token has its answer.
 func TestA06_TokensOfSubscribers(t *testing.T) {
 	for _, isAsked := range []bool{false, true} {
 		_, addr, _ := startWithPasses(t, isAsked, func(cfg *config) { cfg.PingInterval = 25 * time.Second })
@@ -198,7 +199,8 @@ func TestTokensForOneRoom(t *testing.T) {
 	}
 }
 
-// A08 over the protocol: a client brings another token in time, or its connection ends a while behind the first one's end.
+// A08 over the protocol: a client brings another token in time, or its connection ends a while
+// behind the first one's end.
 func TestA08_SubscribersRefresh(t *testing.T) {
 	for _, isAsked := range []bool{false, true} {
 		s, addr, wall := startWithPasses(t, isAsked, func(cfg *config) { cfg.PingInterval, cfg.PongTimeout = 20*time.Millisecond, time.Minute })
@@ -240,7 +242,8 @@ func TestA08_SubscribersRefresh(t *testing.T) {
 	}
 }
 
-// A subscription whose token ends is ended a while later, and the connection goes on; unless another token came.
+// A subscription whose token ends is ended a while later, and the connection goes on; unless
+// another token came.
 func TestSubscriptionsRefresh(t *testing.T) {
 	_, addr, wall := startWithPasses(t, false, func(cfg *config) { cfg.PingInterval, cfg.PongTimeout = 20*time.Millisecond, time.Minute })
 	p := dialPeer(t, addr, nil)
@@ -265,8 +268,8 @@ func TestSubscriptionsRefresh(t *testing.T) {
 	p.expectClose(3500, "invalid token")
 }
 
-// A client is in the rooms that its token names from the beginning; what comes of them comes behind the reply. One room that
-// cannot be is the end of all.
+// A client is in the rooms that its token names from the beginning; what comes of them comes behind
+// the reply. One room that cannot be is the end of all.
 func TestRoomsFromTheBeginning(t *testing.T) {
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) { cfg.History, cfg.MaxSubscriptions = []HistoryRule{{Pattern: "kept.*"}}, 200 })
 	if _, err := s.Publish("kept.a", Message{Data: []byte("1")}); err != nil {
@@ -308,8 +311,8 @@ func TestRoomsFromTheBeginning(t *testing.T) {
 	testenv.Eventually(t, "it is in no room", func() bool { _, ok := s.Room("one.more"); return !ok })
 }
 
-// A command that has to wait twice, for whoever knows the client and for what the room keeps to be made in its encoding, asks
-// once and has both answers, whichever command it is.
+// A command that has to wait twice, for whoever knows the client and for what the room keeps to be
+// made in its encoding, asks once and has both answers, whichever command it is.
 func TestCommandsWaitTwice(t *testing.T) {
 	for _, isAsked := range []bool{false, true} {
 		for name, say := range map[string]string{

@@ -35,8 +35,9 @@ func TestMessageThatIsNotWorthDeflatingGoesAsItIs(t *testing.T) {
 	}
 }
 
-// Legal messages whose only point is to be inflated: their sender is closed with 1008, and another room on the same loop goes
-// on meanwhile. Ten thousand of 1 KiB that become 1 MiB each would be 10 GB.
+// Legal messages whose only point is to be inflated: their sender is closed with 1008, and another
+// room on the same loop goes on meanwhile. Ten thousand of 1 KiB that become 1 MiB each would be 10
+// GB.
 func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
@@ -69,8 +70,8 @@ func TestZ04_ClientThatLivesOnInflationIsClosed(t *testing.T) {
 	expectClosed(t, s, ClosedInflation, 1)
 }
 
-// A message that takes many turns to be inflated keeps its place before what came behind it, and the clock for messages that come in pieces
-// does not run against its sender.
+// A message that takes many turns to be inflated keeps its place before what came behind it, and
+// the clock for messages that come in pieces does not run against its sender.
 func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 	cfg := testConfig()
 	cfg.readBudget = 100
@@ -104,8 +105,9 @@ func TestMessageInflatedInSlicesKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// Very repetitive data is honest where somebody says so: a client whose messages inflate to 542 times what it sends, 6 MiB a second,
-// stays with a higher rate, and with none. The clock is the test's. Relatives: the default, which closes it after a while, and bombs (Z04).
+// Very repetitive data is honest where somebody says so: a client whose messages inflate to 542
+// times what it sends, 6 MiB a second, stays with a higher rate, and with none. The clock is the
+// test's. Relatives: the default, which closes it after a while, and bombs (Z04).
 func TestN19_InflateRateCanBeSet(t *testing.T) {
 	t.Parallel()
 	const size, each, seconds = 1 << 20, 6, 30
@@ -155,7 +157,8 @@ func TestN19_InflateRateCanBeSet(t *testing.T) {
 	}
 }
 
-// A client that keeps its context although it was told not to refers to its message before: 1007, and the log says what helps.
+// A client that keeps its context although it was told not to refers to its message before: 1007,
+// and the log says what helps.
 func TestN16_KeptContextIsClosedWithTheRemedyInTheLog(t *testing.T) {
 	var log journal
 	_, addr := startGatewayLogging(t, testConfig(), nil, &log)
@@ -187,7 +190,8 @@ func TestN16_KeptContextIsClosedWithTheRemedyInTheLog(t *testing.T) {
 	}
 }
 
-// What servers that use zlib take of clients is delivered here, too: an empty message without a byte, a tail that was left on.
+// What servers that use zlib take of clients is delivered here, too: an empty message without a
+// byte, a tail that was left on.
 func TestN16_WhatZlibTakesIsDelivered(t *testing.T) {
 	_, addr := startGateway(t, testConfig())
 	client := wstest.JoinDeflated(t, addr, "/ws/r")

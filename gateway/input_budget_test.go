@@ -27,8 +27,9 @@ func letters(n int) string {
 	return string(p)
 }
 
-// A client is alone, its messages are far smaller than what is read at a time, and it has to wait with a read of them undecoded:
-// it has done nothing wrong, and a loop's least share of --assembly-memory has room for that.
+// A client is alone, its messages are far smaller than what is read at a time, and it has to wait
+// with a read of them undecoded: it has done nothing wrong, and a loop's least share of
+// --assembly-memory has room for that.
 func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
 	for name, tc := range map[string]struct {
 		most     int // --max-message
@@ -75,8 +76,9 @@ func TestWhoWaitsAloneIsWithinTheLeastShare(t *testing.T) {
 	}
 }
 
-// What a connection may hold is written down as a sum. Here it holds the most that it can be made to: a message but for its last
-// byte, and a ping but for its; and a message that is inflated, at each of its slices.
+// What a connection may hold is written down as a sum. Here it holds the most that it can be made
+// to: a message but for its last byte, and a ping but for its; and a message that is inflated, at
+// each of its slices.
 func TestNoConnectionHoldsMoreThanItsSum(t *testing.T) {
 	largest := 200_000
 	if testenv.IsWholeSize(t) {
@@ -98,7 +100,8 @@ func TestNoConnectionHoldsMoreThanItsSum(t *testing.T) {
 	}
 }
 
-// heldInPieces is what a connection holds of a message and a ping that lack their ends, with a read that waits.
+// heldInPieces is what a connection holds of a message and a ping that lack their ends, with a read
+// that waits.
 func heldInPieces(t *testing.T, cfg *config) int {
 	t.Helper()
 	in := inbound{decoder: wsproto.Decoder{Limit: int(cfg.MaxMessage)}, stash: make([]byte, cfg.readMax())}
@@ -112,8 +115,8 @@ func heldInPieces(t *testing.T, cfg *config) int {
 	return in.size(cfg)
 }
 
-// heldInSlices is what a connection holds at most between slices of a message that is inflated, with a read that waits; zero if there
-// is no such message.
+// heldInSlices is what a connection holds at most between slices of a message that is inflated,
+// with a read that waits; zero if there is no such message.
 func heldInSlices(t *testing.T, cfg *config) (most int) {
 	t.Helper()
 	text := letters(int(cfg.MaxMessage))
@@ -147,9 +150,10 @@ func (b *inputBudget) conns() (n int) {
 	return n
 }
 
-// N72: hundreds of clients hold a part of a large message each and send no more; who sends on is served, and they pay for it.
-// Relatives: parts of just the size of a buffer; clients that dribble, a byte now and then; many small parts; one address
-// that holds more than half and sends on; and who was not read for our sake.
+// N72: hundreds of clients hold a part of a large message each and send no more; who sends on is
+// served, and they pay for it. Relatives: parts of just the size of a buffer; clients that dribble,
+// a byte now and then; many small parts; one address that holds more than half and sends on; and
+// who was not read for our sake.
 func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
 	size := 1 // of four: of the attackers, and of the memory that they take
 	if testenv.IsWholeSize(t) {
@@ -296,7 +300,8 @@ func TestN72_BlameIsForBytesAndForWhatIsLacking(t *testing.T) {
 	}
 }
 
-// Who is closed is found without a look at all: of fifty thousand each costs little more than of five hundred.
+// Who is closed is found without a look at all: of fifty thousand each costs little more than of
+// five hundred.
 func TestN80_NoScanForEachThatIsClosed(t *testing.T) {
 	fill := func(n int) *inputBudget {
 		b := &inputBudget{}

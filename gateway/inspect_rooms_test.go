@@ -11,7 +11,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A client of the protocol is found by each of its rooms, and of each it is told how far it is behind there.
+// A client of the protocol is found by each of its rooms, and of each it is told how far it is
+// behind there.
 func TestConnectionsTellOfEachRoomOfASubscriber(t *testing.T) {
 	s, addr := startGateway(t, slowly(hub.Skip))
 	rooms := []string{"far", "near"}

@@ -70,7 +70,8 @@ func TestConnectionsTellWhoIsBehind(t *testing.T) {
 	_, _ = slow, speaker
 }
 
-// What is asked of loops that do not answer ends with the time there is for it, and may be asked again.
+// What is asked of loops that do not answer ends with the time there is for it, and may be asked
+// again.
 func TestAskingLoopsHasADeadline(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	c := wstest.Join(t, addr, "/ws/r")
@@ -158,7 +159,8 @@ func TestA09_OperatorDisconnects(t *testing.T) {
 	testenv.Eventually(t, "a line with its id", func() bool { return len(log.lines("id="+conns[0].ID+" ")) > 0 })
 }
 
-// A message to one client has no place among its room's, and does not pile up for one that does not read.
+// A message to one client has no place among its room's, and does not pile up for one that does not
+// read.
 func TestMessagesToOneClient(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	a, b := wstest.Dial(t, addr, "/ws/r"), wstest.Dial(t, addr, "/ws/r")

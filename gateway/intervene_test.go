@@ -7,8 +7,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// An operator who empties a room takes clients of the protocol out of it alone. They are told so by a code with which they
-// do not come back by themselves.
+// An operator who empties a room takes clients of the protocol out of it alone. They are told so by
+// a code with which they do not come back by themselves.
 func TestDisconnectRoomTakesSubscribersOutOfItAlone(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	p, raw, other := connectPeer(t, addr), wstest.Join(t, addr, "/ws/a"), wstest.Join(t, addr, "/ws/b")

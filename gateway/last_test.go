@@ -63,8 +63,8 @@ func mustPublish(t testing.TB, s *Server, room string, texts ...string) {
 	}
 }
 
-// A client without a protocol begins with what its room keeps, in its encoding, and goes on with what is said. Text stays text, and
-// binary binary. Where nothing is kept it begins with nothing.
+// A client without a protocol begins with what its room keeps, in its encoding, and goes on with
+// what is said. Text stays text, and binary binary. Where nothing is kept it begins with nothing.
 func TestRawClientsBeginWithWhatIsKept(t *testing.T) {
 	s, addr := startGateway(t, historyConfig())
 	long := strings.Repeat("long ", 200) // Worth deflating.
@@ -140,9 +140,10 @@ func TestLastIsRefusedInWords(t *testing.T) {
 	}
 }
 
-// While a room is published into as fast as it goes, clients come that begin with some of what it keeps, in both encodings, and with
-// nobody else there or with others: each begins exactly there, and gets each message once, in order. The room's messages count up, so
-// what is right is known of all that was ever said.
+// While a room is published into as fast as it goes, clients come that begin with some of what it
+// keeps, in both encodings, and with nobody else there or with others: each begins exactly there,
+// and gets each message once, in order. The room's messages count up, so what is right is known of
+// all that was ever said.
 func TestWhoBeginsWithWhatIsKeptMissesNothing(t *testing.T) {
 	const readers, heard, keeps = 4, 120, 50
 	visits := 20

@@ -9,8 +9,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// net/http closes what is idle when it shuts down, from a goroutine of its own: a connection that it has closed goes to no loop,
-// and one that a loop has is closed on its side alone.
+// net/http closes what is idle when it shuts down, from a goroutine of its own: a connection that
+// it has closed goes to no loop, and one that a loop has is closed on its side alone.
 func TestLentConnectionIsClosedOrGivenBack(t *testing.T) {
 	s, _ := startGateway(t, testConfig())
 	ours, theirs := net.Pipe()

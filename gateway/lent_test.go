@@ -36,8 +36,8 @@ func TestLentConnectionsLeaveNothingBehind(t *testing.T) {
 	testenv.ExpectGoroutines(t, were)
 }
 
-// Where there is no descriptor left to lend a connection with, its client gets 503, a line a second says why, and nothing is left
-// behind.
+// Where there is no descriptor left to lend a connection with, its client gets 503, a line a second
+// says why, and nothing is left behind.
 func TestConnectionThatCannotBeLentIsRefused(t *testing.T) {
 	var log journal
 	cfg := testConfig()

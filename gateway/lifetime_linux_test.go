@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Clients that came together are asked to come back, each in the last fifth of the time, and none later.
+// Clients that came together are asked to come back, each in the last fifth of the time, and none
+// later.
 func TestMaxLifetimeAsksClientsToComeBack(t *testing.T) {
 	const most, clients = 2 * time.Second, 40
 	cfg := testConfig()

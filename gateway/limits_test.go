@@ -17,7 +17,8 @@ import (
 	"sluice/wsproto"
 )
 
-// Hundreds of clients on two loops ask for rooms of their own at once: as many get one as there may be, and the others are told.
+// Hundreds of clients on two loops ask for rooms of their own at once: as many get one as there may
+// be, and the others are told.
 func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 	const most, clients = 7, 200
 	cfg := testConfig()
@@ -66,7 +67,8 @@ func TestRoomsOverTheLimitAreRefused(t *testing.T) {
 	}
 }
 
-// The largest message is larger than the segments of its room: it gets one of its own, and is delivered. One byte more is not.
+// The largest message is larger than the segments of its room: it gets one of its own, and is
+// delivered. One byte more is not.
 func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 	cfg := testConfig()
 	cfg.RoomBacklog = 2 << 20 // Segments are at most a sixteenth of it.
@@ -86,8 +88,9 @@ func TestS13_MessageLargerThanASegmentIsDelivered(t *testing.T) {
 	crowd.HearAll()
 }
 
-// With one among many who does not read, the others get each message as soon as without. The ratio is a figure, printed; a test can
-// only tell it from being held up. At full size it is 1,000 clients: here there are 25, or 100 with SLUICE_CI=1.
+// With one among many who does not read, the others get each message as soon as without. The ratio
+// is a figure, printed; a test can only tell it from being held up. At full size it is 1,000
+// clients: here there are 25, or 100 with SLUICE_CI=1.
 func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	const size, pairs = 1 << 10, 3
 	readers, messages := 12, 30
@@ -132,8 +135,8 @@ func TestS01_OneSlowReaderDelaysNobody(t *testing.T) {
 	slices.Sort(medians)
 	slices.Sort(tails)
 	t.Logf("with one slow reader of %d, messages took %.2f times as long (p50), %.2f times (p99): medians of %d pairs", readers+1, medians[pairs/2], tails[pairs/2], pairs)
-	// In every pair: a machine that turns to something else may slow one half of a pair down, but not of all. And where all are quick
-	// a ratio says little.
+	// In every pair: a machine that turns to something else may slow one half of a pair down, but
+	// not of all. And where all are quick a ratio says little.
 	if medians[0] > 5 && soonest > 20*time.Millisecond {
 		t.Error("a slow reader holds up the others")
 	}

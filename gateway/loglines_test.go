@@ -26,9 +26,10 @@ func startNoted(t *testing.T, cfg *config, kernel reactor.Kernel, log *journal, 
 	return s, s.Addrs()[0].(*net.TCPAddr).String()
 }
 
-// N47: whoever looks for why a client was cut finds one line at info, with its room, how far it was behind, and the id by which the
-// debug log has its coming. Relatives: of many that are cut at once one line tells, and the number of the others; 4008 and a client
-// that takes nothing more in one test each.
+// N47: whoever looks for why a client was cut finds one line at info, with its room, how far it was
+// behind, and the id by which the debug log has its coming. Relatives: of many that are cut at once
+// one line tells, and the number of the others; 4008 and a client that takes nothing more in one
+// test each.
 func TestN47_StalledClientIsLoggedWithItsLag(t *testing.T) {
 	const stalled = 3
 	cfg := testConfig()
@@ -64,8 +65,8 @@ func TestN47_StalledClientIsLoggedWithItsLag(t *testing.T) {
 	expectLagLines(t, &log, `reason=stalled`, joined)
 }
 
-// expectLagLines looks at the lines about clients that were too slow: the first at info, each about one that has joined, in its
-// room, and behind.
+// expectLagLines looks at the lines about clients that were too slow: the first at info, each about
+// one that has joined, in its room, and behind.
 func expectLagLines(t *testing.T, log *journal, reason string, joined map[string]bool) {
 	t.Helper()
 	infos := 0

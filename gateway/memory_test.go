@@ -19,15 +19,16 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A connection that is open and idle holds one of these, its slot and timer in the loop, and a place in its branch.
+// A connection that is open and idle holds one of these, its slot and timer in the loop, and a
+// place in its branch.
 func TestConnSize(t *testing.T) {
 	if size := unsafe.Sizeof(conn{}); size > 160 {
 		t.Errorf("a conn has %d bytes; what it rarely needs belongs behind a pointer", size)
 	}
 }
 
-// holdersEnv makes the test binary a process that opens connections and holds them: what they cost there must not count
-// here.
+// holdersEnv makes the test binary a process that opens connections and holds them: what they cost
+// there must not count here.
 const holdersEnv = "SLUICE_TEST_HOLD"
 
 func TestMemoryHolder(t *testing.T) {
@@ -95,9 +96,10 @@ var (
 	idleSeconds     = flag.Int("idle-seconds", 0, "how long they are left alone before they are measured")
 )
 
-// Idle connections cost at most 260 bytes of live heap and stacks each, and 300 of resident memory: the difference between
-// 10,000 and 1,000 of them, after a collection. Resident memory comes in pages and spans of them: of a few thousand it says little.
-// That the gateway gives back by itself what a collection frees, TestN84_ACrowdKeepsLittle of package blackbox sees.
+// Idle connections cost at most 260 bytes of live heap and stacks each, and 300 of resident memory:
+// the difference between 10,000 and 1,000 of them, after a collection. Resident memory comes in
+// pages and spans of them: of a few thousand it says little. That the gateway gives back by itself
+// what a collection frees, TestN84_ACrowdKeepsLittle of package blackbox sees.
 func TestIdleConnectionsAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// Whoever finds a code or a line in docs/operations.md finds what to do; and there is none that is not there.
+// Whoever finds a code or a line in docs/operations.md finds what to do; and there is none that is
+// not there.
 func TestOperationsKnowsEveryCloseReason(t *testing.T) {
 	text := readOperations(t)
 	for r, about := range reasons {

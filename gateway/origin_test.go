@@ -17,8 +17,9 @@ import (
 	"sluice/wsproto"
 )
 
-// N06, N74: the log says what was compared and what to do, a line a second for each of the two, and nothing that a client wrote can
-// break the line, be long, or stand in the hint unless it is an origin or a name.
+// N06, N74: the log says what was compared and what to do, a line a second for each of the two, and
+// nothing that a client wrote can break the line, be long, or stand in the hint unless it is an
+// origin or a name.
 func TestN06_N74_RefusedPagesAreLoggedWithTheRemedy(t *testing.T) {
 	long := strings.Repeat("long.", 20) + "example"
 	for _, tc := range []struct{ origin, host, want string }{
@@ -82,8 +83,9 @@ type standIn struct {
 
 func (l standIn) Addr() net.Addr { return l.at }
 
-// N74: where a gateway has to be reachable for its own names to matter. One listener that others can reach is enough for any name
-// to be its own; a unix socket is in no page's reach and says nothing about the others.
+// N74: where a gateway has to be reachable for its own names to matter. One listener that others
+// can reach is enough for any name to be its own; a unix socket is in no page's reach and says
+// nothing about the others.
 func TestN74_HostsAreJudgedWhereOnlyThisMachineCanCome(t *testing.T) {
 	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8080} }
 	unix := &net.UnixAddr{Name: "/run/sluice", Net: "unix"}
@@ -122,8 +124,8 @@ func TestN74_HostsAreJudgedWhereOnlyThisMachineCanCome(t *testing.T) {
 	}
 }
 
-// N74: a gateway in a program's own server does not know where that listens, so any host is its own unless Options.AllowHost
-// speaks; and a unix socket is reached by proxies alone.
+// N74: a gateway in a program's own server does not know where that listens, so any host is its own
+// unless Options.AllowHost speaks; and a unix socket is reached by proxies alone.
 func TestN74_EmbeddedAndUnixGatewaysTakeAnyHostUnlessTold(t *testing.T) {
 	foreign := []byte(strings.Replace(string(wstest.UpgradeHead("/ws", "Origin: https://app.example.com")), "sluice.test", "app.example.com", 1))
 	for _, tc := range []struct {

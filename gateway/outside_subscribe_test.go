@@ -21,9 +21,10 @@ func onlyOf(t testing.TB, s *Server, subject string) string {
 	return conns[0].ID
 }
 
-// A backend brings clients into rooms that they could not read by themselves. They are told where they begin, hear what follows, and
-// what they were granted there ends with the connection. Relatives: a room whose history nobody reads in their encoding yet; one that
-// is there already, has not connected, or speaks no protocol.
+// A backend brings clients into rooms that they could not read by themselves. They are told where
+// they begin, hear what follows, and what they were granted there ends with the connection.
+// Relatives: a room whose history nobody reads in their encoding yet; one that is there already,
+// has not connected, or speaks no protocol.
 func TestBackendBringsClientsIntoRooms(t *testing.T) {
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) {
 		cfg.PingInterval = 25 * time.Second
@@ -101,7 +102,8 @@ func TestBackendBringsClientsIntoRooms(t *testing.T) {
 	}
 }
 
-// In a cluster what the room keeps may have to come first; if it cannot be had, that is what a backend is told.
+// In a cluster what the room keeps may have to come first; if it cannot be had, that is what a
+// backend is told.
 func TestBackendBringsClientsIntoRoomsOfACluster(t *testing.T) {
 	cluster := newScripted()
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) {
@@ -138,7 +140,8 @@ func TestPlacementThatExpiresEnds(t *testing.T) {
 	testenv.Eventually(t, "the room is empty", func() bool { _, isThere := s.Room("a"); return !isThere })
 }
 
-// What a backend says of a client's time counts in place of its token's: longer, shorter, for ever, over.
+// What a backend says of a client's time counts in place of its token's: longer, shorter, for ever,
+// over.
 func TestBackendSetsWhenClientsExpire(t *testing.T) {
 	s, addr, wall := startWithPasses(t, false, func(cfg *config) {
 		cfg.expiryGrace = time.Millisecond

@@ -17,7 +17,8 @@ import (
 	"sluice/reactor"
 )
 
-// dialNarrow opens a WebSocket with an independent client whose kernel takes little before its owner reads.
+// dialNarrow opens a WebSocket with an independent client whose kernel takes little before its
+// owner reads.
 func dialNarrow(t testing.TB, addr, path string) *gorilla.Conn {
 	t.Helper()
 	d := gorilla.Dialer{NetDial: func(network, addr string) (net.Conn, error) {
@@ -62,8 +63,8 @@ func lastJump(looks []look) (from, to uint64) {
 	return from, looks[i].published
 }
 
-// A client of each kind of room stops reading, is overrun several times over, and reads again. What it then gets is judged by
-// gorilla's client.
+// A client of each kind of room stops reading, is overrun several times over, and reads again. What
+// it then gets is judged by gorilla's client.
 func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 	const size, published = 16 << 10, 768 // 12 MiB, three backlogs
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
@@ -121,7 +122,8 @@ func TestWhatBecomesOfAnOverrunClientIsItsRoomsPolicy(t *testing.T) {
 			if missed == 0 || st.Hub.Skipped != missed {
 				t.Errorf("it missed %d messages, %d by the counter", missed, st.Hub.Skipped)
 			}
-			// The kernel may take a little more after a while, so it may have gone on more than once: the last time counts.
+			// The kernel may take a little more after a while, so it may have gone on more than
+			// once: the last time counts.
 			from, to := lastJump(append(looks, look{others.Sent, st.Hub.Skipped}))
 			if policy == hub.Latest && (wentOn+1 < from || wentOn >= to) {
 				t.Errorf("it went on at message %d, when %d to %d were published", wentOn, from, to)
@@ -174,7 +176,8 @@ func TestRoomRules(t *testing.T) {
 	}
 }
 
-// Of many unfinished messages, which nobody goes on sending, the largest and oldest goes, with a code that says to come back.
+// Of many unfinished messages, which nobody goes on sending, the largest and oldest goes, with a
+// code that says to come back.
 func TestUnfinishedMessagesStayWithinTheirMemory(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1

@@ -10,8 +10,8 @@ import (
 	"sluice/reactor"
 )
 
-// Who comes and goes is told to subscribers on all loops, its own joining to who has joined, behind the reply; of who comes and
-// goes at once nothing. Clients without a protocol come and go as well.
+// Who comes and goes is told to subscribers on all loops, its own joining to who has joined, behind
+// the reply; of who comes and goes at once nothing. Clients without a protocol come and go as well.
 func TestJoinsAreTold(t *testing.T) {
 	t.Parallel()
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) {
@@ -55,7 +55,8 @@ func TestJoinsAreTold(t *testing.T) {
 	}
 }
 
-// In a room with more clients than are told of nobody is, which is counted; with fewer again they are.
+// In a room with more clients than are told of nobody is, which is counted; with fewer again they
+// are.
 func TestJoinsHaveBounds(t *testing.T) {
 	t.Parallel()
 	s, addr, _ := startWithPasses(t, false, func(cfg *config) { cfg.Rooms = rules(t, "told=joins") })

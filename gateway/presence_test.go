@@ -80,7 +80,8 @@ func TestPresenceFromManyLoops(t *testing.T) {
 	}
 }
 
-// Beyond either bound nobody is told, lest a part be taken for the whole; how many users there are is.
+// Beyond either bound nobody is told, lest a part be taken for the whole; how many users there are
+// is.
 func TestPresenceHasBounds(t *testing.T) {
 	for name, tc := range map[string]struct {
 		info centrifuge.Info
@@ -139,8 +140,9 @@ func TestAttendeesAreSmall(t *testing.T) {
 	runtime.KeepAlive(&p)
 }
 
-// Clients without a protocol are there as well, with what is known of them, if their room's rule has it
-// kept; those that only publish are not. Rules count for those who are there when they change.
+// Clients without a protocol are there as well, with what is known of them, if their room's rule
+// has it kept; those that only publish are not. Rules count for those who are there when they
+// change.
 func TestPresenceOfClientsWithoutAProtocol(t *testing.T) {
 	cfg := testConfig()
 	cfg.Rooms = rules(t, "kept.*=presence", "kept.not=nopresence")

@@ -24,8 +24,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A scriptedMemory takes the runtime's place: what lives beside the backlogs is what the test says, and every look comes right behind
-// a collection unless isIdle.
+// A scriptedMemory takes the runtime's place: what lives beside the backlogs is what the test says,
+// and every look comes right behind a collection unless isIdle.
 type scriptedMemory struct {
 	hub       atomic.Pointer[hub.Hub]
 	others    atomic.Int64
@@ -51,7 +51,8 @@ func (m *scriptedMemory) source(limit int64) memorySource {
 	}
 }
 
-// newScriptedPressure is one whose looks the test makes itself, over a hub without rooms and a limit of 1,000 bytes.
+// newScriptedPressure is one whose looks the test makes itself, over a hub without rooms and a
+// limit of 1,000 bytes.
 func newScriptedPressure(t *testing.T) (*pressure, *scriptedMemory, *journal) {
 	t.Helper()
 	cfg, m, log := testConfig(), new(scriptedMemory), new(journal)
@@ -67,7 +68,8 @@ func newScriptedPressure(t *testing.T) (*pressure, *scriptedMemory, *journal) {
 	return newPressure(cfg, h, slog.New(slog.NewTextHandler(log, nil))), m, log
 }
 
-// Each step begins and ends where the table says, up at once, down after some looks in a row, and is one line in the log.
+// Each step begins and ends where the table says, up at once, down after some looks in a row, and
+// is one line in the log.
 func TestStepsOfPressureAreTakenInOrderAndTakenBack(t *testing.T) {
 	p, m, log := newScriptedPressure(t)
 	for i, stage := range []struct {
@@ -134,7 +136,8 @@ func TestPressureDoesNotFlap(t *testing.T) {
 	}
 }
 
-// Without traffic the runtime collects nothing for two minutes. As long as something is refused, it is asked to.
+// Without traffic the runtime collects nothing for two minutes. As long as something is refused, it
+// is asked to.
 func TestCollectionIsAskedForWhileMemoryIsShort(t *testing.T) {
 	p, m, _ := newScriptedPressure(t)
 	look := func(used int64) (asked int64) {
@@ -240,8 +243,9 @@ func startShort(t *testing.T, cfg *config) (*Server, string, *scriptedMemory, *j
 	return s, s.Addrs()[0].(*net.TCPAddr).String(), m, log
 }
 
-// The whole order, up and down, with real clients and backlogs: new rooms, then new connections are refused, then the slowest are
-// overtaken, those of the largest room first and by their rooms' policies. Whoever reads notices nothing.
+// The whole order, up and down, with real clients and backlogs: new rooms, then new connections are
+// refused, then the slowest are overtaken, those of the largest room first and by their rooms'
+// policies. Whoever reads notices nothing.
 func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	const size = 4 << 10
 	cfg := testConfig()
@@ -265,7 +269,8 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	}
 	reach := func(percent int64, want step) {
 		t.Helper()
-		// Of what the rooms gained between two looks it is not known when, so it may count twice in one.
+		// Of what the rooms gained between two looks it is not known when, so it may count twice in
+		// one.
 		from := memory.cycles.Load()
 		testenv.Eventually(t, "two more looks", func() bool { return memory.cycles.Load() >= from+2 })
 		memory.others.Store(percent<<20 - retained)
@@ -352,7 +357,8 @@ func expectGorillaClose(t *testing.T, c *gorilla.Conn, code int) {
 	}
 }
 
-// expectEndOf reads a client of a crowd's room, overtaken under skip, up to the last message: in order, each whole, some missing.
+// expectEndOf reads a client of a crowd's room, overtaken under skip, up to the last message: in
+// order, each whole, some missing.
 func expectEndOf(t *testing.T, c *gorilla.Conn, room *wstest.Crowd) {
 	t.Helper()
 	c.SetReadDeadline(time.Now().Add(testenv.Patience))

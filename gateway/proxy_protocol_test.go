@@ -52,8 +52,8 @@ func proxyV2Of(from, to string) []byte {
 	return proxyV2(1, family, len(rest), rest)
 }
 
-// A14: headers of both versions, whole or byte by byte, with the request behind them in the same segment; handlers are told
-// the client.
+// A14: headers of both versions, whole or byte by byte, with the request behind them in the same
+// segment; handlers are told the client.
 func TestA14_ProxyHeadersAreTaken(t *testing.T) {
 	cfg := testConfig()
 	cfg.TrustedProxy, cfg.MaxPerAddress = onLoopback, 1000
@@ -96,7 +96,8 @@ func TestA14_ProxyHeadersAreTaken(t *testing.T) {
 	}
 }
 
-// A14: what is no header, or comes from nobody who may send one, is closed without a word, and the log says so.
+// A14: what is no header, or comes from nobody who may send one, is closed without a word, and the
+// log says so.
 func TestA14_WhatIsNoProxyHeaderIsClosed(t *testing.T) {
 	cfg := testConfig()
 	cfg.TrustedProxy = onLoopback
@@ -294,8 +295,8 @@ func TestA12_ForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
 	}
 }
 
-// A14: a limit for the client that a PROXY header in front of TLS has named is a refusal like any other, though there is nobody yet
-// who could read it.
+// A14: a limit for the client that a PROXY header in front of TLS has named is a refusal like any
+// other, though there is nobody yet who could read it.
 func TestA14_LimitsInFrontOfTLSAreCounted(t *testing.T) {
 	files := wstest.NewAuthority(t).Pair([2]string{}, serverName)
 	cfg := testConfig()
@@ -355,7 +356,8 @@ func TestA12_ForwardedForOverAUnixSocket(t *testing.T) {
 	}
 }
 
-// A proxy that carries many clients' messages is one connection for each of them; their frames are theirs.
+// A proxy that carries many clients' messages is one connection for each of them; their frames are
+// theirs.
 func TestA14_ClientsOfAProxyTalk(t *testing.T) {
 	cfg := testConfig()
 	cfg.TrustedProxy = onLoopback

@@ -30,7 +30,8 @@ func holdLoops(t *testing.T, s *Server) (release func()) {
 	return release
 }
 
-// P01. A publisher outside of all loops is told how many clients its message is for, before any of them has it.
+// P01. A publisher outside of all loops is told how many clients its message is for, before any of
+// them has it.
 func TestP01_ProgramPublishesFromAnyGoroutine(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	a, b := wstest.Dial(t, addr, "/ws/r"), wstest.Dial(t, addr, "/ws/r")
@@ -130,8 +131,8 @@ func TestPublishedMessagesAreDeflatedOnce(t *testing.T) {
 	}
 }
 
-// N24. Whoever publishes, joins, leaves and cuts meanwhile: every message that was owed became something. startGateway holds the
-// closed gateway to that.
+// N24. Whoever publishes, joins, leaves and cuts meanwhile: every message that was owed became
+// something. startGateway holds the closed gateway to that.
 func TestN24_AccountsHoldWithPublishersFromOutside(t *testing.T) {
 	cfg := testConfig()
 	cfg.PublishWindow, cfg.RoomBacklog = 64<<10, 2<<20

@@ -89,7 +89,8 @@ func pour(c net.Conn, sender byte) {
 	}
 }
 
-// listen reads messages of floodMessage bytes, and gives each to heard until that says that it is enough.
+// listen reads messages of floodMessage bytes, and gives each to heard until that says that it is
+// enough.
 func listen(c net.Conn, heard func(payload []byte) bool) error {
 	frame := make([]byte, 4+floodMessage)
 	for {
@@ -104,8 +105,8 @@ func listen(c net.Conn, heard func(payload []byte) bool) error {
 
 // Publishers of one room have equal shares of it, on whichever loops they are.
 //
-// Relatives: several on one loop against one on another; three loops; all on one loop; next to nobody who reads. One that sends now
-// and then is beside these in package hub's tests.
+// Relatives: several on one loop against one on another; three loops; all on one loop; next to
+// nobody who reads. One that sends now and then is beside these in package hub's tests.
 func TestN73_PublishersOnDifferentLoopsHaveEqualShares(t *testing.T) {
 	type plan struct{ senders, readers []int } // by loop
 	plans, messages := []plan{{[]int{1, 1}, []int{0, 40}}, {[]int{1, 3}, []int{0, 20}}}, 5_000
@@ -171,7 +172,8 @@ func TestN73_PublishersOnDifferentLoopsHaveEqualShares(t *testing.T) {
 	}
 }
 
-// A publisher whose turn it is holds nobody, whatever becomes of it. The clock stands still meanwhile, so nobody is given up.
+// A publisher whose turn it is holds nobody, whatever becomes of it. The clock stands still
+// meanwhile, so nobody is given up.
 //
 // Relatives: the frame that it sends is not whole; it is over its rate; it sends a ping; it goes,
 // in order or not; its loop is stuck, and only time helps.
@@ -199,7 +201,8 @@ func TestN73_PublisherInItsTurnHoldsNobody(t *testing.T) {
 			cfg := testConfig()
 			cfg.Loops, cfg.PublishWindow, cfg.MessageRate = 2, 20<<10, 3
 			st := newStepped(t, cfg, nil)
-			// Three on loop 1 that do not read, so the room is full of two messages; and loop 1 says when it is no longer.
+			// Three on loop 1 that do not read, so the room is full of two messages; and loop 1
+			// says when it is no longer.
 			st.kernel.SetBuffers(reactortest.Buffers{Send: 1 << 10, PeerReceive: 1 << 10, PeerSend: 64 << 10, Receive: 64 << 10})
 			readers := []*steppedClient{st.join(1, "/ws/r"), st.join(1, "/ws/r"), st.join(1, "/ws/r"), st.join(1, "/ws/r"), st.join(1, "/ws/r")}
 			st.kernel.SetBuffers(reactortest.Buffers{Send: 64 << 10, PeerReceive: 64 << 10, PeerSend: 64 << 10, Receive: 64 << 10})

@@ -27,7 +27,8 @@ var pushEncodings = map[hub.Encoding]centrifuge.Format{
 	encodingPushProtobuf: centrifuge.Protobuf, encodingPushProtobufDeflated: centrifuge.Protobuf,
 }
 
-// readPush decodes a frame by libraries that share nothing with what made it, and reports whether it was deflated.
+// readPush decodes a frame by libraries that share nothing with what made it, and reports whether
+// it was deflated.
 func readPush(t testing.TB, f centrifuge.Format, frame []byte) (push *protocol.Push, isDeflated bool) {
 	t.Helper()
 	r := bytes.NewReader(frame)
@@ -79,7 +80,8 @@ func textOf(payload string) message {
 	return message{Message: wsproto.Message{Op: wsproto.OpText, Payload: []byte(payload)}}
 }
 
-// Every push of every encoding is what another library makes of it, whatever its position is and however its body repeats its head.
+// Every push of every encoding is what another library makes of it, whatever its position is and
+// however its body repeats its head.
 func TestPushesInAllEncodings(t *testing.T) {
 	value, binary := textOf(`7`), textOf("\x00\xff")
 	value.isValue, value.info = true, someInfo(t)
@@ -150,7 +152,8 @@ func TestPushesAllocateNothing(t *testing.T) {
 	}
 }
 
-// What a room has kept comes to be read late, or page by page, as it was pushed when it was published.
+// What a room has kept comes to be read late, or page by page, as it was pushed when it was
+// published.
 func TestRestoredPushesAreThoseThatWerePublished(t *testing.T) {
 	value, binary := textOf(`"x"`), textOf("\x00\xff")
 	value.isValue, value.info = true, someInfo(t)

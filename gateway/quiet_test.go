@@ -17,7 +17,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A slowKernel is one whose calls take as long as they do on a real machine; nothing else takes time there.
+// A slowKernel is one whose calls take as long as they do on a real machine; nothing else takes
+// time there.
 type slowKernel struct {
 	*reactortest.Sim
 	isRunning bool
@@ -81,7 +82,8 @@ type quietPlan struct {
 	most             time.Duration // that a message of the quiet room may take
 }
 
-// measure sends messages in the quiet room at arbitrary moments, and returns how long each took to be written to the last of the ten.
+// measure sends messages in the quiet room at arbitrary moments, and returns how long each took to
+// be written to the last of the ten.
 func (p quietPlan) measure(t *testing.T, messages int) (took []time.Duration, longest time.Duration) {
 	cfg := testConfig()
 	cfg.Loops, cfg.StallTimeout = 1, time.Hour
@@ -154,8 +156,8 @@ func (p quietPlan) measure(t *testing.T, messages int) (took []time.Duration, lo
 	return took, longest
 }
 
-// A quiet room's message is written to all of its ten clients soon, whatever its neighbours on the loop do. What counts is the loop's
-// own time: that of its system calls, here.
+// A quiet room's message is written to all of its ten clients soon, whatever its neighbours on the
+// loop do. What counts is the loop's own time: that of its system calls, here.
 //
 // Relatives: a crowd of readers, few, some of which have stopped reading; tiny messages and large
 // ones; many flooded rooms, whose clients take all, or are refused at every write.

@@ -14,7 +14,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A million messages of one byte, as fast as they go, on the only loop: their sender is closed, and another room goes on meanwhile.
+// A million messages of one byte, as fast as they go, on the only loop: their sender is closed, and
+// another room goes on meanwhile.
 func TestF12_TooManyFramesAreClosedWith1008(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops = 1
@@ -80,7 +81,8 @@ func TestF24_UnsolicitedPongsCountAsFrames(t *testing.T) {
 	expectClosed(t, s, ClosedFrameRate, 1)
 }
 
-// Empty fragments cost no memory and never end: neither the limit in bytes nor that in messages meets them.
+// Empty fragments cost no memory and never end: neither the limit in bytes nor that in messages
+// meets them.
 func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
 	for reason, set := range map[CloseReason]func(*config){
 		ClosedFragments: func(c *config) { c.MaxFragments = 5000 },
@@ -102,8 +104,8 @@ func TestF17_EmptyFragmentsAreLimitedAndCountAsFrames(t *testing.T) {
 	}
 }
 
-// A client over a rate waits, and loses nothing by it: what it sends comes through at the rate, its pings are answered, and what
-// others say reaches it. Nobody else is held.
+// A client over a rate waits, and loses nothing by it: what it sends comes through at the rate, its
+// pings are answered, and what others say reaches it. Nobody else is held.
 func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -144,7 +146,8 @@ func TestSenderOverARateIsHeldToItAndLosesNothing(t *testing.T) {
 	}
 }
 
-// expectInOrder reads numbered messages, and pongs anywhere among them: these are the client's own and do not wait for the room.
+// expectInOrder reads numbered messages, and pongs anywhere among them: these are the client's own
+// and do not wait for the room.
 func expectInOrder(c *wstest.Client, messages, size, pongs int) {
 	c.T.Helper()
 	for seq := uint64(0); seq < uint64(messages) || pongs > 0; {
@@ -159,7 +162,8 @@ func expectInOrder(c *wstest.Client, messages, size, pongs int) {
 	}
 }
 
-// expectPromptAt publishes a few messages, one each so often, and fails if the crowd hears none of them soon.
+// expectPromptAt publishes a few messages, one each so often, and fails if the crowd hears none of
+// them soon.
 func expectPromptAt(c *wstest.Crowd, every time.Duration) {
 	c.T.Helper()
 	late := 0
@@ -195,7 +199,8 @@ func TestThrottledClientGoesOnHearing(t *testing.T) {
 	c.ExpectFrame(ws.OpText, "four")
 }
 
-// The ten seconds of being over a rate are one here. What was within the rate is delivered before the Close frame.
+// The ten seconds of being over a rate are one here. What was within the rate is delivered before
+// the Close frame.
 func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 	t.Parallel()
 	for reason, set := range map[CloseReason]func(*config){
@@ -226,7 +231,8 @@ func TestWhoStaysOverARateIsClosedWith1008(t *testing.T) {
 	}
 }
 
-// A client that sends in bursts, each over the rate for a moment, but less than the rate in the long run, may do so for ever.
+// A client that sends in bursts, each over the rate for a moment, but less than the rate in the
+// long run, may do so for ever.
 func TestBurstsWithinTheRateAreNotAbuse(t *testing.T) {
 	cfg := testConfig()
 	cfg.overTime = 3 * time.Second // Less than all of it takes.

@@ -39,8 +39,8 @@ func joinNarrow(t *testing.T, addr, path string, receive int) net.Conn {
 	return c
 }
 
-// A steadyReader reads so many bytes a second without pause, and holds what comes to the order in which
-// it was sent.
+// A steadyReader reads so many bytes a second without pause, and holds what comes to the order in
+// which it was sent.
 type steadyReader struct {
 	net.Conn
 	rate  int
@@ -114,8 +114,8 @@ func pourOn(c net.Conn) {
 	}
 }
 
-// sideBySide runs a test of each row at once, however many tests may run in parallel: they wait, most of
-// the time.
+// sideBySide runs a test of each row at once, however many tests may run in parallel: they wait,
+// most of the time.
 func sideBySide[R any](t *testing.T, rows []R, name func(R) string, test func(*testing.T, R)) {
 	var all sync.WaitGroup
 	for _, row := range rows {
@@ -151,9 +151,9 @@ var steadyRows = []steadyRow{
 	{30e3, 50, 2, 64 << 10},
 }
 
-// Readers that are slow and never stop are waited for. Before, five of 30 KB/s were closed after three
-// seconds: their sockets say only every second or so that they take bytes, and they passed for stalled.
-// Relatives are in hub/vote_test.go, where time and kernels are scripted.
+// Readers that are slow and never stop are waited for. Before, five of 30 KB/s were closed after
+// three seconds: their sockets say only every second or so that they take bytes, and they passed
+// for stalled. Relatives are in hub/vote_test.go, where time and kernels are scripted.
 func TestN70_SlowButSteadyReadersAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	if testenv.RaceEnabled {
@@ -259,8 +259,9 @@ func TestN70_SteadyRowsHaveAllPairs(t *testing.T) {
 	}
 }
 
-// Eleven clients that take a byte a second are as many as read, the sender among them, and do not keep those from anything for longer
-// than it takes to find out. Those who read get a fourth of a backlog at a time, so that none is overrun for want of a processor.
+// Eleven clients that take a byte a second are as many as read, the sender among them, and do not
+// keep those from anything for longer than it takes to find out. Those who read get a fourth of a
+// backlog at a time, so that none is overrun for want of a processor.
 func TestN70_ReadersOfAByteASecondHoldNobody(t *testing.T) {
 	t.Parallel() // It waits for what it is about, most of the time.
 	cfg := testConfig()
@@ -315,8 +316,8 @@ type smallRoom struct{ senders, readers int }
 
 func (r smallRoom) String() string { return fmt.Sprintf("%d senders,%d readers", r.senders, r.readers) }
 
-// A room of two, three or five: one or two send much and read their own echo, the others read 8 MB/s.
-// Before, the others were closed with 4008: the sender's echo was half of the room.
+// A room of two, three or five: one or two send much and read their own echo, the others read 8
+// MB/s. Before, the others were closed with 4008: the sender's echo was half of the room.
 func TestN20_SenderOfASmallRoomWaitsForItsReaders(t *testing.T) {
 	t.Parallel()
 	total := 24_000_000
@@ -378,7 +379,8 @@ func TestN20_SenderOfASmallRoomWaitsForItsReaders(t *testing.T) {
 		done.Wait()
 		st := testenv.StatsOf(t, s)
 		t.Logf("paused %d times, %d refused writes", st.Paused, st.Refused)
-		// With the race detector it is the gateway that is slow, and nobody has to wait for the readers.
+		// With the race detector it is the gateway that is slow, and nobody has to wait for the
+		// readers.
 		if st.Closed != [NumCloseReasons]uint64{} || st.Paused == 0 && !testenv.RaceEnabled {
 			t.Errorf("closed %v; the senders waited %d times", st.Closed, st.Paused)
 		}

@@ -78,7 +78,8 @@ func TestReadyzSaysThatNobodyIsTaken(t *testing.T) {
 	}
 }
 
-// From the moment a drain is asked for /readyz says so, and all else is as ever until the delay is over.
+// From the moment a drain is asked for /readyz says so, and all else is as ever until the delay is
+// over.
 func TestDrainDelayLeavesTimeForBalancers(t *testing.T) {
 	cfg := testConfig()
 	cfg.DrainDelay = time.Hour

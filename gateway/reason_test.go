@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// linesOf says in which line of the log, written though nobody debugs, each end of a connection is seen beside its counter. Empty:
-// such ends are everyday ones, and the counter is enough.
+// linesOf says in which line of the log, written though nobody debugs, each end of a connection is
+// seen beside its counter. Empty: such ends are everyday ones, and the counter is enough.
 var linesOf = map[CloseReason]string{
 	ClosedByPeer:       "",
 	ClosedExpired:      "",
@@ -29,7 +29,8 @@ var linesOf = map[CloseReason]string{
 	ClosedFault:        "a panic, which is a fault of the gateway: please report it",
 }
 
-// Every way in which a connection may end is seen without debugging, and docs/metrics.md says where.
+// Every way in which a connection may end is seen without debugging, and docs/metrics.md says
+// where.
 func TestEveryEndIsSeenWithoutDebugging(t *testing.T) {
 	text, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {

@@ -158,7 +158,8 @@ func TestServeHTTPRefusesWhatCannotLeaveNetHTTP(t *testing.T) {
 	}
 }
 
-// behind is a handler in front that knows where a request comes from better than its connection does.
+// behind is a handler in front that knows where a request comes from better than its connection
+// does.
 func behind(gw http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if from := r.Header.Get("X-Real-Ip"); from != "" {

@@ -131,7 +131,8 @@ func TestH34_RoomsGoWithTheirLastMember(t *testing.T) {
 	testenv.Eventually(t, "no room is left", func() bool { return s.hub.Rooms() == 0 })
 }
 
-// What nginx sends to its upstream with proxy_http_version 1.1 and the usual headers for upgrades, with keepalive on.
+// What nginx sends to its upstream with proxy_http_version 1.1 and the usual headers for upgrades,
+// with keepalive on.
 func TestProxyThatKeepsConnectionsUpgradesOnOneOfThem(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	forwarded := []string{"X-Real-IP: 192.0.2.7", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https", "Accept-Encoding: gzip, deflate, br"}
@@ -225,7 +226,8 @@ func TestZ13_ContextTakeoverIsRefused(t *testing.T) {
 	}
 }
 
-// A client that has closed its half gets what was said until then, whole, and is not written to for ever.
+// A client that has closed its half gets what was said until then, whole, and is not written to for
+// ever.
 func TestK07_HalfClosedListenerIsGoneAlthoughTheRoomTalksOn(t *testing.T) {
 	const size = 1 << 10
 	s, addr := startGateway(t, testConfig())

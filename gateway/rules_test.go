@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// N44: rules that count for no room, because of a character that no name has (the slash first of all, which paths make one think
-// of), of their length, or of a rule before them; and rules that contradict themselves.
+// N44: rules that count for no room, because of a character that no name has (the slash first of
+// all, which paths make one think of), of their length, or of a rule before them; and rules that
+// contradict themselves.
 func TestN44_RulesThatNeverCountAreRefused(t *testing.T) {
 	for text, isRule := range map[string]bool{
 		"ticker.*=latest":                      true,
@@ -91,7 +92,8 @@ func TestN44_RulesThatNeverCountAreRefused(t *testing.T) {
 	}
 }
 
-// Of every pattern that is taken a room can be named that it matches, and of one that is not, none of many is.
+// Of every pattern that is taken a room can be named that it matches, and of one that is not, none
+// of many is.
 func TestN44_PatternsAreJudgedRightly(t *testing.T) {
 	random := rand.New(rand.NewPCG(44, 44))
 	units := []string{"a", "Z", "7", "~", "*", "**", "?", "[a-f]", "[^a-z]", `[\]\\a]`, "[/]", "[^/]", "[!-/]", "[ -,]", `\a`, `\/`, "/", " ", "é", "[é]", "[^é]", "%"}
@@ -138,7 +140,8 @@ func TestN44_PatternsAreJudgedRightly(t *testing.T) {
 	}
 }
 
-// What is printed of a rule is read as the same: each word that a field stands for, and all of them.
+// What is printed of a rule is read as the same: each word that a field stands for, and all of
+// them.
 func TestRulesAreWrittenAsTheyAreRead(t *testing.T) {
 	for _, text := range []string{"a.*=latest", "*=skip,plain", "x=plain", "[a-c]=disconnect"} {
 		var r RoomRule

@@ -43,7 +43,8 @@ func (j *journal) lines(words string) (all []string) {
 	return all
 }
 
-// startStopped runs a gateway on loopback, to which everybody comes from afar and whose clock stands still.
+// startStopped runs a gateway on loopback, to which everybody comes from afar and whose clock
+// stands still.
 func startStopped(t *testing.T, cfg *config, log *slog.Logger) (*Server, *farKernel) {
 	t.Helper()
 	kernel := newFarKernel("203.0.113.5")
@@ -57,8 +58,9 @@ func startStopped(t *testing.T, cfg *config, log *slog.Logger) (*Server, *farKer
 	return s, kernel
 }
 
-// Requests with line ends, colours for a terminal and much else in them, and clients that break rules, by the hundred: each kind
-// is one line a second, short, on one line and plain, whichever way the log is written. The clock stands still meanwhile.
+// Requests with line ends, colours for a terminal and much else in them, and clients that break
+// rules, by the hundred: each kind is one line a second, short, on one line and plain, whichever
+// way the log is written. The clock stands still meanwhile.
 func TestO02_O05_WhatClientsDoIsLoggedSparselyAndEscaped(t *testing.T) {
 	const clients = 40
 	for format, handler := range map[string]func(io.Writer) slog.Handler{
@@ -164,10 +166,11 @@ func TestClientTextIsClippedAndEscaped(t *testing.T) {
 	}
 }
 
-// N88. Whoever leaves is in the log for debugging, with the reason that it is counted under, an id that no other connection has, its
-// address and its room. Relatives: one that never asked for a room, one whose request was refused, one that vanished, one that
-// was closed for what it did, one that left its room before its end; one that is given to net/http has not left. N47's cuts
-// are the same line, above debug.
+// N88. Whoever leaves is in the log for debugging, with the reason that it is counted under, an id
+// that no other connection has, its address and its room. Relatives: one that never asked for a
+// room, one whose request was refused, one that vanished, one that was closed for what it did, one
+// that left its room before its end; one that is given to net/http has not left. N47's cuts are the
+// same line, above debug.
 func TestN88_LineSaysWhoLeftAndWhy(t *testing.T) {
 	var log journal
 	cfg := testConfig()

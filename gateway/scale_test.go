@@ -21,8 +21,8 @@ import (
 	"sluice/reactor"
 )
 
-// A bareClient is a descriptor and no more: thousands of them must not bring goroutines or buffers of their own, or the
-// test would count itself.
+// A bareClient is a descriptor and no more: thousands of them must not bring goroutines or buffers
+// of their own, or the test would count itself.
 type bareClient int
 
 // openBare connects and upgrades, and blocks meanwhile.

@@ -14,8 +14,8 @@ import (
 	"sluice/wsproto"
 )
 
-// A hall is a gateway of one loop that is stepped by hand, and connections in one room, each with the other
-// end of its socket.
+// A hall is a gateway of one loop that is stepped by hand, and connections in one room, each with
+// the other end of its socket.
 type hall struct {
 	*testing.T
 	w     *worker

@@ -70,7 +70,8 @@ func TestServeHTTPWithoutServe(t *testing.T) {
 	})
 }
 
-// Shutdown of the program's server knows nothing of what has left it; Drain closes that with 1001, and takes no more.
+// Shutdown of the program's server knows nothing of what has left it; Drain closes that with 1001,
+// and takes no more.
 func TestDrainEndsWhatServeHTTPTook(t *testing.T) {
 	s := newServer(t, gateway.Options{DrainTimeout: time.Second})
 	serve(t, s)
@@ -104,7 +105,8 @@ func TestDrainEndsWhatServeHTTPTook(t *testing.T) {
 	}
 }
 
-// Clients come by the dozen while the gateway drains, and while it is closed: each hears of it, and Drain waits for those it took.
+// Clients come by the dozen while the gateway drains, and while it is closed: each hears of it, and
+// Drain waits for those it took.
 func TestServeHTTPWhileTheGatewayStops(t *testing.T) {
 	for name, stop := range map[string]func(s *gateway.Server) error{
 		"Drain": func(s *gateway.Server) error { return s.Drain(soon(t)) },

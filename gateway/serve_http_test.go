@@ -18,7 +18,8 @@ import (
 	"sluice/gateway"
 )
 
-// embed serves a mux with the gateway in it as a program of its own would, and returns its host:port.
+// embed serves a mux with the gateway in it as a program of its own would, and returns its
+// host:port.
 func embed(t testing.TB, gw http.Handler) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -36,7 +37,8 @@ func start(t testing.TB, server *httptest.Server) string {
 	return server.Listener.Addr().String()
 }
 
-// One room: clients of two libraries by a server of the program's own, and one by a listener of the gateway's.
+// One room: clients of two libraries by a server of the program's own, and one by a listener of the
+// gateway's.
 func TestServeHTTPMixesWithTheGatewaysOwnClients(t *testing.T) {
 	s := newServer(t, gateway.Options{})
 	own := listen(t, s)
@@ -113,7 +115,8 @@ func TestServeHTTPTakesFromAUnixSocket(t *testing.T) {
 	}
 }
 
-// Frames behind the handshake: in net/http's buffer, and more of them than it holds. So is a handshake behind other requests.
+// Frames behind the handshake: in net/http's buffer, and more of them than it holds. So is a
+// handshake behind other requests.
 func TestServeHTTPKeepsWhatCameBehindTheHandshake(t *testing.T) {
 	s := newServer(t, gateway.Options{})
 	serve(t, s)
@@ -232,8 +235,8 @@ func TestServeHTTPKeepsHeadersApart(t *testing.T) {
 	}
 }
 
-// The gateway's own listener lends what is no /ws to Options.Pages. A mux there may lead back to the gateway: the connection is
-// counted once.
+// The gateway's own listener lends what is no /ws to Options.Pages. A mux there may lead back to
+// the gateway: the connection is counted once.
 func TestPagesLeadBackToTheGateway(t *testing.T) {
 	var s *gateway.Server
 	pages := http.NewServeMux()

@@ -37,7 +37,8 @@ func newServer(t testing.TB, o gateway.Options) *gateway.Server {
 	return s
 }
 
-// serve has a server serve until the returned function ends it, or the test does, and holds what Serve returns to nil.
+// serve has a server serve until the returned function ends it, or the test does, and holds what
+// Serve returns to nil.
 func serve(t testing.TB, s *gateway.Server) (end func()) {
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -242,7 +243,8 @@ func TestDrainIsCalledTwiceAndServeGoesOn(t *testing.T) {
 	end()
 }
 
-// A client that has something to take holds Drain up; Close ends both, however long the context would go on.
+// A client that has something to take holds Drain up; Close ends both, however long the context
+// would go on.
 func TestCloseCutsDrainShort(t *testing.T) {
 	s := newServer(t, gateway.Options{CloseTimeout: time.Hour, PublishWindow: 12 << 20}) // Nobody is held by the one that does not read.
 	addr := listen(t, s)
@@ -311,7 +313,8 @@ func handshake(target string) string {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 }
 
-// Serve, Close, Drain, Stats and Open at once, in any order: nobody hangs, and nothing stays behind (TestMain looks).
+// Serve, Close, Drain, Stats and Open at once, in any order: nobody hangs, and nothing stays behind
+// (TestMain looks).
 func TestLifeInAnyOrder(t *testing.T) {
 	were := runtime.NumGoroutine()
 	for range 30 {

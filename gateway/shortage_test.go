@@ -17,10 +17,10 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// Whatever the kernel lacks memory for, once or up to three times in a row, is done a little later. Relatives: a
-// room's message, bytes of a client's own (the 101, pongs, the Close frame), the shutdown behind that, reading,
-// and asking for an edge (ENOSPC as well), be it to be told of room or no longer. Errors of accept are N26's,
-// of registering K16's.
+// Whatever the kernel lacks memory for, once or up to three times in a row, is done a little later.
+// Relatives: a room's message, bytes of a client's own (the 101, pongs, the Close frame), the
+// shutdown behind that, reading, and asking for an edge (ENOSPC as well), be it to be told of room
+// or no longer. Errors of accept are N26's, of registering K16's.
 func TestN23_ShortagesOfTheKernelLoseNothing(t *testing.T) {
 	t.Parallel()
 	most := 2
@@ -114,7 +114,8 @@ func TestN23_ShortageOfTheShutdown(t *testing.T) {
 	client.ExpectEnd()
 }
 
-// A shortage that lasts: three more tries, each at its time, then the connection ends and others go on.
+// A shortage that lasts: three more tries, each at its time, then the connection ends and others go
+// on.
 func TestN23_ShortageThatLastsEndsTheConnection(t *testing.T) {
 	for _, call := range []reactortest.Call{reactortest.Read, reactortest.Write} {
 		var log journal
@@ -144,8 +145,8 @@ func TestN23_ShortageThatLastsEndsTheConnection(t *testing.T) {
 	}
 }
 
-// A cutKernel takes fewer bytes than there is room for, now and then, and nudges nobody: its sockets stay
-// writable, and no edge comes.
+// A cutKernel takes fewer bytes than there is room for, now and then, and nudges nobody: its
+// sockets stay writable, and no edge comes.
 type cutKernel struct {
 	*reactortest.Kernel
 	cuts atomic.Int32
@@ -162,8 +163,9 @@ func (k *cutKernel) SendRing(_ *reactor.KernelRing, batch []reactor.Send, done [
 	return reactortest.SendEach(k.Write, batch, done)
 }
 
-// A write that is cut short leaves a socket that takes more. Whoever is armed already has to ask anew.
-// Relatives: a room's message to one who is in step or behind, bytes of its own, the last ones.
+// A write that is cut short leaves a socket that takes more. Whoever is armed already has to ask
+// anew. Relatives: a room's message to one who is in step or behind, bytes of its own, the last
+// ones.
 func TestN29_ShortWriteOfSomebodyArmedGoesOn(t *testing.T) {
 	kernel := &cutKernel{Kernel: reactortest.New()}
 	_, addr := startGatewayOn(t, testConfig(), kernel)

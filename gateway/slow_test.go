@@ -51,8 +51,9 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 	}
 }
 
-// A reader that is behind again and again must be brought up to date each time, whenever the last message came: between
-// the moment its loop looks at the room's end and the moment it has written that much, another loop may publish more.
+// A reader that is behind again and again must be brought up to date each time, whenever the last
+// message came: between the moment its loop looks at the room's end and the moment it has written
+// that much, another loop may publish more.
 func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
 	const size, burst = 1 << 10, 700
 	rounds := 15
@@ -219,8 +220,8 @@ func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
 	}
 }
 
-// passUntilPinged lets time pass until the gateway has pinged the only client once more since a time, and returns how long ago, and the
-// time at which it did.
+// passUntilPinged lets time pass until the gateway has pinged the only client once more since a
+// time, and returns how long ago, and the time at which it did.
 func passUntilPinged(t *testing.T, s *Server, kernel *reactortest.Kernel, since time.Duration) (passed, at time.Duration) {
 	t.Helper()
 	for at = since; at == since; {
@@ -342,7 +343,8 @@ func TestF33_CloseWaitsForTheFramesEnd(t *testing.T) {
 	c.ExpectClose(1002)
 }
 
-// A pong is cut by a short write and then the room overruns its client: what is left of the pong goes before the Close.
+// A pong is cut by a short write and then the room overruns its client: what is left of the pong
+// goes before the Close.
 func TestOverrunClientGetsTheRestOfAHalfSentPong(t *testing.T) {
 	kernel := reactortest.New()
 	var isShut atomic.Bool

@@ -11,14 +11,15 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// Clients that all came together, as after a restart, or all fell silent behind the same message, are not all pinged together.
+// Clients that all came together, as after a restart, or all fell silent behind the same message,
+// are not all pinged together.
 func TestPingsOfManyClientsAreSpread(t *testing.T) {
 	t.Run("came together", func(t *testing.T) { expectSpread(t, 0) })
 	t.Run("heard the same", func(t *testing.T) { expectSpread(t, 1) })
 }
 
-// expectSpread lets many clients connect, and counts in which second each of them is pinged when nothing happens after so many
-// messages.
+// expectSpread lets many clients connect, and counts in which second each of them is pinged when
+// nothing happens after so many messages.
 func expectSpread(t *testing.T, messages int) {
 	clients := 300
 	if testenv.IsWholeSize(t) {
@@ -46,7 +47,8 @@ func expectSpread(t *testing.T, messages int) {
 		})
 		return n
 	}
-	// A timer may come a step of its wheel late, and pings are counted before the timers of the same tick.
+	// A timer may come a step of its wheel late, and pings are counted before the timers of the
+	// same tick.
 	for range int(cfg.PingInterval/time.Second) + 3 {
 		kernel.Pass(time.Second)
 		n := pinged()
@@ -58,7 +60,8 @@ func expectSpread(t *testing.T, messages int) {
 			t.Fatal("a ping was taken back")
 		}
 	}
-	// They are spread over half of the interval or a quarter: of 30 s, one in eight is due in each second on average, or fewer.
+	// They are spread over half of the interval or a quarter: of 30 s, one in eight is due in each
+	// second on average, or fewer.
 	t.Logf("of %d pings %d were sent in the fullest second", sent, most)
 	if sent < clients || most > clients/4 {
 		t.Errorf("%d pings were sent to %d clients, %d of them in one second", sent, clients, most)

@@ -21,9 +21,10 @@ import (
 // inLines is a message of several lines that tells its number; in the log it is larger than it is.
 func inLines(i int) string { return fmt.Sprintf("%d\n", i) + strings.Repeat("filling\n", 500) }
 
-// S02. Readers of events that do not read are behind by more than their room keeps, and do what their room's policy says: each gets
-// whole events in order, and then the reason for its end, or goes on further ahead. A WebSocket that reads gets everything meanwhile.
-// The account comes out even, which every test of this package looks at in the end.
+// S02. Readers of events that do not read are behind by more than their room keeps, and do what
+// their room's policy says: each gets whole events in order, and then the reason for its end, or
+// goes on further ahead. A WebSocket that reads gets everything meanwhile. The account comes out
+// even, which every test of this package looks at in the end.
 func TestS02_SlowReadersOfEvents(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -95,7 +96,8 @@ func TestS02_SlowReadersOfEvents(t *testing.T) {
 	}
 }
 
-// offsetOf is the offset of an event's id: of the nth message in its room's first epoch n. Zero: there is none.
+// offsetOf is the offset of an event's id: of the nth message in its room's first epoch n. Zero:
+// there is none.
 func offsetOf(t *testing.T, id string) int {
 	t.Helper()
 	if id == "" {
@@ -108,7 +110,8 @@ func offsetOf(t *testing.T, id string) int {
 	return int(p.Offset)
 }
 
-// N22, as readers of events meet it: a drain ends them behind a whole event, those who are behind and read, too.
+// N22, as readers of events meet it: a drain ends them behind a whole event, those who are behind
+// and read, too.
 func TestN22_ReadersOfEventsAreEndedBehindAnEvent(t *testing.T) {
 	cfg := testConfig()
 	cfg.DrainTimeout = testenv.Patience

@@ -29,7 +29,8 @@ var (
 
 const stalledEnv = "SLUICE_TEST_STALLED"
 
-// TestStalledCrowd is of use only as a child: clients of which some never read, and one that sends with eight messages in flight.
+// TestStalledCrowd is of use only as a child: clients of which some never read, and one that sends
+// with eight messages in flight.
 func TestStalledCrowd(t *testing.T) {
 	var addr string
 	var readers, stalled, messages int
@@ -72,8 +73,9 @@ func TestStalledCrowd(t *testing.T) {
 	}
 }
 
-// A tenth of a room, or all of it but one, never reads while it is sent several backlogs. Under every policy the gateway's memory
-// grows by one backlog and next to nothing for each of them; under skip and latest they are all still there.
+// A tenth of a room, or all of it but one, never reads while it is sent several backlogs. Under
+// every policy the gateway's memory grows by one backlog and next to nothing for each of them;
+// under skip and latest they are all still there.
 func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")

@@ -11,7 +11,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A stepped is a gateway on a kernel in memory, of which a test lets loops tick one by one, and time pass.
+// A stepped is a gateway on a kernel in memory, of which a test lets loops tick one by one, and
+// time pass.
 type stepped struct {
 	t      *testing.T
 	s      *Server

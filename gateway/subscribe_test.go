@@ -13,7 +13,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// pushed is the line of a publication, with an offset unless it is zero, and with info unless client is empty.
+// pushed is the line of a publication, with an offset unless it is zero, and with info unless
+// client is empty.
 func pushed(room, data string, offset int, client string) string {
 	line := fmt.Sprintf(`{"push":{"channel":%q,"pub":{"data":%s`, room, data)
 	if offset > 0 {
@@ -43,8 +44,9 @@ func keeping() *config {
 	return cfg
 }
 
-// Everybody in a room gets what is published there, of a subscriber with its name, itself included; others nothing. What
-// subscribers publish is what it is; of others text that is no object is a string.
+// Everybody in a room gets what is published there, of a subscriber with its name, itself included;
+// others nothing. What subscribers publish is what it is; of others text that is no object is a
+// string.
 func TestSubscribersHearTheirRooms(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	raw := wstest.Dial(t, addr, "/ws/a")
@@ -78,8 +80,9 @@ func TestSubscribersHearTheirRooms(t *testing.T) {
 	}
 }
 
-// S05, S07, S08 over the protocol. Whoever comes back is answered with its own position, and what it has missed follows in order, behind the reply. It is never told the
-// newest: a connection that breaks before the first push would lose all of it.
+// S05, S07, S08 over the protocol. Whoever comes back is answered with its own position, and what
+// it has missed follows in order, behind the reply. It is never told the newest: a connection that
+// breaks before the first push would lose all of it.
 func TestS05_S07_S08_RecoveryIsACursor(t *testing.T) {
 	s, addr := startGateway(t, keeping())
 	p := connectPeer(t, addr)
@@ -120,7 +123,8 @@ func TestS05_S07_S08_RecoveryIsACursor(t *testing.T) {
 	}
 }
 
-// S10. Who asks for a room a second time is told that it is in it, and gets one copy of what is published there.
+// S10. Who asks for a room a second time is told that it is in it, and gets one copy of what is
+// published there.
 func TestS10_SameRoomTwice(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	p := connectPeer(t, addr)
@@ -164,7 +168,8 @@ func TestS14_EachRoomComesInItsOrder(t *testing.T) {
 	}
 }
 
-// What SDKs make of it: connect, subscribe to three, publish, hear, come back after a cut with nothing lost and nothing doubled.
+// What SDKs make of it: connect, subscribe to three, publish, hear, come back after a cut with
+// nothing lost and nothing doubled.
 func TestSDKsComeBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range sdktest.OfGo {

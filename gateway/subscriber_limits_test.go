@@ -14,7 +14,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A frame of many commands takes many turns, and each is answered once and in order; other connections' turns come in between.
+// A frame of many commands takes many turns, and each is answered once and in order; other
+// connections' turns come in between.
 func TestCommandsOfOneFrameTakeTurns(t *testing.T) {
 	const n = 20 * commandsTurn
 	cfg := testConfig()
@@ -137,8 +138,8 @@ func TestCommandsHaveTheRateOfMessages(t *testing.T) {
 	}
 }
 
-// A command that is carried out is answered, the one too with which a client is over its rate for too
-// long: what it has brought about may follow.
+// A command that is carried out is answered, the one too with which a client is over its rate for
+// too long: what it has brought about may follow.
 func TestTheLastCommandOfTooManyIsAnswered(t *testing.T) {
 	cfg := keeping()
 	cfg.MessageRate, cfg.overTime = 10, time.Millisecond

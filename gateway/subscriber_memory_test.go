@@ -14,7 +14,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// TestSubscriberHolder is a process that holds subscribers which are idle, each in so many rooms, for the test below.
+// TestSubscriberHolder is a process that holds subscribers which are idle, each in so many rooms,
+// for the test below.
 func TestSubscriberHolder(t *testing.T) {
 	var addr string
 	var n, rooms int
@@ -41,7 +42,8 @@ func TestSubscriberHolder(t *testing.T) {
 	runtime.KeepAlive(conns)
 }
 
-// An idle subscriber costs at most 600 bytes of live heap and stacks, and 150 more for each room that it is in.
+// An idle subscriber costs at most 600 bytes of live heap and stacks, and 150 more for each room
+// that it is in.
 func TestIdleSubscribersAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")

@@ -111,8 +111,8 @@ func publishUntil(t testing.TB, s *Server, room string, is func(Stats) bool) (n 
 	}
 }
 
-// publishInTurn publishes a message as soon as the room is not full: from outside nobody is made to wait for those who read, and they
-// may be some way behind.
+// publishInTurn publishes a message as soon as the room is not full: from outside nobody is made to
+// wait for those who read, and they may be some way behind.
 func publishInTurn(t testing.TB, s *Server, room string, data []byte) {
 	t.Helper()
 	testenv.Eventually(t, "the room takes a message", func() bool {
@@ -124,8 +124,9 @@ func publishInTurn(t testing.TB, s *Server, room string, data []byte) {
 	})
 }
 
-// S02, K02 over the protocol. Where a client counts by offsets it is told of a gap, once, between two publications, and what it has got until
-// then and gets afterwards is contiguous; its other rooms go on. Another gap at once ends the connection.
+// S02, K02 over the protocol. Where a client counts by offsets it is told of a gap, once, between
+// two publications, and what it has got until then and gets afterwards is contiguous; its other
+// rooms go on. Another gap at once ends the connection.
 func TestS02_GapIsTold(t *testing.T) {
 	s, addr := startGateway(t, slowly(hub.Skip))
 	outvote(t, addr, "kept.a")
@@ -192,7 +193,8 @@ func TestS02_GapIsTold(t *testing.T) {
 	}
 }
 
-// In a room without a history nobody counts, and a client that has missed something goes on, as one of the room alone would.
+// In a room without a history nobody counts, and a client that has missed something goes on, as one
+// of the room alone would.
 func TestGapWithoutHistoryIsCountedOnly(t *testing.T) {
 	s, addr := startGateway(t, slowly(hub.Skip))
 	outvote(t, addr, "a")
@@ -221,7 +223,8 @@ func TestGapWithoutHistoryIsCountedOnly(t *testing.T) {
 	}
 }
 
-// Where the policy is to disconnect, a client that is overrun in one of its rooms gets the rest of its frame and 3008.
+// Where the policy is to disconnect, a client that is overrun in one of its rooms gets the rest of
+// its frame and 3008.
 func TestSlowSubscriberIsDisconnected(t *testing.T) {
 	s, addr := startGateway(t, slowly(hub.Disconnect))
 	outvote(t, addr, "a")
@@ -238,7 +241,8 @@ func TestSlowSubscriberIsDisconnected(t *testing.T) {
 	expectClosed(t, s, ClosedSlow, 1)
 }
 
-// What a room has kept before it had a subscriber is made for the first one while its commands wait, and those behind it.
+// What a room has kept before it had a subscriber is made for the first one while its commands
+// wait, and those behind it.
 func TestHistoryIsMadeForTheFirstSubscriber(t *testing.T) {
 	s, addr := startGateway(t, keeping())
 	for i := range 500 {
@@ -269,7 +273,8 @@ func TestHistoryIsMadeForTheFirstSubscriber(t *testing.T) {
 	}
 }
 
-// S16. Behind the answer to unsubscribe nothing of the room comes, though it talks on and the client is inside one of its messages.
+// S16. Behind the answer to unsubscribe nothing of the room comes, though it talks on and the
+// client is inside one of its messages.
 func TestS16_NothingComesBehindUnsubscribe(t *testing.T) {
 	s, addr := startGateway(t, slowly(hub.Skip))
 	outvote(t, addr, "a")

@@ -14,8 +14,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A peer is a client of the protocol that says what a test has it say, line by line, and reads replies by
-// the standard library.
+// A peer is a client of the protocol that says what a test has it say, line by line, and reads
+// replies by the standard library.
 type peer struct {
 	t     testing.TB
 	conn  *websocket.Conn
@@ -122,8 +122,8 @@ func (p *peer) expectClose(code websocket.StatusCode, reason string) {
 	}
 }
 
-// Every command has its answer, and every one that cannot be one the end of its connection; some of them as on a real
-// Centrifugo.
+// Every command has its answer, and every one that cannot be one the end of its connection; some of
+// them as on a real Centrifugo.
 func TestCommandsAreAnswered(t *testing.T) {
 	cfg := testConfig()
 	cfg.MaxSubscriptions = 3

@@ -119,7 +119,8 @@ func within(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// holdLoop keeps a gateway's one loop busy and its mailbox full until the returned function lets it go on.
+// holdLoop keeps a gateway's one loop busy and its mailbox full until the returned function lets it
+// go on.
 func holdLoop(t testing.TB, s *Server) (letGo func()) {
 	t.Helper()
 	w, busy, held := s.workers[0], make(chan struct{}), make(chan struct{})
@@ -134,8 +135,9 @@ func holdLoop(t testing.TB, s *Server) (letGo func()) {
 	return letGo
 }
 
-// An upgrade that finds every mailbox full is told so, counted and logged: on its way from a foreign server, on its way back from
-// our own net/http where the pages lead to the gateway, and behind a page's request that net/http has answered.
+// An upgrade that finds every mailbox full is told so, counted and logged: on its way from a
+// foreign server, on its way back from our own net/http where the pages lead to the gateway, and
+// behind a page's request that net/http has answered.
 func TestN80_UpgradeThatFindsTheMailboxFullIsAnswered(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
@@ -280,7 +282,8 @@ func TestTakenConnectionsCarryTheOptions(t *testing.T) {
 	}
 }
 
-// What a log line says of a request is the client's text: cut short, escaped, and without what stands behind a question mark.
+// What a log line says of a request is the client's text: cut short, escaped, and without what
+// stands behind a question mark.
 func TestServeHTTPLogsRefusalsAsLoopsDo(t *testing.T) {
 	var out bytes.Buffer
 	cfg := testConfig()

@@ -28,8 +28,8 @@ func (g *tlsGateway) shown(t testing.TB, name string) string {
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// T10: handshakes show the new pair from a reload on, connections that are there go on, and files that are no good change
-// nothing.
+// T10: handshakes show the new pair from a reload on, connections that are there go on, and files
+// that are no good change nothing.
 func TestT10_CertificatesAreReplaced(t *testing.T) {
 	g := startTLS(t, testConfig())
 	first := g.shown(t, serverName)
@@ -58,7 +58,8 @@ func TestT10_CertificatesAreReplaced(t *testing.T) {
 	expectMessage(t, there, []byte("on and on"))
 }
 
-// T10: the files are watched, by several names; while handshakes come without end each shows a pair that was whole.
+// T10: the files are watched, by several names; while handshakes come without end each shows a pair
+// that was whole.
 func TestT10_FilesAreWatched(t *testing.T) {
 	cfg := testConfig()
 	cfg.certificatesEvery = 10 * time.Millisecond
@@ -133,8 +134,9 @@ func TestT10_ClientsAuthorityIsReplaced(t *testing.T) {
 	}
 }
 
-// D07, T10. Other files, and more of them, are taken without a restart; what makes no sense changes nothing; and what a listener speaks,
-// or how many handshakes run at a time, does not change at all.
+// D07, T10. Other files, and more of them, are taken without a restart; what makes no sense changes
+// nothing; and what a listener speaks, or how many handshakes run at a time, does not change at
+// all.
 func TestD07_T10_OtherCertificatesNeedNoRestart(t *testing.T) {
 	cfg := testConfig()
 	cfg.certificatesEvery = time.Millisecond

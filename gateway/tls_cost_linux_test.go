@@ -33,8 +33,8 @@ var (
 	costNginx   = flag.Bool("cost-nginx", false, "… and nginx in front, which ends TLS, as well")
 )
 
-// TestTLSListeners is the clients of the test below, in a process of their own. It says so when each has heard as many messages
-// as it was told to wait for.
+// TestTLSListeners is the clients of the test below, in a process of their own. It says so when
+// each has heard as many messages as it was told to wait for.
 func TestTLSListeners(t *testing.T) {
 	words := strings.Fields(os.Getenv(holdersEnv))
 	if len(words) != 5 || words[0] != "listen" {
@@ -104,8 +104,9 @@ func frameOf(size int) []byte {
 	return wsproto.AppendFrame(nil, wsproto.OpBinary, make([]byte, size))
 }
 
-// What a delivery costs the server's processor over TLS and with nginx in front, as a ratio to a plain one in the same round; small
-// by default, for the figures of docs/benchmarks.md by flags. One message at a time, and sixteen at once.
+// What a delivery costs the server's processor over TLS and with nginx in front, as a ratio to a
+// plain one in the same round; small by default, for the figures of docs/benchmarks.md by flags.
+// One message at a time, and sixteen at once.
 func TestTLSCostOfADelivery(t *testing.T) {
 	g := startTLS(t, testConfig())
 	type way struct {

@@ -22,8 +22,9 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A sealer is a client of TLS 1.3 that seals records of its own, with what no library lets a client say: it takes the
-// connection over from crypto/tls, with the secret that this logs for its users' sake.
+// A sealer is a client of TLS 1.3 that seals records of its own, with what no library lets a client
+// say: it takes the connection over from crypto/tls, with the secret that this logs for its users'
+// sake.
 type sealer struct {
 	t      testing.TB
 	conn   *tls.Conn
@@ -137,8 +138,8 @@ func (s *sealer) close() {
 	s.conn.NetConn().Close()
 }
 
-// T04: a few key updates are followed; without end, in one record or each in its own, they end the connection, and
-// nothing hangs.
+// T04: a few key updates are followed; without end, in one record or each in its own, they end the
+// connection, and nothing hangs.
 func TestT04_KeyUpdatesWithoutEnd(t *testing.T) {
 	g := startTLS(t, testConfig())
 	other := wstest.Dial(t, g.plain, "/ws/keys")
@@ -173,7 +174,8 @@ func TestT04_KeyUpdatesWithoutEnd(t *testing.T) {
 	expectMessage(t, other, []byte("still here"))
 }
 
-// A deaf kernel takes nothing any more once it is told to: what a client that does not read makes of a real one.
+// A deaf kernel takes nothing any more once it is told to: what a client that does not read makes
+// of a real one.
 type deafKernel struct {
 	*reactortest.Kernel
 	isDeaf atomic.Bool
@@ -186,8 +188,9 @@ func (k *deafKernel) Write(fd int, p []byte) (int, error) {
 	return k.Kernel.Write(fd, p)
 }
 
-// T04's relative: each update asks for one of ours and a byte comes with it, so that it is no repetition; but what we
-// answer is not read. That is bounded by what a connection may have sealed and unsent.
+// T04's relative: each update asks for one of ours and a byte comes with it, so that it is no
+// repetition; but what we answer is not read. That is bounded by what a connection may have sealed
+// and unsent.
 func TestT04_KeyUpdatesOfOneThatDoesNotRead(t *testing.T) {
 	kernel := &deafKernel{Kernel: reactortest.New()}
 	g := startTLSOn(t, testConfig(), kernel)
@@ -238,8 +241,9 @@ func TestTLSForgedRecord(t *testing.T) {
 	expectClosed(t, g.Server, ClosedTLS, 1)
 }
 
-// T11: what cannot be agreed on is told by an alert and counted by kind; what the client said is not in the log.
-// One that resets behind a forged record cannot be told of it: its connection has ended by then.
+// T11: what cannot be agreed on is told by an alert and counted by kind; what the client said is
+// not in the log. One that resets behind a forged record cannot be told of it: its connection has
+// ended by then.
 func TestTLSForgedRecordAndReset(t *testing.T) {
 	g := startTLS(t, testConfig()) // A panic ends the test.
 	forged := append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)

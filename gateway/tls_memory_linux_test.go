@@ -21,8 +21,9 @@ import (
 // recordLimit is how long a sealed record may say that it is (RFC 8446 §5.2).
 const recordLimit = 16<<10 + 256
 
-// TestTLSHolder holds connections over TLS in a process of its own, each in a room of its own, and lets each say and hear
-// a message of 16 KiB, or begins a record of the largest size, when it is told to.
+// TestTLSHolder holds connections over TLS in a process of its own, each in a room of its own, and
+// lets each say and hear a message of 16 KiB, or begins a record of the largest size, when it is
+// told to.
 func TestTLSHolder(t *testing.T) {
 	words := strings.Fields(os.Getenv(holdersEnv))
 	if len(words) != 4 || words[0] != "tls" {
@@ -80,8 +81,10 @@ func TestTLSHolder(t *testing.T) {
 	runtime.KeepAlive(conns)
 }
 
-// An idle connection over TLS costs at most 9 KiB of live heap and stacks, 12 KiB after a message of 16 KiB each way, 20 KiB more
-// while its client is inside a record, which --assembly-memory does not count and SECURITY.md's sum does, and no goroutine. Each has a room of its own here, which counts as well.
+// An idle connection over TLS costs at most 9 KiB of live heap and stacks, 12 KiB after a message
+// of 16 KiB each way, 20 KiB more while its client is inside a record, which --assembly-memory does
+// not count and SECURITY.md's sum does, and no goroutine. Each has a room of its own here, which
+// counts as well.
 func TestTLSIdleConnectionsAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")

@@ -177,7 +177,8 @@ func TestTLSClientsTalkToPlainOnes(t *testing.T) {
 	}
 }
 
-// What a handler of Pages is lent over TLS is a connection like any other: kept alive, with bodies, known to be TLS.
+// What a handler of Pages is lent over TLS is a connection like any other: kept alive, with bodies,
+// known to be TLS.
 func TestTLSPagesAreServed(t *testing.T) {
 	cfg := testConfig()
 	cfg.Pages = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -204,7 +205,8 @@ func TestTLSPagesAreServed(t *testing.T) {
 	}
 }
 
-// Pages may lead to ServeHTTP: the connection leaves net/http with its TLS, which goes on on a loop.
+// Pages may lead to ServeHTTP: the connection leaves net/http with its TLS, which goes on on a
+// loop.
 func TestTLSUpgradeByPages(t *testing.T) {
 	cfg := testConfig()
 	var s atomic.Pointer[Server]
@@ -236,8 +238,8 @@ func TestTLSPortIsToldFromAPlainOne(t *testing.T) {
 	g.expectFailed(t, TLSNotTLS, 2)
 }
 
-// T01: a ClientHello that comes by single bytes is whole in the end; one that is not in time is closed. Until it is whole
-// it holds no goroutine and no place.
+// T01: a ClientHello that comes by single bytes is whole in the end; one that is not in time is
+// closed. Until it is whole it holds no goroutine and no place.
 func TestT01_DribbledHello(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig()
@@ -297,8 +299,8 @@ func helloBytes(t testing.TB, cfg *tls.Config) []byte {
 	return append(head, body...)
 }
 
-// T02: handshakes that stop half-way stay within their number, those that have been for longest go, and nobody else
-// notices.
+// T02: handshakes that stop half-way stay within their number, those that have been for longest go,
+// and nobody else notices.
 func TestT02_HalfOpenHandshakesAreBounded(t *testing.T) {
 	cfg := testConfig()
 	const most, many = 16, 100
@@ -322,8 +324,8 @@ func TestT02_HalfOpenHandshakesAreBounded(t *testing.T) {
 	}
 }
 
-// T05: the socket takes a few bytes at a time, so that each record is refused at every offset: its bytes are kept and
-// continued, or the client could not open it.
+// T05: the socket takes a few bytes at a time, so that each record is refused at every offset: its
+// bytes are kept and continued, or the client could not open it.
 func TestT05_SocketThatWouldBlockInsideARecord(t *testing.T) {
 	for _, n := range []int{1, 7, 1000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -357,7 +359,8 @@ func TestT05_SocketThatWouldBlockInsideARecord(t *testing.T) {
 	}
 }
 
-// T07: the end of the stream without close_notify is abnormal and counted, and half a message goes nowhere.
+// T07: the end of the stream without close_notify is abnormal and counted, and half a message goes
+// nowhere.
 func TestT07_EndWithoutCloseNotify(t *testing.T) {
 	g := startTLS(t, testConfig())
 	other := wstest.Dial(t, g.plain, "/ws/x")
@@ -382,7 +385,8 @@ func TestT07_EndWithoutCloseNotify(t *testing.T) {
 	expectMessage(t, other, []byte("only this"))
 }
 
-// A client that stops reading costs what a plain one does, a record more, and gets everything when it goes on.
+// A client that stops reading costs what a plain one does, a record more, and gets everything when
+// it goes on.
 func TestTLSClientThatDoesNotReadForAWhile(t *testing.T) {
 	cfg := testConfig()
 	cfg.PublishWindow = cfg.RoomBacklog // Or the sender would wait for it.

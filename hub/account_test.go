@@ -2,12 +2,14 @@ package hub
 
 import "testing"
 
-// N24. A member is stuck in the middle of a frame that the log drops. What becomes of that frame is its Rest's to tell, whether its
-// member is still in the room or not: sent whole it was delivered, otherwise it ended early.
+// N24. A member is stuck in the middle of a frame that the log drops. What becomes of that frame is
+// its Rest's to tell, whether its member is still in the room or not: sent whole it was delivered,
+// otherwise it ended early.
 //
-// Relatives, each of which was in no account or in two: a member that leaves inside a frame that is still in the log; one that
-// leaves while it is overrun, and so never skips; one whose room is gone before its Rest; what was published outside of all
-// loops; bytes that a transport has not answered for when their member leaves.
+// Relatives, each of which was in no account or in two: a member that leaves inside a frame that is
+// still in the log; one that leaves while it is overrun, and so never skips; one whose room is gone
+// before its Rest; what was published outside of all loops; bytes that a transport has not answered
+// for when their member leaves.
 func TestN24_RestOfAnOverrunFrameIsDeliveredOrEndedEarly(t *testing.T) {
 	for _, policy := range []Policy{Disconnect, Skip, Latest} {
 		for name, is := range map[string]struct {
@@ -134,7 +136,8 @@ func TestN24_WhatIsDueIsWhatPresentMembersHaveYetToGet(t *testing.T) {
 	}
 }
 
-// A transport that answers late may have handed a frame to the kernel when its member leaves. Nobody knows, so it ended early.
+// A transport that answers late may have handed a frame to the kernel when its member leaves.
+// Nobody knows, so it ended early.
 func TestN24_WhatIsNotAnsweredForWhenItsMemberLeavesEndedEarly(t *testing.T) {
 	d := newDesk(t, wide)
 	a, b := d.join(0, "r"), d.join(1, "r")

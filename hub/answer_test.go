@@ -20,7 +20,8 @@ func (s *sinkOf) Send(k *Batch) {
 	*s.last = held{batch: k, i: 0, bytes: k.Deliveries[0].Bytes}
 }
 
-// A round is over when the last of its answers is in, in whatever order, or their members have left.
+// A round is over when the last of its answers is in, in whatever order, or their members have
+// left.
 func TestRoundEndsWithItsLastAnswer(t *testing.T) {
 	orders := [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}}
 	for _, order := range orders {
@@ -59,8 +60,9 @@ func TestRoundEndsWithItsLastAnswer(t *testing.T) {
 	}
 }
 
-// A transport may answer for one batch while it is handed another: here for all of a round while it is
-// handed what a blocked member gets, whose turn comes behind the round because the time was up before.
+// A transport may answer for one batch while it is handed another: here for all of a round while it
+// is handed what a blocked member gets, whose turn comes behind the round because the time was up
+// before.
 func TestRoundEndsByAnAnswerInTheMiddleOfAnotherBatch(t *testing.T) {
 	d := newDesk(t, limits(1<<20, 500))
 	a := d.join(0, "r")
@@ -228,8 +230,8 @@ func TestOutcomesOfADelivery(t *testing.T) {
 	}
 }
 
-// A socket may take bytes again before the answer is heard that says it refused some. There is no other
-// edge for that.
+// A socket may take bytes again before the answer is heard that says it refused some. There is no
+// other edge for that.
 func TestReadyIsNotForgottenWhileTheAnswerIsOnItsWay(t *testing.T) {
 	d := newDesk(t, wide)
 	a, b := d.join(0, "r"), d.join(0, "r")

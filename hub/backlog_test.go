@@ -9,8 +9,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// An attacker takes some bytes of its room and then nothing, for ever; what it is owed of a dropped frame it keeps until it
-// is given up.
+// An attacker takes some bytes of its room and then nothing, for ever; what it is owed of a dropped
+// frame it keeps until it is given up.
 type attacker struct {
 	quietClient
 	room int
@@ -37,10 +37,10 @@ type bulk struct{ bytes []byte }
 
 func (b bulk) Encode(e Encoding) Frame { return Frame{Head: []byte{byte(e)}, Payload: b.bytes} }
 
-// N71: what all rooms take is within the limit, and is what is counted, whatever they hold it in. Relatives: newest segments,
-// of rooms with one large message each; segments that lie ready; what a segment has left behind a large frame; frames that
-// attackers are in the middle of; what was dropped before a sweep; tiny messages, whose ends take more than they do; all
-// encodings at once.
+// N71: what all rooms take is within the limit, and is what is counted, whatever they hold it in.
+// Relatives: newest segments, of rooms with one large message each; segments that lie ready; what a
+// segment has left behind a large frame; frames that attackers are in the middle of; what was
+// dropped before a sweep; tiny messages, whose ends take more than they do; all encodings at once.
 func TestN71_AllRoomsTakeNoMoreThanTheirLimit(t *testing.T) {
 	l := Limits{Backlog: 4 << 20, Window: 1 << 20, Turn: 64 << 10}
 	const perRoom, perBranch = 1 << 10, 512 // a branch's member included
@@ -121,8 +121,9 @@ func TestN71_AllRoomsTakeNoMoreThanTheirLimit(t *testing.T) {
 	}
 }
 
-// A room that is to give up its newest segment overruns those who are blocked in it, and nobody else: who has all, who is still
-// to be served, and who is blocked behind its end for another reason stay.
+// A room that is to give up its newest segment overruns those who are blocked in it, and nobody
+// else: who has all, who is still to be served, and who is blocked behind its end for another
+// reason stay.
 func TestN71_NewestSegmentIsGivenUp(t *testing.T) {
 	for _, policy := range []Policy{Disconnect, Skip, Latest} {
 		f := newFixture(t, limits(1<<20, 1<<20))
@@ -176,7 +177,8 @@ func TestN71_NewestSegmentIsGivenUp(t *testing.T) {
 	}
 }
 
-// A member that took all of a segment, and was refused with its last byte, needs nothing of it when it is dropped.
+// A member that took all of a segment, and was refused with its last byte, needs nothing of it when
+// it is dropped.
 func TestN71_WhoIsBlockedAtTheEndIsNotOverrun(t *testing.T) {
 	f := newFixture(t, limits(1<<20, 1<<20))
 	a, c := f.join(0, "r"), f.join(0, "r")

@@ -103,8 +103,9 @@ func TestBatchesAreBoundedWhereTurnsGoOn(t *testing.T) {
 	}
 }
 
-// Turns that go on, because a stretch of the log ended in their middle, do not outlast the slice: between
-// any two batches the time may be up. What was handed by then is sent first by the next Flush.
+// Turns that go on, because a stretch of the log ended in their middle, do not outlast the slice:
+// between any two batches the time may be up. What was handed by then is sent first by the next
+// Flush.
 func TestSliceEndsInTheMiddleOfTurns(t *testing.T) {
 	const size, each = 60_000, 300 * time.Microsecond // what a batch takes
 	l := wide

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// stalled is a room in whose second loop nobody but clients that never read are, and what has become of it when they have been so for a
-// while.
+// stalled is a room in whose second loop nobody but clients that never read are, and what has
+// become of it when they have been so for a while.
 func stalled(t *testing.T, policy Policy, l Limits) (f *fixture, a *client, asleep []*client) {
 	f = newFixture(t, l)
 	f.policy = policy
@@ -23,7 +23,8 @@ func stalled(t *testing.T, policy Policy, l Limits) (f *fixture, a *client, asle
 	return f, a, asleep
 }
 
-// A loop whose members cannot take a message is not woken for it, but for what it has to answer for.
+// A loop whose members cannot take a message is not woken for it, but for what it has to answer
+// for.
 func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
 	f, a, asleep := stalled(t, Skip, limits(64<<10, 64<<10))
 	f.woke = [2]int{}
@@ -79,7 +80,8 @@ func TestLoopThatCannotDeliverDoesNotFillTheRoom(t *testing.T) {
 	}
 }
 
-// What was published while all of a loop's members were blocked was no reason to visit them; they became even by themselves.
+// What was published while all of a loop's members were blocked was no reason to visit them; they
+// became even by themselves.
 func TestQuietRoomWhoseMembersBecameEvenByThemselvesGivesItsMemoryBack(t *testing.T) {
 	f, a, asleep := stalled(t, Disconnect, wide)
 	for i := range 100 {
@@ -123,8 +125,9 @@ func TestDropBehindALookOverrunsAtOnce(t *testing.T) {
 	}
 }
 
-// A member is waiting in a segment that is dropped, in the middle of a round that has not come to it, when the kernel refuses a frame
-// of its own. The round does not visit it any more, and nothing else is published.
+// A member is waiting in a segment that is dropped, in the middle of a round that has not come to
+// it, when the kernel refuses a frame of its own. The round does not visit it any more, and nothing
+// else is published.
 func TestMemberRefusedAheadOfARoundIsDealtWith(t *testing.T) {
 	l := limits(1<<20, 1<<20)
 	l.Total = 100 << 10
@@ -151,7 +154,8 @@ func TestMemberRefusedAheadOfARoundIsDealtWith(t *testing.T) {
 	}
 }
 
-// The same in a room that saves memory: what such a member has yet to get is not let go of, although the round does not come to it.
+// The same in a room that saves memory: what such a member has yet to get is not let go of,
+// although the round does not come to it.
 func TestLowMemoryRoomKeepsWhatAMemberRefusedAheadOfARoundNeeds(t *testing.T) {
 	l := wide
 	l.Turn = 100
@@ -208,8 +212,8 @@ func TestMemberOverrunByABurstIsSlowTenSecondsLater(t *testing.T) {
 	}
 }
 
-// Clients that are overrun go on at the oldest message kept: a room that saves memory keeps it for them, but not for those who go on at
-// the newest.
+// Clients that are overrun go on at the oldest message kept: a room that saves memory keeps it for
+// them, but not for those who go on at the newest.
 func TestLowMemoryRoomKeepsWhatThoseAdriftGoOnWith(t *testing.T) {
 	for policy, want := range map[Policy]bool{Skip: true, Latest: false} {
 		f, a, asleep := stalled(t, policy, limits(64<<10, 64<<10))
@@ -263,7 +267,8 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	expect("one of the stalled takes some", 8, 1)
 }
 
-// One that joins is free, but the message that called nobody because all others were blocked is still to be vouched for.
+// One that joins is free, but the message that called nobody because all others were blocked is
+// still to be vouched for.
 func TestRoomThatWasJoinedWhileAllWereBlockedGivesItsMemoryBack(t *testing.T) {
 	f, a, asleep := stalled(t, Disconnect, wide)
 	a.say(nil, numbered(1))
@@ -309,8 +314,8 @@ func TestWhoJoinsAFullRoomCounts(t *testing.T) {
 	}
 }
 
-// Most of a room are in the middle of a large frame that the log has dropped, and take it slowly but steadily: they are late, and
-// the publisher waits for them as for anybody else who moves.
+// Most of a room are in the middle of a large frame that the log has dropped, and take it slowly
+// but steadily: they are late, and the publisher waits for them as for anybody else who moves.
 func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) {
 	f := newFixture(t, limits(1<<20, 100_000))
 	f.policy = Skip
@@ -350,7 +355,8 @@ func TestMajorityThatTakesTheRestOfADroppedFrameHoldsThePublisher(t *testing.T) 
 	}
 }
 
-// Under Latest a member lands before what its branch has told of: until its next round another loop must not have the room let go of it.
+// Under Latest a member lands before what its branch has told of: until its next round another loop
+// must not have the room let go of it.
 func TestLowMemoryRoomKeepsTheNewestForWhoHasJustLanded(t *testing.T) {
 	f, a, asleep := stalled(t, Latest, wide)
 	f.hub.SaveMemory(true)

@@ -25,8 +25,9 @@ func (p *priced) Send(k *Batch) {
 	}
 }
 
-// How long a quiet room's messages take to the last of its members is nearly the same whether those are
-// also in a room that is flooded or other clients are, and in either case they go before the flood.
+// How long a quiet room's messages take to the last of its members is nearly the same whether those
+// are also in a room that is flooded or other clients are, and in either case they go before the
+// flood.
 func TestFloodInOneRoomDoesNotHoldUpAnotherOfTheSameClients(t *testing.T) {
 	const members = 200
 	const alone = members * 2 * time.Microsecond
@@ -96,7 +97,8 @@ func floodBeside(t *testing.T, members int, sameMembers bool) time.Duration {
 	return took[len(took)*9/10]
 }
 
-// A large room of which no other branch waits keeps no bundle waiting beyond a tick, and goes on itself.
+// A large room of which no other branch waits keeps no bundle waiting beyond a tick, and goes on
+// itself.
 func TestRoomThatSweepsAloneLeavesBundlesTheirTime(t *testing.T) {
 	f := newFixture(t, wide)
 	var gotLarge, gotSmall int

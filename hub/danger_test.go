@@ -18,7 +18,8 @@ func (f *fixture) pass() {
 	}
 }
 
-// All rooms together have too much, so a quiet one drops; its round was at its middle and had begun with what was retained then.
+// All rooms together have too much, so a quiet one drops; its round was at its middle and had begun
+// with what was retained then.
 func TestDropInTheMiddleOfARoundIsNotForgotten(t *testing.T) {
 	l := limits(1<<20, 1<<20)
 	l.Total = 240 << 10
@@ -65,7 +66,8 @@ func TestMemberRefusedInADroppedSegmentIsDealtWith(t *testing.T) {
 	}
 }
 
-// Nine of ten read steadily, at half the speed of the publisher. However thin their track is beside the other, it has to wait for them.
+// Nine of ten read steadily, at half the speed of the publisher. However thin their track is beside
+// the other, it has to wait for them.
 func TestRoomWaitsForTheManyOnAThinTrack(t *testing.T) {
 	for _, size := range []int{4000, 1000, 100} {
 		f := newFixture(t, limits(1<<20, 64<<10)) // the defaults' proportion
@@ -104,7 +106,8 @@ func TestRoomWaitsForTheManyOnAThinTrack(t *testing.T) {
 	}
 }
 
-// A backlog that fills over minutes: whoever it overruns has been called slow before, whatever the frames are.
+// A backlog that fills over minutes: whoever it overruns has been called slow before, whatever the
+// frames are.
 func TestSlowIsSaidBeforeAnythingIsCut(t *testing.T) {
 	for name, test := range map[string]struct {
 		frame  int

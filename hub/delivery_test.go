@@ -25,8 +25,8 @@ func (a answeringAtOnce) Send(k *Batch) {
 	}
 }
 
-// A turn has a budget, in however many stretches of the log it is spent, whether a round gives it or the
-// member is blocked and ready.
+// A turn has a budget, in however many stretches of the log it is spent, whether a round gives it
+// or the member is blocked and ready.
 func TestTurnEndsWhenItsBudgetIsSpent(t *testing.T) {
 	const budget = 3000
 	l := wide
@@ -96,8 +96,8 @@ func TestHandedMemberIsNotHandedAgain(t *testing.T) {
 	}
 }
 
-// What the transport has of a member is not overrun by what is published meanwhile: only its answer tells
-// whether the client needs it.
+// What the transport has of a member is not overrun by what is published meanwhile: only its answer
+// tells whether the client needs it.
 func TestHandedMemberIsNotOverrun(t *testing.T) {
 	for _, policy := range []Policy{Disconnect, Skip, Latest} {
 		for name, isTaken := range map[string]bool{"taken": true, "refused": false} {
@@ -159,8 +159,8 @@ func (c *ownClient) SendOwn(int) (int, bool) {
 	return n, true
 }
 
-// A client's own bytes wait while the transport has bytes of the room's, and until the frame that those
-// leave unfinished has been sent; then they go out before anything else of the room's.
+// A client's own bytes wait while the transport has bytes of the room's, and until the frame that
+// those leave unfinished has been sent; then they go out before anything else of the room's.
 func TestClientsOwnBytesWaitForTheAnswer(t *testing.T) {
 	for _, taken := range []int{0, 3, 5, 8, 10} { // Of two frames of five bytes: at both edges and in the middle of both.
 		d := newDesk(t, wide)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A desk is a hub with two loops whose transport lays every delivery aside until the test says what becomes
-// of it.
+// A desk is a hub with two loops whose transport lays every delivery aside until the test says what
+// becomes of it.
 type desk struct {
 	*fixture
 	due    []held

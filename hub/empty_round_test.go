@@ -2,7 +2,8 @@ package hub
 
 import "testing"
 
-// The only member of a room is ready and a round is due: being served, it finds its peer gone and leaves.
+// The only member of a room is ready and a round is due: being served, it finds its peer gone and
+// leaves.
 func TestRoundIsNotBegunBehindTheLastMembersLeave(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 16<<10))
 	alone := f.join(0, "r")

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// N22. A member whose stream is to end gets what was published up to a position, and never a part of a frame, wherever it stands: at
-// a boundary or inside a frame, with bytes at the transport or not, and when a second Finish ends it sooner.
+// N22. A member whose stream is to end gets what was published up to a position, and never a part
+// of a frame, wherever it stands: at a boundary or inside a frame, with bytes at the transport or
+// not, and when a second Finish ends it sooner.
 func TestN22_StreamEndsAtFrameBoundaries(t *testing.T) {
 	const frames, size = 10, 100
 	for name, test := range map[string]struct {
@@ -58,7 +59,8 @@ func TestN22_StreamEndsAtFrameBoundaries(t *testing.T) {
 	}
 }
 
-// The transport has several frames when the stream is ended inside the first of them, and the kernel takes any part.
+// The transport has several frames when the stream is ended inside the first of them, and the
+// kernel takes any part.
 func TestN22_StreamEndsAtAFrameBoundaryBehindWhatIsHanded(t *testing.T) {
 	for _, taken := range []int{0, 1, 99, 100, 101, 250, 500} {
 		d := newDesk(t, wide)
@@ -85,8 +87,8 @@ func TestN22_StreamEndsAtAFrameBoundaryBehindWhatIsHanded(t *testing.T) {
 	}
 }
 
-// A room does not stay full for a client that is being closed and takes nothing, and what that one is still owed comes
-// when it takes bytes again.
+// A room does not stay full for a client that is being closed and takes nothing, and what that one
+// is still owed comes when it takes bytes again.
 func TestWhoIsToFinishHoldsNoPublisher(t *testing.T) {
 	for name, join := range map[string]func(f *fixture) (*client, func() bool){
 		"on the same loop": func(f *fixture) (*client, func() bool) { c := f.join(0, "r"); return c, c.IsIn },
@@ -122,7 +124,8 @@ func TestWhoIsToFinishHoldsNoPublisher(t *testing.T) {
 	}
 }
 
-// The same for one that was overrun in the middle of a frame, of whose rest it takes some now and then.
+// The same for one that was overrun in the middle of a frame, of whose rest it takes some now and
+// then.
 func TestWhoIsToFinishWithTheRestOfADroppedFrameHoldsNoPublisher(t *testing.T) {
 	const large, size = 500_000, 50_000
 	f := newFixture(t, limits(1<<20, 100_000))

@@ -2,8 +2,8 @@ package hub
 
 import "time"
 
-// A transport answers before it returns, as a kernel does that is asked by a call for each write, or late
-// and in any order, as one does that is asked for many writes at once.
+// A transport answers before it returns, as a kernel does that is asked by a call for each write,
+// or late and in any order, as one does that is asked for many writes at once.
 type transport struct {
 	now    *time.Duration
 	isLate bool
@@ -24,7 +24,8 @@ func (t *transport) Send(k *Batch) {
 	}
 }
 
-// answer answers for one of the deliveries that are due. One whose member has left is not made any more.
+// answer answers for one of the deliveries that are due. One whose member has left is not made any
+// more.
 func (t *transport) answer(n int) {
 	d := t.due[n]
 	t.due = append(t.due[:n], t.due[n+1:]...)
@@ -50,8 +51,8 @@ type tb interface {
 	Fatal(args ...any)
 }
 
-// Publish is for tests in which nobody who is in the room says the message. by is nil outside of all
-// loops.
+// Publish is for tests in which nobody who is in the room says the message. by is nil outside of
+// all loops.
 func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) (seq uint64) {
 	return r.publish(by, now, m, 0).seq
 }

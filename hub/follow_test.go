@@ -207,7 +207,8 @@ func TestFollowedRoomIsJoinedWhenItIsFilled(t *testing.T) {
 	}
 }
 
-// Where nobody can fill a room it is joined all the same, without a position, and told of one later.
+// Where nobody can fill a room it is joined all the same, without a position, and told of one
+// later.
 func TestFollowedRoomIsJoinedUnfilled(t *testing.T) {
 	f := newFollower(t, History{Messages: 100})
 	c, j, err := f.tell(0, "r", lines, Start{IsUnfilled: true, Since: Position{"epoch777", 2048}})
@@ -339,8 +340,8 @@ func TestResetOfARoomThatKeepsNothingIsCounted(t *testing.T) {
 	}
 }
 
-// While a track is being built the room begins anew: nobody gets what was kept before, be it that something was
-// published since the track was opened or not.
+// While a track is being built the room begins anew: nobody gets what was kept before, be it that
+// something was published since the track was opened or not.
 func TestResetDuringABuild(t *testing.T) {
 	for published := range uint64(3) {
 		f := newFollower(t, History{Messages: 100})

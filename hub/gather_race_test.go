@@ -9,9 +9,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A room begins anew and goes on with a message while a bundle's turn looks at its reader: that is told
-// first. Both have to come between two looks that are nanoseconds apart, so the one thread that there is
-// is taken from the turn, wherever it is, until both are done.
+// A room begins anew and goes on with a message while a bundle's turn looks at its reader: that is
+// told first. Both have to come between two looks that are nanoseconds apart, so the one thread
+// that there is is taken from the turn, wherever it is, until both are done.
 func TestResetInTheMiddleOfABundlesTurnIsToldFirst(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	trials := int64(20)

@@ -13,8 +13,8 @@ import (
 // some is a message of some 500 bytes.
 func some() *note { return say(strings.Repeat("x", 500)) }
 
-// Rooms in which nobody is have no rounds that count what was dropped no longer: neither do they make others wait for
-// that, nor take more than they keep.
+// Rooms in which nobody is have no rounds that count what was dropped no longer: neither do they
+// make others wait for that, nor take more than they keep.
 func TestRoomsWithoutMembersStayWithinTheirBounds(t *testing.T) {
 	l := keeping()
 	l.History, l.Backlog = 256<<10, 64<<10
@@ -50,7 +50,8 @@ func TestRoomsWithoutMembersStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-// What is built counts once, when it comes to its place, too: nothing is dropped for it if all has room.
+// What is built counts once, when it comes to its place, too: nothing is dropped for it if all has
+// room.
 func TestBuildDropsNothingForItsOwnShadow(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Age: time.Hour})
 	for range 2000 {
@@ -64,7 +65,8 @@ func TestBuildDropsNothingForItsOwnShadow(t *testing.T) {
 	}
 }
 
-// The time of grace of an encoding begins when it was built, whenever one of that name was closed before.
+// The time of grace of an encoding begins when it was built, whenever one of that name was closed
+// before.
 func TestGraceBeginsAnewWithABuild(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Messages: 10})
 	k.offer("r", say("1"))
@@ -122,7 +124,8 @@ func (a *asking) Rejoined(missed uint64, at Position) {
 	}
 }
 
-// Segments end at other numbers in each track. Who rejoins is told what its next message really follows.
+// Segments end at other numbers in each track. Who rejoins is told what its next message really
+// follows.
 func TestWhoRejoinsGoesOnBehindWhatItIsTold(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		l := keeping()
@@ -150,7 +153,8 @@ func TestWhoRejoinsGoesOnBehindWhatItIsTold(t *testing.T) {
 	}
 }
 
-// The last member leaves in the middle of a round, and the room ends with it: the round ends all the same.
+// The last member leaves in the middle of a round, and the room ends with it: the round ends all
+// the same.
 func TestRoundEndsBehindItsRoom(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Age: time.Second})
 	k.hub.SaveMemory(true)
@@ -166,8 +170,8 @@ func TestRoundEndsBehindItsRoom(t *testing.T) {
 	}
 }
 
-// All rooms had too much while an encoding was built, and its track has dropped what the chain was to come before,
-// though older messages are kept: it is built anew.
+// All rooms had too much while an encoding was built, and its track has dropped what the chain was
+// to come before, though older messages are kept: it is built anew.
 func TestBuildIsMadeAnewWhenItsTrackHasDropped(t *testing.T) {
 	l := keeping()
 	k := newKeeper(t, l, History{Bytes: 10 << 20})

@@ -22,8 +22,9 @@ func (k *keeper) room(name string) *Room {
 	return r
 }
 
-// A room outlives its members for as long as it keeps something, then it ends, and the next one of its name has
-// another epoch, in which no older position means anything. Empty it stays for a while, for who is back soon.
+// A room outlives its members for as long as it keeps something, then it ends, and the next one of
+// its name has another epoch, in which no older position means anything. Empty it stays for a
+// while, for who is back soon.
 func TestRoomWithHistoryLivesForItsAge(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Age: time.Minute})
 	c, j := k.begin(0, "r", lines, Start{})
@@ -59,7 +60,8 @@ func TestRoomWithHistoryLivesForItsAge(t *testing.T) {
 	}
 }
 
-// A room in which somebody is keeps its epoch when all that it kept has gone: who has everything missed nothing.
+// A room in which somebody is keeps its epoch when all that it kept has gone: who has everything
+// missed nothing.
 func TestEpochGoesOnWhileSomebodyIsThere(t *testing.T) {
 	for name, forget := range map[string]func(k *keeper){
 		"aged":    func(k *keeper) { k.now += time.Minute; k.hub.Expire(k.now) },
@@ -86,7 +88,8 @@ func TestEpochGoesOnWhileSomebodyIsThere(t *testing.T) {
 	}
 }
 
-// Who is away for a moment from a room that has nothing to keep misses nothing of what is said meanwhile.
+// Who is away for a moment from a room that has nothing to keep misses nothing of what is said
+// meanwhile.
 func TestEmptyRoomOutlivesItsMembers(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Messages: 100})
 	c, j := k.begin(0, "r", asIs, Start{})
@@ -121,7 +124,8 @@ func TestWhoDoesNotReadKeepsNoHistoryFromGiving(t *testing.T) {
 	}
 }
 
-// Memory that neither the history nor a member needs is given back, and what is kept is there all the same.
+// Memory that neither the history nor a member needs is given back, and what is kept is there all
+// the same.
 func TestMemoryBehindAHistoryIsGivenBack(t *testing.T) {
 	l := limits(2<<20, 2<<20)
 	l.History = 1 << 30
@@ -156,8 +160,8 @@ func TestMemoryBehindAHistoryIsGivenBack(t *testing.T) {
 	}
 }
 
-// What is beyond --history-memory the room gives that keeps most of what no member waits for, which is counted, and
-// rooms without history lose nothing for it.
+// What is beyond --history-memory the room gives that keeps most of what no member waits for, which
+// is counted, and rooms without history lose nothing for it.
 func TestRoomThatKeepsMostGivesFirst(t *testing.T) {
 	l := keeping()
 	l.History = 1 << 20
@@ -313,7 +317,8 @@ func TestPanicInABuildLeavesTheRoomWhole(t *testing.T) {
 	}
 }
 
-// A member that the log overran is told how many messages it has missed and where it goes on, before the next one.
+// A member that the log overran is told how many messages it has missed and where it goes on,
+// before the next one.
 func TestWhoIsOverrunIsToldWhereItGoesOn(t *testing.T) {
 	for _, policy := range []Policy{Skip, Latest} {
 		l := limits(64<<10, 1<<20)

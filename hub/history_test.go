@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// The encodings of these tests' hubs: one of lines that carry their position, one of bytes as they are.
+// The encodings of these tests' hubs: one of lines that carry their position, one of bytes as they
+// are.
 var keptEncodings = []EncodingInfo{
 	{Name: "lines", PositionWidth: positionWidth, PutPosition: putPosition},
 	{Name: "bytes"},
@@ -169,9 +170,9 @@ func TestWhoComesLateGetsWhatWasKept(t *testing.T) {
 	}
 }
 
-// One resumer is 3 MiB behind and takes little, one cursor is held for a reply, in a room of a hundred that is
-// published into as fast as it goes: the room is full for neither, the loops sleep when nothing is to be done, and
-// both get everything, or are told that they were overrun.
+// One resumer is 3 MiB behind and takes little, one cursor is held for a reply, in a room of a
+// hundred that is published into as fast as it goes: the room is full for neither, the loops sleep
+// when nothing is to be done, and both get everything, or are told that they were overrun.
 func TestWhoCatchesUpHoldsNobody(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -261,8 +262,8 @@ func TestWhoCatchesUpHoldsNobody(t *testing.T) {
 	}
 }
 
-// An encoding is built while others publish as fast as they can, members join at any position and leave, and old
-// messages are dropped: each gets every message from its place on once, in order.
+// An encoding is built while others publish as fast as they can, members join at any position and
+// leave, and old messages are dropped: each gets every message from its place on once, in order.
 func TestLateEncodingIsBuiltWhileOthersPublish(t *testing.T) {
 	for _, keeps := range []History{{Messages: 1 << 20}, {Messages: 500}} {
 		l := keeping()

@@ -75,8 +75,8 @@ func TestHoldBesideTheBrake(t *testing.T) {
 	}
 }
 
-// A loop that gives leases to publishers of other loops, because a hold is over, wakes these. A third loop watches
-// the line, and the first has nothing else to do.
+// A loop that gives leases to publishers of other loops, because a hold is over, wakes these. A
+// third loop watches the line, and the first has nothing else to do.
 func TestLoopsAreWokenBehindAHold(t *testing.T) {
 	f := newFixture(t, wide)
 	woken := 0

@@ -90,7 +90,8 @@ func TestJoinsRacingWithPublishesMissNothing(t *testing.T) {
 	}
 }
 
-// Many loops make and leave rooms at once. There are never more than the limit, and never fewer than could be.
+// Many loops make and leave rooms at once. There are never more than the limit, and never fewer
+// than could be.
 func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	const most, loops, each = 5, 4, 200
 	l := wide
@@ -99,7 +100,8 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Some rooms stay, so that those which a loop wants at once are too many even if the loops happen to run one after the other.
+	// Some rooms stay, so that those which a loop wants at once are too many even if the loops
+	// happen to run one after the other.
 	stay, now := h.NewFanout(func() {}, &transport{now: new(time.Duration)}), time.Duration(0)
 	var staying []*client
 	for i := range most - 2 {

@@ -37,7 +37,8 @@ func resumed(all []*client) (times []int) {
 	return times
 }
 
-// Every publisher that waits may say 16 KiB in its turn, in the order in which they asked, on whichever loops they are.
+// Every publisher that waits may say 16 KiB in its turn, in the order in which they asked, on
+// whichever loops they are.
 //
 // Relatives: one that comes meanwhile; one that comes when all have had their turn; more than get
 // leases together; one loop that does not come round; the brake in the middle of a turn.
@@ -177,7 +178,8 @@ func TestN73_WhoLeavesTheLineHoldsNobody(t *testing.T) {
 	}
 }
 
-// One whose turn comes late, because its loop is busy, has it all the same: nobody waits for it, and it waits for nobody.
+// One whose turn comes late, because its loop is busy, has it all the same: nobody waits for it,
+// and it waits for nobody.
 func TestN73_LatePublisherHasItsTurn(t *testing.T) {
 	f, all := newLine(t, 3)
 	f.flush()
@@ -199,7 +201,8 @@ func TestN73_LatePublisherHasItsTurn(t *testing.T) {
 	}
 }
 
-// The clock of a loop falls back behind a pause of the whole process: nobody waits for the rest of it.
+// The clock of a loop falls back behind a pause of the whole process: nobody waits for the rest of
+// it.
 func TestN73_LateLeaseIsNoticedBehindAPause(t *testing.T) {
 	f, all := newLine(t, 2)
 	f.now = time.Hour
@@ -216,7 +219,8 @@ func TestN73_LateLeaseIsNoticedBehindAPause(t *testing.T) {
 	}
 }
 
-// Publishers outside of loops have no place in line. They may publish while the room is not full, and disturb nobody.
+// Publishers outside of loops have no place in line. They may publish while the room is not full,
+// and disturb nobody.
 func TestN73_PublishersOutsideOfLoopsDoNotDisturbTheLine(t *testing.T) {
 	f, all := newLine(t, 2)
 	r := all[0].Room()

@@ -115,7 +115,8 @@ func TestLogHoldsNoMoreThanBacklogAndASegment(t *testing.T) {
 					t.Fatalf("the log holds %d bytes, more than %d", l.held, bound)
 				}
 				l.t.forget(l.t.end.Load()) // No cursor stands anywhere.
-				// Where a frame ends takes four bytes, and the tail and its successor are there early.
+				// Where a frame ends takes four bytes, and the tail and its successor are there
+				// early.
 				if bound := l.held + 9*(l.held/int64(size)) + int64(4*l.largest+2*size); l.t.memory > bound {
 					t.Fatalf("the log takes %d bytes for %d, more than %d", l.t.memory, l.held, bound)
 				}
@@ -127,8 +128,8 @@ func TestLogHoldsNoMoreThanBacklogAndASegment(t *testing.T) {
 	}
 }
 
-// The backlog is counted in memory, so the frames themselves are a little less: their ends and the free part of the tail
-// count too.
+// The backlog is counted in memory, so the frames themselves are a little less: their ends and the
+// free part of the tail count too.
 func TestLogDropsNothingWithinItsBacklog(t *testing.T) {
 	const backlog = 64 << 10
 	l := newLog(backlog)
@@ -173,8 +174,8 @@ func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 	}
 }
 
-// One writer and three readers over segments of four frames: every reader sees every frame, in order, whole. With -race it
-// also shows that what is published is ordered before it is read.
+// One writer and three readers over segments of four frames: every reader sees every frame, in
+// order, whole. With -race it also shows that what is published is ordered before it is read.
 func TestLogReadersMissNothingWhileItGrows(t *testing.T) {
 	l := newLog(64)
 	l.largest, l.isInline = 64, true // four frames of 16 bytes

@@ -66,7 +66,8 @@ func TestOverrunMemberIsOwedTheRestOfItsFrameAndLeaves(t *testing.T) {
 	}
 }
 
-// A member that is never refused but gets only a budget per turn is our own debt: the publisher waits for it.
+// A member that is never refused but gets only a budget per turn is our own debt: the publisher
+// waits for it.
 func TestWaitingMemberIsNeverOverrun(t *testing.T) {
 	l := limits(32<<10, 8<<10)
 	l.Turn = 100

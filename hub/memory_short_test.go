@@ -15,7 +15,8 @@ func (f *fixture) grow(by *client, frames int) {
 	}
 }
 
-// Lowered, the limit of all rooms is met at once and by the largest room; given back, it is what it was.
+// Lowered, the limit of all rooms is met at once and by the largest room; given back, it is what it
+// was.
 func TestTightenedLimitIsMetByTheLargestRoomAtOnce(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 256<<10))
 	f.policy = Skip
@@ -46,7 +47,8 @@ func TestTightenedLimitIsMetByTheLargestRoomAtOnce(t *testing.T) {
 	}
 }
 
-// tailMemory is what the room's newest segments take, and those that are made for when they are full.
+// tailMemory is what the room's newest segments take, and those that are made for when they are
+// full.
 func (r *Room) tailMemory() (n int64) {
 	for _, t := range r.log.tracks {
 		if t != nil && t.isOpen() {
@@ -75,7 +77,8 @@ func TestTightenedToNothingOverrunsNobodyWhoReads(t *testing.T) {
 	}
 }
 
-// A busy room keeps its backlog for nobody, until it is to saves memory: then only what some member has yet to get, on any track.
+// A busy room keeps its backlog for nobody, until it is to saves memory: then only what some member
+// has yet to get, on any track.
 func TestLowMemoryRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 256<<10))
 	a, other := f.join(0, "r"), f.join(1, "r")
@@ -110,7 +113,8 @@ func TestLowMemoryRoomRetainsWhatSomebodyNeeds(t *testing.T) {
 	}
 }
 
-// A loop that has not come to its members lately must not make publishers wait, because of what another loop let go of.
+// A loop that has not come to its members lately must not make publishers wait, because of what
+// another loop let go of.
 func TestLowMemoryRoomDoesNotMakePublishersWait(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 256<<10))
 	a := f.join(0, "r")
@@ -152,8 +156,8 @@ func TestRefusedRoomsAreThoseThatDoNotExist(t *testing.T) {
 	}
 }
 
-// A room that had to drop more than its own limit asks for counts what is behind against all it may hold again, once it may: saving as it
-// is, it would not hold so much by itself.
+// A room that had to drop more than its own limit asks for counts what is behind against all it may
+// hold again, once it may: saving as it is, it would not hold so much by itself.
 func TestLowMemoryRoomMayHoldAllOfItsBacklogAgain(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 64<<10))
 	f.policy = Skip

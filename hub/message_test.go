@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// thirdEncodings are those of a hub with an encoding that has a substitute and one that has none. The
-// substitute stands last: nothing may hang on the order of the list.
+// thirdEncodings are those of a hub with an encoding that has a substitute and one that has none.
+// The substitute stands last: nothing may hang on the order of the list.
 var thirdEncodings = []EncodingInfo{
 	{Name: "short", HasSubstitute: true, Substitute: third},
 	{Name: "own"},
@@ -109,8 +109,8 @@ func TestHubRefusesListsOfEncodingsThatItCannotServe(t *testing.T) {
 	}
 }
 
-// A message is made once in each encoding that is read, and in no other: not in one that has had its last
-// reader, nor in one that only stands in, unless it does.
+// A message is made once in each encoding that is read, and in no other: not in one that has had
+// its last reader, nor in one that only stands in, unless it does.
 func TestMessageIsMadeOnceForEachEncodingThatIsRead(t *testing.T) {
 	for _, size := range []int{1, 100, 70_000} { // Inline, and in a segment of its own.
 		b := newBench(t)
@@ -149,8 +149,9 @@ func TestMessageIsMadeOnceForEachEncodingThatIsRead(t *testing.T) {
 	}
 }
 
-// An encoding gets its first reader while a message is being made: it takes its substitute's frame if that
-// is there, and is asked for otherwise. Nothing is lost, nothing comes twice, and no number is left out.
+// An encoding gets its first reader while a message is being made: it takes its substitute's frame
+// if that is there, and is asked for otherwise. Nothing is lost, nothing comes twice, and no number
+// is left out.
 func TestEncodingThatOpensWhileAMessageIsMadeIsServed(t *testing.T) {
 	for name, test := range map[string]struct {
 		readers  []Encoding // that are there
@@ -217,8 +218,8 @@ func TestEncodingThatOpensWhileAMessageIsMadeIsServed(t *testing.T) {
 	}
 }
 
-// Readers of three encodings come and go on loops of their own while others publish, from outside too:
-// whoever is there gets each message once, in order, in its encoding or its substitute's.
+// Readers of three encodings come and go on loops of their own while others publish, from outside
+// too: whoever is there gets each message once, in order, in its encoding or its substitute's.
 func TestEncodingsOpenAndCloseWhileManyPublish(t *testing.T) {
 	const loops, rounds = 3, 400
 	h, err := New(Options{Limits: wide, Encodings: thirdEncodings})

@@ -55,8 +55,8 @@ func (m *model) checkBranch(b *branch) {
 	}
 }
 
-// checkBrakes looks, when all that could be done is done, for whom rooms that are full are so: for somebody who is behind, and
-// whose stream is not to end.
+// checkBrakes looks, when all that could be done is done, for whom rooms that are full are so: for
+// somebody who is behind, and whose stream is not to end.
 func (m *model) checkBrakes() {
 	for name, s := range m.rooms {
 		isFor := func(l *listener) bool {

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A pipe is a bundle's client in the model: what comes to it are its readers' frames, whose fifth byte
-// after the head names the room.
+// A pipe is a bundle's client in the model: what comes to it are its readers' frames, whose fifth
+// byte after the head names the room.
 type pipe struct {
 	*client
 	bundle   Bundle
@@ -83,8 +83,8 @@ func (p *pipe) inFlight() (n int) {
 	return n
 }
 
-// take takes what its socket has room for of a delivery. The rest of it does not come any more to those
-// that have left.
+// take takes what its socket has room for of a delivery. The rest of it does not come any more to
+// those that have left.
 func (p *pipe) take(b []byte) (n int) {
 	n = p.client.take(b)
 	for _, l := range p.readers {

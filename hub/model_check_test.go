@@ -59,8 +59,8 @@ func (m *model) check() {
 	}
 }
 
-// checkAccounts holds what each room, gone or not, and all loops together have counted to what came and to
-// what is still due: nothing is lost, and nothing counts twice.
+// checkAccounts holds what each room, gone or not, and all loops together have counted to what came
+// and to what is still due: nothing is lost, and nothing counts twice.
 func (m *model) checkAccounts(sum Account) {
 	sum.Owed += m.hub.OwedOutside()
 	var rooms Account
@@ -115,8 +115,8 @@ func (m *model) checkMemory(r *Room) (memory, dropped int64) {
 	if held != r.log.held {
 		m.t.Fatalf("the room counts %d bytes of frames and holds %d", r.log.held, held)
 	}
-	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for, both tails and
-	// spares; and where frames end.
+	// The backlog, what sweeps may be behind, the segments that a loop need not have answered for,
+	// both tails and spares; and where frames end.
 	if bound := 3*m.limits.Backlog/2 + m.limits.Window + int64(6*int(numTracks)*r.log.largest) + m.keptBound(r); reachable > bound {
 		m.t.Fatalf("%d bytes are reachable, more than %d", reachable, bound)
 	}

@@ -11,8 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The model of a room whose order comes from elsewhere: what every client is to get is written down when it is said, by who says it.
-// A client is as slow as the story wants, and gets all of it in the end.
+// The model of a room whose order comes from elsewhere: what every client is to get is written down
+// when it is said, by who says it. A client is as slow as the story wants, and gets all of it in
+// the end.
 
 type followStory struct {
 	*follower
@@ -128,8 +129,8 @@ func (s *followStory) pick() *followReader {
 	return rapid.SampledFrom(in).Draw(s.t, "client")
 }
 
-// check holds what clients got to what they were to get: the messages in their order, and before each a reset, if there is one
-// before it: that or a later one.
+// check holds what clients got to what they were to get: the messages in their order, and before
+// each a reset, if there is one before it: that or a later one.
 func (s *followStory) check(isAll bool) {
 	isReset := func(line string) bool { return line[0] == '<' }
 	for i, r := range s.all {

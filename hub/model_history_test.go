@@ -386,8 +386,8 @@ func (m *model) read(t *rapid.T, s *story) {
 	}
 }
 
-// checkKept holds what rooms keep, and what is built of it, to their bounds, and tells whether publishers
-// have to wait for them.
+// checkKept holds what rooms keep, and what is built of it, to their bounds, and tells whether
+// publishers have to wait for them.
 func (m *model) checkKept() (mustBeShort, mayBeShort bool) {
 	var memory, dropped, building, catching int64
 	for _, s := range m.rooms {

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The model's line is a list for each room: who has to wait goes behind, and is taken off when it is
-// resumed. A lease is what a publisher may say from then on, until it asks for more than that or
+// The model's line is a list for each room: who has to wait goes behind, and is taken off when it
+// is resumed. A lease is what a publisher may say from then on, until it asks for more than that or
 // ends its turn.
 
 // mustWait asks for leave to publish.

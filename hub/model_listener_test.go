@@ -21,7 +21,8 @@ type listener struct {
 	seen         int    // calls of Overrun that were looked at
 	turns        int    // calls of Resume that were looked at
 	said         int    // bytes since its turn began, or ended
-	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed shows when it goes on.
+	// It was overrun and may rejoin by itself, because its turn is not over: what it has missed
+	// shows when it goes on.
 	mayJump   bool
 	isSpeaker bool // it gets nothing
 	isHeld    bool // it gets nothing yet
@@ -105,7 +106,8 @@ func (l *listener) jump(again bool) {
 	l.mayJump = true
 }
 
-// miss follows a member that is overrun back into the log, where it goes on with the message of that number, if it does.
+// miss follows a member that is overrun back into the log, where it goes on with the message of
+// that number, if it does.
 func (l *listener) miss(upTo uint64) {
 	if upTo < l.next {
 		l.m.t.Fatalf("overrun before message %d, and %d is still there", l.next, upTo)
@@ -115,7 +117,8 @@ func (l *listener) miss(upTo uint64) {
 	l.mayJump = false
 }
 
-// oldest is the number of the first message that the listener's track retains, and whose record its room does.
+// oldest is the number of the first message that the listener's track retains, and whose record its
+// room does.
 func (l *listener) oldest() uint64 {
 	oldest := l.branch.track.oldest.Load().first
 	if log := &l.Room().log; log.history != nil {

@@ -10,9 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A model is a hub under random joins, leaves, publishes, partial writes, stalls and recoveries, beside
-// what a naive reader of this package's comments expects of it. Everything is tiny, so that every bound
-// is met.
+// A model is a hub under random joins, leaves, publishes, partial writes, stalls and recoveries,
+// beside what a naive reader of this package's comments expects of it. Everything is tiny, so that
+// every bound is met.
 type model struct {
 	*fixture
 	t      *rapid.T
@@ -90,7 +90,8 @@ func (m *model) storyOf(name string, r *Room) *story {
 	return s
 }
 
-// frame is a whole frame with this number, of this many bytes; what it is filled with tells the tracks apart.
+// frame is a whole frame with this number, of this many bytes; what it is filled with tells the
+// tracks apart.
 func frame(seq uint64, size int, fill byte) []byte {
 	p := bytes.Repeat([]byte{fill ^ byte(seq)}, frameHead+size)
 	binary.BigEndian.PutUint32(p, uint32(len(p)))
@@ -236,7 +237,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 	return all
 }
 
-// heal lets every client take whatever waits for it: all of them must come to the end of their rooms.
+// heal lets every client take whatever waits for it: all of them must come to the end of their
+// rooms.
 func (m *model) heal() {
 	for _, s := range m.rooms {
 		s.room.Hold(false)

@@ -15,8 +15,9 @@ import (
 	"unsafe"
 )
 
-// Names are clients' choice, and whoever knows how they are hashed can choose such as fall together. unkeyed are hashes that need
-// no key to be computed, as tables of older languages have them: each takes one byte more.
+// Names are clients' choice, and whoever knows how they are hashed can choose such as fall
+// together. unkeyed are hashes that need no key to be computed, as tables of older languages have
+// them: each takes one byte more.
 var unkeyed = map[string]struct {
 	start uint32
 	next  func(h uint32, b byte) uint32
@@ -48,8 +49,9 @@ func word(random *rand.Rand, n int) string {
 	return string(p)
 }
 
-// collide returns names that all have one hash. Of some hundred thousand words two lead from one state of the hash to the same
-// other one; twelve such pairs, one behind the other, make 4,096 names (Joux, "Multicollisions in Iterated Hash Functions", 2004).
+// collide returns names that all have one hash. Of some hundred thousand words two lead from one
+// state of the hash to the same other one; twelve such pairs, one behind the other, make 4,096
+// names (Joux, "Multicollisions in Iterated Hash Functions", 2004).
 func collide(start uint32, next func(h uint32, b byte) uint32) (names []string) {
 	random := rand.New(rand.NewPCG(1, 1))
 	names = []string{""}
@@ -111,8 +113,9 @@ func spread(names []string, hash func(string) uint64) (most int) {
 	return most
 }
 
-// Names that fall together under hashes without a key are spread by the one that Go's maps use, which hash/maphash gives access to: as
-// evenly as any, and differently under each seed. The directory of rooms is such a map.
+// Names that fall together under hashes without a key are spread by the one that Go's maps use,
+// which hash/maphash gives access to: as evenly as any, and differently under each seed. The
+// directory of rooms is such a map.
 func TestE10_CollidingNamesAreSpread(t *testing.T) {
 	var _ map[string]*Room = new(Hub).rooms
 	for label, h := range unkeyed {
@@ -132,7 +135,8 @@ func TestE10_CollidingNamesAreSpread(t *testing.T) {
 		if all := slices.Compact(slices.Sorted(slices.Values(names))); len(all) != colliding {
 			t.Fatalf("%s: %d names, want %d", label, len(all), colliding)
 		}
-		// 16 names to a shard in the mean; more than 50 in one is less likely than 1 in 10 to the 8.
+		// 16 names to a shard in the mean; more than 50 in one is less likely than 1 in 10 to the
+		// 8.
 		seeds := [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 		var groups [2][]string // those that share a shard with the first name, by seed
 		for i, seed := range seeds {
@@ -180,8 +184,9 @@ func TestE10_EachHubHashesInItsOwnWay(t *testing.T) {
 	}
 }
 
-// Rooms with colliding names are found in about the time that others take. Beside it, the same names in a table that they fall
-// together in, where each is compared with 2,000 others in the mean; the bound lies far from either.
+// Rooms with colliding names are found in about the time that others take. Beside it, the same
+// names in a table that they fall together in, where each is compared with 2,000 others in the
+// mean; the bound lies far from either.
 func TestE10_CollidingNamesCostNoMoreThanOthers(t *testing.T) {
 	const rounds, bound, sample = 7, 10, 16
 	// The machine is never faster than it is: the least of some rounds counts.

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// N24. Who publishes outside of all loops is told how many members there are, and that publishers wait if they do.
+// N24. Who publishes outside of all loops is told how many members there are, and that publishers
+// wait if they do.
 func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	f := newFixture(t, Limits{Backlog: 1 << 20, Window: 4 << 10, Total: 1 << 30, Pinned: 1 << 20, Rooms: 2, Turn: 1 << 20})
 	a, b := f.join(0, "r"), f.join(1, "r")
@@ -60,7 +61,8 @@ func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	}
 }
 
-// Whoever was there all the time is yielded once, whatever comes and goes meanwhile; the directory is free for others.
+// Whoever was there all the time is yielded once, whatever comes and goes meanwhile; the directory
+// is free for others.
 func TestAllYieldsEveryRoomOnce(t *testing.T) {
 	f := newFixture(t, Limits{Backlog: 1 << 20, Window: 4 << 10, Total: 1 << 30, Pinned: 1 << 20, Turn: 1 << 20})
 	const rooms = 3*roomsAtATime + 7

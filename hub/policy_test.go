@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// flooded is a room in which one member stopped after so many bytes of frames of 100, of which a thousand were published.
+// flooded is a room in which one member stopped after so many bytes of frames of 100, of which a
+// thousand were published.
 func flooded(t *testing.T, policy Policy, taken int) (f *fixture, a, slow *client) {
 	f = newFixture(t, limits(32<<10, 16<<10))
 	f.policy = policy
@@ -168,8 +169,8 @@ func TestS04_PinnedFramesStayWithinTheirLimitAndTheOldestGoes(t *testing.T) {
 	}
 }
 
-// Two rooms that fit alone do not fit together: the larger one drops, and whoever stood there is told although nothing more
-// is published in it.
+// Two rooms that fit alone do not fit together: the larger one drops, and whoever stood there is
+// told although nothing more is published in it.
 func TestAllRoomsTogetherStayWithinTheirLimit(t *testing.T) {
 	l := limits(64<<10, 64<<10)
 	l.Total = 80 << 10
@@ -234,7 +235,8 @@ func TestTrackHoldsNothingUnlessSomebodyReadsIt(t *testing.T) {
 	}
 }
 
-// Members that are there already go by another policy from the moment on that their loop has taken it.
+// Members that are there already go by another policy from the moment on that their loop has taken
+// it.
 func TestTakePoliciesChangesWhatBecomesOfMembersThatAreThere(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 16<<10))
 	f.policy = Skip

@@ -82,7 +82,8 @@ func TestResetOfALargeRoomHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Who has been told is told again when the room begins anew meanwhile, and the others of that alone.
+// Who has been told is told again when the room begins anew meanwhile, and the others of that
+// alone.
 func TestResetWhileAnotherIsTold(t *testing.T) {
 	f, all := newReset(t, 100)
 	f.hub.Reset("big", "epoch002")
@@ -107,7 +108,8 @@ func TestResetWhileAnotherIsTold(t *testing.T) {
 	}
 }
 
-// A client that is told comes back to its room, which has begun anew once more: all are told of that.
+// A client that is told comes back to its room, which has begun anew once more: all are told of
+// that.
 func TestResetThatAJoinFindsWhileOneIsTold(t *testing.T) {
 	f, all := newReset(t, 100)
 	last := all[len(all)-1]
@@ -179,7 +181,8 @@ func TestResetOfManyRoomsHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// A bundle's turn comes while its room's members are told: its reader is told in it, alone and once.
+// A bundle's turn comes while its room's members are told: its reader is told in it, alone and
+// once.
 func TestResetIsToldInABundlesTurn(t *testing.T) {
 	f, _ := newReset(t, 0)
 	var all []*subscriber

@@ -20,7 +20,8 @@ var testEncodings = []EncodingInfo{
 	Bundled: {Name: "bundled", IsBundled: true},
 }
 
-// A Message is a message whose frames were made before. Without a Deflated one the plain frame stands in.
+// A Message is a message whose frames were made before. Without a Deflated one the plain frame
+// stands in.
 type Message struct {
 	Plain, Deflated, Placed, Bundled Frame // Without a Bundled one it is the plain one.
 
@@ -139,7 +140,8 @@ func (c *client) say(head, payload []byte) uint64 {
 	return c.Publish(*c.now, &Message{Plain: Frame{Head: head, Payload: payload}})
 }
 
-// open lets n more bytes through, as a socket that turned writable does; a negative n is any number.
+// open lets n more bytes through, as a socket that turned writable does; a negative n is any
+// number.
 func (c *client) open(n int) {
 	c.room = n
 	if !c.IsIn() {
@@ -275,7 +277,8 @@ func TestPublishAndSweepAllocateNothingPerMessage(t *testing.T) {
 		f.fans[0].Flush(clock)
 		f.fans[1].Flush(clock)
 	})
-	// A segment of 64 KiB, the most at this backlog, takes about a thousand such frames and costs three allocations.
+	// A segment of 64 KiB, the most at this backlog, takes about a thousand such frames and costs
+	// three allocations.
 	if allocs > 0.05 {
 		t.Errorf("%v allocations per message", allocs)
 	}

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Every reason to visit a branch comes about, and each is a line of the table: a branch that it lies idle
-// with is visited by its loop's next Flush, be the reason found on that loop or on another.
+// Every reason to visit a branch comes about, and each is a line of the table: a branch that it
+// lies idle with is visited by its loop's next Flush, be the reason found on that loop or on
+// another.
 func TestEveryReasonComesAbout(t *testing.T) {
 	seen := reasons(0)
 	// due collects what both branches of a room are due to be visited for.
@@ -180,8 +181,8 @@ func TestEveryReasonComesAbout(t *testing.T) {
 
 func all(names []string) string { return "|" + strings.Join(names, "||") + "|" }
 
-// The states of a member are a table. A step that is not in it is a fault of the hub's own: it panics where
-// nobody hears of it, and is told, and gone on with, where somebody does.
+// The states of a member are a table. A step that is not in it is a fault of the hub's own: it
+// panics where nobody hears of it, and is told, and gone on with, where somebody does.
 func TestStepThatMembersDoNotTakeIsAFault(t *testing.T) {
 	allowed := map[[2]memberState]bool{
 		{outside, writable}: true, {outside, blocked}: true, {outside, ready}: true,

@@ -35,8 +35,8 @@ func memoryOf(t *track) (bytes int64) {
 	return bytes
 }
 
-// mustCount holds what the log counts to what there is. What a segment has free and nobody goes on in may count
-// for longer than it lives.
+// mustCount holds what the log counts to what there is. What a segment has free and nobody goes on
+// in may count for longer than it lives.
 func (l plainLog) mustCount(t *testing.T) {
 	t.Helper()
 	bytes := memoryOf(l.t)
@@ -65,7 +65,8 @@ func (l plainLog) free() int {
 	return len(s.data) - int(bytes)
 }
 
-// fillTo appends small frames until the tail is a grown segment that is half full, and returns how many.
+// fillTo appends small frames until the tail is a grown segment that is half full, and returns how
+// many.
 func (l plainLog) fillTo(t *testing.T, i int) int {
 	t.Helper()
 	for {
@@ -120,7 +121,8 @@ func TestLargeFrameIsWrittenBeforeTheLock(t *testing.T) {
 	}
 }
 
-// What the segment before a large frame has left is gone on with behind it, and the arrays of both count once.
+// What the segment before a large frame has left is gone on with behind it, and the arrays of both
+// count once.
 func TestLeftoverIsGoneOnWithAndItsArraysCountOnce(t *testing.T) {
 	l := newLog(1 << 20)
 	i := l.fillTo(t, 0)
@@ -236,9 +238,9 @@ func TestCursorKnowsWhereItIsAmongLargeFrames(t *testing.T) {
 	}
 }
 
-// One writer and three readers: every byte of frames of all sizes, while segments are dropped behind the
-// slow ones, the log is given back now and then, and spares are made. With -race it shows that a leftover
-// is written to only where no reader of the segment before it looks.
+// One writer and three readers: every byte of frames of all sizes, while segments are dropped
+// behind the slow ones, the log is given back now and then, and spares are made. With -race it
+// shows that a leftover is written to only where no reader of the segment before it looks.
 func TestReadersMissNothingAmongLargeFrames(t *testing.T) {
 	const frames = 3000
 	l := newLog(32 << 10) // Segments of 2 KiB, large from 256 bytes on.
@@ -314,10 +316,11 @@ func TestReadersMissNothingAmongLargeFrames(t *testing.T) {
 	}
 }
 
-// N82: what counts against the backlog is what frames take, and nothing else: whatever their size, a client is
-// overrun when it is a backlog behind, within a tenth. Relatives: tiny frames, whose ends take more than they do;
-// frames that do not fit into what a segment has free; small backlogs, of sixteen segments; two tracks, of which
-// each has its part; a backlog of a few of the largest frames, where a tenth is less than one.
+// N82: what counts against the backlog is what frames take, and nothing else: whatever their size,
+// a client is overrun when it is a backlog behind, within a tenth. Relatives: tiny frames, whose
+// ends take more than they do; frames that do not fit into what a segment has free; small backlogs,
+// of sixteen segments; two tracks, of which each has its part; a backlog of a few of the largest
+// frames, where a tenth is less than one.
 func TestN82_BacklogHoldsItsSizeInFramesOfEverySize(t *testing.T) {
 	for _, backlog := range []int64{1 << 20, 16 << 20} {
 		for _, size := range []int{3, 4, 12, 100, 125, 1000, 4096, 7282, 10_000, 16_384, 20_000, 29_000, 29_128, 30_000, 32_767, 32_768, 40_000, 65_536, 65_550, 87_382, 100_000, 131_072, 131_080, 200_000, 262_140, 500_000, 1<<20 + 10} {
@@ -354,7 +357,8 @@ func TestN82_BacklogHoldsItsSizeInFramesOfEverySize(t *testing.T) {
 	}
 }
 
-// A frame that does not fit into what the tail has free leaves no more than an eighth of a segment unused.
+// A frame that does not fit into what the tail has free leaves no more than an eighth of a segment
+// unused.
 func TestN82_NoFrameWastesMoreThanAnEighthOfASegment(t *testing.T) {
 	for _, size := range []int{1000, 16_384, 20_000, 29_128, 29_999, 32_767, 32_768, 65_550, 131_080, 262_140} {
 		const backlog = 16 << 20
@@ -373,8 +377,8 @@ func TestN82_NoFrameWastesMoreThanAnEighthOfASegment(t *testing.T) {
 	}
 }
 
-// What a segment has left, kept for later, keeps nothing else: neither the large frame that it was made with, nor
-// all that follows it.
+// What a segment has left, kept for later, keeps nothing else: neither the large frame that it was
+// made with, nor all that follows it.
 func TestN71_LeftoverKeepsNoLargeFrameAlive(t *testing.T) {
 	const backlog, size, frames = 1 << 20, 100_000, 300
 	l := newLog(backlog)

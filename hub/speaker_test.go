@@ -15,8 +15,8 @@ func (f *fixture) speak(fan int, room string) *client {
 	return c
 }
 
-// N21. A speaker's messages reach its room, and it gets nothing, not its own either. It is in no account and no count of members, but it
-// keeps its room in being, and the numbers go on.
+// N21. A speaker's messages reach its room, and it gets nothing, not its own either. It is in no
+// account and no count of members, but it keeps its room in being, and the numbers go on.
 func TestN21_SpeakerIsHeardAndHearsNothing(t *testing.T) {
 	f := newFixture(t, wide)
 	s := f.speak(1, "r")
@@ -61,7 +61,8 @@ func TestN21_SpeakerIsHeardAndHearsNothing(t *testing.T) {
 	}
 }
 
-// Its own bytes may be refused: it is blocked, alone in its branch, goes on when its socket takes bytes, and is slow for no one.
+// Its own bytes may be refused: it is blocked, alone in its branch, goes on when its socket takes
+// bytes, and is slow for no one.
 func TestN21_SpeakerIsBlockedByItsOwnBytesAlone(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 16<<10))
 	a, b, s := f.join(0, "r"), f.joinTrack(0, "r", Deflated), f.speak(1, "r")
@@ -86,7 +87,8 @@ func TestN21_SpeakerIsBlockedByItsOwnBytesAlone(t *testing.T) {
 	}
 }
 
-// A full room holds a speaker like anybody who publishes, whichever loop it is on, and goes on with it.
+// A full room holds a speaker like anybody who publishes, whichever loop it is on, and goes on with
+// it.
 func TestN21_FullRoomHoldsItsSpeakers(t *testing.T) {
 	f := newFixture(t, limits(32<<10, 4<<10))
 	slow, near, far := f.join(0, "r"), f.speak(0, "r"), f.speak(1, "r")

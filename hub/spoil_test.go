@@ -16,7 +16,8 @@ func (f *fixture) sum() Account {
 	return sum.Account
 }
 
-// N27: a room whose state is in doubt ends for all of its members, on every loop and in every state, and for nobody else.
+// N27: a room whose state is in doubt ends for all of its members, on every loop and in every
+// state, and for nobody else.
 func TestN27_SpoiledRoomEndsForItsMembersAlone(t *testing.T) {
 	for _, isLate := range []bool{false, true} {
 		f := newFixture(t, wide)
@@ -119,8 +120,8 @@ func (p panicky) Send(k *Batch) {
 	p.Transport.Send(k)
 }
 
-// Publishers that wait leave, and finish, while another loop spoils their room: they have looked before, and find it
-// spoiled when they have the lock.
+// Publishers that wait leave, and finish, while another loop spoils their room: they have looked
+// before, and find it spoiled when they have the lock.
 func TestPublishersGoWhileTheirRoomIsSpoiled(t *testing.T) {
 	f, all := newLine(t, 3)
 	r := all[0].Room()

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What a room notes of its log follows each change of a track: one that opens or closes, whoever is the
-// last to leave, and on whichever loop.
+// What a room notes of its log follows each change of a track: one that opens or closes, whoever is
+// the last to leave, and on whichever loop.
 func TestN78_WhatARoomHoldsFollowsItsTracks(t *testing.T) {
 	expect := func(t *testing.T, r *Room, when string, tracks int) {
 		t.Helper()

@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A reader is a client behind two kernels. Its own acknowledges what arrives, which it does in steps:
-// the window opens when half of the receive buffer is free. Ours takes bytes while fewer than a limit
-// are unsent, and says so only when that has fallen by half.
+// A reader is a client behind two kernels. Its own acknowledges what arrives, which it does in
+// steps: the window opens when half of the receive buffer is free. Ours takes bytes while fewer
+// than a limit are unsent, and says so only when that has fallen by half.
 type reader struct {
 	*client
 	rate   float64 // bytes a second
@@ -47,7 +47,8 @@ func (r *reader) pass(d time.Duration) {
 	}
 }
 
-// A hall is a room of readers and of senders that take whatever there is and say as much as they may.
+// A hall is a room of readers and of senders that take whatever there is and say as much as they
+// may.
 type hall struct {
 	*fixture
 	senders []*client
@@ -76,8 +77,8 @@ func (h *hall) read(rate float64, limit, buffer int) *reader {
 	return r
 }
 
-// tick is how long a step of a hall lasts. In each a sender says up to 16 KiB: 3 MB/s, which fills the
-// backlog in a third of a second.
+// tick is how long a step of a hall lasts. In each a sender says up to 16 KiB: 3 MB/s, which fills
+// the backlog in a third of a second.
 const tick = 5 * time.Millisecond
 
 func (h *hall) pass(d time.Duration) {
@@ -114,8 +115,9 @@ func (h *hall) expectKept(readers ...*reader) {
 }
 
 // Relatives of N70: another limit in the kernel, so that the socket says late or soon that it takes
-// bytes; receive buffers that open in large and small steps; a reader that was refused before and has
-// caught up since; a client that takes the rest of a dropped frame (TestMajorityThatTakesTheRest…).
+// bytes; receive buffers that open in large and small steps; a reader that was refused before and
+// has caught up since; a client that takes the rest of a dropped frame
+// (TestMajorityThatTakesTheRest…).
 func TestN70_SteadyReadersAreWaitedFor(t *testing.T) {
 	for _, rate := range []float64{5e3, 30e3, 100e3, 500e3} {
 		for _, limit := range []int{4 << 10, 64 << 10, 512 << 10} {
@@ -138,8 +140,8 @@ func TestN70_SteadyReadersAreWaitedFor(t *testing.T) {
 	}
 }
 
-// Eleven clients that take a byte a second are more than ten that read, and must not keep those from
-// getting anything.
+// Eleven clients that take a byte a second are more than ten that read, and must not keep those
+// from getting anything.
 func TestN70_ReadersBelowTheRateHoldNobody(t *testing.T) {
 	for _, buffer := range []int{2, 8 << 10} { // Each byte shows, or hardly any does.
 		h := newHall(t, 1)
@@ -239,8 +241,8 @@ func TestN70_StallMeansNothingTaken(t *testing.T) {
 	}
 }
 
-// Relatives of N20: a sender's echo in another encoding than its readers'; two senders; a sender that
-// says much among many that say nothing.
+// Relatives of N20: a sender's echo in another encoding than its readers'; two senders; a sender
+// that says much among many that say nothing.
 func TestN20_SendersOwnEchoIsNoReasonToGoOn(t *testing.T) {
 	for _, senders := range []int{1, 2} {
 		for _, readers := range []int{1, 2, 4} {
@@ -257,8 +259,8 @@ func TestN20_SendersOwnEchoIsNoReasonToGoOn(t *testing.T) {
 	}
 }
 
-// In a room where all say about equally much all vote: three of twenty that are late hold nobody, and
-// four of five that are hold everybody.
+// In a room where all say about equally much all vote: three of twenty that are late hold nobody,
+// and four of five that are hold everybody.
 func TestN20_WhereAllPublishAllVote(t *testing.T) {
 	for _, test := range []struct {
 		all, late int
@@ -287,9 +289,9 @@ func TestN20_WhereAllPublishAllVote(t *testing.T) {
 	}
 }
 
-// Rooms of one or two senders and a few readers that are about as fast as each other, whatever their
-// kernels hold and in whatever steps they take it, beside some that take next to nothing: whoever reads
-// loses nothing, and is not held by those that do not.
+// Rooms of one or two senders and a few readers that are about as fast as each other, whatever
+// their kernels hold and in whatever steps they take it, beside some that take next to nothing:
+// whoever reads loses nothing, and is not held by those that do not.
 func TestBrakeWaitsForReadersWithRates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHall(t, rapid.IntRange(1, 2).Draw(t, "senders"))

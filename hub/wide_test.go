@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Where writes can go many at a time a round that carries one message makes batches of up to 256, or 64 while
-// another room waits, in the same number of bytes. Every other batch is as small as ever.
+// Where writes can go many at a time a round that carries one message makes batches of up to 256,
+// or 64 while another room waits, in the same number of bytes. Every other batch is as small as
+// ever.
 func TestWideBatchesAreOfRoundsThatCarryOneMessage(t *testing.T) {
 	const members = 300
 	for _, tc := range []struct {

@@ -9,8 +9,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// What this machine lacks is not the server's fault. Relatives: ports, descriptors, and either of them for a client that returns in the
-// middle of a run, which opens anew; TLS, whose connections are another dialer's; a helper process.
+// What this machine lacks is not the server's fault. Relatives: ports, descriptors, and either of
+// them for a client that returns in the middle of a run, which opens anew; TLS, whose connections
+// are another dialer's; a helper process.
 func TestN87_RunningOutIsSaidWithItsRemedy(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {

@@ -56,7 +56,8 @@ func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
 		c.CaughtUpSeconds < c.StormSeconds || c.StormSeconds <= 0 {
 		t.Errorf("exit status %d\n%s", status, said)
 	}
-	// What the room does not keep it tells of. The ramp makes sure that somebody is away for so long.
+	// What the room does not keep it tells of. The ramp makes sure that somebody is away for so
+	// long.
 	res, status, said = againstGateway(t, "--history '*=messages:2'", append(storm, "--resume", "--ramp=60")...)
 	if status != exitOK || res.Positions.Resets == 0 || res.Positions.Excused == 0 || res.Delivered+res.Positions.Excused != 400*60 || !strings.Contains(said, "reset: too_old") {
 		t.Errorf("exit status %d\n%s", status, said)
@@ -68,7 +69,8 @@ func TestStormOfTheGatewaysEventsResumes(t *testing.T) {
 
 func TestSubscribersOfTheGateway(t *testing.T) {
 	t.Parallel() // It waits more than it works.
-	// Each of ten rooms has half of the clients and 30 of the messages; readers of events are in one each.
+	// Each of ten rooms has half of the clients and 30 of the messages; readers of events are in
+	// one each.
 	for _, more := range [][]string{nil, {"--format=protobuf"}, {"--format=protobuf", "--compress"}} {
 		res, status, said := againstGateway(t, "--history '*=messages:500'", append(more, "--protocol=centrifuge", "--clients=60", "--sse=20", "--rooms=10",
 			"--rooms-per-client=5", "--publishers=10", "--messages=300", "--window=4")...)

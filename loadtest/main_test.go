@@ -87,9 +87,9 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 	}
 }
 
-// A run of hours is not to be had again. Relatives: each command that writes, a directory, a directory
-// without the right, a file without the right, both reports into one file; and what is not touched: a
-// report of before, a pipe.
+// A run of hours is not to be had again. Relatives: each command that writes, a directory, a
+// directory without the right, a file without the right, both reports into one file; and what is
+// not touched: a report of before, a pipe.
 func TestN65_FilesThatCannotBeWrittenAreSaidBeforeTheRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

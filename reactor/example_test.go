@@ -60,8 +60,8 @@ func ExamplePoller() {
 // echo sends back what it reads.
 type echo struct{ fd int }
 
-// OnEvent reads until EAGAIN, as the rules of edge-triggered sources want. To stay short it trusts that the socket takes
-// what it writes.
+// OnEvent reads until EAGAIN, as the rules of edge-triggered sources want. To stay short it trusts
+// that the socket takes what it writes.
 func (e *echo) OnEvent(l *reactor.Loop, ev reactor.Event) {
 	var buf [512]byte
 	for {

@@ -87,7 +87,8 @@ func TestFanoutLoneMessageComesWithoutRearming(t *testing.T) {
 	}
 }
 
-// The stalled client's share waits behind its cursor; the others have all of theirs before it reads its first byte.
+// The stalled client's share waits behind its cursor; the others have all of theirs before it reads
+// its first byte.
 func TestFanoutClientThatStopsReadingGetsEveryByteLater(t *testing.T) {
 	const total = 4 << 20
 	k := reactortest.New()

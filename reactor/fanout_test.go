@@ -14,8 +14,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A fanout is a server in miniature, on the public interface alone: what one socket sends, all receive. It has one log of
-// bytes and one cursor per client. All of it belongs to its loop.
+// A fanout is a server in miniature, on the public interface alone: what one socket sends, all
+// receive. It has one log of bytes and one cursor per client. All of it belongs to its loop.
 type fanout struct {
 	loop    *reactor.Loop
 	log     []byte // never shortened: a test sends little
@@ -29,8 +29,8 @@ const (
 	bytesPerWrite = 64 << 10
 )
 
-// room brings every client that is not blocked up to the end of the log. It runs after the tick's events, so that what
-// came in one tick leaves in one write for each client.
+// room brings every client that is not blocked up to the end of the log. It runs after the tick's
+// events, so that what came in one tick leaves in one write for each client.
 func (f *fanout) room() time.Duration {
 	for _, src := range f.loop.Sources {
 		if c, ok := src.(*client); ok && !c.blocked {
@@ -98,8 +98,9 @@ func (c *client) read(l *reactor.Loop) {
 	l.Requeue(c.token, reactor.Readable) // No new edge tells of what is left.
 }
 
-// flush makes one write. A cut one counts as refused: rearming looks at the readiness anew, so a second call is saved. A
-// peer that is gone may have said something before, which a reset leaves to be read: the read that finds the end closes.
+// flush makes one write. A cut one counts as refused: rearming looks at the readiness anew, so a
+// second call is saved. A peer that is gone may have said something before, which a reset leaves to
+// be read: the read that finds the end closes.
 func (c *client) flush(l *reactor.Loop) {
 	pending := c.f.log[c.cursor:]
 	if len(pending) == 0 {
@@ -124,7 +125,8 @@ func (c *client) flush(l *reactor.Loop) {
 	}
 }
 
-// arm asks for Writable while the client is blocked, and only then, so that one that keeps up costs no call.
+// arm asks for Writable while the client is blocked, and only then, so that one that keeps up costs
+// no call.
 func (c *client) arm(l *reactor.Loop, blocked bool) {
 	if !blocked && !c.blocked {
 		return
@@ -139,7 +141,8 @@ func (c *client) arm(l *reactor.Loop, blocked bool) {
 	}
 }
 
-// serve runs a fanout and returns its address. stop ends it; after that the fanout may be looked at.
+// serve runs a fanout and returns its address. stop ends it; after that the fanout may be looked
+// at.
 func serve(t *testing.T, k *reactortest.Kernel) (f *fanout, addr string, stop func()) {
 	t.Helper()
 	ln, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})

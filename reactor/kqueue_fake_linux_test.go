@@ -10,8 +10,8 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// The conformance suite on the kqueue backend, over a kernel that looks at the readiness anew when a filter that exists
-// is added again, and over one that does not.
+// The conformance suite on the kqueue backend, over a kernel that looks at the readiness anew when
+// a filter that exists is added again, and over one that does not.
 func TestKqueueConformsOverAFakeKernel(t *testing.T) {
 	for name, reAddLooks := range map[string]bool{"ReAddLooksAnew": true, "ReAddDoesNothing": false} {
 		t.Run(name, func(t *testing.T) {
@@ -23,8 +23,8 @@ func TestKqueueConformsOverAFakeKernel(t *testing.T) {
 	}
 }
 
-// fakeKqueue is a kqueue in user space with real descriptors. Each filter is an epoll of its own, so that the two
-// directions of a descriptor have their edges apart; a third epoll waits for both.
+// fakeKqueue is a kqueue in user space with real descriptors. Each filter is an epoll of its own,
+// so that the two directions of a descriptor have their edges apart; a third epoll waits for both.
 type fakeKqueue struct {
 	sys.Real
 	reAddLooks bool

@@ -14,8 +14,8 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// scriptedKqueue answers from a script and writes down what it was asked, so that the kqueue backend is tested where
-// there is no kqueue.
+// scriptedKqueue answers from a script and writes down what it was asked, so that the kqueue
+// backend is tested where there is no kqueue.
 type scriptedKqueue struct {
 	log     []string                  // what was asked since the last look
 	refuse  func(c *sys.Kevent) error // refuses a change
@@ -157,7 +157,8 @@ func TestKqueueModesAreFlags(t *testing.T) {
 
 const testKqToken Token = 9<<32 | 4
 
-// A kernel may ignore an EV_ADD of a filter that exists, so rearming deletes first, all in one call.
+// A kernel may ignore an EV_ADD of a filter that exists, so rearming deletes first, all in one
+// call.
 func TestKqueueRearmDeletesThenAdds(t *testing.T) {
 	p, k := newScripted(t)
 	p.Register(5, testKqToken, Readable, Edge)

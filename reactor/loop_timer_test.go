@@ -118,7 +118,8 @@ func TestTimerCancelledByAnotherOfTheSameTickDoesNotFire(t *testing.T) {
 	}
 }
 
-// 100,000 timeouts in one tick: others' events are handled between slices, and the loop does not sleep before the last.
+// 100,000 timeouts in one tick: others' events are handled between slices, and the loop does not
+// sleep before the last.
 func TestE06_ManyTimersDueAtOnceLeaveRoomForEvents(t *testing.T) {
 	const count = 100_000
 	l, k := newLoop(t, Options{})
@@ -152,7 +153,8 @@ func TestE06_ManyTimersDueAtOnceLeaveRoomForEvents(t *testing.T) {
 	}
 }
 
-// A wait of 100 ms takes ten seconds, as when the process was stopped: nobody is timed out for that.
+// A wait of 100 ms takes ten seconds, as when the process was stopped: nobody is timed out for
+// that.
 func TestE09_ClockStandsStillWhileTheProcessDid(t *testing.T) {
 	l, k := newLoop(t, Options{})
 	var short, long fired

@@ -68,7 +68,8 @@ func TestE03_NoPostIsLostInAFlood(t *testing.T) {
 	}
 }
 
-// Each poster waits for its task, so the loop falls asleep again and again, just as the next task comes.
+// Each poster waits for its task, so the loop falls asleep again and again, just as the next task
+// comes.
 func TestE03_NoPostIsLostWhileTheLoopFallsAsleep(t *testing.T) {
 	const posters = 2
 	l, err := NewLoop(Options{})
@@ -259,7 +260,8 @@ func TestTaskThatWasAcceptedRunsAlthoughTheLoopEnds(t *testing.T) {
 	}
 }
 
-// What AtEnd was given sees every source that is left, one of the last task included, before its descriptor is closed.
+// What AtEnd was given sees every source that is left, one of the last task included, before its
+// descriptor is closed.
 func TestAtEndIsTheLastToSeeTheSources(t *testing.T) {
 	l, _ := newLoop(t, Options{})
 	fd, _ := socketPair(t)

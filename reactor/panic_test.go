@@ -26,8 +26,8 @@ func (c *clumsy) OnEvent(l *reactor.Loop, _ reactor.Event) {
 	}
 }
 
-// N27: an edge is reported once. Whoever comes behind a source that panics, in the same batch of events, of requeued sources or
-// of timers, still hears of it.
+// N27: an edge is reported once. Whoever comes behind a source that panics, in the same batch of
+// events, of requeued sources or of timers, still hears of it.
 func TestN27_LoopGoesOnBehindAPanic(t *testing.T) {
 	var heard []reactor.Source
 	k := reactortest.New()

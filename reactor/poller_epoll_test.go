@@ -98,7 +98,8 @@ func TestEpollSignalEndsWaitQuietly(t *testing.T) {
 	}
 }
 
-// A signal that really comes, to the very thread that waits. SIGURG is one that the Go runtime always handles.
+// A signal that really comes, to the very thread that waits. SIGURG is one that the Go runtime
+// always handles.
 func TestEpollSignalToTheWaitingThreadEndsWait(t *testing.T) {
 	p, err := NewPoller()
 	if err != nil {

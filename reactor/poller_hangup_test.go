@@ -57,7 +57,8 @@ func testHalfClose(t *testing.T, p poller) {
 	}
 }
 
-// A connection that has sent its Close frame shuts down and reads on; taking that for the peer's end would cut it short.
+// A connection that has sent its Close frame shuts down and reads on; taking that for the peer's
+// end would cut it short.
 func testOwnShutdownIsNoHangup(t *testing.T, p poller) {
 	for _, pair := range pairs {
 		a, b := pair(t)
@@ -93,7 +94,8 @@ func testResetBehindData(t *testing.T, p poller) {
 	expect(t, p, testToken, readyRead)
 	abort(t, b)
 	expectAll(t, p, testToken, readyRead|readyHangup|readyError)
-	// Systems differ in whether the byte survives the reset; none may block or call it an orderly end right away.
+	// Systems differ in whether the byte survives the reset; none may block or call it an orderly
+	// end right away.
 	n, err := readSome(a)
 	if n != 1 && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("read %d, %v after a byte and a reset", n, err)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// poller is what the conformance suite asks of a backend, be it the system's own or kqueue over a fake kernel.
+// poller is what the conformance suite asks of a backend, be it the system's own or kqueue over a
+// fake kernel.
 type poller interface {
 	Register(fd int, t Token, in Interest, m Mode) error
 	Reregister(fd int, t Token, in Interest, m Mode) error
@@ -215,7 +216,8 @@ func testRearmAfterRefusedWrite(t *testing.T, p poller) {
 	}
 }
 
-// The peer reads between the refusal and the rearming: no edge will follow, the rearming itself must tell.
+// The peer reads between the refusal and the rearming: no edge will follow, the rearming itself
+// must tell.
 func testRearmAfterRoomCame(t *testing.T, p poller) {
 	a, b := socketPair(t)
 	register(t, p, a, testToken, Readable, Edge)

@@ -26,7 +26,8 @@ func wakesOf(t *testing.T) int {
 // lost is how long a wait lasts before the test calls its wake lost.
 const lost = testenv.Patience
 
-// A signal may end any one wait, and the Go runtime sends itself some; rounding down would end them all.
+// A signal may end any one wait, and the Go runtime sends itself some; rounding down would end them
+// all.
 func testWaitIsNeverEarly(t *testing.T, p poller) {
 	const waits = 10
 	for _, timeout := range []time.Duration{0, 1, 100 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, 20 * time.Millisecond} {
@@ -84,8 +85,8 @@ func testWakesCoalesce(t *testing.T, p poller) {
 	waitWoken(t, p)
 }
 
-// Each poster counts, then wakes; the waiter sleeps whenever it has seen all that was counted, so one lost wake leaves it
-// asleep.
+// Each poster counts, then wakes; the waiter sleeps whenever it has seen all that was counted, so
+// one lost wake leaves it asleep.
 func testNoWakeIsLostInAFlood(t *testing.T, p poller) {
 	const posters = 4
 	total := int64(wakesOf(t) / posters * posters)
@@ -112,7 +113,8 @@ func testNoWakeIsLostInAFlood(t *testing.T, p poller) {
 	}
 }
 
-// The poster goes on only when the waiter has seen its last post, so that each wake meets a wait that is just beginning.
+// The poster goes on only when the waiter has seen its last post, so that each wake meets a wait
+// that is just beginning.
 func testNoWakeIsLostInLockstep(t *testing.T, p poller) {
 	total := int64(wakesOf(t) / 10)
 	var posted, seen atomic.Int64

@@ -7,8 +7,8 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// BenchmarkBatch measures what a batch of writes of 66 bytes to as many sockets costs, each write on its own and all by a
-// ring. What was written is read between the batches, off the clock.
+// BenchmarkBatch measures what a batch of writes of 66 bytes to as many sockets costs, each write
+// on its own and all by a ring. What was written is read between the batches, off the clock.
 func BenchmarkBatch(b *testing.B) {
 	for _, n := range []int{1, 2, 4, 8, 16, 64, 256} {
 		b.Run(fmt.Sprintf("plain/%d", n), func(b *testing.B) {

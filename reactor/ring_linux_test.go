@@ -29,8 +29,8 @@ func realRing(t testing.TB) *Ring {
 	return r
 }
 
-// fillForGood fills a TCP socket that its peer does not read, until nothing is on its way any more: what is acknowledged later makes room
-// for more, and on a busy machine it is later.
+// fillForGood fills a TCP socket that its peer does not read, until nothing is on its way any more:
+// what is acknowledged later makes room for more, and on a busy machine it is later.
 func fillForGood(t testing.TB, fd int) {
 	t.Helper()
 	const siocOutqNSD = 0x894B // tcp(7) calls it SIOCOUTQNSD: of what waits, that which was not sent
@@ -49,8 +49,8 @@ func fillForGood(t testing.TB, fd int) {
 	}
 }
 
-// Each send of a batch has its own end, in the call that it was made in: a full socket, a closed descriptor, a peer that has
-// reset, one that is no socket, and those around them.
+// Each send of a batch has its own end, in the call that it was made in: a full socket, a closed
+// descriptor, a peer that has reset, one that is no socket, and those around them.
 func TestK32_EachSendOfABatchHasItsOwnEnd(t *testing.T) {
 	r := realRing(t)
 	const full, closed, reset, noSocket, sends = 2, 5, 6, 8, 10
@@ -139,8 +139,8 @@ func TestRingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A ring costs a descriptor and the memory that the documents name, for as long as it is open, and no thread of the kernel's
-// and no goroutine, whether sockets are full or not.
+// A ring costs a descriptor and the memory that the documents name, for as long as it is open, and
+// no thread of the kernel's and no goroutine, whether sockets are full or not.
 func TestRingHasNoThreadAndGivesAllBack(t *testing.T) {
 	before, goroutines := ringsMapped(t), runtime.NumGoroutine()
 	r, err := OpenRing(sys.Real{})
@@ -205,7 +205,8 @@ func ringsMapped(t *testing.T) (bytes int64) {
 	return bytes
 }
 
-// threads are the names of this process's threads, those that the kernel has made for it among them.
+// threads are the names of this process's threads, those that the kernel has made for it among
+// them.
 func threads(t *testing.T) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/self/task/*/comm")

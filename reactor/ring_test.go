@@ -97,8 +97,8 @@ func TestK30_RingThatIsRefusedLosesNothing(t *testing.T) {
 	}
 }
 
-// The kernel may read the bytes of a send that has not ended at any time. So they stay, nothing else is
-// written there, and such a kernel is asked no more.
+// The kernel may read the bytes of a send that has not ended at any time. So they stay, nothing
+// else is written there, and such a kernel is asked no more.
 func TestK31_RingThatDoesNotFinishEnds(t *testing.T) {
 	r := newRingRig(t, 4)
 	r.kernel.unfinished = r.batch[2].FD

@@ -8,7 +8,8 @@ import (
 	"sluice/reactor/internal/sys"
 )
 
-// BenchmarkSeam measures what the interface costs: a write and a read of 64 bytes through a socket pair.
+// BenchmarkSeam measures what the interface costs: a write and a read of 64 bytes through a socket
+// pair.
 func BenchmarkSeam(b *testing.B) {
 	b.Run("direct", func(b *testing.B) {
 		w, r := socketPair(b)

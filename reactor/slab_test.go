@@ -95,7 +95,8 @@ func TestIdleSourceSize(t *testing.T) {
 	}
 }
 
-// After 2^32 uses of a slot its generations begin anew, without the zero that would make a zero token.
+// After 2^32 uses of a slot its generations begin anew, without the zero that would make a zero
+// token.
 func TestSlabGenerationsSkipZero(t *testing.T) {
 	s := NewSlab[int](1)
 	s.Remove(insert(t, s, 1))

@@ -46,7 +46,8 @@ func listen(t testing.TB) (int, unix.Sockaddr) {
 	return l, addr
 }
 
-// dial connects before the socket becomes non-blocking, so the connection waits in the listener's queue afterwards.
+// dial connects before the socket becomes non-blocking, so the connection waits in the listener's
+// queue afterwards.
 func dial(t testing.TB, addr unix.Sockaddr) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -70,7 +71,8 @@ func accept(t testing.TB, l int) int {
 	}
 }
 
-// owned remembers what closeNow closed, so that the end of the test does not close a number that has a new owner.
+// owned remembers what closeNow closed, so that the end of the test does not close a number that
+// has a new owner.
 var owned = map[int]bool{}
 
 func own(t testing.TB, fd int) {
@@ -197,7 +199,8 @@ func expect(t testing.TB, p poller, token Token, want ready) Event {
 	return Event{}
 }
 
-// expectAll waits until events of token together say at least want: what happens in steps may be told in steps.
+// expectAll waits until events of token together say at least want: what happens in steps may be
+// told in steps.
 func expectAll(t testing.TB, p poller, token Token, want ready) Event {
 	t.Helper()
 	sum := Event{Token: token}
@@ -218,7 +221,8 @@ func expectAll(t testing.TB, p poller, token Token, want ready) Event {
 	return sum
 }
 
-// silent checks that nothing is reported for a while, and that the waits last that while and do not spin.
+// silent checks that nothing is reported for a while, and that the waits last that while and do not
+// spin.
 func silent(t testing.TB, p poller) {
 	t.Helper()
 	waits := 0

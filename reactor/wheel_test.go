@@ -114,8 +114,8 @@ func TestWheelSizesAreRoundedUp(t *testing.T) {
 	}
 }
 
-// All are handed out, once, in slices of the caller's size, and setting one anew between two slices does not make it fire
-// among the rest.
+// All are handed out, once, in slices of the caller's size, and setting one anew between two slices
+// does not make it fire among the rest.
 func TestE06_ManyTimersDueAtOnceComeInSlices(t *testing.T) {
 	const count, slice = 100_000, 1024
 	w := NewWheel(testTick, 2048, 0)
@@ -211,7 +211,8 @@ func (m *wheelModel) advance(t *rapid.T) {
 		}
 	}
 	for place, due := range m.due {
-		// The next tick boundary is the latest; one set in the past waits for the tick after its setting.
+		// The next tick boundary is the latest; one set in the past waits for the tick after its
+		// setting.
 		if lastTick := m.now / testTick * testTick; due <= lastTick && before/testTick < m.now/testTick {
 			t.Fatalf("%v, due at %v, has not fired at %v", place, due, m.now)
 		}

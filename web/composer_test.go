@@ -10,8 +10,9 @@ import (
 	"sluice/internal/browsertest"
 )
 
-// Relatives: lines that are pasted and lines that are typed, blanks at a line's beginning, a word that ends a text too long by one;
-// names and rooms that are too long, which were cut silently, too.
+// Relatives: lines that are pasted and lines that are typed, blanks at a line's beginning, a word
+// that ends a text too long by one; names and rooms that are too long, which were cut silently,
+// too.
 func TestN64_LinesAreKept(t *testing.T) {
 	t.Parallel()
 	_, url := newGateway(t)

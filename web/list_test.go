@@ -10,7 +10,8 @@ import (
 	"sluice/internal/browsertest"
 )
 
-// Relatives: a burst (TestPageBurstComesBackWholeAndInOrder), lines of different heights, and more than the list holds, below.
+// Relatives: a burst (TestPageBurstComesBackWholeAndInOrder), lines of different heights, and more
+// than the list holds, below.
 func TestN61_AllMessagesOfAnotherClientCanBeScrolledTo(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)
@@ -33,7 +34,8 @@ func TestN61_AllMessagesOfAnotherClientCanBeScrolledTo(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// The end is followed while thousands come, a reader at the beginning stays there, and what is gone is said.
+// The end is followed while thousands come, a reader at the beginning stays there, and what is gone
+// is said.
 func TestN61_TheListIsBounded(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)

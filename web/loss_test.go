@@ -36,8 +36,9 @@ func (v tab) wantNotices(patterns ...string) {
 	}
 }
 
-// Relatives: a Close with and without a reason, one that is final, a connection that breaks, silence (TestPageOffersToResend…
-// drops so), and a device that goes offline, which a browser tells at once and a socket not for minutes.
+// Relatives: a Close with and without a reason, one that is final, a connection that breaks,
+// silence (TestPageOffersToResend… drops so), and a device that goes offline, which a browser tells
+// at once and a socket not for minutes.
 func TestN62_LossIsALineAtOnce(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)
@@ -71,8 +72,9 @@ func TestN62_LossIsALineAtOnce(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// Browsers do not tell pages why an upgrade failed. Relatives: refusals by status, before an answer, and by silence; /livez that is
-// refused too, and one that something else answers; a gateway that was there and has gone.
+// Browsers do not tell pages why an upgrade failed. Relatives: refusals by status, before an
+// answer, and by silence; /livez that is refused too, and one that something else answers; a
+// gateway that was there and has gone.
 func TestN63_RefusedAndNotReachableAreToldApart(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)

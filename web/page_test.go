@@ -19,7 +19,8 @@ type tab struct {
 	errors func() []string
 }
 
-// visit opens the page in a tab and waits for its connection. Whatever the page complains about fails the test at its end.
+// visit opens the page in a tab and waits for its connection. Whatever the page complains about
+// fails the test at its end.
 func visit(t *testing.T, ctx context.Context, url string) tab {
 	t.Helper()
 	v := tab{t, ctx, browsertest.ConsoleErrors(t, ctx)}
@@ -67,8 +68,8 @@ func (v tab) hears(text string) {
 	v.until(fmt.Sprintf(`[...document.querySelectorAll(".scroll:not([hidden]) .log li.msg .text")].some((p) => p.textContent === %q)`, text))
 }
 
-// readAll scrolls through the whole list, from its beginning, and leaves what it read on the way in document.read: of each message
-// {who, you, text}, in order.
+// readAll scrolls through the whole list, from its beginning, and leaves what it read on the way in
+// document.read: of each message {who, you, text}, in order.
 func (v tab) readAll() {
 	v.t.Helper()
 	v.do(chromedp.EmulateViewport(1280, 3000)) // fewer steps

@@ -10,7 +10,8 @@ import (
 	"sluice/internal/browsertest"
 )
 
-// Relatives: a small phone, one that lies on its side, a keyboard that takes half of the screen; rooms and words that are long.
+// Relatives: a small phone, one that lies on its side, a keyboard that takes half of the screen;
+// rooms and words that are long.
 func TestN60_OnAPhoneTheConversationComesFirst(t *testing.T) {
 	t.Parallel()
 	_, url := newGateway(t)
@@ -60,8 +61,8 @@ func TestN60_OnAPhoneTheConversationComesFirst(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// Relatives: a page that comes by plain http from another machine has no clipboard; one that may not use it; a browser that copies
-// by no way at all.
+// Relatives: a page that comes by plain http from another machine has no clipboard; one that may
+// not use it; a browser that copies by no way at all.
 func TestN60_LinkCanBeCopied(t *testing.T) {
 	t.Parallel()
 	_, url := newGateway(t)

@@ -36,9 +36,10 @@ func crafted(t *testing.T, fields map[string]any) string {
 	return string(data)
 }
 
-// A stranger's message is followed by a plain one, which has to be drawn whatever the first did. Relatives: fields that the page's
-// own lines have (own, node, who, status, state, resend, skipped, stretch, make), in each kind; fields missing, or of another type;
-// names that an object has from elsewhere; nesting; names of great length, of nothing visible, of several lines, of letters that
+// A stranger's message is followed by a plain one, which has to be drawn whatever the first did.
+// Relatives: fields that the page's own lines have (own, node, who, status, state, resend, skipped,
+// stretch, make), in each kind; fields missing, or of another type; names that an object has from
+// elsewhere; nesting; names of great length, of nothing visible, of several lines, of letters that
 // turn the text around; clock values that are no time.
 func TestN75_StrangersJSONIsNotBelieved(t *testing.T) {
 	t.Parallel()
@@ -130,8 +131,8 @@ func TestN75_StrangersJSONIsNotBelieved(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// The page's own id is in every message of it, for everybody to copy. Relatives: a new message, a burst's, a copy of one that was
-// delivered, a copy with another text while its echo is awaited.
+// The page's own id is in every message of it, for everybody to copy. Relatives: a new message, a
+// burst's, a copy of one that was delivered, a copy with another text while its echo is awaited.
 func TestN75_WhatThisPageDidNotSendIsNotYou(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)
@@ -172,7 +173,8 @@ func TestN75_WhatThisPageDidNotSendIsNotYou(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// Should there be an entry that cannot be drawn after all, it is the only one. The browser's own function fails here, once.
+// Should there be an entry that cannot be drawn after all, it is the only one. The browser's own
+// function fails here, once.
 func TestN75_LineThatCannotBeDrawnIsTheOnlyOne(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)
@@ -194,7 +196,8 @@ func TestN75_LineThatCannotBeDrawnIsTheOnlyOne(t *testing.T) {
 	v.until(`[...document.querySelectorAll(".scroll:not([hidden]) .log li.notice")].filter((e) => e.innerText.includes("cannot show")).length === 2`)
 }
 
-// The browser keeps the whole of a string that a short piece was cut from, unless the piece is made anew.
+// The browser keeps the whole of a string that a short piece was cut from, unless the piece is made
+// anew.
 func TestN75_CutTextsKeepNothingBehind(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)

@@ -33,7 +33,8 @@ func (v tab) isIn(room string) {
 	v.until(fmt.Sprintf(`location.hash === "#%s" && document.querySelector(".scroll:not([hidden]) .log").innerText.includes("You are in the room %s.")`, room, room))
 }
 
-// Relatives: a room that is joined again, one that is left and joined anew, the last one; keys in place of clicks; a phone.
+// Relatives: a room that is joined again, one that is left and joined anew, the last one; keys in
+// place of clicks; a phone.
 func TestPageHasRoomsInTabsOfOneSocket(t *testing.T) {
 	t.Parallel()
 	r, url := newGateway(t)
@@ -134,8 +135,8 @@ func TestFocusStaysWhereATabWasClosed(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// Relatives: a room that keeps nothing, one that kept too little; a message of its own whose echo was lost; nothing missed; rooms that
-// are not in view.
+// Relatives: a room that keeps nothing, one that kept too little; a message of its own whose echo
+// was lost; nothing missed; rooms that are not in view.
 func TestPageShowsWhatItMissed(t *testing.T) {
 	t.Parallel()
 	r, url := newGatewayWith(t, gateway.Options{History: []gateway.HistoryRule{{Pattern: "kept*", Messages: 100}, {Pattern: "short", Messages: 2}}})
@@ -185,7 +186,8 @@ func TestPageShowsWhatItMissed(t *testing.T) {
 	}
 }
 
-// Relatives: a program without a protocol; a room that tells who comes and goes, and one that does not; where it may not be told.
+// Relatives: a program without a protocol; a room that tells who comes and goes, and one that does
+// not; where it may not be told.
 func TestPageShowsHowManyAreThere(t *testing.T) {
 	t.Parallel()
 	r, url := newGatewayWith(t, gateway.Options{Rooms: []gateway.RoomRule{{Pattern: "told", Joins: true}}})

@@ -17,7 +17,8 @@ import (
 	"sluice/internal/browsertest"
 )
 
-// tickets are tokens of the form name.seconds.rooms.number, the rooms with + between them. The time of one begins when it is first seen.
+// tickets are tokens of the form name.seconds.rooms.number, the rooms with + between them. The time
+// of one begins when it is first seen.
 type tickets struct {
 	mu      sync.Mutex
 	expires map[string]int64 // in seconds of Unix time; of those that were seen
@@ -73,8 +74,8 @@ func (v tab) hints(text string) {
 	v.until(fmt.Sprintf(`document.getElementById("hint").textContent.includes(%q)`, text))
 }
 
-// Relatives: a token that is asked for in time, one that stands in the field already, one of another user, one that is not good; a time
-// that no timer of a browser has.
+// Relatives: a token that is asked for in time, one that stands in the field already, one of
+// another user, one that is not good; a time that no timer of a browser has.
 func TestPageGoesOnByAnotherToken(t *testing.T) {
 	t.Parallel()
 	k := newTickets()
@@ -143,8 +144,8 @@ func TestPageDoesNotComeBackByATokenThatIsOver(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// Relatives: the room in the address among them; what was missed in them; one that is left, and stays so over a lost connection; one that
-// is joined again; more than there are tabs for.
+// Relatives: the room in the address among them; what was missed in them; one that is left, and
+// stays so over a lost connection; one that is joined again; more than there are tabs for.
 func TestPageHasTabsForTheRoomsOfItsToken(t *testing.T) {
 	t.Parallel()
 	k := newTickets()

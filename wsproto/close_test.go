@@ -90,8 +90,9 @@ func TestCodesReadWell(t *testing.T) {
 	}
 }
 
-// FuzzCloseBody holds ParseClose to two other libraries: coder/websocket, whose codes are those of the IANA registry but which takes
-// any bytes for a reason, and gobwas/ws, which checks reasons but knows fewer codes.
+// FuzzCloseBody holds ParseClose to two other libraries: coder/websocket, whose codes are those of
+// the IANA registry but which takes any bytes for a reason, and gobwas/ws, which checks reasons but
+// knows fewer codes.
 func FuzzCloseBody(f *testing.F) {
 	for _, code := range []int{0, 999, 1000, 1001, 1003, 1004, 1005, 1006, 1007, 1011, 1012, 1014, 1015, 1016, 2999, 3000, 4008, 4999, 5000, 65535} {
 		f.Add(closeBody(code, ""))
@@ -137,8 +138,9 @@ func FuzzCloseBody(f *testing.F) {
 	})
 }
 
-// expectCloseAsGobwas compares with gobwas/ws where its rules are the registry's: it refuses 1012 to 1014, which were registered
-// later, and takes what is above 4999 (RFC 6455 §7.4.2 has no such codes).
+// expectCloseAsGobwas compares with gobwas/ws where its rules are the registry's: it refuses 1012
+// to 1014, which were registered later, and takes what is above 4999 (RFC 6455 §7.4.2 has no such
+// codes).
 func expectCloseAsGobwas(t *testing.T, body []byte, code Code, reason []byte, err error) {
 	t.Helper()
 	if len(body) < 2 {
@@ -157,7 +159,8 @@ func expectCloseAsGobwas(t *testing.T, body []byte, code Code, reason []byte, er
 	}
 }
 
-// closeHeardByCoder is what coder/websocket's client makes of a server that sends wire, and whether it takes it for a Close.
+// closeHeardByCoder is what coder/websocket's client makes of a server that sends wire, and whether
+// it takes it for a Close.
 func closeHeardByCoder(t *testing.T, wire []byte) (heard coder.CloseError, isTaken bool) {
 	t.Helper()
 	c, _, err := coder.Dial(t.Context(), "ws://here/ws", &coder.DialOptions{HTTPClient: &http.Client{Transport: cannedServer(wire)}})
@@ -170,7 +173,8 @@ func closeHeardByCoder(t *testing.T, wire []byte) (heard coder.CloseError, isTak
 	return heard, isTaken
 }
 
-// A cannedServer upgrades whoever asks, sends these bytes and drops what it is sent. It is all in memory.
+// A cannedServer upgrades whoever asks, sends these bytes and drops what it is sent. It is all in
+// memory.
 type cannedServer []byte
 
 func (s cannedServer) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -152,7 +152,8 @@ func BenchmarkNext(b *testing.B) {
 	for _, size := range []int{64, 1 << 10, 64 << 10} {
 		for _, op := range []Opcode{OpBinary, OpText} {
 			b.Run(fmt.Sprintf("op=%d/size=%d", op, size), func(b *testing.B) {
-				// A zero mask leaves the bytes as they are, so that the same ones serve for every turn.
+				// A zero mask leaves the bytes as they are, so that the same ones serve for every
+				// turn.
 				src := AppendMaskedFrame(nil, op, true, [4]byte{}, bytes.Repeat([]byte("x"), size))
 				d := Decoder{Limit: 1 << 20}
 				b.SetBytes(int64(size))

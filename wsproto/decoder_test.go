@@ -136,8 +136,8 @@ func TestF15_SumOfFragmentsIsLimited(t *testing.T) {
 	expectFrom(t, Decoder{Limit: 1005}, input, outcome{Err: ErrTooBig})
 }
 
-// A message of many tiny fragments is refused at the header of the first one over the limit. Control frames in between are none,
-// and each message is counted by itself.
+// A message of many tiny fragments is refused at the header of the first one over the limit.
+// Control frames in between are none, and each message is counted by itself.
 func TestF17_FragmentsAreLimitedInNumber(t *testing.T) {
 	three := stream(frame(OpText, false, "a"), frame(OpPing, true, "p"), frame(OpContinuation, false, ""), frame(OpContinuation, true, "b"))
 	d := Decoder{Limit: 1024, Fragments: 3}

@@ -11,7 +11,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// inflateStd inflates what AppendDeflated made with the standard library, as RFC 7692 §7.2.2 has it, and a final block to stop it.
+// inflateStd inflates what AppendDeflated made with the standard library, as RFC 7692 §7.2.2 has
+// it, and a final block to stop it.
 func inflateStd(t testing.TB, payload []byte) []byte {
 	t.Helper()
 	in := io.MultiReader(bytes.NewReader(payload), strings.NewReader(deflateTail+"\x01"+deflateTail))
@@ -41,7 +42,8 @@ func TestEmptyMessageDeflatesToOneZeroByte(t *testing.T) {
 	}
 }
 
-// What is deflated for a room is the same for all who join it later: nothing of one message leaks into the next.
+// What is deflated for a room is the same for all who join it later: nothing of one message leaks
+// into the next.
 func TestDeflatingKeepsNoContext(t *testing.T) {
 	for i, payload := range samples() {
 		first := AppendDeflated(nil, payload)
@@ -81,7 +83,8 @@ func TestOnlyDataFramesHaveADeflatedHeader(t *testing.T) {
 	}
 }
 
-// What is stored may be changed afterwards, whatever is deflated behind it, even if that repeats it.
+// What is stored may be changed afterwards, whatever is deflated behind it, even if that repeats
+// it.
 func TestStoredBytesCanBeChangedBeforeWhatIsDeflated(t *testing.T) {
 	for i, body := range samples() {
 		for _, head := range []string{"", "1", `{"offset":00000000`, strings.Repeat("x", StoredMax)} {

@@ -88,7 +88,8 @@ func TestOffersThatRestrictOurWindowAreDeclined(t *testing.T) {
 	}
 }
 
-// Whoever asks for a window of 15 bits is answered with it, or it does not connect (RFC 7692 §7.1.2.1); whoever does not is not.
+// Whoever asks for a window of 15 bits is answered with it, or it does not connect (RFC 7692
+// §7.1.2.1); whoever does not is not.
 func TestN17_AnAskedForWindowIsAnswered(t *testing.T) {
 	const whole = deflateAnswer + "; server_max_window_bits=15"
 	for offers, want := range map[string]string{
@@ -213,7 +214,8 @@ func TestClientTakesOnlyTheExtensionThatItOffered(t *testing.T) {
 	}
 }
 
-// FuzzOffers holds the parser to a model that says the same in another way, for one line and for two.
+// FuzzOffers holds the parser to a model that says the same in another way, for one line and for
+// two.
 func FuzzOffers(f *testing.F) {
 	for _, seed := range []string{
 		"permessage-deflate", "permessage-deflate; client_max_window_bits", "permessage-deflate;client_max_window_bits=7,permessage-deflate",
@@ -252,7 +254,8 @@ var (
 	modelBits    = regexp.MustCompile(`^(8|9|10|11|12|13|14|15)$`)
 )
 
-// modelOffers reads lines of Sec-WebSocket-Extensions with regular expressions and judges the offers.
+// modelOffers reads lines of Sec-WebSocket-Extensions with regular expressions and judges the
+// offers.
 func modelOffers(lines []string) (agreed, wellFormed bool) {
 	empty := 0
 	for _, element := range strings.Split(strings.Join(lines, ","), ",") {

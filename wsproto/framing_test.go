@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// Relatives of a length of zero: other ways to write it, doubled, beside or instead of it a transfer coding. What a client sends as
-// "no body" is one zero; all else may be read in two ways, or is a body.
+// Relatives of a length of zero: other ways to write it, doubled, beside or instead of it a
+// transfer coding. What a client sends as "no body" is one zero; all else may be read in two ways,
+// or is a body.
 func TestN01_LengthOfZeroIsNoBody(t *testing.T) {
 	for _, line := range []string{"Content-Length: 0", "content-length:0", "CONTENT-LENGTH: \t0 "} {
 		wantReason(t, line, upgrade("GET /ws HTTP/1.1", line), 0)
@@ -32,7 +33,8 @@ func TestN01_LengthOfZeroIsNoBody(t *testing.T) {
 	}
 }
 
-// Relatives of a length beside a transfer coding (RFC 9112 §6.1): every pair that two readers may measure differently.
+// Relatives of a length beside a transfer coding (RFC 9112 §6.1): every pair that two readers may
+// measure differently.
 func TestN02_BodyHasOneLengthOrNone(t *testing.T) {
 	for _, tc := range []struct {
 		version string
@@ -183,7 +185,8 @@ func TestN11_WhatIsNoRequestIsKnownByItsFirstBytes(t *testing.T) {
 	}
 }
 
-// Relatives: the other lists of a handshake. Sec-WebSocket-Version of a request is no list (RFC 6455 §11.3.5), so "13," is no 13.
+// Relatives: the other lists of a handshake. Sec-WebSocket-Version of a request is no list (RFC
+// 6455 §11.3.5), so "13," is no 13.
 func TestN13_EmptyElementsOfAListAreNothing(t *testing.T) {
 	for _, served := range []string{
 		"permessage-deflate,", ",permessage-deflate", " , ,\tpermessage-deflate , ,", "permessage-deflate, ,foo", ",x,permessage-deflate",

@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// FuzzDecoder holds the Decoder to one outcome for every split, and to what another library's frame reader makes of the
-// same bytes for as long as the Decoder accepts them.
+// FuzzDecoder holds the Decoder to one outcome for every split, and to what another library's frame
+// reader makes of the same bytes for as long as the Decoder accepts them.
 func FuzzDecoder(f *testing.F) {
 	f.Add(text("hello"))
 	f.Add(stream(frame(OpText, false, "κό"), frame(OpPing, true, "p"), frame(OpContinuation, true, "σμε"), text("x")))
@@ -40,7 +40,8 @@ func FuzzDecoder(f *testing.F) {
 	})
 }
 
-// readWithGobwas joins frames to messages in the plainest way, up to the first frame that is cut off. It judges nothing.
+// readWithGobwas joins frames to messages in the plainest way, up to the first frame that is cut
+// off. It judges nothing.
 func readWithGobwas(input []byte) (messages []string) {
 	var op ws.OpCode
 	var payload []byte
@@ -68,8 +69,8 @@ func readWithGobwas(input []byte) (messages []string) {
 	}
 }
 
-// TestWellFormedStreamsOfAnotherLibraryAreDecoded draws streams of messages, fragmented and interleaved with control
-// frames, has gobwas/ws write them, and expects exactly those messages.
+// TestWellFormedStreamsOfAnotherLibraryAreDecoded draws streams of messages, fragmented and
+// interleaved with control frames, has gobwas/ws write them, and expects exactly those messages.
 func TestWellFormedStreamsOfAnotherLibraryAreDecoded(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var wire bytes.Buffer
@@ -108,7 +109,8 @@ func TestWellFormedStreamsOfAnotherLibraryAreDecoded(t *testing.T) {
 	})
 }
 
-// FuzzRequest holds the request parser to its promises, and to net/http: what is accepted here must mean the same there.
+// FuzzRequest holds the request parser to its promises, and to net/http: what is accepted here must
+// mean the same there.
 func FuzzRequest(f *testing.F) {
 	f.Add(upgrade("GET /ws HTTP/1.1"))
 	f.Add(upgrade("GET http://example.com/ws/%41?x=y HTTP/1.9", "Sec-WebSocket-Protocol: a, b", "Origin: https://example.com:443"))
@@ -152,7 +154,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// startsAlike holds CheckStart to find the same however the input comes, and nothing in a head that Parse takes.
+// startsAlike holds CheckStart to find the same however the input comes, and nothing in a head that
+// Parse takes.
 func startsAlike(t *testing.T, input, head []byte) {
 	t.Helper()
 	var r Request
@@ -169,8 +172,8 @@ func startsAlike(t *testing.T, input, head []byte) {
 	}
 }
 
-// measuresAsNetHTTP holds a body's length, where there is one, to what net/http makes of the same head: two readers of one stream
-// that differ in it are what smuggling needs.
+// measuresAsNetHTTP holds a body's length, where there is one, to what net/http makes of the same
+// head: two readers of one stream that differ in it are what smuggling needs.
 func measuresAsNetHTTP(t *testing.T, r *Request, head []byte) {
 	t.Helper()
 	length, refusal := r.BodyLength()

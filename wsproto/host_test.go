@@ -2,7 +2,8 @@ package wsproto
 
 import "testing"
 
-// N74: names that a page's owner can have lead to this machine, and what looks like an address or localhost and is such a name.
+// N74: names that a page's owner can have lead to this machine, and what looks like an address or
+// localhost and is such a name.
 func TestN74_OwnHosts(t *testing.T) {
 	listed, err := ParseHosts([]string{"App.example.com", "*.apps.example.com", "intranet", "named.example."})
 	if err != nil {

@@ -26,8 +26,8 @@ func TestZ05_TruncatedDataIsInvalidAtEveryCut(t *testing.T) {
 	}
 }
 
-// expectInvalidCuts cuts payload at every byte. Only the first byte of a stored block is whole by itself: with the tail it is
-// an empty one.
+// expectInvalidCuts cuts payload at every byte. Only the first byte of a stored block is whole by
+// itself: with the tail it is an empty one.
 func expectInvalidCuts(t *testing.T, payload string) {
 	t.Helper()
 	for cut := range payload {
@@ -55,7 +55,8 @@ func TestZ05_CorruptDataIsInvalid(t *testing.T) {
 	}
 }
 
-// What follows a final block is decided in run's comment: further blocks are read, and what is no block is an error.
+// What follows a final block is decided in run's comment: further blocks are read, and what is no
+// block is an error.
 func TestZ05_BytesAfterAFinalBlock(t *testing.T) {
 	const final = "f3 48 cd c9 c9 07 00" // Hello
 	for rest, want := range map[string]string{
@@ -128,10 +129,11 @@ func packBits(bits string) string {
 	return string(out)
 }
 
-// Code tables that are declared empty must be: codes left over from the message before would show an attacker which bytes another
-// client's message had.
+// Code tables that are declared empty must be: codes left over from the message before would show
+// an attacker which bytes another client's message had.
 func TestZ14_NoCodesAreLeftFromTheMessageBefore(t *testing.T) {
-	// A block of dynamic codes. The lengths of codes 0 and 18 are one bit; 18 repeats a zero 11 times and more, here 138 and 120 times.
+	// A block of dynamic codes. The lengths of codes 0 and 18 are one bit; 18 repeats a zero 11
+	// times and more, here 138 and 120 times.
 	const header = "0 01 00000 00000 0000 000 000 100 100"
 	empty := packBits(header + "1 1111111 1 1011011")
 	f := inflaters.New().(*inflater)

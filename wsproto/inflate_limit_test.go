@@ -46,8 +46,9 @@ func TestLimitHoldsForCompressedBytesAtTheHeader(t *testing.T) {
 	}
 }
 
-// What does not compress grows. The message has its limit, not what it took on the wire, with any compressor and in any fragments.
-// Relatives: one byte too many, and a plain message of as many bytes as a compressed one may have.
+// What does not compress grows. The message has its limit, not what it took on the wire, with any
+// compressor and in any fragments. Relatives: one byte too many, and a plain message of as many
+// bytes as a compressed one may have.
 func TestN18_WhatCompressingAddsIsNotTheMessages(t *testing.T) {
 	for _, limit := range []int{1, 10, 127, 1000, 70_000, 1 << 20} {
 		random := make([]byte, limit+1)
@@ -137,7 +138,8 @@ func TestZ01_BombInFragmentsStopsToo(t *testing.T) {
 // Blocks that hold nothing cost time, too: a slice ends after so many bytes of them.
 func TestSliceBoundsBlocksOfNothing(t *testing.T) {
 	const size, work = 1 << 20, 10_000
-	// A block of dynamic codes, with a code for its end alone, and that end: see the header in TestZ14_NoCodesAreLeftFromTheMessageBefore.
+	// A block of dynamic codes, with a code for its end alone, and that end: see the header in
+	// TestZ14_NoCodesAreLeftFromTheMessageBefore.
 	codes := packBits(strings.Repeat("001 00000 00000 0111 000 000 100"+strings.Repeat(" 000", 14)+" 100 1 1111111 1 1101011 0 0 0", 8))
 	for name, c := range map[string]struct {
 		repeated string
@@ -177,7 +179,8 @@ func TestHugeLimitIsNotAllocated(t *testing.T) {
 	}
 }
 
-// What an earlier message had a pooled inflater grow to is not held, uncounted, by one that waits for its next turn.
+// What an earlier message had a pooled inflater grow to is not held, uncounted, by one that waits
+// for its next turn.
 func TestWaitingInflaterHoldsWhatIsCounted(t *testing.T) {
 	f := inflaters.New().(*inflater)
 	if v := inflateAll(f, deflateStd(t, flate.BestSpeed, make([]byte, 1<<20)), 1<<20); v != 0 || cap(f.out) < 1<<20 {

@@ -154,8 +154,9 @@ func TestControlFramesBetweenCompressedFragments(t *testing.T) {
 	expectFrom(t, deflateDecoder(100), input, messages(OpPing, "p", OpText, "Hello"))
 }
 
-// What zlib takes in its stride: nothing at all for an empty message, and the tail, which senders are to take off, left on. Relatives:
-// the same in fragments, as text and as data, behind a final block, and data that ends like a tail.
+// What zlib takes in its stride: nothing at all for an empty message, and the tail, which senders
+// are to take off, left on. Relatives: the same in fragments, as text and as data, behind a final
+// block, and data that ends like a tail.
 func TestN16_WhatZlibTakesIsTaken(t *testing.T) {
 	const hello, final, tail = "\xf2\x48\xcd\xc9\xc9\x07\x00", "\xf3\x48\xcd\xc9\xc9\x07\x00", deflateTail
 	for _, op := range []Opcode{OpText, OpBinary} {
@@ -179,7 +180,8 @@ func TestN16_WhatZlibTakesIsTaken(t *testing.T) {
 	}
 }
 
-// Encoders do for want of a better way what the others do not: flush at each byte, or take the fixed codes for what they are longest for.
+// Encoders do for want of a better way what the others do not: flush at each byte, or take the
+// fixed codes for what they are longest for.
 func TestPoorlyDeflatedDataIsInflated(t *testing.T) {
 	const size = 1 << 20
 	noise := make([]byte, size)
@@ -224,7 +226,8 @@ func TestPoorlyDeflatedDataIsInflated(t *testing.T) {
 	}
 }
 
-// FuzzInflate holds the Decoder to the standard library, for every cut of arbitrary compressed bytes.
+// FuzzInflate holds the Decoder to the standard library, for every cut of arbitrary compressed
+// bytes.
 func FuzzInflate(f *testing.F) {
 	for _, payload := range [][]byte{nil, []byte("Hello"), jsonOf(500), bytes.Repeat([]byte("κ"), 600), make([]byte, 5000)} {
 		for _, level := range levels {
@@ -263,8 +266,9 @@ func FuzzInflate(f *testing.F) {
 	})
 }
 
-// modelInflate inflates payload and its tail with the standard library, up to one byte over limit. valid means a whole message: the
-// blocks end where the tail does, and the tail adds nothing to them; or the payload ends with a final block.
+// modelInflate inflates payload and its tail with the standard library, up to one byte over limit.
+// valid means a whole message: the blocks end where the tail does, and the tail adds nothing to
+// them; or the payload ends with a final block.
 func modelInflate(payload []byte, limit int) (out []byte, valid bool) {
 	for {
 		const end = "\x01" + deflateTail // makes the standard library stop

@@ -40,8 +40,9 @@ func readHead(conn net.Conn) (head, rest []byte, err error) {
 	}
 }
 
-// echo is the smallest server: one connection, every message back, until a Close or a violation has been answered. If the client
-// offers it all messages go back compressed, and those that came so are counted.
+// echo is the smallest server: one connection, every message back, until a Close or a violation has
+// been answered. If the client offers it all messages go back compressed, and those that came so
+// are counted.
 func echo(conn net.Conn, compressed *atomic.Int64) error {
 	defer conn.Close()
 	head, src, err := readHead(conn)
@@ -142,7 +143,8 @@ func dialEchoWith(t *testing.T, dialer websocket.Dialer) (c *websocket.Conn, com
 	return c, compressed
 }
 
-// samples are payloads that compress in every way: not at all, to stored blocks, to fixed and dynamic codes, over many blocks.
+// samples are payloads that compress in every way: not at all, to stored blocks, to fixed and
+// dynamic codes, over many blocks.
 func samples() [][]byte {
 	random := make([]byte, 100_000)
 	mathrand.NewChaCha8([32]byte{1}).Read(random)
@@ -255,7 +257,8 @@ func TestAnotherClientIsToldWhatItBroke(t *testing.T) {
 	}
 }
 
-// TestOtherServersTakeOurClient connects the client half to other servers over loopback, with and without compression.
+// TestOtherServersTakeOurClient connects the client half to other servers over loopback, with and
+// without compression.
 func TestOtherServersTakeOurClient(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{"gorilla": serveGorilla, "coder": serveCoder} {
 		for _, deflate := range []bool{false, true} {
@@ -333,7 +336,8 @@ func hearEcho(t *testing.T, url string, deflate bool) {
 	}
 }
 
-// dialServer upgrades and returns the connection, a Decoder for it, and what came behind the response.
+// dialServer upgrades and returns the connection, a Decoder for it, and what came behind the
+// response.
 func dialServer(t *testing.T, url string, deflate bool) (net.Conn, *Decoder, []byte) {
 	t.Helper()
 	host := strings.TrimPrefix(url, "http://")
@@ -364,7 +368,8 @@ func dialServer(t *testing.T, url string, deflate bool) (net.Conn, *Decoder, []b
 	return conn, &Decoder{Limit: 1<<20 + 1<<10, Client: true, Deflate: deflate}, src
 }
 
-// nextMessage decodes src and what is read behind it up to the next message, which is valid until buf is used again.
+// nextMessage decodes src and what is read behind it up to the next message, which is valid until
+// buf is used again.
 func nextMessage(t *testing.T, conn net.Conn, d *Decoder, src, buf []byte) (m Message, rest []byte) {
 	t.Helper()
 	for {

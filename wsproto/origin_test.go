@@ -115,8 +115,9 @@ func TestOriginFlagsAreParsedOrRefused(t *testing.T) {
 	}
 }
 
-// N07: what pages have for an origin that come from no web server. Android's WebViews say file:// and content://, Chromium file://
-// (Firefox null), browsers' extensions, Cordova, Ionic, Capacitor, Tauri, Electron and VS Code their own schemes.
+// N07: what pages have for an origin that come from no web server. Android's WebViews say file://
+// and content://, Chromium file:// (Firefox null), browsers' extensions, Cordova, Ionic, Capacitor,
+// Tauri, Electron and VS Code their own schemes.
 func TestN07_OriginsOfAppsAndFilesCanBeListed(t *testing.T) {
 	apps := []string{
 		"file://", "content://", "null", "capacitor://localhost", "ionic://localhost", "tauri://localhost", "http://tauri.localhost",
@@ -202,8 +203,8 @@ func TestN08_OriginsBelowAName(t *testing.T) {
 	}
 }
 
-// N09: a proxy that ends TLS knows one port, the page another, and who names a default port names none. The page's scheme is the
-// only one that counts.
+// N09: a proxy that ends TLS knows one port, the page another, and who names a default port names
+// none. The page's scheme is the only one that counts.
 func TestN09_DefaultPortsAreNone(t *testing.T) {
 	for _, c := range []struct {
 		origin, host string

@@ -32,7 +32,8 @@ func (o outcome) then(err error) outcome {
 	return o
 }
 
-// decode feeds input to d in pieces of the sizes that cut returns, and holds d to what Next promises on the way.
+// decode feeds input to d in pieces of the sizes that cut returns, and holds d to what Next
+// promises on the way.
 func decode(t testing.TB, d *Decoder, input []byte, cut func() int) outcome {
 	t.Helper()
 	var got outcome
@@ -85,7 +86,8 @@ func decode(t testing.TB, d *Decoder, input []byte, cut func() int) outcome {
 
 func byBytes() int { return 1 }
 
-// everyCut decodes input whole, byte by byte, at random splits and inflated in slices, and returns the one outcome all must have.
+// everyCut decodes input whole, byte by byte, at random splits and inflated in slices, and returns
+// the one outcome all must have.
 func everyCut(t testing.TB, d Decoder, input []byte) outcome {
 	t.Helper()
 	run := func(name string, slice int, cut func() int) (outcome, bool) {

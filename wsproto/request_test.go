@@ -33,7 +33,8 @@ func without(head []byte, prefix string) []byte {
 	return []byte(strings.Join(kept, ""))
 }
 
-// judge runs a head through the whole server side, with a head that went before to find what sticks.
+// judge runs a head through the whole server side, with a head that went before to find what
+// sticks.
 func judge(head []byte) (*Request, *Refusal) {
 	var r Request
 	r.Parse(upgrade("GET /earlier%20one?q HTTP/1.1", "Cookie: a", "Origin: http://a"))

@@ -15,7 +15,8 @@ var invalidTexts = []string{
 	"\xfe", "\xff", "\xe2\x28\xa1", "\xe2\x82\x28", "\xf0\x90\x80\x20", "\xc3\xc3",
 }
 
-// isPrefixOfValid reports by trial whether some bytes behind s make it valid: an oracle that knows only utf8.Valid.
+// isPrefixOfValid reports by trial whether some bytes behind s make it valid: an oracle that knows
+// only utf8.Valid.
 func isPrefixOfValid(s string) bool {
 	if utf8.ValidString(s) {
 		return true
@@ -64,8 +65,9 @@ func TestValidatorFailsAtTheFirstHopelessByte(t *testing.T) {
 	}
 }
 
-// FuzzUTF8 cuts arbitrary bytes into pieces, whose lengths are those in cuts over and over, and holds the validator to the standard
-// library: what is valid in the end, and which byte is the first that nothing behind it can mend.
+// FuzzUTF8 cuts arbitrary bytes into pieces, whose lengths are those in cuts over and over, and
+// holds the validator to the standard library: what is valid in the end, and which byte is the
+// first that nothing behind it can mend.
 func FuzzUTF8(f *testing.F) {
 	for _, s := range append([]string{"", "ascii", "κόσμε", "€𐍈\u07FF\u0800\uD7FF\uE000\U00010000\U0010FFFF", "\xe2\x82", "\xf0\x9f\x98", "\uFEFF\uFFFE\x00"}, invalidTexts...) {
 		f.Add([]byte(s), []byte{})
@@ -95,7 +97,8 @@ func FuzzUTF8(f *testing.F) {
 	})
 }
 
-// firstHopeless is the index of the first byte that nothing behind it can make valid, or -1, as the standard library has it.
+// firstHopeless is the index of the first byte that nothing behind it can make valid, or -1, as the
+// standard library has it.
 func firstHopeless(p []byte) int {
 	for at := 0; at < len(p); {
 		r, size := utf8.DecodeRune(p[at:])

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// N46: what people write for an address, and what they meant. A trailing word is the question; none where there is nothing to guess.
+// N46: what people write for an address, and what they meant. A trailing word is the question; none
+// where there is nothing to guess.
 func TestN46_AddressesAreCheckedAndGuessed(t *testing.T) {
 	for address, want := range map[string]string{
 		"18230":                             "is not host:port; did you mean :18230?",

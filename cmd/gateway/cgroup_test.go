@@ -23,9 +23,10 @@ const (
 		"35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 )
 
-// N89: the limit of the process's group is found, in either version, wherever groups are mounted. Relatives: limits of groups above it;
-// containers without a namespace of their own, whose group is named as the host does; both versions at once; no limit; no limit that
-// can be read, and texts that are none.
+// N89: the limit of the process's group is found, in either version, wherever groups are mounted.
+// Relatives: limits of groups above it; containers without a namespace of their own, whose group is
+// named as the host does; both versions at once; no limit; no limit that can be read, and texts
+// that are none.
 func TestN89_LimitOfTheContainerIsFound(t *testing.T) {
 	const cgroup, mounts = "proc/self/cgroup", "proc/self/mountinfo"
 	for name, tc := range map[string]struct {

@@ -12,7 +12,8 @@ import (
 	"sluice/hub/cluster"
 )
 
-// What cannot work is said before anything is connected to, and a password in an address is not said again.
+// What cannot work is said before anything is connected to, and a password in an address is not
+// said again.
 func TestClusterFlagsThatMakeNoSense(t *testing.T) {
 	const with = "--cluster=nats://user:pl4nted@127.0.0.1:1"
 	long := with + " --cluster-node=" + strings.Repeat("x", 256)

@@ -47,7 +47,8 @@ func TestFlagsAndOptionsHaveTheSameDefaults(t *testing.T) {
 	}
 }
 
-// Every field that a flag sets arrives in the options: a flag that is forgotten there would do nothing.
+// Every field that a flag sets arrives in the options: a flag that is forgotten there would do
+// nothing.
 func TestEveryFlagArrivesInTheOptions(t *testing.T) {
 	plain := parse(t).options()
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
@@ -87,7 +88,8 @@ func TestEveryFlagArrivesInTheOptions(t *testing.T) {
 	}
 }
 
-// Whatever the library refuses is said in the words of the command line, which knows no field by its name in Go.
+// Whatever the library refuses is said in the words of the command line, which knows no field by
+// its name in Go.
 func TestEveryRefusedFieldIsSaidAsAFlag(t *testing.T) {
 	named := map[string]bool{}
 	for _, one := range complaints {

@@ -43,7 +43,8 @@ func keyPair(t *testing.T, private crypto.Signer) (privateFile, publicFile strin
 	return privateFile, save("public.pem", "PUBLIC KEY", der, err)
 }
 
-// What gateway token makes, gateway token --check finds good, with the key of every kind, and says what it grants.
+// What gateway token makes, gateway token --check finds good, with the key of every kind, and says
+// what it grants.
 func TestTokenIsMadeAndExplained(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
@@ -139,8 +140,8 @@ func TestTokenRefusesWhatMakesNoSense(t *testing.T) {
 	}
 }
 
-// Keys and services that nobody would ask are slips, and so is half of what is needed: a gateway that was meant to be closed must not
-// be open.
+// Keys and services that nobody would ask are slips, and so is half of what is needed: a gateway
+// that was meant to be closed must not be open.
 func TestAuthFlagsThatMakeNoSense(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {

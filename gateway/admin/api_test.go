@@ -177,7 +177,8 @@ func TestP15_RoomsThatDoNotExist(t *testing.T) {
 	_, _ = c, speaker
 }
 
-// P09. A publisher that leaves does not know whether its message is in. Publishing again under the same key is safe: it is in once.
+// P09. A publisher that leaves does not know whether its message is in. Publishing again under the
+// same key is safe: it is in once.
 func TestP09_PublishingAgainUnderAKeyIsSafe(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, gatewaytest.Options(), nil)
@@ -272,7 +273,8 @@ func (g *faultyGateway) PublishAhead(room string, m gateway.Message) (p hub.Publ
 	return p, nil, err
 }
 
-// What the gateway refuses for the moment is said with the time to come back, and what was refused is not kept under a key.
+// What the gateway refuses for the moment is said with the time to come back, and what was refused
+// is not kept under a key.
 func TestRefusalsOfTheMomentSayWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	g := &faultyGateway{fails: make(chan error, 1)}

@@ -56,7 +56,8 @@ func (c *slowCluster) acknowledge() (n int) {
 	return n
 }
 
-// What a cluster refuses for its size is told as that line's own fault, and the others are published.
+// What a cluster refuses for its size is told as that line's own fault, and the others are
+// published.
 func TestLineThatTheClusterRefusesIsTooLarge(t *testing.T) {
 	t.Parallel()
 	c := &slowCluster{takes: 100, fails: fmt.Errorf("refused: %w", hub.ErrTooLarge)}

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A line of which a part is left out is too long, whatever the part that is kept looks like; the next one is read whole.
+// A line of which a part is left out is too long, whatever the part that is kept looks like; the
+// next one is read whole.
 func TestLineThatIsCutIsTooLong(t *testing.T) {
 	const max = 1 << 10
 	text := "1" + strings.Repeat(" ", 60*max) + "2\n3\n"

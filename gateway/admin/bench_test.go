@@ -13,8 +13,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// BenchmarkPublish has one connection publish messages of 64 bytes into a room of ten, one at a time and as NDJSON, beside a handler
-// of net/http that does nothing with such a body. docs/benchmarks.md has the figures.
+// BenchmarkPublish has one connection publish messages of 64 bytes into a room of ten, one at a
+// time and as NDJSON, beside a handler of net/http that does nothing with such a body.
+// docs/benchmarks.md has the figures.
 func BenchmarkPublish(b *testing.B) {
 	const lines = 1000
 	message := strings.Repeat("x", 62)

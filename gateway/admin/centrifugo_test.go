@@ -11,7 +11,8 @@ import (
 	"sluice/internal/gatewaytest"
 )
 
-// P03. JSON that two readers may read in two ways is refused, and so is what is deep for no reason, at a cost that is its length.
+// P03. JSON that two readers may read in two ways is refused, and so is what is deep for no reason,
+// at a cost that is its length.
 func TestP03_BrokenDoubledAndDeepJSON(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, gatewaytest.Options(), nil)

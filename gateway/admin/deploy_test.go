@@ -71,7 +71,8 @@ func checkQuery(t *testing.T, names map[string]map[string]bool, where, query str
 	}
 }
 
-// The dashboard is what Grafana takes as far as that can be told without one, and each query names metrics that there are.
+// The dashboard is what Grafana takes as far as that can be told without one, and each query names
+// metrics that there are.
 func TestDashboardAsksForWhatThereIs(t *testing.T) {
 	names := known(t)
 	text, err := os.ReadFile(dashboard)

@@ -214,7 +214,8 @@ func TestCentrifugoHistory(t *testing.T) {
 	s.expect("removed", s.ask("POST", "/api/history", `{"channel":"h","limit":1,"since":{"offset":1,"epoch":"`+epoch+`"}}`), 200, `"code":112`)
 }
 
-// What rooms keep, who began with it, and what was encoded for that is on /metrics, and on the live page.
+// What rooms keep, who began with it, and what was encoded for that is on /metrics, and on the live
+// page.
 func TestKeptMessagesAreMeasured(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, historyOptions(), nil)
@@ -248,7 +249,8 @@ func TestKeptMessagesAreMeasured(t *testing.T) {
 	}
 }
 
-// What fits into one answer of Centrifugo's history in reverse is the newest, and going on from there shows each message once.
+// What fits into one answer of Centrifugo's history in reverse is the newest, and going on from
+// there shows each message once.
 func TestCentrifugoHistoryInReverseBeginsWithTheNewest(t *testing.T) {
 	t.Parallel()
 	o := historyOptions()

@@ -15,11 +15,12 @@ import (
 	"sluice/internal/wstest"
 )
 
-// smuggled is a request that stands in the body of another. If anybody takes it for one, its message is in the room.
+// smuggled is a request that stands in the body of another. If anybody takes it for one, its
+// message is in the room.
 const smuggled = "POST /api/rooms/r/messages HTTP/1.1\r\nHost: localhost\r\nX-API-Key: " + testKey + "\r\nContent-Length: 8\r\n\r\nsmuggled"
 
-// H17, P06. A body that two readers could take for two lengths is refused with 400 and the end, first or later on its
-// connection, whole or byte by byte; nothing behind it is heard.
+// H17, P06. A body that two readers could take for two lengths is refused with 400 and the end,
+// first or later on its connection, whole or byte by byte; nothing behind it is heard.
 func TestH17_P06_BodyHasOneLength(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, gatewaytest.Options(), nil)

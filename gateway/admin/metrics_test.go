@@ -134,8 +134,8 @@ func TestPromtoolFindsNoFaultWithMetrics(t *testing.T) {
 	}
 }
 
-// N24. A fifth of the clients reset in the middle of a fan-out, others do not read and leave: on /metrics what was owed became
-// something, all of it, and what was accepted has closed or is there.
+// N24. A fifth of the clients reset in the middle of a fan-out, others do not read and leave: on
+// /metrics what was owed became something, all of it, and what was accepted has closed or is there.
 func TestN24_MetricsBalanceAfterFaults(t *testing.T) {
 	o := gatewaytest.Options()
 	o.RoomBacklog = 4 << 20
@@ -180,7 +180,8 @@ func TestN24_MetricsBalanceAfterFaults(t *testing.T) {
 	}
 }
 
-// O01. As many series with many rooms as with none, whatever clients call rooms, pages and themselves, and none of it in a label.
+// O01. As many series with many rooms as with none, whatever clients call rooms, pages and
+// themselves, and none of it in a label.
 func TestO01_SeriesDoNotDependOnClients(t *testing.T) {
 	rooms := 50
 	if testenv.IsWholeSize(t) {
@@ -233,7 +234,8 @@ func (hung) Stats(context.Context) (gateway.Stats, error) {
 	return gateway.Stats{}, errors.New("no answer")
 }
 
-// A loop that hangs does not make all figures vanish, nor lets them look as though nothing had happened.
+// A loop that hangs does not make all figures vanish, nor lets them look as though nothing had
+// happened.
 func TestMetricsSayThatALoopDoesNotAnswer(t *testing.T) {
 	s, _ := gatewaytest.Start(t, gatewaytest.Options())
 	all := families(t, scrape(t, newMetrics(hung{s}, "v1", FigureOptions{Dropped: func() uint64 { return 7 }})))

@@ -18,8 +18,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// T11. On /metrics TLS handshakes that succeed, that resume a session and that fail, each by its reason, are what clients of crypto/tls
-// have seen of them; and what is under way at the moment is that.
+// T11. On /metrics TLS handshakes that succeed, that resume a session and that fail, each by its
+// reason, are what clients of crypto/tls have seen of them; and what is under way at the moment is
+// that.
 func TestT11_MetricsTellWhatBecameOfHandshakes(t *testing.T) {
 	authority := wstest.NewAuthority(t)
 	files := authority.Pair([2]string{}, "sluice.test")

@@ -164,8 +164,8 @@ func (g *refusingGateway) DisconnectSubject(context.Context, string, string, gat
 	return gateway.Reach{}, g.err
 }
 
-// Whatever the gateway may refuse an operation with, and whoever is turned away from it, the document says that
-// there is such an answer.
+// Whatever the gateway may refuse an operation with, and whoever is turned away from it, the
+// document says that there is such an answer.
 func TestOpenAPIDocumentHasEveryRefusal(t *testing.T) {
 	t.Parallel()
 	var doc struct {

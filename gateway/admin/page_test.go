@@ -82,7 +82,8 @@ func (v *visitor) do(method, path string, form url.Values, header ...string) (st
 	return answer.StatusCode, string(p), answer.Header
 }
 
-// A session is opened by the key alone, shows figures and nothing else, and ends when it is left, when its key goes, and with time.
+// A session is opened by the key alone, shows figures and nothing else, and ends when it is left,
+// when its key goes, and with time.
 func TestPageIsSeenWithTheKeyAlone(t *testing.T) {
 	s, _, base, key := startPage(t, gatewaytest.Options(), nil)
 	v := &visitor{t, base, map[string]string{}}

@@ -24,7 +24,8 @@ func (nameTags) Ask(context.Context, *gateway.Handshake) (gateway.Principal, err
 
 func (nameTags) Headers() []string { return nil }
 
-// A09. Whoever is known by a token is found and ended by it, under either name of the API; the others stay.
+// A09. Whoever is known by a token is found and ended by it, under either name of the API; the
+// others stay.
 func TestA09_ClientsAreKnownByTheirSubjects(t *testing.T) {
 	t.Parallel()
 	o := gatewaytest.Options()
@@ -60,8 +61,8 @@ func TestA09_ClientsAreKnownByTheirSubjects(t *testing.T) {
 	s.expectClose(bob, 3503, "force disconnect")
 }
 
-// A09. A user and a client together are the client if it is the user's: a backend that ends a session which it remembers must not end
-// somebody else's.
+// A09. A user and a client together are the client if it is the user's: a backend that ends a
+// session which it remembers must not end somebody else's.
 func TestA09_UserAndClientHaveToMatchBoth(t *testing.T) {
 	t.Parallel()
 	o := gatewaytest.Options()

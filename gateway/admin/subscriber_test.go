@@ -41,7 +41,8 @@ func (s *site) subscribe(token string, rooms ...string) (c *websocket.Conn, id s
 	return c, r.Connect.Client
 }
 
-// Clients of the protocol are taken out of one channel alone, found by the ids that they and others know them by, and disconnected.
+// Clients of the protocol are taken out of one channel alone, found by the ids that they and others
+// know them by, and disconnected.
 func TestCentrifugoMethodsForSubscribers(t *testing.T) {
 	t.Parallel()
 	o := gatewaytest.Options()
@@ -73,7 +74,8 @@ func TestCentrifugoMethodsForSubscribers(t *testing.T) {
 	s.expectClose(bob, 4500, "away")
 }
 
-// Clients of the protocol are brought into channels, and told when they expire, in Centrifugo's words.
+// Clients of the protocol are brought into channels, and told when they expire, in Centrifugo's
+// words.
 func TestCentrifugoMethodsThatGiveClientsSomething(t *testing.T) {
 	t.Parallel()
 	o := gatewaytest.Options()

@@ -69,7 +69,8 @@ func TestClaimsOfTheProtocol(t *testing.T) {
 	}
 }
 
-// Who is refused for the time alone is told apart: by the protocol they may come again with another token.
+// Who is refused for the time alone is told apart: by the protocol they may come again with another
+// token.
 func TestExpiredTokensAreToldApart(t *testing.T) {
 	k := keys()
 	j := newJWT(t, auth.Options{SecretFiles: []string{write(t, "secret", k.secret)}, Leeway: -1})
@@ -89,8 +90,8 @@ func TestExpiredTokensAreToldApart(t *testing.T) {
 	}
 }
 
-// A service is told what it is asked about: a connection, a room, or a subscription of a user's; and
-// speaks of that one, unless it says otherwise.
+// A service is told what it is asked about: a connection, a room, or a subscription of a user's;
+// and speaks of that one, unless it says otherwise.
 func TestServiceIsAskedAboutSubscriptions(t *testing.T) {
 	heard := make(chan map[string]string, 1)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

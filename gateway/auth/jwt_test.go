@@ -42,7 +42,8 @@ func judge(a gateway.Authenticator, token string) (gateway.Principal, string) {
 	return who, ""
 }
 
-// Tokens of every kind of key are good, with the key in PEM, in a certificate's place and in a JWK Set.
+// Tokens of every kind of key are good, with the key in PEM, in a certificate's place and in a JWK
+// Set.
 func TestTokensOfAllKindsOfKeys(t *testing.T) {
 	k := keys()
 	o := auth.Options{
@@ -151,7 +152,8 @@ func forge(token string, claims object) string {
 	return strings.Join(parts, ".")
 }
 
-// What claims come to: what no claim grants is denied, words that are none grant nothing, names of rooms are no patterns.
+// What claims come to: what no claim grants is denied, words that are none grant nothing, names of
+// rooms are no patterns.
 func TestClaimsBecomeGrants(t *testing.T) {
 	k := keys()
 	j := newJWT(t, auth.Options{SecretFiles: []string{write(t, "secret", k.secret)}})
@@ -177,7 +179,8 @@ func TestClaimsBecomeGrants(t *testing.T) {
 	}
 }
 
-// Files that are no keys are refused in words that say what to do, and have nothing of the file in them.
+// Files that are no keys are refused in words that say what to do, and have nothing of the file in
+// them.
 func TestBadKeyFilesAreRefused(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -244,8 +247,9 @@ func TestReloadTakesAllFilesOrNone(t *testing.T) {
 	expect(young, true)
 }
 
-// A JWK Set at a URL: a key that is not known is asked for, on a goroutine and not on a loop, but not for everybody who names one;
-// until there is any, who comes is asked to come again. Secrets in it, which all can read, count for nothing.
+// A JWK Set at a URL: a key that is not known is asked for, on a goroutine and not on a loop, but
+// not for everybody who names one; until there is any, who comes is asked to come again. Secrets in
+// it, which all can read, count for nothing.
 func TestKeysAreFetchedFromAURL(t *testing.T) {
 	k := keys()
 	var mu sync.Mutex
@@ -313,7 +317,8 @@ func TestKeysAreFetchedFromAURL(t *testing.T) {
 	if _, err := ask(j, mint(hs256(k.secret), may(), object{"kid": "oct"})); err == nil {
 		t.Error("a secret that all can read is a key")
 	}
-	// The key is changed. Whoever comes first with it brings it here; of those who name others none makes us fetch for some seconds.
+	// The key is changed. Whoever comes first with it brings it here; of those who name others none
+	// makes us fetch for some seconds.
 	publish(jwks(jwk(k.p256.Public(), object{"kid": "2"})))
 	j = start()
 	publish(jwks(jwk(k.p256.Public(), object{"kid": "2"}), jwk(&k.rsa.PublicKey, object{"kid": "1"})))
@@ -340,8 +345,9 @@ func TestKeysAreFetchedFromAURL(t *testing.T) {
 	}
 }
 
-// A06. Keys change while somebody else's token has had the set fetched just now. Who comes with the new key is not told that its token
-// is no good, which a client of the protocol would take for the end, but to come again; who has been looked for is.
+// A06. Keys change while somebody else's token has had the set fetched just now. Who comes with the
+// new key is not told that its token is no good, which a client of the protocol would take for the
+// end, but to come again; who has been looked for is.
 func TestA06_NewKeyIsNotRefusedBeforeItWasLookedFor(t *testing.T) {
 	k := keys()
 	var isDown atomic.Bool
@@ -383,8 +389,9 @@ func TestA06_NewKeyIsNotRefusedBeforeItWasLookedFor(t *testing.T) {
 	}
 }
 
-// A06. Beside a key in a file that has no id, and so may be any, the set of a URL is asked for a key that nobody has as well: an issuer's
-// new key is not to be refused for the hour until the set is fetched next. Who makes ids up gets no more fetches than without the file.
+// A06. Beside a key in a file that has no id, and so may be any, the set of a URL is asked for a
+// key that nobody has as well: an issuer's new key is not to be refused for the hour until the set
+// is fetched next. Who makes ids up gets no more fetches than without the file.
 func TestA06_NewKeysAreFetchedBesideAFileWithoutIDs(t *testing.T) {
 	k := keys()
 	var mu sync.Mutex

@@ -23,7 +23,8 @@ import (
 	"time"
 )
 
-// Tokens are made here from RFC 7515 and RFC 7518 alone, so that no library judges what it has made itself.
+// Tokens are made here from RFC 7515 and RFC 7518 alone, so that no library judges what it has made
+// itself.
 
 type object = map[string]any
 

@@ -21,8 +21,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A06, A11. Every way to publish and to read, on every route, against rooms that are read-only, unlisted and forbidden: with a token
-// that may, one that may less, one that is none, and without. Clients' libraries say what came of it.
+// A06, A11. Every way to publish and to read, on every route, against rooms that are read-only,
+// unlisted and forbidden: with a token that may, one that may less, one that is none, and without.
+// Clients' libraries say what came of it.
 func TestA06_A11_EveryWayIsHeldToTheSameRules(t *testing.T) {
 	k := keys()
 	j := newJWT(t, auth.Options{SecretFiles: []string{write(t, "secret", k.secret)}})
@@ -85,8 +86,9 @@ func TestA06_A11_EveryWayIsHeldToTheSameRules(t *testing.T) {
 	}
 }
 
-// backend tries the ways of a backend: both forms of the HTTP API, with a key for everything, a key for some rooms, a client's token and
-// nothing. Only keys open it, and to them no room is read-only. They open nothing else.
+// backend tries the ways of a backend: both forms of the HTTP API, with a key for everything, a key
+// for some rooms, a client's token and nothing. Only keys open it, and to them no room is
+// read-only. They open nothing else.
 func backend(t *testing.T, s *gateway.Server, base string, tokens map[string]string) {
 	t.Helper()
 	whole, part := admin.NewKey(), admin.NewKey()
@@ -148,8 +150,8 @@ func backend(t *testing.T, s *gateway.Server, base string, tokens map[string]str
 	}
 }
 
-// attempt says what a client may: the status that refuses it, or r if it hears the room and p if it may publish there. With echo=0 it
-// cannot hear, so that it got in says p.
+// attempt says what a client may: the status that refuses it, or r if it hears the room and p if it
+// may publish there. With echo=0 it cannot hear, so that it got in says p.
 func attempt(t *testing.T, url, token string) (may string) {
 	t.Helper()
 	header := http.Header{}
@@ -185,7 +187,8 @@ func attempt(t *testing.T, url, token string) (may string) {
 	return err.Error()
 }
 
-// A08. A token that ends in the middle, by a clock that is not stopped: another client's library reads the reason, and nothing before.
+// A08. A token that ends in the middle, by a clock that is not stopped: another client's library
+// reads the reason, and nothing before.
 func TestA08_TokenEndsInTheMiddle(t *testing.T) {
 	testenv.LeaveToCI(t, "takes two seconds; TestA08_ConnectionsEndWithTheirToken has a clock of its own")
 	k := keys()

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// again is when SDKs do again by themselves what a code has ended: with 109 at once, with another token.
+// again is when SDKs do again by themselves what a code has ended: with 109 at once, with another
+// token.
 func again(code int, isTemporary bool) string {
 	switch {
 	case code == 109, code >= 2500 && code < 3000:

@@ -59,7 +59,8 @@ func TestDataOfEachPayload(t *testing.T) {
 	}
 }
 
-// FuzzAppendData judges by the standard library: the value is on one line, no deeper than it may be, and what it was.
+// FuzzAppendData judges by the standard library: the value is on one line, no deeper than it may
+// be, and what it was.
 func FuzzAppendData(f *testing.F) {
 	f.Add([]byte("{\"a\" : [1e5, \"\\\"x\"]}\n"), byte(Text))
 	f.Add([]byte(nested(101)), byte(Value))

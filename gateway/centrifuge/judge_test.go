@@ -31,8 +31,8 @@ func readReplies(t testing.TB, f Format, frame []byte) (all []*protocol.Reply) {
 	}
 }
 
-// readReply decodes a frame with one reply, and has a second reader judge it that shares nothing with the
-// first: the standard library, or the protobuf project's.
+// readReply decodes a frame with one reply, and has a second reader judge it that shares nothing
+// with the first: the standard library, or the protobuf project's.
 func readReply(t testing.TB, f Format, frame []byte) *protocol.Reply {
 	t.Helper()
 	all := readReplies(t, f, frame)

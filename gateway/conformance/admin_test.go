@@ -46,8 +46,9 @@ func serveAdmin(t *testing.T, s *gateway.Server, network, address string) net.Li
 	return l
 }
 
-// A page anywhere can have its visitor's browser send a POST to this machine, and not even see the answer. Where no key is asked for,
-// as on a unix socket that a proxy leads to, nothing but what the browser says of the page keeps it out.
+// A page anywhere can have its visitor's browser send a POST to this machine, and not even see the
+// answer. Where no key is asked for, as on a unix socket that a proxy leads to, nothing but what
+// the browser says of the page keeps it out.
 func TestChromiumPageOfAnotherOriginPublishesNothing(t *testing.T) {
 	t.Parallel()
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())

@@ -17,12 +17,14 @@ func TestAutobahn_7(t *testing.T) {
 	two := wstest.Fragments(ws.OpText, "fragment1", "fragment2")
 	cases := []autobahnCase{
 		{"7.1.1", clean(inOne(wstest.MaskedText("Hello World!")), echoText("Hello World!"))},
-		// Nothing is heard behind a Close frame: not a second one, a ping, a message, or the rest of one.
+		// Nothing is heard behind a Close frame: not a second one, a ping, a message, or the rest
+		// of one.
 		{"7.1.2", closes(1000, inOne(normal, wstest.Masked(ws.OpClose, true, "")))},
 		{"7.1.3", closes(1000, inOne(normal, wstest.MaskedPing("")))},
 		{"7.1.4", closes(1000, inOne(normal, wstest.MaskedText("Hello World!")))},
 		{"7.1.5", closes(1000, inOne(two[0], normal, two[1]))},
-		// Informational in the suite, which lets a Close overtake what was said before it. Here nothing does.
+		// Informational in the suite, which lets a Close overtake what was said before it. Here
+		// nothing does.
 		{"7.1.6", closes(1000, inOne(wstest.MaskedText(large), wstest.MaskedText("Hello World!"), normal, wstest.MaskedPing("")), echoText(large), echoText("Hello World!"))},
 		{"7.3.1", closes(0, inOne(wstest.Masked(ws.OpClose, true, "")))},
 		{"7.3.2", closes(1002, inOne(wstest.Masked(ws.OpClose, true, "a")))}, // half a code
@@ -41,7 +43,8 @@ func TestAutobahn_7(t *testing.T) {
 		cases = append(cases, autobahnCase{fmt.Sprintf("7.9.%d", i+1), closes(1002, inOne(wstest.MaskedClose(code, "")))})
 	}
 	cases = append(cases,
-		// F26. Informational in the suite. RFC 6455 §7.4.2 has no range for them, so they are as wrong as the ones before.
+		// F26. Informational in the suite. RFC 6455 §7.4.2 has no range for them, so they are as
+		// wrong as the ones before.
 		autobahnCase{"7.13.1", closes(1002, inOne(wstest.MaskedClose(5000, "")))},
 		autobahnCase{"7.13.2", closes(1002, inOne(wstest.MaskedClose(65535, "")))},
 	)

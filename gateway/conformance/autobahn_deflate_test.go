@@ -19,8 +19,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Autobahn's cases 12 and 13: permessage-deflate with different payloads and different parameters. Payloads are of the suite's
-// five kinds, but made here. The client deflates and inflates with the standard library.
+// Autobahn's cases 12 and 13: permessage-deflate with different payloads and different parameters.
+// Payloads are of the suite's five kinds, but made here. The client deflates and inflates with the
+// standard library.
 
 // autobahnDeflateCount is how many messages a case sends: 1,000 in the suite and with
 // -autobahn-full, 10 with SLUICE_CI=1, 2 otherwise or with the race detector.
@@ -31,7 +32,8 @@ func autobahnDeflateCount() int {
 	return autobahnPart(1000, 500)
 }
 
-// A deflateSize is how long the messages of a case are, and the length of the fragments that they are sent in; zero: whole.
+// A deflateSize is how long the messages of a case are, and the length of the fragments that they
+// are sent in; zero: whole.
 type deflateSize struct{ length, fragment int }
 
 var deflateSizes = []deflateSize{
@@ -87,9 +89,9 @@ func TestAutobahn_12(t *testing.T) {
 	playDeflate(t, groups, cases)
 }
 
-// The parameters that the suite's client asks for, of a server that may decline. A window of ours that is smaller than the whole
-// cannot be had: what a room is sent is deflated once. Such an offer is declined, and the connection is served without the extension
-// (RFC 7692 §7.1.2.1, §5).
+// The parameters that the suite's client asks for, of a server that may decline. A window of ours
+// that is smaller than the whole cannot be had: what a room is sent is deflated once. Such an offer
+// is declined, and the connection is served without the extension (RFC 7692 §7.1.2.1, §5).
 func TestAutobahn_13(t *testing.T) {
 	t.Parallel()
 	data := jsonLike()
@@ -155,8 +157,8 @@ func playDeflate(t *testing.T, groups []autobahnGroup, cases []autobahnCase) {
 	}
 }
 
-// openWithOffer upgrades, offering extensions, and reports whether permessage-deflate was agreed on. The answer must be one that
-// the offer allows.
+// openWithOffer upgrades, offering extensions, and reports whether permessage-deflate was agreed
+// on. The answer must be one that the offer allows.
 func openWithOffer(c *wstest.Client, path, offer string) (agreed bool) {
 	c.T.Helper()
 	c.Send(wstest.UpgradeHead(path, "Sec-WebSocket-Extensions: "+offer))
@@ -188,8 +190,8 @@ func openWithOffer(c *wstest.Client, path, offer string) (agreed bool) {
 	return true
 }
 
-// deflateTail is what a sender leaves out at a message's end (RFC 7692 §7.2.1); the empty last block behind it ends a reader of the
-// standard library.
+// deflateTail is what a sender leaves out at a message's end (RFC 7692 §7.2.1); the empty last
+// block behind it ends a reader of the standard library.
 const deflateTail = "\x00\x00\xff\xff" + "\x01\x00\x00\xff\xff"
 
 // A deflater plays the client's end of permessage-deflate without context takeover.
@@ -274,7 +276,8 @@ func (d *deflater) receive(op ws.OpCode, mayDeflate bool) (payload []byte, isDef
 	}
 }
 
-// The suite's five kinds of payload: a JSON document, a bitmap, prose, a page, and a file that is compressed already.
+// The suite's five kinds of payload: a JSON document, a bitmap, prose, a page, and a file that is
+// compressed already.
 
 func jsonLike() deflateData {
 	var b []byte

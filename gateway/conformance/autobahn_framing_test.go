@@ -68,8 +68,8 @@ func reserved(op ws.OpCode, rsv byte, payload string) []byte {
 	return ws.MustCompileFrame(ws.MaskFrameInPlace(f))
 }
 
-// Reserved bits that no extension gives a meaning: failed at once with 1002, after the echo of what was valid; the ping behind it
-// is not answered.
+// Reserved bits that no extension gives a meaning: failed at once with 1002, after the echo of what
+// was valid; the ping behind it is not answered.
 func TestAutobahn_3(t *testing.T) {
 	playAutobahn(t, gatewaytest.Options(), []autobahnGroup{{"3", 7}}, []autobahnCase{
 		{"3.1", closes(1002, inOne(reserved(ws.OpText, 1, hello)))},
@@ -77,13 +77,15 @@ func TestAutobahn_3(t *testing.T) {
 		{"3.3", closes(1002, byFrame(wstest.MaskedText(hello), reserved(ws.OpText, 3, hello), wstest.MaskedPing("")), echoText(hello))},
 		{"3.4", closes(1002, chopped(1, wstest.MaskedText(hello), reserved(ws.OpText, 4, hello), wstest.MaskedPing("")), echoText(hello))},
 		{"3.5", closes(1002, inOne(reserved(ws.OpBinary, 5, notUTF8)))},
-		// The suite describes a ping and sends a binary frame. Here it is a ping, which no other case has.
+		// The suite describes a ping and sends a binary frame. Here it is a ping, which no other
+		// case has.
 		{"3.6", closes(1002, inOne(reserved(ws.OpPing, 6, hello)))},
 		{"3.7", closes(1002, inOne(reserved(ws.OpClose, 7, "")))},
 	})
 }
 
-// Reserved opcodes: failed at once with 1002, after the echo of what was valid; the ping behind it is not answered.
+// Reserved opcodes: failed at once with 1002, after the echo of what was valid; the ping behind it
+// is not answered.
 func TestAutobahn_4(t *testing.T) {
 	unknown := func(op ws.OpCode, payload string) []byte { return wstest.Masked(op, true, payload) }
 	playAutobahn(t, gatewaytest.Options(), []autobahnGroup{{"4.1", 5}, {"4.2", 5}}, []autobahnCase{

@@ -11,7 +11,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Without -autobahn-full the cases of section 9 have messages of a quarter of the suite's size, and a tenth of its round trips.
+// Without -autobahn-full the cases of section 9 have messages of a quarter of the suite's size, and
+// a tenth of its round trips.
 const (
 	autobahnSizePart  = 4
 	autobahnCountPart = 10
@@ -80,7 +81,8 @@ func echoes(op ws.OpCode, payload string) func(*wstest.Client) {
 	}
 }
 
-// echoesFragments sends 4 MiB in fragments of n octets. The suite's sender ends with an empty one where n divides the whole.
+// echoesFragments sends 4 MiB in fragments of n octets. The suite's sender ends with an empty one
+// where n divides the whole.
 func echoesFragments(op ws.OpCode, octet string, n int) func(*wstest.Client) {
 	return func(c *wstest.Client) {
 		whole := strings.Repeat(octet, autobahnPart(4<<20, autobahnSizePart))

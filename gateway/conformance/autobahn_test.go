@@ -17,10 +17,11 @@ import (
 	"sluice/internal/wstest"
 )
 
-// Autobahn's fuzzing client: all of its cases, which are 1 to 10, 12 and 13, under their own numbers, with the outcome the suite
-// calls strict. None may come out "non-strict"; where the suite only reports what happened ("informational"), the
-// outcome that is right here stands beside the case. The gateway says everything to its sender too, so a client alone in
-// its room hears an echo. What it sends is made by gobwas/ws, and what it hears is read by it.
+// Autobahn's fuzzing client: all of its cases, which are 1 to 10, 12 and 13, under their own
+// numbers, with the outcome the suite calls strict. None may come out "non-strict"; where the suite
+// only reports what happened ("informational"), the outcome that is right here stands beside the
+// case. The gateway says everything to its sender too, so a client alone in its room hears an echo.
+// What it sends is made by gobwas/ws, and what it hears is read by it.
 //
 //	go test ./gateway/conformance -run 'TestAutobahn_6/^6[.]4[.]1$'
 //	go test ./gateway/conformance -run TestAutobahn_9 -autobahn-full -v
@@ -38,7 +39,8 @@ type autobahnGroup struct {
 	cases  int
 }
 
-// autobahnWait bounds each read and each send of a case: it is the suite's own patience with most of its performance cases.
+// autobahnWait bounds each read and each send of a case: it is the suite's own patience with most
+// of its performance cases.
 const autobahnWait = 100 * time.Second
 
 // playAutobahn runs the cases of one section, each in a room of its own.
@@ -114,8 +116,8 @@ func expectSaid(c *wstest.Client, want ...said) {
 	}
 }
 
-// clean is a case in which all is legal: after what is wanted, in this order and nothing else, the client closes with 1000, is
-// answered likewise, and the gateway ends the TCP connection.
+// clean is a case in which all is legal: after what is wanted, in this order and nothing else, the
+// client closes with 1000, is answered likewise, and the gateway ends the TCP connection.
 func clean(sent sending, want ...said) func(*wstest.Client) {
 	return func(c *wstest.Client) {
 		c.T.Helper()
@@ -131,8 +133,9 @@ func closeCleanly(c *wstest.Client) {
 	c.ExpectClose(1000)
 }
 
-// closes is a case at whose end the gateway sends Close with this code, because the client did something forbidden or closed;
-// zero is a Close without a body. What was valid before is answered, what comes behind is not.
+// closes is a case at whose end the gateway sends Close with this code, because the client did
+// something forbidden or closed; zero is a Close without a body. What was valid before is answered,
+// what comes behind is not.
 func closes(code ws.StatusCode, sent sending, want ...said) func(*wstest.Client) {
 	return func(c *wstest.Client) {
 		c.T.Helper()

@@ -14,8 +14,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The suite's texts: Greek with an accented letter that has an encoding of three octets; and the same, then something that is not UTF-8,
-// then something that is.
+// The suite's texts: Greek with an accented letter that has an encoding of three octets; and the
+// same, then something that is not UTF-8, then something that is.
 const (
 	kosme      = "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5"
 	surrogate  = kosme + "\xed\xa0\x80" + "edited"     // U+D800
@@ -45,8 +45,9 @@ func TestAutobahn_6(t *testing.T) {
 		// Invalid, however it is cut: failed with 1007.
 		{"6.3.1", closes(1007, inOne(wstest.MaskedText(surrogate)))},
 		{"6.3.2", closes(1007, inOne(wstest.Fragments(ws.OpText, octets(surrogate)...)...))},
-		// Failed as soon as it cannot become valid any more, without the rest of the message (6.4.1, 6.4.2) or frame (6.4.3, 6.4.4). Who
-		// fails it when the message is whole is "non-strict".
+		// Failed as soon as it cannot become valid any more, without the rest of the message
+		// (6.4.1, 6.4.2) or frame (6.4.3, 6.4.4). Who fails it when the message is whole is
+		// "non-strict".
 		{"6.4.1", failsFast(wstest.Fragments(ws.OpText, kosme, outOfRange[11:15], outOfRange[15:])[:2]...)},
 		{"6.4.2", failsFast(wstest.Fragments(ws.OpText, outOfRange[:12], outOfRange[12:13], outOfRange[13:])[:2]...)},
 		{"6.4.3", failsFast(frameCutAfter(outOfRange, 11, 15)...)},
@@ -69,7 +70,8 @@ func TestAutobahn_6(t *testing.T) {
 	playAutobahn(t, gatewaytest.Options(), groups, cases)
 }
 
-// failsFast sends a valid beginning, which must be waited with, and then what makes it invalid and no more.
+// failsFast sends a valid beginning, which must be waited with, and then what makes it invalid and
+// no more.
 func failsFast(beginning ...[]byte) func(*wstest.Client) {
 	valid, wrong := beginning[0], beginning[1]
 	return func(c *wstest.Client) {
@@ -80,15 +82,17 @@ func failsFast(beginning ...[]byte) func(*wstest.Client) {
 	}
 }
 
-// frameCutAfter returns the frame of a text up to its first m octets, and from there to its first n.
+// frameCutAfter returns the frame of a text up to its first m octets, and from there to its first
+// n.
 func frameCutAfter(text string, m, n int) [][]byte {
 	frame := wstest.MaskedText(text)
 	header := len(frame) - len(text)
 	return [][]byte{frame[:header+m], frame[header+m : header+n]}
 }
 
-// A utf8Group is one of the groups of 6.5 to 6.23, after Markus Kuhn's "UTF-8 decoder capability and stress test": a whole message
-// for each of its sequences, which is echoed if valid and fails with 1007 if not.
+// A utf8Group is one of the groups of 6.5 to 6.23, after Markus Kuhn's "UTF-8 decoder capability
+// and stress test": a whole message for each of its sequences, which is echoed if valid and fails
+// with 1007 if not.
 type utf8Group struct {
 	name    string
 	cases   int
@@ -172,7 +176,8 @@ func prefixes(s string) utf8Group {
 	return g
 }
 
-// octetRange is the octets from first to last, each with something behind it. The suite leaves out the very last of each range.
+// octetRange is the octets from first to last, each with something behind it. The suite leaves out
+// the very last of each range.
 func octetRange(first, last int, behind string) string {
 	var all []byte
 	for b := first; b <= last; b++ {
@@ -198,8 +203,8 @@ func nonCharacters() (all []string) {
 	return all
 }
 
-// What the suite calls valid is what the standard library does, and what it calls invalid fails at the very octet after which nothing
-// could mend it, although the frame goes on.
+// What the suite calls valid is what the standard library does, and what it calls invalid fails at
+// the very octet after which nothing could mend it, although the frame goes on.
 func TestAutobahn_6_FirstWrongOctet(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	for i, g := range utf8Groups() {

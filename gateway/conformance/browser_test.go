@@ -124,8 +124,8 @@ func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 	}
 }
 
-// A proxy that does not pass the Host on makes the gateway take the page for a stranger's: its upgrade is refused, and the gateway is
-// there all the same.
+// A proxy that does not pass the Host on makes the gateway take the page for a stranger's: its
+// upgrade is refused, and the gateway is there all the same.
 func TestN63_PageSaysThatTheGatewayRefusesIt(t *testing.T) {
 	t.Parallel()
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())

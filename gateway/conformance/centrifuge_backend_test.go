@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A backend brings a user's clients into a room, takes them out of it, and ends them before their tokens do. SDKs take it as what nobody
-// asked for.
+// A backend brings a user's clients into a room, takes them out of it, and ends them before their
+// tokens do. SDKs take it as what nobody asked for.
 func TestSDKsAreBroughtIntoRooms(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, known(t))

@@ -24,8 +24,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// centrifugo is the path of a Centrifugo, which these tests are then held to instead of a gateway, as far as they ask for what both
-// do: what a test expects of the protocol should be no opinion of ours.
+// centrifugo is the path of a Centrifugo, which these tests are then held to instead of a gateway,
+// as far as they ask for what both do: what a test expects of the protocol should be no opinion of
+// ours.
 func centrifugo() string { return os.Getenv("SLUICE_CENTRIFUGO") }
 
 // An endpoint is where SDKs connect, with what backends publish by.
@@ -154,7 +155,8 @@ func (e *endpoint) do(method string, request, result any) error {
 	return json.Unmarshal(all.Result, result)
 }
 
-// publish publishes JSON from a backend, and adds it to the log. The rooms that tests publish in so have one publisher each.
+// publish publishes JSON from a backend, and adds it to the log. The rooms that tests publish in so
+// have one publisher each.
 func (e *endpoint) publish(room, data string) error {
 	var at sdktest.Position
 	err := e.do("publish", map[string]any{"channel": room, "data": json.RawMessage(data)}, &at)
@@ -164,7 +166,8 @@ func (e *endpoint) publish(room, data string) error {
 	return err
 }
 
-// publishPatiently is publish for a room whose readers may be behind: it comes again where it is asked to.
+// publishPatiently is publish for a room whose readers may be behind: it comes again where it is
+// asked to.
 func (e *endpoint) publishPatiently(room, data string) {
 	e.t.Helper()
 	testenv.Eventually(e.t, "a room that takes more", func() bool {
@@ -189,7 +192,8 @@ func (e *endpoint) publishNumbers(rooms []string, from, to int) error {
 	return nil
 }
 
-// spoken are options for SDKs: rooms that keep something and tell who is there, and pages of any origin.
+// spoken are options for SDKs: rooms that keep something and tell who is there, and pages of any
+// origin.
 func spoken() gateway.Options {
 	o := gatewaytest.Options()
 	o.AllowOrigin = []string{"*"}

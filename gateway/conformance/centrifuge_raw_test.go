@@ -103,8 +103,8 @@ func (s *speaker) subscribe(id int, room, more string) heard {
 	return s.next()
 }
 
-// What is no command, or comes when it must not, ends the connection with its code; what is one and cannot be done is an error with its
-// code, and the connection goes on.
+// What is no command, or comes when it must not, ends the connection with its code; what is one and
+// cannot be done is an error with its code, and the connection goes on.
 func TestCentrifuge_MalformedCommandsGetTheirCode(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())
@@ -165,7 +165,8 @@ func TestCentrifuge_MalformedCommandsGetTheirCode(t *testing.T) {
 	}
 }
 
-// Commands come one in a line, as many as there are in a frame, in text or binary, with line feeds of any system; and are answered in order.
+// Commands come one in a line, as many as there are in a frame, in text or binary, with line feeds
+// of any system; and are answered in order.
 func TestCentrifuge_CommandsInOneFrame(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())
@@ -194,7 +195,8 @@ func TestCentrifuge_CommandsInOneFrame(t *testing.T) {
 	}
 }
 
-// S08. A position of the future, or of another epoch, is not recovered: the answer has the newest one.
+// S08. A position of the future, or of another epoch, is not recovered: the answer has the newest
+// one.
 func TestS08_PositionsThatSpeakersCannotGoOnFrom(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())
@@ -226,7 +228,8 @@ func TestS08_PositionsThatSpeakersCannotGoOnFrom(t *testing.T) {
 	}
 }
 
-// S10. A room that is subscribed to twice on one connection is error 105, and each message comes once.
+// S10. A room that is subscribed to twice on one connection is error 105, and each message comes
+// once.
 func TestS10_SubscribedTwice(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())
@@ -280,7 +283,8 @@ func TestS14_RoomsOfOneConnectionKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// S16. Nothing of a room comes behind the answer to unsubscribe, though messages were on their way, and the room beside goes on.
+// S16. Nothing of a room comes behind the answer to unsubscribe, though messages were on their way,
+// and the room beside goes on.
 func TestS16_NothingBehindUnsubscribe(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())

@@ -14,8 +14,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// frames is how many a connection of a client in three rooms gets until it has one batch: an answer to connect, at most three to
-// subscribe, and the messages.
+// frames is how many a connection of a client in three rooms gets until it has one batch: an answer
+// to connect, at most three to subscribe, and the messages.
 const frames = 1 + 3 + 3*batch
 
 // batch is how many messages each room gets between two cuts.
@@ -24,8 +24,8 @@ const batch = 5
 // A fate is where the first two connections of a client are cut.
 type fate [2]wstest.Cut
 
-// boundaries are fates at each message boundary of the first connection, with each one of the second, which is when the client
-// recovers; or, at small size, with one.
+// boundaries are fates at each message boundary of the first connection, with each one of the
+// second, which is when the client recovers; or, at small size, with one.
 func boundaries(all bool) (fates []fate) {
 	for first := 1; first <= frames; first++ {
 		for second := 1; second <= frames; second++ {
@@ -53,8 +53,9 @@ func anywhere(n int) (fates []fate) {
 	return fates
 }
 
-// S05. Connections are cut by a reset behind each message and inside of them, once more while the SDK recovers, and the messages
-// of three rooms come all the same: each once, in order, with no gap.
+// S05. Connections are cut by a reset behind each message and inside of them, once more while the
+// SDK recovers, and the messages of three rooms come all the same: each once, in order, with no
+// gap.
 func TestS05_SDKsRecoverFromCuts(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())
@@ -146,7 +147,8 @@ func suffer(t *testing.T, e *endpoint, kind sdktest.Kind, f fate, name string) (
 	return nil
 }
 
-// S07. A gateway that was started anew has other epochs: nothing is recovered of the one before, which is said, and all that follows comes.
+// S07. A gateway that was started anew has other epochs: nothing is recovered of the one before,
+// which is said, and all that follows comes.
 func TestS07_SDKsHearOfARestart(t *testing.T) {
 	t.Parallel()
 	one, two := startEndpoint(t, spoken()), startEndpoint(t, spoken())
@@ -191,8 +193,8 @@ func TestS07_SDKsHearOfARestart(t *testing.T) {
 	}
 }
 
-// expectEpoch waits for a client's first subscription to a room in another epoch than its first. On a
-// busy machine an SDK may drop its connection before that and come back to where it was.
+// expectEpoch waits for a client's first subscription to a room in another epoch than its first. On
+// a busy machine an SDK may drop its connection before that and come back to where it was.
 func expectEpoch(t *testing.T, events *sdktest.Record, room string) (e sdktest.Event) {
 	t.Helper()
 	isAnother := func() bool {
@@ -223,8 +225,9 @@ func expectAfter(t *testing.T, events *sdktest.Record, room string, at sdktest.P
 	}
 }
 
-// S02. A client that takes nothing while its room, whose policy is to skip, says more than it keeps, is told of the gap: it subscribes
-// anew and is not recovered, and all that follows comes. In the room beside, which keeps enough, it misses nothing.
+// S02. A client that takes nothing while its room, whose policy is to skip, says more than it
+// keeps, is told of the gap: it subscribes anew and is not recovered, and all that follows comes.
+// In the room beside, which keeps enough, it misses nothing.
 func TestS02_SDKsHearOfAGapByPolicy(t *testing.T) {
 	t.Parallel()
 	if centrifugo() != "" {

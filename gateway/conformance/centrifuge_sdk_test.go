@@ -17,7 +17,8 @@ func expectRefused(t *testing.T, what string, err error, code uint32) {
 	}
 }
 
-// The real SDKs connect, subscribe to three rooms on one connection, publish, and ask for what there is.
+// The real SDKs connect, subscribe to three rooms on one connection, publish, and ask for what
+// there is.
 func TestCentrifuge_SDKsDoWhatTheyCan(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())

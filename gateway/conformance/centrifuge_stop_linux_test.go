@@ -13,8 +13,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// K02. A program on centrifuge-go is stopped while its rooms go on, and hears a few messages before and behind that. What it has
-// then is each message once, in order; where some are missing, it was told so, and it is not told so where none are.
+// K02. A program on centrifuge-go is stopped while its rooms go on, and hears a few messages before
+// and behind that. What it has then is each message once, in order; where some are missing, it was
+// told so, and it is not told so where none are.
 func TestK02_StoppedSDKGetsAllOrIsToldOfTheGap(t *testing.T) {
 	t.Parallel()
 	if centrifugo() != "" {

@@ -9,7 +9,8 @@ import (
 	"sluice/internal/sdktest"
 )
 
-// SDKs bring tokens, ask for the next one before one ends, and stay connected by it; what is said has its sender's name.
+// SDKs bring tokens, ask for the next one before one ends, and stay connected by it; what is said
+// has its sender's name.
 func TestCentrifuge_SDKsRefreshTheirTokens(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, known(t))
@@ -48,7 +49,8 @@ func TestCentrifuge_SDKsRefreshTheirTokens(t *testing.T) {
 	}
 }
 
-// A token that has expired is asked for anew; one that is nobody's ends the connection for good, and one of another room does.
+// A token that has expired is asked for anew; one that is nobody's ends the connection for good,
+// and one of another room does.
 func TestCentrifuge_SDKsHearWhatIsWrongWithTokens(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, known(t))

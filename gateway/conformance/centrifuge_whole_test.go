@@ -19,8 +19,9 @@ import (
 // nested is JSON of so many arrays in each other.
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
-// texts are what raw clients say that do not know of the protocol, and whether it comes as the JSON that it is: an object or array, not
-// too deep, of numbers that are not too long. Everything else is one string.
+// texts are what raw clients say that do not know of the protocol, and whether it comes as the JSON
+// that it is: an object or array, not too deep, of numbers that are not too long. Everything else
+// is one string.
 var texts = []struct {
 	text   string
 	isJSON bool
@@ -77,7 +78,8 @@ func ofBinary(p []byte) expectation {
 	return expectation{string(quoted), map[string]string{"encoding": "base64"}}
 }
 
-// fits holds a publication to what is expected. Numbers are compared as JavaScript has them: that is all that is left of them there.
+// fits holds a publication to what is expected. Numbers are compared as JavaScript has them: that
+// is all that is left of them there.
 func (x expectation) fits(p sdktest.Publication) error {
 	if bytes.ContainsAny(p.Data, "\n\r") {
 		return fmt.Errorf("a line feed in %.100q", p.Data)
@@ -96,7 +98,8 @@ func (x expectation) fits(p sdktest.Publication) error {
 	return nil
 }
 
-// decode decodes JSON, with numbers beyond float64 as null, which is what JavaScript writes for its infinity.
+// decode decodes JSON, with numbers beyond float64 as null, which is what JavaScript writes for its
+// infinity.
 func decode(p []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(p))
 	d.UseNumber()
@@ -190,8 +193,8 @@ func sayRaw(t *testing.T, e *endpoint) (want []expectation) {
 	return want
 }
 
-// sayByAPI has a backend say everything that is JSON, as data of Centrifugo's API. A string there is the text that raw clients get, other
-// scalars are that too.
+// sayByAPI has a backend say everything that is JSON, as data of Centrifugo's API. A string there
+// is the text that raw clients get, other scalars are that too.
 func sayByAPI(t *testing.T, e *endpoint) (want []expectation) {
 	t.Helper()
 	for _, one := range texts {
@@ -207,8 +210,8 @@ func sayByAPI(t *testing.T, e *endpoint) (want []expectation) {
 	return want
 }
 
-// Clients of the protocol publish any JSON, and hear it as what it is. One that speaks protobuf has said bytes, which are taken as a raw
-// client's are.
+// Clients of the protocol publish any JSON, and hear it as what it is. One that speaks protobuf has
+// said bytes, which are taken as a raw client's are.
 func TestCentrifuge_SDKsPublishWhole(t *testing.T) {
 	t.Parallel()
 	e := startEndpoint(t, spoken())

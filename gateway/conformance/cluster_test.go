@@ -93,7 +93,8 @@ func (m *member) post(ctx context.Context, room, text, key string) (hub.Position
 	return at, json.Unmarshal(body, &at)
 }
 
-// Whichever of two gateways they are at, and whichever way they publish, everybody hears one order, and each publisher's own in it.
+// Whichever of two gateways they are at, and whichever way they publish, everybody hears one order,
+// and each publisher's own in it.
 func TestTwoGatewaysHaveOneOrder(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -179,7 +180,8 @@ func TestTwoGatewaysHaveOneOrder(t *testing.T) {
 	}
 }
 
-// A client goes from one gateway to the other again and again while messages flow, by events and by an SDK, and gets each once.
+// A client goes from one gateway to the other again and again while messages flow, by events and by
+// an SDK, and gets each once.
 func TestClientsHopBetweenGateways(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -322,7 +324,8 @@ func (r *relay) close() {
 	r.wait.Wait()
 }
 
-// Without a broker the gateway starts, lets clients in, and has publishers wait; when it comes all goes on.
+// Without a broker the gateway starts, lets clients in, and has publishers wait; when it comes all
+// goes on.
 func TestGatewayWaitsForItsBroker(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)

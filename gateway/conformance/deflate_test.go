@@ -24,7 +24,8 @@ import (
 	"sluice/internal/browsertest"
 )
 
-// Clients of two libraries that compress, and plain ones, come and go while one room talks: all of them get the same messages.
+// Clients of two libraries that compress, and plain ones, come and go while one room talks: all of
+// them get the same messages.
 func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 	const messages = 400
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
@@ -72,7 +73,8 @@ func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 		if err := sender.Write(ctx, websocket.MessageText, wstest.Ticker(i)); err != nil {
 			t.Fatal(err)
 		}
-		// The next sender is on another connection: order among them is the gateway's, so wait for each.
+		// The next sender is on another connection: order among them is the gateway's, so wait for
+		// each.
 		testenv.Eventually(t, "it is published", func() bool { return testenv.StatsOf(t, s).Messages == uint64(i+1) })
 		if i%10 == 3 { // Somebody looks in, of either kind.
 			mode := []websocket.CompressionMode{websocket.CompressionDisabled, websocket.CompressionNoContextTakeover}[i/10%2]

@@ -110,7 +110,8 @@ func TestF09_HugeLengthCostsNothing(t *testing.T) {
 	}
 	before := testenv.LiveHeap()
 	for _, c := range all {
-		// 1 MiB is within the limit, so these are waited for. They are to cost what has come, not what was announced.
+		// 1 MiB is within the limit, so these are waited for. They are to cost what has come, not
+		// what was announced.
 		c.Send(wstest.Masked(ws.OpPing, true, ""), wstest.FrameBytes(0x82, 0x80|127, 0, 0, 0, 0, 0, 0x10, 0, 0, wstest.ZeroMask, "ab"))
 		c.ExpectFrame(ws.OpPong, "")
 	}
@@ -282,7 +283,8 @@ func TestF35_LargestMessageAndOneByteMore(t *testing.T) {
 	}
 }
 
-// A Close frame must reach a client that goes on sending: closing with its bytes unread would reset the connection.
+// A Close frame must reach a client that goes on sending: closing with its bytes unread would reset
+// the connection.
 func TestCloseSurvivesWhatIsSentBehindIt(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	for _, behind := range []int{1 << 10, 60 << 10, 200 << 10, 2 << 20} {

@@ -19,8 +19,8 @@ import (
 	"sluice/wsproto"
 )
 
-// H10 to H16, H20 to H23, H26 and H29 are tables in package wsproto, where the head is judged; one test below
-// sends them through a socket all the same.
+// H10 to H16, H20 to H23, H26 and H29 are tables in package wsproto, where the head is judged; one
+// test below sends them through a socket all the same.
 
 func TestH01_MinimalUpgradeIsAnsweredWith101(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
@@ -193,7 +193,8 @@ func TestH25_HEADIsRefusedWithoutABody(t *testing.T) {
 	c.ExpectEnd()
 }
 
-// CONNECT names a host, not a path, so it is net/http's to refuse. What counts is that it opens no tunnel.
+// CONNECT names a host, not a path, so it is net/http's to refuse. What counts is that it opens no
+// tunnel.
 func TestH25_CONNECTIsRefused(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	c := wstest.Connect(t, addr)

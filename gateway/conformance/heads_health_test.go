@@ -12,8 +12,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// What balancers ask, HAProxy's "OPTIONS / HTTP/1.0" among it. Relatives: static files, the asterisk, other methods, and a second
-// question on the same connection.
+// What balancers ask, HAProxy's "OPTIONS / HTTP/1.0" among it. Relatives: static files, the
+// asterisk, other methods, and a second question on the same connection.
 func TestN14_HealthChecksOfBalancers(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	for _, path := range []string{"/", "/livez", "/style.css"} {
@@ -53,7 +53,8 @@ func TestN14_HealthChecksOfBalancers(t *testing.T) {
 	c.ExpectRefusal(200) // One answer that says so, and the end.
 }
 
-// Strangers hold all that ordinary HTTP may hold, in each way there is, and a health check is answered all the same.
+// Strangers hold all that ordinary HTTP may hold, in each way there is, and a health check is
+// answered all the same.
 func TestN76_HealthChecksNeedNoPlaceThatStrangersCanFill(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -101,7 +102,8 @@ func TestN76_HealthChecksNeedNoPlaceThatStrangersCanFill(t *testing.T) {
 	}
 }
 
-// A client that asks and asks and takes no answer is closed; what it makes us hold is bounded by what the kernel refuses.
+// A client that asks and asks and takes no answer is closed; what it makes us hold is bounded by
+// what the kernel refuses.
 func TestClientThatTakesNoHealthAnswersIsClosed(t *testing.T) {
 	cfg := gatewaytest.Options()
 	cfg.CloseTimeout = 100 * time.Millisecond

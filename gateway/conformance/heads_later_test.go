@@ -19,7 +19,8 @@ import (
 	"sluice/wsproto"
 )
 
-// Every head on our listeners is judged by one parser, whatever went before it on its connection. What may go before:
+// Every head on our listeners is judged by one parser, whatever went before it on its connection.
+// What may go before:
 var before = []struct {
 	name     string
 	requests []byte
@@ -32,7 +33,8 @@ var before = []struct {
 	{"behind_many", bytes.Repeat(append(wstest.PlainGet("/livez"), wstest.PlainGet("/nothing")...), 3), 6},
 }
 
-// eachBefore sends a request behind each of them: when they are answered, and in one packet with them.
+// eachBefore sends a request behind each of them: when they are answered, and in one packet with
+// them.
 func eachBefore(t *testing.T, addr string, request []byte, check func(t *testing.T, c *wstest.Client)) {
 	for _, b := range before {
 		for _, isPipelined := range []bool{false, true} {
@@ -58,8 +60,9 @@ func eachBefore(t *testing.T, addr string, request []byte, check func(t *testing
 	}
 }
 
-// A request whose body has two lengths, or one that somebody may read in another way, and in that body an upgrade: the relatives
-// are in package wsproto, under the same id. Here it counts that the hidden request is never answered.
+// A request whose body has two lengths, or one that somebody may read in another way, and in that
+// body an upgrade: the relatives are in package wsproto, under the same id. Here it counts that the
+// hidden request is never answered.
 func TestN02_NothingIsSmuggledInABody(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	hidden := string(wstest.UpgradeHead("/ws/smuggled")) + string(wstest.MaskedText("hidden"))
@@ -95,7 +98,8 @@ func TestN02_NothingIsSmuggledInABody(t *testing.T) {
 			})
 		}
 	}
-	// What has a length is read as a body, whatever it looks like, and what is behind it as a request.
+	// What has a length is read as a body, whatever it looks like, and what is behind it as a
+	// request.
 	body := hidden + strings.Repeat("x", 100_000)
 	head := wstest.RequestHead("POST /nothing HTTP/1.1", "Host: sluice.test", fmt.Sprintf("Content-Length: %d", len(body)))
 	eachBefore(t, addr, append(append(head, body...), wstest.PlainGet("/livez")...), func(t *testing.T, c *wstest.Client) {
@@ -114,7 +118,8 @@ func TestN02_NothingIsSmuggledInABody(t *testing.T) {
 	}
 }
 
-// Relatives: everything that net/http would put right before a handler sees it, and what it would refuse with other words.
+// Relatives: everything that net/http would put right before a handler sees it, and what it would
+// refuse with other words.
 func TestN77_LaterHeadsAreJudgedLikeTheFirst(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	good := string(wstest.UpgradeHead("/ws"))
@@ -168,7 +173,8 @@ func TestN77_LaterHeadsAreJudgedLikeTheFirst(t *testing.T) {
 	}
 }
 
-// An insertion is a connection of a client library that adds a header line to the first request it sends.
+// An insertion is a connection of a client library that adds a header line to the first request it
+// sends.
 type insertion struct {
 	net.Conn
 	line string
@@ -188,8 +194,8 @@ func (c *insertion) Write(p []byte) (int, error) {
 
 func (c *insertion) Read(p []byte) (int, error) { return c.in.Read(p) }
 
-// Requests with and without bodies, answered on a loop and by net/http, and an upgrade at the end, on one connection and cut
-// anywhere: the answers are the same.
+// Requests with and without bodies, answered on a loop and by net/http, and an upgrade at the end,
+// on one connection and cut anywhere: the answers are the same.
 func TestRequestsOnOneConnectionMayBeCutAnywhere(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	all := bytes.Join([][]byte{
@@ -233,8 +239,8 @@ func TestRequestsOnOneConnectionMayBeCutAnywhere(t *testing.T) {
 	}
 }
 
-// Relatives: the second head behind each kind of answer, and silence, which has a minute. Before it was lent, a head had this
-// deadline all along (H07).
+// Relatives: the second head behind each kind of answer, and silence, which has a minute. Before it
+// was lent, a head had this deadline all along (H07).
 func TestN15_LaterHeadsHaveTheHandshakeTimeoutToo(t *testing.T) {
 	cfg := gatewaytest.Options()
 	cfg.HandshakeTimeout = 300 * time.Millisecond

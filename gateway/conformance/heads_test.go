@@ -72,7 +72,8 @@ func TestN01_UpgradeWithContentLengthZero(t *testing.T) {
 }
 
 // Browsers send the cookies of all ports of a host along, and proxies add lines of their own.
-// Relatives: the page, its static files, a later request of a connection, a head in many pieces; one byte and one line too many.
+// Relatives: the page, its static files, a later request of a connection, a head in many pieces;
+// one byte and one line too many.
 func TestN03_N04_HeadsAreAsLargeAsTheyComeFromBrowsers(t *testing.T) {
 	cfg := gatewaytest.Options()
 	_, addr := gatewaytest.Start(t, cfg)
@@ -130,7 +131,8 @@ func TestN03_N04_HeadsAreAsLargeAsTheyComeFromBrowsers(t *testing.T) {
 	}
 }
 
-// Relatives are in package wsproto. None of them may be waited for: the time for a head is a minute here.
+// Relatives are in package wsproto. None of them may be waited for: the time for a head is a minute
+// here.
 func TestN11_WhatIsNotHTTPIsRefusedAtOnce(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	n := uint64(0)

@@ -103,7 +103,8 @@ func TestOrdinaryRequestsOnOneConnection(t *testing.T) {
 	c.ExpectRefusal(http.StatusLengthRequired)
 }
 
-// A client that means to wait for leave to send its body gets it, or an answer that ends the connection.
+// A client that means to wait for leave to send its body gets it, or an answer that ends the
+// connection.
 func TestExpectationOfAContinue(t *testing.T) {
 	cfg, echo := gatewaytest.Options(), http.NewServeMux()
 	echo.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
@@ -126,7 +127,8 @@ func TestExpectationOfAContinue(t *testing.T) {
 	}
 }
 
-// A handler of the program's may take its connection: what came behind the request is there, and what comes later.
+// A handler of the program's may take its connection: what came behind the request is there, and
+// what comes later.
 func TestHandlerTakesALentConnection(t *testing.T) {
 	cfg, pages := gatewaytest.Options(), http.NewServeMux()
 	pages.HandleFunc("/take", func(w http.ResponseWriter, _ *http.Request) {
@@ -161,7 +163,8 @@ func TestHandlerTakesALentConnection(t *testing.T) {
 	testenv.Eventually(t, "it is gone", func() bool { return s.Open() == 0 })
 }
 
-// net/http hears of it when a client goes while its request is under way, and not when it only asks for more.
+// net/http hears of it when a client goes while its request is under way, and not when it only asks
+// for more.
 func TestHandlerHearsThatItsClientHasGone(t *testing.T) {
 	cfg, pages := gatewaytest.Options(), http.NewServeMux()
 	begun, ended := make(chan struct{}, 1), make(chan struct{}, 1)

@@ -1,6 +1,6 @@
-// Package conformance holds a gateway to what clients may expect of it: RFC 6455 and RFC 7692, HTTP, the
-// cases of Autobahn's suite under their numbers, and a real browser. It sees what any program sees that
-// imports package gateway, and what comes over its sockets.
+// Package conformance holds a gateway to what clients may expect of it: RFC 6455 and RFC 7692,
+// HTTP, the cases of Autobahn's suite under their numbers, and a real browser. It sees what any
+// program sees that imports package gateway, and what comes over its sockets.
 package conformance
 
 import (

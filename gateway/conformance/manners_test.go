@@ -16,7 +16,8 @@ import (
 
 // What Autobahn leaves out: clients that follow the RFC without manners, or only its first half.
 
-// A client that does not wait for the answer to its handshake says all it has to say in the same packet.
+// A client that does not wait for the answer to its handshake says all it has to say in the same
+// packet.
 func TestH02_WholeVisitInThePacketOfTheHandshake(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	witness := wstest.Dial(t, addr, "/ws")
@@ -42,7 +43,8 @@ func TestH02_WholeVisitInThePacketOfTheHandshake(t *testing.T) {
 	wstest.ExpectText(t, witness, "nothing before this")
 }
 
-// Garbage in the packet of the handshake ends the connection as it would later: after the 101 and what was valid, with a Close.
+// Garbage in the packet of the handshake ends the connection as it would later: after the 101 and
+// what was valid, with a Close.
 func TestGarbagePipelinedBehindTheHandshake(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	witness := wstest.Dial(t, addr, "/ws")

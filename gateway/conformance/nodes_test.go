@@ -17,9 +17,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// What gateways know of each other, over a broker: counts have to be right within soon, and within late of a node's death. That they
-// are is tested beside the code, on a clock that the test moves. Here a busy machine is given three times as much, and how long it took
-// is logged.
+// What gateways know of each other, over a broker: counts have to be right within soon, and within
+// late of a node's death. That they are is tested beside the code, on a clock that the test moves.
+// Here a busy machine is given three times as much, and how long it took is logged.
 const (
 	soon = 2 * time.Second
 	late = 10 * time.Second
@@ -99,7 +99,8 @@ func counts(all []*node, room string, want int) func() bool {
 	}
 }
 
-// Each node counts the clients of all, soon after they came and went, and those of a dead one no longer after a while.
+// Each node counts the clients of all, soon after they came and went, and those of a dead one no
+// longer after a while.
 func TestNodesCountEachOthersClients(t *testing.T) {
 	t.Parallel() // It waits, most of the time.
 	all := startNodes(t, "a", "b", "c")

@@ -43,10 +43,12 @@ func startAs(t *testing.T, hosts ...string) (s *gateway.Server, addr, port strin
 	return s, addr, addr[strings.LastIndexByte(addr, ':'):]
 }
 
-// N74: evil.example is led to 127.0.0.1 after its page was loaded. Its WebSocket and its requests then come to a gateway that only
-// this machine can reach, with the page's own name in Origin and Host. Relatives: names that begin like an address or localhost,
-// numbers that are addresses to some resolvers, trailing dots, upper case, another port, the page itself by every method and path,
-// absolute targets, HTTP/1.0 without a Host, and whoever sends no Origin: proxies' clients and health checks, which stay as they were.
+// N74: evil.example is led to 127.0.0.1 after its page was loaded. Its WebSocket and its requests
+// then come to a gateway that only this machine can reach, with the page's own name in Origin and
+// Host. Relatives: names that begin like an address or localhost, numbers that are addresses to
+// some resolvers, trailing dots, upper case, another port, the page itself by every method and
+// path, absolute targets, HTTP/1.0 without a Host, and whoever sends no Origin: proxies' clients
+// and health checks, which stay as they were.
 func TestN74_LoopbackGatewayIsNobodyElsesHost(t *testing.T) {
 	s, addr, port := startAs(t)
 	for host, isOwn := range map[string]bool{
@@ -121,8 +123,9 @@ func TestN74_LoopbackGatewayIsNobodyElsesHost(t *testing.T) {
 	}
 }
 
-// N74: a browser that has a stranger's name lead to 127.0.0.1. Whatever is in its tab now, the gateway's refusal here, has that
-// name's origin and may run scripts: its requests and its WebSocket come to nothing. With the name allowed the page works.
+// N74: a browser that has a stranger's name lead to 127.0.0.1. Whatever is in its tab now, the
+// gateway's refusal here, has that name's origin and may run scripts: its requests and its
+// WebSocket come to nothing. With the name allowed the page works.
 func TestN74_BrowserWhoseNameWasRebound(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)
@@ -196,7 +199,8 @@ func TestN06_RefusedOriginSaysWhatDiffersAndWhichFlag(t *testing.T) {
 	}
 }
 
-// N07, N08, N09: what is allowed gets in, by two independent clients, and what is not gets none of them in.
+// N07, N08, N09: what is allowed gets in, by two independent clients, and what is not gets none of
+// them in.
 func TestN07_N08_N09_OriginsInAHandshake(t *testing.T) {
 	for _, tc := range []struct {
 		allow  string
@@ -250,8 +254,8 @@ func TestN07_N08_N09_OriginsInAHandshake(t *testing.T) {
 	}
 }
 
-// N05: the first of the client's that is listed, whatever else is offered. Without a list none is answered, and clients that
-// asked for one give up.
+// N05: the first of the client's that is listed, whatever else is offered. Without a list none is
+// answered, and clients that asked for one give up.
 func TestN05_FirstOfferedSubprotocolThatIsListedIsAnswered(t *testing.T) {
 	o := gatewaytest.Options()
 	o.Subprotocols = []string{"mqtt", "bearer", "v2.chat.example.com"}
@@ -312,7 +316,8 @@ func TestN05_FirstOfferedSubprotocolThatIsListedIsAnswered(t *testing.T) {
 	}
 }
 
-// N05: a browser keeps the connection only if one of its own was answered (WHATWG WebSockets §3, "establish a WebSocket connection").
+// N05: a browser keeps the connection only if one of its own was answered (WHATWG WebSockets §3,
+// "establish a WebSocket connection").
 func TestN05_BrowserThatOffersSubprotocolsConnects(t *testing.T) {
 	t.Parallel()
 	tab := browsertest.NewTab(t, browsertest.Start(t))
@@ -336,7 +341,8 @@ func TestN05_BrowserThatOffersSubprotocolsConnects(t *testing.T) {
 	}
 }
 
-// N50: the answer says what a name is, and what it says is so: the characters and the length, and no others.
+// N50: the answer says what a name is, and what it says is so: the characters and the length, and
+// no others.
 func TestN50_RefusedRoomNameSaysWhatIsAllowed(t *testing.T) {
 	_, addr := gatewaytest.Start(t, gatewaytest.Options())
 	join := func(name string) (int, string) {

@@ -78,8 +78,8 @@ func TestN30_ChromiumHearsWhyItIsClosed(t *testing.T) {
 	}
 }
 
-// N01, N05: real clients come with what they send of their own accord (the JDK's with a Content-Length: 0), and with a subprotocol
-// without which most of them fail the connection.
+// N01, N05: real clients come with what they send of their own accord (the JDK's with a
+// Content-Length: 0), and with a subprotocol without which most of them fail the connection.
 func TestRealClientsVisit(t *testing.T) {
 	t.Parallel()
 	o := gatewaytest.Options()

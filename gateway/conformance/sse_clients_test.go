@@ -52,8 +52,9 @@ func TestCurlReadsEvents(t *testing.T) {
 	}
 }
 
-// Chromium's EventSource, which a network cuts off again and again while messages are published, has each exactly once and in order:
-// it comes back by itself with the id of the last. That is the recipe of docs/rooms.md.
+// Chromium's EventSource, which a network cuts off again and again while messages are published,
+// has each exactly once and in order: it comes back by itself with the id of the last. That is the
+// recipe of docs/rooms.md.
 func TestS05_BrowserGoesOnBehindTheLastEvent(t *testing.T) {
 	testenv.LeaveToCI(t, "a browser comes back after a second or more")
 	browser := browsertest.Start(t)

@@ -28,8 +28,9 @@ func askAs(t *testing.T, addr, method, path string, lines ...string) *http.Respo
 	return r
 }
 
-// Which pages may read events, and what they are told. A page of another origin may only if it is listed; cookies are for those
-// that are listed by name. Without an Origin Sec-Fetch-Site decides, and the host has to be ours.
+// Which pages may read events, and what they are told. A page of another origin may only if it is
+// listed; cookies are for those that are listed by name. Without an Origin Sec-Fetch-Site decides,
+// and the host has to be ours.
 func TestEventsOfOtherOrigins(t *testing.T) {
 	const page = "https://page.example"
 	for _, tc := range []struct {
@@ -80,7 +81,8 @@ func TestEventsOfOtherOrigins(t *testing.T) {
 	}
 }
 
-// A name of a stranger's that leads here is not this server's, whatever the browser says of the page.
+// A name of a stranger's that leads here is not this server's, whatever the browser says of the
+// page.
 func TestEventsUnderAForeignHost(t *testing.T) {
 	o := gatewaytest.Options()
 	o.AllowHost = nil
@@ -123,8 +125,8 @@ func TestEventsForWhoHasAToken(t *testing.T) {
 	}
 }
 
-// Chromium's EventSource reads its own server's rooms, those of one that lists its page's origin, with cookies if it is listed by name,
-// and nobody else's; an image cannot read them either.
+// Chromium's EventSource reads its own server's rooms, those of one that lists its page's origin,
+// with cookies if it is listed by name, and nobody else's; an image cannot read them either.
 func TestBrowserReadsEvents(t *testing.T) {
 	testenv.LeaveToCI(t, "a browser takes more than a second")
 	browser := browsertest.Start(t)

@@ -49,8 +49,9 @@ func expectNumbers(e *wstest.Events, from, to int) (ids []string) {
 	return ids
 }
 
-// S05. Who comes back with the id of any message gets exactly what followed it, by the header or by the address, before what is
-// published from then on. Ids grow, are all of one length, and tell the same position to everybody.
+// S05. Who comes back with the id of any message gets exactly what followed it, by the header or by
+// the address, before what is published from then on. Ids grow, are all of one length, and tell the
+// same position to everybody.
 func TestS05_EventsGoOnBehindTheLastOne(t *testing.T) {
 	const messages = 40
 	s, addr := gatewaytest.Start(t, keeping(1000))
@@ -104,8 +105,9 @@ func TestEventsHaveAnIDBeforeTheFirst(t *testing.T) {
 	expectNumbers(again, 4, 5)
 }
 
-// S07, S08. An id that nobody can go on from is answered with a reset before anything else: with the reason, and the id from which
-// the stream goes on, which is the end. What is published behind that comes.
+// S07, S08. An id that nobody can go on from is answered with a reset before anything else: with
+// the reason, and the id from which the stream goes on, which is the end. What is published behind
+// that comes.
 func TestS07_S08_EventsThatCannotBeRecovered(t *testing.T) {
 	const kept, messages = 5, 100
 	o := keeping(kept)
@@ -181,7 +183,8 @@ func TestEventsBeginWithTheLast(t *testing.T) {
 	expectNumbers(none, 7, 8)
 }
 
-// Who may not hear what was said before is refused if it asks, and told if its browser comes back by itself.
+// Who may not hear what was said before is refused if it asks, and told if its browser comes back
+// by itself.
 func TestEventsOfThePastTakeLeave(t *testing.T) {
 	o := keeping(10)
 	o.Anonymous = []gateway.Grant{{Rooms: []string{"*"}, May: gateway.Read}}
@@ -200,8 +203,9 @@ func TestEventsOfThePastTakeLeave(t *testing.T) {
 	expectNumbers(e, 4, 5)
 }
 
-// A comeback is a reader that is cut again and again and comes back with its last id, as a browser does. It holds what it gets
-// against the numbers that were published: each exactly once and in order, or a reset that says so.
+// A comeback is a reader that is cut again and again and comes back with its last id, as a browser
+// does. It holds what it gets against the numbers that were published: each exactly once and in
+// order, or a reset that says so.
 type comeback struct {
 	t      *testing.T
 	addr   func() string
@@ -213,7 +217,8 @@ type comeback struct {
 	cuts   int
 }
 
-// visit reads until so many bytes of the body have come, or so many events, and cuts the connection there.
+// visit reads until so many bytes of the body have come, or so many events, and cuts the connection
+// there.
 func (c *comeback) visit(bytes int64, events, last int) {
 	var lines []string
 	if c.id != "" {
@@ -269,8 +274,8 @@ func (c *comeback) visit(bytes int64, events, last int) {
 	}
 }
 
-// Readers are cut at every event's end and at random bytes, with RST and FIN, while messages are published. Each gets every
-// message exactly once, in order.
+// Readers are cut at every event's end and at random bytes, with RST and FIN, while messages are
+// published. Each gets every message exactly once, in order.
 func TestS05_CutReadersOfEventsMissNothing(t *testing.T) {
 	messages, readers := 2000, 4
 	if testenv.IsWholeSize(t) {
@@ -310,7 +315,8 @@ func TestS05_CutReadersOfEventsMissNothing(t *testing.T) {
 	}
 }
 
-// S07. The gateway is restarted while readers are there: each comes back, is told, and has from there on what is published, once.
+// S07. The gateway is restarted while readers are there: each comes back, is told, and has from
+// there on what is published, once.
 func TestS07_RestartIsToldToReadersOfEvents(t *testing.T) {
 	const before, after = 50, 50
 	var addr atomic.Value
@@ -337,8 +343,8 @@ func TestS07_RestartIsToldToReadersOfEvents(t *testing.T) {
 	}
 }
 
-// Readers that are cut off all at once while messages are published, and come back, have each message once. What they missed is
-// encoded for none of them anew: it lies in the log.
+// Readers that are cut off all at once while messages are published, and come back, have each
+// message once. What they missed is encoded for none of them anew: it lies in the log.
 func TestS05_CrowdOfReadersComesBack(t *testing.T) {
 	readers := 100
 	if testenv.IsWholeSize(t) {

@@ -19,8 +19,9 @@ import (
 	"sluice/wsproto"
 )
 
-// Readers of events on both loops get what others say in their room, in its order, and nothing else: text with every sort of line end
-// as one event, bytes as base64. The answer's head keeps caches and proxies from collecting it.
+// Readers of events on both loops get what others say in their room, in its order, and nothing
+// else: text with every sort of line end as one event, bytes as base64. The answer's head keeps
+// caches and proxies from collecting it.
 func TestEventsAreWhatIsSaidInTheRoom(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	var readers []*wstest.Events
@@ -189,7 +190,8 @@ func TestEventsHaveHeartbeats(t *testing.T) {
 	}
 }
 
-// Whatever ends the stream in order is its last event, with the code and the words of a Close frame.
+// Whatever ends the stream in order is its last event, with the code and the words of a Close
+// frame.
 func TestEventsEndWithTheReason(t *testing.T) {
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	e, stays := wstest.Listen(t, addr, "/sse/a"), wstest.Listen(t, addr, "/sse/b")

@@ -43,8 +43,8 @@ func (s strict) Judge(h *gateway.Handshake) (gateway.Principal, error) {
 	return who, err
 }
 
-// The demo page where somebody has to be known: it says so, takes a token from its field or behind the room in the address, keeps it for
-// its tab alone, and goes on where it may only read.
+// The demo page where somebody has to be known: it says so, takes a token from its field or behind
+// the room in the address, keeps it for its tab alone, and goes on where it may only read.
 func TestPageBringsItsToken(t *testing.T) {
 	testenv.LeaveToCI(t, "a browser takes more than a second")
 	browser := browsertest.Start(t)
@@ -103,8 +103,9 @@ func TestPageBringsItsToken(t *testing.T) {
 	isKept(`location.hash === "#open"`)
 }
 
-// A browser's page brings its token as a subprotocol, as a query and in the cookie of its login. The browser finds its offer answered, and
-// the page hears why it is closed where it may only read. Without a token, or with another, it does not get in.
+// A browser's page brings its token as a subprotocol, as a query and in the cookie of its login.
+// The browser finds its offer answered, and the page hears why it is closed where it may only read.
+// Without a token, or with another, it does not get in.
 func TestBrowserBringsItsToken(t *testing.T) {
 	testenv.LeaveToCI(t, "a browser takes more than a second")
 	browser := browsertest.Start(t)

@@ -107,7 +107,8 @@ func TestEventsAllocateNothing(t *testing.T) {
 	}
 }
 
-// An id is written into an event that is there already; whatever the position is, its length is the same.
+// An id is written into an event that is there already; whatever the position is, its length is the
+// same.
 func TestIDIsWrittenIntoItsPlace(t *testing.T) {
 	for offset, want := range map[uint64]string{
 		0: "abcd2345:00000000000000000000", 1: "abcd2345:00000000000000000001", 1<<64 - 1: "abcd2345:18446744073709551615",

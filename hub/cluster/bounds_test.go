@@ -10,7 +10,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A stream that is gone for a minute, under publishers that give all they can, costs what the bounds say, and loses nothing that was taken.
+// A stream that is gone for a minute, under publishers that give all they can, costs what the
+// bounds say, and loses nothing that was taken.
 func TestGoneForAMinuteUnderFullPublishing(t *testing.T) {
 	const rooms = 40
 	w := newWorld(1, 1, faults{})

@@ -19,8 +19,9 @@ var (
 	modelFrom  = flag.Uint64("cluster.from", 1, "the first of them")
 )
 
-// Whatever a broker does, all nodes have one order of a room, every acknowledged message once, and nobody misses
-// anything without being told. The stream's own record of everything that it ever stored is the judge.
+// Whatever a broker does, all nodes have one order of a room, every acknowledged message once, and
+// nobody misses anything without being told. The stream's own record of everything that it ever
+// stored is the judge.
 func TestNodesAgainstAScriptedBroker(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := faults{

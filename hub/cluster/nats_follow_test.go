@@ -33,7 +33,8 @@ func TestWaitingMessagesHaveABound(t *testing.T) {
 	}
 }
 
-// What is dropped is told when that begins, and when it ends: a room's last message may be the last one dropped.
+// What is dropped is told when that begins, and when it ends: a room's last message may be the last
+// one dropped.
 func TestEndOfDroppingIsTold(t *testing.T) {
 	n := new(NATS)
 	n.happened.init()

@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// What is published while a room is being opened is there when it is open: nobody has to ask for it a second later.
+// What is published while a room is being opened is there when it is open: nobody has to ask for it
+// a second later.
 func TestOpeningMissesNothing(t *testing.T) {
-	// One is published before and behind each request: subscribing, the state, the end and, with history, a page.
+	// One is published before and behind each request: subscribing, the state, the end and, with
+	// history, a page.
 	for room, during := range map[string]int{"room0": 7, "room2": 5} {
 		w := newWorld(1, 1, faults{})
 		m := w.nodes[0]
@@ -143,8 +145,8 @@ func TestRoomInWhichNothingWasSaidForLong(t *testing.T) {
 	}
 }
 
-// Who was in a room before its first message goes on from there, on whichever node, once that message is kept; and not if something
-// may have expired in between.
+// Who was in a room before its first message goes on from there, on whichever node, once that
+// message is kept; and not if something may have expired in between.
 func TestFirstMessageOfAQuietRoomIsNoGap(t *testing.T) {
 	w := newWorld(1, 2, faults{expires: true})
 	w.isQuiet = true

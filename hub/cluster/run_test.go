@@ -181,8 +181,8 @@ func (t *tap) Fill(room, _ string, _ uint64, kept []hub.Source) {
 	})
 }
 
-// Two nodes that run, eight publishers that give all they can and wait only when they are held: each message once, in one order, and
-// everybody is answered.
+// Two nodes that run, eight publishers that give all they can and wait only when they are held:
+// each message once, in one order, and everybody is answered.
 func TestNodesRun(t *testing.T) {
 	const publishers, each = 8, 2000
 	s := new(memory)
@@ -376,7 +376,8 @@ func TestPacksAreNoLargerThanTheBrokerTakes(t *testing.T) {
 	}
 }
 
-// A pack that surely was not stored for a long time has its full time from the first attempt on that may have been.
+// A pack that surely was not stored for a long time has its full time from the first attempt on
+// that may have been.
 func TestTimeCountsFromTheFirstAttemptInDoubt(t *testing.T) {
 	w := newWorld(1, 1, faults{})
 	w.isQuiet = true

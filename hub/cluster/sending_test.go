@@ -9,7 +9,8 @@ import (
 	"sluice/hub"
 )
 
-// Publishers of more rooms than are looked at under one lock are all told that it is late, each once.
+// Publishers of more rooms than are looked at under one lock are all told that it is late, each
+// once.
 func TestAllWhoWaitTooLongAreTold(t *testing.T) {
 	const rooms = 2*walkMax + walkMax/2
 	w := newWorld(1, 1, faults{})

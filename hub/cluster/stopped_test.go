@@ -10,8 +10,9 @@ import (
 	"sluice/hub"
 )
 
-// A process that was stopped between a question and its answer may have slept through messages that were lost on their way and
-// have expired since. The answer, in which there are none, proves nothing, and the room is told.
+// A process that was stopped between a question and its answer may have slept through messages that
+// were lost on their way and have expired since. The answer, in which there are none, proves
+// nothing, and the room is told.
 func TestStoppedBetweenQuestionAndAnswer(t *testing.T) {
 	w := newWorld(1, 1, faults{expires: true})
 	w.isQuiet = true

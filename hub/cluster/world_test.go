@@ -11,8 +11,9 @@ import (
 	"sluice/hub"
 )
 
-// A world is a stream as the documents of JetStream describe it, and nodes that know it by scripted brokers, in one goroutine and
-// with one clock. What is stored is in truth for ever, whatever the stream drops.
+// A world is a stream as the documents of JetStream describe it, and nodes that know it by scripted
+// brokers, in one goroutine and with one clock. What is stored is in truth for ever, whatever the
+// stream drops.
 type world struct {
 	rand     *rand.Rand
 	now      time.Duration
@@ -218,7 +219,8 @@ func (w *world) restore(old store, withEpoch bool) {
 		w.life++
 	}
 	w.kept, w.truth, w.last, w.duplicates = slices.Clone(old.kept), slices.Clone(old.truth), old.last, maps.Clone(old.duplicates)
-	// A copy of what never was, seen from here, is another store altogether: with all its messages expired, nothing tells.
+	// A copy of what never was, seen from here, is another store altogether: with all its messages
+	// expired, nothing tells.
 	w.copies = slices.DeleteFunc(w.copies, func(c store) bool { return c.last > old.last })
 	w.lag = 0
 }

@@ -11,7 +11,8 @@ import (
 
 var errWire = errors.New("not sent")
 
-// soon is within what counts have to be right, late within what they have to be after a node's death.
+// soon is within what counts have to be right, late within what they have to be after a node's
+// death.
 const (
 	soon = 2 * time.Second
 	late = 10 * time.Second

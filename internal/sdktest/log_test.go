@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// told makes a record of a client in "r", of words: s5 it subscribed, r5 and was recovered, u5 or was not, at an offset; x it lost its
-// subscription; 5 publication 5; 5=6 which has what 6 should.
+// told makes a record of a client in "r", of words: s5 it subscribed, r5 and was recovered, u5 or
+// was not, at an offset; x it lost its subscription; 5 publication 5; 5=6 which has what 6 should.
 func told(words string) *Record {
 	r := newRecord()
 	for _, word := range strings.Fields(words) {

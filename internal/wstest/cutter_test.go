@@ -15,7 +15,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// talker sends the frames "0", "1", "22", "333", … to 9, as coder/websocket writes them, and waits for the end.
+// talker sends the frames "0", "1", "22", "333", … to 9, as coder/websocket writes them, and waits
+// for the end.
 func talker(t *testing.T) (addr string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)
@@ -34,7 +35,8 @@ func talker(t *testing.T) (addr string) {
 	return server.Listener.Addr().String()
 }
 
-// Each connection ends by a reset behind the frame, or the byte, that was said, and the one behind those does not end.
+// Each connection ends by a reset behind the frame, or the byte, that was said, and the one behind
+// those does not end.
 func TestCutterCutsWhereItWasTold(t *testing.T) {
 	t.Parallel()
 	var cuts []Cut

@@ -1,4 +1,5 @@
-// Package peers holds servers to compare with. Its test sees that each of them does what the comparison takes for granted.
+// Package peers holds servers to compare with. Its test sees that each of them does what the
+// comparison takes for granted.
 package peers
 
 import (
@@ -53,7 +54,8 @@ func TestEachPeerRelaysToARoomUnchangedInOneOrder(t *testing.T) {
 	}
 }
 
-// A client does not read while 32 MB are published. The others get every message, and what README.md says becomes of it.
+// A client does not read while 32 MB are published. The others get every message, and what
+// README.md says becomes of it.
 func TestOneWhoDoesNotReadIsClosedOrKeptAndNeverStopsTheOthers(t *testing.T) {
 	const size, count = 64 << 10, 512
 	bin := build(t)
@@ -171,8 +173,8 @@ func dialStalled(ctx context.Context, t *testing.T, addr string) *websocket.Conn
 	return dialWith(ctx, t, addr+"/ws", &http.Client{Transport: &http.Transport{DialContext: limited}})
 }
 
-// meet returns when both are members of the room: some libraries let a client in only a moment after they greeted it. Each
-// has then heard the same last message.
+// meet returns when both are members of the room: some libraries let a client in only a moment
+// after they greeted it. Each has then heard the same last message.
 func meet(ctx context.Context, t *testing.T, a, b *websocket.Conn) {
 	t.Helper()
 	say := func(c *websocket.Conn, word string) {

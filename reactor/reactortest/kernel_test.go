@@ -110,7 +110,8 @@ func TestFaultsStrikeInOrderAndThenTheKernelAnswers(t *testing.T) {
 	}
 }
 
-// The source is armed for life and makes no call but its writes: without help it would wait for an edge for ever.
+// The source is armed for life and makes no call but its writes: without help it would wait for an
+// edge for ever.
 func TestRefusedWriteOfAnArmedSourceIsReportedAgain(t *testing.T) {
 	l, k := newLoop(t)
 	fd, peer := socketPair(t)

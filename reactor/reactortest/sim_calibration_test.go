@@ -81,7 +81,8 @@ func simulated(t *testing.T) *rig {
 	})
 }
 
-// genuine returns a rig on the real kernel, TCP over loopback; each step is given so long to arrive.
+// genuine returns a rig on the real kernel, TCP over loopback; each step is given so long to
+// arrive.
 func genuine(t *testing.T, patience time.Duration) *rig {
 	l := tcpSocket(t)
 	must(t, unix.SetNonblock(l, true))
@@ -266,8 +267,9 @@ func conditions(bits uint32) string {
 	return strings.Join(names, "+")
 }
 
-// The simulated kernel is worth what its answers are worth: with its faults off they are those of the real one. What a real
-// step takes to arrive is not known, so a difference is looked at again with more patience.
+// The simulated kernel is worth what its answers are worth: with its faults off they are those of
+// the real one. What a real step takes to arrive is not known, so a difference is looked at again
+// with more patience.
 func TestCalibration(t *testing.T) {
 	if len(scenarios) < 40 {
 		t.Fatalf("only %d scenarios", len(scenarios))

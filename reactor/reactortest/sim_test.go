@@ -42,8 +42,8 @@ func accepted(t *testing.T, s *reactortest.Sim) (fd int, peer *reactortest.Peer)
 	}
 }
 
-// Bytes survive all of it: sent on every event of an edge-triggered descriptor until refused, they arrive whole, and the edges
-// that the kernel owes are enough to get them there.
+// Bytes survive all of it: sent on every event of an edge-triggered descriptor until refused, they
+// arrive whole, and the edges that the kernel owes are enough to get them there.
 func TestSimOwesAnEdgeForWhateverItRefuses(t *testing.T) {
 	for seed := range uint64(200) {
 		s := meanest(seed)

@@ -17,7 +17,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// exhaustDescriptors sets a running process's RLIMIT_NOFILE so that it can open no more than it has, and returns how to set it back.
+// exhaustDescriptors sets a running process's RLIMIT_NOFILE so that it can open no more than it
+// has, and returns how to set it back.
 func exhaustDescriptors(p *proctest.Process) (relieve func()) {
 	p.T.Helper()
 	free := 0
@@ -42,8 +43,9 @@ func exhaustDescriptors(p *proctest.Process) (relieve func()) {
 	}
 }
 
-// Three connections wait while the gateway has no descriptor for them. It does not spin meanwhile, serves those it has, and takes
-// the three when others leave, although no new connection comes to wake it.
+// Three connections wait while the gateway has no descriptor for them. It does not spin meanwhile,
+// serves those it has, and takes the three when others leave, although no new connection comes to
+// wake it.
 func TestK14_NoDescriptorsForThreeThatWait(t *testing.T) {
 	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2"))
@@ -102,7 +104,8 @@ func TestK14_DescriptorLimitIsRaised(t *testing.T) {
 	c.ExpectFrame(ws.OpText, "at last")
 }
 
-// A second instance on the same port says so in one line and ends with status 1; the first one does not notice.
+// A second instance on the same port says so in one line and ends with status 1; the first one does
+// not notice.
 func TestK22_SecondInstanceOnTheSamePort(t *testing.T) {
 	t.Parallel()
 	first := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0"))
@@ -133,9 +136,9 @@ func TestE16_SoftDescriptorLimitIsRaised(t *testing.T) {
 	}
 }
 
-// E16 at the edge, N45: hardly any connection fits beside what the gateway itself needs, so it does not start and names the limit
-// and the remedy; where some fit but few it serves them, and warns. Relatives: a --max-connections that is as small is met, and
-// not worth a word.
+// E16 at the edge, N45: hardly any connection fits beside what the gateway itself needs, so it does
+// not start and names the limit and the remedy; where some fit but few it serves them, and warns.
+// Relatives: a --max-connections that is as small is met, and not worth a word.
 func TestE16_N45_HardlyAnyDescriptors(t *testing.T) {
 	t.Parallel()
 	limited := func(descriptors int, flags ...string) *exec.Cmd {
@@ -165,8 +168,8 @@ func TestE16_N45_HardlyAnyDescriptors(t *testing.T) {
 	}
 }
 
-// Where there are few descriptors, most are for connections: what is kept for net/http is a share of them. All fit, and among them
-// as many as may be ordinary HTTP.
+// Where there are few descriptors, most are for connections: what is kept for net/http is a share
+// of them. All fit, and among them as many as may be ordinary HTTP.
 func TestN80_FewDescriptorsAreMostlyForConnections(t *testing.T) {
 	t.Parallel()
 	cmd := proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2")

@@ -21,7 +21,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The built program tells what it does on its admin listener: metrics with its version, and the live page with the end of its log.
+// The built program tells what it does on its admin listener: metrics with its version, and the
+// live page with the end of its log.
 func TestProgramShowsFiguresAndItsLog(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "admin.sock")
@@ -114,8 +115,8 @@ func overSocket(path string) *http.Client {
 	}}}
 }
 
-// O04. Operators have a listener of their own, with a key over TCP and by a file's permissions on a unix socket. It answers until
-// everybody else has left, and no key is in the log.
+// O04. Operators have a listener of their own, with a key over TCP and by a file's permissions on a
+// unix socket. It answers until everybody else has left, and no key is in the log.
 func TestO04_AdminListenerIsApartAndTheLastToGo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -168,7 +169,8 @@ func TestO04_AdminListenerIsApartAndTheLastToGo(t *testing.T) {
 	}
 }
 
-// What is wrong with the admin flags or the key file is said at the start, in words that help, without what is in the file.
+// What is wrong with the admin flags or the key file is said at the start, in words that help,
+// without what is in the file.
 func TestAdminFlagsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

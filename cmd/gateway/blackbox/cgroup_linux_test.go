@@ -12,8 +12,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// newGroup makes a control group with a limit on memory, of whichever version there is, with another one inside. It ends with the
-// test.
+// newGroup makes a control group with a limit on memory, of whichever version there is, with
+// another one inside. It ends with the test.
 func newGroup(t *testing.T, limit int64) string {
 	t.Helper()
 	for _, v := range []struct{ mount, file string }{
@@ -40,7 +40,8 @@ func newGroup(t *testing.T, limit int64) string {
 	return ""
 }
 
-// N89 with a real group: the gateway keeps to three quarters of its container's memory, and says so, unless it is told otherwise.
+// N89 with a real group: the gateway keeps to three quarters of its container's memory, and says
+// so, unless it is told otherwise.
 func TestN89_ContainersLimitIsKept(t *testing.T) {
 	t.Parallel()
 	const limit = 256 << 20

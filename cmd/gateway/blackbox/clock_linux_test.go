@@ -20,11 +20,12 @@ import (
 	"sluice/internal/wstest"
 )
 
-// shiftEnv names a file with the seconds by which a gateway that buildShifted made believes its wall clock to be ahead.
+// shiftEnv names a file with the seconds by which a gateway that buildShifted made believes its
+// wall clock to be ahead.
 const shiftEnv = "SLUICE_TEST_CLOCK"
 
-// shiftOf is appended to the source of package time. Now is called by the scheduler too, where no system call may be made, so somebody
-// else reads the file.
+// shiftOf is appended to the source of package time. Now is called by the scheduler too, where no
+// system call may be made, so somebody else reads the file.
 const shiftOf = `
 var wallShift atomic.Int64
 
@@ -50,11 +51,12 @@ func init() {
 }
 `
 
-// buildShifted builds the gateway with a package time whose wall clock can be set while it runs; nothing can be done to the machine's
-// without harm to all else that runs there. It is what a clock that is set looks like to a Go program: time.Now's reading of the wall
-// clock moves, its monotonic reading and the runtime's timers do not, which the kernel keeps on CLOCK_MONOTONIC, clock_gettime(2).
-// That nothing reads the wall clock past package time, or gives up a monotonic reading, is for TestE07_NobodyGoesByTheWallClock in the
-// root to say.
+// buildShifted builds the gateway with a package time whose wall clock can be set while it runs;
+// nothing can be done to the machine's without harm to all else that runs there. It is what a clock
+// that is set looks like to a Go program: time.Now's reading of the wall clock moves, its monotonic
+// reading and the runtime's timers do not, which the kernel keeps on CLOCK_MONOTONIC,
+// clock_gettime(2). That nothing reads the wall clock past package time, or gives up a monotonic
+// reading, is for TestE07_NobodyGoesByTheWallClock in the root to say.
 func buildShifted(t *testing.T) (path string) {
 	t.Helper()
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()
@@ -95,8 +97,8 @@ func buildShifted(t *testing.T) (path string) {
 	return path
 }
 
-// The wall clock leaps an hour ahead and then back to yesterday. No timeout fires for it, and none fails to; everything goes on, and the
-// log's stamps are all that shows it.
+// The wall clock leaps an hour ahead and then back to yesterday. No timeout fires for it, and none
+// fails to; everything goes on, and the log's stamps are all that shows it.
 func TestE07_WallClockLeapsAndNothingHappens(t *testing.T) {
 	testenv.LeaveToCI(t, "a standard library of its own is built for it")
 	const handshake, size = time.Second, 64 << 10

@@ -36,8 +36,9 @@ func launchMember(t *testing.T, broker string, more ...string) *proctest.Process
 	return p
 }
 
-// A gateway is killed with all its clients, and publishers. They go on at another one that follows the same
-// rooms, or at one that has yet to open them: each gets every message once, in the order of all.
+// A gateway is killed with all its clients, and publishers. They go on at another one that follows
+// the same rooms, or at one that has yet to open them: each gets every message once, in the order
+// of all.
 func TestB17_GatewayIsKilledWithItsClients(t *testing.T) {
 	t.Parallel()
 	clients, messages := 20, 150
@@ -99,8 +100,8 @@ func TestB17_GatewayIsKilledWithItsClients(t *testing.T) {
 	}
 }
 
-// Clients go from gateway to gateway, of two and of three, while a thousand messages a second are published at
-// one of them.
+// Clients go from gateway to gateway, of two and of three, while a thousand messages a second are
+// published at one of them.
 func TestB18_ClientsHopWhileMessagesFlow(t *testing.T) {
 	t.Parallel()
 	messages, every := 1500, 70

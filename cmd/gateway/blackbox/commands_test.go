@@ -117,8 +117,8 @@ func TestTailBeginsWithWhatIsKept(t *testing.T) {
 	}
 }
 
-// tail --since prints what follows a position, and says at its end and at an interrupt where to go on;
-// what cannot be had any more is said, and a text that is no position is none.
+// tail --since prints what follows a position, and says at its end and at an interrupt where to go
+// on; what cannot be had any more is said, and a text that is no position is none.
 func TestTailGoesOnBehindAPosition(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--history=news=messages:3"))
 	say := proctest.Command(t, "send", "--url="+p.Addr, "news")
@@ -200,8 +200,9 @@ func TestSendSaysLinesThatTailPrints(t *testing.T) {
 	}
 }
 
-// send --admin publishes as a backend does, where no client may, by TCP with a key and by a unix socket without; what is wrong is said
-// in the gateway's words, and what does not go together is refused.
+// send --admin publishes as a backend does, where no client may, by TCP with a key and by a unix
+// socket without; what is wrong is said in the gateway's words, and what does not go together is
+// refused.
 func TestSendPublishesAsABackendDoes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

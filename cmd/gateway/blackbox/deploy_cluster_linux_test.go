@@ -30,8 +30,8 @@ type composeFile struct {
 	Volumes  map[string]any `yaml:"volumes"`
 }
 
-// What the services of deploy/compose.yaml say of each other is so: names, networks, files, volumes. That NATS' file is fit is a test of
-// hub/cluster/clustertest.
+// What the services of deploy/compose.yaml say of each other is so: names, networks, files,
+// volumes. That NATS' file is fit is a test of hub/cluster/clustertest.
 func TestComposedServicesFitTogether(t *testing.T) {
 	files := deployed(t)
 	var c composeFile
@@ -94,7 +94,8 @@ func shares(a, b []string) bool {
 	return slices.ContainsFunc(a, func(n string) bool { return slices.Contains(b, n) })
 }
 
-// The gateways and servers of deploy/cluster/kubernetes.yaml name each other, and the gateways' file has no fault.
+// The gateways and servers of deploy/cluster/kubernetes.yaml name each other, and the gateways'
+// file has no fault.
 func TestDeployedClusterOfPodsFitsTogether(t *testing.T) {
 	text := deployed(t)["cluster/kubernetes.yaml"]
 	kinds, configuration := map[string]int{}, ""

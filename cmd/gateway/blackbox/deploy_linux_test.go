@@ -20,8 +20,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// What stands in deploy/ is copied by people who then find out that it does not work. What CI cannot run, an image and a cluster, is
-// held to what it says here.
+// What stands in deploy/ is copied by people who then find out that it does not work. What CI
+// cannot run, an image and a cluster, is held to what it says here.
 
 // foreign are flags in deploy/ that are other programs'.
 var foreign = strings.Fields("--now --from --interval --start-period --stop-timeout --ulimit --memory --build --name --from-literal")

@@ -9,8 +9,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A gateway that is told to end has connections in its accept queue, here because it stands still. Each of them is answered, with
-// 503 or with 101 and Close 1001; none is reset. Which goroutine comes first is for the scheduler to say, so this is done some times.
+// A gateway that is told to end has connections in its accept queue, here because it stands still.
+// Each of them is answered, with 503 or with 101 and Close 1001; none is reset. Which goroutine
+// comes first is for the scheduler to say, so this is done some times.
 func TestK23_QueuedConnectionsAreToldThatTheGatewayEnds(t *testing.T) {
 	t.Parallel()
 	statuses := map[int]int{}
@@ -33,7 +34,8 @@ func TestK23_QueuedConnectionsAreToldThatTheGatewayEnds(t *testing.T) {
 	t.Logf("answered with %v", statuses)
 }
 
-// expectFarewell reads a gateway's last words to a client that asked for an upgrade, and returns the status.
+// expectFarewell reads a gateway's last words to a client that asked for an upgrade, and returns
+// the status.
 func expectFarewell(c *wstest.Client) (status int) {
 	c.T.Helper()
 	defer c.Close()

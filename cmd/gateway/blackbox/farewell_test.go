@@ -95,7 +95,8 @@ func dialWithSmallBuffer(t *testing.T, addr string) *gorilla.Conn {
 	return c
 }
 
-// readUntil1001 reads whole messages in order, so many bytes a second if that is not zero, until Close 1001.
+// readUntil1001 reads whole messages in order, so many bytes a second if that is not zero, until
+// Close 1001.
 func readUntil1001(t *testing.T, c *gorilla.Conn, size, rate int, got func(seq int)) {
 	began := time.Now()
 	for seq := 0; ; seq++ {

@@ -42,7 +42,8 @@ func statusBytes(p *proctest.Process, name string) int64 {
 	return kib << 10
 }
 
-// dialTight connects with the smallest receive buffer that there is, before the handshake: the kernel soon takes no more for it.
+// dialTight connects with the smallest receive buffer that there is, before the handshake: the
+// kernel soon takes no more for it.
 func dialTight(addr string) (*net.TCPConn, error) {
 	d := net.Dialer{Timeout: testenv.Patience, Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		if other := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) }); other != nil {
@@ -80,9 +81,10 @@ func upgradeTight(addr, path string) (*net.TCPConn, error) {
 	return c, nil
 }
 
-// N71: many clients, each alone in its room, send one message of a megabyte each and read next to nothing of it. Whatever all of
-// them do, memory stays within the limit that is set. Relatives: messages that are compressed as well; those who come back; tests
-// of package hub show small messages, all encodings and segments that lie ready.
+// N71: many clients, each alone in its room, send one message of a megabyte each and read next to
+// nothing of it. Whatever all of them do, memory stays within the limit that is set. Relatives:
+// messages that are compressed as well; those who come back; tests of package hub show small
+// messages, all encodings and segments that lie ready.
 func TestN71_LastMessagesOfManyRoomsStayWithinTheLimit(t *testing.T) {
 	const mib = 1 << 20
 	counts := []int{150}
@@ -100,8 +102,8 @@ func TestN71_LastMessagesOfManyRoomsStayWithinTheLimit(t *testing.T) {
 			within int64
 		}{
 			{"GOMEMLIMIT", "256MiB", []string{"--assembly-memory=16MiB"}, 282 * mib},
-			// Without GOMEMLIMIT what is allocated during a collection comes on top, and on a busy machine a collection
-			// takes long: 65 to 86 MiB were seen there.
+			// Without GOMEMLIMIT what is allocated during a collection comes on top, and on a busy
+			// machine a collection takes long: 65 to 86 MiB were seen there.
 			{"backlog-memory", "", []string{"--backlog-memory=16MiB"}, 96 * mib},
 		} {
 			t.Run(fmt.Sprintf("%d_%s", n, tc.name), func(t *testing.T) {
@@ -183,8 +185,8 @@ func storm(t *testing.T, p *proctest.Process, n int) (refused int, leave func())
 	return refused, leave
 }
 
-// N84: after storms everybody leaves, and nobody comes: what they took is given back to the system within 15 seconds, with a limit
-// and without, and no storm finds more in use than the one before.
+// N84: after storms everybody leaves, and nobody comes: what they took is given back to the system
+// within 15 seconds, with a limit and without, and no storm finds more in use than the one before.
 func TestN84_MemoryIsGivenBackAfterStorms(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
@@ -212,7 +214,8 @@ func TestN84_MemoryIsGivenBackAfterStorms(t *testing.T) {
 				}
 				t.Logf("%d MiB resident, %d given back after %v", during>>20, (during-statusBytes(p, "VmRSS"))>>20, time.Since(left).Round(100*time.Millisecond))
 			}
-			// A message that lives, as much garbage as may lie beside it, and what the program itself takes.
+			// A message that lives, as much garbage as may lie beside it, and what the program
+			// itself takes.
 			if peak, most := statusBytes(p, "VmHWM"), idle+int64(clients)*(mib+mib/2)+48*mib; peak > most {
 				t.Errorf("%d MiB were resident, more than %d", peak>>20, most>>20)
 			}

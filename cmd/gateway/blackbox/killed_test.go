@@ -19,10 +19,12 @@ import (
 	"sluice/internal/testenv"
 )
 
-// The kernel's killer of processes that take too much memory sends SIGKILL, and so does this test: no code of the gateway's runs
-// then, and nothing of it may be left but what others had. All its clients come back at once to the one that is started in its
-// place, and get in at its rate. At full size they are 1,000; here 150, a burst and two seconds' worth, who wait a tenth of what
-// they are told. They come from elsewhere, as a proxy says, because those of this machine are let in at any rate.
+// The kernel's killer of processes that take too much memory sends SIGKILL, and so does this test:
+// no code of the gateway's runs then, and nothing of it may be left but what others had. All its
+// clients come back at once to the one that is started in its place, and get in at its rate. At
+// full size they are 1,000; here 150, a burst and two seconds' worth, who wait a tenth of what they
+// are told. They come from elsewhere, as a proxy says, because those of this machine are let in at
+// any rate.
 func TestD06_D10_ClientsOfAKilledGatewayComeBack(t *testing.T) {
 	t.Parallel()
 	const clients, rate = 150, 50

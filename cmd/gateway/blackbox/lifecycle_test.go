@@ -56,7 +56,8 @@ func TestD01_ClientsGetClose1001(t *testing.T) {
 	p.ExpectExit(0)
 }
 
-// Balancers find out that it is to go, and until the delay is over it serves whoever they still send.
+// Balancers find out that it is to go, and until the delay is over it serves whoever they still
+// send.
 func TestD01_GatewayServesOnForItsDrainDelay(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2", "--drain-delay=1h"))
 	probe, a := wstest.Connect(t, p.Addr), wstest.Join(t, p.Addr, "/ws")
@@ -83,7 +84,8 @@ func TestD01_GatewayServesOnForItsDrainDelay(t *testing.T) {
 	p.ExpectExit(0)
 }
 
-// Whoever comes while the gateway drains must be refused, not left waiting in a queue that nobody serves.
+// Whoever comes while the gateway drains must be refused, not left waiting in a queue that nobody
+// serves.
 func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
 	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=1m"))
@@ -108,7 +110,8 @@ func TestD01_DrainingGatewayDoesNotListen(t *testing.T) {
 	p.ExpectExit(0)
 }
 
-// D04: clients that take nothing do not hold the gateway beyond its time, which is that of a drain, whatever --close-timeout is.
+// D04: clients that take nothing do not hold the gateway beyond its time, which is that of a drain,
+// whatever --close-timeout is.
 func TestD04_ClientsThatDoNotReadAreCut(t *testing.T) {
 	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--close-timeout=1m", "--drain-timeout=2s"))

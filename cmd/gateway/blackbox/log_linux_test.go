@@ -50,7 +50,8 @@ func TestD09_GatewayServesWithoutALog(t *testing.T) {
 	}
 }
 
-// servesAndEnds starts a gateway whose log cannot be read, has it log, and expects it to serve as though it could be.
+// servesAndEnds starts a gateway whose log cannot be read, has it log, and expects it to serve as
+// though it could be.
 func servesAndEnds(t *testing.T, cmd *exec.Cmd, path string) {
 	t.Helper()
 	if err := cmd.Start(); err != nil {

@@ -10,10 +10,11 @@ import (
 	"sluice/internal/proctest"
 )
 
-// D09 where the log goes into a pipe: `gateway 2>&1 | tee log`, a container's or a service manager's.
+// D09 where the log goes into a pipe: `gateway 2>&1 | tee log`, a container's or a service
+// manager's.
 
-// Its reader has ended. Go ends a program that writes to such a stdout or stderr by SIGPIPE, unless it says otherwise (os/signal,
-// "SIGPIPE"): the next line in the log would cut every client.
+// Its reader has ended. Go ends a program that writes to such a stdout or stderr by SIGPIPE, unless
+// it says otherwise (os/signal, "SIGPIPE"): the next line in the log would cut every client.
 func TestD09_ReaderOfTheLogIsGone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "socket")

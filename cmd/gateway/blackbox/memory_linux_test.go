@@ -15,7 +15,8 @@ import (
 	"sluice/wsproto"
 )
 
-// residentPeak is the most memory that the gateway ever had resident, in bytes: VmHWM of proc_pid_status(5).
+// residentPeak is the most memory that the gateway ever had resident, in bytes: VmHWM of
+// proc_pid_status(5).
 func residentPeak(p *proctest.Process) int64 {
 	p.T.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
@@ -33,9 +34,10 @@ func residentPeak(p *proctest.Process) int64 {
 	return kib << 10
 }
 
-// Clients that never read sit in rooms that are flooded with half as much again as GOMEMLIMIT allows, and the limits of backlogs, set far too
-// high, would let all of it be kept. The process sheds instead, in order, and stays about as large as it may be. At full size it is 30
-// minutes of it; this is some seconds.
+// Clients that never read sit in rooms that are flooded with half as much again as GOMEMLIMIT
+// allows, and the limits of backlogs, set far too high, would let all of it be kept. The process
+// sheds instead, in order, and stays about as large as it may be. At full size it is 30 minutes of
+// it; this is some seconds.
 func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 	t.Parallel()
 	const (
@@ -95,7 +97,8 @@ func TestE15_ProcessStaysWithinGOMEMLIMIT(t *testing.T) {
 	peak := residentPeak(p)
 	t.Logf("%d MiB were published in each of %d rooms; at most %d MiB resident under a limit of %d; new rooms were answered %v",
 		flooded[0].Sent/mib, rooms, peak>>20, limit>>20, answers)
-	// What is not the runtime's, the program's own pages for one, is beside the limit; and the limit is a soft one.
+	// What is not the runtime's, the program's own pages for one, is beside the limit; and the
+	// limit is a soft one.
 	if peak > limit+limit/4 {
 		t.Errorf("%d bytes were resident", peak)
 	}

@@ -12,7 +12,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// answerTo is what a gateway on this port answers to a page of a host name, or to a browser that wants the page.
+// answerTo is what a gateway on this port answers to a page of a host name, or to a browser that
+// wants the page.
 func answerTo(t *testing.T, addr, line, host string, isPage bool) (status int, body string) {
 	t.Helper()
 	c := wstest.Connect(t, addr)
@@ -26,7 +27,8 @@ func answerTo(t *testing.T, addr, line, host string, isPage bool) (status int, b
 	return r.StatusCode, body
 }
 
-// N74: the program as people start it on their own machine, and a page whose name was led to 127.0.0.1.
+// N74: the program as people start it on their own machine, and a page whose name was led to
+// 127.0.0.1.
 func TestN74_ReboundPageIsRefusedOnLoopback(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "--listen=localhost:0"))
 	_, port, err := net.SplitHostPort(p.Addr)
@@ -56,7 +58,8 @@ func TestN74_ReboundPageIsRefusedOnLoopback(t *testing.T) {
 	}
 }
 
-// N74: with one listener that others can reach, names are for --allow-host to limit; a proxy's public name is added by it.
+// N74: with one listener that others can reach, names are for --allow-host to limit; a proxy's
+// public name is added by it.
 func TestN74_AllowHostOnTheCommandLine(t *testing.T) {
 	for _, tc := range []struct {
 		flags  []string

@@ -22,15 +22,15 @@ import (
 	"sluice/internal/wstest"
 )
 
-// A planted panic is a line in the product that panics at a word. All are in one binary, made by go build's overlay: the product has no
-// hook for them.
+// A planted panic is a line in the product that panics at a word. All are in one binary, made by go
+// build's overlay: the product has no hook for them.
 type planted struct {
 	name   string
 	plants []plant
 	// What the word ends beside the connection that said it, which always ends.
 	endsRoom, endsProcess bool
-	// It is not known what the kernel took, so nobody can be told whom bytes were on their way to: none or both, by which loop was
-	// at it.
+	// It is not known what the kernel took, so nobody can be told whom bytes were on their way to:
+	// none or both, by which loop was at it.
 	isReset bool
 }
 
@@ -88,7 +88,8 @@ var inARequest = planted{name: "in a request", plants: []plant{
 	},
 }}
 
-// byASubscriber has a client of the protocol panic under the lock of a room that it is not in. Raw clients get a value as it is in JSON.
+// byASubscriber has a client of the protocol panic under the lock of a room that it is not in. Raw
+// clients get a value as it is in JSON.
 var byASubscriber = planted{name: "from outside of the room", plants: []plant{{
 	"hub/publish.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
 	"\tif string(d.frames[0].Payload) == `\"WORD\"` {\n\t\tpanic(\"planted\")\n\t}\n",
@@ -152,7 +153,8 @@ func launchFaulty(t *testing.T, args ...string) *proctest.Process {
 	return proctest.Launch(t, cmd)
 }
 
-// N27: a panic ends what it left in doubt, is counted and logged with where it came from, and everybody else is served on.
+// N27: a panic ends what it left in doubt, is counted and logged with where it came from, and
+// everybody else is served on.
 func TestN27_PanicEndsWhatItLeftInDoubt(t *testing.T) {
 	t.Parallel()
 	for _, p := range plantedPanics {
@@ -194,7 +196,8 @@ func TestN27_PanicEndsWhatItLeftInDoubt(t *testing.T) {
 	}
 }
 
-// N27: what a client publishes to a room that it is not in leaves that room in doubt, and none of those that it is in.
+// N27: what a client publishes to a room that it is not in leaves that room in doubt, and none of
+// those that it is in.
 func TestN27_SubscriberPanicsInARoomThatItIsNotIn(t *testing.T) {
 	t.Parallel()
 	g := launchFaulty(t)
@@ -241,7 +244,8 @@ func TestN27_PanicInARequest(t *testing.T) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != http.StatusOK {
 		t.Errorf("afterwards: %d, %v", r.StatusCode, err)
 	}
-	// A head that is judged behind others has come by net/http and a loop's mailbox; it ends its connection all the same.
+	// A head that is judged behind others has come by net/http and a loop's mailbox; it ends its
+	// connection all the same.
 	for _, first := range []string{"", "/livez", "/"} {
 		c := wstest.Connect(t, g.Addr)
 		var requests []byte

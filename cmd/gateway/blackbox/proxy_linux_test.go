@@ -144,8 +144,8 @@ func (p *proxy) runProxy(t *testing.T, block string) (addr string) {
 // addresses counts those of this process.
 var addresses atomic.Int32
 
-// freeAddress is for a program that cannot be given port 0 and asked for what it got. Nobody's outgoing
-// connection takes the port meanwhile: those come from 127.0.0.1.
+// freeAddress is for a program that cannot be given port 0 and asked for what it got. Nobody's
+// outgoing connection takes the port meanwhile: those come from 127.0.0.1.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	pid := os.Getpid()
@@ -189,8 +189,9 @@ func expectEcho(t *testing.T, c *websocket.Conn, text string) {
 	}
 }
 
-// Every block of "Behind a proxy" does what it is there for: a browser's page gets in, with more cookies than fit into 8 KiB, hears
-// what it says, and is let alone through a minute of silence; a page of another origin is refused by us, with the flag's name.
+// Every block of "Behind a proxy" does what it is there for: a browser's page gets in, with more
+// cookies than fit into 8 KiB, hears what it says, and is let alone through a minute of silence; a
+// page of another origin is refused by us, with the flag's name.
 func TestProxiesOfTheDocument(t *testing.T) {
 	t.Parallel()
 	silence := 3 * time.Second
@@ -294,7 +295,8 @@ func TestNginxOfTheDocumentEndsTLS(t *testing.T) {
 	}
 }
 
-// Rooms spread over two gateways by their paths: whoever asks for a room meets those who asked before.
+// Rooms spread over two gateways by their paths: whoever asks for a room meets those who asked
+// before.
 func TestRoomsAreSharedOutByPath(t *testing.T) {
 	one := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--allow-host="+publicName))
 	two := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--allow-host="+publicName))

@@ -19,15 +19,16 @@ import (
 	"sluice/internal/wstest"
 )
 
-// hearHangups lets gateways that the test launches hear SIGHUP, if the tests themselves run under nohup(1): what is ignored stays
-// so across execve(2), what is caught becomes the default.
+// hearHangups lets gateways that the test launches hear SIGHUP, if the tests themselves run under
+// nohup(1): what is ignored stays so across execve(2), what is caught becomes the default.
 func hearHangups(t *testing.T) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(caught) })
 }
 
-// D07: what can change does so for everybody at once, and one line says what did and what cannot; nobody is disconnected.
+// D07: what can change does so for everybody at once, and one line says what did and what cannot;
+// nobody is disconnected.
 func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	hearHangups(t)
@@ -126,7 +127,8 @@ func TestD07_SIGHUPTakesOtherCertificates(t *testing.T) {
 	wstest.DialTLS(t, authority.Client("one.test"), p.Addr, "/ws")
 }
 
-// D07: the key file is read anew, so that keys are rotated without a restart. One that makes no sense changes nothing.
+// D07: the key file is read anew, so that keys are rotated without a restart. One that makes no
+// sense changes nothing.
 func TestD07_SIGHUPReadsTheAdminKeysAnew(t *testing.T) {
 	hearHangups(t)
 	file := filepath.Join(t.TempDir(), "admin.key")
@@ -170,7 +172,8 @@ func TestD07_SIGHUPReadsTheAdminKeysAnew(t *testing.T) {
 	mayAsk(other, 200)
 }
 
-// SIGHUP reads the files of keys anew: the next client is judged by what is in them now. A file with a fault changes nothing.
+// SIGHUP reads the files of keys anew: the next client is judged by what is in them now. A file
+// with a fault changes nothing.
 func TestD07_KeysAreReloaded(t *testing.T) {
 	hearHangups(t)
 	const old, young = "0123456789abcdef0123456789abcdef", "the-younger-secret-of-32-bytes-x"

@@ -32,8 +32,9 @@ func TestK04_AFifthOfTheRoomResets(t *testing.T) {
 	others.HearAll()
 }
 
-// Data, then a reset, while the gateway stands still: it learns of both in one event (IN, RDHUP, ERR and HUP), from sockets that it
-// has yet to accept too. Data may be handled or dropped, but only whole.
+// Data, then a reset, while the gateway stands still: it learns of both in one event (IN, RDHUP,
+// ERR and HUP), from sockets that it has yet to accept too. Data may be handled or dropped, but
+// only whole.
 func TestK05_DataAndResetInOneEvent(t *testing.T) {
 	t.Parallel()
 	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2"))
@@ -94,7 +95,8 @@ func TestK05_DataAndResetInOneEvent(t *testing.T) {
 	}
 }
 
-// Somebody with the right to do so kills a connection from outside: ss -K, which makes the kernel abort it.
+// Somebody with the right to do so kills a connection from outside: ss -K, which makes the kernel
+// abort it.
 func TestK25_ConnectionKilledFromOutside(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("ss"); err != nil {
@@ -129,7 +131,8 @@ func killSocket(t *testing.T, c *wstest.Client) {
 	if err != nil {
 		t.Fatalf("ss -K: %v: %s", err, out)
 	}
-	// Without the right, or in a kernel without INET_DIAG_DESTROY, ss says nothing of it and lists no socket.
+	// Without the right, or in a kernel without INET_DIAG_DESTROY, ss says nothing of it and lists
+	// no socket.
 	if !strings.Contains(string(out), ":"+client) {
 		testenv.LeaveOut(t, "ss -K kills no socket here: it wants root and a kernel with INET_DIAG_DESTROY: %q", out)
 	}

@@ -31,8 +31,9 @@ func launchWithRing(t *testing.T, args ...string) *proctest.Process {
 	return p
 }
 
-// io_uring_enter fails in the middle of a run, as when a filter of system calls is loaded, or for the moment: every message
-// comes all the same, once and in order, and if it is for good it is said.
+// io_uring_enter fails in the middle of a run, as when a filter of system calls is loaded, or for
+// the moment: every message comes all the same, once and in order, and if it is for good it is
+// said.
 func TestK30_RingRefusedInTheMidst(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []string{"ENOSYS", "EPERM", "EAGAIN", "EINTR"} {
@@ -59,8 +60,8 @@ func TestK30_RingRefusedInTheMidst(t *testing.T) {
 	}
 }
 
-// There is no io_uring at the start, or none that does what it has to: the gateway serves without, and says so once, with the
-// reason; or it does not start, if it has to have one.
+// There is no io_uring at the start, or none that does what it has to: the gateway serves without,
+// and says so once, with the reason; or it does not start, if it has to have one.
 func TestK30_RingForbiddenAtTheStart(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ call, errno, says string }{
@@ -91,8 +92,9 @@ func TestK30_RingForbiddenAtTheStart(t *testing.T) {
 	}
 }
 
-// underStrace has a command's program run under strace(1), which fails its calls of a name. kill ends both: strace killed alone
-// would leave the program behind, and with it the pipes that are read to their ends.
+// underStrace has a command's program run under strace(1), which fails its calls of a name. kill
+// ends both: strace killed alone would leave the program behind, and with it the pipes that are
+// read to their ends.
 func underStrace(t *testing.T, cmd *exec.Cmd, call, errno string) (kill func()) {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
@@ -129,7 +131,8 @@ func TestFlushPlainAsksForNoRing(t *testing.T) {
 	}
 }
 
-// A crowd is served by rings, and the kernel makes no thread for it, idle or busy, whoever does not read.
+// A crowd is served by rings, and the kernel makes no thread for it, idle or busy, whoever does not
+// read.
 func TestRingHasNoThreadOfTheKernel(t *testing.T) {
 	p := launchWithRing(t)
 	crowd := wstest.Gather(t, p.Addr, "/ws/stage", 50, 300)

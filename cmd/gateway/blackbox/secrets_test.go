@@ -28,8 +28,9 @@ func sign(secret string, claims map[string]any) string {
 	return input + "." + b64(m.Sum(nil))
 }
 
-// No secret reaches a log at any level, an answer or a page: tokens, good and bad, in all the ways in which they come, cookies, keys,
-// what stands in a service's address. Each has words of its own in it, which all output is searched for.
+// No secret reaches a log at any level, an answer or a page: tokens, good and bad, in all the ways
+// in which they come, cookies, keys, what stands in a service's address. Each has words of its own
+// in it, which all output is searched for.
 func TestA06_SecretsReachNoOutput(t *testing.T) {
 	const planted = "hunter2planted"
 	dir := t.TempDir()

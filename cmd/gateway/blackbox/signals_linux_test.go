@@ -13,8 +13,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// N42: timeout(1) signals the process and its group, a supervisor may send TERM and INT at once: everybody still gets 1001, with
-// status 0. One that comes later means what it always did, see TestD03_SecondSignalStopsAtOnce.
+// N42: timeout(1) signals the process and its group, a supervisor may send TERM and INT at once:
+// everybody still gets 1001, with status 0. One that comes later means what it always did, see
+// TestD03_SecondSignalStopsAtOnce.
 func TestN42_RepeatedSignalIsTheSameRequest(t *testing.T) {
 	t.Parallel()
 	for _, repeats := range [][]os.Signal{

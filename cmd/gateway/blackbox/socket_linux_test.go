@@ -38,8 +38,9 @@ func answersOn(path string) error {
 	return err
 }
 
-// N40: what kill -9 leaves is a socket that nobody answers on. It is bound anew; one that answers stays, and so does whatever is no
-// socket of a gateway's. At its end a gateway removes its own file and no other's.
+// N40: what kill -9 leaves is a socket that nobody answers on. It is bound anew; one that answers
+// stays, and so does whatever is no socket of a gateway's. At its end a gateway removes its own
+// file and no other's.
 func TestN40_SocketThatNobodyAnswersOnIsTakenOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	start := func() *proctest.Process { return proctest.Launch(t, proctest.Command(t, "--listen=unix:"+path)) }
@@ -125,7 +126,8 @@ func TestN40_AbstractSocketNeedsNoFile(t *testing.T) {
 	}
 }
 
-// N41: who may connect is what the flags say, whatever the umask, and from the first moment: both are set before listen(2).
+// N41: who may connect is what the flags say, whatever the umask, and from the first moment: both
+// are set before listen(2).
 func TestN41_ModeAndGroupOfTheSocket(t *testing.T) {
 	group := os.Getgid()
 	if others, err := os.Getgroups(); err == nil && len(others) > 0 {
@@ -199,8 +201,8 @@ func TestN41_ModeAndGroupAreSetBeforeAnybodyCanConnect(t *testing.T) {
 	}
 }
 
-// N41: what the mode means to another user: with the group it connects, without it does not. A thread of this process becomes that
-// user, and ends.
+// N41: what the mode means to another user: with the group it connects, without it does not. A
+// thread of this process becomes that user, and ends.
 func TestN41_OnlyTheGroupConnects(t *testing.T) {
 	if os.Getuid() != 0 {
 		testenv.LeaveOut(t, "only root can become another user")

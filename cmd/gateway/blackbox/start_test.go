@@ -12,7 +12,8 @@ import (
 	"sluice/internal/wstest"
 )
 
-// N43: what a script leaves that forgot to set a variable means nothing, for every list, as a flag and in the environment.
+// N43: what a script leaves that forgot to set a variable means nothing, for every list, as a flag
+// and in the environment.
 func TestN43_EmptyListsAreRefused(t *testing.T) {
 	for _, name := range []string{"listen", "allow-origin", "allow-host", "subprotocol", "trusted-proxy", "room"} {
 		sep := ","

@@ -16,7 +16,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// N49: what the README has people build asks for no loader and no library, and serves where there is no file but itself.
+// N49: what the README has people build asks for no loader and no library, and serves where there
+// is no file but itself.
 func TestN49_BuildLineOfTheReadmeIsStatic(t *testing.T) {
 	testenv.LeaveToCI(t, "all is built anew for it")
 	readme, err := os.ReadFile("../../../README.md")

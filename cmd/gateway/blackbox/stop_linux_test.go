@@ -19,10 +19,11 @@ import (
 	"sluice/internal/wstest"
 )
 
-// The gateway stands still for longer than it gives a client to answer a ping. When it goes on, its clients are as it left them,
-// also one that had sent half of its handshake, and nothing of what was sent meanwhile is lost. The table's 10 s, with timeouts
-// of 45 s, are 5 s with timeouts of 4 s here. There is one loop: one that waits for the
-// half handshake alone cannot tell a pause from the end of its time.
+// The gateway stands still for longer than it gives a client to answer a ping. When it goes on, its
+// clients are as it left them, also one that had sent half of its handshake, and nothing of what
+// was sent meanwhile is lost. The table's 10 s, with timeouts of 45 s, are 5 s with timeouts of 4 s
+// here. There is one loop: one that waits for the half handshake alone cannot tell a pause from the
+// end of its time.
 func TestE09_StoppedGatewayKeepsItsClients(t *testing.T) {
 	t.Parallel()
 	const size, clients = 64, 20
@@ -54,7 +55,8 @@ func TestE09_StoppedGatewayKeepsItsClients(t *testing.T) {
 	}
 }
 
-// readerEnv makes the test binary a client that reads a crowd's messages, so that it can be stopped on its own.
+// readerEnv makes the test binary a client that reads a crowd's messages, so that it can be stopped
+// on its own.
 const readerEnv = "SLUICE_TEST_READER"
 
 func TestReaderProcess(t *testing.T) {
@@ -67,7 +69,8 @@ func TestReaderProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := wstest.Join(t, addr, "/ws/stage")
-	// Narrow, but not so narrow that a kernel with segments of 64 KiB waits for a probe of the window again and again.
+	// Narrow, but not so narrow that a kernel with segments of 64 KiB waits for a probe of the
+	// window again and again.
 	if err := c.SetReadBuffer(512 << 10); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +80,8 @@ func TestReaderProcess(t *testing.T) {
 	fmt.Printf("read %d: %v\n", got, err)
 }
 
-// readMessages reads a crowd's messages from number 0 on, and reports how many were whole and in order.
+// readMessages reads a crowd's messages from number 0 on, and reports how many were whole and in
+// order.
 func readMessages(in io.Reader, messages, size int) (got int, err error) {
 	for ; got < messages; got++ {
 		h, err := ws.ReadHeader(in)
@@ -147,8 +151,9 @@ func (r *readerProcess) expectSaid(expression string) (groups []string) {
 	return groups
 }
 
-// A client process stands still for 3 s while more is said than the kernel holds for it, and gets every byte when it goes on. The gap
-// notice that the fault table asks for comes with resume; nothing is lost here, so there is nothing to note.
+// A client process stands still for 3 s while more is said than the kernel holds for it, and gets
+// every byte when it goes on. The gap notice that the fault table asks for comes with resume;
+// nothing is lost here, so there is nothing to note.
 func TestK02_StoppedClientGetsEveryByte(t *testing.T) {
 	t.Parallel()
 	const size, during, after = 4 << 10, 1 << 10, 200 // 4 MiB while it stands still: a quarter of the backlog
@@ -167,7 +172,8 @@ func TestK02_StoppedClientGetsEveryByte(t *testing.T) {
 	others.HearAll()
 }
 
-// One that stands still for longer than --stall-timeout is closed: 2 s here in place of the table's 60.
+// One that stands still for longer than --stall-timeout is closed: 2 s here in place of the table's
+// 60.
 func TestK02_ClientStoppedBeyondTheStallTimeoutIsClosed(t *testing.T) {
 	t.Parallel()
 	const size, messages = 4 << 10, 2 << 10

@@ -20,8 +20,9 @@ import (
 	"sluice/internal/wstest"
 )
 
-// An injector is a strace(1) that has system calls of a running gateway fail. The calls that fail are not made, so what
-// is injected is what the kernel may do: errors, but no short writes, which would claim that bytes were sent.
+// An injector is a strace(1) that has system calls of a running gateway fail. The calls that fail
+// are not made, so what is injected is what the kernel may do: errors, but no short writes, which
+// would claim that bytes were sent.
 type injector struct {
 	p     *proctest.Process
 	cmd   *exec.Cmd
@@ -30,8 +31,8 @@ type injector struct {
 	ended chan struct{}
 }
 
-// inject attaches to the gateway and has calls fail with an error, each thread's first and then every nth, until the test ends. The
-// test fails if no call did.
+// inject attaches to the gateway and has calls fail with an error, each thread's first and then
+// every nth, until the test ends. The test fails if no call did.
 //
 // The gateway stands still meanwhile: strace lists its threads and then attaches to one after
 // another. One that starts between the two, by one that is not attached to yet, would never be
@@ -63,8 +64,8 @@ func inject(p *proctest.Process, calls, errno string, nth int) {
 	proctest.ContinueProcess(p.T, p.PID())
 }
 
-// end ends the gateway, and strace with it. To let go of a gateway that lives on would leave the call that is just being
-// made without an answer of either kind: ENOSYS.
+// end ends the gateway, and strace with it. To let go of a gateway that lives on would leave the
+// call that is just being made without an answer of either kind: ENOSYS.
 func (in *injector) end() {
 	_ = in.p.Cmd.Process.Kill()
 	select {
@@ -99,7 +100,8 @@ func (in *injector) isAttached() bool {
 	return len(statuses) > 0
 }
 
-// K13: errors of single connections that are gone before they are taken, accept(2) "Error handling". The gateway goes on to the next.
+// K13: errors of single connections that are gone before they are taken, accept(2) "Error
+// handling". The gateway goes on to the next.
 func TestK13_InjectedErrorsOfAccept(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []string{"ECONNABORTED", "EPROTO", "EPERM", "ENETDOWN"} {
@@ -118,8 +120,9 @@ func TestK14_InjectedShortages(t *testing.T) {
 	}
 }
 
-// N23: the kernel has no memory for every twentieth call. What it was to do is done a little later. (Of every third one it would now
-// and then have none four times in a row for the same connection, which ends that.)
+// N23: the kernel has no memory for every twentieth call. What it was to do is done a little later.
+// (Of every third one it would now and then have none four times in a row for the same connection,
+// which ends that.)
 func TestN23_InjectedShortagesOfMemory(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"sendto", "recvfrom"} {
@@ -139,7 +142,8 @@ func TestInjectedInterruptions(t *testing.T) {
 	}
 }
 
-// losesNothing has calls fail while connections are made and messages said, all of which come about and arrive all the same.
+// losesNothing has calls fail while connections are made and messages said, all of which come about
+// and arrive all the same.
 func losesNothing(t *testing.T, calls, errno string, nth int) {
 	t.Helper()
 	const size, clients, messages = 300, 6, 60
@@ -152,8 +156,9 @@ func losesNothing(t *testing.T, calls, errno string, nth int) {
 	p.ExpectDescriptors(before + clients)
 }
 
-// Reads find nothing and writes are refused for no reason, which the kernel does not do: no edge need follow, for there was none to wait for.
-// Whatever is stuck for that moves on with the next word of its client, whole and in order.
+// Reads find nothing and writes are refused for no reason, which the kernel does not do: no edge
+// need follow, for there was none to wait for. Whatever is stuck for that moves on with the next
+// word of its client, whole and in order.
 func TestK11_ReasonlessRefusalsLoseNothing(t *testing.T) {
 	t.Parallel()
 	for _, call := range []string{"recvfrom", "sendto"} {
@@ -176,7 +181,8 @@ func TestK11_ReasonlessRefusalsLoseNothing(t *testing.T) {
 	}
 }
 
-// pokeUntilAnswered has this client and the one that spoke send pongs, which are answered by nothing, until there is something to read.
+// pokeUntilAnswered has this client and the one that spoke send pongs, which are answered by
+// nothing, until there is something to read.
 func pokeUntilAnswered(c *wstest.Client, speaker *wstest.Client) {
 	c.T.Helper()
 	for end := time.Now().Add(testenv.Patience); time.Now().Before(end); {
@@ -192,8 +198,8 @@ func pokeUntilAnswered(c *wstest.Client, speaker *wstest.Client) {
 	}
 }
 
-// The kernel will not watch a connection (K16: ENOSPC, when max_user_watches is reached, or ENOMEM). It is closed, alone; those that
-// are watched are served, and so is who comes later.
+// The kernel will not watch a connection (K16: ENOSPC, when max_user_watches is reached, or
+// ENOMEM). It is closed, alone; those that are watched are served, and so is who comes later.
 func TestK16_InjectedErrorsOfWatching(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []string{"ENOSPC", "ENOMEM"} {
@@ -223,9 +229,10 @@ func TestK16_InjectedErrorsOfWatching(t *testing.T) {
 	}
 }
 
-// K22 and its like: what a start needs is refused. The gateway says which, in one line, and ends with status 1. strace counts the calls
-// of each thread for itself, and the gateway's goroutine may change threads: so all calls fail from some number on, and there are loops
-// enough for more pollers than threads.
+// K22 and its like: what a start needs is refused. The gateway says which, in one line, and ends
+// with status 1. strace counts the calls of each thread for itself, and the gateway's goroutine may
+// change threads: so all calls fail from some number on, and there are loops enough for more
+// pollers than threads.
 func TestK22_InjectedErrorsAtTheStart(t *testing.T) {
 	t.Parallel()
 	strace, err := exec.LookPath("strace")
@@ -251,7 +258,8 @@ func TestK22_InjectedErrorsAtTheStart(t *testing.T) {
 				"-e", fmt.Sprintf("inject=%s:error=%s:when=%d+", tc.call, tc.errno, tc.from), cmd.Path,
 			}, cmd.Args[1:]...)
 			cmd.Path = strace
-			// Killed alone, strace would leave the gateway behind, and with it the pipes that are read to their ends.
+			// Killed alone, strace would leave the gateway behind, and with it the pipes that are
+			// read to their ends.
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 			status, stdout, stderr := proctest.Outcome(t, cmd)

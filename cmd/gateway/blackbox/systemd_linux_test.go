@@ -177,8 +177,9 @@ func TestSystemdIsToldWhatTheGatewayDoes(t *testing.T) {
 	p.ExpectExit(0)
 }
 
-// A restart behind a socket that stays open: who comes meanwhile waits, and nobody is turned away. Each client joins, hears what it
-// says, or the Close 1001 of the gateway that leaves, and goes. (At most as many may wait as net.core.somaxconn says.)
+// A restart behind a socket that stays open: who comes meanwhile waits, and nobody is turned away.
+// Each client joins, hears what it says, or the Close 1001 of the gateway that leaves, and goes.
+// (At most as many may wait as net.core.somaxconn says.)
 func TestRestartUnderSystemdTurnsNobodyAway(t *testing.T) {
 	visits, restarts := int64(600), 3
 	if testenv.IsWholeSize(t) {

@@ -225,7 +225,8 @@ func (r *recorder) setPause(d time.Duration) {
 	r.pause = d
 }
 
-// A load is publishers on nodes, each of which numbers what it says in a room, and what has become of it.
+// A load is publishers on nodes, each of which numbers what it says in a room, and what has become
+// of it.
 type load struct {
 	tag    string // of its publishers' names, which no other load has
 	mu     sync.Mutex

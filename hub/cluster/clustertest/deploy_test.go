@@ -14,7 +14,8 @@ import (
 	"sluice/internal/natstest"
 )
 
-// What deploy/ has servers go by is read as they do, and lets a gateway do what it needs and nothing that only the servers should.
+// What deploy/ has servers go by is read as they do, and lets a gateway do what it needs and
+// nothing that only the servers should.
 func TestDeployedServersAreFitForAGateway(t *testing.T) {
 	t.Setenv("NATS_PASSWORD", "change-me")
 	configurations := map[string]string{}

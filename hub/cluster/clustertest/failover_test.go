@@ -41,7 +41,8 @@ func streamAt(t testing.TB, urls ...string) (info func() *jetstream.ClusterInfo,
 	}, nc
 }
 
-// awaitWhole waits until the stream has a leader and two copies that are as far, and returns who leads.
+// awaitWhole waits until the stream has a leader and two copies that are as far, and returns who
+// leads.
 func awaitWhole(t testing.TB, info func() *jetstream.ClusterInfo) (leader, follower string) {
 	t.Helper()
 	testenv.Eventually(t, "the stream is whole", func() bool {
@@ -59,8 +60,8 @@ func awaitWhole(t testing.TB, info func() *jetstream.ClusterInfo) (leader, follo
 	return leader, follower
 }
 
-// Only the leader republishes: what is stored in the midst of a change is told to nobody, on a connection
-// that has no fault.
+// Only the leader republishes: what is stored in the midst of a change is told to nobody, on a
+// connection that has no fault.
 func TestB10_LeaderStepsDownUnderLoad(t *testing.T) {
 	t.Parallel()
 	testenv.LeaveToCI(t, "three servers, some ten seconds")

@@ -49,7 +49,8 @@ func TestB02_BrokerRestarts(t *testing.T) {
 	mustNotReset(t, all)
 }
 
-// No broker is there when nodes start. They take messages, up to their bounds, and say that they are not ready.
+// No broker is there when nodes start. They take messages, up to their bounds, and say that they
+// are not ready.
 func TestB02_BrokerIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	where, port := t.TempDir(), natstest.Ports(t, 1)[0]
@@ -99,7 +100,8 @@ func TestB13_StreamIsDeleted(t *testing.T) {
 	l.check(t, all, someRooms)
 }
 
-// An older copy of the broker's store comes back. What it lacks was acknowledged: everybody is told.
+// An older copy of the broker's store comes back. What it lacks was acknowledged: everybody is
+// told.
 func TestB13_OlderStoreIsCopiedBack(t *testing.T) {
 	t.Parallel()
 	dir, old, port := t.TempDir(), t.TempDir(), natstest.Ports(t, 1)[0]

@@ -62,8 +62,8 @@ var brokers = []struct {
 	}},
 }
 
-// BenchmarkLatency is how long a message takes from Publish to Append on two nodes, one at a time; that
-// of the publisher's own node and of the other alike.
+// BenchmarkLatency is how long a message takes from Publish to Append on two nodes, one at a time;
+// that of the publisher's own node and of the other alike.
 func BenchmarkLatency(b *testing.B) {
 	for _, broker := range brokers {
 		b.Run(broker.name, func(b *testing.B) {
@@ -84,8 +84,9 @@ func BenchmarkLatency(b *testing.B) {
 	}
 }
 
-// BenchmarkThroughput is of messages of 64 bytes that one node publishes in a room as fast as it may, and two
-// nodes append. The processor time is the process's: both nodes, and with R1 and R3 their brokers.
+// BenchmarkThroughput is of messages of 64 bytes that one node publishes in a room as fast as it
+// may, and two nodes append. The processor time is the process's: both nodes, and with R1 and R3
+// their brokers.
 func BenchmarkThroughput(b *testing.B) {
 	for _, broker := range brokers {
 		for _, rooms := range []int{1, 16} {
@@ -113,9 +114,9 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
-// BenchmarkFollow is the processor time of a node that publishes, and of nodes that follow in the same process: the
-// difference is what following costs for each message. The broker is another process. A pack has one message, or as
-// many as there are.
+// BenchmarkFollow is the processor time of a node that publishes, and of nodes that follow in the
+// same process: the difference is what following costs for each message. The broker is another
+// process. A pack has one message, or as many as there are.
 func BenchmarkFollow(b *testing.B) {
 	for _, isAlone := range []bool{true, false} {
 		for followers := range 3 {

@@ -61,7 +61,8 @@ func TestRefusalIsToldFromAbsence(t *testing.T) {
 	}
 }
 
-// credentialsOf makes a user of an account of an operator, and a server that knows the operator alone.
+// credentialsOf makes a user of an account of an operator, and a server that knows the operator
+// alone.
 func credentialsOf(t *testing.T) (file string, change func(*server.Options)) {
 	t.Helper()
 	fatal := func(err error) {

@@ -10,9 +10,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// check holds what all nodes were told against each other and against what publishers were told, once
-// the load is over: the same order everywhere, every acknowledged message once, nothing doubled, each
-// publisher's own order; and if nothing was reset, nothing lost.
+// check holds what all nodes were told against each other and against what publishers were told,
+// once the load is over: the same order everywhere, every acknowledged message once, nothing
+// doubled, each publisher's own order; and if nothing was reset, nothing lost.
 func (l *load) check(t testing.TB, all []*machine, rooms []string) {
 	t.Helper()
 	defer func() {

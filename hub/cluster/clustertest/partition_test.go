@@ -11,8 +11,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// B03: one node is cut off from the broker, for longer than it takes to notice. It waits, the other goes
-// on; behind it nothing is missing anywhere.
+// B03: one node is cut off from the broker, for longer than it takes to notice. It waits, the other
+// goes on; behind it nothing is missing anywhere.
 func TestB03_NodeIsCutOffFromTheBroker(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -40,8 +40,8 @@ func TestB03_NodeIsCutOffFromTheBroker(t *testing.T) {
 	mustNotReset(t, all)
 }
 
-// B03 among the brokers: a node's server is cut off from the two others. Nothing is acknowledged there;
-// the majority goes on.
+// B03 among the brokers: a node's server is cut off from the two others. Nothing is acknowledged
+// there; the majority goes on.
 func TestB03_MinorityOfTheBrokersHolds(t *testing.T) {
 	t.Parallel()
 	testenv.LeaveToCI(t, "three servers, two elections, half a minute")

@@ -9,8 +9,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// What is removed of a room is nobody's loss: those who follow it go on, are told of no reset, and who opens it later finds what came
-// behind.
+// What is removed of a room is nobody's loss: those who follow it go on, are told of no reset, and
+// who opens it later finds what came behind.
 func TestPurgedRoomsGoOn(t *testing.T) {
 	t.Parallel()
 	o := withStream(startServer(t).ClientURL())

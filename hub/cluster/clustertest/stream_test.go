@@ -76,7 +76,8 @@ func TestB15_StreamThatOthersMadeIsHeldAgainstOurs(t *testing.T) {
 	}
 }
 
-// permitted are options of a server with one user, who may do what the documents say a gateway needs.
+// permitted are options of a server with one user, who may do what the documents say a gateway
+// needs.
 func permitted(mayForge bool) func(*server.Options) {
 	return func(o *server.Options) {
 		p := &server.SubjectPermission{Allow: []string{
@@ -182,7 +183,8 @@ func TestB16_SizeLimitIsTheSmallestOfThreeAndSaidOnce(t *testing.T) {
 	mustPublish(t, n, "room", "id.2", strings.Repeat("x", 28<<10))
 }
 
-// Servers whose limit leaves nothing to messages are told apart from those of which nothing is known.
+// Servers whose limit leaves nothing to messages are told apart from those of which nothing is
+// known.
 func TestB16_LimitThatLeavesNothingToMessagesIsRefused(t *testing.T) {
 	t.Parallel()
 	o := withStream(natstest.Start(t, func(o *server.Options) { o.MaxPayload = 6 << 10 }).ClientURL())

@@ -134,8 +134,8 @@ func (w *whole) measureProcessor() {
 	}
 }
 
-// costOf is what a delivery to all clients takes of a side's processor, in µs, and how many messages
-// a write has.
+// costOf is what a delivery to all clients takes of a side's processor, in µs, and how many
+// messages a write has.
 func (w *whole) costOf(s *side, window int, more ...string) (each, inWrite float64) {
 	w.Helper()
 	delivered, written := w.metric(s, "sluice_messages_delivered_total"), w.metric(s, "sluice_writes_total")

@@ -136,8 +136,8 @@ func FuzzProtobufPublication(f *testing.F) {
 	})
 }
 
-// fieldFour begins a push in a reply, a publication in a push, and its data: where there are three such
-// bytes, none of them is put together of several.
+// fieldFour begins a push in a reply, a publication in a push, and its data: where there are three
+// such bytes, none of them is put together of several.
 const fieldFour = 4<<3 | 2
 
 func TestProtobufPublicationAllocatesNothing(t *testing.T) {

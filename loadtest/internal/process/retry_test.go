@@ -8,8 +8,9 @@ import (
 	"sluice/reactor"
 )
 
-// A return that is refused for ever is given up after eight attempts, each behind a pause of at most twice the last one's, and of
-// 20 s; one that is refused for good is given up at once, as is that of whoever does not resume.
+// A return that is refused for ever is given up after eight attempts, each behind a pause of at
+// most twice the last one's, and of 20 s; one that is refused for good is given up at once, as is
+// that of whoever does not resume.
 func TestReturnsAreTriedAgainSoOften(t *testing.T) {
 	loop, err := reactor.NewLoop(reactor.Options{})
 	if err != nil {

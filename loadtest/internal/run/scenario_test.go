@@ -116,7 +116,8 @@ func testCrowd(t *testing.T) {
 	}
 }
 
-// A ramp is a rate, not a debt: those who return do not make up for the time in which nobody connected.
+// A ramp is a rate, not a debt: those who return do not make up for the time in which nobody
+// connected.
 func TestRampHoldsForThoseWhoReturn(t *testing.T) {
 	t.Parallel()
 	cfg := testLoad()

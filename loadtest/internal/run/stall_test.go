@@ -72,7 +72,8 @@ func TestN85_NotWaitedForIsNotLost(t *testing.T) {
 	}
 }
 
-// What one publisher's last messages lack is lost, although another's still come when the time is over.
+// What one publisher's last messages lack is lost, although another's still come when the time is
+// over.
 func TestN85_WhatNobodySendsAnyMoreIsLost(t *testing.T) {
 	t.Parallel() // It waits more than it works.
 	inOneRun(t, func() error {

@@ -168,7 +168,8 @@ func TestSubscriberThatIsRefusedHasFailed(t *testing.T) {
 	}
 }
 
-// Each format has messages of its kind. A server that knows none but JSON answers in text what was said in protobuf.
+// Each format has messages of its kind. A server that knows none but JSON answers in text what was
+// said in protobuf.
 func TestFramesInMessagesOfTheOtherKindAreViolations(t *testing.T) {
 	url := servertest.Start(t, &servertest.Server{Greeting: `{"id":1,"connect":{}}`, Channels: &servertest.Channels{IsProtobuf: true}})
 	cfg := testLoad()
@@ -241,8 +242,8 @@ func TestStormOfSubscribersRecovers(t *testing.T) {
 	}
 }
 
-// Of twenty connections ten drop. What comes behind those is refused a few times, with 503 or a code that asks to come back, or one
-// that does not.
+// Of twenty connections ten drop. What comes behind those is refused a few times, with 503 or a
+// code that asks to come back, or one that does not.
 func TestReturnsThatAreRefusedForTheMomentAreTriedAgain(t *testing.T) {
 	t.Parallel() // It waits more than it works.
 	const clients, refused = 20, 15

@@ -45,7 +45,8 @@ func TestPeerAddressIsTheOtherEnds(t *testing.T) {
 	}
 }
 
-// listenOn listens at host, in the family that its form is of: an IPv4 address in IPv6's form makes a socket of both.
+// listenOn listens at host, in the family that its form is of: an IPv4 address in IPv6's form makes
+// a socket of both.
 func listenOn(t *testing.T, host netip.Addr) int {
 	t.Helper()
 	family, at := unix.AF_INET, unix.Sockaddr(nil)

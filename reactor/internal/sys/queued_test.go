@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a peer does not take stays queued, and falls when it does. A system that does not tell says so.
+// What a peer does not take stays queued, and falls when it does. A system that does not tell says
+// so.
 func TestQueuedIsWhatThePeerHasNotTaken(t *testing.T) {
 	tcp := func(t *testing.T) (here, peer int) {
 		l, addr := listen(t)

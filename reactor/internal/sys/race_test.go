@@ -15,8 +15,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// The race detector sees a system call's memory only through annotated wrappers. Without them a race on bytes that a
-// write reads, be it one of a batch, such as those of a room's log, would go unreported for ever.
+// The race detector sees a system call's memory only through annotated wrappers. Without them a
+// race on bytes that a write reads, be it one of a batch, such as those of a room's log, would go
+// unreported for ever.
 func TestRaceDetectorSeesMemoryOfSystemCalls(t *testing.T) {
 	binary := buildPlantedRace(t)
 	for _, args := range []string{"write", "read", "batch", "log", "ring", "ring ordered", "write ordered", "read ordered", "batch ordered", "log ordered"} {
