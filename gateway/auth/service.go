@@ -172,7 +172,8 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 }
 
 // read makes a principal of an answer. What is said of a subscription is of the room and the user that
-// the service was asked about, unless it names others.
+// the service was asked about, unless it names others. It grants what is in it, there too: a service may
+// look at the token alone, and say of any room what its user may do in others.
 func (s *Service) read(text []byte, h *gateway.Handshake) (who gateway.Principal, err error) {
 	if len(text) > answerMax {
 		return who, fmt.Errorf("its answer has more than %d bytes", answerMax)
@@ -185,10 +186,12 @@ func (s *Service) read(text []byte, h *gateway.Handshake) (who gateway.Principal
 		return who, fmt.Errorf("its answer is not to be used: %w", err)
 	}
 	if h.IsSubscription {
-		claims.Channel = cmp.Or(claims.Channel, h.Room)
 		claims.Subject = cmp.Or(claims.Subject, h.Subject)
 	}
 	who = claims.principal(0)
+	if h.IsSubscription { // Not as its channel, which would grant something that the service has not.
+		who.Room = cmp.Or(who.Room, h.Room)
+	}
 	if who.Expires != 0 && who.Expires <= s.options.Now().Unix() {
 		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "What the service that knows who you are says has expired.", IsExpired: true}
 	}

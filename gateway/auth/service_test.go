@@ -1,7 +1,9 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"sluice/gateway"
 	"sluice/gateway/auth"
@@ -128,6 +132,57 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 		}
 		s.Close()
 		service.Close()
+	}
+}
+
+// A11. A service is asked about a token for a room, too. What it answers grants what is in it: one that looks at the token alone, as
+// many do, and says what its user may do, must not let that user into any room that it shows its token for.
+func TestA11_ServiceGrantsWhatItSaysOfATokenForARoom(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Authorization") {
+		case "Bearer ann":
+			io.WriteString(w, `{"sub":"ann","caps":[{"rooms":["chat.*"],"may":["read","publish"]}]}`)
+		case "Bearer channel":
+			io.WriteString(w, `{"channel":"secret"}`)
+		case "Bearer caps":
+			io.WriteString(w, `{"caps":[{"rooms":["secret"],"may":["read"]}]}`)
+		case "Bearer elsewhere":
+			io.WriteString(w, `{"channel":"another"}`)
+		case "Bearer bob":
+			io.WriteString(w, `{"sub":"bob","channel":"secret"}`)
+		default:
+			io.WriteString(w, `{}`)
+		}
+	}))
+	defer service.Close()
+	s, err := auth.NewService(auth.ServiceOptions{URL: service.URL, Timeout: testenv.Patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	o := gatewaytest.Options()
+	o.Auth = s
+	_, addr := gatewaytest.Start(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	for token, want := range map[string]string{
+		"ann": `"code":103`, "empty": `"code":103`, "channel": `{"id":2,"subscribe":{}}`, "caps": `{"id":2,"subscribe":{}}`,
+		"elsewhere": "3500", "bob": "3500",
+	} {
+		c := wstest.Dial(t, addr, "/connection/websocket")
+		got := ""
+		for _, command := range []string{`{"id":1,"connect":{"token":"ann"}}`, `{"id":2,"subscribe":{"channel":"secret","token":"` + token + `"}}`} {
+			if err := c.Write(ctx, websocket.MessageText, []byte(command)); err != nil {
+				t.Fatal(err)
+			}
+			_, p, err := c.Read(ctx)
+			if got = string(p); err != nil {
+				got = fmt.Sprint(int(websocket.CloseStatus(err)))
+			}
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", token, got, want)
+		}
 	}
 }
 
