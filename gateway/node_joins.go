@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/json"
-	"slices"
 
 	"sluice/gateway/centrifuge"
 	"sluice/reactor"
@@ -57,9 +56,9 @@ func (n LocalNode) Told(what []byte) {
 		one.list = append(one.list, change{who: &attendee{info: centrifuge.Info(k.Info)}, isJoin: k.IsJoin})
 	}
 	a.mu.Lock()
-	all := slices.Clone(a.all)
+	all := a.listeners()
 	a.mu.Unlock()
-	if len(all) > joinsMax {
+	if all == nil {
 		s.outside.joinsDropped.Add(uint64(len(one.list)))
 		return
 	}

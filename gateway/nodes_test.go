@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -283,6 +284,29 @@ func TestStrangeQuestionsHaveNoAnswer(t *testing.T) {
 	}
 	p.say(`{"id":3,"presence_stats":{"channel":"kept"}}`)
 	p.expect(`{"id":3,"presence_stats":{"num_clients":1,"num_users":1}}`)
+}
+
+// What is told of a room where nobody hears of it costs the same however many are there: their loops wait
+// meanwhile for who comes and goes.
+func TestJoinsOfALargeRoomAreDroppedAtOnce(t *testing.T) {
+	nodes, _ := startLinked(t, "told=joins")
+	s, rounds := nodes[0].servers()[0], 100
+	for range 100 * joinsMax {
+		s.presences.enter("told", &attendee{})
+	}
+	what := []byte(`{"room":"told","changes":[{"info":"AA=="}]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		s.Node().Told(what)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / uint64(rounds); each > 100*joinsMax {
+		t.Errorf("%d bytes each time", each)
+	}
+	if n := testenv.StatsOf(t, s).JoinsDropped; n != uint64(rounds) {
+		t.Errorf("%d were dropped", n)
+	}
 }
 
 // Who comes and goes on one node is told on the others, the last one there too.

@@ -63,10 +63,18 @@ func (a *attendance) take() (list []change, all []*attendee, dropped int) {
 	defer a.mu.Unlock()
 	list, dropped = a.changes.list, a.changes.dropped
 	a.changes = changes{}
-	if len(a.all) > joinsMax {
+	if all = a.listeners(); all == nil {
 		return nil, nil, dropped + len(list)
 	}
-	return list, slices.Clone(a.all), dropped
+	return list, all, dropped
+}
+
+// listeners are those who are told of changes, if they are few enough. The caller holds a.mu.
+func (a *attendance) listeners() []*attendee {
+	if len(a.all) > joinsMax {
+		return nil
+	}
+	return append([]*attendee{}, a.all...)
 }
 
 // A telling is a room of which a loop is to tell, and when.
