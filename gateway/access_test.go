@@ -268,3 +268,33 @@ func TestD07_LeaveToPublishFollowsTheRules(t *testing.T) {
 		says(c, i < 2)
 	}
 }
+
+// Thousands follow rules that are read anew in turns, all of them before Reload returns.
+func TestRulesAreFollowedInTurns(t *testing.T) {
+	cfg := testConfig()
+	cfg.Loops, cfg.walkTime = 1, 1
+	s, addr := startGateway(t, cfg)
+	const all = 100
+	for range all {
+		wstest.Join(t, addr, "/ws/a")
+	}
+	o := cfg.Options
+	o.Rooms = rules(t, "*=readonly")
+	before := testenv.StatsOf(t, s).Loop.Ticks
+	if _, err := s.Reload(o); err != nil {
+		t.Fatal(err)
+	}
+	if ticks := testenv.StatsOf(t, s).Loop.Ticks - before; ticks < all { // With no time for more than one.
+		t.Errorf("%d follow within %d ticks", all, ticks)
+	}
+	muted := 0
+	if err := s.onEachLoop(t.Context(), func(w *worker) {
+		for _, source := range w.loop.Sources {
+			if c, ok := source.(*conn); ok && c.past == mute {
+				muted++
+			}
+		}
+	}); err != nil || muted != all {
+		t.Errorf("%d of %d follow, %v", muted, all, err)
+	}
+}

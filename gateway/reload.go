@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // reloadable are the fields of Options that Reload changes. Others shape what was made once: loops,
@@ -22,7 +23,8 @@ var reloadable = []string{
 
 // Reload has the server go on by other options, and returns the names of fields that differ and
 // only another Server could take: these stay as they were. After an error nothing has changed. When
-// it returns every loop goes by the new ones, each since a moment between two connections' turns.
+// it returns every loop goes by the new ones, each since a moment between two connections' turns,
+// and everybody who is there.
 //
 // Certificates and authorities may be in other files, as long as there are some: the next handshake
 // goes by them. What has begun goes on as it began: a message under way keeps its limits, a wait
@@ -105,5 +107,50 @@ func (s *Server) take(next *config) error {
 	}
 	ctx, cancel := s.whileRunning(context.Background())
 	defer cancel()
-	return s.onEachLoop(ctx, func(w *worker) { w.take(next) })
+	if err := s.onEachLoop(ctx, func(w *worker) { w.take(next) }); err != nil {
+		return err
+	}
+	return s.follow(ctx)
+}
+
+// policiesAtATime is for how many rooms a loop asks for the policy in one tick.
+const policiesAtATime = 256
+
+// follow has rooms and connections follow the config that the loops have taken, some in each tick.
+func (s *Server) follow(ctx context.Context) error {
+	for some := range slices.Chunk(slices.Collect(s.hub.All), policiesAtATime) {
+		if err := s.onEachLoop(ctx, func(w *worker) { w.fan.TakePolicies(some) }); err != nil {
+			return err
+		}
+	}
+	for isDone := false; !isDone; {
+		var left atomic.Int32 // loops that have more connections
+		err := s.onEachLoop(ctx, func(w *worker) {
+			if !w.review() {
+				left.Add(1)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		isDone = left.Load() == 0
+	}
+	return nil
+}
+
+// review has connections follow the config, for as long as a tick has for it, and reports whether all
+// have. Those that come meanwhile do so from the start.
+func (w *worker) review() (isDone bool) {
+	until := w.loop.Elapsed() + w.cfg.walkTime
+	for t, source := range w.loop.SourcesAfter(w.reviewed) {
+		w.reviewed = t
+		if c, ok := source.(*conn); ok {
+			c.review()
+			c.reviewPresence()
+		}
+		if w.loop.Elapsed() >= until {
+			return false
+		}
+	}
+	return true
 }

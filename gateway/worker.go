@@ -50,6 +50,7 @@ type worker struct {
 	parked      list.List       // … and of them those that wait for their clients, the first in front
 	tellings    []telling       // rooms whose clients are to be told of who came and went
 	offering    string          // the room that a client publishes to which is not in it, for a panic
+	reviewed    reactor.Token   // of the last source that has followed the config
 	putOff      []reactor.Token // of connections that the kernel lacked memory for, some of them twice
 	acks        acks            // of the cluster, for subscribers
 	hasPut      bool            // something was handed to the cluster, and is to go out
@@ -101,22 +102,15 @@ func (w *worker) newDecoder() wsproto.Decoder {
 // take has the worker go on by another config. What a connection has begun by the one before it
 // finishes so: a message by its limits, a wait by its time.
 func (w *worker) take(cfg *config) {
-	w.cfg = cfg
+	w.cfg, w.reviewed = cfg, 0
 	w.encoder.setTo(cfg)
 	w.inputBudget.limit = cfg.assemblyShare()
 	w.headBudget.limit = cfg.headShare()
 	w.replyBudget.limit = cfg.replyShare()
 	w.decoder = w.newDecoder() // Between two turns it holds nothing.
-	w.fan.TakePolicies()
 	for _, source := range w.loop.Sources {
-		switch s := source.(type) {
-		case *listener:
-			if s.isTCP {
-				cfg.setOptions(w.kernel, s.fd)
-			}
-		case *conn:
-			s.review()
-			s.reviewPresence()
+		if l, ok := source.(*listener); ok && l.isTCP {
+			cfg.setOptions(w.kernel, l.fd)
 		}
 	}
 }

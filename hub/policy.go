@@ -20,10 +20,10 @@ const (
 
 var policyNames = [numPolicies]string{Disconnect: "disconnect", Skip: "skip", Latest: "latest"}
 
-// TakePolicies asks Options.PolicyOf anew for the rooms that have members on this loop. Members
-// that are overrun meanwhile go on by the new one.
-func (f *Fanout) TakePolicies() {
-	for r := range f.hub.All {
+// TakePolicies asks Options.PolicyOf anew for those of the rooms that have members on this loop.
+// Members that are overrun meanwhile go on by the new one.
+func (f *Fanout) TakePolicies(rooms []*Room) {
+	for _, r := range rooms {
 		policy := f.hub.policyOf(r.name)
 		r.mu.Lock()
 		for _, b := range r.branches {

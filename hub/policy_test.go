@@ -254,11 +254,11 @@ func TestTakePoliciesChangesWhatBecomesOfMembersThatAreThere(t *testing.T) {
 		t.Fatalf("overrun %d times, in its room %v; want once, and true", slow.overruns, slow.IsIn())
 	}
 	f.policy = Disconnect
-	f.fans[0].TakePolicies()
+	f.fans[0].TakePolicies(slices.Collect(f.hub.All))
 	if slow.Policy() != Skip {
 		t.Error("another loop's members have changed")
 	}
-	f.fans[1].TakePolicies()
+	f.fans[1].TakePolicies(slices.Collect(f.hub.All))
 	// It was overrun under the old one, so it goes on; the next time it leaves.
 	slow.open(200)
 	f.flush()
