@@ -13,6 +13,9 @@ import (
 const (
 	historyMax   = 1000      // publications
 	historyTaken = 128 << 10 // bytes of what is kept; one publication may have more
+
+	// historyLittle publications are answered with at once. A thousand take most of a millisecond.
+	historyLittle = 32
 )
 
 // history tells what a room keeps, to those who may know, whether they are in it or not.
@@ -32,6 +35,9 @@ func (s *subscriber) history(o *order) orderStep {
 	room, err := s.w.server.keeper(q.Channel)
 	if err != nil {
 		return s.fail(o, centrifuge.ErrorNotAvailable)
+	}
+	if (q.Limit < 0 || q.Limit > historyLittle) && s.awaitTurn() {
+		return stepWaits
 	}
 	records, end, ok := keptBy(room, q)
 	if !ok {

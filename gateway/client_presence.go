@@ -21,6 +21,8 @@ func (s *subscriber) presence(o *order) orderStep {
 	var all []centrifuge.Info
 	var err error
 	switch {
+	case server.nodes == nil && s.awaitTurn():
+		return stepWaits
 	case server.nodes == nil:
 		all, err = server.attendeesHere(room)
 	case o.answer == nil:

@@ -6,6 +6,7 @@ import (
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
+	"sluice/reactor"
 	"sluice/wsproto"
 )
 
@@ -194,6 +195,16 @@ func (s *subscriber) ask(q *question) orderStep {
 	c.setTimer()
 	q.desk.ask(q)
 	return stepWaits
+}
+
+// awaitTurn has a command whose answer takes long to make wait for a turn in the line of those that do,
+// and reports whether it has to: each of a crowd takes some, and nobody is to wait for all of them.
+func (s *subscriber) awaitTurn() (waits bool) {
+	if s.hasStood = !s.hasStood; s.hasStood {
+		s.pauseReading(pauseTurn)
+		s.w.loop.RequeueCostly(s.token, reactor.Readable)
+	}
+	return s.hasStood
 }
 
 var errTooLate = errors.New("gateway: nobody has answered in time")

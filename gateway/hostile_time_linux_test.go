@@ -238,6 +238,33 @@ func costlyPlays(most, many int) (all []play) {
 			}
 			return acts
 		}},
+		play{"reading_history_at_once", func(t *testing.T, addr string, _ int) (acts []func()) {
+			const said = "one of many messages"
+			speaker := wstest.Join(t, addr, "/ws/kept")
+			speaker.SetDeadline(time.Now().Add(testenv.Patience))
+			for range historyMax {
+				speaker.Send(wstest.MaskedText(said))
+			}
+			for range historyMax {
+				speaker.ExpectFrame(ws.OpText, said)
+			}
+			for range many {
+				c := wstest.Join(t, addr, subscriberPath, wstest.MaskedText(`{"id":1,"connect":{}}`))
+				c.SetDeadline(time.Now().Add(testenv.Patience))
+				if f := c.Frame(); !strings.Contains(string(f.Payload), `"connect"`) {
+					t.Fatalf("connect is answered with %s", f.Payload)
+				}
+				acts = append(acts, func() {
+					for range 3 {
+						c.TrySend(wstest.MaskedText(`{"id":2,"history":{"channel":"kept","limit":-1}}`))
+						if f := c.Frame(); len(f.Payload) < historyMax*len(said) {
+							t.Errorf("history is answered with %d bytes", len(f.Payload))
+						}
+					}
+				})
+			}
+			return acts
+		}},
 		play{"coming_and_going", func(_ *testing.T, addr string, _ int) (acts []func()) {
 			for range many {
 				acts = append(acts, func() {
@@ -312,6 +339,7 @@ func TestHeldLoopIsADelay(t *testing.T) {
 func (p *play) perform(t *testing.T, most, few int) (delay, tick time.Duration, said int) {
 	cfg := testConfig()
 	cfg.Loops, cfg.MaxMessage = 1, int64(most)
+	cfg.History = []HistoryRule{{Pattern: "kept", Messages: historyMax}}
 	kernel := &countingKernel{Kernel: reactortest.New()}
 	s, addr := startGatewayOn(t, cfg, kernel)
 	acts := p.make(t, addr, few)

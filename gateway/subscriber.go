@@ -46,6 +46,7 @@ type subscriber struct {
 	inflates    bool // permessage-deflate was agreed on
 	isConnected bool
 	isAwaiting  bool  // its turn to publish there, see pauseRoom
+	hasStood    bool  // in line for a command that takes long, see awaitTurn
 	hasSpoken   bool  // it has published since its kernel last refused what it has to get
 	pongsDue    uint8 // pings that it has not answered
 }
