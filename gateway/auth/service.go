@@ -112,7 +112,7 @@ func (s *Service) Ask(ctx context.Context, h *gateway.Handshake) (gateway.Princi
 	if s.options.Failed != nil && ctx.Err() == nil { // Or nobody waits for it any more.
 		s.options.Failed(withoutURL(err))
 	}
-	if s.options.Anonymous {
+	if s.options.Anonymous && !h.IsSubscription { // A token for a room is of somebody who is in already.
 		return gateway.Principal{}, nil
 	}
 	return gateway.Principal{}, &gateway.AuthError{
@@ -164,6 +164,8 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "The service that knows who you are says no."}
 	case http.StatusForbidden:
 		return who, &gateway.AuthError{Status: http.StatusForbidden, Text: "The service that knows who you are forbids it."}
+	case http.StatusRequestTimeout, http.StatusTooManyRequests: // It has too much to do, which is no client's fault.
+		return who, fmt.Errorf("it answered with status %d", answer.StatusCode)
 	}
 	if answer.StatusCode/100 == 4 { // It is up, and does not like what this client brings.
 		return who, &gateway.AuthError{Status: http.StatusForbidden, Text: "The service that knows who you are does not take your request."}

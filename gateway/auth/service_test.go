@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,8 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 			w.WriteHeader(http.StatusBadGateway)
 		case "Bearer large": // As a server says of a client's cookies: it is up, and that client does not get in for it.
 			w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
+		case "Bearer busy":
+			w.WriteHeader(http.StatusTooManyRequests)
 		case "Bearer silent":
 			<-r.Context().Done()
 		default:
@@ -85,7 +88,7 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 		}
 		for token, want := range map[string]int{
 			"ann": 101, "": 101, "empty": 403, "expired": 401, "unknown": 401, "forbidden": 403, "large": 403,
-			"elsewhere": down, "broken": down, "long": down, "odd": down,
+			"elsewhere": down, "broken": down, "long": down, "odd": down, "busy": down,
 		} {
 			c := wstest.Connect(t, addr)
 			c.Send(wstest.UpgradeHead("/ws/chat.public?token="+token, "X-Tenant: one", "X-Other: two", "Cookie: of=no-page"))
@@ -110,7 +113,7 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 			}
 			return true
 		})
-		if failures < 4 {
+		if failures < 5 {
 			t.Errorf("heard of %d failures", failures)
 		}
 		c := wstest.Connect(t, addr)
@@ -182,6 +185,48 @@ func TestA11_ServiceGrantsWhatItSaysOfATokenForARoom(t *testing.T) {
 		}
 		if !strings.Contains(got, want) {
 			t.Errorf("%s: %s, want %s", token, got, want)
+		}
+	}
+}
+
+// While a service is away nobody who is in is told that its token is no good, which it would take for the end, though others come
+// in as anonymous.
+func TestServiceThatIsAwayEndsNobody(t *testing.T) {
+	var isAway atomic.Bool
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if isAway.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		io.WriteString(w, `{"sub":"ann"}`)
+	}))
+	defer service.Close()
+	s, err := auth.NewService(auth.ServiceOptions{URL: service.URL, Timeout: testenv.Patience, Anonymous: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	o := gatewaytest.Options()
+	o.Auth, o.Anonymous = s, []gateway.Grant{{Rooms: []string{"public"}, May: gateway.Read}}
+	_, addr := gatewaytest.Start(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	c := wstest.Dial(t, addr, "/connection/websocket")
+	for _, one := range []struct {
+		isAway        bool
+		command, want string
+	}{
+		{false, `{"id":1,"connect":{"token":"x"}}`, `"connect"`},
+		{true, `{"id":2,"refresh":{"token":"x"}}`, `"code":100,"message":"internal server error","temporary":true`},
+		{true, `{"id":3,"subscribe":{"channel":"r","token":"x"}}`, `"code":100,"message":"internal server error","temporary":true`},
+		{false, `{"id":4,"refresh":{"token":"x"}}`, `"refresh"`},
+	} {
+		isAway.Store(one.isAway)
+		if err := c.Write(ctx, websocket.MessageText, []byte(one.command)); err != nil {
+			t.Fatal(err)
+		}
+		if _, p, err := c.Read(ctx); err != nil || !strings.Contains(string(p), one.want) {
+			t.Fatalf("%s: %s, %v", one.command, p, err)
 		}
 	}
 }
