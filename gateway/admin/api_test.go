@@ -151,6 +151,9 @@ func TestP13_BatchWithABadItem(t *testing.T) {
 	s.expect("nothing", s.publish("r", "\n", "Content-Type", "application/x-ndjson"), 200, `{"published":0,"results":[]}`)
 	many := s.publish("r", strings.Repeat("1\n", linesMax+1), "Content-Type", "application/x-ndjson")
 	s.expect("too many lines", many, 413, fmt.Sprintf(`"published":%d`, linesMax))
+	line := `"` + strings.Repeat("x", 64<<10) + "\"\n"
+	large := s.publish("nobody", strings.Repeat(line, batchMax/len(line)+1), "Content-Type", "application/x-ndjson")
+	s.expect("too many bytes", large, 413, fmt.Sprintf(`"A batch has at most 10000 lines and 16 MiB: what came before was published."},"published":%d`, batchMax/len(line)))
 	for range linesMax {
 		s.hears(c, websocket.MessageText, "1")
 	}

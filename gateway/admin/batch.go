@@ -30,9 +30,9 @@ const (
 // told of. Under an Idempotency-Key the whole batch may be sent again: what was published is not
 // published again.
 func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request, room, repeat string) {
-	max := h.gateway.MaxMessage()
-	whole := http.MaxBytesReader(w, r.Body, batchMax+max)
-	lines := lineReader{from: bufio.NewReaderSize(whole, lineSize), max: int(max)}
+	largest := h.gateway.MaxMessage()
+	whole := http.MaxBytesReader(w, r.Body, max(batchMax, largest+1)) // A line has an end.
+	lines := lineReader{from: bufio.NewReaderSize(whole, lineSize), max: int(largest)}
 	b := batch{h: h, key: usedKey(r), room: room, repeat: repeat, results: []byte(`"results":[`)}
 	for b.stopped == nil {
 		line, err := lines.next()
@@ -42,11 +42,13 @@ func (h *Handler) publishBatch(w http.ResponseWriter, r *http.Request, room, rep
 		switch {
 		case err == errLongLine:
 			b.add(published{fault: faultOf(gateway.ErrTooLarge)})
+		case errors.As(err, new(*http.MaxBytesError)):
+			b.stop(&faultBatchSize)
 		case err != nil:
 			b.stop(faultOfBody(w, err))
 		case len(line) == 0: // Blank lines are nothing.
 		case b.begun == linesMax:
-			b.stop(&faultLines)
+			b.stop(&faultBatchSize)
 		case !json.Valid(line):
 			b.add(published{fault: &faultItem})
 		default:

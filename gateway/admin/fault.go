@@ -41,7 +41,7 @@ var (
 	faultBody      = fault{status: 400, Code: "body", Text: "The body ended too early, or its chunks are malformed."}
 	faultJSON      = fault{status: 400, Code: "json", Text: "This is not JSON, or an object in it has a key twice.", centrifugo: 107}
 	faultItem      = fault{status: 400, Code: "json", Text: "The line is not JSON."}
-	faultLines     = fault{status: 413, Code: "too_large", Text: "A batch has at most " + strconv.Itoa(linesMax) + " lines and " + strconv.Itoa(batchMax>>20) + " MiB: what came before was published."}
+	faultBatchSize = fault{status: 413, Code: "too_large", Text: "A batch has at most " + strconv.Itoa(linesMax) + " lines and " + strconv.Itoa(batchMax>>20) + " MiB: what came before was published."}
 	faultKeyText   = fault{status: 400, Code: "idempotency_key", Text: "An Idempotency-Key is 1 to 255 visible characters of ASCII, once."}
 	faultQuery     = fault{status: 400, Code: "query", Text: "It is code=N from 3000 to 4999 and reason=TEXT, each once."}
 	faultRoomQuery = fault{status: 400, Code: "query", Text: "It is pattern=PATTERN, sort=members, memory or name, and limit=N up to 1000, each once."}
