@@ -26,7 +26,7 @@ type Config struct {
 
 	Flush      gateway.Flush `help:"How messages are handed to the kernel: plain, a system call for each client; ring, one for up to 256 of them, by io_uring (Linux 5.6), where each gets one message; auto, ring where the kernel and the container let it, else plain." default:"auto" placeholder:"HOW" group:"Listening"`
 	Web        string        `help:"What paths without a WebSocket answer: demo, the page to try it with; off, nothing (404); or the files of a directory, such as ./public." default:"demo" placeholder:"demo|off|DIR" group:"Listening"`
-	PathPrefix string        `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}, /chat/sse/{room}. /livez is answered without it too." placeholder:"/PATH" group:"Listening"`
+	PathPrefix string        `help:"What all paths begin with, as /chat, where a proxy hands on no others: /chat/ws/{room}, /chat/sse/{room}. /livez and /readyz are answered without it too." placeholder:"/PATH" group:"Listening"`
 
 	TLSCert       []string `name:"tls-cert" help:"A certificate's file in PEM, with those that it hangs from behind it. Repeatable, each with its key: clients see the one for the name that they ask for, and the first if they ask for none. Files are read again when they change." placeholder:"FILE" group:"TLS"`
 	TLSKey        []string `name:"tls-key" help:"The key's file for each --tls-cert, in the same order." placeholder:"FILE" group:"TLS"`
