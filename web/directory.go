@@ -9,8 +9,8 @@ import (
 )
 
 // Directory serves the files of a directory in place of the demo page: index.html for a directory,
-// no lists, nothing whose name begins with a dot but .well-known, and nothing that a link leads to
-// outside of it. Files that change are served as they are.
+// no lists, nothing whose name begins with a dot but .well-known, nothing that a link leads to
+// outside of it, and no pipes or devices. Files that change are served as they are.
 func Directory(name string) (http.Handler, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
@@ -59,17 +59,16 @@ func (p published) open(name string) (fs.File, error) {
 			return nil, fs.ErrNotExist
 		}
 	}
-	file, err := p.FS.Open(name)
-	if err != nil {
+	about, err := fs.Stat(p.FS, name) // Before it is opened: a pipe would wait for who writes into it.
+	switch {
+	case err != nil:
 		return nil, err
+	case about.IsDir(): // Without a page of its own it would be listed.
+		if _, err := fs.Stat(p.FS, path.Join(name, "index.html")); err != nil {
+			return nil, err
+		}
+	case !about.Mode().IsRegular():
+		return nil, fs.ErrNotExist
 	}
-	about, err := file.Stat()
-	if err == nil && about.IsDir() { // Without a page of its own it would be listed.
-		_, err = fs.Stat(p.FS, path.Join(name, "index.html"))
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
+	return p.FS.Open(name)
 }
