@@ -41,7 +41,7 @@ func (n *neighbours) List() []hub.NodeInfo {
 	return []hub.NodeInfo{
 		{ID: "id-a", Name: "a"},
 		{ID: "id-b", Name: "b", Version: "v8", Address: "[::]:8080", Connections: 41, Rooms: 1, Members: 40, Uptime: time.Minute, Silent: 300 * time.Millisecond},
-		{ID: "id-c", Name: "c"},
+		{ID: "id-c", Name: "sluice-7c9f6d5b84-x2x4q", Version: "v0.9.0 0123456789ab go1.26.8", Address: "10.12.13.14:8080"}, // A pod.
 	}
 }
 

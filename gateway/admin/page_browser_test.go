@@ -67,6 +67,7 @@ func TestLivePageInABrowser(t *testing.T) {
 	tail := NewTail(slog.NewTextHandler(io.Discard, nil))
 	o := gatewaytest.Options()
 	o.DrainDelay = time.Hour
+	o.Nodes = &neighbours{}
 	s, addr, base, key := startPage(t, o, tail)
 	browser := browsertest.Start(t)
 	v := tab{t, browser, browsertest.ConsoleErrors(t, browser)}
@@ -140,6 +141,7 @@ func TestLivePageInABrowser(t *testing.T) {
 			`document.documentElement.scrollWidth <= innerWidth`,
 			`[...document.querySelectorAll("td, code, .figure, .note, button")].every((e) => e.getBoundingClientRect().right <= innerWidth)`,
 			`document.getElementById("logout").getBoundingClientRect().width >= 60`,
+			`[...document.querySelectorAll("#nodes td")].every((e) => e.getBoundingClientRect().height < 72)`, // Three lines and more are single letters.
 			fmt.Sprintf(`matchMedia("(prefers-color-scheme: %s)").matches`, size.scheme),
 		} {
 			if !v.is(want) {
