@@ -10,7 +10,7 @@ import (
 )
 
 // build makes the binary of the tests with an overlay. Of many mutants none stays in the go
-// command's cache: that would be 30 MB of each, gigabytes for each state of the sources.
+// command's cache: that would be some 10 MB of each, a GB for each state of the sources.
 func (m *Maker) build(t *testing.T, listed, binary string) {
 	t.Helper()
 	if !m.isTidy {
