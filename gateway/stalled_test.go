@@ -81,12 +81,15 @@ func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 		t.Skip("the race detector's memory would be measured")
 	}
 	clients, messages := 20, 5000
-	if testenv.IsWholeSize(t) {
+	isWhole := testenv.IsWholeSize(t)
+	if isWhole {
 		clients, messages = 300, 9000
 	}
 	clients, messages = cmp.Or(*stalledClients, clients), cmp.Or(*stalledMessages, messages)
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
-		t.Run(policy.String()+" a tenth", func(t *testing.T) { stallMany(t, policy, clients, clients/10, messages) })
+		if isWhole || policy == hub.Skip { // With few clients a tenth is two of them.
+			t.Run(policy.String()+" a tenth", func(t *testing.T) { stallMany(t, policy, clients, clients/10, messages) })
+		}
 		t.Run(policy.String()+" all but one", func(t *testing.T) { stallMany(t, policy, clients, clients-1, messages) })
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"sluice/internal/browsertest"
 	"sluice/internal/gatewaytest"
+	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 )
 
@@ -88,8 +89,10 @@ func TestTwoPagesTalkThroughTheGatewayAfterALossToo(t *testing.T) {
 	a.isBack(before)
 	b := openPage(t, browsertest.NewTab(t, browser), url)
 
-	b.do(chromedp.Click(chromedp.CSS("#burst")))
-	b.until(`document.querySelector("#burst-result").dataset.back === "1000"`)
+	if testenv.IsWholeSize(t) || *screenshot != "" {
+		b.do(chromedp.Click(chromedp.CSS("#burst")))
+		b.until(`document.querySelector("#burst-result").dataset.back === "1000"`)
+	}
 	a.say("The seed swap is on Saturday. Who brings the beans?")
 	b.hears("The seed swap is on Saturday. Who brings the beans?")
 	b.say("I do, and two trays of leeks.")
