@@ -243,12 +243,10 @@ func (c *conn) decode(p []byte) bool {
 			c.in.began = 0
 		}
 		p = p[n:]
-		if msg.Compressed {
-			if !c.chargeInflated(len(msg.Payload)) {
-				d.Release()
-				c.close(ClosedInflation)
-				return false
-			}
+		if msg.Compressed && !c.chargeInflated(len(msg.Payload)) {
+			d.Release()
+			c.close(ClosedInflation)
+			return false
 		}
 		switch rest, goOn := c.handle(msg); {
 		case !goOn && c.in != nil && c.in.unsent != nil:

@@ -99,11 +99,9 @@ func (s *Server) takeOver(w http.ResponseWriter, r *http.Request, target string)
 		s.stay(key) // Closing conn counts the lent one out.
 	}
 	read = appendBuffered(read, buffered.Reader)
-	if lent != nil {
-		read = append(read, lent.behind...)
-	}
 	a := arrival{key: key}
 	if lent != nil {
+		read = append(read, lent.behind...)
 		a.from, a.secured, lent.isGiven = lent.named, lent.secured, true
 	}
 	if refusal := s.handOver(conn, func(w *worker, fd int) { a.fd = fd; w.takeOver(a, read, isLent) }); refusal != nil {
