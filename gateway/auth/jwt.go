@@ -136,8 +136,8 @@ func (j *JWT) mayGetKey(token string, refused error) bool {
 }
 
 // Ask implements gateway.Authenticator: it fetches the keys of the URL, now and then, and judges
-// again. Whose key may have been added since they were fetched last is not refused but asked to come
-// again: clients of the Centrifuge protocol never come back with a token that is no good.
+// again. Whose key may have been added since they were fetched last is not refused but asked to
+// come again: clients of the Centrifuge protocol never come back with a token that is no good.
 func (j *JWT) Ask(_ context.Context, h *gateway.Handshake) (gateway.Principal, error) {
 	if !j.remote.refresh(keyOf(h.Token)) {
 		return gateway.Principal{}, &gateway.AuthError{

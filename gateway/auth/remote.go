@@ -35,8 +35,8 @@ const (
 	refreshEvery   = 10 * time.Second
 	refreshTimeout = 5 * time.Second
 	refreshRegular = time.Hour
-	// absentMax bounds what is remembered of ids, beyond which all of it is forgotten; of one that is
-	// longer than absentLen nothing is.
+	// absentMax bounds what is remembered of ids, beyond which all of it is forgotten; of one that
+	// is longer than absentLen nothing is.
 	absentMax = 1024
 	absentLen = 128
 )
@@ -69,9 +69,9 @@ func (r *remoteKeys) keys() []key {
 	return storedKeys(r.set.Storage(), false)
 }
 
-// refresh fetches the set for the sake of a key, unless it was fetched just now. It reports whether it
-// can be told of the key whether there is one: not where nothing could be fetched, nor where a key that
-// nobody has looked for may have been added since.
+// refresh fetches the set for the sake of a key, unless it was fetched just now. It reports whether
+// it can be told of the key whether there is one: not where nothing could be fetched, nor where a
+// key that nobody has looked for may have been added since.
 func (r *remoteKeys) refresh(id string) (canTell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -173,9 +173,9 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 	return who, fmt.Errorf("it answered with status %d", answer.StatusCode)
 }
 
-// read makes a principal of an answer. What is said of a subscription is of the room and the user that
-// the service was asked about, unless it names others. It grants what is in it, there too: a service may
-// look at the token alone, and say of any room what its user may do in others.
+// read makes a principal of an answer. What is said of a subscription is of the room and the user
+// that the service was asked about, unless it names others. It grants what is in it, there too: a
+// service may look at the token alone, and say of any room what its user may do in others.
 func (s *Service) read(text []byte, h *gateway.Handshake) (who gateway.Principal, err error) {
 	if len(text) > answerMax {
 		return who, fmt.Errorf("its answer has more than %d bytes", answerMax)

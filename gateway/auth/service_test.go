@@ -138,8 +138,9 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 	}
 }
 
-// A11. A service is asked about a token for a room, too. What it answers grants what is in it: one that looks at the token alone, as
-// many do, and says what its user may do, must not let that user into any room that it shows its token for.
+// A11. A service is asked about a token for a room, too. What it answers grants what is in it: one
+// that looks at the token alone, as many do, and says what its user may do, must not let that user
+// into any room that it shows its token for.
 func TestA11_ServiceGrantsWhatItSaysOfATokenForARoom(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Authorization") {
@@ -189,8 +190,8 @@ func TestA11_ServiceGrantsWhatItSaysOfATokenForARoom(t *testing.T) {
 	}
 }
 
-// While a service is away nobody who is in is told that its token is no good, which it would take for the end, though others come
-// in as anonymous.
+// While a service is away nobody who is in is told that its token is no good, which it would take
+// for the end, though others come in as anonymous.
 func TestServiceThatIsAwayEndsNobody(t *testing.T) {
 	var isAway atomic.Bool
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
