@@ -15,6 +15,7 @@ import (
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 	"sluice/reactor"
+	"sluice/reactor/reactortest"
 )
 
 // N22. A drain meets readers that are megabytes behind and go on reading, slower than the drain
@@ -222,5 +223,56 @@ func TestN22_WhoDoesNotReadIsCutCountedAndLogged(t *testing.T) {
 	if len(lines) != 1 || !strings.Contains(lines[0], "reason=cut") || !strings.Contains(lines[0], "room=stage") ||
 		!strings.Contains(lines[0], "messages_behind=1") || !strings.Contains(lines[0], " id=") || strings.Contains(lines[0], "level=DEBUG") {
 		t.Errorf("logged %q; want one line for all", lines)
+	}
+}
+
+// D01. Clients are told to go one after the other, so that they do not all come back at once: a
+// millisecond apart, or over half of the drain where they are too many for that.
+func TestD01_FarewellsAreSpread(t *testing.T) {
+	t.Parallel()
+	const clients = 200
+	for _, tc := range []struct {
+		timeout       time.Duration
+		first, behind int           // how many are told at once, and 50 ms later
+		rest          time.Duration // until all are
+	}{{time.Hour, 10, 60, 150 * time.Millisecond}, {200 * time.Millisecond, 20, 120, 50 * time.Millisecond}} {
+		kernel := reactortest.New()
+		kernel.StopClock()
+		cfg := testConfig()
+		cfg.Loops, cfg.DrainTimeout = 1, tc.timeout
+		s, addr := startGatewayOn(t, cfg, kernel)
+		var all []*wstest.Client
+		for range clients {
+			all = append(all, wstest.Join(t, addr, "/ws/r"))
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- s.Drain(context.Background()) }()
+		told := func() (n int) {
+			s.each(t, func(c *conn) {
+				if c.life != open {
+					n++
+				}
+			})
+			return n
+		}
+		var most int
+		expect := func(n int) {
+			t.Helper()
+			testenv.Eventually(t, fmt.Sprintf("%d are told", n), func() bool { most = told(); return most >= n })
+			if most > n {
+				t.Errorf("%d were told to go at once, want %d", most, n)
+			}
+		}
+		expect(tc.first)
+		kernel.Pass(50 * time.Millisecond)
+		expect(tc.behind)
+		kernel.Pass(tc.rest)
+		for _, c := range all {
+			c.ExpectClose(1001)
+			c.Close()
+		}
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
 	}
 }
