@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -25,6 +27,7 @@ type composeFile struct {
 		Networks    []string          `yaml:"networks"`
 		Volumes     []string          `yaml:"volumes"`
 		DependsOn   []string          `yaml:"depends_on"`
+		Grace       time.Duration     `yaml:"stop_grace_period"`
 	} `yaml:"services"`
 	Networks map[string]any `yaml:"networks"`
 	Volumes  map[string]any `yaml:"volumes"`
@@ -87,6 +90,44 @@ func TestComposedServicesFitTogether(t *testing.T) {
 	}
 	if gateways != 3 || servers != 3 || len(names) != 3 {
 		t.Errorf("%d gateways of %d names, %d servers", gateways, len(names), servers)
+	}
+}
+
+// A composed gateway that is stopped serves on until HAProxy has seen that it goes, and has time to drain
+// then.
+func TestComposedGatewaysOutliveTheirBalancersNotice(t *testing.T) {
+	files := deployed(t)
+	var c composeFile
+	if err := yaml.Unmarshal([]byte(files["compose.yaml"]), &c); err != nil {
+		t.Fatal(err)
+	}
+	seconds := func(file, pattern string) (all time.Duration) {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(files[file])
+		if m == nil {
+			t.Fatalf("%s: nothing as %s", file, pattern)
+		}
+		all = time.Second
+		for _, text := range m[1:] {
+			n, _ := strconv.Atoi(text)
+			all *= time.Duration(n)
+		}
+		return all
+	}
+	notice := seconds("cluster/haproxy.cfg", `check inter (\d+)s fall (\d+)`)
+	drain := seconds("Dockerfile", `ENV SLUICE_DRAIN_TIMEOUT=(\d+)s`) + 2*time.Second // and for what is not acknowledged yet
+	gateways := 0
+	for name, s := range c.Services {
+		if s.Environment["SLUICE_CLUSTER"] == "" {
+			continue
+		}
+		gateways++
+		delay, err := time.ParseDuration(s.Environment["SLUICE_DRAIN_DELAY"])
+		if err != nil || delay <= notice || s.Grace <= delay+drain {
+			t.Errorf("%s: a delay of %v (%v), noticed within %v; %v in all, of which the drain takes %v", name, delay, err, notice, s.Grace, drain)
+		}
+	}
+	if gateways != 3 {
+		t.Errorf("%d gateways", gateways)
 	}
 }
 
