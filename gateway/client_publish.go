@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"unicode/utf8"
 
 	"github.com/centrifugal/protocol"
@@ -66,13 +65,10 @@ func (s *subscriber) offer(o *order) orderStep {
 	w.offering = room
 	_, err := hub.Offer(w.server.hub, room, w.loop.Now(), w.encoder.of(room, s.published(o.Publish, nil)))
 	w.offering = ""
-	switch {
-	case err == nil:
-		return s.acknowledge(o)
-	case errors.Is(err, hub.ErrTooManyRooms):
-		return s.fail(o, centrifuge.ErrorLimitExceeded)
+	if err != nil { // It is full, or cannot be made at the moment.
+		return s.fail(o, centrifuge.ErrorTooManyRequests)
 	}
-	return s.fail(o, centrifuge.ErrorTooManyRequests)
+	return s.acknowledge(o)
 }
 
 func (s *subscriber) acknowledge(o *order) orderStep {

@@ -91,6 +91,8 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 		return nil, stepDone, centrifuge.ErrorInternal // For want of memory, which is temporary.
 	case errors.Is(err, errUnrecoverable):
 		return nil, stepDone, centrifuge.ErrorUnrecoverable
+	case errors.Is(err, hub.ErrTooManyRooms): // Others have them, and may leave one.
+		return nil, stepDone, centrifuge.ErrorTooManyRequests
 	}
 	return nil, stepDone, centrifuge.ErrorLimitExceeded
 }

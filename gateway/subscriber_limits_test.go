@@ -180,3 +180,26 @@ func TestTheLastCommandOfTooManyIsAnswered(t *testing.T) {
 		t.Errorf("of %d commands %d were answered", st.Commands-1, len(answered))
 	}
 }
+
+// Beyond --max-rooms a client is told to come again, as whichever way it had come: who has a room
+// may leave it.
+func TestRoomsBeyondTheLimitAreTemporary(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.MaxRooms = 1
+	_, addr := startGateway(t, cfg)
+	p, q := dialPeer(t, addr, nil), dialPeer(t, addr, nil)
+	for _, one := range []*peer{p, q} {
+		one.say(`{"id":1,"connect":{}}`)
+		one.next()
+	}
+	const tooMany = `"error":{"code":111,"message":"too many requests","temporary":true}`
+	p.say(`{"id":2,"subscribe":{"channel":"a"}}`)
+	p.expect(`{"id":2,"subscribe":{}}`)
+	q.say(`{"id":2,"subscribe":{"channel":"b"}}`, `{"id":3,"publish":{"channel":"b","data":1}}`)
+	q.expect(`{"id":2,`+tooMany+`}`, `{"id":3,`+tooMany+`}`)
+	p.say(`{"id":3,"unsubscribe":{"channel":"a"}}`)
+	p.expect(`{"id":3,"unsubscribe":{}}`)
+	q.say(`{"id":4,"subscribe":{"channel":"b"}}`)
+	q.expect(`{"id":4,"subscribe":{}}`)
+}
