@@ -45,6 +45,7 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		{[]string{"--size", "much"}, exitUsage, "is not a size"},
 		{[]string{"--clients", "0"}, exitUsage, "--clients 0"},
 		{[]string{"--stalled", "1000"}, exitUsage, "--clients 1000: too few"},
+		{[]string{"--clients", "0"}, exitUsage, "--clients 0: too few"},
 		{[]string{"--fail-if", "luck<1"}, exitUsage, "is not a figure"},
 		{[]string{"--rooms", "2", good}, exitUsage, "{room}"},
 		{[]string{"http://127.0.0.1/"}, exitUsage, "write ws://"},

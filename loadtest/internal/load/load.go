@@ -117,7 +117,7 @@ func (c *Load) Prepare() error {
 		inRange("size", c.Size.Largest(), payload.SizeMin, payload.SizeMax)
 	}
 	switch n := c.CrowdSizes()[KindReader]; {
-	case c.SSE < 0 || c.SSE > c.Clients-c.Publishers:
+	case c.SSE < 0 || c.SSE > max(0, c.Clients-c.Publishers):
 		refuse("--sse %d: must be 0 to %d, for of --clients %d some have to publish, which events cannot", c.SSE, c.Clients-c.Publishers, c.Clients)
 	case n < c.Publishers:
 		refuse("--clients %d: too few for the publishers and the crowd", c.Clients)
