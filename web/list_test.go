@@ -8,6 +8,7 @@ import (
 	"github.com/coder/websocket"
 
 	"sluice/internal/browsertest"
+	"sluice/internal/testenv"
 )
 
 // Relatives: a burst (TestPageBurstComesBackWholeAndInOrder), lines of different heights, and more
@@ -37,6 +38,7 @@ func TestN61_AllMessagesOfAnotherClientCanBeScrolledTo(t *testing.T) {
 // The end is followed while thousands come, a reader at the beginning stays there, and what is gone
 // is said.
 func TestN61_TheListIsBounded(t *testing.T) {
+	testenv.LeaveToCI(t, "10,000 lines in a browser take three seconds")
 	t.Parallel()
 	r, url := newGateway(t)
 	v := visit(t, browsertest.Start(t), url)

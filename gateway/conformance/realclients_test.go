@@ -59,6 +59,7 @@ func TestN30_RealClientsHearWhyTheyAreClosed(t *testing.T) {
 }
 
 func TestN30_ChromiumHearsWhyItIsClosed(t *testing.T) {
+	testenv.LeaveToCI(t, "42 MiB and 5,000 messages out of a browser take two seconds; other clients are told the same")
 	t.Parallel()
 	_, addr := gatewaytest.Start(t, rated())
 	p := openPage(t, browsertest.Start(t), "http://"+addr+"/#other")
