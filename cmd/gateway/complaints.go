@@ -20,6 +20,7 @@ var complaints = []complaint{
 	{"", (*Config).listeningFault},
 	{"", adminFault},
 	{"", clusterFault},
+	{"", authDownFault},
 	{"", notNegative("publish-rate", func(c *Config) int { return c.PublishRate })},
 	{"Loops", func(c *Config) string {
 		return fmt.Sprintf("--loops %d: must be 1 to 1024, or 0 for one per core", c.Loops)

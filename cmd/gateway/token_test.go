@@ -158,6 +158,8 @@ func TestAuthFlagsThatMakeNoSense(t *testing.T) {
 		"--auth-leeway":                          {"--auth=jwt", "--auth-hmac-file=" + secret, "--auth-leeway=-1s"},
 		"--auth-timeout":                         {"--auth-url=http://127.0.0.1/", "--auth-timeout=0s"},
 		"no header that can be passed on":        {"--auth-url=http://127.0.0.1/", "--auth-header=Host"},
+		"is about --auth-url, and there is none": {"--auth-down=anonymous"},
+		"may do nothing without --anonymous":     {"--auth-url=http://127.0.0.1/", "--auth-down=anonymous"},
 		"--auth-requests 0: must be at least 1":  {"--auth-url=http://127.0.0.1/", "--auth-requests=0"},
 		"--auth-cookie: ":                        {"--auth=jwt", "--auth-hmac-file=" + secret, "--auth-cookie=a=b"},
 		`--allow-origin: "*" with cookies`:       {"--auth=jwt", "--auth-hmac-file=" + secret, "--auth-cookie=a", "--allow-origin=*"},
