@@ -13,12 +13,12 @@ import (
 	"sluice/wsproto"
 )
 
-// promisesMax is how many messages of one subscriber may wait for the cluster's acknowledgement. Beyond
-// it its commands wait.
+// promisesMax is how many messages of one subscriber may wait for the cluster's acknowledgement.
+// Beyond it its commands wait.
 const promisesMax = 256
 
-// promises are the replies that a subscriber is owed for what it has published. They go out in the order
-// of their commands; those of other commands do not wait for them.
+// promises are the replies that a subscriber is owed for what it has published. They go out in the
+// order of their commands; those of other commands do not wait for them.
 type promises struct {
 	list   []promise
 	first  uint64 // number of the first one
@@ -68,8 +68,8 @@ func (k *acks) take() bool {
 	return len(k.taken) > 0
 }
 
-// takeAcks hands answers to their subscribers, for as long as a tick has for it, and says when to be
-// called again.
+// takeAcks hands answers to their subscribers, for as long as a tick has for it, and says when to
+// be called again.
 func (w *worker) takeAcks() time.Duration {
 	k := &w.acks
 	if !k.take() {
@@ -142,8 +142,8 @@ func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
 	return stepDone
 }
 
-// awaitRoom has the subscriber's commands wait for a room whose publishers are held, or for the next
-// turn, by which they will be.
+// awaitRoom has the subscriber's commands wait for a room whose publishers are held, or for the
+// next turn, by which they will be.
 func (s *subscriber) awaitRoom(sub *subscription) orderStep {
 	if !sub.AwaitRoom() {
 		s.standInLine()
@@ -154,8 +154,8 @@ func (s *subscriber) awaitRoom(sub *subscription) orderStep {
 	return stepWaits
 }
 
-// acknowledged takes the cluster's answer for a message, and replies to its command and to those behind it
-// that were answered before.
+// acknowledged takes the cluster's answer for a message, and replies to its command and to those
+// behind it that were answered before.
 func (s *subscriber) acknowledged(a ack) {
 	p := s.promises
 	one := &p.list[a.no-p.first]
@@ -188,8 +188,8 @@ func (s *subscriber) appendAcknowledgement(dst []byte, one *promise) []byte {
 	return s.format.AppendReply(dst, centrifuge.ErrorInternal.Reply(one.id))
 }
 
-// publishAround publishes the client's message by the cluster, and reports whether to go on. One that
-// it does not take at present the connection keeps, and is not read on.
+// publishAround publishes the client's message by the cluster, and reports whether to go on. One
+// that it does not take at present the connection keeps, and is not read on.
 func (c *conn) publishAround(m wsproto.Message) bool {
 	one := message{Message: m}
 	switch err := c.w.put(c.reader.Room().Name(), one.source(c.w.cfg), nil); {
@@ -215,7 +215,8 @@ func (c *conn) publishAround(m wsproto.Message) bool {
 	return false
 }
 
-// publishUnsent goes on with a message that the cluster did not take, and reports whether it has now.
+// publishUnsent goes on with a message that the cluster did not take, and reports whether it has
+// now.
 func (c *conn) publishUnsent() bool {
 	if !c.publishAround(*c.in.unsent) {
 		return false

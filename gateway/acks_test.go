@@ -74,8 +74,8 @@ func TestSubscribersPromisesAreBounded(t *testing.T) {
 	}
 }
 
-// Thousands of answers may come at once. They are handed on for as long as a tick has for it, and others'
-// events come in between.
+// Thousands of answers may come at once. They are handed on for as long as a tick has for it, and
+// others' events come in between.
 func TestAcknowledgementsAreHandedOnInTurns(t *testing.T) {
 	c := newScripted()
 	cfg := clustered(c, nil)

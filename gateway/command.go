@@ -197,8 +197,9 @@ func (s *subscriber) ask(q *question) orderStep {
 	return stepWaits
 }
 
-// awaitTurn has a command whose answer takes long to make wait for a turn in the line of those that do,
-// and reports whether it has to: each of a crowd takes some, and nobody is to wait for all of them.
+// awaitTurn has a command whose answer takes long to make wait for a turn in the line of those that
+// do, and reports whether it has to: each of a crowd takes some, and nobody is to wait for all of
+// them.
 func (s *subscriber) awaitTurn() (waits bool) {
 	if s.hasStood = !s.hasStood; s.hasStood {
 		s.pauseReading(pauseTurn)

@@ -286,8 +286,8 @@ func TestStrangeQuestionsHaveNoAnswer(t *testing.T) {
 	p.expect(`{"id":3,"presence_stats":{"num_clients":1,"num_users":1}}`)
 }
 
-// What is told of a room where nobody hears of it costs the same however many are there: their loops wait
-// meanwhile for who comes and goes.
+// What is told of a room where nobody hears of it costs the same however many are there: their
+// loops wait meanwhile for who comes and goes.
 func TestJoinsOfALargeRoomAreDroppedAtOnce(t *testing.T) {
 	nodes, _ := startLinked(t, "told=joins")
 	s, rounds := nodes[0].servers()[0], 100

@@ -29,8 +29,8 @@ type Options struct {
 
 	// PathPrefix is what all paths begin with, as /chat: WebSockets are at /chat/ws then, events at
 	// /chat/sse, and Pages are asked without it. /livez and /readyz are answered both with it and
-	// without. Other paths that do not begin with it are not found. It does not count for ServeHTTP.
-	// None by default.
+	// without. Other paths that do not begin with it are not found. It does not count for
+	// ServeHTTP. None by default.
 	PathPrefix string
 
 	// AllowOrigin lists origins, as https://example.com[:port], https://*.example.com or file://,

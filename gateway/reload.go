@@ -138,8 +138,8 @@ func (s *Server) follow(ctx context.Context) error {
 	return nil
 }
 
-// review has connections follow the config, for as long as a tick has for it, and reports whether all
-// have. Those that come meanwhile do so from the start.
+// review has connections follow the config, for as long as a tick has for it, and reports whether
+// all have. Those that come meanwhile do so from the start.
 func (w *worker) review() (isDone bool) {
 	until := w.loop.Elapsed() + w.cfg.walkTime
 	for t, source := range w.loop.SourcesAfter(w.reviewed) {

@@ -8,7 +8,8 @@ import (
 	"sluice/wsproto"
 )
 
-// segmentMax is what a segment of a simulated room costs at most: its bytes, and four bytes for each frame it has room for.
+// segmentMax is what a segment of a simulated room costs at most: its bytes, and four bytes for
+// each frame it has room for.
 func (w *world) segmentMax() int64 {
 	if w.Plan.Subscribers.Number > 0 {
 		return 7 * int64(max(1<<10, w.pushMax()+10))
@@ -19,8 +20,8 @@ func (w *world) segmentMax() int64 {
 // pushMax is the longest push of a message: one of bytes, with who has published it.
 func (w *world) pushMax() int { return (w.Plan.Message+2)/3*4 + 300 }
 
-// heldMax is what a room may hold: backlog, window and a segment of each track; and what it is to keep,
-// in as many.
+// heldMax is what a room may hold: backlog, window and a segment of each track; and what it is to
+// keep, in as many.
 func (w *world) heldMax(keeps bool) int64 {
 	most := int64(w.Plan.Backlog) + int64(w.Plan.Window) + 2*w.segmentMax()
 	if keeps {
@@ -29,8 +30,9 @@ func (w *world) heldMax(keeps bool) int64 {
 	return most
 }
 
-// historyTracks is how much larger a history is in all encodings than what it keeps. An event takes at
-// most 1.7 times as much as a record, and frames less; each of four kinds of pushes up to six times as much.
+// historyTracks is how much larger a history is in all encodings than what it keeps. An event takes
+// at most 1.7 times as much as a record, and frames less; each of four kinds of pushes up to six
+// times as much.
 func (w *world) historyTracks() int64 {
 	if w.Plan.Subscribers.Number > 0 {
 		return 5 + 4*pushPerRecord
@@ -40,8 +42,8 @@ func (w *world) historyTracks() int64 {
 
 const pushPerRecord = 6
 
-// lagMax is how far a member may be behind: what the room holds, what a loop may leave unanswered, and one message by which
-// each publisher may overshoot.
+// lagMax is how far a member may be behind: what the room holds, what a loop may leave unanswered,
+// and one message by which each publisher may overshoot.
 func (w *world) lagMax(r *hub.Room) int64 {
 	return w.heldMax(r.Epoch() != "") + 2*w.segmentMax() + int64(len(w.World.Clients))*(w.segmentMax()/3)
 }
@@ -84,8 +86,8 @@ func (w *world) inspectBounds() {
 	if pinned, most := w.server.hub.Pinned(), int64(cfg.PinnedMemory)+int64(busy*w.frameMax()); pinned > most {
 		w.Fail("%d bytes of dropped frames are kept, the bound is %d", pinned, most)
 	}
-	// Each loop may publish one message more than there is room for, before it knows that, and pin a frame, however
-	// little there is.
+	// Each loop may publish one message more than there is room for, before it knows that, and pin
+	// a frame, however little there is.
 	most := int64(cfg.BacklogMemory) + int64(len(w.loops))*(2*w.segmentMax()+int64(w.frameMax()))
 	taken, kept := w.server.hub.Pinned(), int64(0)
 	for no := range w.Plan.Rooms {

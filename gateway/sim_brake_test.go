@@ -14,12 +14,13 @@ type fullLook struct {
 	next uint64
 }
 
-// brakeSlack is for how long a room may stay full for those who have caught up since: rounds look at
-// the blocked now and then.
+// brakeSlack is for how long a room may stay full for those who have caught up since: rounds look
+// at the blocked now and then.
 const brakeSlack = 100 * time.Millisecond
 
-// inspectBrakes looks, while every loop sleeps, whether a room that is full is so for somebody: for one
-// that has come to its end once, is behind again and is not being closed. Of those who may miss messages it does not show.
+// inspectBrakes looks, while every loop sleeps, whether a room that is full is so for somebody: for
+// one that has come to its end once, is behind again and is not being closed. Of those who may miss
+// messages it does not show.
 func (w *world) inspectBrakes() {
 	if w.Plan.IsLossy() {
 		return

@@ -7,9 +7,9 @@ import (
 	"iter"
 )
 
-// A simBuilder is the goroutine that makes histories in other encodings, as a coroutine: it hands over
-// wherever a build lets others have the processor, and so between opening a track, encoding what is to
-// come before it, and joining both.
+// A simBuilder is the goroutine that makes histories in other encodings, as a coroutine: it hands
+// over wherever a build lets others have the processor, and so between opening a track, encoding
+// what is to come before it, and joining both.
 type simBuilder struct {
 	desk   *desk
 	resume func() (struct{}, bool)

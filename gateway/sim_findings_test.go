@@ -20,8 +20,9 @@ import (
 
 var simLog = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// A sender waits for its room with bytes read and not decoded, and more of them in its socket. A reset must not have those behind
-// decoded before those in front: here they begin in the middle of a frame.
+// A sender waits for its room with bytes read and not decoded, and more of them in its socket. A
+// reset must not have those behind decoded before those in front: here they begin in the middle of
+// a frame.
 func TestResetOfAWaitingSenderIsNotAViolation(t *testing.T) {
 	cfg := testConfig()
 	cfg.Loops, cfg.readBudget, cfg.PublishWindow = 1, 50, 1

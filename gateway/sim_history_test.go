@@ -16,8 +16,8 @@ import (
 	"sluice/hub"
 )
 
-// A chronicle is all that was ever published in one epoch of a room, without any bound: what members,
-// readers of events, publishers and the history itself say of it has to agree.
+// A chronicle is all that was ever published in one epoch of a room, without any bound: what
+// members, readers of events, publishers and the history itself say of it has to agree.
 //
 //	offset   1   2   3   4   5 …            end
 //	         a   b   ?   d   e … nobody has told of the third one yet
@@ -73,8 +73,8 @@ func (w *world) messageOf(op ws.OpCode, payload []byte) *simclient.Message {
 	return m
 }
 
-// messageNamed is the message that a text begins with the name of, or a value in JSON; nil: there is
-// none.
+// messageNamed is the message that a text begins with the name of, or a value in JSON; nil: there
+// is none.
 func (w *world) messageNamed(text string) *simclient.Message {
 	var by, no int
 	_, err := fmt.Sscanf(strings.TrimLeft(text, `["`), simclient.MessageName, &by, &no)
@@ -84,15 +84,15 @@ func (w *world) messageNamed(text string) *simclient.Message {
 	return w.World.Clients[by].Sent[no]
 }
 
-// recordHead is what a record takes beside its payload, and senderMax what it has of who published it
-// by the Centrifuge protocol.
+// recordHead is what a record takes beside its payload, and senderMax what it has of who published
+// it by the Centrifuge protocol.
 const (
 	recordHead = 34
 	senderMax  = 100
 )
 
-// mustHave says whether a room has to have all that is behind an offset, up to end: it is within each
-// bound of what the room is to keep.
+// mustHave says whether a room has to have all that is behind an offset, up to end: it is within
+// each bound of what the room is to keep.
 func (w *world) mustHave(c *chronicle, offset, end uint64) bool {
 	h := &w.Plan.History
 	if h.IsTight || w.wasPaused || offset < c.removed || h.Messages > 0 && end-offset > uint64(h.Messages) || end > uint64(len(c.said)) {
@@ -113,8 +113,8 @@ func (w *world) mustHave(c *chronicle, offset, end uint64) bool {
 // ageSlack is by how much clocks of loops may differ.
 const ageSlack = 100 * time.Millisecond
 
-// mayBegin says what is wrong with beginning behind an offset for somebody who asked for the last so
-// many messages, none is zero, when the room's last one was at least and at most that.
+// mayBegin says what is wrong with beginning behind an offset for somebody who asked for the last
+// so many messages, none is zero, when the room's last one was at least and at most that.
 func (w *world) mayBegin(c *chronicle, offset, least, most, removed uint64, last int) string {
 	if n := w.Plan.History.Messages; n > 0 {
 		last = min(last, n)
@@ -176,8 +176,8 @@ func (w *world) readHistories() {
 	}
 }
 
-// checkChronicles checks, at the end, that of what one client has said all came, in its order, as far
-// as all is known.
+// checkChronicles checks, at the end, that of what one client has said all came, in its order, as
+// far as all is known.
 func (w *world) checkChronicles() {
 	for _, c := range w.chronicles {
 		next := map[*simclient.Client]int{}
@@ -302,7 +302,8 @@ func (k *keptTally) add(w *world) {
 	}
 }
 
-// isWhole says that what histories are for was there, and of many seeds that the rarest of it was, too.
+// isWhole says that what histories are for was there, and of many seeds that the rarest of it was,
+// too.
 func (k *keptTally) isWhole(areMany bool) bool {
 	isThere := k.epochs > k.seeds && min(k.messages, k.resumed, k.resets) > 0 && k.built > 0
 	if !areMany {

@@ -13,8 +13,8 @@ import (
 // simRounding is by how much of a token two ways of counting may differ.
 const simRounding = 0.001
 
-// rounding is simRounding, and more for a client whose messages are inflated in slices: they are counted here when they have come,
-// and charged when they are whole, some ticks later.
+// rounding is simRounding, and more for a client whose messages are inflated in slices: they are
+// counted here when they have come, and charged when they are whole, some ticks later.
 func (c *simClient) rounding(p *simclient.Pail) float64 {
 	if c.Deflates {
 		return simRounding + p.Rate*throttleSlack.Seconds()
@@ -22,7 +22,8 @@ func (c *simClient) rounding(p *simclient.Pail) float64 {
 	return simRounding
 }
 
-// inspectLimits looks at an open connection whose loop has ended a tick: what it holds, and whether it keeps to its rates.
+// inspectLimits looks at an open connection whose loop has ended a tick: what it holds, and whether
+// it keeps to its rates.
 func (w *world) inspectLimits(l *simLoop, v *connView) {
 	c, waiting := v.c, 0
 	if c.in != nil {
@@ -44,11 +45,12 @@ func (w *world) inspectLimits(l *simLoop, v *connView) {
 	}
 }
 
-// throttleSlack is how late, on its loop's clock, a connection may be read on after its rates allow it: timers are coarse.
+// throttleSlack is how late, on its loop's clock, a connection may be read on after its rates allow
+// it: timers are coarse.
 const throttleSlack = 50 * time.Millisecond
 
-// isOwed says whether a connection that is not read on because of a rate should have been: nothing is missing in its client's pails
-// for a while. Its loop sleeps.
+// isOwed says whether a connection that is not read on because of a rate should have been: nothing
+// is missing in its client's pails for a while. Its loop sleeps.
 func (w *world) isOwed(l *simLoop, v *connView) bool {
 	if v.client == nil {
 		return false
@@ -62,7 +64,8 @@ func (w *world) isOwed(l *simLoop, v *connView) bool {
 	return true
 }
 
-// isOver says whether a client was over a rate when it was closed for that. What was read may have been decoded up to any byte.
+// isOver says whether a client was over a rate when it was closed for that. What was read may have
+// been decoded up to any byte.
 func (w *world) isOver(l *simLoop, c *simClient, what simclient.Rate) bool {
 	now := l.w.loop.Now()
 	c.Intake.Decoded(0, now)
@@ -73,7 +76,8 @@ func (w *world) isOver(l *simLoop, c *simClient, what simclient.Rate) bool {
 	if what == simclient.Frames || what == simclient.Pings {
 		return true
 	}
-	// It must have gone on with it. With two rates it was held to one for some of the time, and the other filled up meanwhile.
+	// It must have gone on with it. With two rates it was held to one for some of the time, and the
+	// other filled up meanwhile.
 	over := w.Plan.Limits.Over
 	isAlone := w.Plan.Limits.Rates[simclient.Messages] == 0 || w.Plan.Limits.Rates[simclient.Bytes] == 0
 	overshot := 2
@@ -83,8 +87,8 @@ func (w *world) isOver(l *simLoop, c *simClient, what simclient.Rate) bool {
 	return !isAlone || float64(p.Since(now-over)+overshot) >= p.Rate*over.Seconds()
 }
 
-// inputMax is what a connection may hold of unfinished input: a message, a control frame, and one read that waits to be decoded.
-// An inflater counts for one byte.
+// inputMax is what a connection may hold of unfinished input: a message, a control frame, and one
+// read that waits to be decoded. An inflater counts for one byte.
 func (w *world) inputMax() int {
 	most := w.Plan.Message + 125 + w.Plan.Read + 1
 	if w.Plan.Subscribers.Number > 0 { // Commands that have to wait lie in memory of their own.
@@ -93,7 +97,8 @@ func (w *world) inputMax() int {
 	return most
 }
 
-// mostHeld is the most that a connection of a loop may have held of unfinished input since the loop's last tick.
+// mostHeld is the most that a connection of a loop may have held of unfinished input since the
+// loop's last tick.
 func (w *world) mostHeld(l *simLoop, v *connView) int {
 	c := v.client
 	if c == nil || v.hadStash {
@@ -102,16 +107,19 @@ func (w *world) mostHeld(l *simLoop, v *connView) int {
 	const control, smallest = 125, 256
 	most := min(w.Plan.Message, max(smallest, 2*c.Intake.Most)) + control // A buffer is a power of two.
 	if l.stopped() > l.stoppedBefore || c.Deflates {
-		// One read may have waited to be decoded. Whether it did the connection no longer tells: its room may have let it go on since.
+		// One read may have waited to be decoded. Whether it did the connection no longer tells:
+		// its room may have let it go on since.
 		most += min(c.Intake.Fresh, w.Plan.Read)
 	}
 	return most
 }
 
-// stopped is how often the loop has not read a connection on so far, for its room or because of a rate.
+// stopped is how often the loop has not read a connection on so far, for its room or because of a
+// rate.
 func (l *simLoop) stopped() uint64 { return l.w.stats.Paused + l.w.stats.Throttled }
 
-// hasMoved says whether a connection's unfinished input may have changed since its loop's last tick.
+// hasMoved says whether a connection's unfinished input may have changed since its loop's last
+// tick.
 func (v *connView) hasMoved(l *simLoop) bool {
 	if v.client == nil || v.hadStash {
 		return true
@@ -142,7 +150,8 @@ func (v *connView) remember(w *world) {
 	}
 }
 
-// pinnedFrame tells the dropped frame that a connection is in by its last byte: those who are in the same one share a copy of it.
+// pinnedFrame tells the dropped frame that a connection is in by its last byte: those who are in
+// the same one share a copy of it.
 func (c *conn) pinnedFrame() *byte {
 	if c.own == nil || len(c.own.rest.Bytes()) == 0 {
 		return nil
@@ -180,8 +189,8 @@ func (w *world) rememberAll(l *simLoop) {
 	}
 }
 
-// judgeMemory judges those whom a loop closed in its last tick for want of memory, now that all of its connections are known.
-// gone are those that ended in it.
+// judgeMemory judges those whom a loop closed in its last tick for want of memory, now that all of
+// its connections are known. gone are those that ended in it.
 func (w *world) judgeMemory(l *simLoop, gone []*connView) {
 	for _, v := range l.blamed {
 		if v.client != nil && v.client.reason == ClosedAssembly || v.socket != nil && v.socket.reason == ClosedAssembly {
@@ -211,8 +220,9 @@ func classWidth(bytes int) float64 {
 	return 8
 }
 
-// judgeBlame checks that unfinished input may have been too much together, that others than v had a part in that, and that nobody
-// else was clearly more to blame than v: for its bytes, and the time for which it had lacked others.
+// judgeBlame checks that unfinished input may have been too much together, that others than v had a
+// part in that, and that nobody else was clearly more to blame than v: for its bytes, and the time
+// for which it had lacked others.
 func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 	most := v.held
 	if v.hasMoved(l) {
@@ -242,9 +252,10 @@ func (w *world) judgeBlame(l *simLoop, v *connView, gone []*connView) {
 	}
 }
 
-// judgeOldest checks that what is kept of dropped frames may have been too much, and that of the loop's nobody has been in one for
-// longer than v. Loops count the bytes of a large frame, which is not copied, each for itself, and anew in each round that has
-// overrun somebody in it: everybody may have been in one that counts.
+// judgeOldest checks that what is kept of dropped frames may have been too much, and that of the
+// loop's nobody has been in one for longer than v. Loops count the bytes of a large frame, which is
+// not copied, each for itself, and anew in each round that has overrun somebody in it: everybody
+// may have been in one that counts.
 func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	pin := v.pin
 	if pin == nil { // Overrun just now, in a round that began before maybe: then it shares the copy of those it is with.
@@ -262,7 +273,8 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 			if o.pin != nil {
 				pins++
 			}
-			// The bytes of a large frame are not copied: those who were overrun in it in another round keep the same ones for themselves.
+			// The bytes of a large frame are not copied: those who were overrun in it in another
+			// round keep the same ones for themselves.
 			since := w.pins[o.pin]
 			if w.Plan.Subscribers.Number > 0 { // Theirs may leave it at any time, and keep it for themselves then.
 				since = o.pinned
@@ -279,7 +291,8 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 	}
 }
 
-// oldestGivenUp is the oldest of the dropped frames that some of these connections were in at the last look, and are in no longer.
+// oldestGivenUp is the oldest of the dropped frames that some of these connections were in at the
+// last look, and are in no longer.
 func (w *world) oldestGivenUp(views []*connView) (pin *byte) {
 	for _, v := range views {
 		if v.pin != nil && v.pin != v.c.pinnedFrame() && (pin == nil || w.pins[v.pin] < w.pins[pin]) {
@@ -289,8 +302,9 @@ func (w *world) oldestGivenUp(views []*connView) (pin *byte) {
 	return pin
 }
 
-// notePins tells the loops that are in the middle of a tick how many copies of dropped frames the tick that l has ended may have made
-// or given up: when they cut somebody those may have been there. gone are l's connections that ended in it.
+// notePins tells the loops that are in the middle of a tick how many copies of dropped frames the
+// tick that l has ended may have made or given up: when they cut somebody those may have been
+// there. gone are l's connections that ended in it.
 func (w *world) notePins(l *simLoop, gone []*connView) {
 	n := int(l.overrun() - l.overrunBefore)
 	for _, v := range append(gone, l.views...) {
@@ -306,8 +320,8 @@ func (w *world) notePins(l *simLoop, gone []*connView) {
 	l.elsewhere = 0
 }
 
-// overrun is how many members of the loop the logs have overrun so far, or may have left in the midst
-// of a frame.
+// overrun is how many members of the loop the logs have overrun so far, or may have left in the
+// midst of a frame.
 func (l *simLoop) overrun() (n uint64) {
 	n = l.w.stats.Unsubscribed
 	for _, of := range l.w.fan.Stats().Overrun {

@@ -2,8 +2,8 @@
 
 package gateway
 
-// bundleMutants are those of clients that are in several rooms by one connection, and of the Centrifuge
-// protocol.
+// bundleMutants are those of clients that are in several rooms by one connection, and of the
+// Centrifuge protocol.
 var bundleMutants = []mutant{
 	{"a reader that has more is forgotten behind its share", 300, []edit{{
 		"hub/landing.go", "\tdefault:\n\t\tk.push(r)\n\t}\n}\n", "\t}\n}\n",

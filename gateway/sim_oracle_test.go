@@ -11,7 +11,8 @@ import (
 	"sluice/gateway/internal/simclient"
 )
 
-// gotMessage checks a message against what was sent, and its place against what everybody else has seen.
+// gotMessage checks a message against what was sent, and its place against what everybody else has
+// seen.
 func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
 	m := c.w.messageNamed(string(payload))
 	if m == nil {
@@ -43,8 +44,8 @@ func (c *simClient) gotMessage(op ws.OpCode, payload []byte) {
 
 func (c *simClient) keeps() bool { return c.w.Plan.History.Keeps(c.Room) }
 
-// checkPlace holds a message's place, where it is known, to where the client began, and to the place of
-// the message before it.
+// checkPlace holds a message's place, where it is known, to where the client began, and to the
+// place of the message before it.
 func (c *simClient) checkPlace(m *simclient.Message) {
 	if !c.keeps() || m.Offset == 0 || c.w.Plan.IsLossy() {
 		return
@@ -81,8 +82,8 @@ func (c *simClient) checkOrder(m *simclient.Message) {
 	}
 }
 
-// checkOrders checks, where messages may be missed, that there is one order that all have seen parts of: what came behind what,
-// as anybody saw it, has no cycle.
+// checkOrders checks, where messages may be missed, that there is one order that all have seen
+// parts of: what came behind what, as anybody saw it, has no cycle.
 func (w *world) checkOrders() {
 	behind, before := map[*simclient.Message][]*simclient.Message{}, map[*simclient.Message]int{}
 	for got := range w.heard() {
@@ -150,7 +151,8 @@ func (w *world) judge() {
 	w.judgements = w.judgements[:0]
 }
 
-// judgeCode says whether a Close frame's code was due. bye is the code that the client itself had sent before, or zero.
+// judgeCode says whether a Close frame's code was due. bye is the code that the client itself had
+// sent before, or zero.
 func (c *simClient) judgeCode(bye int) {
 	switch {
 	case c.Peer.IsDoomed() || c.isVague:
@@ -187,7 +189,8 @@ func (c *simClient) judgeStatus() {
 	}
 }
 
-// judgeEnd says whether the connection may end like this. A reset drops what is under way, so it says nothing about the rest.
+// judgeEnd says whether the connection may end like this. A reset drops what is under way, so it
+// says nothing about the rest.
 func (c *simClient) judgeEnd(byReset bool) {
 	switch {
 	case c.Peer.IsDoomed() || byReset && c.HasReason || c.Code != 0 || c.Status != 0:

@@ -12,9 +12,9 @@ import (
 	"sluice/hub"
 )
 
-// A simReader judges what a reader of events hears. It is told where it begins, and from there on each
-// event is at the next position, with the message that everybody else has there; or a reset says,
-// truthfully, that it is not.
+// A simReader judges what a reader of events hears. It is told where it begins, and from there on
+// each event is at the next position, with the message that everybody else has there; or a reset
+// says, truthfully, that it is not.
 type simReader struct {
 	*simclient.Reader
 	w       *world

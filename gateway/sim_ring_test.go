@@ -33,8 +33,8 @@ func (w *world) inspectSubscriptions(l *simLoop, v *connView, s *subscriber) {
 	w.inspectDeliveries(l, v)
 }
 
-// inspectShares holds the turns of a connection's rooms to what each may have before the next: one that
-// waits is passed over for large frames of others, and not for ever.
+// inspectShares holds the turns of a connection's rooms to what each may have before the next: one
+// that waits is passed over for large frames of others, and not for ever.
 func (w *world) inspectShares(l *simLoop, v *connView, s *subscriber) {
 	shares, moved := map[*subscription]simShare{}, int64(0)
 	for _, sub := range s.subscriptions {
@@ -108,10 +108,10 @@ func roomsIn(p []byte) (rooms uint32) {
 	return rooms
 }
 
-// inspectDeliveries checks that what one tick has for a connection, of all its rooms, goes out in one
-// write where that takes it. Others follow with what lies in the next segments of the same rooms. It
-// is looked at where turns are of their usual size, nothing is published while rooms are swept, no
-// time passes and no call fails.
+// inspectDeliveries checks that what one tick has for a connection, of all its rooms, goes out in
+// one write where that takes it. Others follow with what lies in the next segments of the same
+// rooms. It is looked at where turns are of their usual size, nothing is published while rooms are
+// swept, no time passes and no call fails.
 func (w *world) inspectDeliveries(l *simLoop, v *connView) {
 	wasBlocked := v.isBlocked
 	v.isBlocked = v.c.reader.IsIn() && v.c.reader.IsBlocked()

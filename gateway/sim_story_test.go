@@ -28,7 +28,8 @@ func (w *world) live() error {
 }
 
 const (
-	// healRounds and healTime bound the recovery: rounds in which everybody who can gets a turn, and the time that passes.
+	// healRounds and healTime bound the recovery: rounds in which everybody who can gets a turn,
+	// and the time that passes.
 	healRounds = 500_000
 	healTime   = 60 * time.Second // patientTime where a subscriber takes its time
 )
@@ -55,7 +56,8 @@ func (w *world) until(what string, done func() string) {
 	}
 }
 
-// round lets each loop that can go on, and each client, have a turn. It reports whether anything happened.
+// round lets each loop that can go on, and each client, have a turn. It reports whether anything
+// happened.
 func (w *world) round() (busy bool) {
 	w.Steps++
 	w.Kernel.Advance(20 * time.Microsecond)
@@ -106,8 +108,8 @@ func (w *world) heal() {
 	})
 }
 
-// lull lets time pass in which nobody has anything to say: pings go out, rooms cool, the deaf are found out. Whoever answers stays,
-// also when the whole process stood still meanwhile.
+// lull lets time pass in which nobody has anything to say: pings go out, rooms cool, the deaf are
+// found out. Whoever answers stays, also when the whole process stood still meanwhile.
 func (w *world) lull() {
 	if w.Err != nil || w.Plan.Lull == 0 {
 		return
@@ -130,7 +132,8 @@ func (w *world) pause(d time.Duration) {
 	now := w.Kernel.Now()
 	w.wasPaused = true
 	for _, l := range w.loops {
-		// A loop that was to sleep on for some time takes only the rest for a pause, and none that is hardly longer.
+		// A loop that was to sleep on for some time takes only the rest for a pause, and none that
+		// is hardly longer.
 		if left := l.until - now; l.isAsleep && d > left+pauseMargin {
 			l.pausedAt, l.pausedFor = now, d-left
 		}
@@ -138,7 +141,8 @@ func (w *world) pause(d time.Duration) {
 	w.Kernel.Advance(d)
 }
 
-// pauseMargin is the excess over its timeout from which on a loop takes a wait for a pause of the whole process.
+// pauseMargin is the excess over its timeout from which on a loop takes a wait for a pause of the
+// whole process.
 const pauseMargin = 2 * time.Second
 
 // farewell lets everybody leave, in their several ways, or be sent away.

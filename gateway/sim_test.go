@@ -23,7 +23,8 @@ const (
 	simSeedsWhole   = 2000
 )
 
-// TestSimulation runs whole gateways on a simulated kernel; package reactortest tells what that promises.
+// TestSimulation runs whole gateways on a simulated kernel; package reactortest tells what that
+// promises.
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
 		w, err := simulate(*simSeed)

@@ -9,8 +9,8 @@ import (
 	"sluice/hub"
 )
 
-// A lateTransport is one that does not answer at once: each delivery is written in a later pass of its
-// loop, in any order, as by a kernel that is handed many at a time.
+// A lateTransport is one that does not answer at once: each delivery is written in a later pass of
+// its loop, in any order, as by a kernel that is handed many at a time.
 type lateTransport struct {
 	w      *worker
 	random *rand.Rand

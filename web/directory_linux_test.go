@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A pipe that nobody writes into is no page: who asks for it would wait for ever, and hold one of the
-// places for ordinary requests.
+// A pipe that nobody writes into is no page: who asks for it would wait for ever, and hold one of
+// the places for ordinary requests.
 func TestDirectoryDoesNotWaitForAPipe(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {

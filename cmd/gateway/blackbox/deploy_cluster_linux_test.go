@@ -93,8 +93,8 @@ func TestComposedServicesFitTogether(t *testing.T) {
 	}
 }
 
-// A composed gateway that is stopped serves on until HAProxy has seen that it goes, and has time to drain
-// then.
+// A composed gateway that is stopped serves on until HAProxy has seen that it goes, and has time to
+// drain then.
 func TestComposedGatewaysOutliveTheirBalancersNotice(t *testing.T) {
 	files := deployed(t)
 	var c composeFile
