@@ -43,7 +43,6 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		{append(small, "--spawn", "echo no such luck; exit 7"), exitUnreachable, "no such luck"},
 		{[]string{"--size", "39"}, exitUsage, "--size 39: a message needs 40 bytes"},
 		{[]string{"--size", "much"}, exitUsage, "is not a size"},
-		{[]string{"--clients", "0"}, exitUsage, "--clients 0"},
 		{[]string{"--stalled", "1000"}, exitUsage, "--clients 1000: too few"},
 		{[]string{"--clients", "0"}, exitUsage, "--clients 0: too few"},
 		{[]string{"--fail-if", "luck<1"}, exitUsage, "is not a figure"},
