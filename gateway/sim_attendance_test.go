@@ -7,8 +7,6 @@ type simPlace struct{ room, client string }
 
 // inspectAttendances holds who is in rooms, as they tell those who ask, to the connections of a
 // loop that has ended a tick: each is told of once in each room that it is in, and nobody else is.
-// Subscribers do not ask that here: the protocol's library writes the answer in an order that no
-// seed decides.
 func (w *world) inspectAttendances(l *simLoop) {
 	if !w.Plan.KeepsAttendance {
 		return

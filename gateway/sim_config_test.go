@@ -25,6 +25,9 @@ func configOf(p *simclient.Plan) *config {
 	if p.KeepsAttendance {
 		cfg.Rooms = []RoomRule{{Pattern: "*", Presence: true}}
 	}
+	if p.HasTokens {
+		cfg.Anonymous, cfg.expiryGrace = everywhere, simGrace
+	}
 	limit(cfg, &p.Limits)
 	keep(cfg, &p.History)
 	return cfg

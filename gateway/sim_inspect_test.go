@@ -117,6 +117,7 @@ func (w *world) inspectConn(l *simLoop, c *conn, token uint64) {
 	}
 	v.isPaused = c.pauses&pauseRoom != 0 || c.isThrottled()
 	if s := c.subscriber(); s != nil {
+		w.inspectToken(l, v)
 		w.inspectSubscriptions(l, v, s)
 		return
 	}

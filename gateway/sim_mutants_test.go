@@ -33,8 +33,16 @@ var firstSeeds = map[string]int{
 	"a ring's send that has not ended is taken for a refusal": 3001,
 }
 
+// firstSeed is where to begin with a mutant.
+func firstSeed(m *mutant) int {
+	if slices.ContainsFunc(tokenMutants, func(o mutant) bool { return o.name == m.name }) {
+		return tokenSeeds + 1
+	}
+	return max(1, firstSeeds[m.name])
+}
+
 // mutants come with the few first that are made without being asked for.
-var mutants = slices.Concat(generalMutants, historyMutants, bundleMutants, homeMutants)
+var mutants = slices.Concat(generalMutants, historyMutants, bundleMutants, homeMutants, tokenMutants)
 
 var generalMutants = []mutant{
 	{"requeue forgotten when the read budget ends", 50, []edit{{
@@ -204,7 +212,7 @@ var generalMutants = []mutant{
 // simulation is made of.
 var maker = mutation.Maker{
 	Root:  "..",
-	Tests: regexp.MustCompile(`^(sim|sim_(attendance|bounds|brake|builder|config|ear|history|inspect|limits|oracle|reader|ring|socket|story|stream|subscriber|subscription|tally|transport|world)|config)_test\.go$`),
+	Tests: regexp.MustCompile(`^(sim|sim_(attendance|bounds|brake|builder|config|ear|history|inspect|limits|oracle|question|reader|ring|socket|story|stream|subscriber|subscription|tally|token|transport|world)|config)_test\.go$`),
 	Found: regexp.MustCompile(`seed \d+ \(.*`),
 	Args:  []string{"-test.run", "TestSimulation$"},
 }
@@ -228,7 +236,7 @@ func TestMutantsAreFound(t *testing.T) {
 			t.Parallel()
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			maker.MustBeFound(t, m.name, m.edits, "-sim.seeds", fmt.Sprint(m.seeds), "-sim.from", fmt.Sprint(max(1, firstSeeds[m.name])))
+			maker.MustBeFound(t, m.name, m.edits, "-sim.seeds", fmt.Sprint(m.seeds), "-sim.from", fmt.Sprint(firstSeed(m)))
 		})
 	}
 }

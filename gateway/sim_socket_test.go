@@ -66,6 +66,10 @@ func (w *world) isJustToSubscriber(l *simLoop, v *connView, reason CloseReason) 
 		return s.IsCut || since(v.pinged) >= p.Pong && (w.answersAt == 0 || v.pinged <= w.answersAt)
 	case ClosedBadCommand:
 		return s.IsBad
+	case ClosedExpired:
+		return s.mayExpire(now + w.longest)
+	case ClosedBadToken:
+		return s.bringsAnothers()
 	case ClosedStale:
 		return since(s.since) >= p.Handshake
 	case ClosedPinned, ClosedAssembly:

@@ -39,6 +39,7 @@ func (s *simSubscriber) keeps(room int) bool { return s.w.Plan.History.Keeps(roo
 
 // Dials implements simclient.SubscriberJudge.
 func (s *simSubscriber) Dials(one *simclient.Socket) {
+	s.forgetQuestions()
 	s.sockets[one.Peer.No()] = &simSocket{Socket: one, since: s.w.Kernel.Now()}
 }
 
@@ -108,7 +109,11 @@ func (s *simSubscriber) Denied(one *simclient.Socket, a *simclient.Asked, e *pro
 	case centrifuge.ErrorTooManyRequests:
 		isJust = c.Publish != nil && (!one.IsIn(a.Room) || p.IsLossy())
 	case centrifuge.ErrorNotAvailable:
-		isJust = c.History != nil && !s.keeps(a.Room)
+		isJust = c.History != nil && !s.keeps(a.Room) || c.Presence != nil && !p.KeepsAttendance
+	case centrifuge.ErrorPermissionDenied: // Without authentication nobody is told of others.
+		isJust = c.Presence != nil && !p.HasTokens
+	case centrifuge.ErrorTokenExpired:
+		isJust = c.Connect != nil && a.Token != nil && a.Token.IsOver(s.w.Kernel.Now())
 	case centrifuge.ErrorUnrecoverable:
 		isJust = c.History != nil && c.History.Since != nil
 	}
@@ -116,6 +121,7 @@ func (s *simSubscriber) Denied(one *simclient.Socket, a *simclient.Asked, e *pro
 		one.Fail("its command %v is answered with %v", c, e)
 	}
 	s.w.subscribers.errors++
+	s.w.forgetQuestion(a)
 }
 
 // Reads implements simclient.SubscriberJudge: what is told of a history follows where it was asked for,

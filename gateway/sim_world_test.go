@@ -33,6 +33,7 @@ type world struct {
 	readers     []*simReader
 	actors      []actor // clients, readers and subscribers
 	subscribers subscriberTally
+	questions   map[*simclient.Asked]*simQuestion // of subscribers, about who is in a room
 	builder     *simBuilder
 	chronicles  map[string]*chronicle  // by epoch
 	expired     time.Duration          // when rooms last let go of what was too old
@@ -125,10 +126,16 @@ func newWorld(seed uint64) (*world, error) {
 	w.Plan.DrawAttendance(rand.New(rand.NewPCG(seed, simclient.AttendanceStream)))
 	w.Plan.DrawRing(rand.New(rand.NewPCG(seed, simclient.RingStream)))
 	w.Plan.DrawHomes(rand.New(rand.NewPCG(seed, simclient.HomesStream)))
+	if seed > tokenSeeds {
+		w.Plan.DrawTokens(rand.New(rand.NewPCG(seed, simclient.TokensStream)))
+	}
 	cfg := configOf(&w.Plan)
 	epochs := 0
 	cfg.newEpoch = func() string { epochs++; return fmt.Sprintf("epoch%03d", epochs) }
 	cfg.wallClock = func() int64 { return w.Kernel.Now().Milliseconds() }
+	if w.Plan.HasTokens {
+		cfg.Auth = simAuth{w.Kernel}
+	}
 	if err := cfg.prepare(); err != nil {
 		return nil, err
 	}
@@ -247,6 +254,7 @@ func (w *world) run(l *simLoop) {
 	if l.err != nil {
 		w.Fail("a loop ended: %w", l.err)
 	}
+	w.followQuestions()
 	w.inspect(l)
 	w.inspectBounds()
 	w.judge()

@@ -20,6 +20,8 @@ type Asked struct {
 	Room    int
 	Message *Message      // that it publishes
 	Sub     *Subscription // that it begins
+	Token   *Token        // that it brings
+	At      time.Duration // when it was sent
 }
 
 // compose thinks of something to say: the request, then frames of one command or several.
@@ -136,10 +138,18 @@ func (s *Socket) think() *Asked {
 	r, calm := s.Subscriber.w.Random, s.Subscriber.w.IsHealing
 	if !s.isGreeting {
 		s.isGreeting = true
-		return s.sends(&Asked{Command: &protocol.Command{Connect: &protocol.ConnectRequest{}}})
+		return s.greet()
 	}
 	if s.Subscriber.isGoodbye {
 		return nil
+	}
+	if s.Subscriber.lasts > 0 {
+		if !s.isConnected { // Its token may be refused, and what is behind that comes too early.
+			return nil
+		}
+		if a := s.refresh(); a != nil {
+			return a
+		}
 	}
 	room := r.IntN(len(s.rooms))
 	if calm && r.IntN(2) == 0 {
@@ -151,6 +161,9 @@ func (s *Socket) think() *Asked {
 	}
 	if s.Subscriber.whims > 0 && r.IntN(3) == 0 {
 		s.Subscriber.whims--
+		if s.Subscriber.w.Plan.AsksWho && r.IntN(2) == 0 {
+			return s.askWho(room)
+		}
 		switch n := r.IntN(5); {
 		case p.will && n < 2:
 			return s.unsubscribe(room)
@@ -187,7 +200,7 @@ func (s *Socket) wantsMore() bool { return s.lacking() >= 0 }
 // sends numbers a command.
 func (s *Socket) sends(a *Asked) *Asked {
 	s.lastID++
-	a.Command.Id = s.lastID
+	a.Command.Id, a.At = s.lastID, s.Subscriber.w.Kernel.Now()
 	s.asked = append(s.asked, a)
 	return a
 }

@@ -46,6 +46,8 @@ type Plan struct {
 	Subscribers Subscribers
 
 	KeepsAttendance bool // all rooms keep who is there
+	AsksWho         bool // subscribers ask for that
+	HasTokens       bool // some of them say who they are
 
 	HasRing  bool // of each loop …
 	RingsAll bool // … which sends more than what makes it worth its while

@@ -90,7 +90,12 @@ func (s *Socket) gotAnswer(a *Asked, r *protocol.Reply) {
 	case r.Error != nil:
 		s.gotError(a, r.Error)
 	case c.Connect != nil && r.Connect != nil:
-		s.isConnected = true
+		s.isConnected, s.ID = true, r.Connect.Client
+		s.takeToken(a, r.Connect.Expires, r.Connect.Ttl)
+	case c.Refresh != nil && r.Refresh != nil:
+		s.takeToken(a, r.Refresh.Expires, r.Refresh.Ttl)
+	case c.Presence != nil && r.Presence != nil, c.PresenceStats != nil && r.PresenceStats != nil:
+		s.Subscriber.Judge.HearsWho(s, a, r)
 	case c.Subscribe != nil && r.Subscribe != nil:
 		if p.now != nil {
 			s.Fail("it is in room %d twice", a.Room)
@@ -131,6 +136,8 @@ func (s *Socket) gotError(a *Asked, e *protocol.Error) {
 	p := &s.rooms[a.Room]
 	s.Subscriber.Judge.Denied(s, a, e)
 	switch c := a.Command; {
+	case c.Connect != nil && a.Token != nil: // It says so again with another one.
+		s.isGreeting = false
 	case c.Connect != nil:
 		s.Fail("it may not connect: %v", e)
 	case c.Subscribe != nil && p.now == nil && p.pending == 0:

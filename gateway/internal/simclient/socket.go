@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -29,14 +30,17 @@ type Socket struct {
 	Bye        int  // code of the Close frame it has sent, or zero
 	Ponged     int  // pings that it has answered …
 	Pinged     int  // … of so many
+	ID         string
+	Token      *Token // the last one by which it is known; nil: by none
 
 	out, in     []byte
 	got         int // bytes
 	cutAt       int // how many it gets before it is cut, or zero
 	isComposed  bool
-	isDeaf      bool // nothing more can be sent
-	isGreeting  bool // its command to connect is sent …
-	isConnected bool // … and answered
+	isDeaf      bool          // nothing more can be sent
+	refreshAt   time.Duration // when it is to bring another token; zero: it is not
+	isGreeting  bool          // its command to connect is sent …
+	isConnected bool          // … and answered
 	lastID      uint32
 	asked       []*Asked // commands that are not answered, in their order
 	rooms       []presence

@@ -31,6 +31,10 @@ type Subscriber struct {
 	wants      int           // so many rooms, from the one numbered shift on
 	isPatient  bool          // it was told that it sends too much …
 	saidAt     time.Duration // … and when it has sent something since
+	lasts      int           // seconds that each of its tokens is good for; zero: it has none
+	isCareless bool          // it brings no other one when that is over
+	isImpostor bool          // the next that it brings to go on with is somebody else's
+	Refreshed  int           // times that it did
 
 	shift     int
 	places    []place   // by room
@@ -60,6 +64,8 @@ type SubscriberJudge interface {
 	Reads(s *Socket, a *Asked, r *protocol.HistoryResult)  // a history is told
 	Told(s *Socket, code int, reason string)               // a Close frame came
 	Ends(s *Socket, byReset bool)                          // its stream ended
+	AsksWho(s *Socket, a *Asked)                           // it sends a command to ask who is in a room
+	HearsWho(s *Socket, a *Asked, r *protocol.Reply)       // and is answered
 	Position(room int) hub.Position                        // one that the room has had
 	Lacks(sub *Subscription) string                        // what of its room it has not got
 }

@@ -92,6 +92,9 @@ func (w *World) MakeClients() {
 	}
 	w.makeHistory()
 	w.makeSubscribers()
+	if w.Plan.HasTokens {
+		w.giveTokens(w.Random)
+	}
 }
 
 // makeSeen is before it has heard of anybody.
