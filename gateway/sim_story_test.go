@@ -30,7 +30,7 @@ func (w *world) live() error {
 const (
 	// healRounds and healTime bound the recovery: rounds in which everybody who can gets a turn,
 	// and the time that passes.
-	healRounds = 500_000
+	healRounds = 2_000_000
 	healTime   = 60 * time.Second // patientTime where a subscriber takes its time
 )
 
