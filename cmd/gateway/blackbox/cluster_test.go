@@ -50,15 +50,18 @@ func TestB17_GatewayIsKilledWithItsClients(t *testing.T) {
 	killed, warm, cold := launchMember(t, broker), launchMember(t, broker), launchMember(t, broker)
 
 	var heard sync.WaitGroup
-	ready := make(chan struct{}, clients)
+	ready, begun := make(chan struct{}, clients), make(chan struct{}, clients)
 	results := make([]map[string]int, clients) // the last number of each publisher
 	orders := make([][]string, clients)
 	for i := range clients {
 		to := []string{warm.Addr, cold.Addr}[i/rooms%2]
 		heard.Go(func() {
-			l := listener{room: fmt.Sprint("kept", i%rooms), at: []string{killed.Addr, to}, ready: ready, end: messages - 1}
+			l := listener{room: fmt.Sprint("kept", i%rooms), at: []string{killed.Addr, to}, ready: ready, begun: begun, end: messages - 1}
 			if err := l.listen(); err != nil {
 				t.Errorf("client %d: %v", i, err)
+			}
+			if l.begun != nil { // It is waited for all the same.
+				l.begun <- struct{}{}
 			}
 			results[i], orders[i] = l.last, l.order
 		})
@@ -90,6 +93,9 @@ func TestB17_GatewayIsKilledWithItsClients(t *testing.T) {
 		})
 	}
 	<-isKilled
+	for range clients { // Who has heard nothing has no place to go on from.
+		<-begun
+	}
 	killed.Signal(syscall.SIGKILL)
 	speak.Wait()
 	heard.Wait()
@@ -149,10 +155,11 @@ func speakUp(c *websocket.Conn, who string, n int) error {
 // A listener reads a room's events, and goes on elsewhere when they end.
 type listener struct {
 	room  string
-	at    []string // gateways, one after the other; the last one again and again
-	every int      // messages, behind which it goes to the next one; 0: when there is an end
-	ready chan<- struct{}
-	end   int // number of the last message of who stays
+	at    []string        // gateways, one after the other; the last one again and again
+	every int             // messages, behind which it goes to the next one; 0: when there is an end
+	ready chan<- struct{} // it listens
+	begun chan<- struct{} // it has heard a message
+	end   int             // number of the last message of who stays
 
 	id    string
 	last  map[string]int
@@ -207,6 +214,10 @@ func (l *listener) hear(client *http.Client) (isOver bool, err error) {
 		}
 		if err := l.take(e.Data); err != nil {
 			return false, err
+		}
+		if l.begun != nil {
+			l.begun <- struct{}{}
+			l.begun = nil
 		}
 		if l.id = e.ID; l.last["stays"] == l.end {
 			return true, nil
