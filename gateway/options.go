@@ -85,7 +85,7 @@ type Options struct {
 	MaxHead            int64 // request line and headers: 32 KiB, 1 KiB to 1 MiB
 	AuthRequests       int   // questions to Auth at a time, if it has to ask in turn: 64; other clients wait
 	HeadMemory         int64 // what all heads that are not whole may take together: 32 MiB, at least MaxHead
-	MaxMessage         int64 // largest message: 1 MiB, at most 1 GiB
+	MaxMessage         int64 // largest message: 1 MiB, at most 512 MiB
 	MaxPerAddress      int   // connections from one address, of IPv6 one /64: no limit
 	ConnectRate        int   // new connections a second, with bursts of as many: no limit
 	MaxRooms           int   // rooms at a time: no limit

@@ -59,7 +59,7 @@ var complaints = []complaint{
 		return fmt.Sprintf("--head-memory %v: must be at least --max-head, %v", c.HeadMemory, c.MaxHead)
 	}},
 	{"MaxMessage", func(c *Config) string {
-		return fmt.Sprintf("--max-message %v: must be 1 byte to 1GiB", c.MaxMessage)
+		return fmt.Sprintf("--max-message %v: must be 1 byte to 512MiB", c.MaxMessage)
 	}},
 	{"RoomBacklog", func(c *Config) string {
 		return fmt.Sprintf("--room-backlog %v: must exceed --max-message %v, or the largest message could never be delivered",
