@@ -89,23 +89,26 @@ func (w *worker) tellSoon(a *attendance) {
 }
 
 // tell has those told whose moment has passed, for as long as a tick has for it, and says when to
-// be called again.
+// be called again: at once if it told any. Some of them may have turned out to be gone, and what
+// their leaving is to others is for the flush, which was before.
 func (w *worker) tell() time.Duration {
 	if len(w.tellings) == 0 {
 		return -1
 	}
-	for until := w.loop.Elapsed() + w.cfg.walkTime; len(w.tellings) > 0; {
-		if left := w.tellings[0].at - w.loop.Now(); left > 0 {
-			return left
-		}
+	if left := w.tellings[0].at - w.loop.Now(); left > 0 {
+		return left
+	}
+	for until := w.loop.Elapsed() + w.cfg.walkTime; len(w.tellings) > 0 && w.tellings[0].at <= w.loop.Now(); {
 		w.tellOf(w.tellings[0].of)
 		w.tellings = w.tellings[1:]
 		if w.loop.Elapsed() >= until {
 			return 0
 		}
 	}
-	w.tellings = nil
-	return -1
+	if len(w.tellings) == 0 {
+		w.tellings = nil
+	}
+	return 0
 }
 
 // tellOf tells everybody who is in a room of what has changed there.

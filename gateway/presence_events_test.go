@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
@@ -120,5 +121,22 @@ func TestChangesAreCollected(t *testing.T) {
 	p.leave(first)
 	for p.users("r") > 0 {
 		p.leave(p.of("r").all[0])
+	}
+}
+
+// Who turns out to be gone when it is told leaves rooms behind the tick's flush: there is to be
+// another one, or loops that wait for that are not woken.
+func TestAnotherTickFollowsWhatIsTold(t *testing.T) {
+	s, _, _ := startWithPasses(t, false, func(cfg *config) { cfg.Rooms = rules(t, "told=joins") })
+	err := s.onEachLoop(t.Context(), func(w *worker) {
+		w.tellings = []telling{{of: new(attendance)}}
+		for _, want := range []time.Duration{0, -1} {
+			if next := w.tell(); next != want {
+				t.Errorf("the loop may sleep for %v, want %v", next, want)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
