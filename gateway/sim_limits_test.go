@@ -274,12 +274,8 @@ func (w *world) judgeOldest(l *simLoop, v *connView, gone []*connView) {
 				pins++
 			}
 			// The bytes of a large frame are not copied: those who were overrun in it in another
-			// round keep the same ones for themselves.
-			since := w.pins[o.pin]
-			if w.Plan.Subscribers.Number > 0 { // Theirs may leave it at any time, and keep it for themselves then.
-				since = o.pinned
-			}
-			isLater := pin != nil && since >= w.pins[pin]
+			// round, or have left it, keep the same ones for themselves.
+			isLater := pin != nil && o.pinned >= w.pins[pin]
 			if other == l && o.pin != nil && o.pin == o.c.pinnedFrame() && !isLater {
 				w.Fail("connection %d was cut for a dropped frame, but connection %d has been in one for as long", v.link, o.link)
 			}
