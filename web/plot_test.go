@@ -59,3 +59,36 @@ func TestPlotSlidesUnlessMotionIsUnwanted(t *testing.T) {
 	}
 	v.wantNoErrors()
 }
+
+// The axis names its unit, and has room for its numbers, however slow the round trips are.
+func TestPlotHasRoomForItsNumbers(t *testing.T) {
+	t.Parallel()
+	_, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	for longest, want := range map[string]string{
+		"0.4": "0 ms, 0.5 ms, 1 ms", "180": "0 ms, 100 ms, 200 ms", "501": "0 s, 0.5 s, 1 s", "1700": "0 s, 1 s, 2 s", "30000": "0 s, 25 s, 50 s",
+	} {
+		got := evaluate[string](v, `(async () => {
+			const {Plot} = await import("/plot.js"), proto = CanvasRenderingContext2D.prototype, {fillText} = proto;
+			const canvas = document.getElementById("plot").cloneNode();
+			document.getElementById("plot").after(canvas);
+			const numbers = [];
+			proto.fillText = function (text, x, ...others) {
+				if (this.canvas === canvas && / m?s$/.test(text)) numbers.push(x < this.measureText(text).width ? text + " is cut" : text);
+				fillText.call(this, text, x, ...others);
+			};
+			try {
+				new Plot(canvas).add(`+longest+`);
+				while (numbers.length < 3) await new Promise(requestAnimationFrame);
+			} finally {
+				proto.fillText = fillText;
+				canvas.remove();
+			}
+			return numbers.slice(0, 3).join(", ");
+		})()`, chromedp.EvalAwaitPromise)
+		if got != want {
+			t.Errorf("with a round trip of %s ms the axis has %s; want %s", longest, got, want)
+		}
+	}
+	v.wantNoErrors()
+}

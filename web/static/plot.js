@@ -1,4 +1,4 @@
-// The latency plot: the newest round trips from left to right, in milliseconds, on a canvas.
+// The latency plot: the newest round trips from left to right, on a canvas.
 
 import { millis } from "./format.js";
 
@@ -79,7 +79,7 @@ function axis(c, { width, height, max, y, line, text, font }) {
     c.moveTo(left, at);
     c.lineTo(width, at);
     c.stroke();
-    c.fillText(`${ms} ms`, left - 6, at);
+    c.fillText(max < 1000 ? `${ms} ms` : `${ms / 1000} s`, left - 6, at);
   }
   c.textBaseline = "alphabetic";
   c.fillText(`newest ${samplesMax} round trips`, width, height - 2);
