@@ -164,7 +164,8 @@ func (s *Service) ask(ctx context.Context, h *gateway.Handshake) (who gateway.Pr
 		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "The service that knows who you are says no."}
 	case http.StatusForbidden:
 		return who, &gateway.AuthError{Status: http.StatusForbidden, Text: "The service that knows who you are forbids it."}
-	case http.StatusRequestTimeout, http.StatusTooManyRequests: // It has too much to do, which is no client's fault.
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		// It has too much to do, which is no client's fault.
 		return who, fmt.Errorf("it answered with status %d", answer.StatusCode)
 	}
 	if answer.StatusCode/100 == 4 { // It is up, and does not like what this client brings.
