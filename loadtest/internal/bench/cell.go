@@ -67,6 +67,7 @@ func cells() []cell {
 		besideFloor("1000-sixteen", "1,000 clients, sixteen messages in flight", sixteen),
 		inRooms("rooms-of-two", "5,000 rooms of two, a message a second in each", 10000, 5000, 5000),
 		inRooms("ten-rooms", "ten rooms of two, 500 messages a second in each", 20, 10, 5000),
+		inRooms("ten-busy-rooms", "ten rooms of two, 5,000 messages a second in each", 20, 10, 50000),
 		stalled(),
 		protocol("protocol", "the Centrifuge protocol, 1,000 clients, one publication at a time", plain(1000, 120)),
 		protocol("protocol-sixteen", "the same, sixteen in flight", sixteen),
