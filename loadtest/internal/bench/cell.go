@@ -160,7 +160,7 @@ func shrink(l *load.Load) {
 		l.Clients, l.Stalled = max(10, l.Clients/100), l.Stalled/50
 	}
 	l.Messages, l.Warmup = min(l.Messages, 20), min(l.Warmup, 2)
-	l.Settle, l.Rate, l.Duration = 0, l.Rate/50, l.Duration/10
+	l.Settle, l.Rate, l.Duration = 0, min(l.Rate/50, 100), l.Duration/10
 	if n := l.Size.Largest(); n > 1<<10 {
 		l.Size = load.FixedSize(n / 16)
 	}
