@@ -46,7 +46,8 @@ type listener struct {
 	next     int         // worker that gets the next connection, if no other has fewer
 	taken    [][]arrival // accepted this tick, by worker
 
-	failures int // of single connections, in a row
+	failures  int  // of single connections, in a row
+	isResting bool // until its timer fires
 }
 
 // openListener listens on an address of --listen: host:port, [v6]:port, :port or unix:/path. The
@@ -170,8 +171,12 @@ func (w *worker) newListener(fd int, isTCP, isShared bool, speaks ListenOptions)
 
 // OnEvent implements reactor.Source.
 func (l *listener) OnEvent(_ *reactor.Loop, ev reactor.Event) {
-	if ev.Timeout() {
+	switch {
+	case ev.Timeout():
+		l.isResting = false
 		l.rearm(reactor.Readable)
+	case l.isResting:
+		return // A socket that was shut down has hung up for good, whatever it is watched for.
 	}
 	l.accept(acceptsPerTick)
 	l.hand()
@@ -219,7 +224,7 @@ func isOfListener(err error) bool {
 }
 
 func (l *listener) rest(err error, pause time.Duration) {
-	l.failures = 0
+	l.failures, l.isResting = 0, true
 	l.w.stats.AcceptPaused++
 	if skipped, ok := l.w.server.samples.unaccepted.Take(l.w.kernel.Now()); ok {
 		l.w.log.Warn("cannot accept connections, trying again shortly", "error", err, "and_more", skipped)

@@ -127,7 +127,7 @@ var generalMutants = []mutant{
 		"gateway/incoming.go", "if c.pausedBefore() || !c.unstash() {", "if !failed && (c.pausedBefore() || !c.unstash()) {",
 	}}},
 	{"listener stays deaf when descriptors are free again", 300, []edit{{
-		"gateway/listener.go", "if ev.Timeout() {", "if false && ev.Timeout() {",
+		"gateway/listener.go", "case ev.Timeout():", "case false && ev.Timeout():",
 	}}},
 	{"descriptor leaks when it cannot be watched", 300, []edit{{
 		"gateway/worker.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",

@@ -83,6 +83,9 @@ func epollBits(in Interest, m Mode) uint32 {
 	if in&Writable != 0 {
 		bits |= unix.EPOLLOUT
 	}
+	if in == 0 {
+		m = Edge // Hangups and errors are reported all the same, and would be at each Wait.
+	}
 	switch m {
 	case Edge:
 		bits |= unix.EPOLLET
