@@ -8,9 +8,15 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 )
+
+// queueMax is how many may wait to be accepted, beyond what any system allows: listen(2) takes its
+// own limit then, of which SOMAXCONN is only what it once was on Linux. Who comes beyond it is not
+// tried again, as in TCP, but refused.
+const queueMax = 1<<16 - 1
 
 // A unixListener is a unix socket and the file that it is reached by, which outlives whoever bound
 // it unless it is removed.
@@ -56,7 +62,7 @@ func (c *config) listenUnix(path string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	if err := syscall.Listen(fd, syscall.SOMAXCONN); err != nil {
+	if err := syscall.Listen(fd, queueMax); err != nil {
 		return nil, os.NewSyscallError("listen", err)
 	}
 	inner, err := net.FileListener(socket)
@@ -67,8 +73,9 @@ func (c *config) listenUnix(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// isAbstract reports whether a socket has a name in the kernel alone (Linux), which has no mode.
-func isAbstract(path string) bool { return strings.HasPrefix(path, "@") }
+// isAbstract reports whether a socket has a name in the kernel alone, which has no mode. Elsewhere
+// than on Linux it is a file like any other.
+func isAbstract(path string) bool { return runtime.GOOS == "linux" && strings.HasPrefix(path, "@") }
 
 func bindUnix(path string) (fd int, err error) {
 	syscall.ForkLock.RLock()
