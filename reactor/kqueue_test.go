@@ -21,7 +21,7 @@ type scriptedKqueue struct {
 	refuse  func(c *sys.Kevent) error // refuses a change
 	fetches []fetch                   // answers to waits, in order; then nothing is ready
 	reads   []transfer                // answers to reads of the pipe, in order; then EAGAIN
-	write   error                     // answer to writes to the pipe
+	writes  []error                   // answers to writes to the pipe, in order; then all is taken
 	opening map[string]error          // fails "kqueue" or "pipe"
 	closed  []int
 }
@@ -99,7 +99,12 @@ func (k *scriptedKqueue) Read(fd int, p []byte) (int, error) {
 
 func (k *scriptedKqueue) Write(fd int, p []byte) (int, error) {
 	k.log = append(k.log, fmt.Sprintf("write %d", fd))
-	return len(p), k.write
+	if len(k.writes) == 0 {
+		return len(p), nil
+	}
+	err := k.writes[0]
+	k.writes = k.writes[1:]
+	return 0, err
 }
 
 func (k *scriptedKqueue) Close(fd int) error {
@@ -335,13 +340,28 @@ func TestKqueueWakeDrainsThePipe(t *testing.T) {
 
 func TestKqueueWakeIntoAFullPipeIsNoError(t *testing.T) {
 	p, k := newScripted(t)
-	for _, c := range []struct{ answer, want error }{{nil, nil}, {syscall.EAGAIN, nil}, {syscall.EPIPE, syscall.EPIPE}} {
-		k.write = c.answer
+	for _, c := range []struct{ answer, want error }{{syscall.EAGAIN, nil}, {syscall.EPIPE, syscall.EPIPE}} {
+		k.writes = []error{c.answer}
 		if err := p.Wake(); !errors.Is(err, c.want) {
 			t.Errorf("%v after %v, want %v", err, c.answer, c.want)
 		}
 		k.asked(t, "write 102")
 	}
+}
+
+// The byte is not in the pipe: a wake that ended here would be lost.
+func TestKqueueWakeThatASignalInterruptsIsTriedAgain(t *testing.T) {
+	p, k := newScripted(t)
+	k.writes = []error{syscall.EINTR, syscall.EINTR}
+	if err := p.Wake(); err != nil {
+		t.Error(err)
+	}
+	k.asked(t, "write 102", "write 102", "write 102")
+	k.writes = []error{syscall.EINTR, syscall.EINTR, syscall.EINTR, nil}
+	if err := p.Wake(); !errors.Is(err, syscall.EINTR) {
+		t.Errorf("%v after signals without end, want EINTR", err)
+	}
+	k.asked(t, "write 102", "write 102", "write 102")
 }
 
 func TestKqueueWaitRoundsItsTimeoutUp(t *testing.T) {
