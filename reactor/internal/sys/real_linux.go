@@ -35,8 +35,12 @@ func (Real) Signal(eventfd int) error {
 	return err
 }
 
-// Queued implements Calls.
-func (Real) Queued(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.SIOCOUTQ) }
+// Queued implements Calls. The kernel writes a C int, of 32 bits: IoctlGetInt would take it for the
+// upper half of Go's on a big-endian machine of 64 bits.
+func (Real) Queued(fd int) (int, error) {
+	n, err := unix.IoctlGetUint32(fd, unix.SIOCOUTQ)
+	return int(n), err
+}
 
 var optionTable = [optionsPerTable]place{
 	NoDelay:      {unix.IPPROTO_TCP, unix.TCP_NODELAY},

@@ -56,7 +56,7 @@ type Calls interface {
 	Queued(fd int) (int, error)
 	// PeerAddress is getpeername(2): the other end's, an IPv4 address never in IPv6's form. The
 	// zero Addr is a peer without one, as those of unix sockets are. ENOTCONN says that the peer is
-	// gone.
+	// gone; macOS says EINVAL.
 	PeerAddress(fd int) (netip.Addr, error)
 
 	pollCalls
