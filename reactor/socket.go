@@ -1,6 +1,10 @@
 package reactor
 
-import "sluice/reactor/internal/sys"
+import (
+	"fmt"
+
+	"sluice/reactor/internal/sys"
+)
 
 // An Option is a socket option, in words that mean the same on every system; see Kernel.SetOption.
 type Option = sys.Option
@@ -22,8 +26,14 @@ const (
 func Duplicate(fd int) (int, error) { return sys.Duplicate(fd) }
 
 // SharePort lets other sockets listen where this one is going to, if they say so too: the kernel
-// then spreads connections over all of them. It is ErrUnsupported where a system has no such thing.
-func SharePort(fd int) error { return sys.Real{}.SetOption(fd, sys.ReusePort, 1) }
+// then spreads connections over all of them (SO_REUSEPORT of socket(7)). It is ErrUnsupported on
+// other systems than Linux.
+func SharePort(fd int) error {
+	if err := (sys.Real{}).SetOption(fd, sys.ReusePort, 1); err != nil {
+		return fmt.Errorf("reactor: share a port: %w", err)
+	}
+	return nil
+}
 
 // DescriptorLimit raises this process's limit of open descriptors as far as it may, for children
 // too, and returns it.
