@@ -95,7 +95,7 @@ func runPattern(option string) *regexp.Regexp {
 // not find. Comments may name documents, and no others.
 func TestDocumentsReferToWhatExists(t *testing.T) {
 	byFile, tests := functions(t)
-	byName := map[string]bool{}
+	byName := map[string]bool{"nats.go": true} // A library's name, which looks like a file's.
 	for file := range byFile {
 		byName[path.Base(file)] = true
 	}

@@ -21,7 +21,7 @@ import (
 // directory that is not here is a mistake. Tests beside the code may import what they like; a
 // directory of nothing but tests is held to its line here.
 var arrows = map[string][]string{
-	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "reactor", "web"},
+	"cmd/gateway":             {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/cluster/natsbroker", "hub/nodes", "reactor", "web"},
 	"gateway":                 {"gateway/centrifuge", "gateway/internal/sample", "gateway/sse", "hub", "wsproto", "reactor"},
 	"gateway/admin":           {"gateway", "gateway/internal/sample", "hub", "reactor", "wsproto"},
 	"gateway/auth":            {"gateway"},
@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"gateway/internal/sample": {},
 	"hub":                     {},
 	"hub/cluster":             {"hub"},
+	"hub/cluster/natsbroker":  {"hub/cluster"},
 	"hub/nodes":               {"hub"},
 	"loadtest": {
 		"loadtest/internal/bench", "loadtest/internal/compare", "loadtest/internal/floor", "loadtest/internal/limits",
@@ -81,8 +82,8 @@ var arrows = map[string][]string{
 
 	// What tests share, and tests from outside.
 	"cmd/gateway/blackbox":       {"internal/natstest", "internal/proctest", "internal/testenv", "internal/wstest", "wsproto"},
-	"hub/cluster/clustertest":    {"hub", "hub/cluster", "internal/natstest", "internal/proctest", "internal/testenv", "internal/wstest"},
-	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/nodes", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/natstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
+	"hub/cluster/clustertest":    {"hub", "hub/cluster", "hub/cluster/natsbroker", "internal/natstest", "internal/proctest", "internal/testenv", "internal/wstest"},
+	"gateway/conformance":        {"gateway", "gateway/admin", "gateway/auth", "hub", "hub/cluster", "hub/cluster/natsbroker", "hub/nodes", "internal/browsertest", "internal/gatewaytest", "internal/metricstest", "internal/natstest", "internal/realclients", "internal/sdktest", "internal/testenv", "internal/wstest", "wsproto"},
 	"gateway/internal/simclient": {"hub", "internal/wstest", "reactor/reactortest"},
 	"internal/browsertest":       {},
 	"internal/census":            {"internal/census/trace", "wsproto"},
@@ -126,7 +127,7 @@ var clockReaders = []string{
 // wallReaders go by the wall clock, because that is what a token goes by, and what a stream's
 // messages are marked with.
 var wallReaders = []string{
-	"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/expiry.go", "hub/cluster/nats_read.go",
+	"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/expiry.go", "hub/cluster/natsbroker/read.go",
 }
 
 type source struct {

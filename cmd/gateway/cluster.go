@@ -10,6 +10,7 @@ import (
 	"sluice/gateway"
 	"sluice/gateway/admin"
 	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/hub/nodes"
 )
 
@@ -17,7 +18,7 @@ import (
 type clustering struct {
 	cfg   *Config
 	log   *slog.Logger
-	nats  *cluster.NATS
+	nats  *natsbroker.Broker
 	node  *cluster.Node // made with the server
 	nodes *nodes.Nodes
 
@@ -34,7 +35,7 @@ func (c *Config) clustering(log *slog.Logger) (*clustering, error) {
 	if err != nil {
 		return nil, err
 	}
-	broker, err := cluster.DialNATS(o)
+	broker, err := natsbroker.Dial(o)
 	if err != nil {
 		return nil, fmt.Errorf("--cluster: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 )
 
 // ClusterFlags say with which other gateways this one shares its rooms.
@@ -115,8 +115,8 @@ func (c *Config) clusterMessages() int {
 }
 
 // natsOptions are what the flags come to. It reads files.
-func (c *Config) natsOptions(log *slog.Logger) (cluster.NATSOptions, error) {
-	o := cluster.NATSOptions{
+func (c *Config) natsOptions(log *slog.Logger) (natsbroker.Options, error) {
+	o := natsbroker.Options{
 		URLs: c.Cluster, Credentials: c.ClusterCredentials, Name: c.nodeName(),
 		Replicas: c.ClusterReplicas, InMemory: c.ClusterStorage == "memory", Age: c.clusterAge(),
 		Messages: int64(c.clusterMessages()), Bytes: int64(c.ClusterBytes), MaxMessage: int(c.MaxMessage), Log: log,
@@ -182,8 +182,8 @@ func (c *Config) checkCluster(warn func(error)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), clusterCheckTime)
 	defer cancel()
 	var faults []error
-	for _, err := range cluster.CheckNATS(ctx, o) {
-		if errors.Is(err, cluster.ErrForgeable) || errors.Is(err, cluster.ErrUnreached) {
+	for _, err := range natsbroker.Check(ctx, o) {
+		if errors.Is(err, natsbroker.ErrForgeable) || errors.Is(err, natsbroker.ErrUnreached) {
 			warn(err)
 			continue
 		}

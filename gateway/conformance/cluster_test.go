@@ -21,6 +21,7 @@ import (
 	"sluice/gateway"
 	"sluice/hub"
 	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/natstest"
 	"sluice/internal/sdktest"
@@ -40,7 +41,7 @@ type member struct {
 // startMember runs one until the test ends. Rooms that begin with kept keep a thousand messages.
 func startMember(t *testing.T, url string, change func(*gateway.Options)) *member {
 	t.Helper()
-	broker, err := cluster.DialNATS(cluster.NATSOptions{
+	broker, err := natsbroker.Dial(natsbroker.Options{
 		URLs: []string{url}, Replicas: 1, Age: 10 * time.Minute, Messages: 1000, Bytes: 256 << 20, MaxMessage: 1 << 20,
 	})
 	if err != nil {

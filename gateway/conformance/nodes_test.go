@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sluice/gateway"
-	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/hub/nodes"
 	"sluice/internal/gatewaytest"
 	"sluice/internal/natstest"
@@ -31,7 +31,7 @@ type node struct {
 	*gateway.Server
 	addr  string
 	nodes *nodes.Nodes
-	nats  *cluster.NATS
+	nats  *natsbroker.Broker
 	leave func() // in order; kill closes nats first
 }
 
@@ -52,7 +52,7 @@ func startNode(t *testing.T, url, name string) *node {
 	t.Helper()
 	n := new(node)
 	var err error
-	if n.nats, err = cluster.DialNATS(cluster.NATSOptions{URLs: []string{url}, Name: name}); err != nil {
+	if n.nats, err = natsbroker.Dial(natsbroker.Options{URLs: []string{url}, Name: name}); err != nil {
 		t.Fatal(err)
 	}
 	n.nodes = nodes.New(nodes.Options{Name: name, Version: "test"}, n.nats.Bus())

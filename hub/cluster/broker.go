@@ -81,8 +81,18 @@ type Broker interface {
 	Events() Event
 }
 
-// LastMax is how many rooms Last may be asked for at a time: a server answers for 1,024.
-const LastMax = 1000
+const (
+	// LastMax is how many rooms Last may be asked for at a time: a server answers for 1,024.
+	LastMax = 1000
+	// ClaimBytesMax bounds a claim as JSON: twice what a node says that answers as many as it may
+	// at a time. Nodes keep the last claim of each other.
+	ClaimBytesMax = 8 << 10
+	// LimitMin is the least that a broker has to take of a message, in bytes. Packs that are made
+	// before its limit is known go by it.
+	LimitMin = 4 << 10
+	// PublishWindow is how long a stream has to know the ids of its messages.
+	PublishWindow = 2 * time.Minute
+)
 
 // Errors of a Broker.
 var (
@@ -139,13 +149,10 @@ const (
 	Closed                   // it is gone for good
 )
 
-// then is what has happened when next happens behind e: a connection that came and went is gone.
-func (e Event) then(next Event) Event {
+// Then is what has happened when next happens behind e: a connection that came and went is gone.
+func (e Event) Then(next Event) Event {
 	if next&(Up|Down) != 0 {
 		e &^= Up | Down
 	}
 	return e | next
 }
-
-// publishWindow is how long a stream has to know the ids of its messages.
-const publishWindow = 2 * time.Minute

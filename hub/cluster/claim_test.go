@@ -1,12 +1,34 @@
 package cluster
 
 import (
+	"encoding/json"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"sluice/hub"
 )
+
+// The largest claim that a node says is no more than a broker has to take: one of a node that
+// answers all that it knows, about a message whose id is longer than any of ours.
+func TestLargestClaimIsWithinTheBound(t *testing.T) {
+	largest := Claim{
+		Node: strings.Repeat("x", 12), Epoch: newName(), Asks: newName(), SeenID: strings.Repeat("x", 64),
+		Revision: math.MaxUint64, Last: math.MaxUint64, Seen: math.MaxUint64, IsTrusted: true,
+	}
+	for range knownMax {
+		largest.Answers = append(largest.Answers, newName())
+	}
+	text, err := json.Marshal(largest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > ClaimBytesMax/2 {
+		t.Errorf("%d bytes, want half of %d at most", len(text), ClaimBytesMax)
+	}
+}
 
 // two are nodes that have a room open and know each other.
 func two(t *testing.T) (w *world, a, b *machine) {

@@ -29,7 +29,7 @@
 //	recent.go               what of the stream nothing can have been dropped of
 //	promise.go              whether the stream keeps what rooms' histories promise
 //	trust.go, claim.go      whether the stream is what it was: epochs, outages; what others know of it
-//	broker.go, rooms.go     what a node needs of JetStream, and of its gateway; nats*.go: JetStream
+//	broker.go, rooms.go     what a node needs of JetStream, and of its gateway; natsbroker: JetStream
 //
 // # Considered and left
 //

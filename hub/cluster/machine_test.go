@@ -68,7 +68,7 @@ func (m *machine) knows(other *machine) bool {
 }
 
 func (m *machine) raise(e Event) {
-	m.events = m.events.then(e)
+	m.events = m.events.Then(e)
 	select {
 	case m.changed <- struct{}{}:
 	default:

@@ -155,7 +155,7 @@ func (n *Node) messageMax() int {
 // smallest one that a broker may have.
 func (n *Node) packMax() int {
 	if n.o.Limit != nil && n.o.Limit() == 0 {
-		return min(limitMin, n.messageMax())
+		return min(LimitMin, n.messageMax())
 	}
 	return min(packBytes, n.messageMax())
 }

@@ -352,8 +352,8 @@ func TestPacksAreNoLargerThanTheBrokerTakes(t *testing.T) {
 	}
 	publish(40, 1000) // Before the limit is known.
 	for _, p := range m.publisher.lines["room"].waiting {
-		if len(p.body) > limitMin {
-			t.Errorf("a pack of %d bytes, and a broker may take no more than %d", len(p.body), limitMin)
+		if len(p.body) > LimitMin {
+			t.Errorf("a pack of %d bytes, and a broker may take no more than %d", len(p.body), LimitMin)
 		}
 	}
 	limit = 10_000

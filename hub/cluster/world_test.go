@@ -112,7 +112,7 @@ func (w *world) text(kind string) []byte {
 
 // store is what the stream's leader does with a pack.
 func (w *world) store(room, id string, pack []byte) Stored {
-	if s, ok := w.duplicates[id]; ok && w.at()-s.Time < int64(publishWindow) {
+	if s, ok := w.duplicates[id]; ok && w.at()-s.Time < int64(PublishWindow) {
 		return s
 	}
 	w.last++

@@ -13,20 +13,21 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/internal/natstest"
 	"sluice/internal/testenv"
 )
 
 // withStream are options with everything at its default but the servers, and room
 // for what a fault under full load lasts.
-func withStream(urls ...string) cluster.NATSOptions {
-	return cluster.NATSOptions{
+func withStream(urls ...string) natsbroker.Options {
+	return natsbroker.Options{
 		URLs: urls, Name: "a gateway", Age: 10 * time.Minute, Messages: 100_000, Bytes: 1 << 30, MaxMessage: 64 << 10,
 	}
 }
 
 // dial connects and prepares the stream.
-func dial(t testing.TB, o cluster.NATSOptions) *cluster.NATS {
+func dial(t testing.TB, o natsbroker.Options) *natsbroker.Broker {
 	t.Helper()
 	n := dialOnly(t, o)
 	await(t, n, cluster.Up)
@@ -36,9 +37,9 @@ func dial(t testing.TB, o cluster.NATSOptions) *cluster.NATS {
 	return n
 }
 
-func dialOnly(t testing.TB, o cluster.NATSOptions) *cluster.NATS {
+func dialOnly(t testing.TB, o natsbroker.Options) *natsbroker.Broker {
 	t.Helper()
-	n, err := cluster.DialNATS(o)
+	n, err := natsbroker.Dial(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func dialOnly(t testing.TB, o cluster.NATSOptions) *cluster.NATS {
 }
 
 // await waits until all of these events have come.
-func await(t testing.TB, n *cluster.NATS, want cluster.Event) {
+func await(t testing.TB, n *natsbroker.Broker, want cluster.Event) {
 	t.Helper()
 	var seen cluster.Event
 	for end := time.After(testenv.Patience); seen&want != want; {
@@ -73,7 +74,7 @@ type stored struct {
 }
 
 // publish waits for the answer.
-func publish(t testing.TB, n *cluster.NATS, room, id, pack string) (uint64, error) {
+func publish(t testing.TB, n *natsbroker.Broker, room, id, pack string) (uint64, error) {
 	t.Helper()
 	answer := make(chan stored, 2)
 	n.Publish(room, id, []byte(pack), func(seq uint64, err error) { answer <- stored{seq, err} })
@@ -86,7 +87,7 @@ func publish(t testing.TB, n *cluster.NATS, room, id, pack string) (uint64, erro
 	}
 }
 
-func mustPublish(t testing.TB, n *cluster.NATS, room, id, pack string) uint64 {
+func mustPublish(t testing.TB, n *natsbroker.Broker, room, id, pack string) uint64 {
 	t.Helper()
 	seq, err := publish(t, n, room, id, pack)
 	if err != nil {
@@ -95,7 +96,7 @@ func mustPublish(t testing.TB, n *cluster.NATS, room, id, pack string) uint64 {
 	return seq
 }
 
-func next(t testing.TB, n *cluster.NATS) cluster.Live {
+func next(t testing.TB, n *natsbroker.Broker) cluster.Live {
 	t.Helper()
 	select {
 	case l := <-n.Live():
@@ -110,7 +111,7 @@ func TestBrokerRepublishesInTheStreamsOrder(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	a, b := dial(t, withStream(s.ClientURL())), dial(t, withStream(s.ClientURL()))
-	for _, n := range []*cluster.NATS{a, b} {
+	for _, n := range []*natsbroker.Broker{a, b} {
 		for _, room := range []string{"chat.1", "chat.2"} {
 			if err := n.Subscribe(soon(t), room); err != nil {
 				t.Fatal(err)
@@ -120,12 +121,12 @@ func TestBrokerRepublishesInTheStreamsOrder(t *testing.T) {
 	want := []cluster.Live{}
 	last := map[string]uint64{}
 	for i := range 20 {
-		n, room, id, pack := []*cluster.NATS{a, b}[i%2], fmt.Sprint("chat.", 1+i%3/2), fmt.Sprint("id.", i), fmt.Sprint("pack ", i)
+		n, room, id, pack := []*natsbroker.Broker{a, b}[i%2], fmt.Sprint("chat.", 1+i%3/2), fmt.Sprint("id.", i), fmt.Sprint("pack ", i)
 		seq := mustPublish(t, n, room, id, pack)
 		want = append(want, cluster.Live{Stored: cluster.Stored{Room: room, Seq: seq, ID: id, Pack: []byte(pack)}, Prev: last[room]})
 		last[room] = seq
 	}
-	for _, n := range []*cluster.NATS{a, b} {
+	for _, n := range []*natsbroker.Broker{a, b} {
 		for _, w := range want {
 			is := next(t, n)
 			if is.Time == 0 {

@@ -13,6 +13,7 @@ import (
 
 	"sluice/hub"
 	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/internal/testenv"
 )
 
@@ -21,14 +22,14 @@ type machine struct {
 	t      testing.TB
 	name   string
 	node   *cluster.Node
-	broker *cluster.NATS
+	broker *natsbroker.Broker
 	rooms  *recorder
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
 
 // start runs a node, which need not find a broker.
-func start(t testing.TB, name string, o cluster.NATSOptions, changes ...func(*cluster.Options)) *machine {
+func start(t testing.TB, name string, o natsbroker.Options, changes ...func(*cluster.Options)) *machine {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(logTo(t), nil)).With("node", name)
 	o.Name, o.Log = name, log
@@ -83,7 +84,7 @@ func (m *machine) awaitReady() {
 }
 
 // startAll runs nodes that follow these rooms.
-func startAll(t testing.TB, n int, o cluster.NATSOptions, rooms []string) []*machine {
+func startAll(t testing.TB, n int, o natsbroker.Options, rooms []string) []*machine {
 	t.Helper()
 	all := make([]*machine, n)
 	for i := range all {

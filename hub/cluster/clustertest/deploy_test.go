@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"go.yaml.in/yaml/v3"
 
-	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/internal/natstest"
 )
 
@@ -55,7 +55,7 @@ func TestDeployedServersAreFitForAGateway(t *testing.T) {
 			}
 			s := natstest.Start(t, func(o *server.Options) { o.Users, o.MaxPayload = read.Users, read.MaxPayload })
 			url := strings.Replace(s.ClientURL(), "nats://", "nats://gateway:change-me@", 1)
-			if found := cluster.CheckNATS(soon(t), withStream(url)); len(found) != 0 {
+			if found := natsbroker.Check(soon(t), withStream(url)); len(found) != 0 {
 				t.Errorf("a check finds %v", found)
 			}
 			n := dial(t, withStream(url))

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
-	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/internal/natstest"
 	"sluice/internal/wstest"
 )
@@ -36,13 +36,13 @@ func TestBrokerIsReachedOverTLS(t *testing.T) {
 	})
 	o := withStream(s.ClientURL())
 	o.TLS = authority.Client("broker.test")
-	if found := cluster.CheckNATS(soon(t), o); len(found) == 0 {
+	if found := natsbroker.Check(soon(t), o); len(found) == 0 {
 		t.Error("let in without a certificate")
 	}
 	o.TLS.Certificates = []tls.Certificate{pair("gateway")}
 	mustPublish(t, dial(t, o), "room", "id", "x")
 	o.TLS = authority.Client("other.test")
-	if found := cluster.CheckNATS(soon(t), o); len(found) == 0 {
+	if found := natsbroker.Check(soon(t), o); len(found) == 0 {
 		t.Error("a server of another name is trusted")
 	}
 }
@@ -52,11 +52,11 @@ func TestRefusalIsToldFromAbsence(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, func(o *server.Options) { o.Username, o.Password = "gateway", "right" })
 	o := withStream("nats://gateway:wrong@" + s.Addr().String())
-	if found := cluster.CheckNATS(soon(t), o); len(found) != 1 || errors.Is(found[0], cluster.ErrUnreached) {
+	if found := natsbroker.Check(soon(t), o); len(found) != 1 || errors.Is(found[0], natsbroker.ErrUnreached) {
 		t.Errorf("a wrong password: %v", found)
 	}
 	natstest.End(s)
-	if found := cluster.CheckNATS(soon(t), o); len(found) != 1 || !errors.Is(found[0], cluster.ErrUnreached) {
+	if found := natsbroker.Check(soon(t), o); len(found) != 1 || !errors.Is(found[0], natsbroker.ErrUnreached) {
 		t.Errorf("no server: %v", found)
 	}
 }
@@ -109,7 +109,7 @@ func TestBrokerIsGivenCredentials(t *testing.T) {
 	file, change := credentialsOf(t)
 	s := natstest.Start(t, change)
 	o := withStream(s.ClientURL())
-	if found := cluster.CheckNATS(soon(t), o); len(found) == 0 {
+	if found := natsbroker.Check(soon(t), o); len(found) == 0 {
 		t.Error("let in without credentials")
 	}
 	o.Credentials = file

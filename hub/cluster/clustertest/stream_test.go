@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/hub/cluster"
+	"sluice/hub/cluster/natsbroker"
 	"sluice/internal/natstest"
 )
 
@@ -38,7 +39,7 @@ func TestB15_StreamThatDiffersIsRefusedFieldByField(t *testing.T) {
 			t.Errorf("%q does not say %q", err, word)
 		}
 	}
-	if found := cluster.CheckNATS(soon(t), o); len(found) != 2 || found[0].Error() != cluster.ErrForgeable.Error() || found[1].Error() != err.Error() {
+	if found := natsbroker.Check(soon(t), o); len(found) != 2 || found[0].Error() != natsbroker.ErrForgeable.Error() || found[1].Error() != err.Error() {
 		t.Errorf("a check finds %v", found)
 	}
 	if again := dial(t, withStream(s.ClientURL())); again.Prepare(soon(t)) != nil {
@@ -120,8 +121,8 @@ func TestB14_PermissionsThatAreTooWideAreWarnedOf(t *testing.T) {
 		if strings.Contains(log.String(), "level=ERROR") {
 			t.Errorf("refused something:\n%s", log.String())
 		}
-		found := cluster.CheckNATS(soon(t), withStream(url))
-		if mayForge != (len(found) == 1 && errors.Is(found[0], cluster.ErrForgeable)) || !mayForge && len(found) != 0 {
+		found := natsbroker.Check(soon(t), withStream(url))
+		if mayForge != (len(found) == 1 && errors.Is(found[0], natsbroker.ErrForgeable)) || !mayForge && len(found) != 0 {
 			t.Errorf("may forge: %v, a check finds %v", mayForge, found)
 		}
 	}
@@ -146,11 +147,11 @@ func TestCheckTellsWhatTheBrokerWouldRefuse(t *testing.T) {
 		{few.ClientURL(), "uthorization"},
 		{"nats://127.0.0.1:1", "connecting"},
 	} {
-		if found := fmt.Sprint(cluster.CheckNATS(soon(t), withStream(c.url))); !strings.Contains(found, c.want) {
+		if found := fmt.Sprint(natsbroker.Check(soon(t), withStream(c.url))); !strings.Contains(found, c.want) {
 			t.Errorf("%s: %s does not say %q", c.url, found, c.want)
 		}
 	}
-	if found := cluster.CheckNATS(soon(t), withStream(natstest.Start(t, permitted(false)).ClientURL())); len(found) == 0 {
+	if found := natsbroker.Check(soon(t), withStream(natstest.Start(t, permitted(false)).ClientURL())); len(found) == 0 {
 		t.Error("without a password a check finds nothing")
 	}
 	full := natstest.Start(t, func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 })
@@ -193,7 +194,7 @@ func TestB16_LimitThatLeavesNothingToMessagesIsRefused(t *testing.T) {
 	if err := n.Prepare(soon(t)); !errors.Is(err, cluster.ErrUnfit) || n.Limit() != 0 {
 		t.Errorf("%v, a limit of %d", err, n.Limit())
 	}
-	if found := fmt.Sprint(cluster.CheckNATS(soon(t), o)); !strings.Contains(found, "8192") {
+	if found := fmt.Sprint(natsbroker.Check(soon(t), o)); !strings.Contains(found, "8192") {
 		t.Error("a check says", found)
 	}
 }

@@ -1,48 +1,26 @@
-package cluster
+package natsbroker
 
 import (
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/hub/cluster"
 )
 
 // attemptTimeout is how long the broker may take to acknowledge a pack. After that it is in doubt:
 // it may be stored all the same.
 const attemptTimeout = 2 * time.Second
 
-// outgoing is what waits to be sent, and for its answer. The node has at most one pack of a room in
-// flight, and packs have a size: that bounds both.
-type outgoing struct {
-	mu         sync.Mutex
-	queue      []*publication
-	claims     []*nats.Msg // no more than claimsMax
-	answers    map[*nats.Msg]*publication
-	wake       chan struct{}
-	connection atomic.Uint64 // the one that the node has been told of
-}
-
-type publication struct {
-	msg        *nats.Msg
-	done       func(seq uint64, err error)
-	connection uint64
-}
-
 // errMoved is of an answer that came by a later connection than the node knew of: the stream may be
 // another one there.
 var errMoved = errors.New("the connection to the NATS servers is another one")
 
-func (o *outgoing) init() {
-	o.answers = map[*nats.Msg]*publication{}
-	o.wake = make(chan struct{}, 1)
-}
-
-// Publish implements Broker. It only queues: nats.go waits for a socket that takes nothing.
-func (n *NATS) Publish(room, id string, pack []byte, done func(seq uint64, err error)) {
+// Publish implements cluster.Broker. It only queues: nats.go waits for a socket that takes nothing.
+func (n *Broker) Publish(room, id string, pack []byte, done func(seq uint64, err error)) {
 	m := nats.NewMsg(subject(subjectIn, room, shards))
 	m.Header[jetstream.MsgIDHeader] = []string{id}
 	m.Data = pack
@@ -53,17 +31,9 @@ func (n *NATS) Publish(room, id string, pack []byte, done func(seq uint64, err e
 	o.wakeUp()
 }
 
-// wakeUp has send look at what is there.
-func (o *outgoing) wakeUp() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-}
-
 // send takes publications from the queue, in order, and tells the broker what is not followed any
 // more, and the others what this node claims.
-func (n *NATS) send() {
+func (n *Broker) send() {
 	for {
 		select {
 		case <-n.quit:
@@ -78,20 +48,9 @@ func (n *NATS) send() {
 	}
 }
 
-func (o *outgoing) take() []*publication {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	all := o.queue
-	o.queue = nil
-	for _, p := range all {
-		o.answers[p.msg] = p
-	}
-	return all
-}
-
-func (n *NATS) sendOne(p *publication) {
+func (n *Broker) sendOne(p *publication) {
 	if !n.nc.IsConnected() || n.connection() != p.connection {
-		n.outgoing.answer(p.msg, 0, fmt.Errorf("%w: %w", ErrNotStored, nats.ErrDisconnected))
+		n.outgoing.answer(p.msg, 0, fmt.Errorf("%w: %w", cluster.ErrNotStored, nats.ErrDisconnected))
 		return
 	}
 	// Without retries: nats.go's would change the order.
@@ -100,15 +59,15 @@ func (n *NATS) sendOne(p *publication) {
 	case err == nil:
 		return
 	case errors.Is(err, nats.ErrMaxPayload):
-		err = fmt.Errorf("%w: %w", ErrRefused, err)
+		err = fmt.Errorf("%w: %w", cluster.ErrRefused, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionReconnecting):
-		err = fmt.Errorf("%w: %w", ErrNotStored, err)
+		err = fmt.Errorf("%w: %w", cluster.ErrNotStored, err)
 	}
 	n.outgoing.answer(p.msg, 0, err)
 }
 
 // publishOptions make nats.go tell us of every answer, by its own goroutines.
-func (n *NATS) publishOptions() []jetstream.JetStreamOpt {
+func (n *Broker) publishOptions() []jetstream.JetStreamOpt {
 	return []jetstream.JetStreamOpt{
 		jetstream.WithPublishAsyncTimeout(attemptTimeout),
 		jetstream.WithPublishAsyncMaxPending(1 << 30), // At a bound of its own it would wait. The node has one.
@@ -122,20 +81,20 @@ func (n *NATS) publishOptions() []jetstream.JetStreamOpt {
 }
 
 // refusal tells what a publication's error means.
-func (n *NATS) refusal(err error) error {
+func (n *Broker) refusal(err error) error {
 	var refused *jetstream.APIError
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		n.happened.raise(Up) // Nobody listens on the subject: the stream is gone, or has no leader.
-		return fmt.Errorf("%w: %w", ErrNotStored, err)
+		n.happened.raise(cluster.Up) // Nobody listens on the subject: the stream is gone, or has no leader.
+		return fmt.Errorf("%w: %w", cluster.ErrNotStored, err)
 	case errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return fmt.Errorf("%w: %w", cluster.ErrRefused, err)
 	}
 	return err
 }
 
 // acknowledged takes the stream's word, if it is that of which the node knew.
-func (n *NATS) acknowledged(m *nats.Msg, seq uint64) {
+func (n *Broker) acknowledged(m *nats.Msg, seq uint64) {
 	o := &n.outgoing
 	o.mu.Lock()
 	p := o.answers[m]
@@ -145,26 +104,4 @@ func (n *NATS) acknowledged(m *nats.Msg, seq uint64) {
 		return
 	}
 	o.answer(m, seq, nil)
-}
-
-func (o *outgoing) answer(m *nats.Msg, seq uint64, err error) {
-	o.mu.Lock()
-	p := o.answers[m]
-	delete(o.answers, m)
-	o.mu.Unlock()
-	if p != nil {
-		p.done(seq, err)
-	}
-}
-
-// abandon answers all that wait when nobody else will.
-func (o *outgoing) abandon() {
-	o.take()
-	o.mu.Lock()
-	left := o.answers
-	o.answers = map[*nats.Msg]*publication{}
-	o.mu.Unlock()
-	for _, p := range left {
-		p.done(0, nats.ErrConnectionClosed)
-	}
 }

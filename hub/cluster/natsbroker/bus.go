@@ -1,4 +1,4 @@
-package cluster
+package natsbroker
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A Bus carries notes between gateways over a NATS's connection, beside its stream: to those who
+// A Bus carries notes between gateways over a Broker's connection, beside its stream: to those who
 // listen at that moment. Package nodes says what for.
 type Bus struct{ nc *nats.Conn }
 
@@ -14,7 +14,7 @@ type Bus struct{ nc *nats.Conn }
 const notes = "sluice.node."
 
 // Bus is the one of this connection.
-func (n *NATS) Bus() Bus { return Bus{n.nc} }
+func (n *Broker) Bus() Bus { return Bus{n.nc} }
 
 // Send sends a note to all who listen to a subject; without a connection, or if it is larger than
 // the broker's limit, that is an error. A socket that takes nothing is waited for no longer than

@@ -1,4 +1,4 @@
-package cluster
+package natsbroker
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/hub/cluster"
 )
 
 const (
@@ -37,8 +39,8 @@ type getRequest struct {
 // errTorn is of an answer of which a part was lost on its way.
 var errTorn = errors.New("a part of the NATS server's answer is missing")
 
-// After implements Broker.
-func (n *NATS) After(ctx context.Context, room string, from uint64, limit, bytes int) (kept []Stored, hasMore bool, err error) {
+// After implements cluster.Broker.
+func (n *Broker) After(ctx context.Context, room string, from uint64, limit, bytes int) (kept []cluster.Stored, hasMore bool, err error) {
 	answer, err := n.get(ctx, getRequest{
 		Seq: max(from, 1), Next: subject(subjectIn, room, shards), Batch: limit, MaxBytes: bytes,
 	})
@@ -48,8 +50,8 @@ func (n *NATS) After(ctx context.Context, room string, from uint64, limit, bytes
 // lastBytes bounds one answer to Last. More of them are asked for until all rooms are answered.
 const lastBytes = 4 << 20
 
-// Last implements Broker.
-func (n *NATS) Last(ctx context.Context, rooms []string, from uint64) (last []Stored, upTo uint64, err error) {
+// Last implements cluster.Broker.
+func (n *Broker) Last(ctx context.Context, rooms []string, from uint64) (last []cluster.Stored, upTo uint64, err error) {
 	subjects := make([]string, len(rooms))
 	for i, room := range rooms {
 		subjects[i] = subject(subjectIn, room, shards)
@@ -73,14 +75,14 @@ func (n *NATS) Last(ctx context.Context, rooms []string, from uint64) (last []St
 
 // A got is the whole answer to a direct get.
 type got struct {
-	all     []Stored
+	all     []cluster.Stored
 	pending uint64 // how many more the stream has of what was asked for
 	upTo    uint64
 }
 
 // get asks for several messages. Each names the one before it in the answer, so none is lost
 // unseen.
-func (n *NATS) get(ctx context.Context, r getRequest) (answer got, err error) {
+func (n *Broker) get(ctx context.Context, r getRequest) (answer got, err error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return got{}, err
@@ -133,7 +135,7 @@ func (g *got) end(m *nats.Msg, status string, before uint64) error {
 }
 
 // fetched reads a message of an answer, which names the subject it was stored under.
-func fetched(m *nats.Msg) (Stored, error) {
+func fetched(m *nats.Msg) (cluster.Stored, error) {
 	s, err := stored(m)
 	if err != nil {
 		return s, err
@@ -150,7 +152,7 @@ var errMalformed = errors.New("malformed")
 // stored reads what a republished and a fetched message have in common. A publisher's own headers
 // come before the stream's, so the last one of a name is the stream's; of ids the stream goes by
 // the first.
-func stored(m *nats.Msg) (s Stored, err error) {
+func stored(m *nats.Msg) (s cluster.Stored, err error) {
 	if last(m, jetstream.StreamHeader) != streamName {
 		return s, fmt.Errorf("%w: not of this stream", errMalformed)
 	}
@@ -162,7 +164,7 @@ func stored(m *nats.Msg) (s Stored, err error) {
 	if err != nil {
 		return s, fmt.Errorf("%w: %w", errMalformed, err)
 	}
-	return Stored{Seq: seq, ID: m.Header.Get(jetstream.MsgIDHeader), Time: at.UnixNano(), Pack: m.Data}, nil
+	return cluster.Stored{Seq: seq, ID: m.Header.Get(jetstream.MsgIDHeader), Time: at.UnixNano(), Pack: m.Data}, nil
 }
 
 func last(m *nats.Msg, header string) string {
@@ -191,7 +193,7 @@ type leaderAnswer struct {
 }
 
 // askLeader asks a stream for one message, past those of its servers that may lag behind.
-func (n *NATS) askLeader(ctx context.Context, stream string, r getRequest) (a leaderAnswer, err error) {
+func (n *Broker) askLeader(ctx context.Context, stream string, r getRequest) (a leaderAnswer, err error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return a, err
@@ -204,7 +206,7 @@ func (n *NATS) askLeader(ctx context.Context, stream string, r getRequest) (a le
 	case err != nil:
 		return a, fmt.Errorf("asking the leader of %s: %w", stream, err)
 	case a.Error != nil && a.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		return a, ErrNotFound
+		return a, cluster.ErrNotFound
 	case a.Error != nil:
 		return a, fmt.Errorf("asking the leader of %s: %w", stream, a.Error)
 	case a.Message == nil:
@@ -213,28 +215,28 @@ func (n *NATS) askLeader(ctx context.Context, stream string, r getRequest) (a le
 	return a, nil
 }
 
-// At implements Broker.
-func (n *NATS) At(ctx context.Context, seq uint64) (Stored, error) {
+// At implements cluster.Broker.
+func (n *Broker) At(ctx context.Context, seq uint64) (cluster.Stored, error) {
 	return n.one(ctx, getRequest{Seq: seq})
 }
 
-// Tail implements Broker.
-func (n *NATS) Tail(ctx context.Context, room string) (Stored, error) {
+// Tail implements cluster.Broker.
+func (n *Broker) Tail(ctx context.Context, room string) (cluster.Stored, error) {
 	return n.one(ctx, getRequest{LastBy: subject(subjectIn, room, shards)})
 }
 
 // one asks the leader for one message, and leaves its pack.
-func (n *NATS) one(ctx context.Context, r getRequest) (Stored, error) {
+func (n *Broker) one(ctx context.Context, r getRequest) (cluster.Stored, error) {
 	a, err := n.askLeader(ctx, streamName, r)
 	if err != nil {
-		return Stored{}, err
+		return cluster.Stored{}, err
 	}
 	m := a.Message
-	s := Stored{Room: roomOf(subjectIn, m.Subject), Seq: m.Seq, Time: m.Time.UnixNano()}
+	s := cluster.Stored{Room: roomOf(subjectIn, m.Subject), Seq: m.Seq, Time: m.Time.UnixNano()}
 	if len(m.Header) > 0 {
 		h, err := nats.DecodeHeadersMsg(m.Header)
 		if err != nil {
-			return Stored{}, fmt.Errorf("%w: %w", errMalformed, err)
+			return cluster.Stored{}, fmt.Errorf("%w: %w", errMalformed, err)
 		}
 		s.ID = h.Get(jetstream.MsgIDHeader)
 	}
@@ -244,15 +246,15 @@ func (n *NATS) one(ctx context.Context, r getRequest) (Stored, error) {
 // storedHead is more than a stream takes for a message beside its headers and its pack.
 const storedHead = 1 << 10
 
-// State implements Broker.
-func (n *NATS) State(ctx context.Context) (State, error) {
+// State implements cluster.Broker.
+func (n *Broker) State(ctx context.Context) (cluster.State, error) {
 	s, err := n.js.Stream(ctx, streamName)
 	if err != nil {
-		return State{}, fmt.Errorf("asking %s: %w", streamName, err)
+		return cluster.State{}, fmt.Errorf("asking %s: %w", streamName, err)
 	}
 	info := s.CachedInfo()
 	is, bytesMax := info.State, info.Config.MaxBytes
-	state := State{First: is.FirstSeq, Last: is.LastSeq, IsFull: bytesMax > 0 && is.Bytes >= uint64(bytesMax)/2}
+	state := cluster.State{First: is.FirstSeq, Last: is.LastSeq, IsFull: bytesMax > 0 && is.Bytes >= uint64(bytesMax)/2}
 	largest := int64(info.Config.MaxMsgSize)
 	if largest <= 0 {
 		largest = n.nc.MaxPayload()
@@ -264,8 +266,8 @@ func (n *NATS) State(ctx context.Context) (State, error) {
 	return state, nil
 }
 
-// Purge implements Broker.
-func (n *NATS) Purge(ctx context.Context, room string, before uint64) error {
+// Purge implements cluster.Broker.
+func (n *Broker) Purge(ctx context.Context, room string, before uint64) error {
 	s, err := n.js.Stream(ctx, streamName)
 	if err == nil {
 		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject(subjectIn, room, shards)), jetstream.WithPurgeSequence(before))

@@ -1,30 +1,32 @@
-package cluster
+package natsbroker
 
 import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/hub/cluster"
 )
 
 func TestWaitingMessagesHaveABound(t *testing.T) {
 	var w waiting
 	for i := range waitingMax {
-		if !w.add(Live{Stored: Stored{Seq: uint64(i)}}) {
+		if !w.add(cluster.Live{Stored: cluster.Stored{Seq: uint64(i)}}) {
 			t.Fatalf("refused at %d", i)
 		}
 	}
-	if w.add(Live{}) {
+	if w.add(cluster.Live{}) {
 		t.Error("one more than the bound is taken")
 	}
-	to := make(chan Live, 1)
+	to := make(chan cluster.Live, 1)
 	for i := range waitingMax {
 		first, ch := w.first(to)
 		if ch == nil || first.Seq != uint64(i) {
 			t.Fatalf("the %dth is %d", i, first.Seq)
 		}
 		w.drop()
-		if i%3 == 0 && !w.add(Live{Stored: Stored{Seq: uint64(waitingMax + i/3)}}) {
+		if i%3 == 0 && !w.add(cluster.Live{Stored: cluster.Stored{Seq: uint64(waitingMax + i/3)}}) {
 			t.Fatalf("refused behind %d taken", i)
 		}
 	}
@@ -36,14 +38,14 @@ func TestWaitingMessagesHaveABound(t *testing.T) {
 // What is dropped is told when that begins, and when it ends: a room's last message may be the last
 // one dropped.
 func TestEndOfDroppingIsTold(t *testing.T) {
-	n := new(NATS)
+	n := new(Broker)
 	n.happened.init()
 	w := waiting{size: waitingSize}
 	m := &nats.Msg{Subject: subject(subjectOut, "room", shards), Data: []byte("x"), Header: nats.Header{
 		jetstream.StreamHeader: {streamName}, jetstream.SequenceHeader: {"2"}, jetstream.LastSequenceHeader: {"1"},
 		jetstream.TimeStampHeaer: {"2026-01-01T00:00:00Z"},
 	}}
-	for i, want := range []Event{Slow, 0, Slow, 0} {
+	for i, want := range []cluster.Event{cluster.Slow, 0, cluster.Slow, 0} {
 		if i == 2 {
 			w.size = 0
 		}
@@ -59,7 +61,7 @@ func TestEndOfDroppingIsTold(t *testing.T) {
 // Whatever has come of a stream that is no more is dropped at once, however much waits for the
 // node.
 func TestForgottenMessagesDoNotCome(t *testing.T) {
-	n := &NATS{quit: make(chan struct{})}
+	n := &Broker{quit: make(chan struct{})}
 	n.happened.init()
 	n.incoming.init()
 	n.done.Go(n.pump)
@@ -85,21 +87,21 @@ func TestWaitingBytesHaveABound(t *testing.T) {
 	var w waiting
 	pack := make([]byte, waitingSize/4)
 	for range 4 {
-		if !w.add(Live{Stored: Stored{Pack: pack}}) {
+		if !w.add(cluster.Live{Stored: cluster.Stored{Pack: pack}}) {
 			t.Fatal("refused below the bound")
 		}
 	}
-	if w.add(Live{Stored: Stored{Pack: pack[:1]}}) {
+	if w.add(cluster.Live{Stored: cluster.Stored{Pack: pack[:1]}}) {
 		t.Error("a byte more than the bound is taken")
 	}
 	w.drop()
-	if !w.add(Live{Stored: Stored{Pack: pack}}) {
+	if !w.add(cluster.Live{Stored: cluster.Stored{Pack: pack}}) {
 		t.Error("refused with as much taken")
 	}
 	for range 4 {
 		w.drop()
 	}
-	if _, ch := w.first(make(chan Live)); ch != nil || w.size != 0 {
+	if _, ch := w.first(make(chan cluster.Live)); ch != nil || w.size != 0 {
 		t.Errorf("%d bytes of nothing", w.size)
 	}
 }
@@ -107,7 +109,7 @@ func TestWaitingBytesHaveABound(t *testing.T) {
 // The node's goroutine ends subscriptions, and must not wait for a socket: whoever sends tells the
 // broker.
 func TestUnsubscribingWaitsForNobody(t *testing.T) {
-	n := new(NATS)
+	n := new(Broker)
 	n.outgoing.init()
 	n.rooms.init()
 	n.rooms.all["room"] = new(nats.Subscription) // Nobody sends.

@@ -1,4 +1,4 @@
-package cluster
+package natsbroker
 
 import (
 	"testing"

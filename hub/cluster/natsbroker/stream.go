@@ -1,4 +1,4 @@
-package cluster
+package natsbroker
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/hub/cluster"
 )
 
 const (
@@ -36,10 +38,10 @@ func (e *SettingsError) Error() string {
 	return "stream " + e.Stream + ": " + strings.Join(e.Fields, "; ")
 }
 
-func (e *SettingsError) Unwrap() error { return ErrUnfit }
+func (e *SettingsError) Unwrap() error { return cluster.ErrUnfit }
 
 // streamConfig is the stream that holds the order of all rooms. Zero replicas: as many as it may.
-func (o *NATSOptions) streamConfig() jetstream.StreamConfig {
+func (o *Options) streamConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              streamName,
 		Description:       "Rooms of Sluice. Made by a gateway; every gateway holds it against its own flags.",
@@ -55,12 +57,12 @@ func (o *NATSOptions) streamConfig() jetstream.StreamConfig {
 		MaxAge:            o.Age,
 		MaxMsgSize:        storedMax,
 		AllowDirect:       true,
-		Duplicates:        min(publishWindow, o.Age),
+		Duplicates:        min(cluster.PublishWindow, o.Age),
 		RePublish:         &jetstream.RePublish{Source: inOfStream, Destination: toOfStream},
 	}
 }
 
-func (o *NATSOptions) storage() jetstream.StorageType {
+func (o *Options) storage() jetstream.StorageType {
 	if o.InMemory {
 		return jetstream.MemoryStorage
 	}
@@ -68,7 +70,7 @@ func (o *NATSOptions) storage() jetstream.StorageType {
 }
 
 // openStream returns the stream as it is: found and held against ours, or made.
-func (n *NATS) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
+func (n *Broker) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info, err := n.findStream(ctx)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return info, err
@@ -80,7 +82,7 @@ func (n *NATS) openStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return n.findStream(ctx)
 }
 
-func (n *NATS) findStream(ctx context.Context) (*jetstream.StreamInfo, error) {
+func (n *Broker) findStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	s, err := n.js.Stream(ctx, streamName)
@@ -93,7 +95,7 @@ func (n *NATS) findStream(ctx context.Context) (*jetstream.StreamInfo, error) {
 
 // makeStream makes it with the copies that were asked for, or three, or one where there cannot be
 // three.
-func (n *NATS) makeStream(ctx context.Context) error {
+func (n *Broker) makeStream(ctx context.Context) error {
 	want := n.o.streamConfig()
 	if want.Replicas == 0 {
 		want.Replicas = 3
@@ -111,7 +113,7 @@ func (n *NATS) makeStream(ctx context.Context) error {
 	return nil
 }
 
-func (n *NATS) isTooMany(err error) bool {
+func (n *Broker) isTooMany(err error) bool {
 	var refused *jetstream.APIError
 	if !errors.As(err, &refused) {
 		return false
@@ -127,7 +129,7 @@ func (n *NATS) isTooMany(err error) bool {
 }
 
 // hold tells in which fields a stream is not what ours would be.
-func (o *NATSOptions) hold(info *jetstream.StreamInfo) error {
+func (o *Options) hold(info *jetstream.StreamInfo) error {
 	is, want := &info.Config, o.streamConfig()
 	e := &SettingsError{Stream: is.Name}
 	differs := func(field string, is, want any, flag string) {

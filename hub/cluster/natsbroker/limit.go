@@ -1,36 +1,32 @@
-package cluster
+package natsbroker
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/hub/cluster"
 )
 
-const (
-	// headerRoom is what of the broker's and the stream's limits is left to headers and a pack's
-	// own head.
-	headerRoom = 4 << 10
-	// limitMin is what has to be left to messages. Packs that are made before the limit is known go
-	// by it.
-	limitMin = 4 << 10
-)
+// headerRoom is what of the broker's and the stream's limits is left to headers and a pack's own
+// head.
+const headerRoom = 4 << 10
 
 // Limit is the largest message that the gateway, the stream and the broker all take, in bytes; zero
 // before a broker has answered.
-func (n *NATS) Limit() int { return int(n.limit.Load()) }
+func (n *Broker) Limit() int { return int(n.limit.Load()) }
 
 // holdLimit tells whether a limit leaves too little to messages.
 func holdLimit(limit int64) error {
-	if limit < headerRoom+limitMin {
+	if limit < headerRoom+cluster.LimitMin {
 		return fmt.Errorf("%w: messages of %d bytes, heads included, are the largest that the servers and the stream take, and %d is the least that will do",
-			ErrUnfit, limit, headerRoom+limitMin)
+			cluster.ErrUnfit, limit, headerRoom+cluster.LimitMin)
 	}
 	return nil
 }
 
 // setLimit finds it, and says it when it is not the gateway's own.
-func (n *NATS) setLimit(info *jetstream.StreamInfo) error {
+func (n *Broker) setLimit(info *jetstream.StreamInfo) error {
 	limit := n.nc.MaxPayload()
 	if size := int64(info.Config.MaxMsgSize); size > 0 {
 		limit = min(limit, size)
@@ -44,19 +40,4 @@ func (n *NATS) setLimit(info *jetstream.StreamInfo) error {
 			"max_message", n.o.MaxMessage, "servers", n.nc.MaxPayload(), "stream", info.Config.MaxMsgSize)
 	}
 	return nil
-}
-
-// warnOfForgers says once if the permissions let others do what only the stream should.
-func (n *NATS) warnOfForgers(ctx context.Context) {
-	if n.isProbed.Load() {
-		return
-	}
-	forgeable, err := mayForge(ctx, n.nc)
-	if err != nil {
-		return // The next connection finds out.
-	}
-	n.isProbed.Store(true)
-	if forgeable {
-		n.log.Warn("the NATS servers' permissions are too wide", "error", ErrForgeable)
-	}
 }

@@ -1,4 +1,4 @@
-package cluster
+package natsbroker
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/hub/cluster"
 )
 
 // The epoch is a key in a bucket beside the stream: the same servers, storage and copies.
@@ -25,7 +27,7 @@ type epochRecord struct {
 }
 
 // openBucket finds the bucket or makes it.
-func (n *NATS) openBucket(ctx context.Context, like *jetstream.StreamInfo) error {
+func (n *Broker) openBucket(ctx context.Context, like *jetstream.StreamInfo) error {
 	kv, err := n.findBucket(ctx)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		kv, err = n.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
@@ -43,32 +45,32 @@ func (n *NATS) openBucket(ctx context.Context, like *jetstream.StreamInfo) error
 	return nil
 }
 
-func (n *NATS) findBucket(ctx context.Context) (jetstream.KeyValue, error) {
+func (n *Broker) findBucket(ctx context.Context) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	return n.js.KeyValue(ctx, bucket)
 }
 
-// Epoch implements Broker. It asks the leader: nats.go's buckets ask any server.
-func (n *NATS) Epoch(ctx context.Context) (Epoch, uint64, error) {
+// Epoch implements cluster.Broker. It asks the leader: nats.go's buckets ask any server.
+func (n *Broker) Epoch(ctx context.Context) (cluster.Epoch, uint64, error) {
 	a, err := n.askLeader(ctx, bucketStream, getRequest{LastBy: "$KV." + bucket + "." + epochKey})
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return Epoch{}, 0, nil
+	case errors.Is(err, cluster.ErrNotFound):
+		return cluster.Epoch{}, 0, nil
 	case err != nil:
-		return Epoch{}, 0, err
+		return cluster.Epoch{}, 0, err
 	case len(a.Message.Data) == 0: // Somebody has deleted it. What comes next replaces that.
-		return Epoch{}, a.Message.Seq, nil
+		return cluster.Epoch{}, a.Message.Seq, nil
 	}
 	var r epochRecord
 	if err := json.Unmarshal(a.Message.Data, &r); err != nil || r.ID == "" {
-		return Epoch{}, 0, fmt.Errorf("the epoch in bucket %s is not ours: %q", bucket, a.Message.Data)
+		return cluster.Epoch{}, 0, fmt.Errorf("the epoch in bucket %s is not ours: %q", bucket, a.Message.Data)
 	}
-	return Epoch{Name: r.ID, Seq: r.Seq, Time: r.Time}, a.Message.Seq, nil
+	return cluster.Epoch{Name: r.ID, Seq: r.Seq, Time: r.Time}, a.Message.Seq, nil
 }
 
 // SetEpoch implements Broker.
-func (n *NATS) SetEpoch(ctx context.Context, e Epoch, revision uint64) error {
+func (n *Broker) SetEpoch(ctx context.Context, e cluster.Epoch, revision uint64) error {
 	kv := n.epochs.Load()
 	if kv == nil {
 		return errNotOpen
@@ -78,7 +80,7 @@ func (n *NATS) SetEpoch(ctx context.Context, e Epoch, revision uint64) error {
 		_, err = (*kv).Update(ctx, epochKey, body, revision)
 	}
 	if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return ErrConflict
+		return cluster.ErrConflict
 	}
 	if err != nil {
 		return fmt.Errorf("setting the epoch: %w", err)

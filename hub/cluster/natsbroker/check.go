@@ -1,20 +1,15 @@
-package cluster
+package natsbroker
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// ErrForgeable is of permissions with which any client that may do what this gateway may can lie
-// about what the stream has stored.
-var ErrForgeable = errors.New("this gateway's user may publish on " + subjectOut + ">, where only the stream should: deny it to all users")
 
 // ErrUnreached is of servers that are not there at the moment: nobody knows what they would refuse.
 // A gateway starts without them, and waits.
@@ -27,32 +22,10 @@ func isUnreached(err error) bool {
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &dial) && dial.Op == "dial"
 }
 
-// probeSubject is where it is found out whether clients may publish. No room is there.
-const probeSubject = subjectOut + "probe."
-
-// mayForge reports whether a message on a republished subject comes back to us before the broker
-// answers a ping behind it.
-func mayForge(ctx context.Context, nc *nats.Conn) (bool, error) {
-	subject := probeSubject + nats.NewInbox()
-	sub, err := nc.SubscribeSync(subject)
-	if err != nil {
-		return false, err
-	}
-	defer sub.Unsubscribe()
-	if err := nc.Publish(subject, nil); err != nil {
-		return false, err
-	}
-	if err := nc.FlushWithContext(ctx); err != nil {
-		return false, err
-	}
-	pending, _, err := sub.Pending()
-	return pending > 0, err
-}
-
-// CheckNATS connects once and tells all that the broker would refuse this gateway, or allows and
+// Check connects once and tells all that the broker would refuse this gateway, or allows and
 // should not, or ErrUnreached alone. It makes and changes nothing. Nil is that there is nothing to
 // tell.
-func CheckNATS(ctx context.Context, o NATSOptions) []error {
+func Check(ctx context.Context, o Options) []error {
 	var refusals refusals
 	isClosed := make(chan struct{})
 	nc, err := nats.Connect(o.servers(), append(o.login(), nats.NoReconnect(), nats.ErrorHandler(refusals.add),
@@ -89,12 +62,7 @@ func (r *refusals) add(_ *nats.Conn, _ *nats.Subscription, err error) {
 	r.all = append(r.all, err)
 }
 
-// isOfProbe reports whether the broker has refused what it should.
-func isOfProbe(err error) bool {
-	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), probeSubject)
-}
-
-func (o *NATSOptions) check(ctx context.Context, nc *nats.Conn) (found []error) {
+func (o *Options) check(ctx context.Context, nc *nats.Conn) (found []error) {
 	if err := o.tryPermissions(ctx, nc); err != nil {
 		return []error{fmt.Errorf("asking NATS: %w", err)}
 	}
@@ -133,7 +101,7 @@ func (o *NATSOptions) check(ctx context.Context, nc *nats.Conn) (found []error) 
 
 // tryPermissions does what a gateway does, so that nothing comes of it: what is published is for a
 // stream that is not there, and what is asked has no address for an answer.
-func (o *NATSOptions) tryPermissions(ctx context.Context, nc *nats.Conn) error {
+func (o *Options) tryPermissions(ctx context.Context, nc *nats.Conn) error {
 	for _, what := range advised {
 		if _, err := nc.SubscribeSync(advisories + what + "." + streamName); err != nil {
 			return err
@@ -165,7 +133,7 @@ const probeRoom = "probe"
 
 // holdAccount holds the account's limits against a stream that has yet to be made. What the servers
 // have left of their own is not told to clients: making the stream finds out.
-func (o *NATSOptions) holdAccount(info *jetstream.AccountInfo) error {
+func (o *Options) holdAccount(info *jetstream.AccountInfo) error {
 	l := info.Limits
 	all, one, name := l.MaxStore, l.StoreMaxStreamBytes, "files"
 	if o.InMemory {

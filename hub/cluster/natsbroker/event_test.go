@@ -1,20 +1,24 @@
-package cluster
+package natsbroker
 
-import "testing"
+import (
+	"testing"
+
+	"sluice/hub/cluster"
+)
 
 // A connection that comes and goes before anybody looks is gone, and one that goes and comes is
 // there. What else has happened is told too.
 func TestOfUpAndDownTheLaterOneCounts(t *testing.T) {
 	for _, test := range []struct {
-		raised []Event
-		want   Event
+		raised []cluster.Event
+		want   cluster.Event
 	}{
-		{[]Event{Up, Down}, Down},
-		{[]Event{Down, Up}, Up},
-		{[]Event{Leader, Up, Slow, Down}, Leader | Slow | Down},
-		{[]Event{Down, Closed, Leader}, Down | Closed | Leader},
+		{[]cluster.Event{cluster.Up, cluster.Down}, cluster.Down},
+		{[]cluster.Event{cluster.Down, cluster.Up}, cluster.Up},
+		{[]cluster.Event{cluster.Leader, cluster.Up, cluster.Slow, cluster.Down}, cluster.Leader | cluster.Slow | cluster.Down},
+		{[]cluster.Event{cluster.Down, cluster.Closed, cluster.Leader}, cluster.Down | cluster.Closed | cluster.Leader},
 	} {
-		n := new(NATS)
+		n := new(Broker)
 		n.happened.init()
 		for _, e := range test.raised {
 			n.happened.raise(e)

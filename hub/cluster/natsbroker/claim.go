@@ -1,31 +1,28 @@
-package cluster
+package natsbroker
 
 import (
 	"encoding/json"
 	"errors"
 
 	"github.com/nats-io/nats.go"
+
+	"sluice/hub/cluster"
 )
 
 // claims is the subject of what nodes say of the stream.
 const claims = notes + "stream"
 
-const (
-	// claimsMax bounds claims that wait, in either direction. What is beyond it is dropped: they
-	// are said again.
-	claimsMax = 1024
-	// claimBytesMax is twice what a node says that answers as many as it may at a time. Nodes keep
-	// the last claim of each other.
-	claimBytesMax = 8 << 10
-)
+// claimsMax bounds claims that wait, in either direction. What is beyond it is dropped: they are
+// said again.
+const claimsMax = 1024
 
 var (
 	errClaimTooLarge = errors.New("it is larger than what nodes say of the stream")
 	errNobodysClaim  = errors.New("it does not say which node it is of")
 )
 
-// Tell implements Broker. As with Publish, send waits for the socket.
-func (n *NATS) Tell(c Claim) {
+// Tell implements cluster.Broker. As with Publish, send waits for the socket.
+func (n *Broker) Tell(c cluster.Claim) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return // There is nothing in a claim that cannot be written.
@@ -40,7 +37,7 @@ func (n *NATS) Tell(c Claim) {
 }
 
 // tellClaims sends what waits. What a connection that is gone does not take is lost.
-func (n *NATS) tellClaims() {
+func (n *Broker) tellClaims() {
 	o := &n.outgoing
 	o.mu.Lock()
 	all := o.claims
@@ -51,16 +48,16 @@ func (n *NATS) tellClaims() {
 	}
 }
 
-// Told implements Broker.
-func (n *NATS) Told() <-chan Claim { return n.told }
+// Told implements cluster.Broker.
+func (n *Broker) Told() <-chan cluster.Claim { return n.told }
 
-func (n *NATS) listenToClaims() error {
+func (n *Broker) listenToClaims() error {
 	_, err := n.nc.Subscribe(claims, n.takeClaim)
 	return err
 }
 
 // takeClaim hands a claim to the node.
-func (n *NATS) takeClaim(m *nats.Msg) {
+func (n *Broker) takeClaim(m *nats.Msg) {
 	c, err := readClaim(m.Data)
 	if err != nil {
 		n.malformed(m, err)
@@ -72,8 +69,8 @@ func (n *NATS) takeClaim(m *nats.Msg) {
 	}
 }
 
-func readClaim(p []byte) (c Claim, err error) {
-	if len(p) > claimBytesMax {
+func readClaim(p []byte) (c cluster.Claim, err error) {
+	if len(p) > cluster.ClaimBytesMax {
 		return c, errClaimTooLarge
 	}
 	if err = json.Unmarshal(p, &c); err == nil && c.Node == "" {

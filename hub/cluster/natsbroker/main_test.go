@@ -1,0 +1,10 @@
+package natsbroker
+
+import (
+	"os"
+	"testing"
+
+	"sluice/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
