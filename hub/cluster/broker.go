@@ -137,6 +137,19 @@ type Epoch struct {
 	Time int64  // as Stored.Time
 }
 
+// A Claim is what a node says to all others of the stream.
+type Claim struct {
+	Node      string   `json:"node"`            // random, of its process
+	Epoch     string   `json:"epoch,omitempty"` // empty: it has trusted the stream in none yet
+	Revision  uint64   `json:"revision"`        // of the epoch, at least
+	Last      uint64   `json:"last"`            // the stream has had this sequence in the epoch
+	Seen      uint64   `json:"seen,omitempty"`  // the message of this sequence has come, with this id
+	SeenID    string   `json:"id,omitempty"`
+	IsTrusted bool     `json:"trusts,omitempty"`  // it goes by the stream
+	Asks      string   `json:"asks,omitempty"`    // a question that all others answer with a claim
+	Answers   []string `json:"answers,omitempty"` // questions that this answers
+}
+
 // An Event is one thing or several that a node has to look into.
 type Event uint8
 

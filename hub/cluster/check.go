@@ -17,10 +17,6 @@ type checking struct {
 	lastCheckAt time.Duration // when the last one began
 	place       int           // in the walk over all rooms
 	walked      int           // rooms in this walk
-	// fitsTo is a sequence up to which the stream drops nothing because of its size: as it was a
-	// second ago at most, it may be filled by now, and have dropped what nobody here has seen.
-	fitsTo uint64
-	recent recent
 }
 
 // checkAll has all rooms' ends asked for at once: some messages may be lost.
@@ -120,7 +116,7 @@ func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state S
 	n.counters.checks.Add(uint64(len(asked)))
 	n.goodAt = max(n.goodAt, at)
 	n.reached = max(n.reached, state.Last)
-	n.noteState(&state)
+	n.recent.noteFree(&state)
 	n.recent.note(at, &state, n.o.Age)
 	ends := make(map[string]*Stored, len(last))
 	for i := range last {
@@ -135,13 +131,6 @@ func (n *Node) checked(asked []askedRoom, from uint64, at time.Duration, state S
 		if more := n.due(n.now()); len(more) > 0 {
 			n.checkSome(more)
 		}
-	}
-}
-
-// noteState takes what the leader has said of the stream.
-func (n *Node) noteState(s *State) {
-	if n.fitsTo = 0; !s.IsFull {
-		n.fitsTo = s.Last + s.Free
 	}
 }
 

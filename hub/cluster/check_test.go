@@ -35,12 +35,12 @@ func TestCheckOfAStreamThatIsNoMore(t *testing.T) {
 		t.Fatalf("the epoch is %s, and was %s", m.epoch, before)
 	}
 	w.free = 100
-	m.recent, m.fitsTo = recent{}, 0 // As a new epoch leaves them.
+	m.recent = recent{} // As a new epoch leaves them.
 	late()
-	if m.fitsTo != 0 || len(m.recent.ends) != 0 {
-		t.Errorf("the stream has room up to %d and has ended at %v, by the answer of one that is no more", m.fitsTo, m.recent.ends)
+	if m.recent.fitsTo != 0 || len(m.recent.ends) != 0 {
+		t.Errorf("the stream has room up to %d and has ended at %v, by the answer of one that is no more", m.recent.fitsTo, m.recent.ends)
 	}
-	if w.goOn(100); m.fitsTo == 0 {
+	if w.goOn(100); m.recent.fitsTo == 0 {
 		t.Error("no check comes after it")
 	}
 	w.judge()

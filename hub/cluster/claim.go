@@ -13,19 +13,6 @@ const (
 	knownMax    = 256                   // others are not waited for
 )
 
-// A Claim is what a node says to all others of the stream.
-type Claim struct {
-	Node      string   `json:"node"`            // random, of its process
-	Epoch     string   `json:"epoch,omitempty"` // empty: it has trusted the stream in none yet
-	Revision  uint64   `json:"revision"`        // of the epoch, at least
-	Last      uint64   `json:"last"`            // the stream has had this sequence in the epoch
-	Seen      uint64   `json:"seen,omitempty"`  // the message of this sequence has come, with this id
-	SeenID    string   `json:"id,omitempty"`
-	IsTrusted bool     `json:"trusts,omitempty"`  // it goes by the stream
-	Asks      string   `json:"asks,omitempty"`    // a question that all others answer with a claim
-	Answers   []string `json:"answers,omitempty"` // questions that this answers
-}
-
 // others is what a node knows of the other ones. A store that is copied back looks whole to who was
 // away, or asked for nothing, when that was stored which it lacks. So a node whose connection has
 // come does not go by the stream before the others have said what they have seen of it: those that
@@ -88,24 +75,6 @@ func (n *Node) claim() {
 	}
 	n.toAnswer, n.claimedAt = nil, now
 	n.broker.Tell(c)
-}
-
-// hear takes another node's claim.
-func (n *Node) hear(c *Claim) {
-	now := n.now()
-	if c.Node == n.boot || !n.isUp {
-		return
-	}
-	if c.Epoch != "" {
-		n.know(c, now)
-	}
-	if c.Asks != "" && len(n.toAnswer) < knownMax {
-		n.toAnswer = append(n.toAnswer, c.Asks)
-	}
-	if len(n.toAnswer) > 0 && now-n.claimedAt >= claimPause {
-		n.claim()
-	}
-	n.audit(now)
 }
 
 // know notes what a node claims that has trusted the stream.

@@ -19,17 +19,21 @@
 //
 // # Files
 //
-//	node.go, task.go        the node's goroutine; requests that wait, carried out elsewhere
-//	publisher.go            what publishers hand over; pack.go: as it stands in the stream
+//	broker.go, rooms.go     what a node needs of JetStream, which natsbroker has, and of its gateway
+//	pack.go                 messages as they stand in the stream
+//	node.go, run.go         a node's state; its beginning, its goroutine, its end
+//	task.go, begin.go       requests that wait, carried out elsewhere; of which rooms
+//	publisher.go            what publishers hand over, by publish.go
 //	sending.go, unsure.go   packs in flight, publishers that are held; what may be stored or not
-//	doors.go, follow.go     which rooms are open; what each message says of its predecessor
+//	doors.go, open.go       which rooms are open, to anybody; opening and closing them
+//	room.go, follow.go      a room; what each message says of its predecessor
 //	queue.go                rooms that something is to be asked for
-//	filling.go, repair.go   filling a room, closing a hole
+//	filling.go, opening.go  filling a room; repair.go: closing a hole
 //	check.go                asking where rooms end
 //	recent.go               what of the stream nothing can have been dropped of
-//	promise.go              whether the stream keeps what rooms' histories promise
-//	trust.go, claim.go      whether the stream is what it was: epochs, outages; what others know of it
-//	broker.go, rooms.go     what a node needs of JetStream, and of its gateway; natsbroker: JetStream
+//	promise.go, quarters.go whether the stream keeps what rooms' histories promise
+//	trust.go, audit.go      whether the stream is what it was: epochs; claim.go: what others know of it
+//	status.go, stats.go     where a node stands, and what it has counted; outages
 //
 // # Considered and left
 //

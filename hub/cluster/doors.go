@@ -1,9 +1,6 @@
 package cluster
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // Doors say which rooms are open, to any goroutine, and have what others ask of the node. They are
 // guarded by their lock, under which nothing else is taken.
@@ -19,49 +16,6 @@ type door struct {
 	isOpen bool
 	opened chan struct{} // closed when it opens
 	asked  int           // how many openings wait for the node to begin
-}
-
-// Open follows a room and fills it from the stream with as much as its history needs: always the
-// whole, because who comes later may have an older position than who comes first. After it the room
-// gets every message. Of a room that is open already the filling is repeated.
-//
-// It waits until Rooms.Fill was called after it, or ctx ends, or the node does (ErrClosed); at once
-// it may return ErrTooManyRooms. It may be called from any goroutine that is no loop's. The room is
-// opened also if ctx ends meanwhile; if nobody is in it after a while, it is closed again.
-func (n *Node) Open(ctx context.Context, room string) error {
-	opened, err := n.doors.ask(room, n.o.RoomsMax)
-	if err != nil {
-		return err
-	}
-	n.wakeUp()
-	select {
-	case <-opened:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-n.ended:
-		return ErrClosed
-	}
-}
-
-// IsOpen reports whether the room gets every message and has been filled. It may be called from any
-// goroutine.
-func (n *Node) IsOpen(room string) bool {
-	n.doors.mu.RLock()
-	defer n.doors.mu.RUnlock()
-	d := n.doors.byRoom[room]
-	return d != nil && d.isOpen
-}
-
-// Release says that nobody is in the room. Half a minute later it is followed no more, if
-// Rooms.Close agrees and it was not opened again. It may be called from any goroutine.
-func (n *Node) Release(room string) {
-	n.doors.mu.Lock()
-	if n.doors.byRoom[room] != nil {
-		n.doors.released = append(n.doors.released, room)
-	}
-	n.doors.mu.Unlock()
-	n.wakeUp()
 }
 
 // ask has a room opened, and returns what is closed when it is.

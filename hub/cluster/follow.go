@@ -1,103 +1,11 @@
 package cluster
 
-import (
-	"time"
-
-	"sluice/hub"
-)
-
-// following is what a node knows of the rooms that it follows. All of it is the node's goroutine's.
-type following struct {
-	byName    map[string]*room
-	order     []*room // the same ones, for walks
-	queue     []*room // those that a task is to be started for
-	resting   []*room // those for which that is due at a time
-	running   int     // tasks
-	heldBytes int64   // of all rooms
-	decoded   []hub.Source
-}
-
-// A room's state says what becomes of a message that was republished:
-//
-//	Open ──▶ opening ──filled──▶ live ──a hole──▶ repairing
-//	            ▲                  ▲                  │ │
-//	            │                  └─────closed───────┘ │
-//	            └────reset: continuity is not proved────┘ also from live
-//
-//	opening     subscribed, and what the stream keeps is fetched: held
-//	live        held against its predecessor, and appended
-//	repairing   what is missing is fetched: held
-type roomState uint8
+import "sluice/hub"
 
 const (
-	opening roomState = iota
-	live
-	repairing
+	heldMax  = 1024 // messages of a room that wait for a repair
+	heldCost = 256  // what each takes beside its pack
 )
-
-// A room is one that this node follows.
-type room struct {
-	name  string
-	state roomState
-	index int // in following.order
-
-	// last is the sequence of the message that was appended last, or that nothing need be appended
-	// up to; zero: the stream kept none. lastID is its id.
-	last   uint64
-	lastID string
-	// isPlaced says that last is its place in the stream: it was opened, and not reset since.
-	isPlaced bool
-	// provenTo is a sequence up to which nothing of the room was in the stream but what is
-	// appended; provenAt is when that was asked for.
-	provenTo uint64
-	provenAt time.Duration
-
-	target   uint64 // repairing: the hole goes up to this one. Opening: what is fetched does
-	mustAsk  bool   // repairing: the leader is asked where the room ends
-	tries    int    // that brought nothing
-	retryAt  time.Duration
-	isQueued bool   // in following.queue, or resting
-	isBusy   bool   // a task is on its way
-	version  uint64 // of what tasks know: answers to older ones are void
-	isGone   bool
-
-	filling
-	held       []Live
-	heldBytes  int64
-	mustCheck  bool // its end is asked for with the next check
-	behind     int  // checks that said that the room ends before its last message
-	appendedAt time.Duration
-	checkedAt  time.Duration
-	releasedAt time.Duration // zero: it is in use
-	quarters   quarters
-	isShort    bool // the stream keeps less than the room's history
-}
-
-const (
-	heldMax     = 1024 // messages of a room that wait for a repair
-	heldCost    = 256  // what each takes beside its pack
-	releaseTime = 30 * time.Second
-)
-
-// lookAtDoors opens the rooms that were asked for, and notes those that nobody is in.
-func (n *Node) lookAtDoors() {
-	asked, released := n.doors.take()
-	for _, name := range released {
-		if r := n.byName[name]; r != nil {
-			r.releasedAt = max(n.now(), 1)
-		}
-	}
-	for _, name := range asked {
-		r := n.byName[name]
-		if r == nil {
-			r = &room{name: name, index: len(n.order)}
-			n.byName[name] = r
-			n.order = append(n.order, r)
-		}
-		r.releasedAt = 0
-		n.reopen(r)
-	}
-}
 
 // reopen has a room filled anew. If it was open, it goes on where it is: whoever is in it may be
 // there still.
@@ -115,9 +23,7 @@ func (n *Node) reopen(r *room) {
 	n.enqueue(r)
 }
 
-// end is the offset behind which the room's next message is, whatever was in the stream and is no
-// more.
-func (r *room) end() uint64 { return endOf(max(r.last, r.provenTo)) }
+func (n *Node) keeps(name string) bool { return n.o.HistoryOf(name) != hub.History{} }
 
 // take is a message that was republished.
 func (n *Node) take(m *Live) {
@@ -181,7 +87,16 @@ func (n *Node) follow(r *room, m *Live) {
 // unseen since it was proved that nothing was missing: by its age it is still there, and by size
 // the stream has dropped nothing.
 func (n *Node) isFresh(r *room, upTo uint64) bool {
-	return n.now()-r.provenAt < n.o.Age/4 && upTo <= n.fitsTo
+	return n.now()-r.provenAt < n.o.Age/4 && upTo <= n.recent.fitsTo
+}
+
+// repair fetches what a room lacks up to a sequence.
+func (n *Node) repair(r *room, target uint64) {
+	n.counters.repairs.Add(1)
+	r.state = repairing
+	r.version++
+	r.target, r.tries, r.mustAsk = target, 0, false
+	n.enqueue(r)
 }
 
 // append publishes a message of the stream in its room.
@@ -248,31 +163,5 @@ func (n *Node) lost(r *room, why string) {
 func (n *Node) expect(name string, seq uint64) {
 	if r := n.byName[name]; r != nil && seq > r.last {
 		r.appendedAt = n.now()
-	}
-}
-
-// closeRooms follows no more what nobody has been in for a while.
-func (n *Node) closeRooms(now time.Duration) {
-	for i := len(n.order) - 1; i >= 0; i-- {
-		r := n.order[i]
-		if r.releasedAt == 0 || now-r.releasedAt < releaseTime || r.state != live {
-			continue
-		}
-		n.doors.shut(r.name)
-		if !n.rooms.Close(r.name) {
-			r.releasedAt = 0
-			n.doors.open(r.name)
-			continue
-		}
-		n.broker.Unsubscribe(r.name)
-		n.dropHeld(r)
-		r.isGone = true
-		last := n.order[len(n.order)-1]
-		n.order[r.index] = last
-		last.index = r.index
-		n.order[len(n.order)-1] = nil
-		n.order = n.order[:len(n.order)-1]
-		delete(n.byName, r.name)
-		n.doors.remove(r.name)
 	}
 }

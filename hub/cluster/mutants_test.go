@@ -31,7 +31,7 @@ var mutants = []mutant{
 		"check.go", "\tif r.state != live {\n\t\treturn false\n", "\tif true {\n\t\treturn false\n",
 	}}},
 	{"the stream's creation time as epoch", 300, []edit{{
-		"trust.go", "\tisSame := !was.isDenied && a.revision >= was.revision\n\tif isSame {\n\t\tisSame, a.err = a.isSame(q, state)\n\t}\n", "\tisSame := true // Lost or copied back, it was made when it was made.\n",
+		"audit.go", "\tisSame := !was.isDenied && a.revision >= was.revision\n\tif isSame {\n\t\tisSame, a.err = a.isSame(q, state)\n\t}\n", "\tisSame := true // Lost or copied back, it was made when it was made.\n",
 	}}},
 	{"more than one in flight: the next pack does not wait for one that failed", 100, []edit{{
 		"sending.go", "\t\tk.pause = min(max(2*k.pause, pauseMin), pauseMax)\n", `
@@ -45,7 +45,7 @@ var mutants = []mutant{
 `,
 	}}},
 	{"fetch before subscribe", 1, []edit{{
-		"filling.go", "\tif a.err = q.subscribe(name); a.err != nil {\n\t\treturn\n\t}\n", "\tdefer func() { a.err = errors.Join(a.err, q.subscribe(name)) }()\n",
+		"opening.go", "\tif a.err = q.subscribe(name); a.err != nil {\n\t\treturn\n\t}\n", "\tdefer func() { a.err = errors.Join(a.err, q.subscribe(name)) }()\n",
 	}}},
 	{"a pack that is looked for is taken for whatever is there", 100, []edit{{
 		"unsure.go", "case s != nil && s.ID == k.id:", "case s != nil:",
@@ -54,15 +54,15 @@ var mutants = []mutant{
 		"sending.go", "giveUpTime = 90 * time.Second", "giveUpTime = time.Hour",
 	}}},
 	{"an older epoch that came back with the stream is taken for a newer one", 3000, []edit{{
-		"trust.go", "if a.revision >= was.revision && !a.isFirst &&", "if !a.isFirst &&",
+		"audit.go", "if a.revision >= was.revision && !a.isFirst &&", "if !a.isFirst &&",
 	}}},
 	{"what a node has seen itself counts for nothing", 1000, []edit{
-		{"trust.go", "max(a.epoch.Seq, a.was.reached) > state.Last", "a.epoch.Seq > state.Last"},
-		{"trust.go", "(!isThere || s.ID == a.was.seenID), err", "true, err"},
-		{"trust.go", "\tn.isDenied = true\n", ""},
+		{"audit.go", "max(a.epoch.Seq, a.was.reached) > state.Last", "a.epoch.Seq > state.Last"},
+		{"audit.go", "(!isThere || s.ID == a.was.seenID), err", "true, err"},
+		{"trust.go", "\tt.isDenied = true\n", ""},
 	}},
 	{"a node goes by what it remembers alone", 1000, []edit{{
-		"trust.go", "if !n.isTrusted && n.epoch != \"\" && n.isAwaiting(now) {", "if false {",
+		"audit.go", "if !n.isTrusted && n.epoch != \"\" && n.isAwaiting(now) {", "if false {",
 	}}},
 	{"a node that is started waits for nobody", 1000, []edit{{
 		"claim.go", "return n.isStranger || n.wasAway && len(n.known) == 0", "return false",
@@ -74,7 +74,7 @@ var mutants = []mutant{
 		"claim.go", "if o.claim.Epoch == n.epoch {", "if false {",
 	}}},
 	{"an epoch is taken, and the stream gone by at once", 1, []edit{{
-		"trust.go", "case a.epoch.Name != n.epoch && !a.isOurs:", "case false:",
+		"audit.go", "case a.epoch.Name != n.epoch && !a.isOurs:", "case false:",
 	}}},
 	{"a hole is closed without a proof", 300, []edit{{
 		"repair.go", "\tcase first.Seq > r.last && !n.isProved(r, h):\n\t\treturn false\n", "",
@@ -86,33 +86,33 @@ var mutants = []mutant{
 		"follow.go", "m.Prev == 0 && n.isFresh(r, m.Seq):", "m.Prev == 0:",
 	}}},
 	{"a stream that had room enough has it still", 1, []edit{{
-		"follow.go", " && upTo <= n.fitsTo", "",
+		"follow.go", " && upTo <= n.recent.fitsTo", "",
 	}}},
 	{"a room of which nothing is kept has never had anything", 1, []edit{{
-		"filling.go", "r.before = endOf(min(max(seq, a.state.First-1), a.state.Last))", "r.before = min(seq, 0)",
+		"opening.go", "r.before = endOf(min(max(seq, a.state.First-1), a.state.Last))", "r.before = min(seq, 0)",
 	}}},
 	{"an end is proved as of its question", 1, []edit{{
 		"check.go", "!n.isFresh(r, state.Last) {", "at-r.provenAt > n.o.Age/4 {",
 	}}},
 	{"a filling claims what is before it", 100, []edit{{
-		"filling.go", "f.before = offsetOf(s.Seq, 0) - 1", "f.before = 0",
+		"opening.go", "f.before = offsetOf(s.Seq, 0) - 1", "f.before = 0",
 	}}},
 	{"one page is taken for all that a room has had", 1000, []edit{{
-		"filling.go", "isFirst && a.isAll && len(a.kept) < n.o.PacksMax && r.whole > 0", "r.whole > 0",
+		"opening.go", "isFirst && a.isAll && len(a.kept) < n.o.PacksMax && r.whole > 0", "r.whole > 0",
 	}}},
 	{"a filling that was cut claims what was cut", 100, []edit{{
 		"filling.go", "\t\tf.before = f.kept[0].Offset\n", "",
 	}}},
 	{"a room that is filled again goes on behind what it was filled with", 100, []edit{{
-		"filling.go", "\tif !r.isPlaced {\n\t\tr.last, r.lastID, r.isPlaced =", "\tif true {\n\t\tr.last, r.lastID, r.isPlaced =",
+		"opening.go", "\tif !r.isPlaced {\n\t\tr.last, r.lastID, r.isPlaced =", "\tif true {\n\t\tr.last, r.lastID, r.isPlaced =",
 	}}},
 	{"a new epoch resets nothing", 300, []edit{{
-		"trust.go", "\tfor _, r := range n.order {\n\t\tn.reset(r)\n\t}\n", "",
+		"audit.go", "\tfor _, r := range n.order {\n\t\tn.reset(r)\n\t}\n", "",
 	}}},
 	{"another message in the last one's place goes unseen", 1, []edit{
 		{"follow.go", "case m.Seq == r.last && m.ID != r.lastID:", "case false:"},
 		{"check.go", "end.Seq == r.last && end.ID != r.lastID:", "false:"},
-		{"trust.go", "(!isThere || s.ID == a.was.seenID), err", "true, err"},
+		{"audit.go", "(!isThere || s.ID == a.was.seenID), err", "true, err"},
 	}},
 }
 

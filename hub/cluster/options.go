@@ -50,3 +50,54 @@ type Options struct {
 	// Elapsed is the time, on a clock that nobody sets. Nil: the process's monotonic one.
 	Elapsed func() time.Duration
 }
+
+// setDefaults puts defaults in place of zeros.
+func (o *Options) setDefaults() {
+	setDefault(&o.MessageBytesMax, 1<<20)
+	setDefault(&o.PacksMax, 1000)
+	setDefault(&o.Age, 10*time.Minute)
+	setDefault(&o.RoomsMax, 100_000)
+	setDefault(&o.PublishBytesMax, 64<<20)
+	setDefault(&o.HeldBytesMax, 16<<20)
+	setDefault(&o.FillBytesMax, 8<<20)
+	setDefault(&o.FetchBytesMax, 1<<20)
+	setDefault(&o.OpeningsMax, 16)
+	setDefault(&o.PublishTimeout, 10*time.Second)
+	setDefault(&o.RequestTimeout, 2*time.Second)
+	if o.HistoryOf == nil {
+		o.HistoryOf = func(string) hub.History { return hub.History{} }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Elapsed == nil {
+		o.Elapsed = monotonic()
+	}
+}
+
+func setDefault[T comparable](value *T, def T) {
+	var zero T
+	if *value == zero {
+		*value = def
+	}
+}
+
+// messageMax is how large a payload may be, as far as the limits are known.
+func (o *Options) messageMax() int {
+	if o.Limit != nil {
+		if limit := o.Limit(); limit > 0 {
+			return min(limit, o.MessageBytesMax)
+		}
+	}
+	return o.MessageBytesMax
+}
+
+// packMax is how large a pack of several messages may be: the broker takes none that is larger than
+// a message may be, and leaves room for headers beside that. Before it has told its limit it is the
+// smallest one that a broker may have.
+func (o *Options) packMax() int {
+	if o.Limit != nil && o.Limit() == 0 {
+		return min(LimitMin, o.messageMax())
+	}
+	return min(packBytes, o.messageMax())
+}

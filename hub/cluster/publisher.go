@@ -98,77 +98,15 @@ func (p *pack) cost() int64 {
 
 var packs = sync.Pool{New: func() any { return new(pack) }}
 
-// Publish hands a message to its room's order. It may be called from any goroutine and never waits;
-// s is copied. A key, if there is one, is a client's own for the message in its room: what was
-// published with it within the last two minutes is not published again, by any node.
-//
-// done, which may be nil, is called once by the node's goroutine, and must not wait: with the
-// message's position in the stream, or an error. ErrTimeout comes after Options.PublishTimeout and
-// says nothing yet: the node goes on trying for up to 90 seconds. ErrUnknown says that it gave up
-// or ended, and ErrRefused, which is hub.ErrTooLarge too, and ErrClosed that the message is not in
-// the stream.
-//
-// Errors at once, after which done is not called: ErrFull, for which publishers wait until
-// Rooms.Hold says that they need not; ErrTooLarge; ErrClosed.
-func (n *Node) Publish(room string, s hub.Source, key string, done func(hub.Position, error)) error {
-	err := n.Put(room, s, key, done)
-	n.Flush()
-	return err
-}
-
-// Put is Publish for who has more at hand: all of it goes out with the next Flush, and so in as few
-// packs as may be. A room that is full does not wait for that, nor what is behind a pack that is
-// acknowledged meanwhile. Without a Flush it takes up to 100 ms.
-func (n *Node) Put(room string, s hub.Source, key string, done func(hub.Position, error)) error {
-	if len(s.Payload) > n.messageMax() {
-		return ErrTooLarge
-	}
-	p, now := &n.publisher, n.now()
-	p.mu.Lock()
-	mustHold, err := p.take(n, room, &s, key, done, now)
-	p.mu.Unlock()
-	if mustHold {
-		n.wakeUp()
-	}
-	return err
-}
-
-// Flush has what was put go out. It may be called from any goroutine and never waits.
-func (n *Node) Flush() {
-	if n.publisher.hasNews.Load() && n.publisher.hasNews.Swap(false) {
-		n.wakeUp()
-	}
-}
-
-// messageMax is how large a payload may be, as far as the limits are known.
-func (n *Node) messageMax() int {
-	if n.o.Limit != nil {
-		if limit := n.o.Limit(); limit > 0 {
-			return min(limit, n.o.MessageBytesMax)
-		}
-	}
-	return n.o.MessageBytesMax
-}
-
-// packMax is how large a pack of several messages may be: the broker takes none that is larger than
-// a message may be, and leaves room for headers beside that. Before it has told its limit it is the
-// smallest one that a broker may have.
-func (n *Node) packMax() int {
-	if n.o.Limit != nil && n.o.Limit() == 0 {
-		return min(LimitMin, n.messageMax())
-	}
-	return min(packBytes, n.messageMax())
-}
-
 // take adds a message to what its room has waiting, and reports whether the room's publishers have
 // to be held. The caller holds the lock.
-func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done func(hub.Position, error), now time.Duration) (mustHold bool, err error) {
+func (p *publisher) take(o *Options, room string, s *hub.Source, key string, done func(hub.Position, error), now time.Duration) (mustHold bool, err error) {
 	if p.isClosed {
 		return false, ErrClosed
 	}
 	l := p.lines[room]
 	if p.isShort || p.isFull(l) {
-		return p.askHold(room, l, n.o.RoomsMax), ErrFull
+		return p.askHold(room, l, o.RoomsMax), ErrFull
 	}
 	if l == nil {
 		l = p.open(room)
@@ -178,11 +116,11 @@ func (p *publisher) take(n *Node, room string, s *hub.Source, key string, done f
 		p.hasNews.Store(true)
 	}
 	before := len(l.waiting)
-	p.cost += l.add(s, key, done, n.packMax(), now)
+	p.cost += l.add(s, key, done, o.packMax(), now)
 	p.waiting += len(l.waiting) - before
-	p.isShort = p.cost >= n.o.PublishBytesMax
+	p.isShort = p.cost >= o.PublishBytesMax
 	if p.isShort || p.isFull(l) {
-		mustHold = p.askHold(room, l, n.o.RoomsMax)
+		mustHold = p.askHold(room, l, o.RoomsMax)
 	}
 	return mustHold, nil
 }
@@ -275,4 +213,52 @@ func (l *line) launch(boot string, number *uint64) *pack {
 		p.id = boot + "." + strconv.FormatUint(*number, 10)
 	}
 	return p
+}
+
+// release reports whether the room's publishers are held no more. The caller holds the lock.
+func (p *publisher) release(l *line) bool {
+	if l.messages > packMessages/2 || l.bytes > packBytes/2 {
+		return false
+	}
+	l.isHeld = false
+	delete(p.held, l)
+	if l.inFlight == nil && len(l.waiting) == 0 && !l.isFull {
+		p.close(l)
+	}
+	return true
+}
+
+func (l *line) takeLate(late []waiter, since time.Duration) []waiter {
+	if l.inFlight != nil {
+		late = l.inFlight.takeLate(late, since)
+	}
+	for _, k := range l.waiting {
+		late = k.takeLate(late, since)
+	}
+	return late
+}
+
+// takeLate appends the waiters that have been there since a time or longer, and have not been told.
+func (k *pack) takeLate(late []waiter, since time.Duration) []waiter {
+	from := k.told
+	for k.told < len(k.waiters) && k.waiters[k.told].since <= since {
+		k.told++
+	}
+	return append(late, k.waiters[from:k.told]...)
+}
+
+// release gives the pack's memory back, unless it was for one large message.
+func (k *pack) release() {
+	clear(k.waiters)
+	if cap(k.body) <= 2*packBytes {
+		packs.Put(k)
+	}
+}
+
+// becomeUnsure notes that the attempt that was made last may have been stored, from when on the
+// stream knows its id for a while.
+func (k *pack) becomeUnsure() {
+	if !k.isUnsure {
+		k.isUnsure, k.unsureAt = true, k.sentAt
+	}
 }

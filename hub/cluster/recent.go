@@ -8,6 +8,9 @@ import "time"
 // it is all that there was, unless there may be no more packs of one room.
 type recent struct {
 	ends []end
+	// fitsTo is a sequence up to which the stream drops nothing because of its size: as it was a
+	// second ago at most, it may be filled by now, and have dropped what nobody here has seen.
+	fitsTo uint64
 }
 
 type end struct {
@@ -26,6 +29,13 @@ func (r *recent) note(at time.Duration, s *State, age time.Duration) {
 	r.forget(at, age)
 	if n := len(r.ends); n == 0 || at-r.ends[n-1].at >= age/2/endsMax {
 		r.ends = append(r.ends, end{at, s.Last})
+	}
+}
+
+// noteFree notes for how many messages the stream has room.
+func (r *recent) noteFree(s *State) {
+	if r.fitsTo = 0; !s.IsFull {
+		r.fitsTo = s.Last + s.Free
 	}
 }
 

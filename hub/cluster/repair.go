@@ -1,26 +1,11 @@
 package cluster
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 const (
-	fetchMessages  = 256 // of the stream, at a time
-	repairPause    = 10 * time.Millisecond
-	repairPauseMax = time.Second
-	repairTries    = 20 // in vain, for a hole that the stream's leader says can be closed
-	lagTries       = 6  // and before a leader is believed that knows less: 1.3 s, for one that was elected just now
+	repairTries = 20 // in vain, for a hole that the stream's leader says can be closed
+	lagTries    = 6  // and before a leader is believed that knows less: 1.3 s, for one that was elected just now
 )
-
-// repair fetches what a room lacks up to a sequence.
-func (n *Node) repair(r *room, target uint64) {
-	n.counters.repairs.Add(1)
-	r.state = repairing
-	r.version++
-	r.target, r.tries, r.mustAsk = target, 0, false
-	n.enqueue(r)
-}
 
 // A hole is what a task found out about a room that lacks something.
 type hole struct {
@@ -69,7 +54,7 @@ func (n *Node) fetched(r *room, h *hole) {
 		return
 	}
 	if h.isAsked {
-		n.noteState(&h.state)
+		n.recent.noteFree(&h.state)
 	}
 	before := r.last
 	if len(h.kept) > 0 && !n.closeHole(r, h) {

@@ -11,20 +11,26 @@ type sample struct {
 	skipped int
 }
 
+// samples are all kinds.
+type samples struct {
+	of *Options // whose log and clock they go by
+	by map[string]*sample
+}
+
 // warn writes a line, unless one of its kind was written within the last second.
-func (n *Node) warn(kind, text string, args ...any) {
-	s := n.samples[kind]
+func (all *samples) warn(kind, text string, args ...any) {
+	s := all.by[kind]
 	if s == nil {
 		s = new(sample)
-		n.samples[kind] = s
+		all.by[kind] = s
 	}
-	if now := n.now(); now >= s.next {
+	if now := all.of.Elapsed(); now >= s.next {
 		s.next = now + sampleTime
 		if s.skipped > 0 {
 			args = append(args, "and_more", s.skipped)
 		}
 		s.skipped = 0
-		n.o.Log.Warn("cluster: "+text, args...)
+		all.of.Log.Warn("cluster: "+text, args...)
 		return
 	}
 	s.skipped++

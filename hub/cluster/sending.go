@@ -145,14 +145,6 @@ func (n *Node) finish(l *line, k *pack, seq uint64, err error) {
 	k.release()
 }
 
-// release gives the pack's memory back, unless it was for one large message.
-func (k *pack) release() {
-	clear(k.waiters)
-	if cap(k.body) <= 2*packBytes {
-		packs.Put(k)
-	}
-}
-
 // releaseHeld lets publishers go on in rooms that have taken enough away of what waited: of those
 // in which something was, or of all when there was no place for any room, and now is.
 func (n *Node) releaseHeld() {
@@ -176,19 +168,6 @@ func (n *Node) releaseHeld() {
 	}
 }
 
-// release reports whether the room's publishers are held no more. The caller holds the lock.
-func (p *publisher) release(l *line) bool {
-	if l.messages > packMessages/2 || l.bytes > packBytes/2 {
-		return false
-	}
-	l.isHeld = false
-	delete(p.held, l)
-	if l.inFlight == nil && len(l.waiting) == 0 && !l.isFull {
-		p.close(l)
-	}
-	return true
-}
-
 // tellLate tells publishers that have waited long enough. One whose line takes another's place
 // meanwhile is told the next time.
 func (n *Node) tellLate(now time.Duration) {
@@ -206,25 +185,6 @@ func (n *Node) tellLate(now time.Duration) {
 	for _, w := range late {
 		w.done(hub.Position{}, ErrTimeout)
 	}
-}
-
-func (l *line) takeLate(late []waiter, since time.Duration) []waiter {
-	if l.inFlight != nil {
-		late = l.inFlight.takeLate(late, since)
-	}
-	for _, k := range l.waiting {
-		late = k.takeLate(late, since)
-	}
-	return late
-}
-
-// takeLate appends the waiters that have been there since a time or longer, and have not been told.
-func (k *pack) takeLate(late []waiter, since time.Duration) []waiter {
-	from := k.told
-	for k.told < len(k.waiters) && k.waiters[k.told].since <= since {
-		k.told++
-	}
-	return append(late, k.waiters[from:k.told]...)
 }
 
 // closePublisher ends it: whoever waits is told.

@@ -6,27 +6,8 @@ import "context"
 // node's; what it returns is called by the node's goroutine.
 type task func(*requests) (answer func())
 
-// workers is how many there are: one for each room that is being opened or repaired, and one each
-// for checks, audits and packs that are looked for. No more tasks are started at a time.
-func (n *Node) workers() int { return n.o.OpeningsMax + 3 }
-
-// work carries out tasks until ctx ends.
-func (n *Node) work(ctx context.Context) {
-	q := &requests{n.broker, ctx, n.o}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case t := <-n.tasks:
-			answer := t(q)
-			select {
-			case n.answers <- answer:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
+// fetchMessages is how many of the stream are fetched at a time.
+const fetchMessages = 256
 
 // requests make requests to a broker, each within its time.
 type requests struct {

@@ -2,14 +2,6 @@ package cluster
 
 import "time"
 
-// becomeUnsure notes that the attempt that was made last may have been stored, from when on the
-// stream knows its id for a while.
-func (k *pack) becomeUnsure() {
-	if !k.isUnsure {
-		k.isUnsure, k.unsureAt = true, k.sentAt
-	}
-}
-
 // retry carries on with packs whose attempt failed: those of which nobody knows are looked for
 // first, at the ends of their rooms, because what is stored need not be sent.
 func (n *Node) retry(now time.Duration) {
