@@ -8,7 +8,7 @@ var homeMutants = []mutant{
 		"gateway/home.go", "read:    bytes.Clone(p),", "read:    bytes.Clone(p[:bytes.Index(p, []byte(\"\\r\\n\\r\\n\"))+4]),",
 	}}},
 	{"a client joins where it was accepted", 300, []edit{{
-		"hub/room.go", "home != f && !start.IsHere {", "false && home != f {",
+		"hub/join.go", "home != f && !start.IsHere {", "false && home != f {",
 	}}},
 	{"a connection that moves is watched by both loops", 300, []edit{{
 		"gateway/home.go", "fd, err := w.loop.Detach(c.token)", "fd, err := int(c.fd), error(nil)",

@@ -77,7 +77,7 @@ var generalMutants = []mutant{
 		"hub/delivery.go", "m.cursor.advance(n)", "m.cursor.advance(len(d.Bytes))",
 	}}},
 	{"own frames are written in the middle of the log's", 100, []edit{
-		{"hub/member.go", " && m.cursor.restOfFrame() == 0\n", "\n"},
+		{"hub/trunk.go", " && m.cursor.restOfFrame() == 0\n", "\n"},
 		{"hub/delivery.go", "if m.hasOwn && m.cursor.restOfFrame() == 0 {", "if m.hasOwn {"},
 	}},
 	{"a pong that has begun is replaced by a newer one", 300, []edit{{
@@ -94,7 +94,7 @@ var generalMutants = []mutant{
 		{"reactor/loop.go", "\t\t_ = l.kernel.Close(int(e.fd)) //", "\t\t_ = l.kernel.Close(int(e.fd))\n\t\t_ = l.poller.Deregister(int(e.fd)) //"},
 	}},
 	{"mark never cleared", 50, []edit{{
-		"hub/fanout.go", "b.marks.Swap(0)", "b.marks.Load()",
+		"hub/flush.go", "b.marks.Swap(0)", "b.marks.Load()",
 	}}},
 	{"round vouches only for the end it began with", 1000, []edit{{
 		"hub/sweep.go", "if r.sweptTo < b.track.end.Load()", "if r.sweptTo < r.end",
@@ -106,10 +106,10 @@ var generalMutants = []mutant{
 		"hub/pin.go", "\tp.settle(len(r.left) == 0)\n", "",
 	}}},
 	{"who leaves overrun is owed for ever", 300, []edit{{
-		"hub/account.go", "\tr.account.Ended += n\n\tm.branch.fan.stats.Ended += n\n", "\tif !m.cursor.isOverrun() {\n\t\tr.account.Ended += n\n\t\tm.branch.fan.stats.Ended += n\n\t}\n",
+		"hub/leave.go", "\tr.account.Ended += n\n\tm.branch.fan.stats.Ended += n\n", "\tif !m.cursor.isOverrun() {\n\t\tr.account.Ended += n\n\t\tm.branch.fan.stats.Ended += n\n\t}\n",
 	}}},
 	{"brake not lifted by a finished round", 50, []edit{{
-		"hub/room.go", "\t\tr.noteMoved()\n\t}\n\tr.release(b.fan)\n", "\t\tr.noteMoved()\n\t}\n",
+		"hub/sweep.go", "\t\tr.noteMoved()\n\t}\n\tr.release(b.fan)\n", "\t\tr.noteMoved()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
 		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t\treturn\n\t}\n", "",
@@ -173,7 +173,7 @@ var generalMutants = []mutant{
 		"hub/pin.go", "pinned > k.limit.Load()/2", "pinned > k.limit.Load()/8",
 	}}},
 	{"who is being closed counted in the brake", 1000, []edit{{
-		"hub/sweep.go", "return !m.IsCatchingUp() && m.owedTo == withoutEnd", "return !m.IsCatchingUp()",
+		"hub/member.go", "return !m.IsCatchingUp() && m.owedTo == withoutEnd", "return !m.IsCatchingUp()",
 	}}},
 	{"an answer is heard for whoever left meanwhile", 300, []edit{{
 		"hub/delivery.go", "m.handed == d.handed {", "true {",
@@ -186,10 +186,10 @@ var generalMutants = []mutant{
 		"\tmemory, dropped := r.log.memory()\n\tfor _, t := range r.log.tracks {\n\t\tif t != nil && t.isOpen() {\n\t\t\tmemory -= t.tail.size\n\t\t}\n\t}\n\tmemory = max(memory, dropped)\n\treturn r.budget",
 	}}},
 	{"nobody is told that a room gave something up", 1000, []edit{{
-		"hub/backlog.go", "b.schedule(by, becauseSegment) // A member that", "_ = b // A member that",
+		"hub/fit.go", "b.schedule(by, becauseSegment) // A member that", "_ = b // A member that",
 	}}},
 	{"own bytes counted: a sender that keeps up with itself is a reason to go on", 300, []edit{{
-		"hub/sweep.go", "\tcase !m.hearsItself():\n", "\tdefault:\n",
+		"hub/count.go", "\tcase !m.hearsItself():\n", "\tdefault:\n",
 	}}},
 	{"kernel not asked what a client has taken", 300, []edit{{
 		"gateway/outgoing.go", "queued, err := c.w.kernel.Queued(int(c.fd))", "queued, err := 0, error(nil)",

@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"math/bits"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -95,50 +93,6 @@ type blockedSet struct {
 	tally
 }
 
-// A reason says why a branch is to be visited.
-type reason uint8
-
-const (
-	becausePublished  reason = iota // somebody there can take a message
-	becauseSegment                  // the log has gained or lost a segment
-	becauseFilled                   // the room is full now: how everybody stands matters
-	becauseLeased                   // it is the turn of publishers there that have waited
-	becauseJoined                   // a member came that no round has counted, or behind no round's end
-	becauseReady                    // a blocked member's client takes bytes again
-	becauseCaughtUp                 // a blocked member has caught up
-	becauseLeft                     // a blocked member of a full room left, or is to Finish
-	becauseRecount                  // the room is full, and it is time to count anew
-	becauseReclaimed                // the room's memory is given back: cursors still hold it
-	becauseToReclaim                // memory is to be given back, and the branch that saw to it has ended
-	becauseUnfinished               // time was up in the middle of a sweep
-	becauseBehind                   // a round has ended, and more was published meanwhile
-	becauseAnswered                 // the transport has answered for the last members of a round
-	becauseReset                    // its members are to be told that the room has begun anew
-	becauseSpoiled                  // the room is to end: a panic left its state in doubt
-	reasonCount
-)
-
-var reasonNames = [reasonCount]string{
-	"published", "segment", "filled", "leased", "joined", "ready", "caught up", "left", "recount", "reclaimed",
-	"to reclaim", "unfinished", "behind", "answered", "reset", "spoiled",
-}
-
-// reasons are a set of them.
-type reasons uint32
-
-// ofTurns are reasons to sweep a branch, but not for a new round.
-const ofTurns reasons = 1<<becauseReady | 1<<becauseUnfinished | 1<<becauseAnswered | 1<<becauseReset
-
-func (r reasons) String() string {
-	var names []string
-	for i, name := range reasonNames {
-		if r&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
 // schedule is the only way to have a branch visited: by its loop's next Flush, in turns of
 // branches. by is the fanout of the caller's loop; another than the branch's leaves a mark, which
 // may not be lost and so needs no space anywhere, and owes that loop a wake.
@@ -187,116 +141,38 @@ func (b *branch) isConcerned() bool {
 	return b.writable.Load() > 0 || b.track.end.Load()-b.sweptTo >= b.room.hub.limits.Window/4
 }
 
-// places are what rounds have to know of 64 places before they look at a member: a bit for each.
-type places struct {
-	writable  uint64 // its member is writable
-	visitable uint64 // a round with the blocked visits it: any but the overrun that are stalled
-}
-
 // hasMuch reports whether more than a little was published since its last round. Its loop asks,
 // which alone changes sweptTo.
 func (b *branch) hasMuch() bool { return b.track.end.Load()-b.sweptTo > littleBytes }
 
-// mayTakeLong reports whether branches with little to send go before it.
-func (b *branch) mayTakeLong() bool { return b.hasMuch() || b.mustTell() || b.room.isSpoiled.Load() }
-
-// nextHasMuch reports whether the first of the ready members, of which there is one, has more than
-// a little to get.
-func (b *branch) nextHasMuch() bool {
-	m := b.ready.first()
-	return m.branch == b && m.state == ready && (m.cursor.isOverrun() || b.track.end.Load()-m.cursor.position() > littleBytes)
-}
-
 func (b *branch) len() int { return len(b.members) - len(b.holes) }
 
-// add gives m a place. A new member that is writable is at the tail, so it does not matter whether
-// a running round comes to its place.
-func (b *branch) add(m *Member) {
-	if !m.IsBlocked() {
-		b.writable.Add(1)
-	}
-	if n := len(b.holes); n > 0 {
-		m.place = b.holes[n-1]
-		b.holes = b.holes[:n-1]
-		b.members[m.place] = m
-		b.setVisit(m)
-	} else {
-		b.addPlace(m)
-	}
-	b.fan.tellings[b].drop(m.place)
+// countDelivered counts messages that the kernel has taken whole.
+func (b *branch) countDelivered(n int) {
+	b.delivered.Add(uint64(n))
+	b.fan.stats.Delivered += uint64(n)
 }
 
-func (b *branch) addPlace(m *Member) {
-	m.place = int32(len(b.members))
-	b.members = append(b.members, m)
-	if len(b.members) > 64*len(b.bitmap) {
-		b.bitmap = append(b.bitmap, places{})
-	}
-	b.setVisit(m)
-}
-
-// setVisit says to rounds that have not come to m whether it is blocked, and that it may be
-// visited.
-func (b *branch) setVisit(m *Member) {
-	k, bit := &b.bitmap[m.place/64], uint64(1)<<(m.place%64)
-	k.writable &^= bit
-	k.visitable |= bit
-	if !m.IsBlocked() {
-		k.writable |= bit
-	}
-}
-
-// clearVisit says to rounds that m need not be visited.
-func (b *branch) clearVisit(m *Member) {
-	k, bit := &b.bitmap[m.place/64], uint64(1)<<(m.place%64)
-	k.writable &^= bit
-	k.visitable &^= bit
-}
-
-// nextPlace is the first place from at on that a round has to visit, the blocked members' included
-// or not; one behind them all says that there is none.
-func (b *branch) nextPlace(at int32, withBlocked bool) int32 {
-	from := ^uint64(0) << (at % 64)
-	for i := at / 64; int(i) < len(b.bitmap); i++ {
-		set := b.bitmap[i].writable
-		if withBlocked {
-			set = b.bitmap[i].visitable
+// isNearOverrun reports whether what is retained behind a member, of all tracks, is more than half
+// of what the log may come to hold. Tracks drop together, by number: in a thin track that may be
+// far fewer bytes than half of the backlog, or than the publish window; and a track that was just
+// opened has next to nothing behind anybody.
+func (b *branch) isNearOverrun(c *cursor) bool {
+	r, next := b.room, b.room.next.Load()
+	behind := float64(b.track.end.Load() - c.position())
+	if all := r.several.Load(); all != nil {
+		for _, t := range *all {
+			if oldest := t.oldest.Load(); t != b.track && oldest != nil { // It may just have closed.
+				behind += share(int64(next-c.seq()), int64(next-oldest.first)) * float64(t.end.Load()-oldest.base)
+			}
 		}
-		if set &= from; set != 0 {
-			return 64*i + int32(bits.TrailingZeros64(set))
-		}
-		from = ^uint64(0)
 	}
-	return int32(64 * len(b.bitmap))
+	return behind > float64(r.capacity.Load())/2
 }
 
-// remove takes m out and leaves a hole, so that no neighbour moves to where a running sweep has
-// been, or is yet to come.
-func (b *branch) remove(m *Member) {
-	if m.IsBlocked() {
-		b.blocked.hasChanged = true
-	} else {
-		b.writable.Add(-1)
-	}
-	if m.cursor.isOverrun() {
-		b.blocked.overrun--
-	}
-	b.members[m.place] = nil
-	b.clearVisit(m)
-	b.holes = append(b.holes, m.place)
-}
-
-// compact closes the holes when most places are holes. Only between rounds, and not while members
-// have yet to be told of a reset, who are known by their places.
-func (b *branch) compact() {
-	if b.fan.tellings[b] != nil || len(b.members) < 64 || len(b.holes) < len(b.members)/2 {
-		return
-	}
-	members := b.members
-	b.members, b.bitmap, b.holes = make([]*Member, 0, b.len()), nil, nil
-	for _, m := range members {
-		if m != nil {
-			b.addPlace(m)
-		}
+// closeTurn counts down the turns that a round waits for. With the last one it can end.
+func (b *branch) closeTurn() {
+	if b.round.open--; b.round.open == 0 && b.round.at >= b.round.places && b.fan.sweeping != b {
+		b.schedule(b.fan, becauseAnswered)
 	}
 }

@@ -2,18 +2,13 @@ package hub
 
 import (
 	"context"
-	"math/bits"
 	"runtime"
-	"time"
 )
 
 const (
 	// buildSlice is how many bytes of records are encoded before the room is asked what it has
 	// dropped meanwhile, and before others have the processor.
 	buildSlice = 64 << 10
-	// graceTime is for how long a track is kept that nobody reads, in rooms with history: those who
-	// lost their connections are back soon, and nothing is encoded anew for them.
-	graceTime = 30 * time.Second
 )
 
 // A build adds to a track what its room had kept when the track was opened.
@@ -219,21 +214,4 @@ func (b *build) end() {
 func (b *build) unpin() {
 	b.room.budget().pin(-b.memory)
 	b.memory = 0
-}
-
-// closeUnused closes tracks that nobody has read for a while, and reports whether there were any.
-func (l *log) closeUnused(now time.Duration) (isAny bool) {
-	since := &l.history.unusedSince
-	for set := l.inUse &^ (1 << source); set != 0; set &= set - 1 {
-		t := l.tracks[bits.TrailingZeros8(set)]
-		switch {
-		case t.readers > 0 || t.building:
-		case since[t.encoding] == 0:
-			since[t.encoding] = max(now, 1)
-		case now-since[t.encoding] >= graceTime || l.isEmpty():
-			l.shut(t)
-			isAny = true
-		}
-	}
-	return isAny
 }

@@ -1,11 +1,5 @@
 package hub
 
-import (
-	"math"
-	"slices"
-	"time"
-)
-
 // A Bundle is one client's readers in several rooms, which share its connection:
 //
 //	room a ──sweep──▶ reader ─┐
@@ -59,33 +53,53 @@ type ReaderClient interface {
 	Resume(r *Reader)
 }
 
-// JoinBundle makes m the trunk of k, which has no readers yet: they join by Bundle.JoinAt, and read
-// the encoding e, which must be IsBundled. m must not be in a room.
-func (f *Fanout) JoinBundle(k *Bundle, m *Member, e Encoding, client Client, readers ReaderClient) {
-	*k = Bundle{trunk: m, client: client, told: readers, queued: k.queued}
-	b := f.trunksOf(e)
-	m.client, m.owedTo, m.branch = (*bundleClient)(k), withoutEnd, b
-	m.cursor = b.track.atOldest()
-	m.setState(writable)
-	b.add(m)
+// A Reader is a bundle's member in one room. It is part of its client and belongs to the client's
+// loop; the zero Reader is in no room. Its state is a member's:
+//
+//	outside ──JoinAt──▶ writable ──the trunk is refused, or is blocked when a round comes──▶ blocked
+//	   └─JoinAt, behind the end or held──────────────────────────────────────────────────────▶ │
+//	                       ▲                                                                   │
+//	                       └──────────────── at the tail, in one of the trunk's turns ─────────┘
+//
+//	state     where it is                                                    its cursor
+//	writable  at the tail; or in the rota, since a round met it              in the log
+//	blocked   in the rota; held: nowhere                                     in the log, or overrun
+//
+// In the rota it is handed, for rounds that meet it, if it is writable or the transport has bytes
+// of it.
+type Reader struct {
+	m      Member
+	bundle *Bundle
+	next   *Reader // behind it in the rota
+	offer  int32   // bytes of it in the delivery that is being made, or is with the transport
+	debt   int32   // … that it had beyond its share in the last ones
+	index  int32   // among the bundle's readers
+
+	isWaiting bool // in the rota
+	isHeld    bool // not before Ready
+	hasShare  bool // the kernel was offered its bytes in its last turn; behind without that, it has no vote
 }
 
-// trunksOf is the branch of this loop's trunks whose readers read e, in a room that is in no
-// directory and in which nothing is published.
-func (f *Fanout) trunksOf(e Encoding) *branch {
-	if b := f.trunks[e]; b != nil && !b.room.isSpoiled.Load() {
-		return b
-	}
-	r := &Room{hub: f.hub}
-	r.log.init(f.hub.limits.Backlog, nil)
-	r.next.Store(r.log.next)
-	t := &track{encoding: e}
-	t.open(r.log.next)
-	b := &branch{room: r, track: t, fan: f, isTrunks: true}
-	r.branches = []*branch{b}
-	f.trunks[e] = b
-	return b
+// waits is what a reader is handed that has its bytes not with the transport, but in the rota: it
+// is no delivery's number that a transport answers for.
+const waits = 1
+
+// readerOf is the reader of a member of a bundled branch.
+func readerOf(m *Member) *Reader { return (*Reader)(m.client.(*readerClient)) }
+
+// IsIn reports whether r is in a room.
+func (r *Reader) IsIn() bool { return r.m.IsIn() }
+
+// Room is the room r is in.
+func (r *Reader) Room() *Room { return r.m.Room() }
+
+// isDone reports whether r, which is to Finish, has got all that it is to.
+func (r *Reader) isDone() bool {
+	return r.m.cursor.position() >= r.m.owedTo && r.m.cursor.restOfFrame() == 0
 }
+
+// A readerClient is a reader as its member's client.
+type readerClient Reader
 
 // bundleOf is the bundle of a member that is its trunk.
 func bundleOf(m *Member) *Bundle { return (*Bundle)(m.client.(*bundleClient)) }
@@ -116,173 +130,5 @@ func (k *Bundle) schedule(isLittle bool) {
 // canSendOwn is Member.CanSendOwn of the trunk.
 func (k *Bundle) canSendOwn() bool { return k.trunk.handed == 0 && k.inFrame == nil }
 
-// keep gives the client what is left of the frame that the connection is in the middle of.
-func (k *Bundle) keep(rest Rest) {
-	k.inFrame = nil
-	k.trunk.hasOwn = true
-	k.told.KeepRest(rest)
-	k.schedule(false)
-}
-
-// cut ends a bundle of which a reader is overrun where the policy says Disconnect. rest is what is
-// left of that one's frame.
-func (k *Bundle) cut(rest Rest) {
-	if k.trunk.handed != 0 { // It is not known yet what is left of a frame.
-		k.isCut = true
-		return
-	}
-	if r := k.inFrame; r != nil && len(rest.Bytes()) == 0 {
-		rest = k.restFor(&r.m.cursor)
-	}
-	k.inFrame = nil
-	if k.client.Overrun(rest); k.isIn() {
-		k.leave()
-	}
-}
-
-// restFor keeps what has yet to be sent of the frame that a reader was in the middle of, which its
-// room's account has ended already.
-func (k *Bundle) restFor(c *cursor) Rest {
-	p := k.fan().pin(nil, c.copyOfFrame())
-	return Rest{left: p.frame[len(p.frame)-c.restOfFrame():], pin: p, place: p.holders.PushBack(k.trunk)}
-}
-
-// finish is Member.Finish of the trunk: readers leave when they have what they are to get.
-func (k *Bundle) finish(upTo int64) {
-	if upTo != math.MinInt64 {
-		upTo = withoutEnd
-	}
-	k.isFinishing = true
-	for i := len(k.readers) - 1; i >= 0; i-- {
-		r := k.readers[i]
-		m := &r.m
-		m.endAt(upTo)
-		r.Ready()
-		if m.cursor.isOverrun() || r.offer == 0 && r.isDone() {
-			r.Leave()
-		}
-	}
-	k.checkFinished()
-}
-
-// checkFinished tells the client when it has got all that it was to.
-func (k *Bundle) checkFinished() {
-	if k.isFinishing && len(k.readers) == 0 && !k.trunk.hasOwn && k.canSendOwn() {
-		k.client.Finished()
-	}
-}
-
-// leave ends the trunk's membership, and with it those of all readers.
-func (k *Bundle) leave() {
-	k.leaveRooms()
-	m := k.trunk
-	b, wasMet := m.branch, m.isMet
-	b.remove(m)
-	m.setState(outside)
-	*m = Member{took: m.took, client: m.client}
-	if wasMet {
-		b.closeTurn()
-	}
-}
-
-func (k *Bundle) leaveRooms() {
-	for n := len(k.readers); n > 0; n = len(k.readers) {
-		r := k.readers[n-1]
-		k.readers = k.readers[:n-1]
-		r.isWaiting, r.next, r.offer = false, nil, 0
-		r.m.leave()
-	}
-	k.readers, k.front, k.back, k.waiting, k.parts, k.inFrame, k.at = nil, nil, nil, 0, 0, nil, nil
-}
-
-// lag is Member.Lag of the trunk: of all readers together.
-func (k *Bundle) lag(now time.Duration) (all Lag) {
-	for _, r := range k.readers {
-		one := r.m.Lag(now)
-		all.Messages += one.Messages
-		all.Bytes += one.Bytes
-		all.Age = max(all.Age, one.Age)
-	}
-	return all
-}
-
-// behind is Member.Behind of the trunk.
-func (k *Bundle) behind() (all int64) {
-	for _, r := range k.readers {
-		all += r.m.Behind()
-	}
-	return all
-}
-
-// isSlow is Member.IsSlow of the trunk.
-func (k *Bundle) isSlow() bool {
-	return slices.ContainsFunc(k.readers, func(r *Reader) bool { return r.m.isSlow })
-}
-
-// judgeLag is Member.JudgeLag of the trunk.
-func (k *Bundle) judgeLag(now time.Duration) {
-	for i := 0; i < len(k.readers); i++ {
-		k.readers[i].m.JudgeLag(now)
-	}
-}
-
-// visitOverrun says to rounds that the readers which are overrun count again: the connection has
-// taken bytes.
-func (k *Bundle) visitOverrun() {
-	for i := 0; k.overruns > 0 && i < len(k.readers); i++ {
-		if m := &k.readers[i].m; m.cursor.isOverrun() {
-			m.branch.setVisit(m)
-		}
-	}
-}
-
-// inDoubt returns the rooms that a panic has left in doubt, none if no reader was dealt with. The
-// bundle's connection is not to be told anything in order.
-func (k *Bundle) inDoubt() (rooms []*Room) {
-	k.isInDoubt = true
-	if r := k.at; r != nil && r.IsIn() {
-		return []*Room{r.Room()}
-	}
-	for _, r := range k.readers {
-		rooms = append(rooms, r.Room())
-	}
-	return rooms
-}
-
-// inFlight returns the rooms of which the transport has bytes, or had when it panicked.
-func (k *Bundle) inFlight() (rooms []*Room) {
-	r := k.front
-	for range k.parts {
-		k.isInDoubt = true
-		if r.IsIn() {
-			rooms = append(rooms, r.Room())
-		}
-		r = r.next
-	}
-	return rooms
-}
-
 // A bundleClient is a bundle as its trunk's client.
 type bundleClient Bundle
-
-func (c *bundleClient) SendOwn(limit int) (sent int, isAll bool) { return c.client.SendOwn(limit) }
-func (c *bundleClient) Refused()                                 { c.client.Refused() }
-func (c *bundleClient) CaughtUp()                                { c.client.CaughtUp() }
-func (c *bundleClient) Finished()                                { c.client.Finished() }
-func (c *bundleClient) Failed()                                  { c.client.Failed() }
-func (c *bundleClient) Overrun(rest Rest)                        { c.client.Overrun(rest) }
-func (c *bundleClient) Abort()                                   { c.client.Abort() }
-func (c *bundleClient) Queued() (n int64, means Queued)          { return c.client.Queued() }
-
-// Spoiled implements Client: the room of this loop's trunks is spoiled, which the trunk has left.
-func (c *bundleClient) Spoiled(bool) {
-	(*Bundle)(c).leaveRooms()
-	c.client.Spoiled(false)
-}
-
-// A trunk reads nothing and publishes nothing.
-
-func (c *bundleClient) Rejoined(uint64, Position) {}
-func (c *bundleClient) Reset(Position)            {}
-func (c *bundleClient) Lagging(bool)              {}
-func (c *bundleClient) Resume()                   {}

@@ -40,15 +40,3 @@ func (q *bundleQueue) pop(isLittleFirst bool) (k *Bundle, isForLittle bool) {
 	k.queued &^= byMuch
 	return k, false
 }
-
-// serveBundles gives bundles their turns, until none waits or the time is over. As with branches,
-// in one half of it those go first that have little to send, in the other those with much.
-func (f *Fanout) serveBundles(p *pace) {
-	half := p.now + (p.deadline-p.now)/2
-	for f.bundles.len() > 0 && p.now < p.deadline {
-		k, isForLittle := f.bundles.pop(p.now < half)
-		k.serve(isForLittle, p.now)
-		f.afterVisit(p)
-	}
-	f.sendAll(p)
-}

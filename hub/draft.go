@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"math/bits"
+	"sync"
 	"time"
 )
 
@@ -81,5 +82,28 @@ func (d *draft) ownSegments(largeFrom int, wanted uint8, now time.Duration) {
 		if f := &d.frames[e]; f.len() >= largeFrom && d.own[e] == nil {
 			d.own[e] = newOwnSegment(f, now)
 		}
+	}
+}
+
+// heads are of records on their way into logs.
+var heads = sync.Pool{New: func() any { return new([]byte) }}
+
+// encodeSource makes the message's record. Its head is the draft's until release.
+func (d *draft) encodeSource(m Encoder) Frame {
+	r, ok := m.(Recorder)
+	if !ok {
+		panic("hub: a message without a source is published into a room with history")
+	}
+	s := r.Source()
+	d.record = heads.Get().(*[]byte)
+	*d.record = s.appendHead((*d.record)[:0])
+	return Frame{Head: *d.record, Payload: s.Payload}
+}
+
+// release gives back what the draft has of memory that others use again.
+func (d *draft) release() {
+	if d.record != nil {
+		heads.Put(d.record)
+		d.record = nil
 	}
 }

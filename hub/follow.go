@@ -20,25 +20,12 @@ import (
 //
 // A room that keeps nothing lacks nothing: it is joined at once, and only its publishers wait.
 
-// ErrNotFilled says that the room keeps messages, and what those are is not known yet: Fill is to
-// come, and JoinAt to be called again.
-var ErrNotFilled = errors.New("hub: what the room keeps has yet to come")
-
 // ErrAhead says that a member wants to begin behind a message of this epoch that has yet to come
 // here: its client had it elsewhere. JoinAt is to be called again in a moment.
 var ErrAhead = errors.New("hub: the position is ahead of what has come of the room")
 
 // ErrTooLarge is of who gives rooms their order, for a message that is larger than it takes.
 var ErrTooLarge = errors.New("hub: the message is larger than the rooms' order takes")
-
-// A filling says whether what a room keeps is whole, as it is drawn above.
-type filling uint8
-
-const (
-	isWhole   filling = iota // always, unless the hub follows
-	isVoid                   // or was only made
-	isFilling                // Fill goes on
-)
 
 // Append publishes the next messages of a room's order, wherever they came from: it asks no brake,
 // because that would hold the order's other messages. Into a room that is not there, or not whole,

@@ -1,11 +1,5 @@
 package hub
 
-// Why a room's publishers wait beside the brake, a bit for each.
-const (
-	heldToFill uint32 = 1 << iota // the room was made, and Fill is to come
-	heldByHold                    // by Hold
-)
-
 // Hold has the room's publishers wait, as for the brake, until it is called again with false. It
 // may be called from any goroutine.
 func (r *Room) Hold(isOn bool) { r.hold(heldByHold, isOn) }

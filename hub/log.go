@@ -172,3 +172,40 @@ func (l *log) retire() {
 		l.held -= l.tracks[bits.TrailingZeros8(set)].retire(l.next)
 	}
 }
+
+// readFrom is the number of the first message that may be read. Only a log with history is asked.
+func (l *log) readFrom() uint64 {
+	h, t := l.history, l.tracks[source]
+	if h.limits.isNone() || !t.isOpen() { // The room has ended.
+		return l.next
+	}
+	from := max(h.floor, t.oldest.Load().first)
+	if n := uint64(h.limits.Messages); n > 0 && l.next-from > n {
+		from = l.next - n
+	}
+	return from
+}
+
+// isEmpty reports whether nothing is kept that may be read.
+func (l *log) isEmpty() bool { return l.history == nil || l.readFrom() == l.next }
+
+// needFrom is the number of the first message that has to be kept for the history.
+func (l *log) needFrom() uint64 {
+	from := l.readFrom()
+	if most := l.history.limits.Bytes; most > 0 && from < l.next {
+		t := l.tracks[source]
+		s := t.oldest.Load()
+		for next := s.next.Load(); next != nil && t.end.Load()-next.base >= most; next = s.next.Load() {
+			s = next
+		}
+		from = max(from, s.first)
+	}
+	return from
+}
+
+// lose notes what the log drops with a segment of the source track.
+func (h *history) lose(s *segment) {
+	if frames, _ := s.load(); frames > s.skipped {
+		h.lost = s.record(frames - 1).mark()
+	}
+}

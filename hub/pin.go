@@ -103,3 +103,20 @@ func (f *Fanout) fitPins() {
 	}
 	f.hub.fit(f)
 }
+
+// settle counts the frame of a Rest that is over: delivered if all of it was sent. The room may be
+// gone already.
+func (p *pin) settle(isSent bool) {
+	if p.room == nil {
+		return
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if isSent {
+		p.room.account.Delivered++
+		p.fan.stats.Delivered++
+	} else {
+		p.room.account.Ended++
+		p.fan.stats.Ended++
+	}
+}

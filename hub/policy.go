@@ -20,21 +20,6 @@ const (
 
 var policyNames = [numPolicies]string{Disconnect: "disconnect", Skip: "skip", Latest: "latest"}
 
-// TakePolicies asks Options.PolicyOf anew for those of the rooms that have members on this loop.
-// Members that are overrun meanwhile go on by the new one.
-func (f *Fanout) TakePolicies(rooms []*Room) {
-	for _, r := range rooms {
-		policy := f.hub.policyOf(r.name)
-		r.mu.Lock()
-		for _, b := range r.branches {
-			if b.fan == f {
-				b.policy = policy
-			}
-		}
-		r.mu.Unlock()
-	}
-}
-
 // String is the policy's name in flags and logs.
 func (p Policy) String() string { return policyNames[p] }
 

@@ -145,3 +145,38 @@ func (r *Room) keepSpare(t *track, s *segment) {
 		r.noteMoved()
 	}
 }
+
+// place gives a message its position in the epoch and writes it into its frames, where they have a
+// place for it. It is called under the room's lock, before the frames are copied.
+func (l *log) place(hub *Hub, d *draft, now time.Duration) (p Position, err error) {
+	if h := l.history; h != nil {
+		if h.filling == isVoid {
+			return Position{}, ErrNotFilled
+		}
+		r := record(d.head(source))
+		k := r.mark()
+		switch {
+		case k.isAbsent:
+			k.offset = h.last.offset
+		case k.offset == 0:
+			k.offset = h.last.offset + 1
+		}
+		if !k.isAbsent && k.offset <= h.last.offset {
+			return Position{}, ErrOffset
+		}
+		h.last = k
+		r.place(k.offset, now)
+		p = Position{h.epoch, k.offset}
+	}
+	for e := range tracksOf(l.inUse & hub.placed &^ (1 << source)) {
+		hub.encodings[e].put(d.head(e), d.frames[e].PositionAt, p)
+	}
+	return p, nil
+}
+
+// put writes a position into the frame that begins with head.
+func (info *EncodingInfo) put(head []byte, at int, p Position) {
+	if at > 0 && info.PositionWidth > 0 {
+		info.PutPosition(head[at:at+info.PositionWidth], p)
+	}
+}

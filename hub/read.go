@@ -85,18 +85,3 @@ func (h *Hub) Histories() HistoryStats {
 	}
 	return s
 }
-
-func (r *Room) kept() (messages uint64, bytes int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.kept()
-}
-
-// kept is how many messages may be read, and how many bytes of records are retained. Only a log
-// with history is asked.
-func (l *log) kept() (messages uint64, bytes int64) {
-	if t := l.tracks[source]; t.isOpen() {
-		bytes = t.held()
-	}
-	return l.next - l.readFrom(), bytes
-}

@@ -2,37 +2,6 @@ package hub
 
 import "time"
 
-// A Reader is a bundle's member in one room. It is part of its client and belongs to the client's
-// loop; the zero Reader is in no room. Its state is a member's:
-//
-//	outside ──JoinAt──▶ writable ──the trunk is refused, or is blocked when a round comes──▶ blocked
-//	   └─JoinAt, behind the end or held──────────────────────────────────────────────────────▶ │
-//	                       ▲                                                                   │
-//	                       └──────────────── at the tail, in one of the trunk's turns ─────────┘
-//
-//	state     where it is                                                    its cursor
-//	writable  at the tail; or in the rota, since a round met it              in the log
-//	blocked   in the rota; held: nowhere                                     in the log, or overrun
-//
-// In the rota it is handed, for rounds that meet it, if it is writable or the transport has bytes
-// of it.
-type Reader struct {
-	m      Member
-	bundle *Bundle
-	next   *Reader // behind it in the rota
-	offer  int32   // bytes of it in the delivery that is being made, or is with the transport
-	debt   int32   // … that it had beyond its share in the last ones
-	index  int32   // among the bundle's readers
-
-	isWaiting bool // in the rota
-	isHeld    bool // not before Ready
-	hasShare  bool // the kernel was offered its bytes in its last turn; behind without that, it has no vote
-}
-
-// waits is what a reader is handed that has its bytes not with the transport, but in the rota: it
-// is no delivery's number that a transport answers for.
-const waits = 1
-
 // JoinAt makes r a member of the named room, which is made if need be, from start on, in the
 // bundle's encoding, and on its loop wherever the room is at home. r must not be in a room, nor the
 // trunk have been told to Finish. The errors are those of Fanout.JoinAt.
@@ -63,15 +32,6 @@ func (r *Reader) Ready() {
 		r.bundle.schedule(false)
 	}
 }
-
-// readerOf is the reader of a member of a bundled branch.
-func readerOf(m *Member) *Reader { return (*Reader)(m.client.(*readerClient)) }
-
-// IsIn reports whether r is in a room.
-func (r *Reader) IsIn() bool { return r.m.IsIn() }
-
-// Room is the room r is in.
-func (r *Reader) Room() *Room { return r.m.Room() }
 
 // IsBlocked reports whether r has something to get that its connection does not take at present.
 func (r *Reader) IsBlocked() bool { return r.m.IsBlocked() }
@@ -162,11 +122,6 @@ func (k *Bundle) remove(r *Reader) {
 	k.replace(r, left)
 }
 
-// isDone reports whether r, which is to Finish, has got all that it is to.
-func (r *Reader) isDone() bool {
-	return r.m.cursor.position() >= r.m.owedTo && r.m.cursor.restOfFrame() == 0
-}
-
 // await has r, which has something to get and which a round has met, wait for the bundle's turn.
 func (r *Reader) await(now time.Duration) {
 	k := r.bundle
@@ -197,9 +152,6 @@ func (r *Reader) block(now time.Duration) {
 	m.branch.writable.Add(-1)
 	m.branch.enterLog(m)
 }
-
-// A readerClient is a reader as its member's client.
-type readerClient Reader
 
 // Overrun implements Client.
 func (c *readerClient) Overrun(rest Rest) {

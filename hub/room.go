@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A Room is a log and the members that read it, kept in branches: one for each loop and track that
@@ -41,6 +40,12 @@ type Room struct {
 	dropped   int64 // … that it has dropped, and cursors may still keep
 }
 
+// Why a room's publishers wait beside the brake, a bit for each.
+const (
+	heldToFill uint32 = 1 << iota // the room was made, and Fill is to come
+	heldByHold                    // by Hold
+)
+
 func newRoom(h *Hub, name string) *Room {
 	r := &Room{hub: h, name: name}
 	var kept *history
@@ -72,48 +77,6 @@ func (r *Room) budget() *backlog {
 // Name is the room's name.
 func (r *Room) Name() string { return r.name }
 
-// RoomStats describe a room at one moment.
-type RoomStats struct {
-	Members    int
-	Blocked    int                 // of them, those that were refused and have not caught up
-	CatchingUp int                 // of them, those that began behind the end and have not come there
-	Speakers   int                 // who only publish, and are no members
-	IsFull     bool                // publishers wait
-	Held       int64               // bytes of frames the log retains, all tracks together
-	Memory     int64               // … of memory it takes, with what it dropped and cursors may still keep
-	Next       uint64              // number of the next message
-	End        [EncodingsMax]int64 // bytes ever published, by encoding
-
-	Position  Position // of the last message; without an epoch the room has no history
-	Kept      uint64   // messages that it keeps and are to be had
-	KeptBytes int64    // … bytes of records retained
-}
-
-// Stats returns the room's figures.
-func (r *Room) Stats() RoomStats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := RoomStats{
-		Members: int(r.members), Blocked: int(r.members), Speakers: len(r.speakers.all()), IsFull: r.stops(),
-		Held: r.log.held, Next: r.log.next,
-	}
-	for _, b := range r.branches {
-		s.Blocked -= int(b.writable.Load())
-	}
-	if h := r.log.history; h != nil {
-		s.Position = Position{h.epoch, h.last.offset}
-		s.CatchingUp = int(h.catchingUp.Load())
-		s.Kept, s.KeptBytes = r.log.kept()
-	}
-	s.Memory, _ = r.log.memory()
-	for i, t := range r.log.tracks[:EncodingsMax] {
-		if t != nil {
-			s.End[i] = t.end.Load()
-		}
-	}
-	return s
-}
-
 // noteTracks publishes which tracks there are after one was opened or closed. The caller holds the
 // lock.
 func (r *Room) noteTracks() {
@@ -143,142 +106,6 @@ func (r *Room) noteMoved() (isOver bool) {
 	return r.budget().set(r, memory-dropped, r.weigh(memory-dropped), dropped)
 }
 
-// join makes m a member where start says, behind the last frame published in most cases: a publish
-// either precedes the join or sees the member's branch. errClosed means that the room was closed
-// meanwhile.
-func (r *Room) join(f *Fanout, e Encoding, m *Member, start Start, now time.Duration) (Joined, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.isClosed {
-		return Joined{}, errClosed
-	}
-	if home := r.home(f); home != f && !start.IsHere {
-		return Joined{}, &ElsewhereError{home}
-	}
-	if !r.log.isJoinable(&start) {
-		return Joined{}, ErrNotFilled
-	}
-	if r.log.lacks(e) {
-		return Joined{}, ErrNotBuilt
-	}
-	if r.isAhead(start.Since) && !start.IsUnfilled {
-		return Joined{}, ErrAhead
-	}
-	h := r.log.history
-	if h != nil {
-		h.emptySince = 0
-	}
-	t, isNew := r.log.enter(e)
-	if isNew {
-		r.noteTracks()
-	}
-	b := r.branchOf(f, t)
-	if b == nil {
-		b = &branch{
-			room: r, track: t, fan: f, policy: r.hub.policyOf(r.name), isBundled: r.hub.encodings[e].IsBundled,
-			sweptTo: t.end.Load(), reported: tally{lowest: r.log.next}, ackedTo: t.oldest.Load().base,
-			roundedTo: uint16(r.log.next),
-		}
-		b.lookedTo = b.ackedTo
-		if h != nil {
-			b.resets = uint16(h.resets.Load())
-		}
-		r.branches = append(r.branches, b)
-	} else if h != nil {
-		b.noteReset(h) // Before m is in it, which has missed nothing.
-	}
-	r.members++
-	m.branch = b
-	from, j := r.log.begin(&start, t)
-	if from < r.log.next || start.IsHeld {
-		r.beginBehind(m, from, start.IsHeld, now)
-		return j, nil
-	}
-	m.cursor = t.atEnd()
-	m.setState(writable)
-	b.add(m)
-	// What was published while all others there were blocked was no reason to visit b. A full room
-	// counts m in.
-	if b.sweptTo < t.end.Load() || r.isFull.Load() {
-		b.schedule(f, becauseJoined)
-	}
-	return j, nil
-}
-
-// leave ends m's membership, the track with its last reader, the branch with its last member, and
-// the room with its last branch.
-func (r *Room) leave(m *Member) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := m.branch
-	if b.isSpeaker {
-		r.leaveAsSpeaker(m)
-		return
-	}
-	r.settle(m)
-	m.endCatchUp()
-	b.remove(m)
-	r.members--
-	r.log.exit(b.track)
-	r.quit(m)
-	if b.len() > 0 {
-		return
-	}
-	for i := range r.branches {
-		if r.branches[i] == b {
-			r.branches = append(r.branches[:i], r.branches[i+1:]...)
-			break
-		}
-	}
-	r.account.Delivered += b.delivered.Load()
-	delete(b.fan.tellings, b)
-	if !b.track.isOpen() {
-		r.noteTracks()
-	}
-	r.forget()
-	r.noteMoved() // Its track may have been closed.
-	if r.closeIfEmpty() {
-		return
-	}
-	r.release(b.fan)
-	if len(r.branches) > 0 && !r.isIdling && r.log.history == nil && r.retains() {
-		// Its next round sees to the memory: b's never ended.
-		r.branches[0].schedule(b.fan, becauseToReclaim)
-	}
-}
-
-func (r *Room) branchOf(f *Fanout, t *track) *branch {
-	for _, b := range r.branches {
-		if b.fan == f && b.track == t {
-			return b
-		}
-	}
-	return nil
-}
-
-// report takes the outcome of a branch's finished round. The caller is the branch's loop.
-func (r *Room) report(b *branch, done *round) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b.sweptTo, b.reported = done.sweptTo, done.tally
-	b.lookedTo = done.oldest.base
-	b.ackedTo = max(b.ackedTo, b.lookedTo) // More may have been trimmed meanwhile.
-	if b.blocked.overrun > 0 && b.policy == Skip {
-		b.reported.lowest = min(b.reported.lowest, done.oldest.first) // They go on there.
-	}
-	if r.hub.isLowMemory.Load() {
-		r.trim(b.fan)
-	}
-	if r.forget() {
-		r.noteMoved()
-	}
-	r.release(b.fan)
-	if !r.isIdling && r.log.history == nil && r.retains() { // Expire sees to those with history.
-		r.isIdling = true
-		b.fan.idle = append(b.fan.idle, idleRoom{room: r})
-	}
-}
-
 // forget counts what was dropped no longer where every loop has brought its members past it, or
 // overrun them, and reports whether there was any. The caller holds the lock.
 func (r *Room) forget() (isLess bool) {
@@ -303,33 +130,36 @@ func (r *Room) forget() (isLess bool) {
 	return isLess
 }
 
-// reclaim gives the log's memory back if nothing was published since the last look, when next was
-// the number to come, and every member has caught up. It reports whether the room needs no further
-// visit, and the number to compare with at the next.
-func (r *Room) reclaim(next uint64, by *Fanout) (done bool, now uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now = r.log.next
-	if r.isClosed {
-		return true, now
+// speakers are a room's, each in a branch of its own. Most rooms have none.
+type speakers struct{ branches []*branch }
+
+func (s *speakers) all() []*branch {
+	if s == nil {
+		return nil
 	}
-	if now != next || !r.isCaughtUp() {
-		return false, now
-	}
-	r.retire(by)
-	r.isIdling = false
-	return true, now
+	return s.branches
 }
 
-// retire gives back all of the log's memory, when a round has moved the cursors on. The caller
-// holds the lock.
-func (r *Room) retire(by *Fanout) {
-	r.log.retire()
-	r.noteMoved()
-	r.capacity.Store(r.log.backlog)
-	for _, b := range r.branches {
-		b.schedule(by, becauseReclaimed)
+// closeIfEmpty closes a room that nobody is in, and reports whether it did. Rooms with history
+// outlive their members: Expire sees to them. The caller holds the lock.
+func (r *Room) closeIfEmpty() bool {
+	if r.log.history != nil || !r.hasNobody() {
+		return false
 	}
+	r.close()
+	return true
+}
+
+func (r *Room) hasNobody() bool { return len(r.branches) == 0 && len(r.speakers.all()) == 0 }
+
+// close ends the room. The caller holds the lock.
+func (r *Room) close() {
+	r.isClosed = true
+	if r.log.history != nil {
+		r.log.shutAll()
+		r.noteMoved()
+	}
+	r.hub.forget(r) // Lock order: a room's before the hub's; the hub never takes a room's.
 }
 
 // retains reports whether the log has memory to give back. The caller holds the lock.
@@ -338,13 +168,25 @@ func (r *Room) retains() bool {
 	return memory > dropped
 }
 
-func (r *Room) isCaughtUp() bool {
-	writable := 0
-	for _, b := range r.branches {
-		if b.sweptTo != b.track.end.Load() {
-			return false
-		}
-		writable += int(b.writable.Load())
+// weigh is how much of what the room retains decides whether it drops before others: with history,
+// what no member is waiting for, who can save no more by that than a room without history may
+// retain. The caller holds the lock.
+func (r *Room) weigh(retained int64) int64 {
+	if r.log.history == nil || r.isClosed {
+		return retained
 	}
-	return writable == int(r.members)
+	lowest := r.log.next
+	for _, b := range r.branches {
+		lowest = min(lowest, b.reported.lowest)
+	}
+	needed := share(int64(r.log.next-lowest), int64(r.log.next-r.log.tracks[source].oldest.Load().first))
+	return retained - min(int64(float64(retained)*needed), r.log.backlog)
+}
+
+// weight decides which room drops first. The caller holds the lock.
+func (r *Room) weight() int64 {
+	if r.log.history != nil {
+		return r.log.history.weight
+	}
+	return r.retained
 }

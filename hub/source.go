@@ -2,7 +2,6 @@ package hub
 
 import (
 	"encoding/binary"
-	"sync"
 	"time"
 )
 
@@ -55,29 +54,6 @@ const (
 	flagAbsent = 1 // it has no offset of its own
 )
 
-// heads are of records on their way into logs.
-var heads = sync.Pool{New: func() any { return new([]byte) }}
-
-// encodeSource makes the message's record. Its head is the draft's until release.
-func (d *draft) encodeSource(m Encoder) Frame {
-	r, ok := m.(Recorder)
-	if !ok {
-		panic("hub: a message without a source is published into a room with history")
-	}
-	s := r.Source()
-	d.record = heads.Get().(*[]byte)
-	*d.record = s.appendHead((*d.record)[:0])
-	return Frame{Head: *d.record, Payload: s.Payload}
-}
-
-// release gives back what the draft has of memory that others use again.
-func (d *draft) release() {
-	if d.record != nil {
-		heads.Put(d.record)
-		d.record = nil
-	}
-}
-
 func (s *Source) appendHead(p []byte) []byte {
 	var head [recordHead]byte
 	if !s.HasNoOffset {
@@ -116,4 +92,10 @@ func (r record) read() Record {
 	id := sender + int(binary.BigEndian.Uint32(r[recordID:]))
 	s.Sender, s.ID, s.Payload = string(r[recordHead:sender]), string(r[sender:id]), r[id:]
 	return Record{s}
+}
+
+// record is the record at an index of the source track's segment.
+func (s *segment) record(frame uint32) record {
+	c := cursor{seg: s, frame: frame}
+	return record(s.data[c.frameStart():s.ends[frame]])
 }

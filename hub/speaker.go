@@ -8,16 +8,6 @@ import "slices"
 // its turn to publish like everybody, and keeps the room in being. It costs some 600 bytes more
 // than a reader.
 
-// speakers are a room's, each in a branch of its own. Most rooms have none.
-type speakers struct{ branches []*branch }
-
-func (s *speakers) all() []*branch {
-	if s == nil {
-		return nil
-	}
-	return s.branches
-}
-
 // JoinToSpeak makes m a speaker in the named room, which is made if need be, for a client that
 // would read e. Of start IsHere counts alone: who hears nothing begins nowhere. m must not be in a
 // room. The errors are those of Join.
@@ -66,26 +56,4 @@ func (r *Room) leaveAsSpeaker(m *Member) {
 	m.branch.remove(m)
 	r.quit(m)
 	r.closeIfEmpty()
-}
-
-// closeIfEmpty closes a room that nobody is in, and reports whether it did. Rooms with history
-// outlive their members: Expire sees to them. The caller holds the lock.
-func (r *Room) closeIfEmpty() bool {
-	if r.log.history != nil || !r.hasNobody() {
-		return false
-	}
-	r.close()
-	return true
-}
-
-func (r *Room) hasNobody() bool { return len(r.branches) == 0 && len(r.speakers.all()) == 0 }
-
-// close ends the room. The caller holds the lock.
-func (r *Room) close() {
-	r.isClosed = true
-	if r.log.history != nil {
-		r.log.shutAll()
-		r.noteMoved()
-	}
-	r.hub.forget(r) // Lock order: a room's before the hub's; the hub never takes a room's.
 }

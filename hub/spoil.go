@@ -72,6 +72,32 @@ func (f *Fanout) InDoubt() (rooms []*Room) {
 	return rooms
 }
 
+// inDoubt returns the rooms that a panic has left in doubt, none if no reader was dealt with. The
+// bundle's connection is not to be told anything in order.
+func (k *Bundle) inDoubt() (rooms []*Room) {
+	k.isInDoubt = true
+	if r := k.at; r != nil && r.IsIn() {
+		return []*Room{r.Room()}
+	}
+	for _, r := range k.readers {
+		rooms = append(rooms, r.Room())
+	}
+	return rooms
+}
+
+// inFlight returns the rooms of which the transport has bytes, or had when it panicked.
+func (k *Bundle) inFlight() (rooms []*Room) {
+	r := k.front
+	for range k.parts {
+		k.isInDoubt = true
+		if r.IsIn() {
+			rooms = append(rooms, r.Room())
+		}
+		r = r.next
+	}
+	return rooms
+}
+
 // disband makes members of a spoiled room leave it, until the pace's deadline is past. Only they
 // are looked at: nothing else of the branch can be trusted.
 func (b *branch) disband(p *pace) {
@@ -101,22 +127,4 @@ func (m *Member) InDoubt() []*Room {
 		return bundleOf(m).inDoubt()
 	}
 	return []*Room{m.branch.room}
-}
-
-// forsake makes m leave a spoiled room.
-func (m *Member) forsake() {
-	m.branch.room.lose(m)
-	m.endCatchUp()
-	m.setState(outside)
-	*m = Member{took: m.took, client: m.client}
-}
-
-// lose takes m, whose room is spoiled, out of the account.
-func (r *Room) lose(m *Member) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if next, seq := r.next.Load(), m.cursor.seq(); next > seq && !m.branch.isSpeaker {
-		r.account.Ended += next - seq
-		m.branch.fan.stats.Ended += next - seq
-	}
 }

@@ -121,86 +121,6 @@ func (b *branch) visit(m *Member, end int64, now time.Duration) {
 	b.round.open++
 }
 
-// meet deals with what has befallen m, which no transport has bytes of, and counts how it stands.
-func (b *branch) meet(m *Member, now time.Duration) {
-	if !m.cursor.isOverrun() && m.cursor.seg.base < b.round.oldest.base {
-		m.cursor.settle() // At the end of a segment that was dropped it needs nothing of it.
-	}
-	if m.IsBlocked() {
-		m.voter().Ask(now) // Before it may be called stalled.
-	}
-	if m.IsBlocked() && !m.cursor.isOverrun() {
-		if m.cursor.seg.base < b.round.oldest.base {
-			b.overrun(m, now)
-		} else {
-			m.JudgeLag(now)
-		}
-	}
-	switch {
-	case m.branch != b: // It left.
-	case m.cursor.isOverrun():
-		b.countOverrun(m)
-	default:
-		b.count(m)
-	}
-}
-
-// countOverrun counts m as late while it takes the rest of its frame. Once it is stalled no round
-// need visit it.
-func (b *branch) countOverrun(m *Member) {
-	if m.isStalled() {
-		b.clearVisit(m)
-		return
-	}
-	if !m.isWaitedFor() {
-		return
-	}
-	b.blocked.activeMembers++
-	b.blocked.lateMembers++
-}
-
-// isWaitedFor reports whether m has a say in the brake while it is not stalled: neither one that
-// catches up nor one that is to Finish has, as what is published now is nothing to them.
-func (m *Member) isWaitedFor() bool { return !m.IsCatchingUp() && m.owedTo == withoutEnd }
-
-// count adds m to the tally of those that stand like it. Stalled it counts on neither side, and not
-// on the side of those that keep up if what it keeps up with is its own.
-func (b *branch) count(m *Member) {
-	at, t := m.cursor.position(), &b.round.tally
-	if m.IsBlocked() {
-		t = &b.blocked.tally
-	} else {
-		b.round.sweptTo = min(b.round.sweptTo, at)
-	}
-	t.lowest = min(t.lowest, m.cursor.seq())
-	behind := b.track.end.Load() - at
-	switch {
-	case !m.isWaitedFor(), m.isStalled(), behind > 0 && b.isBundled && !readerOf(m).hasShare:
-	case behind > b.room.hub.limits.Window || behind > 0 && b.isNearOverrun(&m.cursor):
-		t.activeMembers++
-		t.lateMembers++
-	case !m.hearsItself():
-		t.activeMembers++
-	}
-}
-
-// isNearOverrun reports whether what is retained behind a member, of all tracks, is more than half
-// of what the log may come to hold. Tracks drop together, by number: in a thin track that may be
-// far fewer bytes than half of the backlog, or than the publish window; and a track that was just
-// opened has next to nothing behind anybody.
-func (b *branch) isNearOverrun(c *cursor) bool {
-	r, next := b.room, b.room.next.Load()
-	behind := float64(b.track.end.Load() - c.position())
-	if all := r.several.Load(); all != nil {
-		for _, t := range *all {
-			if oldest := t.oldest.Load(); t != b.track && oldest != nil { // It may just have closed.
-				behind += share(int64(next-c.seq()), int64(next-oldest.first)) * float64(t.end.Load()-oldest.base)
-			}
-		}
-	}
-	return behind > float64(r.capacity.Load())/2
-}
-
 // endRound reports what the round has found, and schedules the next one if more is to be found.
 func (b *branch) endRound() (done bool) {
 	r := b.round
@@ -220,4 +140,34 @@ func (b *branch) endRound() (done bool) {
 		b.schedule(b.fan, becauseBehind)
 	}
 	return true
+}
+
+// nextHasMuch reports whether the first of the ready members, of which there is one, has more than
+// a little to get.
+func (b *branch) nextHasMuch() bool {
+	m := b.ready.first()
+	return m.branch == b && m.state == ready && (m.cursor.isOverrun() || b.track.end.Load()-m.cursor.position() > littleBytes)
+}
+
+// report takes the outcome of a branch's finished round. The caller is the branch's loop.
+func (r *Room) report(b *branch, done *round) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.sweptTo, b.reported = done.sweptTo, done.tally
+	b.lookedTo = done.oldest.base
+	b.ackedTo = max(b.ackedTo, b.lookedTo) // More may have been trimmed meanwhile.
+	if b.blocked.overrun > 0 && b.policy == Skip {
+		b.reported.lowest = min(b.reported.lowest, done.oldest.first) // They go on there.
+	}
+	if r.hub.isLowMemory.Load() {
+		r.trim(b.fan)
+	}
+	if r.forget() {
+		r.noteMoved()
+	}
+	r.release(b.fan)
+	if !r.isIdling && r.log.history == nil && r.retains() { // Expire sees to those with history.
+		r.isIdling = true
+		b.fan.idle = append(b.fan.idle, idleRoom{room: r})
+	}
 }

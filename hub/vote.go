@@ -19,15 +19,6 @@ const (
 	askEvery = 250 * time.Millisecond
 )
 
-// A Queued says what a number means that tells how much a kernel has not got rid of.
-type Queued uint8
-
-const (
-	QueuedBytes  Queued = iota // of what it was given: not acknowledged by the client's end
-	QueuedMemory               // what they take: that it falls says that the client takes some, not how much
-	QueuedUntold               // the kernel does not tell
-)
-
 // A vote is what the brake goes by of a member beside its place in the log. One that was never
 // asked about, and has published nothing, has none.
 //

@@ -59,7 +59,7 @@ var plantedPanics = []planted{
 		"\tif string(e.message.Payload) == \"WORD\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	}}},
 	{name: "in a sweep", endsRoom: true, plants: []plant{{
-		"hub/delivery.go", "func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) *Delivery {\n",
+		"hub/batch.go", "func (f *Fanout) hand(m *Member, bytes []byte, upto int64, budget int) *Delivery {\n",
 		"\tif n := len(bytes); n > len(\"WORD\") && string(bytes[n-len(\"WORD\"):]) == \"WORD\" {\n\t\tpanic(\"planted\")\n\t}\n",
 	}}},
 	{name: "where bytes go to the kernel", endsRoom: true, isReset: true, plants: []plant{{
