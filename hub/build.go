@@ -97,7 +97,7 @@ func (r *Room) beginBuild(e Encoding) *build {
 	r.noteTracks()
 	b := &build{room: r, track: t, first: t.tail, from: r.log.next}
 	b.begin()
-	r.log.history.building = b
+	r.log.history.building = &b.reads
 	return b
 }
 

@@ -38,7 +38,7 @@ type history struct {
 	resets   atomic.Uint32 // times that members were to be told that the room has begun anew …
 	resetAt  Position      // … and where that was the last time
 
-	building    *build                   // nil: nobody builds a track
+	building    *int64                   // where a build is in the source track; nil: nobody builds one
 	unusedSince [tracksMax]time.Duration // when tracks were first seen without readers; zero: it has some, or was not
 	expiredAt   uint64                   // number of the next message when Expire came last
 	emptySince  time.Duration            // when the room was first seen without anybody and anything; zero: it is not

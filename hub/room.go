@@ -121,7 +121,7 @@ func (r *Room) forget() (isLess bool) {
 			}
 		}
 		if t.encoding == source && r.log.history.building != nil {
-			to = min(to, r.log.history.building.reads)
+			to = min(to, *r.log.history.building)
 		}
 		was := t.first
 		t.forget(to)
