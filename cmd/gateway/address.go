@@ -13,6 +13,11 @@ import (
 // socketPathMax is what a unix socket's path may have: sun_path without its end (unix(7)).
 const socketPathMax = 107
 
+// systemdPrefix begins an address of --listen that stands for sockets which systemd has opened and
+// passes on (systemd.socket(5)): systemd: for all, systemd:NAME for those of that
+// FileDescriptorName.
+const systemdPrefix = "systemd:"
+
 // addressFault says what is wrong with an address to listen on, and what may have been meant. It is
 // empty for one that may work: whether it does is found out by listening.
 func addressFault(address string) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -20,17 +21,32 @@ GOMEMLIMIT=1536MiB, of Go's runtime and in the environment alone, bounds memory 
 are refused, then new connections, and then the slowest clients are overtaken. In a container with a limit of its own it is
 three quarters of that unless set; GOMEMLIMIT=off is none.`
 
-// A commandLine is all that can be said to the program. Each command has a method Run, and a file.
-type commandLine struct {
-	Serve  serveCommand  `cmd:"" default:"withargs" help:"Run the gateway, as without a command."`
-	Health healthCommand `cmd:"" help:"Ask a gateway whether it is well, for containers: the exit status says so."`
-	Tail   tailCommand   `cmd:"" help:"Print the messages of a room."`
-	Send   sendCommand   `cmd:"" help:"Send the lines of standard input into a room."`
-	Key    keyCommand    `cmd:"" help:"Print a new API key for --admin-key-file."`
-	Token  tokenCommand  `cmd:"" help:"Make a token for trying out, or explain one."`
-	Config configCommand `cmd:"" help:"Check the configuration, or print it."`
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // could not start or go on, or what was asked for went wrong
+	exitUsage  = 2 // flags, environment or configuration make no sense
+	exitCut    = 3 // stopped by another signal
 
-	Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
+	exitInterrupted = 130 // a command that its user ended by SIGINT or SIGTERM, as shells say it
+)
+
+// version is the module's version, or the commit a development build was made from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := strings.Trim(info.Main.Version, "()")
+	if v == "" {
+		v = "devel"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) {
+			v += " " + s.Value[:12]
+		}
+	}
+	return v + " " + info.GoVersion
 }
 
 // A program is what surrounds a command.
@@ -50,43 +66,6 @@ func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
-
-// run is main, with its surroundings as arguments.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
-	exited := -1
-	p.parser = newParser(&commandLine{},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }),
-	)
-	ctx, err := p.parser.Parse(args)
-	if exited >= 0 { // --help and --version
-		return exited
-	}
-	name := "gateway"
-	if err != nil {
-		name = p.asked(err)
-		err = usageError{p.explain(err)}
-	} else {
-		if ctx.Selected() != ctx.Model.DefaultCmd {
-			name = ctx.Selected().FullPath()
-		}
-		err = ctx.Run(p)
-	}
-	var status exitStatus
-	var usage usageError
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &status):
-		return int(status)
-	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "%s: %v\nTry %s --help.\n", name, err, name)
-		return exitUsage
-	}
-	fmt.Fprintf(stderr, "%s: %v\n", name, err)
-	return exitFailed
-}
 
 // asked is the command whose arguments make no sense: its --help tells which do.
 func (p *program) asked(err error) string {

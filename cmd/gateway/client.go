@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 	"unicode"
@@ -23,28 +21,6 @@ type Visit struct {
 	URL   string `help:"The gateway: ws://host:port, wss://host, or unix:/path/to/socket; with the path in front of /ws, if there is one. Default: ws://localhost:8080." placeholder:"URL" env:"SLUICE_URL"`
 	Token string `help:"A token, sent as Authorization: Bearer. Better in the environment, as SLUICE_TOKEN: others see what a command was started with." placeholder:"TOKEN" env:"SLUICE_TOKEN"`
 	Trust
-}
-
-// Trust is whose certificates a command bears.
-type Trust struct {
-	CACert   string `name:"cacert" help:"A file of authorities in PEM that certificates may be of, in the place of the system's." placeholder:"FILE" xor:"trust" env:"-"`
-	Insecure bool   `help:"Bear any certificate." xor:"trust" env:"-"`
-}
-
-// config is what TLS is spoken by.
-func (t *Trust) config() (*tls.Config, error) {
-	if t.CACert == "" {
-		return &tls.Config{InsecureSkipVerify: t.Insecure}, nil // as --insecure asks
-	}
-	text, err := os.ReadFile(t.CACert)
-	if err != nil {
-		return nil, fmt.Errorf("--cacert: %w", err)
-	}
-	cfg := &tls.Config{RootCAs: x509.NewCertPool()}
-	if !cfg.RootCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--cacert %s: there is no certificate in PEM in it", t.CACert)
-	}
-	return cfg, nil
 }
 
 // roomFault refuses the names that a path loses: an empty one, as of a variable that is not set,

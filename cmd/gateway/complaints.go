@@ -131,9 +131,6 @@ func notNegative(flag string, value func(*Config) int) func(*Config) string {
 	}
 }
 
-// delayMax is the longest delay that the library takes.
-const delayMax = 1000 * time.Hour
-
 // delayed complains of a delay that is none: less than nothing, or longer than anybody means.
 func delayed(c *Config) string {
 	if c.DrainDelay >= 0 && c.DrainDelay <= delayMax {

@@ -191,3 +191,6 @@ func given[T int | Size | time.Duration](value T) T {
 	}
 	return value
 }
+
+// delayMax is the longest delay that the library takes.
+const delayMax = 1000 * time.Hour

@@ -12,18 +12,6 @@ import (
 	"sluice/reactor"
 )
 
-// fitMachine has the process take no more than its share of the machine, or of its container. It
-// returns the container's limit of memory if the process's own comes from that, zero otherwise.
-func (r *reloader) fitMachine() (container int64) {
-	r.loops = r.running.Loops
-	if r.loops == 0 { // Before there are more processors than cores.
-		r.loops = limitLoops(r.running.options().Defaults().Loops, systemFiles{})
-	}
-	raiseProcs(r.loops)
-	keepLessGarbage()
-	return limitMemory(systemFiles{})
-}
-
 // raiseProcs gives the other goroutines, and the collector, processors beside the loops: a busy
 // loop keeps the one it has, and with no more of them than loops any other goroutine ran 18 ms
 // late. An operator's GOMAXPROCS stands.

@@ -3,37 +3,62 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"os"
-	"runtime/debug"
-	"strings"
+
+	"github.com/alecthomas/kong"
 )
 
-// Exit statuses.
-const (
-	exitOK     = 0
-	exitFailed = 1 // could not start or go on, or what was asked for went wrong
-	exitUsage  = 2 // flags, environment or configuration make no sense
-	exitCut    = 3 // stopped by another signal
+// A commandLine is all that can be said to the program. Each command has a method Run, and a file.
+type commandLine struct {
+	Serve  serveCommand  `cmd:"" default:"withargs" help:"Run the gateway, as without a command."`
+	Health healthCommand `cmd:"" help:"Ask a gateway whether it is well, for containers: the exit status says so."`
+	Tail   tailCommand   `cmd:"" help:"Print the messages of a room."`
+	Send   sendCommand   `cmd:"" help:"Send the lines of standard input into a room."`
+	Key    keyCommand    `cmd:"" help:"Print a new API key for --admin-key-file."`
+	Token  tokenCommand  `cmd:"" help:"Make a token for trying out, or explain one."`
+	Config configCommand `cmd:"" help:"Check the configuration, or print it."`
 
-	exitInterrupted = 130 // a command that its user ended by SIGINT or SIGTERM, as shells say it
-)
+	Version kong.VersionFlag `help:"Print the version and exit." short:"v" env:"-"`
+}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// version is the module's version, or the commit a development build was made from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+// run is main, with its surroundings as arguments.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
+	exited := -1
+	p.parser = newParser(&commandLine{},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+	)
+	ctx, err := p.parser.Parse(args)
+	if exited >= 0 { // --help and --version
+		return exited
 	}
-	v := strings.Trim(info.Main.Version, "()")
-	if v == "" {
-		v = "devel"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) {
-			v += " " + s.Value[:12]
+	name := "gateway"
+	if err != nil {
+		name = p.asked(err)
+		err = usageError{p.explain(err)}
+	} else {
+		if ctx.Selected() != ctx.Model.DefaultCmd {
+			name = ctx.Selected().FullPath()
 		}
+		err = ctx.Run(p)
 	}
-	return v + " " + info.GoVersion
+	var status exitStatus
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "%s: %v\nTry %s --help.\n", name, err, name)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", name, err)
+	return exitFailed
 }

@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 
 	"sluice/gateway"
-	"sluice/gateway/admin"
-	"sluice/web"
 )
 
 // A serveCommand runs the gateway.
@@ -40,23 +35,6 @@ func (c *serveCommand) Run(p *program) error {
 		return exitStatus(status)
 	}
 	return nil
-}
-
-// newLogger writes as the configuration says, from a level on that may change.
-func newLogger(cfg *Config, level *slog.LevelVar, w io.Writer) *slog.Logger {
-	setLevel(level, cfg.LogLevel)
-	var h slog.Handler = slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
-	if cfg.LogFormat == "json" {
-		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
-	}
-	if len(cfg.AdminListen) > 0 {
-		h = admin.NewTail(h) // For the live page.
-	}
-	return slog.New(h)
-}
-
-func setLevel(level *slog.LevelVar, name string) {
-	_ = level.UnmarshalText([]byte(name)) // kong has held it to the four names
 }
 
 // serve runs the gateway until a signal, and returns the exit status.
@@ -205,19 +183,4 @@ func (s *service) close() {
 	}
 	s.signals.close()
 	s.joined.close() // Behind the server.
-}
-
-// pagesOf is what answers paths that are no WebSockets, as --web says; nil: nothing.
-func pagesOf(what string) (http.Handler, error) {
-	switch what {
-	case "demo":
-		return web.New(web.Options{Version: version()}), nil
-	case "off":
-		return nil, nil
-	}
-	pages, err := web.Directory(what)
-	if err != nil {
-		return nil, fmt.Errorf("--web: neither demo nor off, nor a directory: %w", err)
-	}
-	return pages, nil
 }

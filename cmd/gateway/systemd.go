@@ -14,11 +14,6 @@ import (
 	"sluice/gateway"
 )
 
-// systemdPrefix begins an address of --listen that stands for sockets which systemd has opened and
-// passes on (systemd.socket(5)): systemd: for all, systemd:NAME for those of that
-// FileDescriptorName.
-const systemdPrefix = "systemd:"
-
 // passedSockets are those that the process was started with, as sd_listen_fds(3) has it.
 type passedSockets []*os.File
 
