@@ -5,7 +5,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -56,24 +55,6 @@ type rules struct {
 	keys  Keys
 	hosts wsproto.HostPolicy
 	rate  int64
-}
-
-// New returns a Handler with the API of api.go and its like under Centrifugo's names. The error is
-// that of a host name.
-func New(g Gateway, o Options) (*Handler, error) {
-	h := &Handler{
-		gateway: g, version: o.Version,
-		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), clock: newClock(),
-		mux: http.NewServeMux(), routes: map[string]bool{},
-	}
-	h.local.holder.Kind = gateway.KindKey
-	h.repeats.init()
-	if err := h.Reload(o); err != nil {
-		return nil, err
-	}
-	h.addAPI()
-	h.addCentrifugo()
-	return h, nil
 }
 
 // Handle adds a route that a key opens. The pattern is that of http.ServeMux, with its method.
@@ -241,3 +222,8 @@ func (m *muted) Write(p []byte) (int, error) { return len(p), nil }
 
 // WriteHeader implements http.ResponseWriter.
 func (m *muted) WriteHeader(status int) { m.status = status }
+
+// allows reports whether a key is for this in the room.
+func (h *Handler) allows(k *Key, room string, want gateway.Permission) bool {
+	return h.gateway.Allows(&k.holder, room, want)
+}

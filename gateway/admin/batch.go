@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	// batchMax and linesMax bound one batch, in bytes, unless one message may be larger, and in
-	// lines.
-	batchMax = 16 << 20
-	linesMax = 10_000
 	lineSize = 16 << 10 // bytes of a line that are not copied
 	aheadMax = 1024     // lines that wait for the cluster's acknowledgement at a time
 )

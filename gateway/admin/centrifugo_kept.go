@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/centrifugal/protocol"
@@ -128,20 +127,4 @@ func (h *Handler) cHistoryRemove(_ context.Context, k *Key, p params) (any, *fau
 		return nil, cFaultOf(err)
 	}
 	return struct{}{}, nil
-}
-
-// keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps
-// all.
-func (h *Handler) keepsAnyway(channel string, p params) bool {
-	var skips bool
-	return json.Unmarshal(p["skip_history"], &skips) == nil && skips && h.gateway.Keeps(channel)
-}
-
-// cFaultOf is faultOf, but that a room that does not keep something is no missing one there.
-func cFaultOf(err error) *fault {
-	f := faultOf(err)
-	if f.Code == "no_history" || f.Code == "no_presence" {
-		return &cNotAvailable
-	}
-	return f
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/pprof"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,35 +28,6 @@ type FigureOptions struct {
 	Cluster func() ClusterFigures
 }
 
-// AddFigures adds /metrics, /debug/pprof, the live page at /, and the health checks, which need no
-// key.
-func (h *Handler) AddFigures(f Figures, o FigureOptions) {
-	h.handleWhole("GET /metrics", newMetrics(f, h.version, o))
-	for pattern, to := range map[string]http.HandlerFunc{
-		"GET /debug/pprof/":        atLength(isWhole, pprof.Index), // Some profiles are of a while, too.
-		"GET /debug/pprof/profile": atLength(isWhole, pprof.Profile),
-		"GET /debug/pprof/trace":   atLength(isPart, pprof.Trace),
-		"GET /debug/pprof/symbol":  pprof.Symbol,
-		"POST /debug/pprof/symbol": pprof.Symbol,
-	} { // Not cmdline: secrets stand in command lines.
-		h.handleWhole(pattern, to)
-	}
-	h.HandleOpen("GET /livez", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, nil) }))
-	h.HandleOpen("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answerHealth(w, f.Ready()) }))
-	h.addPage(f, o)
-}
-
-// handleWhole adds a route for keys that are for more than some rooms.
-func (h *Handler) handleWhole(pattern string, to http.Handler) {
-	h.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !usedKey(r).isForAll() {
-			faultWhole.write(w)
-			return
-		}
-		to.ServeHTTP(w, r)
-	}))
-}
-
 // answerHealth says the same as the gateway's own listeners.
 func answerHealth(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -73,35 +42,31 @@ func answerHealth(w http.ResponseWriter, err error) {
 // readinessOf is why a gateway is not ready, in the words of its /readyz.
 func readinessOf(err error) string { return strings.TrimPrefix(err.Error(), "gateway: ") }
 
-// profileMax is how long a profile or a trace may be taken, in seconds.
-const profileMax = 300
+// ClusterFigures are those of who gives rooms their order, as a program knows them: of a node of
+// package hub/cluster, its Stats under the same names.
+type ClusterFigures struct {
+	IsOut bool // nobody answers
 
-// isWhole reports whether pprof takes a text for seconds. Of one that is no whole number it makes
-// its default, which is 30.
-func isWhole(text string) bool {
-	n, err := strconv.ParseUint(text, 10, 64)
-	return err == nil && n > 0 && n <= profileMax
-}
+	Packs, PackMessages, PackBytes uint64          // acknowledged
+	AckBounds                      []time.Duration // upper ends of AckTimes' classes, of which there is one more
+	AckTimes                       []uint64
+	AckTime                        time.Duration // of all together
+	Attempts, Repeated             uint64        // packs
+	Late, GivenUp, Refused         uint64        // messages
+	Waiting, InFlight              int           // packs
+	WaitingBytes                   int64
+	Held                           int // rooms whose publishers wait
 
-// isPart is isWhole for traces, which take parts of a second.
-func isPart(text string) bool {
-	n, err := strconv.ParseFloat(text, 64)
-	return err == nil && n > 0 && n <= profileMax
-}
-
-// atLength takes the server's timeouts from requests that are meant to take long: a profile's
-// default is as long as they are. How long is said in seconds that have to be good.
-func atLength(isGood func(seconds string) bool, to http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if text := r.FormValue("seconds"); text != "" && !isGood(text) {
-			faultSeconds.write(w)
-			return
-		}
-		c := http.NewResponseController(w)
-		// Where there are none, there is nothing to take away.
-		_ = c.SetReadDeadline(time.Time{})
-		_ = c.SetWriteDeadline(time.Time{})
-		// pprof looks at the server's own timeout, which does not hold any more.
-		to(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, new(http.Server))))
-	}
+	Rooms, Opening         int
+	Appended               uint64 // messages
+	Doubled, Stray         uint64 // packs
+	Repairs, Repaired      uint64 // holes; packs fetched into them
+	HeldDropped            uint64 // packs
+	HeldBytes              int64
+	Checks                 uint64
+	Resets, Epochs         uint64
+	Impossible             uint64 // packs
+	Garbage, UnknownFormat uint64 // packs
+	Outages                uint64
+	Short                  uint64 // times that a room's history was cut
 }

@@ -8,8 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"sluice/gateway"
 )
 
 // scrapesMax is how many scrapes there may be at a time.
@@ -77,17 +75,6 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			m.collect(&r, m.desc, to)
 		}
 	}
-}
-
-// A reading is what one scrape has asked for.
-type reading struct {
-	gateway.Stats
-	gateway.State
-	version     string
-	dropped     uint64 // lines of the log
-	isReady     bool
-	cluster     ClusterFigures
-	hasAnswered bool // all loops have; if not, the figures are zero
 }
 
 func (c *collector) read() reading {

@@ -1,39 +1,6 @@
 package admin
 
-import (
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
-
-// ClusterFigures are those of who gives rooms their order, as a program knows them: of a node of
-// package hub/cluster, its Stats under the same names.
-type ClusterFigures struct {
-	IsOut bool // nobody answers
-
-	Packs, PackMessages, PackBytes uint64          // acknowledged
-	AckBounds                      []time.Duration // upper ends of AckTimes' classes, of which there is one more
-	AckTimes                       []uint64
-	AckTime                        time.Duration // of all together
-	Attempts, Repeated             uint64        // packs
-	Late, GivenUp, Refused         uint64        // messages
-	Waiting, InFlight              int           // packs
-	WaitingBytes                   int64
-	Held                           int // rooms whose publishers wait
-
-	Rooms, Opening         int
-	Appended               uint64 // messages
-	Doubled, Stray         uint64 // packs
-	Repairs, Repaired      uint64 // holes; packs fetched into them
-	HeldDropped            uint64 // packs
-	HeldBytes              int64
-	Checks                 uint64
-	Resets, Epochs         uint64
-	Impossible             uint64 // packs
-	Garbage, UnknownFormat uint64 // packs
-	Outages                uint64
-	Short                  uint64 // times that a room's history was cut
-}
+import "github.com/prometheus/client_golang/prometheus"
 
 // clusterTable lists the metrics of a gateway that has a cluster, in the order of docs/metrics.md.
 var clusterTable = []metric{

@@ -1,0 +1,11 @@
+package admin
+
+// What requests are refused for, and told of, beyond this.
+const (
+	// batchMax and linesMax bound one batch, in bytes, unless one message may be larger, and in
+	// lines.
+	batchMax = 16 << 20
+	linesMax = 10_000
+	// profileMax is how long a profile or a trace may be taken, in seconds.
+	profileMax = 300
+)
