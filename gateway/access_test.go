@@ -77,6 +77,7 @@ func TestPermissionsAreGrantsLessRestrictions(t *testing.T) {
 // However rules are ordered and however many there are, a room is read-only exactly if one of those
 // that match says so, and nobody's grants make it otherwise.
 func TestRestrictionsAddUpInAnyOrder(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(11, 2))
 	patterns := []string{"*", "a*", "a.*", "a.b", "?.b", "[ab].*", "b", "*.b", "a.?"}
 	rooms := []string{"a", "a.b", "a.c", "b", "b.b", "c.b", "ab", "a.b.b"}

@@ -20,6 +20,7 @@ import (
 // message: the frame whose rest came from a copy counts as well. Package hub's account_test.go
 // lists the relatives, and the simulation holds every seed to its accounts.
 func TestN24_DeliveriesAreTheMessagesThatClientsGotWhole(t *testing.T) {
+	t.Parallel()
 	const size, readers = 600 << 10, 5
 	for _, policy := range []hub.Policy{hub.Disconnect, hub.Skip, hub.Latest} {
 		t.Run(policy.String(), func(t *testing.T) {
@@ -82,6 +83,7 @@ func readToTheEnd(t *testing.T, c *gorilla.Conn, sent uint64, size int) (whole u
 // loops they are on. When all have left, some of them inside a frame, it owes nothing. A gateway
 // that is closed ends whoever is there.
 func TestN24_WhatIsDueOfARoomIsWhatItsMembersHaveYetToGet(t *testing.T) {
+	t.Parallel()
 	const size, published = 4 << 10, 2000
 	cfg := testConfig()
 	cfg.PublishWindow = cfg.RoomBacklog // Nobody is held by those that do not read.

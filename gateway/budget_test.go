@@ -145,6 +145,7 @@ func hasten(kernel *reactortest.Kernel) (stop func()) {
 // What is left of a dropped frame may be a whole message. It goes out in turns like everything
 // else.
 func TestRestOfADroppedFrameGoesOutWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20
 	cfg := testConfig()
 	cfg.Loops, cfg.SlowPolicy, cfg.MaxMessage, cfg.RoomBacklog, cfg.PublishWindow = 1, hub.Skip, size, 3<<20, 3<<20
@@ -197,6 +198,7 @@ func TestClientMayInflateAsMuchAsItPaysFor(t *testing.T) {
 
 // A sender that waits for its room holds what it has yet to publish, not what it has published.
 func TestWaitingSenderDoesNotHoldThePublishedMessage(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	cfg.Loops, cfg.PublishWindow = 1, 1000
 	s, addr := startGateway(t, cfg)

@@ -14,6 +14,7 @@ import (
 // A byte comes every two seconds and there are ten to go, on a clock that stands while the test has
 // work to do.
 func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
+	t.Parallel()
 	const dribblers, pause = 500, 2 * time.Second
 	cfg := testConfig()
 	cfg.HandshakeTimeout = 10 * time.Second

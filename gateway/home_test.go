@@ -54,6 +54,7 @@ func expectEven(t *testing.T, conns []int) {
 // Clients of thousands of rooms of two are on one loop with each other, and spread evenly over the
 // loops, whichever of them comes first and in whatever order.
 func TestRoomsOfTwoAreAtHome(t *testing.T) {
+	t.Parallel()
 	rooms := 301 // An odd number, or the second of each comes to the first one's loop by itself.
 	if testenv.IsWholeSize(t) {
 		rooms = 1501
@@ -89,6 +90,7 @@ func TestRoomsOfTwoAreAtHome(t *testing.T) {
 
 // One large room is spread over all loops as if it had never had a home.
 func TestLargeRoomIsSpread(t *testing.T) {
+	t.Parallel()
 	clients := 500
 	if testenv.IsWholeSize(t) {
 		clients = 3000

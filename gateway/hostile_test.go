@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 	"sluice/reactor"
@@ -85,6 +86,9 @@ func hostileInputs(most int) []hostileInput {
 func TestNoInputGrowsAConnectionBeyondItsBound(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
+	}
+	if !proctest.Alone(t) {
+		return
 	}
 	const most = 64 << 10
 	clients := 20

@@ -155,6 +155,7 @@ func (b *inputBudget) conns() (n int) {
 // a byte now and then; many small parts; one address that holds more than half and sends on; and
 // who was not read for our sake.
 func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
+	t.Parallel()
 	size := 1 // of four: of the attackers, and of the memory that they take
 	if testenv.IsWholeSize(t) {
 		size = 4

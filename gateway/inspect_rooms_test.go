@@ -14,6 +14,7 @@ import (
 // A client of the protocol is found by each of its rooms, and of each it is told how far it is
 // behind there.
 func TestConnectionsTellOfEachRoomOfASubscriber(t *testing.T) {
+	t.Parallel()
 	s, addr := startGateway(t, slowly(hub.Skip))
 	rooms := []string{"far", "near"}
 	for i := range 20 {

@@ -31,6 +31,7 @@ func startNoted(t *testing.T, cfg *config, kernel reactor.Kernel, log *journal, 
 // one line tells, and the number of the others; 4008 and a client that takes nothing more in one
 // test each.
 func TestN47_StalledClientIsLoggedWithItsLag(t *testing.T) {
+	t.Parallel()
 	const stalled = 3
 	cfg := testConfig()
 	kernel := reactortest.New()

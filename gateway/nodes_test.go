@@ -311,6 +311,7 @@ func TestJoinsOfALargeRoomAreDroppedAtOnce(t *testing.T) {
 
 // Who comes and goes on one node is told on the others, the last one there too.
 func TestJoinsAreToldOnAllNodes(t *testing.T) {
+	t.Parallel()
 	nodes, addrs := startLinked(t, "told=joins")
 	ann, _ := enter(t, addrs[0], "ann", "told")
 	ann.hear(`{"push":{"channel":"told","join":{"info":{"user":"ann","client":"C"}}}}`)

@@ -10,6 +10,7 @@ import (
 
 // N27: the table goes by names, which the compiler does not hold to anything.
 func TestN27_ExtentsNameWhatThereIs(t *testing.T) {
+	t.Parallel()
 	for _, e := range extents {
 		dir, name, hasType := strings.Cut(strings.TrimPrefix(e.passed, "sluice/"), ".")
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))

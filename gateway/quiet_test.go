@@ -162,6 +162,7 @@ func (p quietPlan) measure(t *testing.T, messages int) (took []time.Duration, lo
 // Relatives: a crowd of readers, few, some of which have stopped reading; tiny messages and large
 // ones; many flooded rooms, whose clients take all, or are refused at every write.
 func TestN25_QuietRoomWaitsForNoFlood(t *testing.T) {
+	t.Parallel()
 	const (
 		most      = 500 * time.Microsecond // a sweep's time, a batch that outlasts it, and what the message itself takes
 		mostRooms = time.Millisecond       // and the time of the senders that stand in line to be read

@@ -95,6 +95,7 @@ func TestN44_RulesThatNeverCountAreRefused(t *testing.T) {
 // Of every pattern that is taken a room can be named that it matches, and of one that is not, none
 // of many is.
 func TestN44_PatternsAreJudgedRightly(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(44, 44))
 	units := []string{"a", "Z", "7", "~", "*", "**", "?", "[a-f]", "[^a-z]", `[\]\\a]`, "[/]", "[^/]", "[!-/]", "[ -,]", `\a`, `\/`, "/", " ", "é", "[é]", "[^é]", "%"}
 	var names []string

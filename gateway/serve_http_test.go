@@ -150,6 +150,7 @@ func TestServeHTTPKeepsWhatCameBehindTheHandshake(t *testing.T) {
 
 // The server's own limits in time end with the hijacking; nobody is cut by one.
 func TestServeHTTPOutlivesTheServersTimeouts(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, gateway.Options{})
 	serve(t, s)
 	server := httptest.NewUnstartedServer(s)

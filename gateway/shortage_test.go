@@ -106,6 +106,7 @@ func (k *shutdownKernel) CloseWrite(fd int) error {
 }
 
 func TestN23_ShortageOfTheShutdown(t *testing.T) {
+	t.Parallel()
 	kernel := &shutdownKernel{Kernel: reactortest.New()}
 	kernel.fails.Store(2)
 	_, addr := startGatewayOn(t, testConfig(), kernel)

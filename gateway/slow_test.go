@@ -55,6 +55,7 @@ func TestPausedReaderGetsEveryByteAndDisturbsNobody(t *testing.T) {
 // message came: between the moment its loop looks at the room's end and the moment it has written
 // that much, another loop may publish more.
 func TestReaderInFitsIsAlwaysBroughtUpToDate(t *testing.T) {
+	t.Parallel()
 	const size, burst = 1 << 10, 700
 	rounds := 15
 	if testenv.IsWholeSize(t) {
@@ -186,6 +187,7 @@ func TestK19_StalledClientIsAborted(t *testing.T) {
 
 // One that takes some bytes now and then is slow, not stalled.
 func TestClientThatTakesSomeBytesIsNotStalled(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig()
 	kernel := reactortest.New()
 	kernel.StopClock()

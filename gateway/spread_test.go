@@ -14,6 +14,7 @@ import (
 // Clients that all came together, as after a restart, or all fell silent behind the same message,
 // are not all pinged together.
 func TestPingsOfManyClientsAreSpread(t *testing.T) {
+	t.Parallel()
 	t.Run("came together", func(t *testing.T) { expectSpread(t, 0) })
 	t.Run("heard the same", func(t *testing.T) { expectSpread(t, 1) })
 }

@@ -80,6 +80,9 @@ func TestStalledClientsCostOneBacklogTogether(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
+	if !proctest.Alone(t) {
+		return
+	}
 	clients, messages := 20, 5000
 	isWhole := testenv.IsWholeSize(t)
 	if isWhole {

@@ -11,6 +11,7 @@ import (
 
 // Members are counted once, wherever they are: more of them than a loop looks at in a tick.
 func TestStateTellsHowMembersStand(t *testing.T) {
+	t.Parallel()
 	clients := 40
 	if testenv.IsWholeSize(t) {
 		clients = 3000

@@ -48,6 +48,9 @@ func TestIdleSubscribersAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
+	if !proctest.Alone(t) {
+		return
+	}
 	n, rooms := 1200, 8
 	if testenv.IsWholeSize(t) {
 		n, rooms = 5000, 20

@@ -89,6 +89,9 @@ func TestTLSIdleConnectionsAreSmall(t *testing.T) {
 	if testenv.RaceEnabled {
 		t.Skip("the race detector's memory would be measured")
 	}
+	if !proctest.Alone(t) {
+		return
+	}
 	connections := 200
 	if testenv.IsWholeSize(t) {
 		connections = 2000

@@ -327,6 +327,7 @@ func TestT02_HalfOpenHandshakesAreBounded(t *testing.T) {
 // T05: the socket takes a few bytes at a time, so that each record is refused at every offset: its
 // bytes are kept and continued, or the client could not open it.
 func TestT05_SocketThatWouldBlockInsideARecord(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 7, 1000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			kernel := reactortest.New()
