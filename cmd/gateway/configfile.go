@@ -32,6 +32,7 @@ import (
 type configFile struct {
 	name     string // empty: there is none
 	isRead   bool
+	isBlank  bool             // it has nothing, or nothing but comments
 	entries  map[string]entry // by the flag's name
 	problems []problem
 }
@@ -95,6 +96,16 @@ func (f *configFile) fault(line int, format string, args ...any) {
 	f.problems = append(f.problems, problem{line, fmt.Sprintf(format, args...)})
 }
 
+// hasLost is the error of a file that has nothing where it had something before: it is being
+// written, or the disk was full, and nobody means that who may do what is as by default from now
+// on.
+func (f *configFile) hasLost(before *configFile) error {
+	if !f.isBlank || before.isBlank {
+		return nil
+	}
+	return fmt.Errorf("%s: there is nothing in it any more; {} says that all is to be as by default", f.name)
+}
+
 func isInEnvironment(flag *kong.Flag) bool {
 	return slices.ContainsFunc(flag.Envs, func(name string) bool { _, isSet := os.LookupEnv(name); return isSet })
 }
@@ -144,8 +155,8 @@ func (f *configFile) read(text []byte, flags map[string]*kong.Flag) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document, another yaml.Node
 	err := decoder.Decode(&document)
-	if errors.Is(err, io.EOF) {
-		return // Nothing, or nothing but comments.
+	if f.isBlank = errors.Is(err, io.EOF); f.isBlank {
+		return
 	}
 	if err == nil && decoder.Decode(&another) == nil {
 		f.fault(another.Line, "another document begins here, and one is read")

@@ -33,6 +33,9 @@ var liveFlags = []string{"log-level", "web", "admin-key-file", "publish-rate"}
 // reload reads everything anew. A configuration with a fault changes nothing.
 func (r *reloader) reload() {
 	next, err := load(r.args)
+	if err == nil {
+		err = next.file.hasLost(r.running.file)
+	}
 	if err != nil {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return
@@ -60,6 +63,7 @@ func (r *reloader) reload() {
 		}
 	}
 	changed, needsRestart := r.adopt(next, kept)
+	r.running.file = next.file
 	setLevel(r.level, next.LogLevel)
 	words := []any{"changed", "nothing"}
 	if len(changed) > 0 {

@@ -75,6 +75,10 @@ func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	}
 	p.Signal(syscall.SIGHUP)
 	p.ExpectLog(`msg="not reloaded, all stays as it was" error=".*sluice.yaml: no such file`)
+	write("# as it is while it is being written")
+	p.Signal(syscall.SIGHUP)
+	p.ExpectLog(`msg="not reloaded, all stays as it was" error=".*sluice.yaml: there is nothing in it any more`)
+	mayJoin(101)
 
 	// What needs a restart is said until there was one.
 	write("listen: 127.0.0.1:0", "loops: 3", "max-message: 20", "log-level: debug", "drain-timeout: 7s")
