@@ -86,7 +86,9 @@ func (c *conn) authenticate(room string, answer *verdict) (who *Principal, q *qu
 			return nil, nil, refusal
 		}
 		answer = new(verdict)
+		began := c.w.loop.Elapsed()
 		answer.who, answer.err = cfg.Auth.Judge(h)
+		c.w.spent += c.w.loop.Elapsed() - began
 		if errors.Is(answer.err, ErrAsk) {
 			return nil, &question{c: c, desk: &c.w.server.desk, handshake: h}, nil
 		}

@@ -39,7 +39,11 @@ func (s *subscriber) history(o *order) orderStep {
 	if (q.Limit < 0 || q.Limit > historyLittle) && s.awaitTurn() {
 		return stepWaits
 	}
-	records, end, ok := keptBy(room, q)
+	if q.Limit != 0 && s.w.isBrief {
+		s.standInLine()
+		return stepWaits
+	}
+	records, end, ok := keptBy(room, q, &s.w.told)
 	if !ok {
 		return s.fail(o, centrifuge.ErrorUnrecoverable)
 	}
@@ -68,8 +72,9 @@ func (s *subscriber) awaitFilled(o *order, room string) (done orderStep, isLate 
 }
 
 // keptBy reads what a room, nil if it is not there, keeps and a client asks for. Not ok: that is
-// not to be had, and a part might be taken for it.
-func keptBy(room *hub.Room, q *protocol.HistoryRequest) (records []hub.Record, end hub.Position, ok bool) {
+// not to be had, and a part might be taken for it. The bytes that it looks at, which may be many more
+// than are in the answer, are counted in looked.
+func keptBy(room *hub.Room, q *protocol.HistoryRequest, looked *int) (records []hub.Record, end hub.Position, ok bool) {
 	since := hub.Position{}
 	if q.Since != nil {
 		since = hub.Position{Epoch: q.Since.Epoch, Offset: q.Since.Offset}
@@ -82,27 +87,27 @@ func keptBy(room *hub.Room, q *protocol.HistoryRequest) (records []hub.Record, e
 		limit = historyMax
 	}
 	if q.Reverse && limit > 0 {
-		return keptBefore(room, since, limit)
+		return keptBefore(room, since, limit, looked)
 	}
 	start := hub.Start{Since: since}
 	if since.Epoch == "" && since.Offset > 0 {
 		start.Since.Epoch = "?" // Without one it is a position of no stream.
 	}
-	page := room.Read(start, limit, historyTaken)
+	page := readKept(room, start, limit, looked)
 	return page.Records, page.End, page.Answer == hub.Recovered
 }
 
 // keptBefore are the last records before a position, or of all, the newest first. What is read at a
 // time begins at its oldest, so less is asked for until the newest is within it.
-func keptBefore(room *hub.Room, since hub.Position, limit int) (records []hub.Record, end hub.Position, ok bool) {
+func keptBefore(room *hub.Room, since hub.Position, limit int, looked *int) (records []hub.Record, end hub.Position, ok bool) {
 	for ; ; limit -= (limit + 3) / 4 {
 		start := hub.Start{Last: limit}
 		if since.Epoch != "" {
 			start = hub.Start{Since: hub.Position{Epoch: since.Epoch, Offset: max(since.Offset, uint64(limit)+1) - uint64(limit) - 1}}
 		}
-		page := room.Read(start, limit, historyTaken)
+		page := readKept(room, start, limit, looked)
 		if page.Answer == hub.TooOld { // It keeps fewer than limit before since.
-			page = room.Read(hub.Start{Earliest: true}, limit, historyTaken)
+			page = readKept(room, hub.Start{Earliest: true}, limit, looked)
 		}
 		if page.Answer != hub.Recovered || since.Epoch != "" && since.Epoch != page.End.Epoch || since.Epoch == "" && since.Offset > 0 {
 			return nil, page.End, false
@@ -121,4 +126,13 @@ func keptBefore(room *hub.Room, since hub.Position, limit int) (records []hub.Re
 			return records, page.End, true
 		}
 	}
+}
+
+// readKept reads as much as one answer may have.
+func readKept(room *hub.Room, start hub.Start, limit int, looked *int) hub.Page {
+	page := room.Read(start, limit, historyTaken)
+	for i := range page.Records {
+		*looked += len(page.Records[i].Payload)
+	}
+	return page
 }

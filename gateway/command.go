@@ -41,6 +41,10 @@ const (
 
 // take carries out the commands of a frame that has come, and returns those that have to wait.
 func (s *subscriber) take(p []byte) (rest []byte) {
+	if s.w.isBrief && len(p) > briefRead {
+		s.standInLine()
+		return p
+	}
 	s.w.inflated += len(p) // It is work of the same kind.
 	return s.obey(p, nil)
 }
@@ -96,7 +100,8 @@ func (s *subscriber) waitsBefore(n int) bool {
 	switch {
 	case s.isThrottled():
 		return true
-	case n >= commandsTurn, len(s.w.replies) >= repliesTurn, s.w.judged >= judgedTurn:
+	case n >= commandsTurn, n >= briefCommands && s.w.isBrief, len(s.w.replies) >= repliesTurn,
+		s.w.judged >= judgedTurn, s.w.told >= historyTaken:
 		s.standInLine()
 		return true
 	}

@@ -78,6 +78,8 @@ func (c *conn) route(p []byte, n int, answer *verdict) bool {
 	}
 	room, hears := roomOf(path)
 	switch {
+	case c.w.isBrief && answer == nil && c.w.cfg.Auth != nil && hears != notAtAll:
+		return c.readLater(p, nil) // A signature takes long.
 	case path == livezPath && c.past != wasHanded: // With a prefix and without: who asks does not come the way that clients come.
 		return c.answerHealth(isAlive, head, behind)
 	case path == readyzPath && c.past != wasHanded:

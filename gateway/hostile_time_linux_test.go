@@ -152,12 +152,13 @@ func (p *pair) say() time.Duration {
 type play struct {
 	name string
 	make func(t *testing.T, addr string, few int) (acts []func())
+	tune func(t *testing.T, cfg *config) // nil: as it is
 }
 
 // playOf has so few clients send the input, each in a room of its own. Of what is inflated in one
 // tick there is a bound for each of them, and none for all together.
 func playOf(in hostileInput) play {
-	return play{in.name, func(t *testing.T, addr string, few int) (acts []func()) {
+	return play{name: in.name, make: func(t *testing.T, addr string, few int) (acts []func()) {
 		for i := range few {
 			room := fmt.Sprint("/ws/", i)
 			c := wstest.Connect(t, addr)
@@ -183,7 +184,7 @@ const playTime = 3 * time.Second
 
 // crowdOf has so many members of one room do something.
 func crowdOf(name string, size int, act func(*wstest.Client)) play {
-	return play{name, func(t *testing.T, addr string, _ int) (acts []func()) {
+	return play{name: name, make: func(t *testing.T, addr string, _ int) (acts []func()) {
 		for range size {
 			c := wstest.Join(t, addr, "/ws/crowd")
 			acts = append(acts, func() { act(c) })
@@ -231,14 +232,14 @@ func costlyPlays(most, many int) (all []play) {
 			c.Close()
 		}),
 		crowdOf("talking_at_once", many, func(c *wstest.Client) { c.TrySend(wstest.MaskedText("x")) }),
-		play{"joining_at_once", func(t *testing.T, addr string, _ int) (acts []func()) {
+		play{name: "joining_at_once", make: func(t *testing.T, addr string, _ int) (acts []func()) {
 			for range many {
 				c := wstest.Connect(t, addr)
 				acts = append(acts, func() { c.TrySend(wstest.UpgradeHead("/ws/crowd")) })
 			}
 			return acts
 		}},
-		play{"reading_history_at_once", func(t *testing.T, addr string, _ int) (acts []func()) {
+		play{name: "reading_history_at_once", make: func(t *testing.T, addr string, _ int) (acts []func()) {
 			const said = "one of many messages"
 			speaker := wstest.Join(t, addr, "/ws/kept")
 			speaker.SetDeadline(time.Now().Add(testenv.Patience))
@@ -249,11 +250,7 @@ func costlyPlays(most, many int) (all []play) {
 				speaker.ExpectFrame(ws.OpText, said)
 			}
 			for range many {
-				c := wstest.Join(t, addr, subscriberPath, wstest.MaskedText(`{"id":1,"connect":{}}`))
-				c.SetDeadline(time.Now().Add(testenv.Patience))
-				if f := c.Frame(); !strings.Contains(string(f.Payload), `"connect"`) {
-					t.Fatalf("connect is answered with %s", f.Payload)
-				}
+				c := joinSubscriber(t, addr)
 				acts = append(acts, func() {
 					for range 3 {
 						c.TrySend(wstest.MaskedText(`{"id":2,"history":{"channel":"kept","limit":-1}}`))
@@ -265,7 +262,7 @@ func costlyPlays(most, many int) (all []play) {
 			}
 			return acts
 		}},
-		play{"coming_and_going", func(_ *testing.T, addr string, _ int) (acts []func()) {
+		play{name: "coming_and_going", make: func(_ *testing.T, addr string, _ int) (acts []func()) {
 			for range many {
 				acts = append(acts, func() {
 					if c, err := net.Dial("tcp", addr); err == nil {
@@ -285,14 +282,14 @@ func costlyPlays(most, many int) (all []play) {
 // either, which is what a message would wait for that came at its beginning.
 func TestNoInputDelaysAnothersMessage(t *testing.T) {
 	var plays []play
-	most, few, many := int(testConfig().MaxMessage), 4, 300
+	most, few, many, rooms := int(testConfig().MaxMessage), 4, 300, 1000
 	if !testenv.IsWholeSize(t) {
-		most, few, many = most/8, 1, 50
+		most, few, many, rooms = most/8, 1, 50, 200
 	}
 	for _, in := range hostileInputs(most) {
 		plays = append(plays, playOf(in))
 	}
-	for _, p := range append(plays, costlyPlays(most, many)...) {
+	for _, p := range slices.Concat(plays, costlyPlays(most, many), freshPlays(most, many, rooms)) {
 		t.Run(p.name, func(t *testing.T) {
 			for tries := 1; ; tries++ { // An interrupt may fall into the time of one that is close to it: not of each.
 				bound := delayMax(t)
@@ -340,6 +337,9 @@ func (p *play) perform(t *testing.T, most, few int) (delay, tick time.Duration, 
 	cfg := testConfig()
 	cfg.Loops, cfg.MaxMessage = 1, int64(most)
 	cfg.History = []HistoryRule{{Pattern: "kept", Messages: historyMax}}
+	if p.tune != nil {
+		p.tune(t, cfg)
+	}
 	kernel := &countingKernel{Kernel: reactortest.New()}
 	s, addr := startGatewayOn(t, cfg, kernel)
 	acts := p.make(t, addr, few)

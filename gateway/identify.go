@@ -24,7 +24,12 @@ const judgedTurn = 8
 // judge tells who is behind what a command says; nil: that is not known.
 func (s *subscriber) judge(o *order, h *Handshake) (who *Principal, done orderStep, err error) {
 	answer := o.answer
-	if answer == nil {
+	switch {
+	case answer != nil:
+	case s.w.isBrief:
+		s.standInLine()
+		return nil, stepWaits, nil
+	default:
 		s.w.judged++
 		s.w.inflated += s.w.cfg.costlyWork // It is work of the same kind.
 		answer = new(verdict)

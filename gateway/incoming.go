@@ -82,14 +82,20 @@ func (c *conn) standInLine() {
 // isCostly.
 func (c *conn) read(ev reactor.Event) {
 	began := c.w.loop.Elapsed()
+	c.w.beginTurn(ev.Again())
 	c.fill(ev)
-	if c.life != open {
+	if c.life == open {
+		c.endPublishing()
+		c.flushOwn() // Replies and pongs, all of the turn's together.
+	}
+	isMuch := c.w.inflated+c.w.told+frameWork*c.w.frames >= c.w.cfg.costlyWork
+	if !isMuch && c.w.taken < briefRead {
 		return
 	}
-	c.endPublishing()
-	c.flushOwn() // Replies and pongs, all of the turn's together.
-	if c.life == open && c.w.inflated+frameWork*c.w.frames >= c.w.cfg.costlyWork {
-		c.noteCost(c.w.loop.Elapsed() - began)
+	took := c.w.loop.Elapsed() - began
+	c.w.spent += took
+	if isMuch && c.life == open {
+		c.noteCost(took)
 	}
 }
 
@@ -104,7 +110,10 @@ func (c *conn) endPublishing() {
 
 func (c *conn) fill(ev reactor.Event) {
 	failed := ev.Error()
-	c.w.inflated, c.w.frames, c.w.judged = 0, 0, 0
+	if c.w.isBrief && c.isInMany() {
+		c.standInLine() // It may leave them all.
+		return
+	}
 	if c.isParked() {
 		if failed {
 			c.die(ClosedGone)
@@ -122,8 +131,11 @@ func (c *conn) fill(ev reactor.Event) {
 		return
 	}
 	budget := c.w.cfg.readBudget
-	if c.life > open {
+	switch {
+	case c.life > open:
 		budget = c.w.cfg.writeBudget // To drop is cheap, and the sooner its end is there the better.
+	case c.w.isBrief:
+		budget = min(budget, briefRead)
 	}
 	shortEnds := c.shortReadEnds(ev)
 	for budget > 0 {
@@ -148,6 +160,7 @@ func (c *conn) fill(ev reactor.Event) {
 		}
 		c.heard = c.w.loop.Now()
 		c.w.stats.Received += uint64(n)
+		c.w.taken += n
 		if c.meter != nil {
 			c.meter.read(n)
 		}
@@ -203,8 +216,9 @@ func (c *conn) consume(p []byte) bool {
 // or what was inflated spends the turn's budget, be it a slice of one message.
 func (c *conn) decode(p []byte) bool {
 	d := c.pickDecoder()
+	d.Slice = c.w.slice()
 	for {
-		if c.w.inflated >= c.w.cfg.readBudget || len(p) > 0 && c.waitsForSweeps() {
+		if c.w.inflated >= d.Slice || len(p) > 0 && c.waitsForSweeps() || c.w.isBrief && d.Assembled() > briefRead {
 			return c.decodeLater(d, p)
 		}
 		if len(p) == 0 && c.in == nil && d.Idle() {
@@ -368,6 +382,7 @@ func (c *conn) handle(m wsproto.Message) (rest []byte, goOn bool) {
 			return rest, c.life == open
 		}
 		c.w.stats.Messages++
+		c.w.taken = max(c.w.taken, len(m.Payload)) // It may have come in parts.
 		if c.reader.IsBlocked() {
 			c.past = hasSpoken
 		}

@@ -139,6 +139,7 @@ func (w *worker) flush() (sleep time.Duration) {
 		defer w.recoverFlush(&sleep)
 	}
 	w.encoder.done()
+	w.spent = 0
 	return w.fan.Flush(w.loop.Elapsed)
 }
 

@@ -198,7 +198,8 @@ func (s *subscriber) end(sub *subscription) {
 
 // dropAll ends all subscriptions, because the connection ends. The trunk leaves their rooms.
 func (s *subscriber) dropAll() {
-	s.isAwaiting = false // Nobody reads on.
+	s.isAwaiting = false               // Nobody reads on.
+	s.w.frames += len(s.subscriptions) // It is work of the same kind.
 	for _, sub := range s.subscriptions {
 		s.end(sub)
 	}

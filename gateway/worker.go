@@ -36,9 +36,13 @@ type worker struct {
 	outbox  *outbox // an empty one, for the next connection that needs one; nil: it is made
 	drain   *drain  // set when the gateway stops
 
-	judged      int // tokens, in the present turn of a connection
-	inflated    int // work of inflating in the present turn of a connection, in bytes
-	frames      int // … that began in it
+	judged      int           // tokens, in the present turn of a connection
+	told        int           // bytes of histories that were looked at in it
+	inflated    int           // work of inflating in the present turn of a connection, in bytes
+	frames      int           // … that began in it
+	taken       int           // bytes that were read in it, or of a message that it published
+	isBrief     bool          // it may do nothing that takes long, see brief.go …
+	spent       time.Duration // … because those of this tick that did have taken so much
 	encoder     encoder
 	ring        *reactor.Ring  // nil: deliveries go plain
 	sends       []reactor.Send // the batch being sent
