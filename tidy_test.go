@@ -108,7 +108,7 @@ var spawners = []string{
 	"cmd/gateway/send.go",    // reading what the gateway says, while standard input is waited for
 	"cmd/gateway/serve.go",   // serving, while a signal is waited for
 	"cmd/gateway/signals.go", // draining, likewise
-	"gateway/server.go",
+	"gateway/serve.go",
 }
 
 // clockReaders are the files of the product that may ask what time it is. What they get out of it

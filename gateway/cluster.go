@@ -66,9 +66,6 @@ var (
 	ErrUnfilled       = errors.New("what the room keeps cannot be had from the cluster at the moment")
 )
 
-// follows reports whether the rooms' order comes from a cluster.
-func (s *Server) follows() bool { return s.cluster != nil }
-
 // clusterRooms are the server's rooms as Rooms. Package cluster's goroutine calls them.
 type clusterRooms Server
 

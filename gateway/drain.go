@@ -91,25 +91,6 @@ func (s *Server) shutDownHTTP(ctx context.Context) error {
 	return s.http.Shutdown(ctx)
 }
 
-// A drain closes a loop's connections one after the other.
-type drain struct {
-	leavers []leaver
-	start   time.Duration
-	spread  time.Duration // in which each has its turn
-	cutAt   time.Duration // when those that are behind are cut to the end of the frame they are in
-	end     time.Duration // when those that have not taken that are cut off
-	done    int           // leavers that have had their turn
-
-	arriving []leaver      // those of them that had not asked for anything yet
-	arriveBy time.Duration // when they are told to go all the same
-}
-
-// A leaver is a connection that waits for its turn.
-type leaver struct {
-	token reactor.Token
-	stood int64 // end of what its room had published when the drain began
-}
-
 // startDrain has the loop's connections close one after the other, and takes no more.
 func (w *worker) startDrain(timeout time.Duration) {
 	if w.drain != nil {

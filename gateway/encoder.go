@@ -139,16 +139,6 @@ func messageOf(r *hub.Source) message {
 	}
 }
 
-// restore returns the encoder of a message that a room has kept. The builder calls it alone.
-func (s *Server) restore(room string, r *hub.Record) hub.Encoder {
-	e := &s.restored
-	s.outside.take(e) // What the one before has counted.
-	e.setTo(s.config())
-	e.of(room, messageOf(&r.Source))
-	e.isKept = true
-	return e
-}
-
 // setTo has the encoder go by a config.
 func (e *encoder) setTo(cfg *config) {
 	e.compressMin, e.cfg = int(cfg.CompressMin), cfg

@@ -74,15 +74,3 @@ func (h *housekeeper) gathered() bool {
 	h.fewest = now
 	return true
 }
-
-// idleConnection is what a connection is taken to need, whatever else it holds.
-const idleConnection = 1 << 10
-
-// needed is how many bytes the gateway knows that it needs at this moment.
-func (s *Server) needed() int64 {
-	sum := s.hub.Retained() + s.open.Load()*idleConnection
-	for _, w := range s.workers {
-		sum += w.inputBudget.shown.Load() + w.replyBudget.shown.Load()
-	}
-	return sum
-}

@@ -85,35 +85,6 @@ func newPressure(cfg *config, h *hub.Hub, log *slog.Logger) *pressure {
 	return p
 }
 
-// watchMemory looks at memory until ctx ends.
-func (s *Server) watchMemory(ctx context.Context) {
-	looks := time.NewTicker(s.config().lookEvery)
-	defer looks.Stop()
-	if !s.config().memory.isLimited() {
-		looks.Stop()
-	}
-	house := time.NewTicker(houseEvery)
-	defer house.Stop()
-	old := time.NewTicker(expireEvery)
-	defer old.Stop()
-	if !s.config().keepsHistory() {
-		old.Stop()
-	}
-	for {
-		select {
-		case <-looks.C:
-			s.pressure.look()
-		case <-house.C:
-			s.housekeeper.look()
-			s.checkOutage()
-		case <-old.C:
-			s.hub.Expire(s.workers[0].loop.Elapsed())
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // step is the one taken at present. It may be called from any goroutine.
 func (p *pressure) step() step { return step(p.taken.Load()) }
 

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"sluice/wsproto"
@@ -68,19 +67,6 @@ func dismiss(conn net.Conn, refusal *wsproto.Refusal) {
 		_ = c.CloseWrite() // If not, the answer says that the connection closes.
 	}
 	_, _ = io.CopyN(io.Discard, conn, lingerBytes)
-}
-
-// An httpRefusals counts what is refused on goroutines of net/http, which belong to no loop.
-type httpRefusals struct {
-	turned  atomic.Uint64
-	refused [wsproto.NumReasons]atomic.Uint64
-}
-
-func (h *httpRefusals) addTo(s *Stats) {
-	s.Rejected += h.turned.Load()
-	for i := range h.refused {
-		s.Refusals[i] += h.refused[i].Load()
-	}
 }
 
 // noteRequest counts and logs a refusal of a request that net/http has parsed.

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // reloadable are the fields of Options that Reload changes. Others shape what was made once: loops,
@@ -153,4 +155,52 @@ func (w *worker) review() (isDone bool) {
 		}
 	}
 	return true
+}
+
+// take has the worker go on by another config. What a connection has begun by the one before it
+// finishes so: a message by its limits, a wait by its time.
+func (w *worker) take(cfg *config) {
+	w.cfg, w.reviewed = cfg, 0
+	w.encoder.setTo(cfg)
+	w.inputBudget.limit = cfg.assemblyShare()
+	w.headBudget.limit = cfg.headShare()
+	w.replyBudget.limit = cfg.replyShare()
+	w.decoder = w.newDecoder() // Between two turns it holds nothing.
+	for _, source := range w.loop.Sources {
+		if l, ok := source.(*listener); ok && l.isTCP {
+			cfg.setOptions(w.kernel, l.fd)
+		}
+	}
+}
+
+// ReloadCertificates reads the files of Options.TLSPairs and TLSClientCA anew. Handshakes that
+// begin from then on go by them; connections that are there stay. If one of them is no good all
+// stays as it was, and the error says why. By itself the server looks every second whether a file
+// has changed.
+func (s *Server) ReloadCertificates() error {
+	if s.certificates.current.Load() == nil {
+		return errors.New("gateway: there are no certificates to read anew")
+	}
+	return s.certificates.reload()
+}
+
+// watchCertificates reads the files anew when they change, until ctx ends.
+func (s *Server) watchCertificates(ctx context.Context, every time.Duration) {
+	looks := time.NewTicker(every)
+	defer looks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+		}
+		if !s.certificates.hasChanged() {
+			continue
+		}
+		if err := s.ReloadCertificates(); err != nil {
+			s.log.Error("cannot use the new certificates, going on with those from before", "error", err)
+		} else {
+			s.log.Info("certificates were replaced")
+		}
+	}
 }

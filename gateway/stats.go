@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"sluice/hub"
@@ -231,4 +232,17 @@ func (w *worker) snapshot() Stats {
 	one.TLS.Parked = w.parked.Len()
 	one.Deflated, one.DeflatedFrom, one.DeflatedTo = w.encoder.deflations, w.encoder.deflatedFrom, w.encoder.deflatedTo
 	return one
+}
+
+// An httpRefusals counts what is refused on goroutines of net/http, which belong to no loop.
+type httpRefusals struct {
+	turned  atomic.Uint64
+	refused [wsproto.NumReasons]atomic.Uint64
+}
+
+func (h *httpRefusals) addTo(s *Stats) {
+	s.Rejected += h.turned.Load()
+	for i := range h.refused {
+		s.Refusals[i] += h.refused[i].Load()
+	}
 }

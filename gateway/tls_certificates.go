@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -167,36 +165,4 @@ func (s *certificates) hasChanged() bool {
 		}
 		return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 	})
-}
-
-// ReloadCertificates reads the files of Options.TLSPairs and TLSClientCA anew. Handshakes that
-// begin from then on go by them; connections that are there stay. If one of them is no good all
-// stays as it was, and the error says why. By itself the server looks every second whether a file
-// has changed.
-func (s *Server) ReloadCertificates() error {
-	if s.certificates.current.Load() == nil {
-		return errors.New("gateway: there are no certificates to read anew")
-	}
-	return s.certificates.reload()
-}
-
-// watchCertificates reads the files anew when they change, until ctx ends.
-func (s *Server) watchCertificates(ctx context.Context, every time.Duration) {
-	looks := time.NewTicker(every)
-	defer looks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-looks.C:
-		}
-		if !s.certificates.hasChanged() {
-			continue
-		}
-		if err := s.ReloadCertificates(); err != nil {
-			s.log.Error("cannot use the new certificates, going on with those from before", "error", err)
-		} else {
-			s.log.Info("certificates were replaced")
-		}
-	}
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -65,58 +63,8 @@ type worker struct {
 	stats Stats
 }
 
-func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
-	w := new(worker)
-	cfg := s.config()
-	o := reactor.Options{Kernel: kernel, SourcesMax: s.sourcesMax, KeepsProcessor: runtime.GOMAXPROCS(0) > cfg.Loops}
-	if cfg.survives() {
-		o.OnPanic = w.panicked
-	}
-	l, err := reactor.NewLoop(o)
-	if err != nil {
-		return nil, err
-	}
-	*w = worker{
-		server: s, no: len(s.workers), cfg: cfg, log: s.log, kernel: l.Kernel(), loop: l,
-		buf:         make([]byte, readBufferSize),
-		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
-		inputBudget: inputBudget{limit: cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
-		headBudget:  headBudget{limit: cfg.headShare()},
-		replyBudget: replyBudget{limit: cfg.replyShare()},
-	}
-	w.encoder.setTo(cfg)
-	w.fan = s.hub.NewFanout(l.Wake, w)
-	w.decoder = w.newDecoder()
-	w.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	if cfg.Cluster != nil {
-		l.BeforeSleep(func() time.Duration { w.flushPut(); return -1 }) // No hook publishes.
-		l.BeforeSleep(w.takeAcks)
-	}
-	l.BeforeSleep(w.flush)
-	l.AtEnd(w.cutAll)
-	l.BeforeSleep(w.retry)
-	l.BeforeSleep(w.tell)
-	return w, nil
-}
-
 func (w *worker) newDecoder() wsproto.Decoder {
 	return wsproto.Decoder{Limit: int(w.cfg.MaxMessage), Fragments: w.cfg.MaxFragments, Slice: w.cfg.readBudget}
-}
-
-// take has the worker go on by another config. What a connection has begun by the one before it
-// finishes so: a message by its limits, a wait by its time.
-func (w *worker) take(cfg *config) {
-	w.cfg, w.reviewed = cfg, 0
-	w.encoder.setTo(cfg)
-	w.inputBudget.limit = cfg.assemblyShare()
-	w.headBudget.limit = cfg.headShare()
-	w.replyBudget.limit = cfg.replyShare()
-	w.decoder = w.newDecoder() // Between two turns it holds nothing.
-	for _, source := range w.loop.Sources {
-		if l, ok := source.(*listener); ok && l.isTCP {
-			cfg.setOptions(w.kernel, l.fd)
-		}
-	}
 }
 
 // jitter is a random part of the ping interval.
@@ -167,20 +115,6 @@ func (w *worker) newConn(a arrival) *conn {
 	return c
 }
 
-// cutAll ends whoever is still there when the loop has ended, on the goroutine that it ran on:
-// inflating ends where it began. Their descriptors close with the loop's.
-func (w *worker) cutAll() {
-	for _, source := range w.loop.Sources {
-		if c, ok := source.(*conn); ok {
-			r := ClosedCut
-			if c.life == lingering { // It was told all.
-				r = c.end.reason
-			}
-			c.forget(r)
-		}
-	}
-}
-
 // onEachLoop runs a task on every loop, and returns when all have.
 func (s *Server) onEachLoop(ctx context.Context, task func(w *worker)) error {
 	done := make(chan struct{}, len(s.workers))
@@ -211,4 +145,23 @@ func post(ctx context.Context, l *reactor.Loop, task func(*reactor.Loop)) error 
 		}
 	}
 	return nil
+}
+
+// A drain closes a loop's connections one after the other.
+type drain struct {
+	leavers []leaver
+	start   time.Duration
+	spread  time.Duration // in which each has its turn
+	cutAt   time.Duration // when those that are behind are cut to the end of the frame they are in
+	end     time.Duration // when those that have not taken that are cut off
+	done    int           // leavers that have had their turn
+
+	arriving []leaver      // those of them that had not asked for anything yet
+	arriveBy time.Duration // when they are told to go all the same
+}
+
+// A leaver is a connection that waits for its turn.
+type leaver struct {
+	token reactor.Token
+	stood int64 // end of what its room had published when the drain began
 }
