@@ -130,7 +130,7 @@ var generalMutants = []mutant{
 		"gateway/listener.go", "case ev.Timeout():", "case false && ev.Timeout():",
 	}}},
 	{"descriptor leaks when it cannot be watched", 300, []edit{{
-		"gateway/worker.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",
+		"gateway/arrival.go", "\t\t_ = w.kernel.Close(a.fd)\n", "",
 	}}},
 	{"round begun behind the last member's leave", 700, []edit{{
 		"hub/sweep.go", "if b.len() == 0 { // The last", "if false { // The last",
