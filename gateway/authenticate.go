@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"sluice/gateway/centrifuge"
-	"sluice/reactor"
 	"sluice/wsproto"
 )
 
@@ -158,21 +156,6 @@ func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 	return wsproto.Refuse(wsproto.ReasonForbidden)
 }
 
-// A verdict is what came of a question.
-type verdict struct {
-	who     Principal
-	isBuilt bool              // what its room keeps was made in the encoding that it wants, or that was tried
-	isTried bool              // it has waited for what its room keeps to come from the cluster …
-	isLate  bool              // … which it did not
-	isEven  bool              // it has waited until the room has come as far as its client, who was elsewhere before, or for long enough
-	infos   []centrifuge.Info // of who is in the room
-	moves   int               // how often it was moved to the room's home
-	err     error
-}
-
-// wasJudged reports whether it is known already who asks: the question was about the room.
-func (v *verdict) wasJudged() bool { return v != nil && (v.isBuilt || v.isTried || v.isEven) }
-
 // park has a connection wait until its question is answered: nobody reads it, and the time for its
 // handshake goes on, or begins behind an answer. p is all that was read of it, from the request on;
 // the head budget counts it. If what it waits for is to be at home it goes there.
@@ -188,30 +171,4 @@ func (c *conn) park(q *question, p []byte) bool {
 	q.desk.ask(q)
 	c.w.headBudget.hold(c)
 	return false
-}
-
-// isParked reports whether the connection waits for an answer.
-func (c *conn) isParked() bool { return c.life <= open && c.pauses&pauseParked != 0 }
-
-// takeAnswer returns what came of the question for which the connection was parked, nil if it was
-// not.
-func (c *conn) takeAnswer() *verdict {
-	if c.in == nil || c.in.question == nil {
-		return nil
-	}
-	q := c.in.question
-	c.in.question = nil
-	return &q.answer
-}
-
-// answered goes on with a connection that was parked, in a turn of its own: its head is judged once
-// more, with the answer.
-func (w *worker) answered(t reactor.Token, q *question) {
-	source, ok := w.loop.Source(t)
-	if !ok {
-		return
-	}
-	if c, ok := source.(*conn); ok && c.isParked() && c.in != nil && c.in.question == q {
-		c.resumeReading(pauseParked)
-	}
 }

@@ -38,7 +38,7 @@ var historyMutants = []mutant{
 		"hub/build.go", "\tb.room.budget().pin(-b.memory)\n", "",
 	}}},
 	{"who waits for a build is not told of its end", 300, []edit{{
-		"gateway/authenticate.go", "\t\tc.resumeReading(pauseParked)\n", "\t\t_ = c\n",
+		"gateway/desk.go", "\t\tc.resumeReading(pauseParked)\n", "\t\t_ = c\n",
 	}}},
 	{"the message before the oldest segment forgotten", 300, []edit{{
 		"hub/log.go", "h.lost = s.record(frames - 1).mark()", "h.lost = s.record(s.skipped).mark()",
