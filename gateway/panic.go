@@ -4,69 +4,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"sluice/hub"
 	"sluice/reactor"
 )
-
-// A panic is a fault of the gateway's own. What it ends is what it may have left in doubt:
-//
-//	where it came from                                what ends
-//	one connection's input: head, frames, inflating,  that connection, with 1011
-//	its message's encoding, timers, its outbox
-//	a listener                                        nothing: it accepts again after a moment
-//	a request that net/http handles                   that request
-//	a message's encoding, in Server.Publish           that call, with ErrFault
-//	a room: its log, members, branches, a sweep       all connections in the room, with 1011; whoever
-//	                                                  comes later gets a new room
-//	a loop's poller, slab, timers, mailbox, hooks;    the process, as with Options.ExitOnPanic all do
-//	the directory of rooms, the backlog of all
-//	rooms, what connections share of limits
-//
-// It is told from the functions that the panic passed. Go's runtime ends the process by itself
-// where it cannot go on: out of memory, a stack too deep, a map written by two, a deadlock.
-type extent uint8
-
-const (
-	ofConnection extent = iota
-	ofRoom
-	ofProcess
-)
-
-// extents are judged in this order. A panic that passed none of them is its connection's.
-var extents = []struct {
-	passed string
-	extent extent
-}{
-	{"sluice/reactor", ofProcess},
-	{"sluice/hub.(*backlog)", ofProcess},
-	{"sluice/hub.(*roomHeap)", ofProcess},
-	{"sluice/hub.roomHeap", ofProcess},
-	{"sluice/hub.(*Hub)", ofProcess},
-	{"sluice/gateway.(*inputBudget)", ofProcess},
-	{"sluice/gateway.(*headBudget)", ofProcess},
-	{"sluice/gateway.(*replyBudget)", ofProcess},
-	{"sluice/gateway.outboxHeap", ofProcess},
-	{"sluice/gateway.(*outboxHeap)", ofProcess},
-	{"sluice/gateway.(*admission)", ofProcess},
-	{"sluice/hub.(*Room).append", ofRoom},
-	{"sluice/hub.(*draft)", ofConnection}, // A message's encoding, before it comes to the room.
-	{"sluice/hub", ofRoom},
-}
-
-func extentOf(p *reactor.Panic) extent {
-	for _, e := range extents {
-		if p.Passed(e.passed) {
-			return e.extent
-		}
-	}
-	return ofConnection
-}
-
-// survives reports whether a panic ends what it left in doubt, and not the process.
-func (c *config) survives() bool { return !c.ExitOnPanic && !c.panics }
 
 // panicked hears of a panic in a source's event: reactor.Options.OnPanic.
 func (w *worker) panicked(s reactor.Source, p reactor.Panic) {
@@ -112,13 +54,6 @@ func (c *conn) fault(e extent) {
 	}
 }
 
-// spoil ends the room of this name, which a publisher that is not in it has left in doubt.
-func (s *Server) spoil(room string) {
-	if r, _ := s.hub.Find(room); r != nil {
-		r.Spoil()
-	}
-}
-
 // Spoiled implements hub.Client: a panic left the state of the client's room in doubt.
 func (c *conn) Spoiled(isWhole bool) {
 	switch {
@@ -157,15 +92,6 @@ func (w *worker) recoverFlush(sleep *time.Duration) {
 		r.Spoil()
 	}
 	*sleep = 0
-}
-
-// notePanic counts a panic and logs it, with the stack that it came from, at most once a second.
-func (s *Server) notePanic(p *reactor.Panic, whose ...any) {
-	s.panics.Add(1)
-	if skipped, ok := s.samples.panicked.Take(s.workers[0].kernel.Now()); ok {
-		s.log.Error("a panic, which is a fault of the gateway: please report it", append(whose,
-			"panic", fmt.Sprint(p.Value), "and_more", skipped, "stack", string(debug.Stack()))...)
-	}
 }
 
 // guard has a panic of a handler end its request alone, as net/http would by itself, and be

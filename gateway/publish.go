@@ -174,19 +174,3 @@ func (s *Server) recoverPublish(room string, err *error) {
 		s.endInDoubt(room, extentOf(&p), value)
 	}
 }
-
-// endInDoubt ends what a panic outside of loops has left in doubt.
-func (s *Server) endInDoubt(room string, extent extent, value any) {
-	if s.config().ExitOnPanic {
-		extent = ofProcess
-	}
-	switch extent {
-	case ofRoom:
-		s.spoil(room)
-	case ofProcess:
-		select { // Whoever called may recover it: Serve ends with it.
-		case s.failed <- fmt.Errorf("panic while publishing: %v", value):
-		default:
-		}
-	}
-}
