@@ -253,3 +253,63 @@ func groupID(group string) (int, error) {
 	}
 	return strconv.Atoi(found.Gid)
 }
+
+// prepare fills in defaults and what follows from them, and refuses what cannot work.
+func (c *config) prepare() error {
+	c.fill()
+	c.hasRates = c.FrameRate > 0 || c.PingRate > 0 || c.MessageRate > 0 || c.ByteRate > 0
+	c.anonymous = c.makeAnonymous()
+	return c.check()
+}
+
+// Validate reports everything that is wrong with o: nil, or an error that joins one *OptionError
+// for each field.
+func (o Options) Validate() error {
+	c := config{Options: o}
+	return c.prepare()
+}
+
+// checkHistory refuses rules that cannot be kept to.
+func (c *config) checkHistory(f *optionFaults) {
+	most := int64(1)
+	for i := range c.History {
+		r := &c.History[i]
+		if fault := r.fault(); fault != "" {
+			f.refuse("History", "rule %q: %s", r.Pattern, fault)
+		}
+		for j := range c.History[:i] {
+			if c.History[j].Pattern == r.Pattern {
+				f.refuse("History", "rule %q never counts: another one before it is for the same pattern", r.Pattern)
+			}
+		}
+		most = max(most, r.Bytes)
+	}
+	switch {
+	case c.HistoryMemory < most:
+		f.refuse("HistoryMemory", "%d is less than what a rule of History lets one room keep, %d", c.HistoryMemory, most)
+	case c.keepsHistory() && c.HistoryMemory < c.RoomBacklog:
+		f.refuse("HistoryMemory", "%d is less than RoomBacklog, %d, which is a part of it", c.HistoryMemory, c.RoomBacklog)
+	}
+}
+
+// fault says what is wrong with a rule that has its defaults; empty if it can be kept to.
+func (r *HistoryRule) fault() string {
+	if fault := patternFault(r.Pattern); fault != "" {
+		return "can count for no room: " + fault
+	}
+	switch {
+	case r.None && (r.Messages != 0 || r.Bytes != 0 || r.Age != 0):
+		return "none is nothing kept, so no bound can stand beside it"
+	case r.None:
+	case r.Messages < 0:
+		return fmt.Sprintf("messages: %d is less than 1", r.Messages)
+	case r.Bytes < historyBytesMin:
+		return fmt.Sprintf("bytes: %d is less than %d", r.Bytes, historyBytesMin)
+	case r.Age < time.Second || r.Age > timeoutMax:
+		return fmt.Sprintf("age: %v is not %v to %v", r.Age, time.Second, timeoutMax)
+	}
+	return ""
+}
+
+// historyBytesMin is where there is room for a message or two.
+const historyBytesMin = 1 << 10

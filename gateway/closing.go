@@ -296,3 +296,6 @@ func (c *conn) letGo() {
 	c.w.conns.Add(-1)
 	c.w.server.leave(c.key())
 }
+
+// lingerMax is how much of a closed client's input is read and dropped, in bytes.
+func (c *config) lingerMax() int64 { return max(lingerBytes, 4*c.MaxMessage) }

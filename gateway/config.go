@@ -77,6 +77,13 @@ const (
 	homeMax = 64
 	// inflaterSize is a window, code tables and the stack that they are used on.
 	inflaterSize = 64 << 10
+	// lookEvery is how often memory is looked at. What the backlogs take is bounded between looks
+	// too; the rest grows slowly.
+	lookEvery = 100 * time.Millisecond
+	// certificatesEvery is how often their files are looked at.
+	certificatesEvery = time.Second
+	// expiryGrace is the while in which a client of the protocol brings another token.
+	expiryGrace = 25 * time.Second
 )
 
 // fill writes defaults for zeros and zeros for what is "none", once.
@@ -116,14 +123,6 @@ func (c *config) fill() {
 	}
 }
 
-// prepare fills in defaults and what follows from them, and refuses what cannot work.
-func (c *config) prepare() error {
-	c.fill()
-	c.hasRates = c.FrameRate > 0 || c.PingRate > 0 || c.MessageRate > 0 || c.ByteRate > 0
-	c.anonymous = c.makeAnonymous()
-	return c.check()
-}
-
 // MessageHeaderMax is the most that a message takes in a room's log beside its bytes.
 const MessageHeaderMax = wsproto.MaxServerHeader
 
@@ -156,6 +155,9 @@ func (c *config) assemblyShare() int {
 	return int(max(c.AssemblyMemory/int64(c.Loops), c.inputMax()+c.MaxMessage))
 }
 
+// headCost is what an unfinished head takes beside its bytes.
+const headCost = 512
+
 // headShare is what one loop may hold of unfinished heads, in bytes. However little HeadMemory is,
 // a client that is alone is within it: a slice that grows takes up to twice what is in it.
 func (c *config) headShare() int {
@@ -171,9 +173,6 @@ func (c *config) replyShare() int {
 
 // handshakeShare is how many TLS handshakes of one loop may be parked.
 func (c *config) handshakeShare() int { return max(1, c.TLSHandshakes/c.Loops) }
-
-// lingerMax is how much of a closed client's input is read and dropped, in bytes.
-func (c *config) lingerMax() int64 { return max(lingerBytes, 4*c.MaxMessage) }
 
 func (c *config) limits() hub.Limits {
 	histories := int64(0)
@@ -203,26 +202,5 @@ func (c *config) stallMax() time.Duration {
 	return longest
 }
 
-// subprotocol is the first that a client offers and Options.Subprotocols has; else bearer, if it
-// has a token that way; empty for none.
-func (c *config) subprotocol(r *wsproto.Request) string {
-	if len(c.Subprotocols) == 0 && c.Auth == nil {
-		return ""
-	}
-	answer, isToken := "", false
-	for offered := range r.Subprotocols {
-		if isToken { // Whatever it may resemble.
-			isToken = false
-			continue
-		}
-		for _, ours := range c.Subprotocols {
-			if string(offered) == ours {
-				return ours
-			}
-		}
-		if c.Auth != nil && string(offered) == bearer {
-			answer, isToken = bearer, true
-		}
-	}
-	return answer
-}
+// keepsHistory reports whether any room does.
+func (c *config) keepsHistory() bool { return len(c.History) > 0 }

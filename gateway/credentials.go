@@ -132,3 +132,27 @@ func (c *config) readsCookies() bool {
 	}
 	return false
 }
+
+// subprotocol is the first that a client offers and Options.Subprotocols has; else bearer, if it
+// has a token that way; empty for none.
+func (c *config) subprotocol(r *wsproto.Request) string {
+	if len(c.Subprotocols) == 0 && c.Auth == nil {
+		return ""
+	}
+	answer, isToken := "", false
+	for offered := range r.Subprotocols {
+		if isToken { // Whatever it may resemble.
+			isToken = false
+			continue
+		}
+		for _, ours := range c.Subprotocols {
+			if string(offered) == ours {
+				return ours
+			}
+		}
+		if c.Auth != nil && string(offered) == bearer {
+			answer, isToken = bearer, true
+		}
+	}
+	return answer
+}

@@ -2,40 +2,10 @@ package gateway
 
 import (
 	"fmt"
-	"strings"
 
 	"sluice/hub"
 	"sluice/reactor"
 )
-
-// A Flush is how messages are handed to the kernel.
-type Flush uint8
-
-const (
-	// FlushAuto is by FlushRing where the kernel can, and by FlushPlain elsewhere.
-	FlushAuto Flush = iota
-	// FlushPlain makes a system call for each client.
-	FlushPlain
-	// FlushRing makes one for up to 256 clients, by io_uring(7), where that costs less: when each
-	// of them gets one message. A server that has no ring at its start is not made.
-	FlushRing
-)
-
-var flushes = [...]string{FlushAuto: "auto", FlushPlain: "plain", FlushRing: "ring"}
-
-// String returns its name.
-func (f Flush) String() string { return flushes[f] }
-
-// UnmarshalText takes its name, in any case.
-func (f *Flush) UnmarshalText(text []byte) error {
-	for i, name := range flushes {
-		if strings.EqualFold(string(text), name) {
-			*f = Flush(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is none of auto, plain and ring", text)
-}
 
 // openRing has the worker's deliveries go by a ring, if they are to and can.
 func (w *worker) openRing() (err error) {

@@ -12,9 +12,6 @@ type headBudget struct {
 	oldest, newest *conn // a list by inbound.older and inbound.newer
 }
 
-// headCost is what an unfinished head takes beside its bytes.
-const headCost = 512
-
 // hold notes what c holds of its head now.
 func (b *headBudget) hold(c *conn) {
 	in := c.in

@@ -6,18 +6,6 @@ import (
 	"net"
 )
 
-// ListenOptions say what is spoken on an address. The zero ListenOptions are plain HTTP and
-// WebSockets.
-type ListenOptions struct {
-	// TLS: connections begin with a TLS handshake, by Options.TLS or TLSPairs.
-	TLS bool
-	// ProxyProtocol: they begin with a header of the PROXY protocol, version 1 or 2, in front of
-	// TLS if there is any, and count for the address that it names. Only networks of
-	// Options.TrustedProxy and unix sockets may connect: others are closed. What comes is not
-	// guessed from, so this is never for an address that clients connect to themselves.
-	ProxyProtocol bool
-}
-
 // Listen opens an address: host:port, [v6]:port, :port for all interfaces, or unix:/path. A port of
 // zero is one that the system chooses. A socket at the path that nobody answers on is replaced. All
 // addresses are opened before Serve. After an error there may be a part of them open, so the Server

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"sluice/hub"
@@ -159,13 +160,6 @@ func (e *OptionError) Error() string { return fmt.Sprintf("gateway: Options.%s: 
 // Unwrap returns what is wrong, without the field's name.
 func (e *OptionError) Unwrap() error { return e.Err }
 
-// Validate reports everything that is wrong with o: nil, or an error that joins one *OptionError
-// for each field.
-func (o Options) Validate() error {
-	c := config{Options: o}
-	return c.prepare()
-}
-
 // Defaults returns o with every default filled in. What is "none" stays negative.
 func (o Options) Defaults() Options {
 	c := &o
@@ -210,4 +204,49 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// ListenOptions say what is spoken on an address. The zero ListenOptions are plain HTTP and
+// WebSockets.
+type ListenOptions struct {
+	// TLS: connections begin with a TLS handshake, by Options.TLS or TLSPairs.
+	TLS bool
+	// ProxyProtocol: they begin with a header of the PROXY protocol, version 1 or 2, in front of
+	// TLS if there is any, and count for the address that it names. Only networks of
+	// Options.TrustedProxy and unix sockets may connect: others are closed. What comes is not
+	// guessed from, so this is never for an address that clients connect to themselves.
+	ProxyProtocol bool
+}
+
+// A TLSPair names the files of a certificate, with those that it hangs from behind it, and of its
+// key, both in PEM.
+type TLSPair struct{ Cert, Key string }
+
+// A Flush is how messages are handed to the kernel.
+type Flush uint8
+
+const (
+	// FlushAuto is by FlushRing where the kernel can, and by FlushPlain elsewhere.
+	FlushAuto Flush = iota
+	// FlushPlain makes a system call for each client.
+	FlushPlain
+	// FlushRing makes one for up to 256 clients, by io_uring(7), where that costs less: when each
+	// of them gets one message. A server that has no ring at its start is not made.
+	FlushRing
+)
+
+var flushes = [...]string{FlushAuto: "auto", FlushPlain: "plain", FlushRing: "ring"}
+
+// String returns its name.
+func (f Flush) String() string { return flushes[f] }
+
+// UnmarshalText takes its name, in any case.
+func (f *Flush) UnmarshalText(text []byte) error {
+	for i, name := range flushes {
+		if strings.EqualFold(string(text), name) {
+			*f = Flush(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is none of auto, plain and ring", text)
 }

@@ -10,9 +10,6 @@ import (
 )
 
 const (
-	// lookEvery is how often memory is looked at. What the backlogs take is bounded between looks
-	// too; the rest grows slowly.
-	lookEvery = 100 * time.Millisecond
 	// calmLooks is for how many looks in a row there must be less in use before a step is taken
 	// back.
 	calmLooks = 10

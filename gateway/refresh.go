@@ -14,9 +14,6 @@ import (
 // is over. For that it has a while; then its connection ends, or the subscription that a token was
 // for.
 
-// expiryGrace is that while.
-const expiryGrace = 25 * time.Second
-
 // ttl is how long a token is good for that expires, in seconds for a client; never none.
 func (s *subscriber) ttl(expires int64) uint32 {
 	return uint32(min(max(1, expires-s.w.cfg.wallClock()/1000), math.MaxInt32))

@@ -8,15 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
-
-// A TLSPair names the files of a certificate, with those that it hangs from behind it, and of its
-// key, both in PEM.
-type TLSPair struct{ Cert, Key string }
-
-// certificatesEvery is how often the files are looked at.
-const certificatesEvery = time.Second
 
 // certificates are what TLS listeners speak by. A handshake takes what is current when it begins;
 // sessions of before a change are not resumed, so whoever lost its authority has to show itself
