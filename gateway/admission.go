@@ -115,22 +115,3 @@ var rejections = func() map[wsproto.Reason][retryMax][]byte {
 	}
 	return all
 }()
-
-// tlsRejection is the alert internal_error: none says that there are too many.
-var tlsRejection = []byte{21, 3, 3, 0, 2, 2, 80}
-
-// reject refuses a connection that was accepted and has no conn.
-func (l *listener) reject(fd int, reason wsproto.Reason) {
-	l.w.stats.Rejected++
-	l.w.stats.Refusals[reason]++
-	// Closing with the request unread would reset the connection, and the reset can overtake the
-	// answer. A fresh socket takes these few bytes; if not, the close says the same less politely.
-	_, _ = l.w.kernel.Read(fd, l.w.buf)
-	answer := rejections[reason][l.w.random.IntN(retryMax)]
-	if l.speaks.TLS {
-		answer = tlsRejection
-	}
-	_, _ = l.w.kernel.Write(fd, answer)
-	l.w.logRefusal(fd, nil, wsproto.Refuse(reason), nil)
-	_ = l.w.kernel.Close(fd)
-}

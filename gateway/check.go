@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os/user"
-	"strconv"
 	"time"
 
 	"sluice/wsproto"
@@ -237,21 +235,6 @@ func (c *config) readWords(f *optionFaults) {
 	if c.hosts, err = wsproto.ParseHosts(c.AllowHost); err != nil {
 		f.refuse("AllowHost", "%w", err)
 	}
-}
-
-// groupID is the number of a group, which may be given itself; negative: none is given.
-func groupID(group string) (int, error) {
-	if group == "" {
-		return -1, nil
-	}
-	if id, err := strconv.ParseUint(group, 10, 31); err == nil {
-		return int(id), nil
-	}
-	found, err := user.LookupGroup(group)
-	if err != nil {
-		return -1, err
-	}
-	return strconv.Atoi(found.Gid)
 }
 
 // prepare fills in defaults and what follows from them, and refuses what cannot work.
