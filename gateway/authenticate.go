@@ -8,21 +8,6 @@ import (
 	"sluice/wsproto"
 )
 
-// refusal is the answer to a request that an Authenticator had this error for.
-func refusalOf(err error) *wsproto.Refusal {
-	denied := new(AuthError)
-	if !errors.As(err, &denied) {
-		return wsproto.Refuse(wsproto.ReasonAuthDown)
-	}
-	switch denied.Status {
-	case http.StatusUnauthorized:
-		return explain(wsproto.ReasonUnauthorized, denied.Text)
-	case http.StatusForbidden:
-		return wsproto.Refuse(wsproto.ReasonForbidden) // In the same words as any other room that it may not be in.
-	}
-	return explain(wsproto.ReasonAuthDown, denied.Text)
-}
-
 // authenticate tells who makes the parsed request for a room. Where that is not known at once it
 // returns a question, which is to be asked while the connection is parked; answer is what came of
 // it.
@@ -98,15 +83,6 @@ func (c *conn) handshake(room string) (*Handshake, *wsproto.Refusal) {
 		}
 	}
 	return h, nil
-}
-
-// refuseRoom is the answer to who may not do in a room what it asks for: nothing in it tells
-// whether the room exists. Who is not known might come again with a token.
-func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
-	if who.Kind == KindAnonymous && c.Auth != nil {
-		return wsproto.Refuse(wsproto.ReasonUnauthorized)
-	}
-	return wsproto.Refuse(wsproto.ReasonForbidden)
 }
 
 // park has a connection wait until its question is answered: nobody reads it, and the time for its

@@ -37,55 +37,6 @@ func (h *ForwardedHeader) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is none of x-forwarded-for, forwarded and none", text)
 }
 
-// heedForwarded has a WebSocket count for the client that a trusted proxy has named in its request.
-func (c *conn) heedForwarded(r *wsproto.Request) *wsproto.Refusal {
-	if c.key().IsValid() {
-		return nil // It counts for somebody already, so it is no proxy's.
-	}
-	return c.standFor(c.forwardedFor(r))
-}
-
-// forwardedFor is the client that a trusted proxy has named in a request; the zero Addr for none.
-//
-// Each proxy adds, at the right, whom it was connected to by. So what stands right of the first
-// address that is no trusted proxy's was written by trusted ones, and that address is the client;
-// what stands left of it may be anything. If all are trusted the leftmost is it.
-func (c *conn) forwardedFor(r *wsproto.Request) (client netip.Addr) {
-	s := c.w.server
-	name := "X-Forwarded-For"
-	switch s.config().ForwardedHeader {
-	case Forwarded:
-		name = "Forwarded"
-	case NoForwarded:
-		return client
-	}
-	if r.Header(name) == nil || !c.isFromProxy() {
-		return client
-	}
-	for element := range r.ElementsBackwards(name) {
-		if s.config().ForwardedHeader == Forwarded {
-			element = forParameter(element)
-		}
-		from, ok := parseNode(element)
-		if !ok {
-			return client // A name that hides somebody, or nonsense: who wrote it is as far as is known.
-		}
-		client = from
-		if !s.admission.isProxy(from) {
-			return client
-		}
-	}
-	return client
-}
-
-// isFromProxy reports whether whoever the connection stands for is a trusted proxy.
-func (c *conn) isFromProxy() bool {
-	if named := c.named(); named.IsValid() {
-		return c.w.server.admission.isProxy(named)
-	}
-	return c.w.server.trusts(int(c.fd), c.w)
-}
-
 // forParameter is the value of for= in an element of Forwarded; empty if there is none, or more
 // than one. A semicolon in quotes is part of a value: a client's Host may have one.
 func forParameter(element []byte) (node []byte) {

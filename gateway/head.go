@@ -1,12 +1,6 @@
 package gateway
 
-import (
-	"bytes"
-	"fmt"
-	"strings"
-
-	"sluice/wsproto"
-)
+import "sluice/wsproto"
 
 // readHead collects the request head, and acts on it when it is whole. Bytes behind it are the
 // first frames, a body, or the next request. Every head on a listener of ours is judged here, first
@@ -180,87 +174,3 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	c.startClocks()
 	return nil, nil
 }
-
-// refuse answers a request with an HTTP error and closes. What the client sends behind it is read
-// and dropped, so that it sees the answer and not a reset. head is what came of the request. It
-// reports whether to read on.
-func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
-	if c.other != nil && c.endHandshake(r) {
-		return c.life != dead
-	}
-	c.w.stats.Refusals[r.Reason]++
-	c.w.logRefusal(int(c.fd), c, r, head)
-	if bytes.HasPrefix(head, []byte("HEAD ")) {
-		r = r.ToHEAD()
-	}
-	c.own = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
-	c.closeWith(ClosedRefused, 0, "")
-	return c.life != dead
-}
-
-const lobby = "lobby"
-
-// A hearing is how who asks for a room's path wants to hear it.
-type hearing uint8
-
-const (
-	notAtAll   hearing = iota // it is no room's path
-	bySocket                  // /ws/{room}
-	byEvents                  // /sse/{room}
-	byProtocol                // /connection/websocket: whatever rooms it asks for
-)
-
-// roomOf tells which room a decoded path names, if it names one at all: /ws and /sse are the lobby.
-// One slash more at the end changes nothing, because many clients and proxies put one there.
-func roomOf(path string) (room string, by hearing) {
-	if path == subscriberPath {
-		return "", byProtocol
-	}
-	room, isSocket := strings.CutPrefix(path, "/ws")
-	by = bySocket
-	if !isSocket {
-		var isEvents bool
-		if room, isEvents = strings.CutPrefix(path, "/sse"); !isEvents {
-			return "", notAtAll
-		}
-		by = byEvents
-	}
-	switch {
-	case room == "" || room == "/":
-		return lobby, by
-	case room[0] != '/':
-		return "", notAtAll
-	}
-	if room = room[1:]; len(room) > 1 {
-		room = strings.TrimSuffix(room, "/")
-	}
-	return room, by
-}
-
-// withoutPrefix takes Options.PathPrefix off a path, and reports whether it was there.
-func (c *config) withoutPrefix(path string) (rest string, isThere bool) {
-	rest, isThere = strings.CutPrefix(path, c.PathPrefix)
-	if isThere && (rest == "" || rest[0] == '/' || c.PathPrefix == "") {
-		return rest, true
-	}
-	return path, false
-}
-
-// prefixFault says why no paths can begin with a prefix.
-func prefixFault(prefix string) string {
-	switch {
-	case prefix == "":
-		return ""
-	case prefix[0] != '/' || prefix[len(prefix)-1] == '/':
-		return "does not begin with a slash, or ends with one: write /chat"
-	}
-	for part := range strings.SplitSeq(prefix[1:], "/") {
-		if !isRoomName(part) {
-			return "has a part that is empty or has anything but A-Z a-z 0-9 _ . : ~ -"
-		}
-	}
-	return ""
-}
-
-var refusedRoomName = explain(wsproto.ReasonRoomName, fmt.Sprintf(
-	"This is not a room name: a room is /ws/ and 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone; behind /sse/ likewise.", roomNameMax))

@@ -203,3 +203,40 @@ func clipText(p []byte) string {
 	}
 	return text
 }
+
+// comparison is what a log tells of a request that was refused for where its page comes from: what
+// was compared, and the flag that would let it in.
+func comparison(reason wsproto.Reason, origin, host []byte) []any {
+	words := []any{"origin", clipText(origin), "host", clipText(host)}
+	switch reason {
+	case wsproto.ReasonOrigin:
+		if o, err := wsproto.ParseOrigin(string(origin)); err == nil && len(origin) <= textMax {
+			return append(words, "hint", "--allow-origin "+o.String())
+		}
+		if string(origin) == "null" {
+			return append(words, "hint", "--allow-origin null")
+		}
+	case wsproto.ReasonForeignHost:
+		if name := wsproto.HostName(host); name != "" && len(name) <= textMax {
+			return append(words, "hint", "--allow-host "+name)
+		}
+	default:
+		return nil
+	}
+	return words
+}
+
+// count counts and logs a failure.
+func (t *secured) count(why TLSFailure) {
+	c := t.c
+	c.w.stats.TLS.Failed[why]++
+	skipped, ok := c.w.server.samples.handshake[why].Take(c.w.kernel.Now())
+	if !ok {
+		return
+	}
+	line := []any{"reason", why.String(), "from", c.from(), "and_more", skipped}
+	if hint := tlsFailures[why].hint; hint != "" {
+		line = append(line, "hint", hint)
+	}
+	c.w.log.Info("TLS handshake failed", line...)
+}

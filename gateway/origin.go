@@ -52,25 +52,3 @@ func (s *Server) judgeHost(r *wsproto.Request) *wsproto.Refusal {
 	}
 	return wsproto.Refuse(wsproto.ReasonForeignHost)
 }
-
-// comparison is what a log tells of a request that was refused for where its page comes from: what
-// was compared, and the flag that would let it in.
-func comparison(reason wsproto.Reason, origin, host []byte) []any {
-	words := []any{"origin", clipText(origin), "host", clipText(host)}
-	switch reason {
-	case wsproto.ReasonOrigin:
-		if o, err := wsproto.ParseOrigin(string(origin)); err == nil && len(origin) <= textMax {
-			return append(words, "hint", "--allow-origin "+o.String())
-		}
-		if string(origin) == "null" {
-			return append(words, "hint", "--allow-origin null")
-		}
-	case wsproto.ReasonForeignHost:
-		if name := wsproto.HostName(host); name != "" && len(name) <= textMax {
-			return append(words, "hint", "--allow-host "+name)
-		}
-	default:
-		return nil
-	}
-	return words
-}

@@ -8,8 +8,6 @@ import (
 	"syscall"
 
 	"github.com/pires/go-proxyproto"
-
-	"sluice/wsproto"
 )
 
 // A proxied connection is a conn's transport on a listener with ListenOptions.ProxyProtocol, until
@@ -153,38 +151,4 @@ func parseProxyHeader(header []byte) (netip.Addr, error) {
 	}
 	client, _ := netip.AddrFromSlice(from.IP)
 	return client.Unmap(), nil
-}
-
-// trusts reports whether a connection is from a trusted proxy: by its network, or by a unix socket,
-// whose mode says who may connect.
-func (s *Server) trusts(fd int, w *worker) bool {
-	peer, err := w.kernel.PeerAddress(fd)
-	return err == nil && (!peer.IsValid() || s.admission.isProxy(peer))
-}
-
-// standFor has the connection count for a client that a trusted proxy has named, and returns the
-// refusal if a limit forbids that.
-func (c *conn) standFor(client netip.Addr) *wsproto.Refusal {
-	if !client.IsValid() {
-		return nil
-	}
-	m, a := c.metered(), c.w.server.admission
-	m.from = client
-	if !a.asks() || !a.counts(client) || m.key.IsValid() {
-		return nil
-	}
-	key := addressKey(client)
-	if reason := a.enter(key, c.w.kernel.Now()); reason != 0 {
-		return wsproto.Refuse(reason).RetryAfter(1 + c.w.random.IntN(retryMax))
-	}
-	m.key = key
-	return nil
-}
-
-// named is the client that the connection's proxy has named for all of it.
-func (c *conn) named() (from netip.Addr) {
-	if c.meter != nil {
-		from = c.meter.from
-	}
-	return from
 }

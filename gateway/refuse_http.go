@@ -26,13 +26,6 @@ var (
 		"This server does not take WebSockets yet: its program has to call Serve.")
 )
 
-// explain is the refusal for a reason, in other words.
-func explain(reason wsproto.Reason, text string) *wsproto.Refusal {
-	r := *wsproto.Refuse(reason)
-	r.Text = text
-	return &r
-}
-
 // refuseHTTP answers a request that net/http still has.
 func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request, refusal *wsproto.Refusal) {
 	s.noteRequest(r, refusal)

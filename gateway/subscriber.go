@@ -11,9 +11,6 @@ import (
 	"sluice/wsproto"
 )
 
-// subscriberPath is where the Centrifuge client protocol is spoken: many rooms on one connection.
-const subscriberPath = "/connection/websocket"
-
 // serverVersion is what a client is told of us; it compares it with nothing.
 const serverVersion = "Sluice"
 

@@ -54,21 +54,6 @@ func (f TLSFailure) isSilent() bool {
 	return f == TLSTimeout || f == TLSGone || f == TLSCrowded || f == TLSCut
 }
 
-// count counts and logs a failure.
-func (t *secured) count(why TLSFailure) {
-	c := t.c
-	c.w.stats.TLS.Failed[why]++
-	skipped, ok := c.w.server.samples.handshake[why].Take(c.w.kernel.Now())
-	if !ok {
-		return
-	}
-	line := []any{"reason", why.String(), "from", c.from(), "and_more", skipped}
-	if hint := tlsFailures[why].hint; hint != "" {
-		line = append(line, "hint", hint)
-	}
-	c.w.log.Info("TLS handshake failed", line...)
-}
-
 // Alerts of RFC 8446 §6 that tell failures apart.
 const (
 	alertHandshakeFailure  = 40
