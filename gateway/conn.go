@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"sluice/hub"
@@ -174,4 +175,26 @@ type farewell struct {
 	dropped int64         // bytes read and dropped
 
 	standing standing // when its end began
+}
+
+// A standing is what a log line says of a connection's place in its room.
+type standing struct {
+	room, from string
+	lag        hub.Lag // zero unless it is why the connection ends
+}
+
+// metered is the connection's meter.
+func (c *conn) metered() *meter {
+	if c.meter == nil {
+		c.meter = &meter{}
+	}
+	return c.meter
+}
+
+// key is whom the connection counts for.
+func (c *conn) key() (key netip.Addr) {
+	if c.meter != nil {
+		key = c.meter.key
+	}
+	return key
 }

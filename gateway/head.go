@@ -44,19 +44,6 @@ func (c *conn) awaitHead(p []byte) bool {
 	return c.life != dead
 }
 
-// readLater leaves requests that have been read already for the connection's next turn, and reports
-// whether to read on before that. q is nil, or what is known already of who makes the first of
-// them.
-func (c *conn) readLater(p []byte, q *question) bool {
-	c.in = &inbound{head: append([]byte(nil), p...), question: q}
-	c.w.headBudget.hold(c)
-	if c.life != reading {
-		return c.life != dead
-	}
-	c.standInLine()
-	return false
-}
-
 // route decides by the path alone, not by a header, who answers: rooms' paths stay on the reactor,
 // /livez and /readyz too, and every other path is lent to net/http. answer is nil, or who it is
 // that asks for a room.

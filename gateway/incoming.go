@@ -8,71 +8,6 @@ import (
 	"sluice/wsproto"
 )
 
-// pauseReading is the one place where a pause begins.
-func (c *conn) pauseReading(why pause) {
-	c.w.held.begin(why&^c.pauses, c.w.loop.Now())
-	c.pauses |= why
-	c.stopClock()
-}
-
-// stopClock lets the clock of an unfinished message stand still: it is not its sender who holds it
-// up.
-func (c *conn) stopClock() {
-	if c.in != nil && c.in.stopped == 0 {
-		c.in.stopped = c.w.loop.Now()
-	}
-}
-
-// resumeReading is the one place where a pause ends. Unless it was a turn's, the connection is read
-// on in its next turn. Clocks go on with the end of the last pause.
-func (c *conn) resumeReading(why pause) {
-	c.w.held.end(why&c.pauses, c.w.loop.Now())
-	c.pauses &^= why
-	c.heard = c.w.loop.Now() // We did not listen meanwhile.
-	if why != pauseTurn {
-		c.standInLine()
-		return
-	}
-	if c.pauses == 0 {
-		c.startClock()
-	}
-}
-
-// startClock lets the clock of an unfinished message go on.
-func (c *conn) startClock() {
-	in := c.in
-	if in == nil || in.stopped == 0 {
-		return
-	}
-	stood := c.w.loop.Now() - in.stopped
-	in.stopped = 0
-	c.w.inputBudget.excuse(c, stood)
-	if in.began != 0 {
-		in.began += stood
-		c.setTimer() // The one that stands may be later.
-	}
-}
-
-// endTurn ends a turn whose budget was spent. The connection goes behind the publishers that wait
-// for its room, or, if none does, in line for its next turn.
-func (c *conn) endTurn() {
-	if c.life == open && c.past != subscribes && !c.isInflating() && c.reader.EndTurn(true) {
-		c.pauseForRoom()
-		return
-	}
-	c.standInLine()
-}
-
-// standInLine has the connection read on in another turn, without an event.
-func (c *conn) standInLine() {
-	c.pauseReading(pauseTurn)
-	if c.isCostly() {
-		c.w.loop.RequeueCostly(c.token, reactor.Readable)
-	} else {
-		c.w.loop.Requeue(c.token, reactor.Readable)
-	}
-}
-
 // read takes bytes until there are no more or the turn's budget is spent. A connection whose room
 // is full is not read on, which holds its sender by TCP's own means; if the event says that the
 // sender is gone, so is the connection.
@@ -283,15 +218,6 @@ func (c *conn) keepCommands(rest, stash []byte) {
 	c.keep(&in.decoder, stash)
 }
 
-// holdInput makes the connection's decoder one of its own.
-func (c *conn) holdInput() *inbound {
-	if c.in == nil {
-		c.in = &inbound{decoder: c.w.decoder}
-		c.w.decoder = c.w.newDecoder()
-	}
-	return c.in
-}
-
 // decodeLater ends the turn; the next one begins with rest. It returns that the connection is not
 // to be read on.
 func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
@@ -299,9 +225,6 @@ func (c *conn) decodeLater(d *wsproto.Decoder, rest []byte) bool {
 	c.endTurn()
 	return false
 }
-
-// isInflating reports whether a message is whole and inflated in slices.
-func (c *conn) isInflating() bool { return c.in != nil && c.in.decoder.Inflating() }
 
 // pickDecoder is the connection's own if it holds a part of a message, and the worker's otherwise.
 // A client that reads deflated frames may send them, and no other: it negotiated both at once.
@@ -315,62 +238,6 @@ func (c *conn) pickDecoder() *wsproto.Decoder {
 		c.w.decoder.Deflate = c.reader.Encoding() == encodingDeflated
 	}
 	return &c.w.decoder
-}
-
-// keep holds on to a decoder in the middle of a message, and to the bytes behind it that have to
-// wait.
-func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
-	if !d.Partial() {
-		_, _, _ = d.Next(nil) // Gives back the buffer of the message before; nothing can come of no bytes.
-	}
-	if d.Idle() && len(stash) == 0 && (c.in == nil || len(c.in.commands) == 0 && c.in.unsent == nil) {
-		c.dropInput()
-		return
-	}
-	c.holdInput()
-	c.in.stash = append([]byte(nil), stash...)
-	if c.pauses != 0 {
-		c.stopClock()
-	}
-	if c.in.began == 0 && c.in.decoder.Partial() {
-		c.in.began = c.w.loop.Now()
-		c.setTimer() // Its deadline may be nearer than the one that stands.
-	}
-	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+c.in.ready())
-}
-
-// size is what it takes, in bytes.
-func (in *inbound) size(cfg *config) int {
-	n := in.decoder.Held() + len(in.stash) + cap(in.commands)
-	if in.unsent != nil {
-		n += len(in.unsent.Payload)
-	}
-	if in.decoder.Inflating() {
-		n += int(cfg.inflaterSize)
-	}
-	return n
-}
-
-// ready is how many bytes it has of messages that are whole, and wait.
-func (in *inbound) ready() int {
-	if in.unsent != nil {
-		return len(in.unsent.Payload)
-	}
-	return len(in.commands)
-}
-
-// dropInput forgets what was read and could not be finished with.
-func (c *conn) dropInput() {
-	if c.in == nil {
-		return
-	}
-	if q := c.in.question; q != nil && q.desk != nil {
-		q.desk.drop(q)
-	}
-	c.w.headBudget.drop(c)
-	c.w.inputBudget.hold(c, 0, 0)
-	c.in.decoder.Release()
-	c.in = nil
 }
 
 // handle acts on one message and reports whether to go on. rest is what of it has to wait.
@@ -421,12 +288,6 @@ func (c *conn) pausedBefore() bool {
 	}
 	c.pauseForRoom()
 	return true
-}
-
-// pauseForRoom waits for Resume.
-func (c *conn) pauseForRoom() {
-	c.pauseReading(pauseRoom)
-	c.w.stats.Paused++
 }
 
 // waitsForSweeps reports whether nothing may be published before the tick's end: what all rooms

@@ -67,12 +67,6 @@ var abuseHints = map[CloseReason]string{
 	ClosedMayNotPublish: "its room is readonly (--room), or nothing grants it to publish there",
 }
 
-// A standing is what a log line says of a connection's place in its room.
-type standing struct {
-	room, from string
-	lag        hub.Lag // zero unless it is why the connection ends
-}
-
 // standing is looked up while the connection is in its room, and its peer is there.
 func (c *conn) standing(r CloseReason) (s standing) {
 	if c.reader.IsIn() {

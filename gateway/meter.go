@@ -53,36 +53,10 @@ type meter struct {
 	expiresAt time.Duration // … by the loop's clock
 }
 
-// metered is the connection's meter.
-func (c *conn) metered() *meter {
-	if c.meter == nil {
-		c.meter = &meter{}
-	}
-	return c.meter
-}
-
-// key is whom the connection counts for.
-func (c *conn) key() (key netip.Addr) {
-	if c.meter != nil {
-		key = c.meter.key
-	}
-	return key
-}
-
 // read notes that the client sent n bytes.
 func (m *meter) read(n int) {
 	m.level = max(0, m.level-inflateFree*n)
 	m.reads.failures = 0
-}
-
-// chargeInflated notes that n bytes were inflated, and reports whether that is within what a client
-// may cost.
-func (c *conn) chargeInflated(n int) bool {
-	rate := c.w.cfg.InflateRate
-	if rate == 0 {
-		return true
-	}
-	return int64(c.metered().inflate(n, rate, c.w.loop.Now())) <= inflateBurst*rate+2*c.w.cfg.MaxMessage
 }
 
 // inflate notes that n bytes were inflated at the time now, and returns the level. The bucket leaks
@@ -91,13 +65,6 @@ func (m *meter) inflate(n int, rate int64, now time.Duration) int {
 	leaked := int(min(now-m.at, time.Minute).Seconds() * float64(rate))
 	m.level, m.at = max(0, m.level-leaked)+n, now
 	return m.level
-}
-
-// noteCost notes what a turn of the connection took in which there was much to do.
-func (c *conn) noteCost(took time.Duration) {
-	if c.meter != nil || took >= c.w.cfg.costlyTurn {
-		c.metered().spend(took, c.w.loop.Now())
-	}
 }
 
 // spend notes that a turn took so long, at the time now.
@@ -110,10 +77,9 @@ func (m *meter) spentBy(now time.Duration) time.Duration {
 	return max(0, m.spent-(now-m.spentAt)/costlyShare)
 }
 
-// isCostly reports whether the client's turns took so long that it has to stand in line for the
-// next one, even if it has sent something just now. All who do have a millisecond of each tick
-// together: a hundred of them wait for each other, and nobody waits for a hundred of them. A short
-// turn in between changes nothing.
-func (c *conn) isCostly() bool {
-	return c.meter != nil && c.meter.spentBy(c.w.loop.Now()) >= c.w.cfg.costlyTurn
+// A shortage is what the kernel lacked memory for, of one connection: to read, or to write.
+type shortage struct {
+	failures int           // in a row
+	failedAt time.Duration // the last of them
+	due      time.Duration // when it is tried again; zero: nothing waits for that
 }

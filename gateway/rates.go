@@ -10,9 +10,6 @@ import (
 // that waits to be read again is throttled again at once.
 const overGap = time.Second
 
-// isThrottled reports whether the connection is not read on because its client was over a rate.
-func (c *conn) isThrottled() bool { return c.pauses&pauseRate != 0 }
-
 // chargeFrames notes that frames began and what they have come to, zero for nothing yet, and
 // reports whether to go on. Frames and pings over their rate are abuse and end the connection: each
 // costs us work, and nobody needs so many. Messages only have to wait.
@@ -75,4 +72,14 @@ func (c *conn) unthrottle(now time.Duration) {
 	if c.isThrottled() && now >= c.meter.until {
 		c.resumeReading(pauseRate)
 	}
+}
+
+// chargeInflated notes that n bytes were inflated, and reports whether that is within what a client
+// may cost.
+func (c *conn) chargeInflated(n int) bool {
+	rate := c.w.cfg.InflateRate
+	if rate == 0 {
+		return true
+	}
+	return int64(c.metered().inflate(n, rate, c.w.loop.Now())) <= inflateBurst*rate+2*c.w.cfg.MaxMessage
 }

@@ -20,13 +20,6 @@ func isShortage(err error) bool {
 	return errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOSPC)
 }
 
-// A shortage is what the kernel lacked memory for, of one connection: to read, or to write.
-type shortage struct {
-	failures int           // in a row
-	failedAt time.Duration // the last of them
-	due      time.Duration // when it is tried again; zero: nothing waits for that
-}
-
 // lacksReads and lacksWrites report whether the connection waits until it is tried again.
 func (c *conn) lacksReads() bool  { return c.meter != nil && c.meter.reads.due != 0 }
 func (c *conn) lacksWrites() bool { return c.meter != nil && c.meter.writes.due != 0 }

@@ -55,16 +55,16 @@ var generalMutants = []mutant{
 		"gateway/incoming.go", "!ev.Again() && ", "",
 	}}},
 	{"rearm forgotten after a refusal", 50, []edit{{
-		"gateway/outgoing.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
+		"gateway/outbox.go", "c.rearm(reactor.Readable | reactor.Writable)", "c.isArmed = true",
 	}}},
 	{"a short write of somebody armed is taken for a refusal", 300, []edit{{
-		"gateway/outgoing.go", "\twasArmed := c.isArmed\n", "\twasArmed := c.isArmed\n\tif wasArmed {\n\t\treturn\n\t}\n",
+		"gateway/outbox.go", "\twasArmed := c.isArmed\n", "\twasArmed := c.isArmed\n\tif wasArmed {\n\t\treturn\n\t}\n",
 	}}},
 	{"who was put off is not tried again", 50, []edit{{
 		"gateway/shortage.go", "w.putOff = append(w.putOff, c.token)", "_ = c.token",
 	}}},
 	{"a shortage of epoll_ctl is forgotten", 300, []edit{{
-		"gateway/outgoing.go", "\tcase in&reactor.Writable != 0:\n\t\tc.putOffWrites(err)\n", "",
+		"gateway/outbox.go", "\tcase in&reactor.Writable != 0:\n\t\tc.putOffWrites(err)\n", "",
 	}}},
 	{"wake lost: the signal is cleared behind the mailbox", 3000, []edit{
 		{"reactor/loop.go", "\tl.signal.Store(false) // before", "\t// before"},
@@ -81,7 +81,7 @@ var generalMutants = []mutant{
 		{"hub/delivery.go", "if m.hasOwn && m.cursor.restOfFrame() == 0 {", "if m.hasOwn {"},
 	}},
 	{"a pong that has begun is replaced by a newer one", 300, []edit{{
-		"gateway/outgoing.go", "o.pongAt -= n //", "//",
+		"gateway/outbox.go", "o.pongAt -= n //", "//",
 	}}},
 	{"blocked member forgotten when the log grew under its write", 1000, []edit{{
 		"hub/delivery.go", "\t\t\tm.Ready()\n\t\t}\n\tcase budget", "\t\t}\n\tcase budget",
@@ -112,7 +112,7 @@ var generalMutants = []mutant{
 		"hub/sweep.go", "\t\tr.noteMoved()\n\t}\n\tr.release(b.fan)\n", "\t\tr.noteMoved()\n\t}\n",
 	}}},
 	{"resumed sender not read on", 100, []edit{{
-		"gateway/incoming.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t\treturn\n\t}\n", "",
+		"gateway/pause.go", "\tif why != pauseTurn {\n\t\tc.standInLine()\n\t\treturn\n\t}\n", "",
 	}}},
 	{"turn not over when nothing is left to read", 50, []edit{{
 		"gateway/incoming.go", "\t\tc.reader.EndTurn(false) //", "\t\t//",
@@ -201,7 +201,7 @@ var generalMutants = []mutant{
 		"reactor/ring.go", "\tSendBatch(r.kernel, batch[begun:])\n", "\tfor i := range batch[begun:] {\n\t\tbatch[begun+i].N, batch[begun+i].Err = len(batch[begun+i].Bytes), nil\n\t}\n",
 	}}},
 	{"a ring's send that has not ended is taken for a refusal", 1000, []edit{{
-		"gateway/outgoing.go", "case errors.Is(err, syscall.EAGAIN):", "case errors.Is(err, syscall.EAGAIN), errors.Is(err, reactor.ErrUnfinished):",
+		"gateway/outbox.go", "case errors.Is(err, syscall.EAGAIN):", "case errors.Is(err, syscall.EAGAIN), errors.Is(err, reactor.ErrUnfinished):",
 	}}},
 	{"dropped frame kept behind its last client", 300, []edit{{
 		"hub/pin.go", "\tif p.holders.Len() == 0 {", "\tif false {",

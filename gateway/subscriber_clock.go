@@ -65,18 +65,3 @@ func (s *subscriber) ponged() orderStep {
 
 // isAssembling reports whether a message of the client's is on its way.
 func (s *subscriber) isAssembling() bool { return s.in != nil && s.in.began != 0 }
-
-// clockDue is when checkClock is to be called.
-func (s *subscriber) clockDue() time.Duration {
-	due := time.Duration(math.MaxInt64)
-	if s.due != 0 {
-		due = s.due
-	}
-	if s.pingAt != 0 {
-		due = min(due, s.pingAt)
-	}
-	if s.termsEnd != 0 {
-		due = min(due, s.termsEnd)
-	}
-	return due
-}
