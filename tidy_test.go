@@ -118,7 +118,7 @@ var clockReaders = []string{
 	"gateway/admin/clock.go",   // for how long ago something was
 	"gateway/refuse_http.go",   // a deadline for the answer on a connection that no loop has
 	"hub/cluster/clock.go",     // a clock that begins with the process
-	"gateway/tls.go",           // a net.Conn has deadlines, which are nothing to a loop
+	"gateway/wire.go",          // a net.Conn has deadlines, which are nothing to a loop
 	"hub/nodes/nodes.go",       // for how long nothing was heard of a node
 	"reactor/internal/sys/real_stub.go",
 	"reactor/internal/sys/real_unix.go",

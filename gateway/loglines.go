@@ -41,9 +41,6 @@ func (s *Server) logRefused(r *wsproto.Refusal, from string, head []byte, skippe
 	}, more...)...)
 }
 
-// tlsHandshake is the first byte of a TLS client (RFC 8446 §5.1).
-const tlsHandshake = 0x16
-
 // logAbuse says that a client was closed for what it did. detail is in words of ours.
 func (c *conn) logAbuse(r CloseReason, detail string) {
 	skipped, ok := c.w.server.samples.closed[r].Take(c.w.kernel.Now())
