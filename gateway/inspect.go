@@ -3,11 +3,8 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -155,13 +152,6 @@ type ConnQuery struct {
 	Limit   int
 }
 
-// Errors of what is asked of loops.
-var (
-	ErrNoConnection = errors.New("there is no such connection: it is gone, or never was")
-	ErrOutboxFull   = errors.New("the client has yet to take what it was sent before")
-	ErrBusy         = errors.New("the gateway is busy: there was no answer in time")
-)
-
 // Connections returns the first of the connections that match, and how many match in all. They are
 // looked at on their loops, some in each tick, so they are of several moments.
 func (s *Server) Connections(ctx context.Context, q ConnQuery) (conns []ConnInfo, total int, err error) {
@@ -280,17 +270,6 @@ func (s *Server) usersHere(ctx context.Context, room string) (all map[string]boo
 	return all, nil
 }
 
-// isIn reports whether the connection is open, and in this room if one is named.
-func (c *conn) isIn(room string) bool {
-	if c.life != open || !c.reader.IsIn() {
-		return false
-	}
-	if s := c.subscriber(); s != nil {
-		return room == "" || s.find(room) != nil
-	}
-	return room == "" || c.reader.Room().Name() == room
-}
-
 // info tells of the connection, and of a subscriber's rooms of the one that is named, or of so
 // many.
 func (c *conn) info(room string, limit int) ConnInfo {
@@ -309,50 +288,3 @@ func (c *conn) info(room string, limit int) ConnInfo {
 }
 
 func (c *conn) isSpeaker() bool { return c.past != subscribes && c.reader.IsSpeaker() }
-
-// askConn returns what ask does for one connection, on its loop.
-func askConn[T any](ctx context.Context, s *Server, id string, ask func(*conn) (T, error)) (answer T, err error) {
-	w, t, ok := s.parseID(id)
-	if !ok {
-		return answer, ErrNoConnection
-	}
-	ctx, cancel := s.whileRunning(ctx)
-	defer cancel()
-	type told struct {
-		answer T
-		err    error
-	}
-	done := make(chan told, 1) // Nobody may read it any more.
-	err = s.postRunning(ctx, w, func(l *reactor.Loop) {
-		now := told{err: ErrNoConnection}
-		source, _ := l.Source(t)
-		if c, ok := source.(*conn); ok && c.isIn("") {
-			now.answer, now.err = ask(c)
-		}
-		done <- now
-	})
-	if err != nil {
-		return answer, err
-	}
-	select {
-	case now := <-done:
-		return now.answer, now.err
-	case <-ctx.Done():
-		return answer, late(ctx)
-	}
-}
-
-// parseID is conn.id taken apart, or conn.clientID, if that is of this run.
-func (s *Server) parseID(id string) (w *worker, t reactor.Token, ok bool) {
-	id, run, isClient := strings.Cut(id, "-")
-	if isClient && run != fmt.Sprintf("%08x", s.run) {
-		return nil, 0, false
-	}
-	loop, token, _ := strings.Cut(id, ".")
-	no, err := strconv.ParseUint(loop, 10, 16)
-	n, err2 := strconv.ParseUint(token, 16, 64)
-	if err != nil || err2 != nil || no >= uint64(len(s.workers)) {
-		return nil, 0, false
-	}
-	return s.workers[no], reactor.Token(n), true
-}

@@ -3,6 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"sluice/reactor"
@@ -111,4 +114,69 @@ func (s *Server) postRunning(ctx context.Context, w *worker, task func(*reactor.
 		return late(ctx)
 	}
 	return nil
+}
+
+// Errors of what is asked of loops.
+var (
+	ErrNoConnection = errors.New("there is no such connection: it is gone, or never was")
+	ErrOutboxFull   = errors.New("the client has yet to take what it was sent before")
+	ErrBusy         = errors.New("the gateway is busy: there was no answer in time")
+)
+
+// askConn returns what ask does for one connection, on its loop.
+func askConn[T any](ctx context.Context, s *Server, id string, ask func(*conn) (T, error)) (answer T, err error) {
+	w, t, ok := s.parseID(id)
+	if !ok {
+		return answer, ErrNoConnection
+	}
+	ctx, cancel := s.whileRunning(ctx)
+	defer cancel()
+	type told struct {
+		answer T
+		err    error
+	}
+	done := make(chan told, 1) // Nobody may read it any more.
+	err = s.postRunning(ctx, w, func(l *reactor.Loop) {
+		now := told{err: ErrNoConnection}
+		source, _ := l.Source(t)
+		if c, ok := source.(*conn); ok && c.isIn("") {
+			now.answer, now.err = ask(c)
+		}
+		done <- now
+	})
+	if err != nil {
+		return answer, err
+	}
+	select {
+	case now := <-done:
+		return now.answer, now.err
+	case <-ctx.Done():
+		return answer, late(ctx)
+	}
+}
+
+// parseID is conn.id taken apart, or conn.clientID, if that is of this run.
+func (s *Server) parseID(id string) (w *worker, t reactor.Token, ok bool) {
+	id, run, isClient := strings.Cut(id, "-")
+	if isClient && run != fmt.Sprintf("%08x", s.run) {
+		return nil, 0, false
+	}
+	loop, token, _ := strings.Cut(id, ".")
+	no, err := strconv.ParseUint(loop, 10, 16)
+	n, err2 := strconv.ParseUint(token, 16, 64)
+	if err != nil || err2 != nil || no >= uint64(len(s.workers)) {
+		return nil, 0, false
+	}
+	return s.workers[no], reactor.Token(n), true
+}
+
+// isIn reports whether the connection is open, and in this room if one is named.
+func (c *conn) isIn(room string) bool {
+	if c.life != open || !c.reader.IsIn() {
+		return false
+	}
+	if s := c.subscriber(); s != nil {
+		return room == "" || s.find(room) != nil
+	}
+	return room == "" || c.reader.Room().Name() == room
 }
