@@ -21,6 +21,9 @@ func (s *subscriber) checkClock(now time.Duration) bool {
 	if s.pinged != 0 && (s.pauses != 0 || s.reader.IsBlocked() || s.isAssembling()) {
 		s.pinged = now // We do not listen, it has not got the ping, or has to finish what it says first.
 	}
+	if s.isConnected && !s.isParked() {
+		s.due = 0 // Its question was answered, or given up.
+	}
 	switch {
 	case s.due != 0 && now >= s.due && s.isParked():
 		s.due = now + s.w.cfg.HandshakeTimeout // To connect, if it has not.
