@@ -20,6 +20,9 @@ const (
 	// commandsTurn is how many commands of one subscriber a turn carries out: what a turn's reading
 	// may hold at most, near enough.
 	commandsTurn = 256
+	// commandBytesTurn is how many bytes of commands end a turn, however few they are: one of
+	// CommandMax can take some milliseconds to decode, and a message has room for many.
+	commandBytesTurn = 64 << 10
 	// repliesTurn is how many bytes of replies end a turn.
 	repliesTurn = 64 << 10
 )
@@ -68,8 +71,9 @@ func (s *subscriber) resume() bool {
 // first.
 func (s *subscriber) obey(p []byte, answer *verdict) (rest []byte) {
 	s.w.replies = s.w.replies[:0]
+	whole := len(p)
 	for n := 0; n == 0 || len(p) > 0; n++ {
-		if answer == nil && s.waitsBefore(n) {
+		if answer == nil && s.waitsBefore(n, whole-len(p)) {
 			rest = p
 			break
 		}
@@ -94,14 +98,14 @@ func (s *subscriber) obey(p []byte, answer *verdict) (rest []byte) {
 	return rest
 }
 
-// waitsBefore pauses reading before the command behind n others of a turn, if it has to wait, and
-// reports whether it does.
-func (s *subscriber) waitsBefore(n int) bool {
+// waitsBefore pauses reading before the command behind n others of a turn, which are of so many
+// bytes, if it has to wait, and reports whether it does.
+func (s *subscriber) waitsBefore(n, bytes int) bool {
 	switch {
 	case s.isThrottled():
 		return true
-	case n >= commandsTurn, n >= briefCommands && s.w.isBrief, len(s.w.replies) >= repliesTurn,
-		s.w.judged >= judgedTurn, s.w.told >= historyTaken:
+	case n >= commandsTurn, n >= briefCommands && s.w.isBrief, bytes >= commandBytesTurn,
+		len(s.w.replies) >= repliesTurn, s.w.judged >= judgedTurn, s.w.told >= historyTaken:
 		s.standInLine()
 		return true
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"sluice/gateway/centrifuge"
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 	"sluice/reactor"
@@ -257,6 +258,19 @@ func costlyPlays(most, many int) (all []play) {
 						if f := c.Frame(); len(f.Payload) < historyMax*len(said) {
 							t.Errorf("history is answered with %d bytes", len(f.Payload))
 						}
+					}
+				})
+			}
+			return acts
+		}},
+		play{name: "commands_that_are_long", make: func(t *testing.T, addr string, few int) (acts []func()) {
+			frame := strings.Repeat(longCommand(2)+"\n", max(1, most/centrifuge.CommandMax))
+			for range few {
+				c := joinSubscriber(t, addr)
+				acts = append(acts, func() {
+					c.SetWriteDeadline(time.Now().Add(playTime))
+					for range 10 {
+						c.TrySend(wstest.MaskedText(frame))
 					}
 				})
 			}

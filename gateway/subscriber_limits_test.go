@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
 
+	"sluice/gateway/centrifuge"
 	"sluice/internal/testenv"
 )
 
@@ -40,6 +41,32 @@ func TestCommandsOfOneFrameTakeTurns(t *testing.T) {
 	}
 	if frames < n/commandsTurn || frames > 2*n/commandsTurn {
 		t.Errorf("%d replies came in %d frames", n, frames)
+	}
+}
+
+// longCommand is one of nearly centrifuge.CommandMax bytes, of which as much as can be becomes of
+// them in memory, and an error.
+func longCommand(id int) string {
+	const around = 100
+	nodes := strings.Repeat("{},", (centrifuge.CommandMax-around)/3)
+	return fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"a","tf":{"nodes":[%s{}]}}}`, id, nodes)
+}
+
+// Commands that take long take turns as well, though a frame has only a few of them.
+func TestLongCommandsOfOneFrameTakeTurns(t *testing.T) {
+	_, addr := startGateway(t, testConfig())
+	p := connectPeer(t, addr)
+	var lines []string
+	const n = 6
+	for i := range n {
+		lines = append(lines, longCommand(i+2))
+	}
+	p.say(lines...)
+	for i := range n {
+		if len(p.lines) > 0 {
+			t.Errorf("the reply to command %d came with the one before", i)
+		}
+		p.expect(fmt.Sprintf(`{"id":%d,"error":{"code":107,"message":"bad request"}}`, i+2))
 	}
 }
 
