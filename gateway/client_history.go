@@ -36,7 +36,7 @@ func (s *subscriber) history(o *order) orderStep {
 	if err != nil {
 		return s.fail(o, centrifuge.ErrorNotAvailable)
 	}
-	if (q.Limit < 0 || q.Limit > historyLittle) && s.awaitTurn() {
+	if (q.Limit < 0 || q.Limit > historyLittle) && s.awaitTurn(o) {
 		return stepWaits
 	}
 	if q.Limit != 0 && s.w.isBrief {

@@ -18,17 +18,18 @@ func (s *subscriber) presence(o *order) orderStep {
 		return s.fail(o, centrifuge.ErrorNotAvailable)
 	}
 	server := s.w.server
+	if server.nodes != nil && o.answer == nil {
+		return s.ask(&question{desk: &server.surveyors, room: room})
+	}
+	if s.awaitTurn(o) {
+		return stepWaits
+	}
 	var all []centrifuge.Info
 	var err error
-	switch {
-	case server.nodes == nil && s.awaitTurn():
-		return stepWaits
-	case server.nodes == nil:
-		all, err = server.attendeesHere(room)
-	case o.answer == nil:
-		return s.ask(&question{desk: &server.surveyors, room: room})
-	default:
+	if o.answer != nil {
 		all, err = o.answer.infos, o.answer.err
+	} else {
+		all, err = server.attendeesHere(room)
 	}
 	switch {
 	case errors.Is(err, ErrTooManyToTell):

@@ -208,9 +208,12 @@ func (s *subscriber) ask(q *question) orderStep {
 
 // awaitTurn has a command whose answer takes long to make wait for a turn in the line of those that
 // do, and reports whether it has to: each of a crowd takes some, and nobody is to wait for all of
-// them.
-func (s *subscriber) awaitTurn() (waits bool) {
+// them. What came of a question before is there in that turn.
+func (s *subscriber) awaitTurn(o *order) (waits bool) {
 	if s.hasStood = !s.hasStood; s.hasStood {
+		if o.answer != nil {
+			s.in.question = &question{answer: *o.answer}
+		}
 		s.pauseReading(pauseTurn)
 		s.w.loop.RequeueCostly(s.token, reactor.Readable)
 	}

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
+	"sluice/reactor"
 )
 
 // Clients whose turns take long have one such turn each that nobody could foresee. From then on no
@@ -59,6 +62,85 @@ func TestCostlyClientsStayInTheirLine(t *testing.T) {
 	}
 	if least > delayMax(t) {
 		t.Errorf("in each round a tick took %v of the loop's time or more", least)
+	}
+}
+
+// In a cluster, too, answers about who is in a room are made in the line of costly turns: hundreds
+// of them at once do not hold up a large message of somebody else.
+func TestLargeMessageDoesNotWaitForPresence(t *testing.T) {
+	const many = 400
+	cfg, node := testConfig(), &linked{}
+	cfg.Loops, cfg.Nodes, cfg.Rooms = 1, node, rules(t, "kept=presence")
+	cfg.Anonymous = grants(t, "*=read,publish,presence")
+	s := newGateway(t, cfg, nil, testenv.LogTo(t))
+	node.made.Store(&[]*Server{s})
+	free, survey := make(chan struct{}), s.surveyors.answer
+	s.surveyors.answer = func(ctx context.Context, q *question) error {
+		select {
+		case <-free:
+		case <-ctx.Done():
+		}
+		return survey(ctx, q)
+	}
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(func() { s.Close(); checkAccounts(t, s) })
+	addr := s.Addrs()[0].String()
+	for i := range presenceMax {
+		s.presences.enter("kept", &attendee{info: infoOf(&Principal{}, fmt.Sprint("client-", i), nil)})
+	}
+	var all []*wstest.Client
+	for range many {
+		c := wstest.Join(t, addr, subscriberPath, wstest.MaskedText("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"presence\":{\"channel\":\"kept\"}}"))
+		c.SetDeadline(time.Now().Add(testenv.Patience))
+		all = append(all, c)
+	}
+	testenv.Eventually(t, "all are parked", func() bool {
+		n := 0
+		onConns(t, s, func(c *conn) {
+			if c.isParked() {
+				n++
+			}
+		})
+		return n == many
+	})
+	c, text := wstest.Join(t, addr, "/ws/quiet"), strings.Repeat("x", 256<<10)
+	port, w := c.LocalAddr().String(), s.workers[0]
+	var before atomic.Uint64 // commands, when it was heard
+	onConns(t, s, func(c *conn) {
+		if peerOf(c) == port {
+			var watched transport = &stopwatch{c.transport(), func(time.Time) {}, func(time.Time) { before.Store(w.stats.Commands) }}
+			c.other = &watched
+		}
+	})
+	release := make(chan struct{}) // The loop has all answers at once, and the large message beside them.
+	if err := post(t.Context(), w.loop, func(*reactor.Loop) { <-release }); err != nil {
+		t.Fatal(err)
+	}
+	close(free)
+	testenv.Eventually(t, "all are answered", func() bool {
+		s.surveyors.mu.Lock()
+		defer s.surveyors.mu.Unlock()
+		return s.surveyors.running == 0
+	})
+	var sent sync.WaitGroup
+	defer sent.Wait()
+	sent.Go(func() { c.TrySend(wstest.MaskedText(text)) })
+	close(release)
+	c.ExpectFrame(ws.OpText, text)
+	testenv.Eventually(t, "that is noted", func() bool { return before.Load() > 0 })
+	n := int(before.Load()) - many // Each has connected.
+	t.Logf("%d of %d were told who is there before it was heard", n, many)
+	if n > many/2 {
+		t.Errorf("%d of %d were told who is there before it was heard", n, many)
+	}
+	for _, c := range all {
+		c.Frame() // connect's
+		if f := c.Frame(); strings.Count(string(f.Payload), `"client-`) != 2*presenceMax {
+			t.Errorf("presence is answered with %s", wstest.Describe(f))
+		}
 	}
 }
 
