@@ -75,12 +75,14 @@ func isExpired(err error) bool {
 	return errors.As(err, &denied) && denied.IsExpired
 }
 
-// reviewSubscriptions ends those that the client may no longer have.
+// reviewSubscriptions ends those that the client may no longer have, behind the replies that are
+// due: one may be about a subscription that ends now.
 func (s *subscriber) reviewSubscriptions() {
 	for i := len(s.subscriptions) - 1; i >= 0 && s.life == open; i-- {
 		sub := s.subscriptions[i]
 		if room := sub.Room().Name(); s.permissions(room)&Read == 0 {
 			s.drop(sub)
+			s.sendReplies()
 			s.push(centrifuge.UnsubscribeServer.Push(room))
 		}
 	}
