@@ -66,7 +66,7 @@ func NewJWT(o Options) (*JWT, error) {
 		if err := checkURL(o.KeysURL); err != nil {
 			return nil, err
 		}
-		j.remote = &remoteKeys{address: o.KeysURL, failed: o.KeysFailed}
+		j.remote = newRemoteKeys(o.KeysURL, o.KeysFailed)
 	}
 	return j, nil
 }
@@ -196,11 +196,14 @@ func (j *JWT) choose(t *jwt.Token) (any, error) {
 
 // keys are those of the files and those that were fetched last.
 func (j *JWT) keys() []key {
-	keys := *j.files.Load()
-	if j.remote != nil {
-		keys = append(slices.Clip(keys), j.remote.keys()...)
+	files := *j.files.Load()
+	switch {
+	case j.remote == nil:
+		return files
+	case len(files) == 0:
+		return j.remote.keys()
 	}
-	return keys
+	return slices.Concat(files, j.remote.keys())
 }
 
 // denial says why a token was refused, in words that have nothing of it.

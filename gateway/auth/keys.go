@@ -2,7 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -16,7 +15,6 @@ import (
 	"slices"
 
 	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
 )
 
 // A key verifies tokens that are signed by one of its algorithms, and no others: a token does not
@@ -136,48 +134,60 @@ func publicKey(block *pem.Block) (any, error) {
 	return nil, fmt.Errorf("a %s is no public key", block.Type)
 }
 
+// setMax bounds a JWK Set that is fetched, in bytes.
+const setMax = 1 << 20
+
 func parseJWKS(text []byte) ([]key, error) {
-	set, err := keyfunc.NewJWKSetJSON(json.RawMessage(text))
-	if err != nil {
+	keys, err := parseSet(text, true)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("no key of the JWK Set verifies signatures")
+	}
+	return keys, err
+}
+
+// parseSet reads a JWK Set. What is no key that verifies signatures here is left out: one of another
+// kind or use, or that is not whole (RFC 7517 §5). A set that strangers can read may have no
+// secrets.
+func parseSet(text []byte, mayHaveSecrets bool) (keys []key, err error) {
+	var set struct {
+		Keys *[]json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal(text, &set) != nil || set.Keys == nil {
 		return nil, errors.New("it is no JWK Set that can be read") // The error may tell what is in it.
 	}
-	keys := storedKeys(set.Storage(), true)
-	if len(keys) == 0 {
-		return nil, errors.New("no key of the JWK Set verifies signatures")
+	for _, one := range *set.Keys {
+		jwk, err := jwkset.NewJWKFromRawJSON(one, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
+		if err != nil {
+			continue
+		}
+		if k, ok := keyOfSet(jwk, mayHaveSecrets); ok {
+			keys = append(keys, k)
+		}
 	}
 	return keys, nil
 }
 
-// storedKeys are those of a JWK Set that verify signatures. It reads memory only. A set that
-// strangers can read may have no secrets.
-func storedKeys(set jwkset.Storage, mayHaveSecrets bool) (keys []key) {
-	all, err := set.KeyReadAll(context.Background())
+// keyOfSet is what a key of a JWK Set is here, if it is one that verifies signatures.
+func keyOfSet(jwk jwkset.JWK, mayHaveSecrets bool) (k key, ok bool) {
+	m, value := jwk.Marshal(), jwk.Key()
+	if m.USE != "" && m.USE != jwkset.UseSig {
+		return k, false
+	}
+	if private, ok := value.(interface{ Public() crypto.PublicKey }); ok {
+		value = private.Public()
+	}
+	if _, isSecret := value.([]byte); isSecret && !mayHaveSecrets {
+		return k, false
+	}
+	k, err := newKey(value, m.KID)
 	if err != nil {
-		return nil
+		return k, false
 	}
-	for _, jwk := range all {
-		m := jwk.Marshal()
-		if m.USE != "" && m.USE != jwkset.UseSig {
-			continue
+	if alg := m.ALG.String(); alg != "" {
+		if !slices.Contains(k.algorithms, alg) {
+			return k, false
 		}
-		value := jwk.Key()
-		if private, ok := value.(interface{ Public() crypto.PublicKey }); ok {
-			value = private.Public()
-		}
-		if _, isSecret := value.([]byte); isSecret && !mayHaveSecrets {
-			continue
-		}
-		k, err := newKey(value, m.KID)
-		if err != nil {
-			continue
-		}
-		if alg := m.ALG.String(); alg != "" {
-			if !slices.Contains(k.algorithms, alg) {
-				continue
-			}
-			k.algorithms = []string{alg}
-		}
-		keys = append(keys, k)
+		k.algorithms = []string{alg}
 	}
-	return keys
+	return k, true
 }

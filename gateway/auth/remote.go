@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,24 +13,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/MicahParks/keyfunc/v3"
 	"golang.org/x/time/rate"
 )
 
-// remoteKeys are those of a JWK Set at a URL. keyfunc fetches it every hour, and sooner for a key
-// that is not known, but not more often than every refreshEvery: anybody can name any key.
+// remoteKeys are those of a JWK Set at a URL. It is fetched every refreshRegular, and sooner for a
+// key that is not known, but not more often than every refreshEvery: anybody can name any key.
 type remoteKeys struct {
 	address string
 	failed  func(error)
 
-	ctx context.Context // ends when fetching is to end; no client's: one that goes must not keep keys from others
-	set keyfunc.Keyfunc // nil before fetch
+	client *http.Client
+	set    atomic.Pointer[[]key] // as it was fetched last; nil: it was not
 
-	failures atomic.Uint64 // of fetches
-
-	mu     sync.Mutex // held while fetching for a key: who comes meanwhile waits for what comes of it
-	pace   *rate.Limiter
-	absent map[string]bool // ids of keys that the set was fetched for, and that were not in it
+	mu      sync.Mutex    // held while fetching: who comes meanwhile waits for what comes of it
+	request *http.Request // nil before fetch; its context ends when fetching is to end, and is no client's: one that goes must not keep keys from others
+	pace    *rate.Limiter
+	absent  map[string]bool // ids of keys that the set was fetched for and that are not in it, if that has not failed since
 }
 
 const (
@@ -41,32 +41,77 @@ const (
 	absentLen = 128
 )
 
+func newRemoteKeys(address string, failed func(error)) *remoteKeys {
+	return &remoteKeys{
+		address: address, failed: failed, client: &http.Client{Timeout: refreshTimeout}, pace: rate.NewLimiter(rate.Every(refreshEvery), 1),
+	}
+}
+
+// fetch fetches the set, and goes on to in the background.
 func (r *remoteKeys) fetch(ctx context.Context) (err error) {
-	r.ctx, r.pace = ctx, rate.NewLimiter(rate.Every(refreshEvery), 1)
-	r.set, err = keyfunc.NewDefaultOverrideCtx(ctx, []string{r.address}, keyfunc.Override{
-		Client:            &http.Client{Timeout: refreshTimeout},
-		HTTPTimeout:       refreshTimeout,
-		RateLimitWaitMax:  refreshTimeout, // Which bounds its request, too.
-		RefreshInterval:   refreshRegular,
-		RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1), // The pace is ours: who comes too often is refused, and does not wait.
-		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
-			return func(_ context.Context, err error) {
-				r.failures.Add(1)
-				if r.failed != nil {
-					r.failed(withoutURL(err))
-				}
-			}
-		},
-	})
-	return withoutURL(err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.request, err = http.NewRequestWithContext(ctx, http.MethodGet, r.address, nil); err != nil {
+		return withoutURL(err)
+	}
+	r.get()
+	go r.goOn(ctx)
+	return nil
+}
+
+func (r *remoteKeys) goOn(ctx context.Context) {
+	regular := time.NewTicker(refreshRegular)
+	defer regular.Stop()
+	for {
+		select {
+		case <-regular.C:
+			r.mu.Lock()
+			r.get()
+			r.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// get fetches the set, and reports whether it has. The caller holds r.mu.
+func (r *remoteKeys) get() bool {
+	keys, err := r.read()
+	if err == nil {
+		r.set.Store(&keys)
+		return true
+	}
+	clear(r.absent) // What was not there then may be there now.
+	if r.failed != nil {
+		r.failed(withoutURL(err))
+	}
+	return false
+}
+
+func (r *remoteKeys) read() ([]key, error) {
+	answer, err := r.client.Do(r.request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, setMax+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("it answered with status %d", answer.StatusCode)
+	case len(text) > setMax:
+		return nil, fmt.Errorf("its answer has more than %d bytes", setMax)
+	}
+	return parseSet(text, false)
 }
 
 // keys are those that were fetched last. It does not wait.
 func (r *remoteKeys) keys() []key {
-	if r.set == nil {
-		return nil
+	if set := r.set.Load(); set != nil {
+		return *set
 	}
-	return storedKeys(r.set.Storage(), false)
+	return nil
 }
 
 // refresh fetches the set for the sake of a key, unless it was fetched just now. It reports whether
@@ -75,15 +120,8 @@ func (r *remoteKeys) keys() []key {
 func (r *remoteKeys) refresh(id string) (canTell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.has(id) {
-		return true
-	}
-	if r.set != nil && r.pace.Allow() {
-		before := r.failures.Load()
-		_, _ = r.set.Storage().KeyRead(r.ctx, id) // Whether it is there now is for Verify to find.
-		if r.failures.Load() == before && !r.has(id) {
-			r.miss(id)
-		}
+	if !r.has(id) && r.request != nil && r.pace.Allow() && r.get() && !r.has(id) {
+		r.miss(id)
 	}
 	return r.has(id) || r.has("") && r.absent[id]
 }

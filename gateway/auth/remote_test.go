@@ -1,0 +1,46 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/time/rate"
+)
+
+// A key that was looked for and not there is not refused for that while the set cannot be fetched:
+// it may be there by now. What was fetched counts on.
+func TestKeyThatWasAbsentIsLookedForAnew(t *testing.T) {
+	const there = `{"kty":"OKP","crv":"Ed25519","kid":"there","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`
+	const both = there + `,{"kty":"OKP","crv":"Ed25519","kid":"late","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`
+	var set atomic.Value
+	set.Store(there)
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if set.Load() == "" {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_, _ = w.Write([]byte(`{"keys":[` + set.Load().(string) + `]}`))
+	}))
+	defer issuer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := newRemoteKeys(issuer.URL, nil)
+	r.pace.SetLimit(rate.Inf)
+	if err := r.fetch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		set         string
+		tells, late bool
+	}{
+		{there, true, false}, {"", false, false}, {there, true, false}, {"", false, false}, {both, true, true}, {"", true, true},
+	} {
+		set.Store(step.set)
+		if tells := r.refresh("late"); tells != step.tells || r.has("late") != step.late || !r.has("there") {
+			t.Errorf("the set is %q: can tell: %t, it is there: %t", step.set, tells, r.has("late"))
+		}
+	}
+}
