@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -164,7 +165,12 @@ var (
 	errNoKey     = errors.New("it names a key that is not known here")
 	errAlgorithm = errors.New("no key here is for the algorithm that it is signed by")
 	errCritical  = errors.New("its header says that something has to be understood which is not")
+	errManyKeys  = fmt.Errorf("it may be by any of more than %d keys, and has to name one (kid)", triesMax)
 )
+
+// triesMax is how many keys a token is tried with that does not name one, or if those have no ids:
+// anybody may bring such a token, and a signature takes 30 µs.
+const triesMax = 32
 
 // choose finds the keys that a token may be signed by: of the id that it names, among those that
 // have ids, and for its algorithm.
@@ -186,6 +192,8 @@ func (j *JWT) choose(t *jwt.Token) (any, error) {
 		}
 	}
 	switch {
+	case len(set.Keys) > triesMax:
+		return nil, errManyKeys
 	case len(set.Keys) > 0:
 		return set, nil
 	case !isKnown || len(keys) == 0:
@@ -222,6 +230,7 @@ func Why(err error) string {
 		{errNoKey, errNoKey.Error()},
 		{errAlgorithm, errAlgorithm.Error()},
 		{errCritical, errCritical.Error()},
+		{errManyKeys, errManyKeys.Error()},
 		{errInfo, errInfo.Error()},
 		{errChannel, errChannel.Error()},
 		{jwt.ErrTokenMalformed, "it is not a JWT, or its claims are not of the kinds that they should be"},

@@ -3,6 +3,8 @@ package auth_test
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -84,5 +86,33 @@ func TestWhatIsNoKeySetIsHeardOf(t *testing.T) {
 		if isThere := strings.Contains(body, "more"); isThere != (err == nil) || !isThere && !errors.Is(err, gateway.ErrAsk) {
 			t.Errorf("%.40q: a token is judged %v", body, err)
 		}
+	}
+}
+
+// A token that names no key is tried with a few, and not with as many as there are: anybody may
+// bring one.
+func TestTokenWithoutAKeyIsTriedWithAFew(t *testing.T) {
+	var all []object
+	var last ed25519.PrivateKey
+	add := func(n int) *auth.JWT {
+		for range n {
+			public, private, err := ed25519.GenerateKey(rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, last = append(all, jwk(public, object{"kid": b64(public)})), private
+		}
+		return newJWT(t, auth.Options{KeyFiles: []string{write(t, "set.json", jwks(all...))}})
+	}
+	j := add(32)
+	if _, refused := judge(j, mint(eddsa(last), may(), nil)); refused != "" {
+		t.Error(refused)
+	}
+	j = add(1)
+	if _, refused := judge(j, mint(eddsa(last), may(), nil)); !strings.Contains(refused, "has to name one") {
+		t.Errorf("refused: %q", refused)
+	}
+	if _, refused := judge(j, mint(eddsa(last), may(), object{"kid": b64(last.Public().(ed25519.PublicKey))})); refused != "" {
+		t.Error(refused)
 	}
 }
