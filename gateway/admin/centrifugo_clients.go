@@ -92,11 +92,13 @@ func (h *Handler) cRefresh(ctx context.Context, k *Key, p params) (any, *fault) 
 func (h *Handler) cEach(ctx context.Context, k *Key, p params,
 	toClient func(client, user string) (gateway.Reach, error), toUser func(string) (gateway.Reach, error),
 ) (any, *fault) {
-	client, _ := p.text("client")
-	user, _ := p.text("user")
+	var client, user string
+	areTexts := p.read("client", &client) && p.read("user", &user)
 	switch {
 	case !k.isForAll():
 		return nil, &faultWhole
+	case !areTexts: // A client that is not one might be taken for none, and all of its user's be meant.
+		return nil, &cBadRequest
 	case p.hasAny("whitelist", "session"): // Or it would be done to somebody who is not meant.
 		return nil, &cNotAvailable
 	case client == "" && user == "": // Or to all who have no name, which is everybody.

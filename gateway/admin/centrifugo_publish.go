@@ -22,13 +22,19 @@ func (h *Handler) cPublishTo(k *Key, channel string, p params, m gateway.Message
 	repeat, _ := p.text("idempotency_key")
 	var version uint64
 	var tags map[string]string
-	if p.has("idempotency_key") && !isRepeatKey(repeat) || !p.read("version", &version) || !p.read("tags", &tags) {
+	var isNotKept bool
+	for name, to := range map[string]any{"version": &version, "tags": &tags, "skip_history": &isNotKept} {
+		if !p.read(name, to) {
+			return nil, &cBadRequest
+		}
+	}
+	if p.has("idempotency_key") && !isRepeatKey(repeat) {
 		return nil, &cBadRequest
 	}
 	if !h.allows(k, channel, gateway.Publish) {
 		return nil, &faultRooms
 	}
-	if version > 0 || len(tags) > 0 || h.keepsAnyway(channel, p) {
+	if version > 0 || len(tags) > 0 || isNotKept && h.gateway.Keeps(channel) {
 		return nil, &cNotAvailable // Or clients would get something else than is meant.
 	}
 	one := h.publishOne(k, channel, repeat, m)
@@ -55,11 +61,4 @@ func (h *Handler) cBroadcast(_ context.Context, k *Key, p params) (any, *fault) 
 	return struct {
 		Responses []reply `json:"responses"`
 	}{responses}, nil
-}
-
-// keepsAnyway reports whether a channel would keep a message that it is asked not to: here it keeps
-// all.
-func (h *Handler) keepsAnyway(channel string, p params) bool {
-	var skips bool
-	return json.Unmarshal(p["skip_history"], &skips) == nil && skips && h.gateway.Keeps(channel)
 }

@@ -58,6 +58,7 @@ func TestCentrifugoDataBecomesAMessage(t *testing.T) {
 		`{"channel":"r"}`, `{"data":1}`, `{"channel":1,"data":1}`, `{"channel":"","data":1}`, `{"channel":"a b","data":1}`, `{"channel":null,"data":1}`,
 		`{"channel":"r","b64data":"%"}`, `{"channel":"r","b64data":"AA==","data":1}`, `{"channel":"r","data":1,"idempotency_key":"a b"}`, `{"channel":"r","b64data":""}`,
 		`{"channel":"r","data":1,"idempotency_key":0}`, `{"channel":"r","data":1,"version":"2"}`, `{"channel":"r","data":1,"version":-1}`, `{"channel":"r","data":1,"tags":["a"]}`,
+		`{"channel":"r","data":1,"skip_history":"yes"}`,
 		`{"channel":"r","data":"` + strings.Repeat("x", 1<<20+1) + `"}`,
 	} {
 		s.expect(bad[:min(60, len(bad))], s.ask("POST", "/api/publish", bad), 200, `{"error":{"code":107,"message":"`)
@@ -95,6 +96,10 @@ func TestCentrifugoMethods(t *testing.T) {
 	}
 	ask("disconnect", `{"user":"42"}`, `{"result":{}}`)
 	ask("disconnect", `{"user":""}`, `"code":107`)
+	for _, method := range []string{"disconnect", "unsubscribe", "subscribe", "refresh"} { // Nor all of a user's, where one client is meant.
+		ask(method, `{"user":"42","client":7,"channel":"b"}`, `"code":107`)
+		ask(method, `{"user":42,"client":"0.1","channel":"b"}`, `"code":107`)
+	}
 	ask("disconnect", `{"user":"42","whitelist":["x"]}`, `"code":108`)
 	ask("disconnect", `{"user":"42","client":"","session":"","whitelist":[],"disconnect":null}`, `{"result":{}}`)
 	ask("channels", `{"pattern":null}`, `"b":{"num_clients":2}`)
