@@ -2,7 +2,6 @@ package nodes
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -21,23 +20,6 @@ const (
 
 // ErrAsks is the error of a question that is not put: too many wait for answers already.
 var ErrAsks = errors.New("nodes: too many questions to other nodes wait for their answers")
-
-// A question is put to all other nodes; each answers to the node that asks.
-type question struct {
-	ID   uint64          `json:"id"`
-	What json.RawMessage `json:"what"`
-}
-
-// An answer is to one question; without What its node cannot say.
-type answer struct {
-	ID   uint64          `json:"id"`
-	What json.RawMessage `json:"what,omitempty"`
-}
-
-// A telling is what a node tells all others, who do not answer.
-type telling struct {
-	What json.RawMessage `json:"what"`
-}
 
 // asks are the questions of this node that wait for answers, and how many of others' it answers.
 type asks struct {

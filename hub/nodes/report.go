@@ -31,6 +31,23 @@ type note struct {
 	Leaves   bool      `json:"leaves,omitempty"`
 }
 
+// A question is put to all other nodes; each answers to the node that asks.
+type question struct {
+	ID   uint64          `json:"id"`
+	What json.RawMessage `json:"what"`
+}
+
+// An answer is to one question; without What its node cannot say.
+type answer struct {
+	ID   uint64          `json:"id"`
+	What json.RawMessage `json:"what,omitempty"`
+}
+
+// A telling is what a node tells all others, who do not answer.
+type telling struct {
+	What json.RawMessage `json:"what"`
+}
+
 // A report is how a node's rooms stand, or a part of it: all rooms, or those that have changed
 // since the report before. Who misses a number asks for all.
 type report struct {
