@@ -15,7 +15,7 @@ var bundleMutants = []mutant{
 		"hub/landing.go", "\t\t\tm.unblock()\n\t\t\tr.forgetVote()\n", "\t\t\tr.forgetVote()\n",
 	}}},
 	{"a connection that has caught up stays blocked", 300, []edit{{
-		"hub/gather.go", "k.visitOverrun() // Those that are held.\n\t\tm.unblock()\n", "k.visitOverrun() // Those that are held.\n",
+		"hub/bundle_turn.go", "k.visitOverrun() // Those that are held.\n\t\tm.unblock()\n", "k.visitOverrun() // Those that are held.\n",
 	}}},
 	{"readers behind a refusal keep what they were offered", 300, []edit{{
 		"hub/landing.go", "if r.offer = 0; i > 0 {", "if i > 0 {",
@@ -33,7 +33,7 @@ var bundleMutants = []mutant{
 		"hub/gather.go", "n = min(pending, c.covering(max(1, allowance)))", "n = min(pending, max(1, allowance))",
 	}}},
 	{"a client's own bytes go out in the middle of a room's frame", 300, []edit{
-		{"hub/gather.go", "\tif m.hasOwn && k.inFrame == nil {\n\t\tsent", "\tif m.hasOwn {\n\t\tsent"},
+		{"hub/bundle_turn.go", "\tif m.hasOwn && k.inFrame == nil {\n\t\tsent", "\tif m.hasOwn {\n\t\tsent"},
 		{"hub/bundle.go", "k.trunk.handed == 0 && k.inFrame == nil }", "k.trunk.handed == 0 }"},
 	}},
 	{"each room is written by itself", 2000, []edit{{
@@ -79,6 +79,6 @@ var bundleMutants = []mutant{
 		"gateway/presence.go", "a.all[in.place], a.all[last].place = a.all[last], in.place", "a.all[in.place], a.all[last].place = a.all[0], in.place",
 	}}},
 	{"a connection that is to end with an answer goes on", 2000, []edit{{
-		"hub/landing.go", "\tcase k.isCut:\n", "\tcase false:\n",
+		"hub/bundle_turn.go", "\tcase k.isCut:\n", "\tcase false:\n",
 	}}},
 }

@@ -41,9 +41,8 @@ func (k *backlog) set(r *Room, retained, weight, dropped int64) (isOver bool) {
 	was := r.retained
 	r.retained, r.dropped = retained, dropped
 	hasMoved := retained != was
-	if kept := r.log.history; kept != nil {
-		hasMoved = hasMoved || weight != kept.weight
-		kept.weight = weight
+	if r.setWeight(weight) {
+		hasMoved = true
 	}
 	switch {
 	case was == 0 && retained > 0:

@@ -13,17 +13,6 @@ func (b *branch) needsSweep(now time.Duration) bool {
 		b.track.end.Load()-s.end >= b.room.hub.limits.Window/4 || now-s.at >= watchEvery || now < s.at
 }
 
-// enterLog notes that m, which is blocked, stands in the log, however far the running round is.
-func (b *branch) enterLog(m *Member) {
-	b.blocked.hasChanged = true
-	b.blocked.lowest = min(b.blocked.lowest, m.cursor.seq())
-	b.setVisit(m)
-	if m.cursor.seg.base < b.track.oldest.Load().base {
-		// A running round may have passed it. Without one the drop's mark brings the next.
-		b.round.again = true
-	}
-}
-
 // leaveLog takes m, which is overrun, out of the log.
 func (b *branch) leaveLog(m *Member) {
 	next := m.cursor.seq() // The number of the first frame that it is not owed.

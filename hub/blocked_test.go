@@ -50,7 +50,7 @@ func TestMessageIsNoConcernOfALoopThatCannotDeliverIt(t *testing.T) {
 	}
 	a.say(nil, make([]byte, 50_000)) // A segment, and so a look.
 	f.flush()
-	if b := asleep[0].branch; int(b.nextPlace(0, true)) < len(b.members) {
+	if b := asleep[0].branch; int(b.bitmap.next(0, true)) < len(b.members) {
 		t.Error("rounds still visit members that are overrun and do not move")
 	}
 	f.woke = [2]int{}

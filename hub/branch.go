@@ -16,14 +16,14 @@ type branch struct {
 	nextMarked *branch       // of the loop that set the first mark, then of the one that takes the list
 
 	// Owned by the fanout's loop.
-	policy    Policy         // of its room, as this loop has taken it last
-	isTrunks  bool           // its members are bundles' trunks, and nothing is published in its room
-	isBundled bool           // its members are bundles' readers
-	isBusy    bool           // on the fanout's queue of those that have much to send
-	roundedTo uint16         // the number that was to come when its last round began, or it did: the low bits
-	resets    uint16         // of the room's, those that it has noted: the low bits
-	members   []*Member      // a member keeps its place for life; nil is a hole
-	bitmap    []places       // of 64 places each
+	policy    Policy    // of its room, as this loop has taken it last
+	isTrunks  bool      // its members are bundles' trunks, and nothing is published in its room
+	isBundled bool      // its members are bundles' readers
+	isBusy    bool      // on the fanout's queue of those that have much to send
+	roundedTo uint16    // the number that was to come when its last round began, or it did: the low bits
+	resets    uint16    // of the room's, those that it has noted: the low bits
+	members   []*Member // a member keeps its place for life; nil is a hole
+	bitmap    bitmap
 	holes     []int32        // places to reuse
 	ready     queue[*Member] // those that are ready; some may have left
 	due       reasons        // why a round is due; none: none is
@@ -174,5 +174,79 @@ func (b *branch) isNearOverrun(c *cursor) bool {
 func (b *branch) closeTurn() {
 	if b.round.open--; b.round.open == 0 && b.round.at >= b.round.places && b.fan.sweeping != b {
 		b.schedule(b.fan, becauseAnswered)
+	}
+}
+
+// add gives m a place. A new member that is writable is at the tail, so it does not matter whether
+// a running round comes to its place.
+func (b *branch) add(m *Member) {
+	if !m.IsBlocked() {
+		b.writable.Add(1)
+	}
+	if n := len(b.holes); n > 0 {
+		m.place = b.holes[n-1]
+		b.holes = b.holes[:n-1]
+		b.members[m.place] = m
+		b.setVisit(m)
+	} else {
+		b.addPlace(m)
+	}
+	b.fan.tellings[b].drop(m.place)
+}
+
+func (b *branch) addPlace(m *Member) {
+	m.place = int32(len(b.members))
+	b.members = append(b.members, m)
+	if len(b.members) > 64*len(b.bitmap) {
+		b.bitmap = append(b.bitmap, places{})
+	}
+	b.setVisit(m)
+}
+
+// setVisit says to rounds that have not come to m whether it is blocked, and that it may be
+// visited.
+func (b *branch) setVisit(m *Member) {
+	b.bitmap.set(m.place, !m.IsBlocked())
+}
+
+// remove takes m out and leaves a hole, so that no neighbour moves to where a running sweep has
+// been, or is yet to come.
+func (b *branch) remove(m *Member) {
+	if m.IsBlocked() {
+		b.blocked.hasChanged = true
+	} else {
+		b.writable.Add(-1)
+	}
+	if m.cursor.isOverrun() {
+		b.blocked.overrun--
+	}
+	b.members[m.place] = nil
+	b.bitmap.clear(m.place)
+	b.holes = append(b.holes, m.place)
+}
+
+// compact closes the holes when most places are holes. Only between rounds, and not while members
+// have yet to be told of a reset, who are known by their places.
+func (b *branch) compact() {
+	if b.fan.tellings[b] != nil || len(b.members) < 64 || len(b.holes) < len(b.members)/2 {
+		return
+	}
+	members := b.members
+	b.members, b.bitmap, b.holes = make([]*Member, 0, b.len()), nil, nil
+	for _, m := range members {
+		if m != nil {
+			b.addPlace(m)
+		}
+	}
+}
+
+// enterLog notes that m, which is blocked, stands in the log, however far the running round is.
+func (b *branch) enterLog(m *Member) {
+	b.blocked.hasChanged = true
+	b.blocked.lowest = min(b.blocked.lowest, m.cursor.seq())
+	b.setVisit(m)
+	if m.cursor.seg.base < b.track.oldest.Load().base {
+		// A running round may have passed it. Without one the drop's mark brings the next.
+		b.round.again = true
 	}
 }

@@ -33,6 +33,14 @@ type Bundle struct {
 	isInDoubt   bool // a panic passed it
 }
 
+// queuedBy says in which parts of the queue a bundle is: a bit for each.
+type queuedBy uint8
+
+const (
+	byLittle queuedBy = 1 << iota
+	byMuch
+)
+
 // A ReaderClient hears of a bundle's readers what concerns one of them alone; what concerns the
 // connection its Client hears: Refused, CaughtUp, Failed, Finished, Spoiled, Abort, and Overrun
 // where the policy of one of its rooms is Disconnect. It is called on the bundle's loop. Each call
@@ -116,16 +124,6 @@ func (m *Member) voter() *Member {
 func (k *Bundle) Len() int { return len(k.readers) }
 
 func (k *Bundle) isIn() bool { return k.trunk.branch != nil }
-
-func (k *Bundle) fan() *Fanout { return k.trunk.branch.fan }
-
-// schedule has the bundle served by the loop's next Flush, or by the one that goes on, before those
-// with more if what waits isLittle. A blocked one is served when it is ready.
-func (k *Bundle) schedule(isLittle bool) {
-	if !k.trunk.IsBlocked() {
-		k.fan().bundles.push(k, isLittle)
-	}
-}
 
 // canSendOwn is Member.CanSendOwn of the trunk.
 func (k *Bundle) canSendOwn() bool { return k.trunk.handed == 0 && k.inFrame == nil }

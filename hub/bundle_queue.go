@@ -6,14 +6,6 @@ type bundleQueue struct {
 	much   queue[*Bundle]
 }
 
-// queuedBy says in which parts of the queue a bundle is: a bit for each.
-type queuedBy uint8
-
-const (
-	byLittle queuedBy = 1 << iota
-	byMuch
-)
-
 func (q *bundleQueue) len() int { return q.little.len() + q.much.len() }
 
 func (q *bundleQueue) push(k *Bundle, isLittle bool) {

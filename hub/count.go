@@ -41,7 +41,7 @@ func (b *branch) meet(m *Member, now time.Duration) {
 // need visit it.
 func (b *branch) countOverrun(m *Member) {
 	if m.isStalled() {
-		b.clearVisit(m)
+		b.bitmap.clear(m.place)
 		return
 	}
 	if !m.isWaitedFor() {

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"container/list"
 	"sync/atomic"
 	"time"
 )
@@ -51,7 +50,7 @@ type Fanout struct {
 	resumed  []*Member            // of one of those, while they are resumed
 	lines    []lineWatch          // of rooms whose publishers wait
 	linesAt  time.Duration        // when they were last looked at
-	pins     list.List            // of *pin, the one that has been there for longest in front
+	pins     pins
 	stats    Stats
 
 	idle        []idleRoom
@@ -70,7 +69,9 @@ type Fanout struct {
 // NewFanout adds a loop to the hub. wake makes that loop call Flush soon; it is called from other
 // goroutines.
 func (h *Hub) NewFanout(wake func(), t Transport) *Fanout {
-	return &Fanout{hub: h, wake: wake, transport: t}
+	f := &Fanout{hub: h, wake: wake, transport: t}
+	f.pins.budget, f.pins.stats = &h.backlog, &f.stats
+	return f
 }
 
 // WidenBatches has rounds that carry one message at most make wide batches, for a transport that
@@ -134,6 +135,13 @@ func (f *Fanout) TakePolicies(rooms []*Room) {
 type idleRoom struct {
 	room *Room
 	next uint64 // the number to come at the last look
+}
+
+// A lineWatch is a line that a loop watches, lest it wait for a lease for ever.
+type lineWatch struct {
+	room  *Room
+	given uint32        // the line's at the last look …
+	due   time.Duration // … and when those leases are late
 }
 
 // Stats returns the counters as they stand.

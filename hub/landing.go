@@ -2,68 +2,6 @@ package hub
 
 import "time"
 
-// answer is Fanout.answer for the trunk.
-func (k *Bundle) answer(d *Delivery, n int, outcome Outcome, now time.Duration) {
-	f := k.fan()
-	f.serving = k
-	k.take(d, n, outcome, now)
-	f.serving = nil
-}
-
-func (k *Bundle) take(d *Delivery, n int, outcome Outcome, now time.Duration) {
-	f, m := k.fan(), k.trunk
-	switch outcome {
-	case Failed:
-		if k.client.Failed(); !k.isIn() {
-			return
-		}
-		n = 0
-	default:
-		f.stats.Bytes += uint64(n)
-		k.took(n, now)
-	}
-	if k.land(n, outcome, now); !k.isIn() {
-		return
-	}
-	switch {
-	case k.isCut:
-		k.cut(Rest{})
-		f.fitPins()
-		return
-	case outcome == Taken && n == len(d.Bytes):
-		budget := d.budget - n
-		if f.batches.len() > 0 || budget < littleBytes {
-			budget = 0 // As for every member; and what is left of a turn is not worth a write.
-		}
-		k.handOn(budget, now)
-		return
-	case outcome == Deferred:
-		k.again()
-	case outcome != Failed:
-		f.stats.Refused++
-		m.Block(now)
-		if k.client.Refused(); !k.isIn() {
-			return
-		}
-		if m.isCalled { // As for every member.
-			m.Ready()
-		}
-	}
-	k.endTurn(now)
-}
-
-// took notes that the kernel has taken n bytes of the rooms'.
-func (k *Bundle) took(n int, now time.Duration) {
-	switch m := k.trunk; {
-	case n == 0:
-	case m.IsBlocked():
-		m.wrote(n, now)
-		k.visitOverrun()
-	default:
-		m.took = now
-	}
-}
-
 // land moves the readers that had a part in a delivery on by the n bytes that the kernel took of
 // it. The one at whose bytes it stopped stays in front.
 func (k *Bundle) land(n int, outcome Outcome, now time.Duration) {

@@ -215,13 +215,6 @@ func (f *Fanout) resumeLeased() {
 	f.leased = slices.Delete(f.leased, 0, n)
 }
 
-// A lineWatch is a line that a loop watches, lest it wait for a lease for ever.
-type lineWatch struct {
-	room  *Room
-	given uint32        // the line's at the last look …
-	due   time.Duration // … and when those leases are late
-}
-
 // look gives the next leases if the present ones are late, and reports whether to look again.
 func (w *lineWatch) look(by *Fanout, now time.Duration) (again bool) {
 	r := w.room
@@ -259,4 +252,18 @@ func (f *Fanout) watchLines(now time.Duration) {
 	}
 	clear(f.lines[len(left):])
 	f.lines = left
+}
+
+// AwaitRoom asks for leave to publish a message. False means that m may. True means that its room
+// is full or that others are before it: its client's Resume is called when its turn has come.
+func (m *Member) AwaitRoom() bool {
+	r := m.branch.room
+	return r.mustAsk.Load() && r.ask(m)
+}
+
+// EndTurn says that m's client publishes nothing more at present, and whether it has more to
+// publish in its next turn. True means that others are before it then: its Resume is called.
+func (m *Member) EndTurn(hasMore bool) bool {
+	r := m.branch.room
+	return r.mustAsk.Load() && r.endTurn(m, hasMore)
 }

@@ -98,29 +98,6 @@ func (m *Member) IsBlocked() bool { return m.state >= blocked }
 // too, or refused them. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
-// Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns
-// its number there. now is the loop's clock.
-func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
-	p := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
-	m.spent = uint16(min(int(m.spent)+p.size, leaseBytes))
-	m.said(p.own)
-	return p.seq
-}
-
-// AwaitRoom asks for leave to publish a message. False means that m may. True means that its room
-// is full or that others are before it: its client's Resume is called when its turn has come.
-func (m *Member) AwaitRoom() bool {
-	r := m.branch.room
-	return r.mustAsk.Load() && r.ask(m)
-}
-
-// EndTurn says that m's client publishes nothing more at present, and whether it has more to
-// publish in its next turn. True means that others are before it then: its Resume is called.
-func (m *Member) EndTurn(hasMore bool) bool {
-	r := m.branch.room
-	return r.mustAsk.Load() && r.endTurn(m, hasMore)
-}
-
 // endAt notes where m's stream ends. The brake waits for it no more.
 func (m *Member) endAt(upTo int64) {
 	b := m.branch

@@ -14,8 +14,8 @@ func (b *branch) overrun(m *Member, now time.Duration) {
 	if policy != Disconnect {
 		m.JudgeLag(now)
 	}
-	if client.Overrun(rest); policy == Disconnect && !b.isBundled { // A bundle leaves with all its readers.
-		m.Leave()
+	if client.Overrun(rest); policy == Disconnect && !b.isBundled && m.IsIn() { // A bundle leaves with all its readers.
+		m.leave()
 	}
 	f.fitPins()
 }
@@ -54,4 +54,46 @@ func (m *Member) rejoinAt() (to cursor, skipped uint64, at Position) {
 	r.account.Skipped += skipped
 	b.fan.stats.Skipped += skipped
 	return to, skipped, at
+}
+
+// restFor keeps what m has yet to send of the frame it is in the middle of. The frame is copied
+// once in a round.
+func (b *branch) restFor(m *Member) Rest {
+	n := m.cursor.restOfFrame()
+	if n == 0 {
+		return Rest{}
+	}
+	c := m.cursor
+	id := frameID{c.seg, c.frame}
+	p := b.round.pins[id]
+	if p == nil || p.frame == nil {
+		p = b.fan.pins.add(b.room, c.copyOfFrame())
+		if b.round.pins == nil {
+			b.round.pins = map[frameID]*pin{}
+		}
+		b.round.pins[id] = p
+	}
+	return p.rest(n, m.voter().client)
+}
+
+// fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that
+// have been stuck for longest are given up. Where all rooms may take little, half of that is for
+// those who read, but for a loop's last pin. For what remains pinned the rooms drop.
+func (f *Fanout) fitPins() {
+	k := &f.hub.backlog
+	isOver := func() bool {
+		pinned := k.pinned.Load()
+		return pinned > f.hub.limits.Pinned || pinned > k.limit.Load()/2 && f.pins.all.Len() > 1
+	}
+	for f.pins.all.Len() > 0 && isOver() {
+		p := f.pins.all.Front().Value.(*pin)
+		for e := p.holders.Front(); e != nil; {
+			by := e.Value.(holder)
+			e = e.Next() // Before Abort, which takes the element out.
+			f.stats.Unpinned++
+			by.Abort()
+		}
+		p.drop() // Its last holder's Release has done it, unless a client kept its Rest.
+	}
+	f.hub.fit(f)
 }

@@ -2,16 +2,26 @@ package hub
 
 import "container/list"
 
+// pins are the dropped frames of one loop that members are in the middle of.
+type pins struct {
+	all    list.List // of *pin, the one that has been there for longest in front
+	budget *backlog  // which counts them
+	stats  *Stats    // the loop's
+}
+
+// A holder has a Rest, and is told when there is no memory to keep that any longer.
+type holder interface{ Abort() }
+
 // A pin is a frame that the log has dropped while members were in the middle of it: a copy, or, of
 // a large frame, the segment's own bytes. Those of one loop that are stuck in the same frame share
 // it, if one round has found them there. Pins of the same large frame count for it each: what a
 // loop gives up then makes room, whoever else keeps it. It belongs to its fanout's loop.
 type pin struct {
-	fan     *Fanout
+	pins    *pins
 	room    *Room         // whose account has the frame; nil: none has, because its readers have left
-	place   *list.Element // among the fanout's pins, oldest first
+	place   *list.Element // among the pins, oldest first
 	frame   []byte
-	holders list.List // of *Member, in the order they came
+	holders list.List // of holder, in the order they came
 }
 
 // A Rest is what is left of a frame that a member was in the middle of when its room dropped it. No
@@ -46,62 +56,26 @@ func (r *Rest) Release() {
 	*r = Rest{}
 }
 
-// restFor keeps what m has yet to send of the frame it is in the middle of. The frame is copied
-// once in a round.
-func (b *branch) restFor(m *Member) Rest {
-	n := m.cursor.restOfFrame()
-	if n == 0 {
-		return Rest{}
-	}
-	c := m.cursor
-	id := frameID{c.seg, c.frame}
-	p := b.round.pins[id]
-	if p == nil || p.frame == nil {
-		p = b.fan.pin(b.room, c.copyOfFrame())
-		if b.round.pins == nil {
-			b.round.pins = map[frameID]*pin{}
-		}
-		b.round.pins[id] = p
-	}
-	return Rest{left: p.frame[len(p.frame)-n:], pin: p, place: p.holders.PushBack(m.voter())}
+// add keeps a frame of a room's account, which nobody holds yet.
+func (k *pins) add(r *Room, frame []byte) *pin {
+	p := &pin{pins: k, room: r, frame: frame}
+	p.place = k.all.PushBack(p)
+	k.budget.pin(footprint(len(frame)))
+	return p
 }
 
-func (f *Fanout) pin(r *Room, frame []byte) *pin {
-	p := &pin{fan: f, room: r, frame: frame}
-	p.place = p.fan.pins.PushBack(p)
-	p.fan.hub.backlog.pin(footprint(len(p.frame)))
-	return p
+// rest is the last n bytes of the pin's frame, for a holder.
+func (p *pin) rest(n int, by holder) Rest {
+	return Rest{left: p.frame[len(p.frame)-n:], pin: p, place: p.holders.PushBack(by)}
 }
 
 func (p *pin) drop() {
 	if p.frame == nil {
 		return
 	}
-	p.fan.pins.Remove(p.place)
-	p.fan.hub.backlog.pin(-footprint(len(p.frame)))
+	p.pins.all.Remove(p.place)
+	p.pins.budget.pin(-footprint(len(p.frame)))
 	p.frame = nil
-}
-
-// fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that
-// have been stuck for longest are given up. Where all rooms may take little, half of that is for
-// those who read, but for a loop's last pin. For what remains pinned the rooms drop.
-func (f *Fanout) fitPins() {
-	k := &f.hub.backlog
-	isOver := func() bool {
-		pinned := k.pinned.Load()
-		return pinned > f.hub.limits.Pinned || pinned > k.limit.Load()/2 && f.pins.Len() > 1
-	}
-	for f.pins.Len() > 0 && isOver() {
-		p := f.pins.Front().Value.(*pin)
-		for e := p.holders.Front(); e != nil; {
-			m := e.Value.(*Member)
-			e = e.Next() // Before Abort, which takes the element out.
-			f.stats.Unpinned++
-			m.client.Abort()
-		}
-		p.drop() // Its last holder's Release has done it, unless a client kept its Rest.
-	}
-	f.hub.fit(f)
 }
 
 // settle counts the frame of a Rest that is over: delivered if all of it was sent. The room may be
@@ -114,9 +88,9 @@ func (p *pin) settle(isSent bool) {
 	defer p.room.mu.Unlock()
 	if isSent {
 		p.room.account.Delivered++
-		p.fan.stats.Delivered++
+		p.pins.stats.Delivered++
 	} else {
 		p.room.account.Ended++
-		p.fan.stats.Ended++
+		p.pins.stats.Ended++
 	}
 }

@@ -180,3 +180,12 @@ func (info *EncodingInfo) put(head []byte, at int, p Position) {
 		info.PutPosition(head[at:at+info.PositionWidth], p)
 	}
 }
+
+// Publish sends a message to everybody in m's room, m included unless it is a speaker, and returns
+// its number there. now is the loop's clock.
+func (m *Member) Publish(now time.Duration, msg Encoder) uint64 {
+	p := m.branch.room.publish(m.branch.fan, now, msg, m.branch.track.encoding)
+	m.spent = uint16(min(int(m.spent)+p.size, leaseBytes))
+	m.said(p.own)
+	return p.seq
+}

@@ -183,6 +183,17 @@ func (r *Room) weigh(retained int64) int64 {
 	return retained - min(int64(float64(retained)*needed), r.log.backlog)
 }
 
+// setWeight notes what weight is to be, and reports whether that is another one: without history it
+// is what the room retains. The caller holds the budget's lock.
+func (r *Room) setWeight(to int64) (isNew bool) {
+	kept := r.log.history
+	if kept == nil || kept.weight == to {
+		return false
+	}
+	kept.weight = to
+	return true
+}
+
 // weight decides which room drops first. The caller holds the lock.
 func (r *Room) weight() int64 {
 	if r.log.history != nil {

@@ -67,7 +67,7 @@ func (b *branch) goRound(p *pace) (done bool) {
 		if p.now >= p.deadline {
 			return false
 		}
-		at := b.nextPlace(r.at, r.withBlocked)
+		at := b.bitmap.next(r.at, r.withBlocked)
 		if r.at = at + 1; at < r.places {
 			b.visit(b.members[at], end, p.now)
 			b.fan.afterVisit(p)

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"math"
 	"slices"
 	"time"
 )
@@ -14,38 +13,6 @@ func (m *Member) Client() Client {
 		return c.client
 	}
 	return m.client
-}
-
-// Leave ends the membership. Nothing of the room is delivered after it, but bytes that the
-// transport has not answered for may still be written.
-func (m *Member) Leave() {
-	switch b := m.branch; {
-	case b == nil:
-	case b.isTrunks:
-		bundleOf(m).leave()
-	case b.isBundled:
-		readerOf(m).Leave()
-	default:
-		m.leave()
-	}
-}
-
-// Finish ends m's stream at a position of its track, which may be below zero, and with what is
-// published now at the latest, and its place in line: it publishes no more. Where m is past that
-// position, as every m is past math.MinInt64, the frame that it is in the middle of is its last.
-// Its client's Finished is called when it has been sent that, which may be before Finish returns.
-// Another Finish may end it sooner.
-//
-// Of a trunk everything but math.MinInt64 is the end of each of its readers' tracks.
-func (m *Member) Finish(upTo int64) {
-	if m.branch.isTrunks {
-		bundleOf(m).finish(upTo)
-		return
-	}
-	m.endAt(upTo)
-	if m.CanSendOwn() && !m.hasOwn && m.cursor.position() >= m.owedTo {
-		m.client.Finished()
-	}
 }
 
 // CanSendOwn reports whether m's client may write bytes of its own at this moment: nothing of the
@@ -165,26 +132,7 @@ func (k *Bundle) cut(rest Rest) {
 // restFor keeps what has yet to be sent of the frame that a reader was in the middle of, which its
 // room's account has ended already.
 func (k *Bundle) restFor(c *cursor) Rest {
-	p := k.fan().pin(nil, c.copyOfFrame())
-	return Rest{left: p.frame[len(p.frame)-c.restOfFrame():], pin: p, place: p.holders.PushBack(k.trunk)}
-}
-
-// finish is Member.Finish of the trunk: readers leave when they have what they are to get.
-func (k *Bundle) finish(upTo int64) {
-	if upTo != math.MinInt64 {
-		upTo = withoutEnd
-	}
-	k.isFinishing = true
-	for i := len(k.readers) - 1; i >= 0; i-- {
-		r := k.readers[i]
-		m := &r.m
-		m.endAt(upTo)
-		r.Ready()
-		if m.cursor.isOverrun() || r.offer == 0 && r.isDone() {
-			r.Leave()
-		}
-	}
-	k.checkFinished()
+	return k.fan().pins.add(nil, c.copyOfFrame()).rest(c.restOfFrame(), k.trunk.client)
 }
 
 // checkFinished tells the client when it has got all that it was to.
@@ -289,3 +237,13 @@ func (c *bundleClient) Reset(Position) {}
 func (c *bundleClient) Lagging(bool) {}
 
 func (c *bundleClient) Resume() {}
+
+func (k *Bundle) fan() *Fanout { return k.trunk.branch.fan }
+
+// schedule has the bundle served by the loop's next Flush, or by the one that goes on, before those
+// with more if what waits isLittle. A blocked one is served when it is ready.
+func (k *Bundle) schedule(isLittle bool) {
+	if !k.trunk.IsBlocked() {
+		k.fan().bundles.push(k, isLittle)
+	}
+}
