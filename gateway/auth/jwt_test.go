@@ -285,6 +285,7 @@ func TestKeysAreFetchedFromAURL(t *testing.T) {
 		if err := j.Fetch(ctx); err != nil {
 			t.Fatal(err)
 		}
+		j.FetchOnce()
 		return j
 	}
 	ask := func(j *auth.JWT, token string) (string, error) {
@@ -381,6 +382,7 @@ func TestA06_NewKeyIsNotRefusedBeforeItWasLookedFor(t *testing.T) {
 		if err := j.Fetch(ctx); err != nil {
 			t.Fatal(err)
 		}
+		j.FetchOnce()
 		isDown.Store(tc.isDown)
 		first, again, other := status(j, "gone"), status(j, "gone"), status(j, "new")
 		if first != tc.first || again != tc.again || other != tc.other {
@@ -409,6 +411,7 @@ func TestA06_NewKeysAreFetchedBesideAFileWithoutIDs(t *testing.T) {
 	if err := j.Fetch(ctx); err != nil {
 		t.Fatal(err)
 	}
+	j.FetchOnce()
 	mu.Lock()
 	set = jwks(jwk(k.p256.Public(), object{"kid": "old"}), jwk(&k.otherRSA.PublicKey, object{"kid": "new"}))
 	fetches = 0

@@ -32,7 +32,9 @@ type remoteKeys struct {
 }
 
 const (
-	refreshEvery   = 10 * time.Second
+	// refreshEvery is for how long clients are refused by a key that was looked for too early: it
+	// is published behind the first token that it has signed, maybe.
+	refreshEvery   = 2 * time.Second
 	refreshTimeout = 5 * time.Second
 	refreshRegular = time.Hour
 	// absentMax bounds what is remembered of ids, beyond which all of it is forgotten; of one that

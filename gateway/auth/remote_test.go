@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -42,5 +43,14 @@ func TestKeyThatWasAbsentIsLookedForAnew(t *testing.T) {
 		if tells := r.refresh("late"); tells != step.tells || r.has("late") != step.late || !r.has("there") {
 			t.Errorf("the set is %q: can tell: %t, it is there: %t", step.set, tells, r.has("late"))
 		}
+	}
+}
+
+// A key that is published a moment behind the first token that it has signed is found soon.
+func TestKeyThatIsPublishedLateIsFoundSoon(t *testing.T) {
+	pace := newRemoteKeys("", nil).pace
+	now := time.Now()
+	if !pace.AllowN(now, 1) || pace.AllowN(now.Add(time.Second), 1) || !pace.AllowN(now.Add(3*time.Second), 1) {
+		t.Error("the set is not fetched anew three seconds later, or at once")
 	}
 }
