@@ -40,6 +40,7 @@ func TestReadersOfEventsAreHeldToEveryMessage(t *testing.T) {
 		{"with a warm-up, on one loop", "epoch", func(c *load.Load) { c.Warmup, c.Loops = 10, 1 }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			cfg := withEvents(test.turn)
 			res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: &servertest.Events{Epoch: test.epoch}}))
 			if got := faultsOf(res); got != (seenFaults{}) || res.Faulty() || res.Timeouts > 0 || res.Orders != 1 {
@@ -124,12 +125,15 @@ func TestEachFaultInEventsIsCountedOnceAndUnderItsName(t *testing.T) {
 		}, seenFaults{}, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.want.lost > 0 {
-				t.Parallel() // It waits more than it works.
-			}
+			t.Parallel()
 			v := server()
 			v.Mangle = test.mangle(v)
-			res := loadServer(t, withEvents(func(c *load.Load) { c.LossTimeout = 3 * time.Second }), servertest.Start(t, &servertest.Server{Events: v}))
+			cfg := withEvents(func(c *load.Load) {
+				if test.want.lost > 0 {
+					c.LossTimeout = 3 * time.Second // It is waited for.
+				}
+			})
+			res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{Events: v}))
 			if got := faultsOf(res); got != test.want || res.Misplaced != test.misplaced {
 				t.Errorf("counted %+v and %d misplaced, want %+v and %d\n%v", got, res.Misplaced, test.want, test.misplaced, res.Explanations)
 			}
@@ -141,6 +145,7 @@ func TestEachFaultInEventsIsCountedOnceAndUnderItsName(t *testing.T) {
 }
 
 func TestStreamsThatDoNotOpenOrEndAreCounted(t *testing.T) {
+	t.Parallel()
 	v := &servertest.Events{Epoch: "epoch", Refuse: func(reader int) bool { return reader < 2 }}
 	res := loadServer(t, withEvents(nil), servertest.Start(t, &servertest.Server{Events: v}))
 	if got, want := faultsOf(res), (seenFaults{failed: 2}); got != want || !strings.Contains(strings.Join(res.Explanations, " "), "404 Not Found") {
@@ -321,6 +326,7 @@ func TestStormOfEventsWithoutResume(t *testing.T) {
 }
 
 func TestResumeWithoutPositionsIsRefused(t *testing.T) {
+	t.Parallel()
 	cfg := withEvents(func(c *load.Load) { c.Storm, c.Resume, c.LossTimeout = 50, true, 300*time.Millisecond })
 	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)

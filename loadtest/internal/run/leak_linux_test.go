@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
@@ -15,6 +16,9 @@ import (
 )
 
 func TestRunLeavesNothingBehind(t *testing.T) {
+	if !proctest.Alone(t) {
+		return
+	}
 	for name, test := range map[string]struct {
 		start func(testing.TB, *servertest.Server) string
 		turn  func(*load.Load)
@@ -45,6 +49,9 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 
 // A run that is interrupted leaves as little, and touches nothing that it has given back.
 func TestInterruptedRunLeavesNothingBehind(t *testing.T) {
+	if !proctest.Alone(t) {
+		return
+	}
 	var interrupt context.CancelFunc
 	s := &servertest.Server{}
 	url := servertest.Start(t, s)

@@ -16,6 +16,11 @@ import (
 	"sluice/loadtest/internal/servertest"
 )
 
+func init() {
+	scheduled["an open loop runs alike in all processes"] = testOpenLoopRunsAlikeInAllProcesses
+	scheduled["a publisher waits for clients of other processes"] = testPublisherWaitsForClientsOfOtherProcesses
+}
+
 // threeProcesses is a load whose clients of one room are in three processes, two of which publish.
 func threeProcesses() *load.Load {
 	cfg := testLoad()
@@ -69,7 +74,7 @@ func TestProcessesProveOneRoomTogether(t *testing.T) {
 
 // A closed loop must wait for receivers in other processes, too: its window shows in how far the
 // server gets ahead of the slowest client.
-func TestPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
+func testPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
 	const pause = 20 * time.Millisecond
 	inOneRun(t, func() error {
 		cfg := threeProcesses()
@@ -92,7 +97,7 @@ func TestPublisherWaitsForClientsOfOtherProcesses(t *testing.T) {
 	})
 }
 
-func TestOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
+func testOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
 	cfg := threeProcesses()
 	cfg.Publishers, cfg.Rate, cfg.Duration, cfg.Sample, cfg.Storm, cfg.Stalled = 3, 60, 2*time.Second, true, 30, 2
 	cfg.LossTimeout = 10 * time.Second

@@ -12,14 +12,16 @@ import (
 	"sluice/loadtest/internal/servertest"
 )
 
+var scheduled = map[string]func(*testing.T){
+	"a pause shows at its true size": testPauseInOpenLoop,
+	"an open loop keeps its rate":    testRateOfOpenLoop,
+	"a crowd is judged by its reads": testCrowd,
+	"a slow client shows":            testSlowClient,
+}
+
 // What goes by a schedule hardly works, so that these do not disturb each other; all else would.
 func TestScheduled(t *testing.T) {
-	for name, test := range map[string]func(*testing.T){
-		"a pause shows at its true size": testPauseInOpenLoop,
-		"an open loop keeps its rate":    testRateOfOpenLoop,
-		"a crowd is judged by its reads": testCrowd,
-		"a slow client shows":            testSlowClient,
-	} {
+	for name, test := range scheduled {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t)
@@ -129,6 +131,7 @@ func TestRampHoldsForThoseWhoReturn(t *testing.T) {
 }
 
 func TestGuestsMissNothingDuringAStay(t *testing.T) {
+	t.Parallel()
 	cfg := testLoad()
 	cfg.Storm, cfg.Messages, cfg.LossTimeout = 50, 400, 10*time.Second
 	s := &servertest.Server{Mangle: func(conn, message int, p []byte) [][]byte {
@@ -190,8 +193,9 @@ func TestServersThatDifferAreUnderstood(t *testing.T) {
 }
 
 func TestDamageInsideAnEnvelopeIsSeen(t *testing.T) {
+	t.Parallel()
 	cfg := testLoad()
-	cfg.Contains = true
+	cfg.Contains, cfg.LossTimeout = true, 10*time.Second
 	res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{
 		Mangle: flipper(func(conn, message int) bool { return conn == 3 && message == 50 }, 45),
 		Wrap:   func(_ int, p []byte) []byte { return fmt.Appendf(nil, `{"data":%q}`, p) },
@@ -202,6 +206,7 @@ func TestDamageInsideAnEnvelopeIsSeen(t *testing.T) {
 }
 
 func TestRoomsAreKeptApart(t *testing.T) {
+	t.Parallel()
 	load := func(rooms ...*servertest.Server) *report.Result {
 		byPath := make(map[string]*servertest.Server)
 		for i, r := range rooms {
@@ -227,6 +232,7 @@ func TestRoomsAreKeptApart(t *testing.T) {
 }
 
 func TestFragmentedMessagesArrive(t *testing.T) {
+	t.Parallel()
 	cfg := testLoad()
 	cfg.Fragmented, cfg.LossTimeout = true, 10*time.Second
 	if res := loadServer(t, cfg, servertest.Start(t, &servertest.Server{})); res.Faulty() || res.Delivered != 4000 {

@@ -79,6 +79,7 @@ func TestStalledClientsThatTheServerEndedAreToldFromOthers(t *testing.T) {
 }
 
 func TestSecureStalledClientsAreLookedAt(t *testing.T) {
+	t.Parallel()
 	s := &servertest.Server{}
 	s.Before = func(message int) {
 		for id, dropped := 0, 0; message == 10 && dropped < 2; id++ {

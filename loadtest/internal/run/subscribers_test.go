@@ -57,6 +57,7 @@ func TestSubscribersAreHeldToEveryMessageOfEveryRoom(t *testing.T) {
 		}, 4 * 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := &servertest.Server{Channels: &test.v}
 			res := loadSubscribersOf(t, s, test.turn)
 			s.Await(t)
@@ -128,9 +129,7 @@ func TestEachFaultOfASubscriptionIsCountedOnceAndUnderItsName(t *testing.T) {
 		{"no protobuf", func(message int, push string) string { return when(message == 150, `{"push":`, push) }, seenFaults{lost: 50, violations: 1}, 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.want.lost > 0 {
-				t.Parallel() // It waits more than it works.
-			}
+			t.Parallel()
 			v := &servertest.Channels{Epoch: "epoch"}
 			s := &servertest.Server{Channels: v}
 			v.Mangle = func(conn int, _ string, message int, push string) string {
@@ -141,6 +140,9 @@ func TestEachFaultOfASubscriptionIsCountedOnceAndUnderItsName(t *testing.T) {
 			}
 			cfg := testLoad()
 			cfg.Protocol = load.Centrifuge
+			if test.want.lost == 0 { // Or it is waited for.
+				cfg.LossTimeout = 10 * time.Second
+			}
 			if v.IsProtobuf = test.isProtobuf; test.isProtobuf {
 				cfg.Format = load.Protobuf
 			}
@@ -171,6 +173,7 @@ func TestSubscriberThatIsRefusedHasFailed(t *testing.T) {
 // Each format has messages of its kind. A server that knows none but JSON answers in text what was
 // said in protobuf.
 func TestFramesInMessagesOfTheOtherKindAreViolations(t *testing.T) {
+	t.Parallel()
 	url := servertest.Start(t, &servertest.Server{Greeting: `{"id":1,"connect":{}}`, Channels: &servertest.Channels{IsProtobuf: true}})
 	cfg := testLoad()
 	cfg.Protocol, cfg.Format = load.Centrifuge, load.Protobuf

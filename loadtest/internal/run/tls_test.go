@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/proctest"
 	"sluice/loadtest/internal/load"
 	"sluice/loadtest/internal/progress"
 	"sluice/loadtest/internal/servertest"
@@ -15,7 +16,7 @@ import (
 
 func secureLoad() *load.Load {
 	cfg := testLoad()
-	cfg.Insecure = true
+	cfg.Insecure, cfg.LossTimeout = true, 10*time.Second
 	return cfg
 }
 
@@ -39,6 +40,7 @@ func TestSecureServerIsHeldToTheSame(t *testing.T) {
 		{"a crowd", func(c *load.Load) { c.Slow, c.Storm = load.Slow{N: 2, Rate: 5000}, 20 }, &servertest.Server{}, seenFaults{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			cfg := secureLoad()
 			test.turn(cfg)
 			res := loadServer(t, cfg, servertest.StartSecure(t, test.server))
@@ -51,6 +53,9 @@ func TestSecureServerIsHeldToTheSame(t *testing.T) {
 
 // Only a handshake has a goroutine.
 func TestSecureClientsHaveNoGoroutines(t *testing.T) {
+	if !proctest.Alone(t) {
+		return
+	}
 	var most atomic.Int64
 	s := &servertest.Server{Before: func(int) { most.Store(max(most.Load(), int64(runtime.NumGoroutine()))) }}
 	cfg := secureLoad()
@@ -64,6 +69,7 @@ func TestSecureClientsHaveNoGoroutines(t *testing.T) {
 }
 
 func TestServerThatEndsTLSInTheHandshakeIsCounted(t *testing.T) {
+	t.Parallel()
 	cfg := secureLoad()
 	cfg.ConnectTimeout = 2 * time.Second
 	plain := servertest.Start(t, &servertest.Server{})

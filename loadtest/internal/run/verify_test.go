@@ -32,6 +32,7 @@ func TestGoodServerHasNoFaults(t *testing.T) {
 		{"for a while", func(c *load.Load) { c.Duration = 200 * time.Millisecond }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			cfg := testLoad()
 			cfg.LossTimeout = 10 * time.Second
 			test.turn(cfg)
@@ -100,7 +101,12 @@ func TestEachFaultIsCountedOnceAndUnderItsName(t *testing.T) {
 		{"refused", &servertest.Server{Refuse: func(request int) bool { return request%10 == 9 }}, seenFaults{failed: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			res := loadServer(t, testLoad(), servertest.Start(t, test.server))
+			t.Parallel()
+			cfg := testLoad()
+			if test.want.lost == 0 { // Or it is waited for.
+				cfg.LossTimeout = 10 * time.Second
+			}
+			res := loadServer(t, cfg, servertest.Start(t, test.server))
 			if got := faultsOf(res); got != test.want {
 				t.Errorf("counted %+v, want %+v\n%v", got, test.want, res.Explanations)
 			}
@@ -174,8 +180,11 @@ func hangUpAt(message int, behind ...int) *servertest.Server {
 }
 
 func TestConnectionsThatTheServerEndsAreCounted(t *testing.T) {
+	t.Parallel()
 	s := hangUpAt(150, 7, 8)
-	res := loadServer(t, testLoad(), servertest.Start(t, s))
+	cfg := testLoad()
+	cfg.LossTimeout = 10 * time.Second
+	res := loadServer(t, cfg, servertest.Start(t, s))
 	if got, want := faultsOf(res), (seenFaults{lost: 100, closed: 2}); got != want {
 		t.Errorf("counted %+v, want %+v", got, want)
 	}
@@ -245,6 +254,7 @@ func testSlowClient(t *testing.T) {
 }
 
 func TestUnreachableServerIsSaidSo(t *testing.T) {
+	t.Parallel()
 	cfg := testLoad()
 	if err := cfg.Prepare(); err != nil {
 		t.Fatal(err)
