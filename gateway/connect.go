@@ -9,14 +9,6 @@ import (
 	"sluice/hub"
 )
 
-// A welcome is what has been done of a command to connect which has to wait, for what a room keeps
-// or for the next turn.
-type welcome struct {
-	who  *Principal
-	subs map[string]*protocol.SubscribeResult
-	next int // of the rooms that the client is in from the beginning
-}
-
 // welcomesTurn is how many rooms a turn brings a client into.
 const welcomesTurn = 64
 

@@ -1,10 +1,6 @@
 package gateway
 
-import (
-	"time"
-
-	"sluice/gateway/centrifuge"
-)
+import "time"
 
 // In a room with a history a client counts by offsets, and a gap would be silent: it goes on at the
 // next one. So one that has missed something is told to subscribe anew, which it does at once from
@@ -41,22 +37,4 @@ func (g *gaps) note(room string, now time.Duration) (isOften bool) {
 	}
 	g.rooms[free], g.at[free] = room, now
 	return false
-}
-
-// missed deals with a gap in a room whose messages have offsets.
-func (s *subscriber) missed(sub *subscription) {
-	s.w.stats.Gaps++
-	if s.gaps == nil {
-		s.gaps = new(gaps)
-	}
-	room := sub.Room().Name()
-	isLast := s.format == centrifuge.Protobuf || s.gaps.note(room, s.w.loop.Now())
-	s.drop(sub) // Before a word: nothing from behind the gap may come in front of it, or the client would count on from there.
-	switch {
-	case s.life != open: // For want of memory for the rest of its frame.
-	case isLast:
-		s.close(ClosedGap)
-	default:
-		s.push(centrifuge.UnsubscribeInsufficient.Push(room))
-	}
 }

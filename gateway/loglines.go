@@ -92,13 +92,6 @@ func (c *conn) logSlow(isSlow bool, room string, lag hub.Lag) {
 		"messages", lag.Messages, "bytes", lag.Bytes, "age", lag.Age)
 }
 
-// logSubscribed says for debugging that a subscriber is in a room.
-func (s *subscriber) logSubscribed(sub *subscription) {
-	if s.w.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.w.log.Debug("client subscribed", "id", s.id(), "room", clipText([]byte(sub.Room().Name())))
-	}
-}
-
 // roomName is the room that the connection is in; empty, of a subscriber, which may be in many.
 func (c *conn) roomName() string {
 	if c.past == subscribes {

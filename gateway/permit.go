@@ -1,10 +1,6 @@
 package gateway
 
-import (
-	"time"
-
-	"sluice/gateway/centrifuge"
-)
+import "sluice/gateway/centrifuge"
 
 // A permit is what a token for one room gives, beside what its client may do everywhere.
 type permit struct {
@@ -39,15 +35,6 @@ func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, do
 	}
 	p.granted = p.who.granted(room)
 	return p, true, stepDone
-}
-
-// terms are what a subscription has of its own, by a token or in a room that keeps who is there.
-type terms struct {
-	granted  Permission
-	info     centrifuge.Info // what others are told of the client here; empty: as everywhere
-	expires  int64           // when the token does, in seconds of Unix time; zero: never
-	endsAt   time.Duration   // … by the loop's clock, and a while later
-	attendee *attendee       // nil: who is in the room is not kept
 }
 
 // termed are the terms of a subscription, made if need be.

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"errors"
-	"math"
 	"time"
 
 	"github.com/centrifugal/protocol"
@@ -13,28 +11,6 @@ import (
 // A client of the protocol is told for how long its tokens are good, and brings another when that
 // is over. For that it has a while; then its connection ends, or the subscription that a token was
 // for.
-
-// ttl is how long a token is good for that expires, in seconds for a client; never none.
-func (s *subscriber) ttl(expires int64) uint32 {
-	return uint32(min(max(1, expires-s.w.cfg.wallClock()/1000), math.MaxInt32))
-}
-
-// endOf is when what a token gives ends, by the loop's clock.
-func (s *subscriber) endOf(expires int64) time.Duration {
-	left := time.Duration(min(1000*expires-s.w.cfg.wallClock(), timeoutMax.Milliseconds())) * time.Millisecond
-	return max(1, s.w.loop.Now()+left+s.w.cfg.expiryGrace)
-}
-
-// expireBehind has the connection end a while behind what is known of its client.
-func (s *subscriber) expireBehind(who *Principal) {
-	if m := s.meter; m != nil {
-		m.expires, m.expiresAt = 0, 0
-	}
-	if who.Expires != 0 {
-		s.expireWith(&Principal{Expires: who.Expires + int64((s.w.cfg.expiryGrace+time.Second-1)/time.Second)})
-	}
-	s.setTimer()
-}
 
 // refresh has the connection go on with another token of its client's.
 func (s *subscriber) refresh(o *order) orderStep {
@@ -67,12 +43,6 @@ func (s *subscriber) refresh(o *order) orderStep {
 		r.Expires, r.Ttl = true, s.ttl(who.Expires)
 	}
 	return s.reply(o, &protocol.Reply{Refresh: r})
-}
-
-// isExpired reports whether a token was refused for nothing but its time.
-func isExpired(err error) bool {
-	denied := new(AuthError)
-	return errors.As(err, &denied) && denied.IsExpired
 }
 
 // reviewSubscriptions ends those that the client may no longer have, behind the replies that are

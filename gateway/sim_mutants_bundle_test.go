@@ -49,16 +49,16 @@ var bundleMutants = []mutant{
 		"gateway/subscribe.go", "if w.isRecovering && joined.Answer == hub.Recovered {", "if w.isRecovering {",
 	}}},
 	{"a room goes on behind the answer to unsubscribe", 300, []edit{{
-		"gateway/subscriber.go", "\ts.end(sub)\n\tsub.Leave()\n", "\ts.end(sub)\n",
+		"gateway/subscription.go", "\ts.end(sub)\n\tsub.Leave()\n", "\ts.end(sub)\n",
 	}}},
 	{"a gap is not told", 2000, []edit{{
-		"gateway/subscription.go", "missed > 0 && sub != nil", "false && sub != nil",
+		"gateway/readers.go", "missed > 0 && sub != nil", "false && sub != nil",
 	}}},
 	{"the push behind a gap comes before the word of it", 2000, []edit{{
-		"gateway/gap.go", "\ts.drop(sub) // Before", "\tdefer s.drop(sub) // Before",
+		"gateway/readers.go", "\ts.drop(sub) // Before", "\tdefer s.drop(sub) // Before",
 	}}},
 	{"a subscriber whose turn to publish has come is not read on", 300, []edit{{
-		"gateway/subscription.go", "\t\ts.isAwaiting = false\n\t\ts.resumeReading(pauseRoom)\n", "\t\ts.isAwaiting = false\n",
+		"gateway/readers.go", "\t\ts.isAwaiting = false\n\t\ts.resumeReading(pauseRoom)\n", "\t\ts.isAwaiting = false\n",
 	}}},
 	{"a command that has waited is forgotten", 300, []edit{{
 		"gateway/command.go", "\t\tif done := s.carryOut(&order{command, answer}); done == stepWaits {\n\t\t\trest = p\n", "\t\tif done := s.carryOut(&order{command, answer}); done == stepWaits {\n\t\t\trest = behind\n",
@@ -70,7 +70,7 @@ var bundleMutants = []mutant{
 		"gateway/push.go", "f.PutOffset(place, p.Offset)", "f.PutOffset(place, p.Offset-1)",
 	}}},
 	{"one who leaves a room stays among those who are there", 300, []edit{{
-		"gateway/subscriber.go", "\ts.absentFrom(sub)\n\tdelete(s.terms", "\tdelete(s.terms",
+		"gateway/subscription.go", "\ts.absentFrom(sub)\n\tdelete(s.terms", "\tdelete(s.terms",
 	}}},
 	{"one who subscribes is not among those who are there", 300, []edit{{
 		"gateway/presence.go", "\t\ts.termed(sub).attendee = s.w.server.presences.enter(room, in)\n", "\t\ts.termed(sub)\n\t\t_ = in\n",

@@ -99,10 +99,6 @@ func (s *subscriber) join(o *order, room string, p permit, may Permission, w wis
 
 var errUnrecoverable = errors.New("gateway: something behind that position is no longer kept")
 
-// ErrTooManySubscriptions is of a client that is in as many rooms as Options.MaxSubscriptions
-// allows, or that would make a room beyond Options.MaxRooms.
-var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
-
 // enterRoom is join without an order. The errors are hub.ErrNotBuilt, errUnrecoverable, and of
 // limits.
 func (s *subscriber) enterRoom(room string, p permit, may Permission, w wish) (*protocol.SubscribeResult, error) {
@@ -149,9 +145,6 @@ func (s *subscriber) questionFor(o *order, err error, room string, since hub.Pos
 	}
 	return nil
 }
-
-// isRecoverable reports whether a client may come back to a room by offset and epoch.
-func isRecoverable(may Permission, at hub.Position) bool { return may&History != 0 && at.Epoch != "" }
 
 // result is what the client is told of where it begins. Of one that is recovered that is the
 // position that it has named: what it has missed follows, and a newer one would lose that if the

@@ -1,14 +1,18 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/centrifugal/protocol"
+
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
-	"sluice/wsproto"
 )
 
 // serverVersion is what a client is told of us; it compares it with nothing.
@@ -64,58 +68,6 @@ func connOf(client hub.Client) *conn {
 	return client.(*subscriber).conn
 }
 
-// answerSubscriber answers a request for the protocol's path. Who its client is it says later, by a
-// command.
-func (c *conn) answerSubscriber() *wsproto.Refusal {
-	r := &c.w.request
-	if refusal := r.CheckUpgrade(); refusal != nil {
-		return refusal
-	}
-	extensions, refusal := r.CheckDeflate()
-	if refusal != nil {
-		return refusal
-	}
-	if refusal := c.heedForwarded(r); refusal != nil {
-		return refusal
-	}
-	if refusal := c.w.server.judgePage(r.Header("Origin"), r.Host); refusal != nil {
-		return refusal
-	}
-	s := &subscriber{conn: c, due: c.w.loop.Now() + c.w.cfg.HandshakeTimeout}
-	if c.w.cfg.Auth != nil {
-		if s.handshake, refusal = c.handshake(""); refusal != nil {
-			return refusal
-		}
-	}
-	subprotocol, format := c.w.cfg.protocolOf(r)
-	if c.w.cfg.NoCompression {
-		extensions = ""
-	}
-	s.format, s.inflates = format, extensions != ""
-	c.w.fan.JoinBundle(&s.bundle, &c.reader, s.encoding(), s, (*readers)(s))
-	c.setLife(open)
-	c.past = subscribes
-	c.w.stats.Upgrades++
-	c.w.stats.Subscribers++
-	c.logJoined("")
-	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, subprotocol, extensions)
-	c.send(c.w.header)
-	c.startClocks()
-	return nil
-}
-
-// protocolOf is the subprotocol to answer a subscriber with, and how it writes: the first of the
-// protocol's own that it offers, or what a client of a room would get. A browser whose offer is
-// answered with none fails.
-func (c *config) protocolOf(r *wsproto.Request) (subprotocol string, format centrifuge.Format) {
-	for offered := range r.Subprotocols {
-		if format, ok := centrifuge.FormatOf(string(offered)); ok && len(offered) > 0 {
-			return string(offered), format
-		}
-	}
-	return c.subprotocol(r), centrifuge.JSON
-}
-
 // principal is who the subscriber is.
 func (s *subscriber) principal() *Principal {
 	if s.who == nil {
@@ -156,49 +108,34 @@ func (s *subscriber) find(room string) *subscription {
 	return nil
 }
 
-// begin puts a subscription, which is in its room, among the subscriber's.
-func (s *subscriber) begin(sub *subscription) {
-	i, _ := s.at(sub.Room().Name())
-	if n := len(s.subscriptions); n == cap(s.subscriptions) {
-		s.subscriptions = append(make([]*subscription, 0, n+n/8+1), s.subscriptions...) // Idle ones keep what it has.
-	}
-	s.subscriptions = slices.Insert(s.subscriptions, i, sub)
-	s.enter(sub)
-	s.w.stats.Subscribed++
-	s.logSubscribed(sub)
+// A subscription is a subscriber's place in one room. There are many; what a few have beside is in
+// subscriber.terms.
+type subscription struct{ hub.Reader }
+
+// A welcome is what has been done of a command to connect which has to wait, for what a room keeps
+// or for the next turn.
+type welcome struct {
+	who  *Principal
+	subs map[string]*protocol.SubscribeResult
+	next int // of the rooms that the client is in from the beginning
 }
 
-// drop ends a subscription: nothing of its room follows but the rest of a frame that is partly
-// sent.
-func (s *subscriber) drop(sub *subscription) {
-	if i, isThere := s.at(sub.Room().Name()); isThere {
-		s.subscriptions = slices.Delete(s.subscriptions, i, i+1)
-	}
-	s.end(sub)
-	sub.Leave()
+// terms are what a subscription has of its own, by a token or in a room that keeps who is there.
+type terms struct {
+	granted  Permission
+	info     centrifuge.Info // what others are told of the client here; empty: as everywhere
+	expires  int64           // when the token does, in seconds of Unix time; zero: never
+	endsAt   time.Duration   // … by the loop's clock, and a while later
+	attendee *attendee       // nil: who is in the room is not kept
 }
 
-// end is the last of a subscription, whichever way it ends.
-func (s *subscriber) end(sub *subscription) {
-	s.absentFrom(sub)
-	delete(s.terms, sub)
-	s.w.stats.Unsubscribed++
-	if s.publishing != sub {
-		return
-	}
-	s.publishing = nil
-	if s.isAwaiting {
-		s.isAwaiting = false
-		s.resumeReading(pauseRoom) // Nobody would say that its turn has come.
-	}
-}
+// ErrTooManySubscriptions is of a client that is in as many rooms as Options.MaxSubscriptions
+// allows, or that would make a room beyond Options.MaxRooms.
+var ErrTooManySubscriptions = errors.New("the client is in as many rooms as it may be, or there are as many as there may be")
 
-// dropAll ends all subscriptions, because the connection ends. The trunk leaves their rooms.
-func (s *subscriber) dropAll() {
-	s.isAwaiting = false               // Nobody reads on.
-	s.w.frames += len(s.subscriptions) // It is work of the same kind.
-	for _, sub := range s.subscriptions {
-		s.end(sub)
+// logSubscribed says for debugging that a subscriber is in a room.
+func (s *subscriber) logSubscribed(sub *subscription) {
+	if s.w.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.w.log.Debug("client subscribed", "id", s.id(), "room", clipText([]byte(sub.Room().Name())))
 	}
-	s.subscriptions = nil
 }

@@ -1,44 +1,57 @@
 package gateway
 
-import "sluice/hub"
+import (
+	"slices"
 
-// A subscription is a subscriber's place in one room. There are many; what a few have beside is in
-// subscriber.terms.
-type subscription struct{ hub.Reader }
+	"sluice/hub"
+)
 
-// readers is the subscriber as its bundle calls it: what is said of one room's reader.
-type readers subscriber
+// begin puts a subscription, which is in its room, among the subscriber's.
+func (s *subscriber) begin(sub *subscription) {
+	i, _ := s.at(sub.Room().Name())
+	if n := len(s.subscriptions); n == cap(s.subscriptions) {
+		s.subscriptions = append(make([]*subscription, 0, n+n/8+1), s.subscriptions...) // Idle ones keep what it has.
+	}
+	s.subscriptions = slices.Insert(s.subscriptions, i, sub)
+	s.enter(sub)
+	s.w.stats.Subscribed++
+	s.logSubscribed(sub)
+}
 
-// KeepRest implements hub.ReaderClient: the rest of a frame goes out before all else, though its
-// reader has left.
-func (s *readers) KeepRest(rest hub.Rest) { s.outboxed().rest = rest }
+// drop ends a subscription: nothing of its room follows but the rest of a frame that is partly
+// sent.
+func (s *subscriber) drop(sub *subscription) {
+	if i, isThere := s.at(sub.Room().Name()); isThere {
+		s.subscriptions = slices.Delete(s.subscriptions, i, i+1)
+	}
+	s.end(sub)
+	sub.Leave()
+}
 
-// Resume implements hub.ReaderClient: it is the subscriber's turn to publish to this room.
-func (s *readers) Resume(r *hub.Reader) {
-	if s.isAwaiting && &s.publishing.Reader == r {
+// end is the last of a subscription, whichever way it ends.
+func (s *subscriber) end(sub *subscription) {
+	s.absentFrom(sub)
+	delete(s.terms, sub)
+	s.w.stats.Unsubscribed++
+	if s.publishing != sub {
+		return
+	}
+	s.publishing = nil
+	if s.isAwaiting {
 		s.isAwaiting = false
-		s.resumeReading(pauseRoom)
+		s.resumeReading(pauseRoom) // Nobody would say that its turn has come.
 	}
 }
 
-// Rejoined implements hub.ReaderClient. Where the client counts by offsets, it is told of a gap.
-func (s *readers) Rejoined(r *hub.Reader, missed uint64, at hub.Position) {
-	u, room := (*subscriber)(s), r.Room().Name()
-	if sub := u.find(room); missed > 0 && sub != nil && isRecoverable(u.permissions(room), at) {
-		u.missed(sub)
+// dropAll ends all subscriptions, because the connection ends. The trunk leaves their rooms.
+func (s *subscriber) dropAll() {
+	s.isAwaiting = false               // Nobody reads on.
+	s.w.frames += len(s.subscriptions) // It is work of the same kind.
+	for _, sub := range s.subscriptions {
+		s.end(sub)
 	}
+	s.subscriptions = nil
 }
 
-// Reset implements hub.ReaderClient. Where the client counts by offsets, it may have missed
-// something.
-func (s *readers) Reset(r *hub.Reader, at hub.Position) {
-	u, room := (*subscriber)(s), r.Room().Name()
-	if sub := u.find(room); sub != nil && u.life == open && isRecoverable(u.permissions(room), at) {
-		u.missed(sub)
-	}
-}
-
-// Lagging implements hub.ReaderClient.
-func (s *readers) Lagging(r *hub.Reader, isSlow bool) {
-	s.logSlow(isSlow, r.Room().Name(), r.Lag(s.w.loop.Now()))
-}
+// isRecoverable reports whether a client may come back to a room by offset and epoch.
+func isRecoverable(may Permission, at hub.Position) bool { return may&History != 0 && at.Epoch != "" }
