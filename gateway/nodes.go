@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"hash/fnv"
-	"slices"
 
 	"sluice/hub"
 )
@@ -90,16 +88,4 @@ func (s *Server) tally(room string) (t hub.Tally) {
 		t.Add(s.nodes.Tally(room))
 	}
 	return t
-}
-
-// keysOf are the keys of users, rising: the same on all nodes.
-func keysOf[T any](users map[string]T) []uint64 {
-	keys := make([]uint64, 0, len(users))
-	for user := range users {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(user)) // It takes all.
-		keys = append(keys, h.Sum64())
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }

@@ -1,6 +1,12 @@
 package gateway
 
-import "sluice/gateway/centrifuge"
+import (
+	"strings"
+
+	"github.com/centrifugal/protocol"
+
+	"sluice/gateway/centrifuge"
+)
 
 // A permit is what a token for one room gives, beside what its client may do everywhere.
 type permit struct {
@@ -90,4 +96,27 @@ func (s *subscriber) infoIn(sub *subscription) centrifuge.Info {
 		s.info = infoOf(s.principal(), s.clientID(), nil)
 	}
 	return s.info
+}
+
+// infoOf is what others are told of a client; ofSubscription is what its token for the room says of
+// it.
+func infoOf(who *Principal, id string, ofSubscription []byte) centrifuge.Info {
+	about := protocol.ClientInfo{User: userOf(who), Client: id}
+	if len(who.Info) <= InfoMax {
+		about.ConnInfo = who.Info
+	}
+	if len(ofSubscription) <= InfoMax {
+		about.ChanInfo = ofSubscription
+	}
+	info, _ := centrifuge.PackInfo(&about) // All that may be in it fits.
+	return info
+}
+
+// userOf is what others know somebody by: empty, as of somebody who is not known, if that is too
+// long.
+func userOf(who *Principal) string {
+	if len(who.Subject) > subjectMax {
+		return ""
+	}
+	return strings.Clone(who.Subject) // Or it would keep the whole token.
 }

@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"context"
 	"errors"
-	"strings"
+	"hash/fnv"
+	"slices"
 	"sync"
-
-	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
@@ -160,158 +158,14 @@ func (p *presences) infos(room string) (all []centrifuge.Info, ok bool) {
 	return all, true
 }
 
-// attend has a client that hears its room be among those who are there, if the room keeps them.
-func (c *conn) attend(who *Principal, room string) {
-	if isKept, tells := c.w.cfg.presenceOf(room); isKept && !c.reader.IsSpeaker() {
-		in := &attendee{w: c.w, token: c.token, info: infoOf(who, c.clientID(), nil), user: userOf(who), tells: tells}
-		c.metered().attendee = c.w.server.presences.enter(room, in)
+// keysOf are the keys of users, rising: the same on all nodes.
+func keysOf[T any](users map[string]T) []uint64 {
+	keys := make([]uint64, 0, len(users))
+	for user := range users {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(user)) // It takes all.
+		keys = append(keys, h.Sum64())
 	}
-}
-
-// reviewPresence follows rules that have changed. Of a client that was there before nothing is told
-// but who it is.
-func (c *conn) reviewPresence() {
-	if s := c.subscriber(); s != nil {
-		s.reviewPresence()
-		return
-	}
-	if !c.isIn("") {
-		return
-	}
-	room := c.reader.Room().Name()
-	isKept, _ := c.w.cfg.presenceOf(room)
-	switch isThere := c.meter != nil && c.meter.attendee != nil; {
-	case isKept && !isThere:
-		c.attend(&Principal{Subject: c.subject()}, room)
-	case isThere && !isKept:
-		c.absent()
-	}
-}
-
-func (s *subscriber) reviewPresence() {
-	for _, sub := range s.subscriptions {
-		isKept, _ := s.w.cfg.presenceOf(sub.Room().Name())
-		switch t := s.terms[sub]; {
-		case isKept && (t == nil || t.attendee == nil):
-			s.enter(sub)
-		case t != nil && t.attendee != nil && !isKept:
-			s.absentFrom(sub)
-		}
-	}
-}
-
-// absent has the client be among those who are there no longer.
-func (c *conn) absent() {
-	if c.meter != nil && c.meter.attendee != nil {
-		c.w.server.presences.leave(c.meter.attendee)
-		c.meter.attendee = nil
-	}
-}
-
-// leaveRooms has the connection be in its room no longer, or in any of them.
-func (c *conn) leaveRooms() {
-	c.absent()
-	if s := c.subscriber(); s != nil {
-		s.dropAll()
-	}
-	c.reader.Leave()
-}
-
-// enter has the client be among those who are in the room of a subscription, if the room keeps
-// them.
-func (s *subscriber) enter(sub *subscription) {
-	room := sub.Room().Name()
-	if isKept, tells := s.w.cfg.presenceOf(room); isKept {
-		in := &attendee{w: s.w, token: s.token, info: s.infoIn(sub), user: userOf(s.principal()), tells: tells}
-		s.termed(sub).attendee = s.w.server.presences.enter(room, in)
-	}
-}
-
-// absentFrom has it be among them no longer.
-func (s *subscriber) absentFrom(sub *subscription) {
-	if t := s.terms[sub]; t != nil && t.attendee != nil {
-		s.w.server.presences.leave(t.attendee)
-		t.attendee = nil
-	}
-}
-
-// userOf is what others know somebody by: empty, as of somebody who is not known, if that is too
-// long.
-func userOf(who *Principal) string {
-	if len(who.Subject) > subjectMax {
-		return ""
-	}
-	return strings.Clone(who.Subject) // Or it would keep the whole token.
-}
-
-// infoOf is what others are told of a client; ofSubscription is what its token for the room says of
-// it.
-func infoOf(who *Principal, id string, ofSubscription []byte) centrifuge.Info {
-	about := protocol.ClientInfo{User: userOf(who), Client: id}
-	if len(who.Info) <= InfoMax {
-		about.ConnInfo = who.Info
-	}
-	if len(ofSubscription) <= InfoMax {
-		about.ChanInfo = ofSubscription
-	}
-	info, _ := centrifuge.PackInfo(&about) // All that may be in it fits.
-	return info
-}
-
-// Attendees are the clients that are in a room, on all nodes of the cluster, in no order. The error
-// is ErrRoomName, ErrNoPresence, ErrTooManyToTell, or in a cluster ErrUnanswered. It asks for no
-// permission.
-func (s *Server) Attendees(ctx context.Context, room string) (all []Attendee, err error) {
-	infos, err := s.attendees(ctx, room)
-	if err != nil {
-		return nil, err
-	}
-	for _, info := range infos {
-		i := info.ClientInfo()
-		all = append(all, Attendee{ID: i.Client, User: i.User, ConnInfo: i.ConnInfo, ChanInfo: i.ChanInfo})
-	}
-	return all, nil
-}
-
-// attendees are those of all nodes.
-func (s *Server) attendees(ctx context.Context, room string) (all []centrifuge.Info, err error) {
-	all, err = s.attendeesHere(room)
-	if err != nil || s.nodes == nil {
-		return all, err
-	}
-	bytes, isTooMany := 0, false
-	asked, answered, err := s.askNodes(ctx, &nodeQuestion{Do: askWho, ending: ending{Room: room}}, func(_ string, a *nodeAnswer) {
-		isTooMany = isTooMany || a.IsTooMany
-		for _, info := range a.Infos {
-			all = append(all, centrifuge.Info(info))
-		}
-	})
-	for _, info := range all {
-		bytes += len(info)
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case isTooMany, len(all) > presenceMax, bytes > presenceBytes:
-		return nil, ErrTooManyToTell
-	case answered < asked: // A part might be taken for all.
-		return nil, ErrUnanswered
-	}
-	return all, nil
-}
-
-// attendeesHere are those of this gateway.
-func (s *Server) attendeesHere(room string) ([]centrifuge.Info, error) {
-	isKept, _ := s.config().presenceOf(room)
-	switch {
-	case !isRoomName(room):
-		return nil, ErrRoomName
-	case !isKept:
-		return nil, ErrNoPresence
-	}
-	infos, ok := s.presences.infos(room)
-	if !ok {
-		return nil, ErrTooManyToTell
-	}
-	return infos, nil
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }

@@ -73,7 +73,7 @@ var bundleMutants = []mutant{
 		"gateway/subscription.go", "\ts.absentFrom(sub)\n\tdelete(s.terms", "\tdelete(s.terms",
 	}}},
 	{"one who subscribes is not among those who are there", 300, []edit{{
-		"gateway/presence.go", "\t\ts.termed(sub).attendee = s.w.server.presences.enter(room, in)\n", "\t\ts.termed(sub)\n\t\t_ = in\n",
+		"gateway/attend.go", "\t\ts.termed(sub).attendee = s.w.server.presences.enter(room, in)\n", "\t\ts.termed(sub)\n\t\t_ = in\n",
 	}}},
 	{"one whose place another takes is told of no more", 300, []edit{{
 		"gateway/presence.go", "a.all[in.place], a.all[last].place = a.all[last], in.place", "a.all[in.place], a.all[last].place = a.all[0], in.place",
