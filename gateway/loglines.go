@@ -210,17 +210,5 @@ func comparison(reason wsproto.Reason, origin, host []byte) []any {
 	return words
 }
 
-// count counts and logs a failure.
-func (t *secured) count(why TLSFailure) {
-	c := t.c
-	c.w.stats.TLS.Failed[why]++
-	skipped, ok := c.w.server.samples.handshake[why].Take(c.w.kernel.Now())
-	if !ok {
-		return
-	}
-	line := []any{"reason", why.String(), "from", c.from(), "and_more", skipped}
-	if hint := tlsFailures[why].hint; hint != "" {
-		line = append(line, "hint", hint)
-	}
-	c.w.log.Info("TLS handshake failed", line...)
-}
+// tlsHandshake is the first byte of a TLS client (RFC 8446 §5.1).
+const tlsHandshake = 0x16

@@ -1,13 +1,5 @@
 package gateway
 
-import (
-	"crypto/tls"
-	"errors"
-	"io"
-	"net"
-	"syscall"
-)
-
 // A TLSFailure says why a connection did not come to speak TLS with the gateway. It is a fixed
 // enumeration, like CloseReason: what clients send, names among it, makes no new one and is not
 // logged.
@@ -52,44 +44,4 @@ func (f TLSFailure) String() string { return tlsFailures[f].label }
 // isSilent reports whether nobody is there to be told, or it is not worth the time.
 func (f TLSFailure) isSilent() bool {
 	return f == TLSTimeout || f == TLSGone || f == TLSCrowded || f == TLSCut
-}
-
-// Alerts of RFC 8446 §6 that tell failures apart.
-const (
-	alertHandshakeFailure  = 40
-	alertProtocolVersion   = 70
-	alertUnrecognizedName  = 112
-	alertCertificateNeeded = 116
-	alertNoProtocol        = 120
-)
-
-// failure tells why a handshake ended with err: by the error's type, and by the alert that
-// crypto/tls sent for it. What the error says in words may have the client's in it.
-func (h *handshake) failure(err error, asksClients bool) TLSFailure {
-	var op *net.OpError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return TLSGone
-	case errors.As(err, &op) && op.Op == "remote error":
-		return TLSRefused
-	case errors.As(err, &cert):
-		return TLSClientCert
-	}
-	switch h.alert {
-	case alertProtocolVersion:
-		return TLSVersion
-	case alertHandshakeFailure:
-		return TLSCipher
-	case alertUnrecognizedName:
-		return TLSServerName
-	case alertNoProtocol:
-		return TLSALPN
-	case alertCertificateNeeded:
-		return TLSClientCert
-	}
-	if asksClients && h.wrote {
-		return TLSClientCert // Sealed, the alert cannot be told; after our first flight it is nearly always that.
-	}
-	return TLSOther
 }

@@ -14,9 +14,6 @@ const (
 	helloNone                    // neither
 )
 
-// tlsHandshake is the first byte of a TLS client (RFC 8446 §5.1).
-const tlsHandshake = 0x16
-
 // judgeHello says how far p, what a connection began with, is a ClientHello: one handshake message
 // in one record or more (RFC 8446 §5.1). What is malformed inside is for crypto/tls to find.
 func judgeHello(p []byte) helloState {
