@@ -1,13 +1,10 @@
 package gateway
 
 import (
-	"unicode/utf8"
-
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
-	"sluice/wsproto"
 )
 
 // publish sends a message of the client's to a room: as its member if it is in it, which waits
@@ -74,15 +71,4 @@ func (s *subscriber) offer(o *order) orderStep {
 func (s *subscriber) acknowledge(o *order) orderStep {
 	s.w.stats.Messages++
 	return s.reply(o, &protocol.Reply{Publish: &protocol.PublishResult{}})
-}
-
-// published is what a client publishes: JSON, or any bytes where the protocol is protobuf, of which
-// text is what is UTF-8.
-func (s *subscriber) published(r *protocol.PublishRequest, sub *subscription) message {
-	m := message{info: s.infoIn(sub), isValue: s.format == centrifuge.JSON}
-	m.Op, m.Payload = wsproto.OpText, r.Data
-	if !m.isValue && !utf8.Valid(r.Data) {
-		m.Op = wsproto.OpBinary
-	}
-	return m
 }

@@ -4,33 +4,12 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	"sluice/gateway/centrifuge"
 	"sluice/wsproto"
 )
 
 // What an operator does to connections. Each is done on the connection's loop.
-
-// A Farewell is what a client is told that is disconnected.
-type Farewell struct {
-	Code   int    // of the Close frame, 3000 to 4999; zero: 4012
-	Reason string // UTF-8, at most 123 bytes; with Code zero: a word of ours
-}
-
-// ErrFarewell is of a Farewell that cannot be sent.
-var ErrFarewell = errors.New("a close code must be 3000 to 4999, and its reason UTF-8 of at most 123 bytes")
-
-// farewellReasonMax is what fits into a control frame behind the code (RFC 6455 §5.5).
-const farewellReasonMax = wsproto.MaxControlPayload - 2
-
-func (f *Farewell) check() error {
-	isCode := f.Code == 0 || f.Code >= 3000 && f.Code <= 4999
-	if !isCode || len(f.Reason) > farewellReasonMax || !utf8.ValidString(f.Reason) {
-		return ErrFarewell
-	}
-	return nil
-}
 
 // dismiss closes the connection in order: what was published before is the last that it gets.
 func (c *conn) dismiss(f Farewell) {
@@ -102,15 +81,6 @@ func (s *Server) UnsubscribeSubject(ctx context.Context, subject, room string, f
 		return Reach{Nodes: 1, Answered: 1}, f.check()
 	}
 	return s.end(ctx, &ending{Subject: subject, Room: room, IsUnsubscribe: true, Farewell: f})
-}
-
-// An ending is what is to be done to which clients: to all of which what is named is true.
-type ending struct {
-	Client        string `json:"client,omitempty"`
-	Subject       string `json:"subject,omitempty"`
-	Room          string `json:"room,omitempty"`
-	IsUnsubscribe bool   `json:"unsubscribe,omitempty"` // they leave the room alone
-	Farewell
 }
 
 // end has it done here and on all other nodes: a client that is named by its run, here or there.

@@ -84,13 +84,6 @@ func (n LocalNode) Report(yield func(room string, t hub.Tally) bool) (info hub.N
 	return info
 }
 
-// tallyOf is how many are in a room here.
-func (s *Server) tallyOf(r *hub.Room) (t hub.Tally) {
-	t.Users, t.Keys = s.presences.tally(r.Name())
-	t.Members = r.Stats().Members
-	return t
-}
-
 // Clients is how many clients hear a room, on all nodes of the cluster: on the others by what they
 // reported last, a second or two ago at most. After a node's death its clients count for some
 // seconds.

@@ -89,3 +89,10 @@ func (s *Server) tally(room string) (t hub.Tally) {
 	}
 	return t
 }
+
+// tallyOf is how many are in a room here.
+func (s *Server) tallyOf(r *hub.Room) (t hub.Tally) {
+	t.Users, t.Keys = s.presences.tally(r.Name())
+	t.Members = r.Stats().Members
+	return t
+}

@@ -2,34 +2,10 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"sluice/hub"
 	"sluice/reactor"
-	"sluice/wsproto"
-)
-
-// A Message is what a program publishes.
-type Message struct {
-	Data     []byte // not to be changed before the call that publishes it returns
-	IsBinary bool   // otherwise it is text, which has to be UTF-8
-	// Key has a Cluster publish the message once, whichever of its gateways gets it again within
-	// two minutes. Empty, or without a Cluster: each counts.
-	Key string
-}
-
-// Errors of Publish and Send.
-var (
-	ErrRoomName     = fmt.Errorf("this is not a room name: it is 1 to %d of A-Z a-z 0-9 _ . : ~ - and not . or .. alone", roomNameMax)
-	ErrNotUTF8      = errors.New("the text is not UTF-8, and every browser in the room would close its connection")
-	ErrTooLarge     = errors.New("the message is larger than --max-message")
-	ErrRoomFull     = errors.New("the room is full: most of its clients have yet to take what was published before")
-	ErrMemory       = errors.New("the rooms take as much memory as they may until their clients have taken some")
-	ErrTooManyRooms = errors.New("there is no such room, and nobody could join it: there are as many as --max-rooms allows")
-	ErrFault        = errors.New("a fault of the gateway's own: it is in the log")
 )
 
 // Publish sends a message to every client in a room, from any goroutine, and returns how many they
@@ -103,65 +79,11 @@ func (s *Server) judge(m *Message) error {
 	return nil
 }
 
-func (m *Message) message() message {
-	op := wsproto.OpText
-	if m.IsBinary {
-		op = wsproto.OpBinary
-	}
-	return message{Message: wsproto.Message{Op: op, Payload: m.Data}}
-}
-
 // MaxMessage is how large a message may be, in bytes.
 func (s *Server) MaxMessage() int64 { return s.config().MaxMessage }
 
 // hasEnded reports whether Close has begun.
 func (s *Server) hasEnded() bool { return s.life.Err() != nil }
-
-// outside is what publishers share that are on no loop.
-type outside struct {
-	encoders  sync.Pool
-	published atomic.Uint64
-
-	joinsDropped   atomic.Uint64 // of other nodes
-	unacknowledged atomic.Uint64
-
-	deflations, deflatedFrom, deflatedTo atomic.Uint64
-}
-
-func (o *outside) encoder(cfg *config) *encoder {
-	e, ok := o.encoders.Get().(*encoder)
-	if !ok {
-		e = new(encoder)
-	}
-	e.setTo(cfg)
-	return e
-}
-
-// giveBack takes what an encoder has counted, and lets go of its message.
-func (o *outside) giveBack(e *encoder) {
-	o.take(e)
-	e.done()
-	o.encoders.Put(e)
-}
-
-// take adds what an encoder has counted.
-func (o *outside) take(e *encoder) {
-	if e.deflations > 0 {
-		o.deflations.Add(e.deflations)
-		o.deflatedFrom.Add(e.deflatedFrom)
-		o.deflatedTo.Add(e.deflatedTo)
-		e.deflations, e.deflatedFrom, e.deflatedTo = 0, 0, 0
-	}
-}
-
-func (o *outside) addTo(s *Stats) {
-	s.Published += o.published.Load()
-	s.JoinsDropped += o.joinsDropped.Load()
-	s.Unacknowledged += o.unacknowledged.Load()
-	s.Deflated += o.deflations.Load()
-	s.DeflatedFrom += o.deflatedFrom.Load()
-	s.DeflatedTo += o.deflatedTo.Load()
-}
 
 const publishName = "sluice/gateway.(*Server).PublishAhead"
 
