@@ -198,3 +198,6 @@ func (c *conn) key() (key netip.Addr) {
 	}
 	return key
 }
+
+// isThrottled reports whether the connection is not read on because its client was over a rate.
+func (c *conn) isThrottled() bool { return c.pauses&pauseRate != 0 }

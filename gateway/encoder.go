@@ -219,3 +219,14 @@ func appendEvent(dst []byte, m wsproto.Message) []byte {
 	}
 	return sse.AppendText(dst, m.Payload)
 }
+
+// putID writes the position of a message into its event.
+func putID(place []byte, p hub.Position) { sse.PutID(place, p.Epoch, p.Offset) }
+
+// idOf is a position as an event's id, empty if it is none.
+func idOf(p hub.Position) string {
+	if p.Epoch == "" {
+		return ""
+	}
+	return sse.ID(p.Epoch, p.Offset)
+}

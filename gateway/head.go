@@ -155,7 +155,7 @@ func (c *conn) upgrade(room string, answer *verdict) (*question, *wsproto.Refusa
 	c.remember(who, room)
 	c.attend(who, room)
 	c.w.stats.Upgrades++
-	c.logJoined(room)
+	c.logJoined(room, encoding)
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, c.w.cfg.subprotocol(r), extensions)
 	c.send(c.w.header)
 	c.startClocks()

@@ -288,3 +288,11 @@ func (c *conn) info(room string, limit int) ConnInfo {
 }
 
 func (c *conn) isSpeaker() bool { return c.past != subscribes && c.reader.IsSpeaker() }
+
+// encodingName is what the connection reads.
+func (c *conn) encodingName() string {
+	if s := c.subscriber(); s != nil {
+		return encodings[s.encoding()].Name
+	}
+	return encodings[c.reader.Encoding()].Name
+}

@@ -20,7 +20,6 @@ import (
 const (
 	httpReadTimeout  = 30 * time.Second // of a body
 	httpWriteTimeout = 30 * time.Second
-	idleTimeout      = 60 * time.Second // for the next request
 )
 
 // emptyLine may precede a request (RFC 9112 §2.2), but not one that net/http reads.

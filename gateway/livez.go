@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"strconv"
+	"time"
 
 	"sluice/wsproto"
 )
@@ -87,6 +88,9 @@ func (c *conn) answerInPlace(head, body string, isLast bool, behind []byte) bool
 	c.keepAlive()
 	return len(behind) == 0 || c.readLater(behind, nil)
 }
+
+// idleTimeout is how long it may take until the next request.
+const idleTimeout = 60 * time.Second
 
 // keepAlive waits for another request on a connection that has had an answer.
 func (c *conn) keepAlive() {

@@ -79,10 +79,10 @@ func (c *conn) standing(r CloseReason) (s standing) {
 }
 
 // logJoined says for debugging that a client is in its room. logLeft has the same id.
-func (c *conn) logJoined(room string) {
+func (c *conn) logJoined(room string, reads hub.Encoding) {
 	if c.w.log.Enabled(context.Background(), slog.LevelDebug) {
 		c.w.log.Debug("client joined", "id", c.id(), "from", c.from(), "room", clipText([]byte(room)),
-			"encoding", c.encodingName())
+			"encoding", encodings[reads].Name)
 	}
 }
 
@@ -98,14 +98,6 @@ func (c *conn) roomName() string {
 		return ""
 	}
 	return c.reader.Room().Name()
-}
-
-// encodingName is what the connection reads.
-func (c *conn) encodingName() string {
-	if s := c.subscriber(); s != nil {
-		return encodings[s.encoding()].Name
-	}
-	return encodings[c.reader.Encoding()].Name
 }
 
 // logLeft says that a client is gone and why: for debugging everybody's end, otherwise that of

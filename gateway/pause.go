@@ -77,9 +77,6 @@ func (c *conn) pauseForRoom() {
 	c.w.stats.Paused++
 }
 
-// isThrottled reports whether the connection is not read on because its client was over a rate.
-func (c *conn) isThrottled() bool { return c.pauses&pauseRate != 0 }
-
 // noteCost notes what a turn of the connection took in which there was much to do.
 func (c *conn) noteCost(took time.Duration) {
 	if c.meter != nil || took >= c.w.cfg.costlyTurn {

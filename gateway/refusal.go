@@ -55,3 +55,33 @@ func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.closeWith(ClosedRefused, 0, "")
 	return c.life != dead
 }
+
+// endHandshake ends a connection that is to be refused before it can be told so, and reports
+// whether it was one.
+func (c *conn) endHandshake(r *wsproto.Refusal) bool {
+	if p, ok := c.proxied(); ok {
+		if c.w.drain != nil {
+			c.die(ClosedDrain)
+		} else {
+			p.refuse("nothing whole came in time")
+		}
+		return true
+	}
+	t := c.secured()
+	if t == nil || t.phase >= sealed {
+		return false
+	}
+	switch r.Reason {
+	case wsproto.ReasonTimeout:
+		t.fail(TLSTimeout)
+	case wsproto.ReasonHeads:
+		t.fail(TLSCrowded)
+	case wsproto.ReasonUnavailable:
+		t.fail(TLSCut)
+	default: // A limit, for the client that a PROXY header has named.
+		c.w.stats.Refusals[r.Reason]++
+		c.w.logRefusal(int(c.fd), c, r, nil)
+		c.die(ClosedRefused)
+	}
+	return true
+}

@@ -103,7 +103,7 @@ func (c *conn) hearEvents(room string, answer *verdict, leave crossOrigin) (*que
 	c.remember(who, room)
 	c.attend(who, room)
 	c.w.stats.Streams++
-	c.logJoined(room)
+	c.logJoined(room, encodingEvents)
 	h := append(append(c.w.header[:0], eventsHead...), leave.header()...)
 	h = append(h, "Connection: close\r\n\r\n"...)
 	h = sse.AppendRetry(h, c.w.comeBack(cutSpread))

@@ -64,17 +64,6 @@ func (b *beginning) appendStart(dst []byte, joined hub.Joined) []byte {
 	return sse.AppendStart(dst, position)
 }
 
-// idOf is a position as an event's id, empty if it is none.
-func idOf(p hub.Position) string {
-	if p.Epoch == "" {
-		return ""
-	}
-	return sse.ID(p.Epoch, p.Offset)
-}
-
-// putID writes the position of a message into its event.
-func putID(place []byte, p hub.Position) { sse.PutID(place, p.Epoch, p.Offset) }
-
 // Reset implements hub.Client. A reader of events is told, and goes on.
 func (c *conn) Reset(at hub.Position) {
 	if c.past == listens && c.life == open {

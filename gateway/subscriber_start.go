@@ -38,7 +38,7 @@ func (c *conn) answerSubscriber() *wsproto.Refusal {
 	c.past = subscribes
 	c.w.stats.Upgrades++
 	c.w.stats.Subscribers++
-	c.logJoined("")
+	c.logJoined("", s.encoding())
 	c.w.header = wsproto.AppendSwitchingProtocols(c.w.header[:0], r.Key, subprotocol, extensions)
 	c.send(c.w.header)
 	c.startClocks()

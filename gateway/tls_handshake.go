@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"sluice/reactor"
-	"sluice/wsproto"
 )
 
 // A handshake is one of TLS that is under way. crypto/tls cannot go on with one that would have to
@@ -347,34 +346,4 @@ func (t *secured) fail(why TLSFailure) {
 	c.dropInput()
 	c.beginEnd(ClosedTLS, 0, "")
 	c.part()
-}
-
-// endHandshake ends a connection that is to be refused before it can be told so, and reports
-// whether it was one.
-func (c *conn) endHandshake(r *wsproto.Refusal) bool {
-	if p, ok := c.proxied(); ok {
-		if c.w.drain != nil {
-			c.die(ClosedDrain)
-		} else {
-			p.refuse("nothing whole came in time")
-		}
-		return true
-	}
-	t := c.secured()
-	if t == nil || t.phase >= sealed {
-		return false
-	}
-	switch r.Reason {
-	case wsproto.ReasonTimeout:
-		t.fail(TLSTimeout)
-	case wsproto.ReasonHeads:
-		t.fail(TLSCrowded)
-	case wsproto.ReasonUnavailable:
-		t.fail(TLSCut)
-	default: // A limit, for the client that a PROXY header has named.
-		c.w.stats.Refusals[r.Reason]++
-		c.w.logRefusal(int(c.fd), c, r, nil)
-		c.die(ClosedRefused)
-	}
-	return true
 }
