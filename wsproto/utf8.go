@@ -39,7 +39,7 @@ func (u *utf8Validator) complete() bool { return u.missing == 0 }
 // has.
 func cutRune(p []byte) int {
 	for n := 1; n <= min(3, len(p)); n++ {
-		if b := p[len(p)-n]; !isContinuation(b) {
+		if b := p[len(p)-n]; utf8.RuneStart(b) {
 			if n < runeLength(b) {
 				return n
 			}
@@ -94,5 +94,3 @@ func runeLength(b byte) int {
 	}
 	return 0
 }
-
-func isContinuation(b byte) bool { return b&0xC0 == 0x80 }
