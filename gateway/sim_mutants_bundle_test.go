@@ -21,7 +21,7 @@ var bundleMutants = []mutant{
 		"hub/landing.go", "if r.offer = 0; i > 0 {", "if i > 0 {",
 	}}},
 	{"the rest of a frame is lost when its room is left", 300, []edit{{
-		"hub/reader.go", "hasRest := k.inFrame == r && r.offer == 0", "hasRest := false",
+		"hub/trunk.go", "hasRest := k.inFrame == r && r.offer == 0", "hasRest := false",
 	}}},
 	{"the rest of a frame is lost when its room is left in mid-delivery", 2000, []edit{{
 		"hub/landing.go", "if k.pop(); c.restOfFrame() > 0 {", "if k.pop(); false {",

@@ -167,10 +167,10 @@ var generalMutants = []mutant{
 		"gateway/config.go", " + int64(c.readMax())\n", "\n",
 	}}},
 	{"cut for a dropped frame is not who has been in one for longest", 1000, []edit{{
-		"hub/overrun.go", "f.pins.all.Front()", "f.pins.all.Back()",
+		"hub/fit.go", "f.pins.all.Front()", "f.pins.all.Back()",
 	}}},
 	{"cut for a dropped frame before those are too many", 1000, []edit{{
-		"hub/overrun.go", "pinned > k.limit.Load()/2", "pinned > k.limit.Load()/8",
+		"hub/fit.go", "pinned > k.limit.Load()/2", "pinned > k.limit.Load()/8",
 	}}},
 	{"who is being closed counted in the brake", 1000, []edit{{
 		"hub/member.go", "return !m.IsCatchingUp() && m.owedTo == withoutEnd", "return !m.IsCatchingUp()",

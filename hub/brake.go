@@ -25,13 +25,3 @@ func (r *Room) mustWait() bool {
 	}
 	return 2*lateMembers > activeMembers
 }
-
-// release lifts the brake if its reason is gone, and lets waiting publishers go on.
-// The caller holds the lock.
-func (r *Room) release(by *Fanout) {
-	if !r.isFull.Load() || r.mustWait() {
-		return
-	}
-	r.isFull.Store(false)
-	r.goOn(by)
-}

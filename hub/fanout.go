@@ -47,7 +47,7 @@ type Fanout struct {
 	tellings map[*branch]*telling // of branches with members that have yet to be told of a reset
 	counted  time.Duration        // when the watched branches were last counted
 	leased   []*branch            // with publishers to resume
-	resumed  []*Member            // of one of those, while they are resumed
+	resumed  []Client             // of one of those, while they are resumed
 	lines    []lineWatch          // of rooms whose publishers wait
 	linesAt  time.Duration        // when they were last looked at
 	pins     pins

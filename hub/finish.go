@@ -51,3 +51,16 @@ func (k *Bundle) finish(upTo int64) {
 	}
 	k.checkFinished()
 }
+
+// endAt notes where m's stream ends. The brake waits for it no more.
+func (m *Member) endAt(upTo int64) {
+	b := m.branch
+	m.quitLine()
+	m.owedTo = min(upTo, m.owedTo, b.track.end.Load())
+	if m.IsBlocked() {
+		b.blocked.hasChanged = true
+		if b.room.IsFull() {
+			b.schedule(b.fan, becauseLeft)
+		}
+	}
+}

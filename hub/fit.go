@@ -106,3 +106,25 @@ func (r *Room) giveUp(by *Fanout) {
 		b.schedule(by, becauseSegment) // A member that stood there is overrun, and only a round finds it.
 	}
 }
+
+// fitPins keeps pinned memory, which all loops share, within its limit: those of this loop that
+// have been stuck for longest are given up. Where all rooms may take little, half of that is for
+// those who read, but for a loop's last pin. For what remains pinned the rooms drop.
+func (f *Fanout) fitPins() {
+	k := &f.hub.backlog
+	isOver := func() bool {
+		pinned := k.pinned.Load()
+		return pinned > f.hub.limits.Pinned || pinned > k.limit.Load()/2 && f.pins.all.Len() > 1
+	}
+	for f.pins.all.Len() > 0 && isOver() {
+		p := f.pins.all.Front().Value.(*pin)
+		for e := p.holders.Front(); e != nil; {
+			by := e.Value.(holder)
+			e = e.Next() // Before Abort, which takes the element out.
+			f.stats.Unpinned++
+			by.Abort()
+		}
+		p.drop() // Its last holder's Release has done it, unless a client kept its Rest.
+	}
+	f.hub.fit(f)
+}

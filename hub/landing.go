@@ -130,3 +130,16 @@ func (k *Bundle) endShares(now time.Duration) {
 		r = next
 	}
 }
+
+// block makes r blocked, with its bundle.
+func (r *Reader) block(now time.Duration) {
+	m := &r.m
+	m.handed = 0
+	if m.state != writable {
+		return
+	}
+	m.took = now
+	m.setState(blocked)
+	m.branch.writable.Add(-1)
+	m.branch.enterLog(m)
+}

@@ -29,26 +29,6 @@ type line struct {
 	watcher *Fanout   // the loop that looks whether they are late; nil: there are none
 }
 
-// A lineState is a member's place in its room's line:
-//
-//	absent ──asks──▶ queued ──those before have ended──▶ due ──Resume──▶ publishing
-//	   ▲               ▲                                  ▲ └───the brake───┘ │
-//	   │               └──────────used, or its client's turn is over──────────┤
-//	   └────────────────────nothing to publish, leaves────────────────────────┘
-//
-// Whom the brake stops keeps its lease. After leaseTime nobody waits for the end of a lease.
-type lineState uint8
-
-const (
-	absent lineState = iota
-	queued
-	due
-	publishing
-)
-
-// mustWait reports whether the member's Resume is to come.
-func (s lineState) mustWait() bool { return s == queued || s == due }
-
 // isFree reports whether nobody has to be waited for.
 func (l *line) isFree() bool { return l == nil || len(l.waiting) == 0 && len(l.leased) == l.late }
 
@@ -169,6 +149,16 @@ func (r *Room) giveLeases(by *Fanout) {
 	r.mustAsk.Store(r.stops() || !l.isEmpty())
 }
 
+// release lifts the brake if its reason is gone, and lets waiting publishers go on.
+// The caller holds the lock.
+func (r *Room) release(by *Fanout) {
+	if !r.isFull.Load() || r.mustWait() {
+		return
+	}
+	r.isFull.Store(false)
+	r.goOn(by)
+}
+
 // goOn lets those go on that the brake has stopped in their turns, or the next ones. The caller
 // holds the lock.
 func (r *Room) goOn(by *Fanout) {
@@ -194,12 +184,12 @@ func (b *branch) resumeLeased() {
 	for _, m := range r.line.lessees() {
 		if m.branch == b && m.lineState == due && !r.stops() {
 			m.lineState = publishing
-			f.resumed = append(f.resumed, m)
+			f.resumed = append(f.resumed, m.client)
 		}
 	}
 	r.mu.Unlock()
-	for _, m := range f.resumed {
-		m.client.Resume()
+	for _, c := range f.resumed {
+		c.Resume()
 	}
 	clear(f.resumed)
 	f.resumed = f.resumed[:0]

@@ -98,19 +98,6 @@ func (m *Member) IsBlocked() bool { return m.state >= blocked }
 // too, or refused them. Zero: never.
 func (m *Member) Took() time.Duration { return m.took }
 
-// endAt notes where m's stream ends. The brake waits for it no more.
-func (m *Member) endAt(upTo int64) {
-	b := m.branch
-	m.quitLine()
-	m.owedTo = min(upTo, m.owedTo, b.track.end.Load())
-	if m.IsBlocked() {
-		b.blocked.hasChanged = true
-		if b.room.IsFull() {
-			b.schedule(b.fan, becauseLeft)
-		}
-	}
-}
-
 // HoldOwn makes the hub call m's client's SendOwn as soon as it may send bytes of its own: at the
 // next frame boundary, before more of the room's. It is for bytes that could not be sent at once.
 func (m *Member) HoldOwn() { m.hasOwn = true }

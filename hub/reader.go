@@ -73,55 +73,6 @@ func (r *Reader) EndTurn(hasMore bool) (waits bool) {
 	return waits
 }
 
-// Leave ends the membership. Of a frame that is partly sent the rest is kept, and nothing goes out
-// before it: see ReaderClient.KeepRest. Other members may have to be given up for that, this
-// client's connection among them.
-func (r *Reader) Leave() {
-	if !r.IsIn() {
-		return
-	}
-	k := r.bundle
-	k.at = r
-	hasRest := k.inFrame == r && r.offer == 0
-	var rest Rest
-	if hasRest && !r.Room().isSpoiled.Load() {
-		rest = k.restFor(&r.m.cursor)
-	}
-	k.remove(r)
-	r.m.leave()
-	k.at = nil
-	if k.isFinishing {
-		k.schedule(false) // It may have been the last that had something to get.
-	}
-	if len(rest.Bytes()) > 0 {
-		k.keep(rest)
-		k.fan().fitPins()
-	}
-}
-
-// remove takes r, which leaves, out of the bundle. What the transport has of it is still to be
-// answered for: a copy of it stays in the rota until then.
-func (k *Bundle) remove(r *Reader) {
-	last := k.readers[len(k.readers)-1]
-	k.readers[r.index], last.index = last, r.index
-	k.readers[len(k.readers)-1] = nil
-	k.readers = k.readers[:len(k.readers)-1]
-	if r.m.cursor.isOverrun() {
-		k.overruns--
-	}
-	if k.inFrame == r {
-		k.inFrame = nil
-	}
-	if !r.isWaiting {
-		return
-	}
-	var left *Reader
-	if r.offer > 0 {
-		left = &Reader{bundle: k, offer: r.offer, m: Member{cursor: r.m.cursor}}
-	}
-	k.replace(r, left)
-}
-
 // await has r, which has something to get and which a round has met, wait for the bundle's turn.
 func (r *Reader) await(now time.Duration) {
 	k := r.bundle
@@ -138,19 +89,6 @@ func (r *Reader) await(now time.Duration) {
 		return
 	}
 	k.schedule(!r.m.branch.hasMuch())
-}
-
-// block makes r blocked, with its bundle.
-func (r *Reader) block(now time.Duration) {
-	m := &r.m
-	m.handed = 0
-	if m.state != writable {
-		return
-	}
-	m.took = now
-	m.setState(blocked)
-	m.branch.writable.Add(-1)
-	m.branch.enterLog(m)
 }
 
 // Overrun implements Client.

@@ -155,6 +155,55 @@ func (k *Bundle) leave() {
 	}
 }
 
+// Leave ends the membership. Of a frame that is partly sent the rest is kept, and nothing goes out
+// before it: see ReaderClient.KeepRest. Other members may have to be given up for that, this
+// client's connection among them.
+func (r *Reader) Leave() {
+	if !r.IsIn() {
+		return
+	}
+	k := r.bundle
+	k.at = r
+	hasRest := k.inFrame == r && r.offer == 0
+	var rest Rest
+	if hasRest && !r.Room().isSpoiled.Load() {
+		rest = k.restFor(&r.m.cursor)
+	}
+	k.remove(r)
+	r.m.leave()
+	k.at = nil
+	if k.isFinishing {
+		k.schedule(false) // It may have been the last that had something to get.
+	}
+	if len(rest.Bytes()) > 0 {
+		k.keep(rest)
+		k.fan().fitPins()
+	}
+}
+
+// remove takes r, which leaves, out of the bundle. What the transport has of it is still to be
+// answered for: a copy of it stays in the rota until then.
+func (k *Bundle) remove(r *Reader) {
+	last := k.readers[len(k.readers)-1]
+	k.readers[r.index], last.index = last, r.index
+	k.readers[len(k.readers)-1] = nil
+	k.readers = k.readers[:len(k.readers)-1]
+	if r.m.cursor.isOverrun() {
+		k.overruns--
+	}
+	if k.inFrame == r {
+		k.inFrame = nil
+	}
+	if !r.isWaiting {
+		return
+	}
+	var left *Reader
+	if r.offer > 0 {
+		left = &Reader{bundle: k, offer: r.offer, m: Member{cursor: r.m.cursor}}
+	}
+	k.replace(r, left)
+}
+
 func (k *Bundle) leaveRooms() {
 	for n := len(k.readers); n > 0; n = len(k.readers) {
 		r := k.readers[n-1]
