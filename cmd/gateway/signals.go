@@ -32,11 +32,13 @@ func hearSignals() *signals {
 // hasHungUp tells a terminal that has really hung up from a signal to reload.
 func (s *signals) hasHungUp() bool { return s.hadTerminal && !hasTerminal() }
 
-// close has them do again what they do to a program that does not hear them.
+// close has those to stop do again what they do to a program that does not hear them. One to reload
+// that comes now would end the program, too, and another status would stand for what was done in
+// order.
 func (s *signals) close() {
 	if s != nil {
 		signal.Stop(s.stops)
-		signal.Stop(s.hangups)
+		signal.Ignore(syscall.SIGHUP)
 	}
 }
 

@@ -60,14 +60,7 @@ func servesAndEnds(t *testing.T, cmd *exec.Cmd, path string) {
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }() // The status is looked at below.
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	testenv.Eventually(t, "it listens", func() bool {
-		c, err := net.Dial("unix", path)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
-
+	awaitSocket(t, path)
 	talker := dialUnix(t, path)
 	for range 60 {
 		violate(t, path) // which is worth a line at this level
@@ -90,6 +83,18 @@ func servesAndEnds(t *testing.T, cmd *exec.Cmd, path string) {
 	if status := cmd.ProcessState.ExitCode(); status != 0 {
 		t.Errorf("exit status %d, %v; want 0", status, cmd.ProcessState)
 	}
+}
+
+// awaitSocket waits until somebody listens on a unix socket.
+func awaitSocket(t *testing.T, path string) {
+	t.Helper()
+	testenv.Eventually(t, "it listens", func() bool {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 func dialUnix(t *testing.T, path string) *websocket.Conn {

@@ -3,6 +3,7 @@ package blackbox
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -66,6 +67,34 @@ func TestN83_ManySIGHUPsHideNoSIGTERM(t *testing.T) {
 	}
 	p.Signal(syscall.SIGTERM)
 	p.ExpectLog("msg=draining signal=terminated")
+	p.ExpectExit(0)
+}
+
+// N83: nor does one that comes when all is done, and only the last lines of the log wait for who
+// reads it, make another status of it.
+func TestN83_SIGHUPAtTheEndIsNothing(t *testing.T) {
+	t.Parallel()
+	hearHangups(t)
+	path := filepath.Join(t.TempDir(), "socket")
+	cmd := proctest.Command(t, "--listen=unix:"+path)
+	_, full := pipe(t)
+	size, err := unix.FcntlInt(full.Fd(), unix.F_SETPIPE_SZ, os.Getpagesize())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := full.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = full
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &proctest.Process{T: t, Cmd: cmd, Ended: make(chan struct{})}
+	go func() { _ = cmd.Wait(); close(p.Ended) }() // The status is looked at below.
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-p.Ended })
+	awaitSocket(t, path)
+	p.Signal(syscall.SIGTERM)
+	p.InsistOnEnd(syscall.SIGHUP)
 	p.ExpectExit(0)
 }
 
