@@ -45,7 +45,7 @@ func TestQueuedIsWhatThePeerHasNotTaken(t *testing.T) {
 			}
 			full, err := kernel.Queued(here)
 			must(t, err)
-			if full <= 0 {
+			if full <= 0 || full > 16*written { // Memory is more than what lies in it, but not so much.
 				t.Fatalf("%d bytes are queued, of %d that were written", full, written)
 			}
 			for buf := make([]byte, 64<<10); written > 0; {
