@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -115,3 +116,14 @@ var rejections = func() map[wsproto.Reason][retryMax][]byte {
 	}
 	return all
 }()
+
+func parseAddr(text string) netip.Addr {
+	if from, err := netip.ParseAddrPort(text); err == nil {
+		return from.Addr().Unmap()
+	}
+	from, _ := netip.ParseAddr(text)
+	return from.Unmap()
+}
+
+// remoteAddr is where a request comes from; the zero Addr if that is no address of the network.
+func remoteAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }

@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"net/netip"
-	"time"
 
 	"sluice/reactor"
-	"sluice/wsproto"
 )
 
 // An arrival is a connection that was admitted and belongs to nobody yet.
@@ -15,45 +13,6 @@ type arrival struct {
 	from    netip.Addr    // the client that its proxy has named; zero: none
 	speaks  ListenOptions // what is to come in front of HTTP
 	secured *secured      // the TLS of one that comes back from net/http
-}
-
-// admit counts a new connection in, or returns the reason why it may not be.
-func (s *Server) admit(key netip.Addr, now time.Duration) (reason wsproto.Reason) {
-	switch {
-	case s.open.Add(1) > int64(s.config().MaxConnections):
-		reason = wsproto.ReasonUnavailable
-	case s.pressure.step() >= stepConnections:
-		reason = wsproto.ReasonMemory
-	default:
-		reason = s.admission.enter(key, now)
-	}
-	if reason != 0 {
-		s.open.Add(-1)
-	}
-	return reason
-}
-
-// stay counts a connection in that changes hands: whoever had it counts it out.
-func (s *Server) stay(key netip.Addr) {
-	s.open.Add(1)
-	s.admission.stay(key)
-}
-
-// leave counts a connection out.
-func (s *Server) leave(key netip.Addr) {
-	s.admission.leave(key)
-	s.open.Add(-1) // Last: whoever sees that there is one connection less finds its address's place free.
-}
-
-// Open is the number of connections at this moment, those that ordinary HTTP has included. After
-// Close there are none.
-func (s *Server) Open() int {
-	select {
-	case <-s.ended: // Nobody has counted out those that were cut.
-		return 0
-	default:
-		return int(s.open.Load())
-	}
 }
 
 // adopt makes conns of freshly accepted connections.

@@ -201,3 +201,6 @@ func (c *conn) key() (key netip.Addr) {
 
 // isThrottled reports whether the connection is not read on because its client was over a rate.
 func (c *conn) isThrottled() bool { return c.pauses&pauseRate != 0 }
+
+// outboxKept is the most that the outbox of a loop keeps of the memory that one client needed.
+const outboxKept = 4 << 10

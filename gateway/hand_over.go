@@ -3,8 +3,6 @@ package gateway
 import (
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/netip"
 	"syscall"
 
 	"sluice/reactor"
@@ -14,8 +12,8 @@ import (
 // handOver gives a connection that is counted in to a loop, on which adopt makes something of it.
 // conn is to be closed afterwards: the loop has a descriptor of its own.
 func (s *Server) handOver(conn net.Conn, adopt func(w *worker, fd int)) *wsproto.Refusal {
-	if lent, ok := conn.(*lentConn); ok {
-		conn = lent.Conn
+	if lent, ok := conn.(interface{ socket() net.Conn }); ok {
+		conn = lent.socket()
 	}
 	fd, err := duplicate(conn)
 	if err != nil {
@@ -57,17 +55,6 @@ func duplicate(conn net.Conn) (fd int, err error) {
 	}
 	return fd, err
 }
-
-func parseAddr(text string) netip.Addr {
-	if from, err := netip.ParseAddrPort(text); err == nil {
-		return from.Addr().Unmap()
-	}
-	from, _ := netip.ParseAddr(text)
-	return from.Unmap()
-}
-
-// remoteAddr is where a request comes from; the zero Addr if that is no address of the network.
-func remoteAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
 
 // takeOver makes a conn of a connection that comes from net/http, and reads what was read there.
 func (w *worker) takeOver(a arrival, read []byte, isLent bool) {

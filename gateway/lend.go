@@ -187,6 +187,9 @@ func (c *lentConn) stream() net.Conn {
 	return c.Conn
 }
 
+// socket is what is below TLS, if there is any.
+func (c *lentConn) socket() net.Conn { return c.Conn }
+
 // RemoteAddr implements net.Conn: handlers see the client that a trusted proxy speaks for.
 func (c *lentConn) RemoteAddr() net.Addr {
 	if c.from.IsValid() {

@@ -27,9 +27,6 @@ func (w *worker) takeOutbox() *outbox {
 	return o
 }
 
-// outboxKept is the most that the outbox of a loop keeps of the memory that one client needed.
-const outboxKept = 4 << 10
-
 // keepOutbox keeps o, of which all was sent, for the next that needs one.
 func (w *worker) keepOutbox(o *outbox) {
 	if cap(o.bytes) <= outboxKept {

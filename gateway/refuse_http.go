@@ -53,8 +53,8 @@ func dismiss(conn net.Conn, refusal *wsproto.Refusal) {
 	if _, err := conn.Write(refusal.AppendResponse(nil)); err != nil {
 		return
 	}
-	if lent, ok := conn.(*lentConn); ok {
-		conn = lent.Conn
+	if lent, ok := conn.(interface{ socket() net.Conn }); ok {
+		conn = lent.socket()
 	}
 	if c, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite() // If not, the answer says that the connection closes.

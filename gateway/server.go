@@ -6,10 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sluice/hub"
+	"sluice/wsproto"
 )
 
 // A Server is the gateway: listeners, loops, the hub, and net/http for what is not a WebSocket. Its
@@ -142,3 +145,42 @@ func (s *Server) broken(what string) {
 
 // follows reports whether the rooms' order comes from a cluster.
 func (s *Server) follows() bool { return s.cluster != nil }
+
+// admit counts a new connection in, or returns the reason why it may not be.
+func (s *Server) admit(key netip.Addr, now time.Duration) (reason wsproto.Reason) {
+	switch {
+	case s.open.Add(1) > int64(s.config().MaxConnections):
+		reason = wsproto.ReasonUnavailable
+	case s.pressure.step() >= stepConnections:
+		reason = wsproto.ReasonMemory
+	default:
+		reason = s.admission.enter(key, now)
+	}
+	if reason != 0 {
+		s.open.Add(-1)
+	}
+	return reason
+}
+
+// stay counts a connection in that changes hands: whoever had it counts it out.
+func (s *Server) stay(key netip.Addr) {
+	s.open.Add(1)
+	s.admission.stay(key)
+}
+
+// leave counts a connection out.
+func (s *Server) leave(key netip.Addr) {
+	s.admission.leave(key)
+	s.open.Add(-1) // Last: whoever sees that there is one connection less finds its address's place free.
+}
+
+// Open is the number of connections at this moment, those that ordinary HTTP has included. After
+// Close there are none.
+func (s *Server) Open() int {
+	select {
+	case <-s.ended: // Nobody has counted out those that were cut.
+		return 0
+	default:
+		return int(s.open.Load())
+	}
+}

@@ -17,9 +17,10 @@ const (
 	alertNoProtocol        = 120
 )
 
-// failure tells why a handshake ended with err: by the error's type, and by the alert that
+// failureOf tells why a handshake ended with err: by the error's type, and by the alert that
 // crypto/tls sent for it. What the error says in words may have the client's in it.
-func (h *handshake) failure(err error, asksClients bool) TLSFailure {
+// lacksCertificate is what it is taken for if neither tells: sealed, an alert cannot be told.
+func failureOf(err error, alert byte, lacksCertificate bool) TLSFailure {
 	var op *net.OpError
 	var cert *tls.CertificateVerificationError
 	switch {
@@ -30,7 +31,7 @@ func (h *handshake) failure(err error, asksClients bool) TLSFailure {
 	case errors.As(err, &cert):
 		return TLSClientCert
 	}
-	switch h.alert {
+	switch alert {
 	case alertProtocolVersion:
 		return TLSVersion
 	case alertHandshakeFailure:
@@ -42,8 +43,8 @@ func (h *handshake) failure(err error, asksClients bool) TLSFailure {
 	case alertCertificateNeeded:
 		return TLSClientCert
 	}
-	if asksClients && h.wrote {
-		return TLSClientCert // Sealed, the alert cannot be told; after our first flight it is nearly always that.
+	if lacksCertificate {
+		return TLSClientCert
 	}
 	return TLSOther
 }

@@ -312,7 +312,8 @@ func (t *secured) shook(h *handshake, err error) {
 	}
 	t.out = append(t.out, h.out...)
 	if err != nil {
-		t.fail(h.failure(err, t.c.w.server.certificates.asksClients()))
+		lacksCertificate := h.wrote && t.c.w.server.certificates.asksClients() // Behind our first flight it is nearly always that.
+		t.fail(failureOf(err, h.alert, lacksCertificate))
 		return
 	}
 	c := t.c
