@@ -103,3 +103,32 @@ func (s *subscriber) become(who *Principal) {
 	s.know(who)
 	s.expireBehind(who)
 }
+
+// permit tells what a token for a room gives to the client. If it is not ok, done says how that
+// ended.
+func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, done orderStep) {
+	if token == "" || s.w.cfg.Auth == nil {
+		return permit{}, true, stepDone
+	}
+	var err error
+	if o.answer.wasJudged() { // It was judged before what the room keeps was made.
+		p.who = &o.answer.who
+	} else {
+		h := &Handshake{Room: room, Token: token, Address: s.address(), IsSubscription: true, Subject: s.principal().Subject}
+		p.who, done, err = s.judge(o, h)
+	}
+	switch {
+	case done != stepDone:
+		return p, false, done
+	case err != nil:
+		return p, false, s.refuse(o, err, 0)
+	case p.who == nil:
+		return p, false, s.fail(o, centrifuge.ErrorPermissionDenied)
+	case p.who.Room != room:
+		return p, false, s.disbelieve("the token is for another room, or for none")
+	case p.who.Subject != s.principal().Subject:
+		return p, false, s.disbelieve("the token for a room is somebody else's")
+	}
+	p.granted = p.who.granted(room)
+	return p, true, stepDone
+}

@@ -3,11 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
-	"github.com/centrifugal/protocol"
-
-	"sluice/gateway/centrifuge"
 	"sluice/wsproto"
 )
 
@@ -26,17 +22,6 @@ func (m *Message) message() message {
 		op = wsproto.OpBinary
 	}
 	return message{Message: wsproto.Message{Op: op, Payload: m.Data}}
-}
-
-// published is what a client publishes: JSON, or any bytes where the protocol is protobuf, of which
-// text is what is UTF-8.
-func (s *subscriber) published(r *protocol.PublishRequest, sub *subscription) message {
-	m := message{info: s.infoIn(sub), isValue: s.format == centrifuge.JSON}
-	m.Op, m.Payload = wsproto.OpText, r.Data
-	if !m.isValue && !utf8.Valid(r.Data) {
-		m.Op = wsproto.OpBinary
-	}
-	return m
 }
 
 // Errors of Publish and Send.

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"github.com/centrifugal/protocol"
 
 	"sluice/gateway/centrifuge"
 	"sluice/reactor"
+	"sluice/wsproto"
 )
 
 // An order is a command, and what came of the question that it has waited for; nil: it has not.
@@ -89,3 +91,14 @@ func (s *subscriber) giveUp() {
 }
 
 var errTooLate = errors.New("gateway: nobody has answered in time")
+
+// published is what a client publishes: JSON, or any bytes where the protocol is protobuf, of which
+// text is what is UTF-8.
+func (s *subscriber) published(r *protocol.PublishRequest, sub *subscription) message {
+	m := message{info: s.infoIn(sub), isValue: s.format == centrifuge.JSON}
+	m.Op, m.Payload = wsproto.OpText, r.Data
+	if !m.isValue && !utf8.Valid(r.Data) {
+		m.Op = wsproto.OpBinary
+	}
+	return m
+}

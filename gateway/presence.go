@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync"
+	"time"
 
 	"sluice/gateway/centrifuge"
 	"sluice/hub"
@@ -168,4 +169,84 @@ func keysOf[T any](users map[string]T) []uint64 {
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
+}
+
+// Who comes and goes is told to a room's subscribers by messages of their own, and not through the
+// room's log: an entry there would be in the way of every encoding, and would be kept and counted
+// as a message, while of who comes and goes there is less to be told the longer one waits. So
+// changes are collected for a moment, and who comes and goes within it was never there. Beyond
+// these bounds nobody is told, which is counted; who is in the room can be asked for as before.
+//
+//	in a room of more than joinsMax clients        nobody is told of anything
+//	of more than changesMax in a moment            … of those beyond
+//	of more than joinsBytes of them                … likewise
+//	who has more than joinsBytes to take already   is not told
+const (
+	joinsDelay = 100 * time.Millisecond // the moment
+	changesMax = 2 * joinsMax
+	joinsBytes = 16 << 10
+)
+
+// A change is that somebody came or went.
+type change struct {
+	who    *attendee
+	isJoin bool
+}
+
+// changes are what has yet to be told in a room.
+type changes struct {
+	list    []change
+	dropped int  // beyond changesMax
+	isDue   bool // a loop is going to tell
+}
+
+// note keeps a change until it is told, on the loop of who came or went. The caller holds a.mu.
+func (a *attendance) note(k change) {
+	n := &a.changes
+	if !k.isJoin {
+		if i := slices.IndexFunc(n.list, func(before change) bool { return before.who == k.who }); i >= 0 {
+			n.list = slices.Delete(n.list, i, i+1)
+			return
+		}
+	}
+	if len(n.list) == changesMax {
+		n.dropped++
+		return
+	}
+	n.list = append(n.list, k)
+	if !n.isDue {
+		n.isDue = true
+		k.who.w.tellSoon(a)
+	}
+}
+
+// take returns what is to be told to whom, and how much is not.
+func (a *attendance) take() (list []change, all []*attendee, dropped int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list, dropped = a.changes.list, a.changes.dropped
+	a.changes = changes{}
+	if all = a.listeners(); all == nil {
+		return nil, nil, dropped + len(list)
+	}
+	return list, all, dropped
+}
+
+// listeners are those who are told of changes, if they are few enough. The caller holds a.mu.
+func (a *attendance) listeners() []*attendee {
+	if len(a.all) > joinsMax {
+		return nil
+	}
+	return append([]*attendee{}, a.all...)
+}
+
+// A telling is a room of which a loop is to tell, and when.
+type telling struct {
+	of *attendance
+	at time.Duration
+}
+
+// tellSoon has the loop tell of a room when a moment has passed.
+func (w *worker) tellSoon(a *attendance) {
+	w.tellings = append(w.tellings, telling{a, w.loop.Now() + joinsDelay})
 }

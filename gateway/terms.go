@@ -14,48 +14,6 @@ type permit struct {
 	granted Permission
 }
 
-// permit tells what a token for a room gives to the client. If it is not ok, done says how that
-// ended.
-func (s *subscriber) permit(o *order, room, token string) (p permit, ok bool, done orderStep) {
-	if token == "" || s.w.cfg.Auth == nil {
-		return permit{}, true, stepDone
-	}
-	var err error
-	if o.answer.wasJudged() { // It was judged before what the room keeps was made.
-		p.who = &o.answer.who
-	} else {
-		h := &Handshake{Room: room, Token: token, Address: s.address(), IsSubscription: true, Subject: s.principal().Subject}
-		p.who, done, err = s.judge(o, h)
-	}
-	switch {
-	case done != stepDone:
-		return p, false, done
-	case err != nil:
-		return p, false, s.refuse(o, err, 0)
-	case p.who == nil:
-		return p, false, s.fail(o, centrifuge.ErrorPermissionDenied)
-	case p.who.Room != room:
-		return p, false, s.disbelieve("the token is for another room, or for none")
-	case p.who.Subject != s.principal().Subject:
-		return p, false, s.disbelieve("the token for a room is somebody else's")
-	}
-	p.granted = p.who.granted(room)
-	return p, true, stepDone
-}
-
-// termed are the terms of a subscription, made if need be.
-func (s *subscriber) termed(sub *subscription) *terms {
-	t := s.terms[sub]
-	if t == nil {
-		if s.terms == nil {
-			s.terms = map[*subscription]*terms{}
-		}
-		t = new(terms)
-		s.terms[sub] = t
-	}
-	return t
-}
-
 // take has the subscription be by a token from now on.
 func (t *terms) take(s *subscriber, p permit) {
 	t.granted, t.expires, t.info = p.granted, p.who.Expires, ""
@@ -69,6 +27,19 @@ func (t *terms) take(s *subscriber, p permit) {
 			s.setTimer()
 		}
 	}
+}
+
+// termed are the terms of a subscription, made if need be.
+func (s *subscriber) termed(sub *subscription) *terms {
+	t := s.terms[sub]
+	if t == nil {
+		if s.terms == nil {
+			s.terms = map[*subscription]*terms{}
+		}
+		t = new(terms)
+		s.terms[sub] = t
+	}
+	return t
 }
 
 // permissionsBy are what the client may do in a room in which it was granted something beside.
