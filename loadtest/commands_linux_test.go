@@ -82,28 +82,32 @@ func TestComparisonPrintsMediansAndRatios(t *testing.T) {
 		},
 		{[]string{"connect", "--connections=50"}, []string{"server CPU µs/connection", "connections/s"}, []string{"A", "B", "A'"}},
 	} {
-		var said strings.Builder
-		args := append(test.args, "--rounds=2", "--quiet", "--spawn", floor, "--spawn", floor)
-		if status := runMain(t.Context(), args, &said, &said); status != exitOK {
-			t.Fatalf("exit status %d\n%s", status, said.String())
-		}
-		for _, name := range test.want {
-			_, rest, found := strings.Cut(said.String(), "\n"+name)
-			lines := strings.Split(rest, "\n")
-			if !found || len(lines) < 1+len(test.sides) {
-				t.Fatalf("%q is missing:\n%s", name, said.String())
+		t.Run(test.args[0], func(t *testing.T) {
+			t.Parallel() // It waits more than it works.
+			var said strings.Builder
+			args := append(test.args, "--rounds=2", "--quiet", "--spawn", floor, "--spawn", floor)
+			if status := runMain(t.Context(), args, &said, &said); status != exitOK {
+				t.Fatalf("exit status %d\n%s", status, said.String())
 			}
-			for i, side := range test.sides {
-				f := strings.Fields(lines[1+i])
-				if len(f) != 6 || f[0] != side || side == "A" && f[2] != "1.000" {
-					t.Errorf("%s: line of %s is %q", name, side, lines[1+i])
+			for _, name := range test.want {
+				_, rest, found := strings.Cut(said.String(), "\n"+name)
+				lines := strings.Split(rest, "\n")
+				if !found || len(lines) < 1+len(test.sides) {
+					t.Fatalf("%q is missing:\n%s", name, said.String())
+				}
+				for i, side := range test.sides {
+					f := strings.Fields(lines[1+i])
+					if len(f) != 6 || f[0] != side || side == "A" && f[2] != "1.000" {
+						t.Errorf("%s: line of %s is %q", name, side, lines[1+i])
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
 func TestPresetsFillInWhatIsNotGiven(t *testing.T) {
+	t.Parallel() // It waits more than it works.
 	var said strings.Builder
 	file := filepath.Join(t.TempDir(), "report.json")
 	args := []string{"--preset=stalled", "--clients=30", "--stalled=4", "--messages=20", "--loss-timeout=20s", "--json", file, "--spawn", selfCommand(t, "floor --listen 127.0.0.1:$PORT")}

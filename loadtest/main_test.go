@@ -18,6 +18,7 @@ import (
 )
 
 func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
+	t.Parallel() // It waits more than it works.
 	good := servertest.Start(t, &servertest.Server{})
 	bad := servertest.Start(t, &servertest.Server{Mangle: func(_, message int, p []byte) [][]byte {
 		if message == 10 {
@@ -25,10 +26,6 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		}
 		return nil
 	}})
-	port, err := server.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "report.json")
 	small := []string{"--clients=5", "--messages=20", "--warmup=0", "--loss-timeout=20s", "--settle=0s", "--connect-timeout=20s"}
 	for _, test := range []struct {
@@ -39,7 +36,7 @@ func TestExitStatusTellsWhoseFaultItWas(t *testing.T) {
 		{append(small, good, "--json", file), exitOK, "100 of 100"},
 		{append(small, bad, "--loss-timeout=2s"), exitFaulty, "5 lost"},
 		{append(small, good, "--fail-if", "max>1ns"), exitFaulty, `failed by --fail-if "max>1ns"`},
-		{append(small, fmt.Sprintf("ws://127.0.0.1:%d/", port)), exitUnreachable, "could not be reached: connection refused"},
+		{append(small, "ws://127.0.0.1:1/"), exitUnreachable, "could not be reached: connection refused"},
 		{append(small, "--spawn", "echo no such luck; exit 7"), exitUnreachable, "no such luck"},
 		{[]string{"--size", "39"}, exitUsage, "--size 39: a message needs 40 bytes"},
 		{[]string{"--size", "much"}, exitUsage, "is not a size"},
@@ -136,6 +133,7 @@ func TestN65_FilesThatCannotBeWrittenAreSaidBeforeTheRun(t *testing.T) {
 }
 
 func TestReportNamesWhatHappenedToConnections(t *testing.T) {
+	t.Parallel() // It waits more than it works.
 	s := &servertest.Server{Refuse: func(request int) bool { return request == 3 }}
 	s.Before = func(message int) {
 		for id := 0; message == 10 && id < 2; id++ {
@@ -159,6 +157,7 @@ func TestReportNamesWhatHappenedToConnections(t *testing.T) {
 }
 
 func TestUnknownCertificateIsRefusedUnlessInsecure(t *testing.T) {
+	t.Parallel() // It waits more than it works.
 	url := servertest.StartSecure(t, &servertest.Server{})
 	args := []string{"--clients=5", "--messages=20", "--warmup=0", "--settle=0s", "--connect-timeout=20s", "--loss-timeout=20s", url}
 	for _, test := range []struct {

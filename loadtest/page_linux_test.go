@@ -185,22 +185,25 @@ func TestComparisonIsAPageToo(t *testing.T) {
 			[]string{"No server failed its clients", "loadtest compare --at=10,30", "×1"},
 		},
 	} {
-		path := filepath.Join(t.TempDir(), "comparison.html")
-		var said strings.Builder
-		args := append(test.args, "--warmup=1", "--settle=0s", "--loss-timeout=20s", "--quiet", "--html", path, "--spawn", floor, "--spawn", floor)
-		if status := runMain(t.Context(), args, &said, &said); status != exitOK {
-			t.Fatalf("exit status %d\n%s", status, said.String())
-		}
-		tab := openPage(t, path)
-		if titles := evaluate[[]string](t, tab, `[...document.querySelectorAll("figcaption")].map(e => e.innerText)`); !slices.Equal(titles, test.want) {
-			t.Errorf("plots %q, want %q", titles, test.want)
-		}
-		text := evaluate[string](t, tab, `document.body.innerText`)
-		for _, words := range test.words {
-			if !strings.Contains(text, words) {
-				t.Errorf("the page does not say %q:\n%s", words, text)
+		t.Run(test.args[1], func(t *testing.T) {
+			t.Parallel() // It waits more than it works.
+			path := filepath.Join(t.TempDir(), "comparison.html")
+			var said strings.Builder
+			args := append(test.args, "--warmup=1", "--settle=0s", "--loss-timeout=20s", "--quiet", "--html", path, "--spawn", floor, "--spawn", floor)
+			if status := runMain(t.Context(), args, &said, &said); status != exitOK {
+				t.Fatalf("exit status %d\n%s", status, said.String())
 			}
-		}
-		checkLooks(t, tab)
+			tab := openPage(t, path)
+			if titles := evaluate[[]string](t, tab, `[...document.querySelectorAll("figcaption")].map(e => e.innerText)`); !slices.Equal(titles, test.want) {
+				t.Errorf("plots %q, want %q", titles, test.want)
+			}
+			text := evaluate[string](t, tab, `document.body.innerText`)
+			for _, words := range test.words {
+				if !strings.Contains(text, words) {
+					t.Errorf("the page does not say %q:\n%s", words, text)
+				}
+			}
+			checkLooks(t, tab)
+		})
 	}
 }

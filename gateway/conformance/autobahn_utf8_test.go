@@ -31,6 +31,7 @@ func octets(s string) (parts []string) {
 }
 
 func TestAutobahn_6(t *testing.T) {
+	t.Parallel()
 	const greeting = "Hello-µ@ßöäüàá-UTF-8!!"
 	groups := []autobahnGroup{{"6.1", 3}, {"6.2", 4}, {"6.3", 2}, {"6.4", 4}}
 	cases := []autobahnCase{

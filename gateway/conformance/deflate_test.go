@@ -27,6 +27,7 @@ import (
 // Clients of two libraries that compress, and plain ones, come and go while one room talks: all of
 // them get the same messages.
 func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
+	t.Parallel()
 	const messages = 400
 	s, addr := gatewaytest.Start(t, gatewaytest.Options())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*testenv.Patience)
@@ -88,6 +89,7 @@ func TestCompressedAndPlainClientsGetTheSameMessages(t *testing.T) {
 }
 
 func TestMessageIsDeflatedOnceForAThousandClients(t *testing.T) {
+	t.Parallel()
 	clients, messages := 100, 50
 	if testenv.IsWholeSize(t) && !testenv.RaceEnabled {
 		clients = 1000
