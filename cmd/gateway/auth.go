@@ -94,19 +94,6 @@ func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 	return nil, nil
 }
 
-// authDownFault says what is wrong with --auth-down: letting everybody in who may then do nothing
-// ends clients of the Centrifuge protocol for good, which would have come back.
-func authDownFault(c *Config) string {
-	switch {
-	case c.AuthDown != "anonymous":
-	case c.AuthURL == "":
-		return "--auth-down anonymous: is about --auth-url, and there is none"
-	case len(c.Anonymous) == 0:
-		return "--auth-down anonymous: those may do nothing without --anonymous, such as --anonymous '*=read'"
-	}
-	return ""
-}
-
 func (c *AuthFlags) jwt(failed func(error)) (*authenticator, error) {
 	leeway := c.AuthLeeway
 	if leeway == 0 {

@@ -108,7 +108,7 @@ type loaded struct {
 // name. It may be called again, and reads the file anew.
 func load(args []string) (*loaded, error) {
 	var line struct {
-		Serve serveCommand `cmd:"" default:"withargs"`
+		Serve struct{ Config } `cmd:"" default:"withargs"`
 	}
 	found := &loaded{Config: &line.Serve.Config, file: new(configFile), given: map[string]bool{}}
 	parser := newParser(&line, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}), kong.NoDefaultHelp(), kong.Resolvers(found.file))

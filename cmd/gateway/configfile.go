@@ -14,8 +14,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
-
-	"sluice/gateway"
 )
 
 // A configFile gives flags the values that neither the command line nor the environment gives them.
@@ -265,82 +263,4 @@ func (f *configFile) list(name string, v *yaml.Node, sep rune) (text string, ok 
 // escape keeps what separates a list's values from doing so within one.
 func escape(text string, sep rune) string {
 	return strings.ReplaceAll(text, string(sep), `\`+string(sep))
-}
-
-// Rooms are a table in the file: what is repeated --room on the command line.
-const (
-	roomsKey = "rooms"
-	roomFlag = "room"
-)
-
-// rooms makes rules of the table.
-func (f *configFile) rooms(table *yaml.Node, sep rune) (text string, ok bool) {
-	if table.Kind != yaml.MappingNode {
-		f.fault(table.Line, `rooms takes patterns with what is different in these rooms, as "ticker.*": {policy: latest}`)
-		return "", false
-	}
-	var rules []string
-	ok = true
-	f.each(table, func(pattern, about *yaml.Node) {
-		var words []string
-		switch about.Kind {
-		case yaml.MappingNode:
-			f.each(about, func(key, value *yaml.Node) {
-				if key.Value == historyFlag {
-					return // It is of another flag.
-				}
-				word, fault := ruleWord(key.Value, value)
-				if fault != "" {
-					f.fault(value.Line, "rooms: %s: %s", pattern.Value, fault)
-					ok = false
-				} else if word != "" {
-					words = append(words, word)
-				}
-			})
-		default:
-			f.fault(about.Line, "rooms: %s takes a table, as {policy: latest, plain: true}", pattern.Value)
-			ok = false
-		}
-		if len(words) == 0 {
-			return // All of it was false, or has been said to be wrong.
-		}
-		rule := pattern.Value + "=" + strings.Join(words, ",")
-		if err := new(gateway.RoomRule).UnmarshalText([]byte(rule)); err != nil {
-			f.fault(pattern.Line, "rooms: %v", err)
-			ok = false
-		}
-		rules = append(rules, escape(rule, sep))
-	})
-	return strings.Join(rules, string(sep)), ok && len(rules) > 0
-}
-
-// roomWords are what may be true of a room.
-var roomWords = []string{"readonly", "plain", "deflate", "presence", "joins", "nopresence"}
-
-// noSuchWord says what may stand in a room's table, and what may have been meant.
-func noSuchWord(key string) string {
-	words := append([]string{"policy", historyFlag}, roomWords...)
-	text := fmt.Sprintf("there is no %q there", key)
-	if guess := nearest(key, words); guess != "" {
-		return text + ", " + guess
-	}
-	return text + ": it is " + strings.Join(words, ", ")
-}
-
-// ruleWord is what a command line says for a key of a room's table; empty for what is not so.
-func ruleWord(key string, value *yaml.Node) (word, fault string) {
-	var isSo bool
-	switch {
-	case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
-		return "", key + " takes one value"
-	case key == "policy":
-		return value.Value, ""
-	case !slices.Contains(roomWords, key):
-		return "", noSuchWord(key)
-	case value.Decode(&isSo) != nil:
-		return "", key + " takes true or false"
-	case isSo:
-		return key, ""
-	}
-	return "", ""
 }

@@ -194,3 +194,11 @@ func given[T int | Size | time.Duration](value T) T {
 
 // delayMax is the longest delay that the library takes.
 const delayMax = 1000 * time.Hour
+
+// mostHistory is what one room may keep by the widest rule.
+func (c *Config) mostHistory() (most Size) {
+	for _, h := range c.options().Defaults().History {
+		most = max(most, Size(h.Bytes))
+	}
+	return max(most, 1)
+}

@@ -7,9 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-	"go.yaml.in/yaml/v3"
-
 	"sluice/gateway"
 )
 
@@ -93,60 +90,4 @@ func historyRules(given []History) (all []gateway.HistoryRule) {
 		all = append(all, h.HistoryRule)
 	}
 	return all
-}
-
-// mostHistory is what one room may keep by the widest rule.
-func (c *Config) mostHistory() (most Size) {
-	for _, h := range c.options().Defaults().History {
-		most = max(most, Size(h.Bytes))
-	}
-	return max(most, 1)
-}
-
-// historyFlag is the flag that a room's history in the file is for.
-const historyFlag = "history"
-
-// histories makes rules of --history of what the rooms' table says of it.
-func (f *configFile) histories(flag *kong.Flag, table, rooms *yaml.Node) {
-	if rooms.Kind != yaml.MappingNode || flag == nil {
-		return // The former is said elsewhere.
-	}
-	var rules []string
-	for i := 0; i+1 < len(rooms.Content); i += 2 {
-		pattern, about := rooms.Content[i], resolved(rooms.Content[i+1])
-		for j := 0; about.Kind == yaml.MappingNode && j+1 < len(about.Content); j += 2 {
-			key, value := about.Content[j], resolved(about.Content[j+1])
-			if key.Value != historyFlag {
-				continue
-			}
-			rule := pattern.Value + "=" + f.bounds(pattern.Value, value)
-			if err := new(History).UnmarshalText([]byte(rule)); err != nil {
-				f.fault(value.Line, "rooms: history: %v", err)
-				continue // Or the flag would complain of it again.
-			}
-			rules = append(rules, escape(rule, flag.Tag.Sep))
-		}
-	}
-	if len(rules) == 0 {
-		return
-	}
-	if before, ok := f.entries[flag.Name]; ok {
-		f.fault(table.Line, "rooms says of history what %s in line %d has said: write it in one place", before.key, before.line)
-		return
-	}
-	f.entries[flag.Name] = entry{roomsKey, strings.Join(rules, string(flag.Tag.Sep)), table.Line}
-}
-
-// bounds are those of one room as a command line has them: of a table, or as they stand.
-func (f *configFile) bounds(pattern string, v *yaml.Node) string {
-	switch {
-	case v.Kind == yaml.ScalarNode && v.Tag != "!!null":
-		return v.Value
-	case v.Kind == yaml.MappingNode:
-		var bounds []string
-		f.each(v, func(key, value *yaml.Node) { bounds = append(bounds, key.Value+":"+value.Value) })
-		return strings.Join(bounds, ",")
-	}
-	f.fault(v.Line, "rooms: %s: history takes bounds, as {messages: 1000, bytes: 4MiB, age: 24h}, or none", pattern)
-	return "none"
 }
