@@ -15,6 +15,7 @@ const Heartbeat = ":\n\n"
 
 const (
 	dataField = "data: "
+	emptyData = dataField + "\n"
 	binary    = "event: binary\n" + dataField
 )
 
@@ -28,19 +29,32 @@ func TextSize(text []byte) int {
 // BinarySize is what an event of n bytes takes.
 func BinarySize(n int) int { return len(binary) + base64.StdEncoding.EncodedLen(n) + 2 }
 
+// shortLine is up to how many bytes the end of a line is looked for byte by byte: a megabyte of
+// nothing but line ends held its loop for three times as long otherwise.
+const shortLine = 4
+
 // AppendText appends the data lines of a text and the end of its event.
 func AppendText(dst, text []byte) []byte {
 	lf, cr := -1, -1 // the next of each; each is found once, or a text of one sort would cost its square
 	for from := 0; ; {
-		if lf < from {
-			lf = find(text, from, '\n')
+		end, most := from, min(len(text), from+shortLine)
+		for end < most && text[end] != '\n' && text[end] != '\r' {
+			end++
 		}
-		if cr < from {
-			cr = find(text, from, '\r')
+		if end == from+shortLine {
+			if lf < end {
+				lf = find(text, end, '\n')
+			}
+			if cr < end {
+				cr = find(text, end, '\r')
+			}
+			end = min(lf, cr)
 		}
-		end := min(lf, cr)
-		dst = append(dst, dataField...)
-		dst = append(append(dst, text[from:end]...), '\n')
+		if end == from {
+			dst = append(dst, emptyData...)
+		} else {
+			dst = append(append(append(dst, dataField...), text[from:end]...), '\n')
+		}
 		if end == len(text) {
 			return append(dst, '\n')
 		}
