@@ -42,6 +42,7 @@ var extents = []struct {
 	{"sluice/hub.roomHeap", ofProcess},
 	{"sluice/hub.(*Hub)", ofProcess},
 	{"sluice/gateway.(*inputBudget)", ofProcess},
+	{"sluice/gateway.(*conn).countInput", ofProcess}, // Others are closed in it.
 	{"sluice/gateway.(*headBudget)", ofProcess},
 	{"sluice/gateway.(*replyBudget)", ofProcess},
 	{"sluice/gateway.outboxHeap", ofProcess},

@@ -1,6 +1,10 @@
 package gateway
 
-import "sluice/wsproto"
+import (
+	"net/netip"
+
+	"sluice/wsproto"
+)
 
 // holdInput makes the connection's decoder one of its own.
 func (c *conn) holdInput() *inbound {
@@ -30,7 +34,31 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 		c.in.began = c.w.loop.Now()
 		c.setTimer() // Its deadline may be nearer than the one that stands.
 	}
-	c.w.inputBudget.hold(c, c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+c.in.ready())
+	c.countInput(c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+c.in.ready())
+}
+
+// countInput has the budget know that n bytes of memory are held, bytes of input in them, and
+// closes who is to blame if that is too much.
+func (c *conn) countInput(n, bytes int) {
+	w, b, now := c.w, &c.w.inputBudget, c.w.loop.Now()
+	b.hold(&c.in.portion, c.token, n, bytes, now, c.inputKey)
+	for b.isBeyond() {
+		source, _ := w.loop.Source(b.toBlame(now).of)
+		source.(*conn).close(ClosedAssembly)
+	}
+}
+
+// inputKey is whose input the connection's is: its address, of IPv6 the /64. The zero key is that
+// of this machine and of trusted proxies, which connect for many.
+func (c *conn) inputKey() netip.Addr {
+	if key := c.key(); key.IsValid() {
+		return key
+	}
+	from := c.address()
+	if !c.w.server.admission.counts(from) {
+		return netip.Addr{}
+	}
+	return addressKey(from)
 }
 
 // size is what it takes, in bytes.
@@ -62,7 +90,7 @@ func (c *conn) dropInput() {
 		q.desk.drop(q)
 	}
 	c.w.headBudget.drop(c)
-	c.w.inputBudget.hold(c, 0, 0)
+	c.countInput(0, 0)
 	c.in.decoder.Release()
 	c.in = nil
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"sluice/reactor"
 )
 
 // An inputBudget bounds what the connections of one loop hold of input that is not finished:
@@ -21,7 +23,8 @@ import (
 // sends on fast has none, however much it sends, and one that stopped or dribbles has more and
 // more. If one address holds more than half of all, the one to blame is one of its.
 type inputBudget struct {
-	limit int // bytes
+	limit int           // bytes
+	pace  time.Duration // that a byte may take
 	held  int
 	shown atomic.Int64 // held, for others to read
 
@@ -35,6 +38,7 @@ const assemblyCredit = time.Second
 
 // A portion is what the budget knows of a connection that holds something.
 type portion struct {
+	of      reactor.Token // the connection
 	held    int           // bytes of memory that count for it
 	bytes   int           // … that came
 	credit  time.Duration // when its credit will have run down to nothing
@@ -51,48 +55,48 @@ type addressShare struct {
 	ranking
 }
 
-// hold notes that c holds n bytes of memory now, bytes of input in them.
-func (b *inputBudget) hold(c *conn, n, bytes int) {
-	a, now := &c.in.portion, c.w.loop.Now()
+// hold notes that the connection of a token holds n bytes of memory now, bytes of input in them.
+// whose it is is asked if that matters. More may be held then than may be, see isBeyond.
+func (b *inputBudget) hold(a *portion, of reactor.Token, n, bytes int, now time.Duration, whose func() netip.Addr) {
 	switch {
 	case n == 0 && a.held == 0:
 		return
 	case n == 0:
 		b.count(a, -a.held)
-		b.leave(c)
+		b.leave(a)
 		*a = portion{}
 		return
 	case a.held == 0:
-		a.credit = now + assemblyCredit
+		a.of, a.credit = of, now+assemblyCredit
 		if 8*b.held > b.limit { // Before that it is no matter whose what is, and finding out is a system call.
-			a.address = b.share(c.inputKey())
+			a.address = b.share(whose())
 		}
 	default:
-		b.leave(c)
+		b.leave(a)
 		came := bytes - a.bytes
 		if came < 0 { // It is another message.
 			came = bytes
 		}
-		a.credit = min(now+assemblyCredit, a.credit+time.Duration(came)*c.w.cfg.assemblyPace())
+		a.credit = min(now+assemblyCredit, a.credit+time.Duration(came)*b.pace)
 	}
 	a.bytes, a.class = bytes, classOf(bytes)
-	b.enter(c)
+	b.enter(a)
 	b.count(a, n-a.held)
-	for b.held > b.limit {
-		b.toBlame(now).close(ClosedAssembly)
-	}
 }
 
-// excuse lets the time for which it was we who did not read on cost c no credit: when it is read
-// on, and not before. Until then nobody knows when it gives back what it holds, so it pays before
-// those who send on. Otherwise clients of rooms that are kept full could hold all there is.
-func (b *inputBudget) excuse(c *conn, stopped time.Duration) {
-	if c.in.portion.held == 0 {
+// isBeyond reports whether more is held than may be: whoever is to blame is to be closed.
+func (b *inputBudget) isBeyond() bool { return b.held > b.limit }
+
+// excuse lets the time for which it was we who did not read on cost no credit: when the connection
+// is read on, and not before. Until then nobody knows when it gives back what it holds, so it pays
+// before those who send on. Otherwise clients of rooms that are kept full could hold all there is.
+func (b *inputBudget) excuse(a *portion, stopped time.Duration) {
+	if a.held == 0 {
 		return
 	}
-	b.leave(c)
-	c.in.portion.credit += stopped
-	b.enter(c)
+	b.leave(a)
+	a.credit += stopped
+	b.enter(a)
 }
 
 // count adds n bytes of memory to what is held.
@@ -124,32 +128,31 @@ func (b *inputBudget) share(key netip.Addr) *addressShare {
 	return s
 }
 
-// enter and leave put c into the rankings, and take it out.
-func (b *inputBudget) enter(c *conn) {
-	a := &c.in.portion
-	heap.Push(b.all.class(a, ofAll), c)
+// enter and leave put a into the rankings, and take it out.
+func (b *inputBudget) enter(a *portion) {
+	heap.Push(b.all.class(a, ofAll), a)
 	if s := a.address; s != nil {
-		heap.Push(s.class(a, ofAddress), c)
+		heap.Push(s.class(a, ofAddress), a)
 	}
 }
 
-func (b *inputBudget) leave(c *conn) {
-	a := &c.in.portion
+func (b *inputBudget) leave(a *portion) {
 	heap.Remove(b.all.class(a, ofAll), a.places[ofAll])
 	if s := a.address; s != nil {
 		heap.Remove(s.class(a, ofAddress), a.places[ofAddress])
 	}
 }
 
-// toBlame is the connection to close. There is one: what they hold is beyond the limit.
-func (b *inputBudget) toBlame(now time.Duration) *conn {
+// toBlame is what the connection holds that is to be closed. There is one: what they hold is beyond
+// the limit.
+func (b *inputBudget) toBlame(now time.Duration) *portion {
 	if len(b.largest) > 0 && 2*b.largest[0].held > b.held {
 		return b.largest[0].toBlame(now)
 	}
 	return b.all.toBlame(now)
 }
 
-// A ranking has connections by class of size, the one whose credit runs down first in front of each
+// A ranking has portions by class of size, the one whose credit runs down first in front of each
 // class: who is to blame is one of those in front, within the factor that a class is wide. To look
 // at all for each that is closed would take a loop's time.
 type ranking [sizeClasses]lineup
@@ -166,14 +169,14 @@ func (r *ranking) class(a *portion, which int) *lineup {
 	return l
 }
 
-func (r *ranking) toBlame(now time.Duration) (worst *conn) {
+func (r *ranking) toBlame(now time.Duration) (worst *portion) {
 	var most float64
 	for i := sizeClasses - 1; i >= 0; i-- {
 		if r[i].Len() == 0 {
 			continue
 		}
-		first := r[i].conns[0]
-		if blame := first.in.portion.blame(now); worst == nil || blame > most {
+		first := r[i].portions[0]
+		if blame := first.blame(now); worst == nil || blame > most {
 			worst, most = first, blame
 		}
 	}
@@ -187,8 +190,8 @@ func (a *portion) blame(now time.Duration) float64 {
 
 // A lineup implements heap.Interface: one class of a ranking.
 type lineup struct {
-	conns []*conn
-	which int // of a connection's places is here
+	portions []*portion
+	which    int // of a portion's places is here
 }
 
 const (
@@ -196,32 +199,32 @@ const (
 	ofAddress
 )
 
-func (l *lineup) Len() int { return len(l.conns) }
+func (l *lineup) Len() int { return len(l.portions) }
 
 // Less goes by tokens where credit is equal: the same input is to have the same outcome.
 func (l *lineup) Less(i, j int) bool {
-	a, b := l.conns[i], l.conns[j]
-	return a.in.portion.credit < b.in.portion.credit || a.in.portion.credit == b.in.portion.credit && a.token < b.token
+	a, b := l.portions[i], l.portions[j]
+	return a.credit < b.credit || a.credit == b.credit && a.of < b.of
 }
 
 func (l *lineup) Swap(i, j int) {
-	c := l.conns
-	c[i], c[j] = c[j], c[i]
-	c[i].in.portion.places[l.which], c[j].in.portion.places[l.which] = i, j
+	p := l.portions
+	p[i], p[j] = p[j], p[i]
+	p[i].places[l.which], p[j].places[l.which] = i, j
 }
 
 func (l *lineup) Push(x any) {
-	c := x.(*conn)
-	c.in.portion.places[l.which] = len(l.conns)
-	l.conns = append(l.conns, c)
+	a := x.(*portion)
+	a.places[l.which] = len(l.portions)
+	l.portions = append(l.portions, a)
 }
 
 func (l *lineup) Pop() any {
-	n := len(l.conns) - 1
-	c := l.conns[n]
-	l.conns[n] = nil
-	l.conns = l.conns[:n]
-	return c
+	n := len(l.portions) - 1
+	a := l.portions[n]
+	l.portions[n] = nil
+	l.portions = l.portions[:n]
+	return a
 }
 
 // addressHeap implements heap.Interface, the address that holds most in front.
@@ -249,17 +252,4 @@ func (h *addressHeap) Pop() any {
 	(*h)[n] = nil
 	*h = (*h)[:n]
 	return s
-}
-
-// inputKey is whose input the connection's is: its address, of IPv6 the /64. The zero key is that
-// of this machine and of trusted proxies, which connect for many.
-func (c *conn) inputKey() netip.Addr {
-	if key := c.key(); key.IsValid() {
-		return key
-	}
-	from := c.address()
-	if !c.w.server.admission.counts(from) {
-		return netip.Addr{}
-	}
-	return addressKey(from)
 }

@@ -228,11 +228,9 @@ func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
 	}
 }
 
-// withPortion is a connection that holds so many bytes, and has credit until then.
-func withPortion(bytes int, credit time.Duration) *conn {
-	c := &conn{in: &inbound{}}
-	c.in.portion = portion{held: bytes, bytes: bytes, credit: credit, class: classOf(bytes)}
-	return c
+// portionOf is of a connection that holds so many bytes, and has credit until then.
+func portionOf(bytes int, credit time.Duration) *portion {
+	return &portion{held: bytes, bytes: bytes, credit: credit, class: classOf(bytes)}
 }
 
 // Who is not read because its room is full pays before those who send on, for as long as that
@@ -242,7 +240,7 @@ func TestN72_TimeInWhichWeDidNotReadIsExcusedWhenItIsOver(t *testing.T) {
 	const stood = 6 * time.Second
 	began := 100 * time.Second
 	now := began + stood
-	waits, sendsOn := withPortion(300_000, began+assemblyCredit), withPortion(300_000, now+assemblyCredit)
+	waits, sendsOn := portionOf(300_000, began+assemblyCredit), portionOf(300_000, now+assemblyCredit)
 	b := &inputBudget{}
 	b.enter(waits)
 	b.enter(sendsOn)
@@ -250,10 +248,10 @@ func TestN72_TimeInWhichWeDidNotReadIsExcusedWhenItIsOver(t *testing.T) {
 		t.Error("who sends on pays for who waits for its room")
 	}
 	b.excuse(waits, stood)
-	if blame := waits.in.portion.blame(now); blame != sendsOn.in.portion.blame(now) {
+	if blame := waits.blame(now); blame != sendsOn.blame(now) {
 		t.Errorf("who has waited is to blame by %v", blame)
 	}
-	dribbles := withPortion(300_000, now+assemblyCredit-time.Millisecond)
+	dribbles := portionOf(300_000, now+assemblyCredit-time.Millisecond)
 	b.enter(dribbles)
 	if b.toBlame(now) != dribbles {
 		t.Error("who has waited pays for who dribbles")
@@ -263,20 +261,20 @@ func TestN72_TimeInWhichWeDidNotReadIsExcusedWhenItIsOver(t *testing.T) {
 // Who is to blame, among clients of one address and of many.
 func TestN72_BlameIsForBytesAndForWhatIsLacking(t *testing.T) {
 	now := 100 * time.Second
-	at := func(bytes int, credit time.Duration) *conn { return withPortion(bytes, now+credit) }
-	for i, tc := range []struct{ guilty, other *conn }{
+	at := func(bytes int, credit time.Duration) *portion { return portionOf(bytes, now+credit) }
+	for i, tc := range []struct{ guilty, other *portion }{
 		{at(66_000, -5*time.Second), at(300_000, assemblyCredit)},                   // It sends on.
 		{at(66_000, -5*time.Second), at(1000, -9*time.Second)},                      // Both stopped, one holds more.
 		{at(2000, -20*time.Second), at(1_000_000, assemblyCredit-time.Millisecond)}, // The other is hardly late.
 		{at(70_000, -2*time.Second), at(66_000, -time.Second)},
 	} {
-		for _, order := range [][]*conn{{tc.guilty, tc.other}, {tc.other, tc.guilty}} {
+		for _, order := range [][]*portion{{tc.guilty, tc.other}, {tc.other, tc.guilty}} {
 			b := &inputBudget{}
-			for _, c := range order {
-				b.enter(c)
+			for _, one := range order {
+				b.enter(one)
 			}
 			if got := b.toBlame(now); got != tc.guilty {
-				t.Errorf("case %d: to blame is who holds %d bytes", i, got.in.portion.bytes)
+				t.Errorf("case %d: to blame is who holds %d bytes", i, got.bytes)
 			}
 		}
 	}
@@ -284,17 +282,17 @@ func TestN72_BlameIsForBytesAndForWhatIsLacking(t *testing.T) {
 	b := &inputBudget{addresses: map[netip.Addr]*addressShare{}}
 	share := b.share(netip.MustParseAddr("2001:db8::"))
 	mine, late := at(1_000_000, assemblyCredit), at(66_000, -9*time.Second)
-	mine.in.portion.address = share
-	for _, c := range []*conn{mine, late} {
-		n := c.in.portion.held
-		c.in.portion.held = 0
-		b.enter(c)
-		b.count(&c.in.portion, n)
+	mine.address = share
+	for _, one := range []*portion{mine, late} {
+		n := one.held
+		one.held = 0
+		b.enter(one)
+		b.count(one, n)
 	}
 	if b.toBlame(now) != mine {
 		t.Error("an address that holds nearly everything does not pay")
 	}
-	b.count(&mine.in.portion, -mine.in.portion.held)
+	b.count(mine, -mine.held)
 	b.leave(mine)
 	if b.toBlame(now) != late || len(b.addresses) != 0 || len(b.largest) != 0 {
 		t.Error("an address that holds nothing is still known")
@@ -307,9 +305,7 @@ func TestN80_NoScanForEachThatIsClosed(t *testing.T) {
 	fill := func(n int) *inputBudget {
 		b := &inputBudget{}
 		for i := range n {
-			c := &conn{in: &inbound{}}
-			c.in.portion = portion{held: 300, bytes: 300, credit: time.Duration(i*7919%n) * time.Millisecond, class: classOf(300)}
-			b.enter(c)
+			b.enter(portionOf(300, time.Duration(i*7919%n)*time.Millisecond))
 		}
 		return b
 	}
@@ -318,12 +314,12 @@ func TestN80_NoScanForEachThatIsClosed(t *testing.T) {
 		b := fill(n)
 		began, last := time.Now(), time.Duration(-1)
 		for range few {
-			c := b.toBlame(time.Hour)
-			if c.in.portion.credit < last {
+			one := b.toBlame(time.Hour)
+			if one.credit < last {
 				t.Fatal("not in order")
 			}
-			last = c.in.portion.credit
-			b.leave(c)
+			last = one.credit
+			b.leave(one)
 		}
 		return time.Since(began)
 	}
@@ -337,10 +333,10 @@ func TestN80_NoScanForEachThatIsClosed(t *testing.T) {
 	}
 	b := fill(0)
 	if allocated := testing.AllocsPerRun(100, func() {
-		c := &conn{in: &inbound{}}
-		b.enter(c)
-		b.leave(c)
-	}); allocated > 2 { // The two that the test makes.
+		one := portionOf(300, 0)
+		b.enter(one)
+		b.leave(one)
+	}); allocated > 1 { // The one that the test makes.
 		t.Errorf("%v allocations to enter and leave", allocated)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Server) newWorker(kernel reactor.Kernel) (*worker, error) {
 		server: s, no: len(s.workers), cfg: cfg, log: s.log, kernel: l.Kernel(), loop: l,
 		buf:         make([]byte, readBufferSize),
 		ping:        wsproto.AppendFrame(nil, wsproto.OpPing, nil),
-		inputBudget: inputBudget{limit: cfg.assemblyShare(), addresses: map[netip.Addr]*addressShare{}},
+		inputBudget: inputBudget{limit: cfg.assemblyShare(), pace: cfg.assemblyPace(), addresses: map[netip.Addr]*addressShare{}},
 		headBudget:  headBudget{limit: cfg.headShare()},
 		replyBudget: replyBudget{limit: cfg.replyShare()},
 	}

@@ -44,7 +44,7 @@ func (c *conn) startClock() {
 	}
 	stood := c.w.loop.Now() - in.stopped
 	in.stopped = 0
-	c.w.inputBudget.excuse(c, stood)
+	c.w.inputBudget.excuse(&in.portion, stood)
 	if in.began != 0 {
 		in.began += stood
 		c.setTimer() // The one that stands may be later.

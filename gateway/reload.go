@@ -162,7 +162,7 @@ func (w *worker) review() (isDone bool) {
 func (w *worker) take(cfg *config) {
 	w.cfg, w.reviewed = cfg, 0
 	w.encoder.setTo(cfg)
-	w.inputBudget.limit = cfg.assemblyShare()
+	w.inputBudget.limit, w.inputBudget.pace = cfg.assemblyShare(), cfg.assemblyPace()
 	w.headBudget.limit = cfg.headShare()
 	w.replyBudget.limit = cfg.replyShare()
 	w.decoder = w.newDecoder() // Between two turns it holds nothing.
