@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"sluice/hub"
 )
 
 const (
@@ -21,7 +23,11 @@ var errRoomEnded = errors.New("gateway: the room has ended")
 // something to open, again and again until it is filled. Who wants to read what it keeps waits for
 // that.
 type opener struct {
-	server *Server
+	hub      *hub.Hub
+	cluster  Cluster
+	patience func() time.Duration // with one try
+	life     context.Context      // the server's …
+	spawn    func(task func())    // … which ends when its tasks have
 
 	mu      sync.Mutex // a leaf, below the hub's directory
 	rooms   map[string]*opening
@@ -39,8 +45,10 @@ type opening struct {
 	err   error         // … which is this then
 }
 
-func (o *opener) init(s *Server) {
-	o.server, o.rooms, o.held = s, map[string]*opening{}, map[string]bool{}
+// init is called before there are rooms, and before there is the cluster, which may hold some.
+func (o *opener) init(life context.Context, h *hub.Hub, spawn func(task func()), patience func() time.Duration) {
+	o.life, o.hub, o.spawn, o.patience = life, h, spawn, patience
+	o.rooms, o.held = map[string]*opening{}, map[string]bool{}
 }
 
 // onRoom hears of rooms that are made and end: hub.Options.OnRoom.
@@ -52,14 +60,14 @@ func (o *opener) onRoom(room string, isThere bool) {
 		return
 	}
 	o.end(room, errRoomEnded)
-	o.server.cluster.Release(room)
+	o.cluster.Release(room)
 }
 
 // add has a room opened. The caller holds the lock.
 func (o *opener) add(room string) *opening {
-	if o.running < openersMax && o.server.life.Err() == nil {
+	if o.running < openersMax && o.life.Err() == nil {
 		o.running++
-		o.server.loops.Go(o.work)
+		o.spawn(o.work)
 	}
 	return o.put(room)
 }
@@ -108,15 +116,15 @@ func (o *opener) await(ctx context.Context, room string) error {
 // first, which perhaps can.
 func (o *opener) work() {
 	for one := o.next(); one != nil; one = o.next() {
-		ctx, cancel := context.WithTimeout(o.server.life, o.server.config().ClusterTimeout)
-		err := o.server.cluster.Open(ctx, one.room)
+		ctx, cancel := context.WithTimeout(o.life, o.patience())
+		err := o.cluster.Open(ctx, one.room)
 		cancel()
 		if o.ends(one, err) {
 			continue
 		}
 		select {
 		case <-time.After(openAgain):
-		case <-o.server.life.Done():
+		case <-o.life.Done():
 		}
 	}
 }
@@ -125,7 +133,7 @@ func (o *opener) work() {
 func (o *opener) next() *opening {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.queue) > 0 && o.server.life.Err() == nil {
+	for len(o.queue) > 0 && o.life.Err() == nil {
 		one := o.queue[0]
 		if o.queue = o.queue[1:]; o.rooms[one.room] == one {
 			return one
@@ -146,7 +154,7 @@ func (o *opener) ends(one *opening, err error) bool {
 	}
 	o.end(one.room, err)
 	if err == nil { // It was filled for nobody: it has ended since it was asked for.
-		o.server.cluster.Release(one.room)
+		o.cluster.Release(one.room)
 		return true
 	}
 	o.put(one.room)
@@ -161,7 +169,7 @@ func (o *opener) hold(room string, isOn bool) {
 	if delete(o.held, room); isOn {
 		o.held[room] = true
 	}
-	if r, isThere := o.server.hub.Room(room); isThere {
+	if r, isThere := o.hub.Room(room); isThere {
 		r.Hold(isOn)
 	}
 }
@@ -171,7 +179,7 @@ func (o *opener) holdAgain(room string) {
 	o.holding.Lock()
 	defer o.holding.Unlock()
 	if o.held[room] {
-		if r, isThere := o.server.hub.Room(room); isThere {
+		if r, isThere := o.hub.Room(room); isThere {
 			r.Hold(true)
 		}
 	}

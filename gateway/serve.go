@@ -55,8 +55,9 @@ func newServer(cfg *config, log *slog.Logger, kernel reactor.Kernel) (*Server, e
 		return nil, err
 	}
 	if cfg.Cluster != nil {
-		s.opener.init(s)
+		s.opener.init(s.life, s.hub, s.loops.Go, func() time.Duration { return s.config().ClusterTimeout })
 		s.cluster = cfg.Cluster((*clusterRooms)(s))
+		s.opener.cluster = s.cluster
 	}
 	s.lending = newLending(s)
 	s.http = s.newHTTP()
