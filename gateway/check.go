@@ -49,8 +49,6 @@ const (
 	replyBacklogMin = repliesTurn
 	headMin         = 1 << 10 // a browser's handshake takes half of it
 	headMax         = 1 << 20
-	// timeoutMax is longer than anybody means, and far from where sums of durations overflow.
-	timeoutMax = 1000 * time.Hour
 )
 
 // checkNumbers is for how many there may be of something: none would be a gateway that does

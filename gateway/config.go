@@ -188,6 +188,9 @@ func (c *config) limits() hub.Limits {
 	}
 }
 
+// timeoutMax is longer than anybody means, and far from where sums of durations overflow.
+const timeoutMax = 1000 * time.Hour
+
 // stallMax is the longest that any client may take nothing.
 func (c *config) stallMax() time.Duration {
 	longest := c.StallTimeout

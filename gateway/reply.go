@@ -55,3 +55,15 @@ func (s *subscriber) op() wsproto.Opcode {
 	}
 	return wsproto.OpText
 }
+
+// enforce cuts subscribers until the others are within the limit. Nobody is cut for what it holds
+// alone.
+func (b *replyBudget) enforce() {
+	for b.held > b.limit && len(b.largest) > 1 {
+		c, r := b.largest[0], ClosedReplies
+		if c.end != nil { // It is closing for another reason already.
+			r = c.end.reason
+		}
+		c.abort(r)
+	}
+}

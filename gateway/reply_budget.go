@@ -52,18 +52,6 @@ func (b *replyBudget) count(o *outbox, n int) {
 	b.shown.Store(int64(b.held))
 }
 
-// enforce cuts subscribers until the others are within the limit. Nobody is cut for what it holds
-// alone.
-func (b *replyBudget) enforce() {
-	for b.held > b.limit && len(b.largest) > 1 {
-		c, r := b.largest[0], ClosedReplies
-		if c.end != nil { // It is closing for another reason already.
-			r = c.end.reason
-		}
-		c.abort(r)
-	}
-}
-
 // outboxHeap implements heap.Interface: connections by what their outboxes hold, the most in front.
 type outboxHeap []*conn
 
