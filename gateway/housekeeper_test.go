@@ -89,16 +89,21 @@ func TestN84_MemoryIsGivenBackOnceACrowdHasCome(t *testing.T) {
 }
 
 // What the gateway knows that it needs is what rooms, unfinished messages, replies that are not
-// read and connections take.
+// read, connections and their places in rooms take.
 func TestN84_NeededIsWhatIsCounted(t *testing.T) {
 	cfg := testConfig()
+	cfg.History = []HistoryRule{{Pattern: "room", Messages: 1}}
 	s := makeServer(t, cfg, nil, nil)
 	defer s.Close()
 	s.workers[0].inputBudget.shown.Store(1000)
 	s.workers[1].replyBudget.shown.Store(100_000)
+	s.workers[1].subscribed.Store(5)
 	s.open.Store(3)
 	defer s.open.Store(0)
-	if got := s.needed(); got != 1000+100_000+3*idleConnection {
+	if err := s.hub.Make("room"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.needed(); got != 1000+100_000+3*idleConnection+emptyRoom+5*idleSubscription {
 		t.Errorf("%d bytes are needed", got)
 	}
 }

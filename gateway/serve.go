@@ -219,15 +219,19 @@ func (s *Server) release() {
 
 // needed is how many bytes the gateway knows that it needs at this moment.
 func (s *Server) needed() int64 {
-	sum := s.hub.Retained() + s.open.Load()*idleConnection
+	sum := s.hub.Retained() + s.open.Load()*idleConnection + int64(s.hub.Rooms())*emptyRoom
 	for _, w := range s.workers {
-		sum += w.inputBudget.shown.Load() + w.replyBudget.shown.Load()
+		sum += w.inputBudget.shown.Load() + w.replyBudget.shown.Load() + w.subscribed.Load()*idleSubscription
 	}
 	return sum
 }
 
-// idleConnection is what a connection is taken to need, whatever else it holds.
-const idleConnection = 1 << 10
+// What one is taken to need, whatever else it holds.
+const (
+	idleConnection   = 1 << 10
+	emptyRoom        = 1 << 10
+	idleSubscription = 256
+)
 
 // restore returns the encoder of a message that a room has kept. The builder calls it alone.
 func (s *Server) restore(room string, r *hub.Record) hub.Encoder {

@@ -15,6 +15,7 @@ func (s *subscriber) begin(sub *subscription) {
 	s.subscriptions = slices.Insert(s.subscriptions, i, sub)
 	s.enter(sub)
 	s.w.stats.Subscribed++
+	s.w.subscribed.Add(1)
 	s.logSubscribed(sub)
 }
 
@@ -33,6 +34,7 @@ func (s *subscriber) end(sub *subscription) {
 	s.absentFrom(sub)
 	delete(s.terms, sub)
 	s.w.stats.Unsubscribed++
+	s.w.subscribed.Add(-1)
 	if s.publishing != sub {
 		return
 	}

@@ -25,6 +25,8 @@ type worker struct {
 	fan    *hub.Fanout
 	conns  atomic.Int64 // connections that are here or on their way: whoever sends one counts it
 
+	subscribed atomic.Int64 // subscriptions that are here
+
 	buf     []byte          // what was read last
 	header  []byte          // a frame header or a control frame being made
 	replies []byte          // of the commands of a subscriber's turn

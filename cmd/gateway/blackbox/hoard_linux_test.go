@@ -223,6 +223,43 @@ func TestN84_MemoryIsGivenBackAfterStorms(t *testing.T) {
 	}
 }
 
+// N84: so is what rooms and places in them took, in which nobody ever said anything.
+func TestN84_MemoryOfRoomsIsGivenBack(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	clients, rooms := 60, 1000
+	p := proctest.Launch(t, proctest.Command(t, "--listen=127.0.0.1:0", "--loops=2"))
+	idle := statusBytes(p, "VmRSS")
+	var all []*wstest.Client
+	for i := range clients {
+		var commands []string
+		for n := range rooms {
+			commands = append(commands, fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"%d.%d"}}`, n+2, i, n))
+		}
+		c := wstest.Join(t, p.Addr, "/connection/websocket", wstest.MaskedText(`{"id":1,"connect":{}}`), wstest.MaskedText(strings.Join(commands, "\n")))
+		c.SetDeadline(time.Now().Add(2 * testenv.Patience))
+		for n := 0; n < rooms; {
+			n += strings.Count(string(c.Frame().Payload), `"subscribe"`)
+		}
+		all = append(all, c)
+	}
+	during := statusBytes(p, "VmRSS")
+	if during < idle+40*mib {
+		t.Fatalf("%d rooms take %d KiB", clients*rooms, (during-idle)>>10)
+	}
+	for _, c := range all {
+		c.Reset()
+	}
+	left := time.Now()
+	for statusBytes(p, "VmRSS") > idle+24*mib {
+		if time.Since(left) > 2*testenv.Patience { // The runtime itself collects after two minutes.
+			t.Fatalf("%d MiB are resident, of %d, %d at first", statusBytes(p, "VmRSS")>>20, during>>20, idle>>20)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("%d MiB resident, %d given back after %v", during>>20, (during-statusBytes(p, "VmRSS"))>>20, time.Since(left).Round(100*time.Millisecond))
+}
+
 // N84: what a crowd let go of on its way in is given back when hardly anybody comes any more: with
 // 9,000 more idle clients at most 300 bytes are resident for each, the pages of the program left
 // out, which are read from its file when they are first run.
