@@ -195,7 +195,11 @@ func (s *Service) read(text []byte, h *gateway.Handshake) (who gateway.Principal
 	if h.IsSubscription { // Not as its channel, which would grant something that the service has not.
 		who.Room = cmp.Or(who.Room, h.Room)
 	}
-	if who.Expires != 0 && who.Expires <= s.options.Now().Unix() {
+	now := s.options.Now()
+	if claims.NotBefore != nil && now.Before(claims.NotBefore.Time) {
+		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "What the service that knows who you are says is not valid yet."}
+	}
+	if who.Expires != 0 && who.Expires <= now.Unix() {
 		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "What the service that knows who you are says has expired.", IsExpired: true}
 	}
 	return who, nil
