@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -228,11 +227,13 @@ func TestWithoutAMemoryLimitNobodyLooks(t *testing.T) {
 	}
 }
 
-// startShort runs a gateway whose memory is scripted, with a limit of 100 MiB.
+// startShort runs a gateway whose memory is scripted, with a limit of 100 MiB, and which does not
+// look at it by itself: a step is taken back after some looks, however long a test takes for its
+// own.
 func startShort(t *testing.T, cfg *config) (*Server, string, *scriptedMemory, *journal) {
 	t.Helper()
 	m, log := new(scriptedMemory), new(journal)
-	cfg.memory, cfg.lookEvery = m.source(100<<20), lookEvery/10
+	cfg.memory, cfg.lookEvery = m.source(100<<20), time.Hour
 	s := makeServer(t, cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -247,6 +248,7 @@ func startShort(t *testing.T, cfg *config) (*Server, string, *scriptedMemory, *j
 // refused, then the slowest are overtaken, those of the largest room first and by their rooms'
 // policies. Whoever reads notices nothing.
 func TestE15_MemoryIsShedInOrder(t *testing.T) {
+	t.Parallel()
 	const size = 4 << 10
 	cfg := testConfig()
 	cfg.StallTimeout, cfg.CloseTimeout, cfg.PingInterval = time.Hour, time.Hour, time.Hour // Memory alone ends anybody here.
@@ -271,10 +273,11 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 		t.Helper()
 		// Of what the rooms gained between two looks it is not known when, so it may count twice in
 		// one.
-		from := memory.cycles.Load()
-		testenv.Eventually(t, "two more looks", func() bool { return memory.cycles.Load() >= from+2 })
+		s.pressure.look()
 		memory.others.Store(percent<<20 - retained)
-		testenv.Eventually(t, fmt.Sprintf("step %d at %d percent", want, percent), func() bool { return s.pressure.step() == want })
+		if s.pressure.look(); s.pressure.step() != want {
+			t.Fatalf("step %d at %d percent, want %d", s.pressure.step(), percent, want)
+		}
 		publish(large, 64)
 		publish(small, 64)
 		retained = s.hub.Retained()
@@ -301,12 +304,13 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	}
 
 	memory.others.Store(91<<20 - retained)
+	s.pressure.look()
 	testenv.Eventually(t, "the slow one of the large room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 1 })
 	if st := testenv.StatsOf(t, s); st.Hub.Overrun[hub.Skip] != 0 || s.pressure.step() != stepCursors {
 		t.Errorf("step %d, overtaken %v; the small room's were not due", s.pressure.step(), st.Hub.Overrun)
 	}
 	memory.others.Store(100 << 20)
-	testenv.Eventually(t, "little is retained", func() bool { return s.hub.Retained() <= leastForRooms<<20 })
+	testenv.Eventually(t, "little is retained", func() bool { s.pressure.look(); return s.hub.Retained() <= leastForRooms<<20 })
 	testenv.Eventually(t, "the slow one of the small room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	publish(large, 64)
 	publish(small, 64)
@@ -319,7 +323,12 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 		step    step
 	}{{82, stepConnections}, {77, stepRooms}, {72, stepSaving}, {10, stepNone}} {
 		memory.others.Store(back.percent<<20 - s.hub.Retained())
-		testenv.Eventually(t, fmt.Sprintf("step %d again", back.step), func() bool { return s.pressure.step() == back.step })
+		for range calmLooks + 1 {
+			s.pressure.look()
+		}
+		if s.pressure.step() != back.step {
+			t.Fatalf("step %d at %d percent, want %d", s.pressure.step(), back.percent, back.step)
+		}
 	}
 	expect("a new connection and room", wstest.Ask(t, addr, "/ws/new.3"), 0)
 	publish(large, 6<<20/size)

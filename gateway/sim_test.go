@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 )
 
@@ -112,6 +113,9 @@ func lastLines(w *world) string {
 }
 
 func TestSameSeedIsTheSameRun(t *testing.T) {
+	if !proctest.Alone(t) {
+		return
+	}
 	last := uint64(40)
 	if testenv.IsWholeSize(t) {
 		last = 400

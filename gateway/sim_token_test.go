@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/gateway/internal/simclient"
+	"sluice/internal/proctest"
 	"sluice/internal/testenv"
 	"sluice/reactor/reactortest"
 )
@@ -21,6 +22,9 @@ const tokenSeeds = 1_000_000
 // TestSimulationOfTokens is TestSimulation with subscribers whose tokens are over after a while, that
 // bring others, and that ask who is in a room.
 func TestSimulationOfTokens(t *testing.T) {
+	if !proctest.Alone(t) {
+		return
+	}
 	n := 60
 	if testenv.IsWholeSize(t) {
 		n = 600
