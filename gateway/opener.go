@@ -29,7 +29,7 @@ type opener struct {
 	life     context.Context      // the server's …
 	spawn    func(task func())    // … which ends when its tasks have
 
-	mu      sync.Mutex // a leaf, below the hub's directory
+	mu      sync.Mutex // below the hub's directory, and above what Cluster.Release takes
 	rooms   map[string]*opening
 	queue   []*opening // as many as there are rooms, at most, and some that have ended
 	running int

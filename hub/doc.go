@@ -25,7 +25,8 @@
 //
 // # Locks
 //
-// In the order in which they may be taken; the last two are leaves, under which no other is:
+// In the order in which they may be taken; the last two are leaves, under which no other of these
+// is; Options.OnRoom is called under Hub.mu:
 //
 //	Hub.building one encoding is built at a time; held meanwhile, by no loop
 //	Room.mu      a room's log, its branches, the brake; held for the time of a copy
