@@ -85,9 +85,9 @@ func (c *conn) noteCost(took time.Duration) {
 }
 
 // isCostly reports whether the client's turns took so long that it has to stand in line for the
-// next one, even if it has sent something just now. All who do have a millisecond of each tick
-// together: a hundred of them wait for each other, and nobody waits for a hundred of them. A short
-// turn in between changes nothing.
+// next one, even if it has sent something just now. All who do have a quarter of a millisecond of
+// each tick together: a hundred of them wait for each other, and nobody waits for a hundred of
+// them. A short turn in between changes nothing.
 func (c *conn) isCostly() bool {
 	return c.meter != nil && c.meter.spentBy(c.w.loop.Now()) >= c.w.cfg.costlyTurn
 }
