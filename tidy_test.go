@@ -127,7 +127,7 @@ var clockReaders = []string{
 // wallReaders go by the wall clock, because that is what a token goes by, and what a stream's
 // messages are marked with.
 var wallReaders = []string{
-	"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/expiry.go", "hub/cluster/natsbroker/read.go",
+	"cmd/gateway/token.go", "gateway/auth/jwt.go", "gateway/auth/service.go", "gateway/wall_clock.go", "hub/cluster/natsbroker/read.go",
 }
 
 type source struct {
