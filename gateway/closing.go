@@ -203,8 +203,10 @@ func (c *conn) letGo() {
 	c.w.held.end(c.pauses, c.w.loop.Now())
 	c.pauses = 0
 	c.dropOutbox()
-	if t := c.secured(); t != nil {
-		t.letGo()
+	if c.other != nil {
+		if t, ok := (*c.other).(interface{ letGo() }); ok { // TLS leaves something behind.
+			t.letGo()
+		}
 	}
 	c.end = nil
 	c.w.conns.Add(-1)

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/pires/go-proxyproto"
+
+	"sluice/wsproto"
 )
 
 // A proxied connection is a conn's transport on a listener with ListenOptions.ProxyProtocol, until
@@ -30,14 +32,6 @@ func (c *conn) awaitProxy(hasTLS bool) {
 	t := &proxied{c: c, hasTLS: hasTLS}
 	t.as = t
 	c.other = &t.as
-}
-
-// proxied is the connection's transport while its header has not come.
-func (c *conn) proxied() (t *proxied, ok bool) {
-	if c.other != nil {
-		t, ok = (*c.other).(*proxied)
-	}
-	return t, ok
 }
 
 // Read implements transport. What comes behind the header is the first that is read.
@@ -92,6 +86,16 @@ func (t *proxied) Write(int, []byte) (int, error) { return 0, syscall.EPIPE }
 
 // CloseWrite implements transport.
 func (t *proxied) CloseWrite(fd int) error { return t.c.w.kernel.CloseWrite(fd) }
+
+// endGreeting implements greeted.
+func (t *proxied) endGreeting(*wsproto.Refusal) bool {
+	if t.c.w.drain != nil {
+		t.c.die(ClosedDrain)
+	} else {
+		t.refuse("nothing whole came in time")
+	}
+	return true
+}
 
 // refuse closes a connection without a word.
 func (t *proxied) refuse(why string) {

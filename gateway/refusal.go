@@ -39,12 +39,20 @@ func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 	return wsproto.Refuse(wsproto.ReasonForbidden)
 }
 
+// A greeted transport has something said before a request. It ends a connection that is to be
+// refused before it can be told so, and reports whether it was one.
+type greeted interface {
+	endGreeting(r *wsproto.Refusal) bool
+}
+
 // refuse answers a request with an HTTP error and closes. What the client sends behind it is read
 // and dropped, so that it sees the answer and not a reset. head is what came of the request. It
 // reports whether to read on.
 func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
-	if c.other != nil && c.endHandshake(r) {
-		return c.life != dead
+	if c.other != nil {
+		if t, ok := (*c.other).(greeted); ok && t.endGreeting(r) {
+			return c.life != dead
+		}
 	}
 	c.w.stats.Refusals[r.Reason]++
 	c.w.logRefusal(int(c.fd), c, r, head)
@@ -54,34 +62,4 @@ func (c *conn) refuse(r *wsproto.Refusal, head []byte) bool {
 	c.own = &outbox{bytes: r.AppendResponse(nil), pongAt: -1}
 	c.closeWith(ClosedRefused, 0, "")
 	return c.life != dead
-}
-
-// endHandshake ends a connection that is to be refused before it can be told so, and reports
-// whether it was one.
-func (c *conn) endHandshake(r *wsproto.Refusal) bool {
-	if p, ok := c.proxied(); ok {
-		if c.w.drain != nil {
-			c.die(ClosedDrain)
-		} else {
-			p.refuse("nothing whole came in time")
-		}
-		return true
-	}
-	t := c.secured()
-	if t == nil || t.phase >= sealed {
-		return false
-	}
-	switch r.Reason {
-	case wsproto.ReasonTimeout:
-		t.fail(TLSTimeout)
-	case wsproto.ReasonHeads:
-		t.fail(TLSCrowded)
-	case wsproto.ReasonUnavailable:
-		t.fail(TLSCut)
-	default: // A limit, for the client that a PROXY header has named.
-		c.w.stats.Refusals[r.Reason]++
-		c.w.logRefusal(int(c.fd), c, r, nil)
-		c.die(ClosedRefused)
-	}
-	return true
 }

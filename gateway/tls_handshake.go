@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"sluice/reactor"
+	"sluice/wsproto"
 )
 
 // A handshake is one of TLS that is under way. crypto/tls cannot go on with one that would have to
@@ -347,4 +348,24 @@ func (t *secured) fail(why TLSFailure) {
 	c.dropInput()
 	c.beginEnd(ClosedTLS, 0, "")
 	c.part()
+}
+
+// endGreeting implements greeted.
+func (t *secured) endGreeting(r *wsproto.Refusal) bool {
+	if t.phase >= sealed {
+		return false
+	}
+	switch c := t.c; r.Reason {
+	case wsproto.ReasonTimeout:
+		t.fail(TLSTimeout)
+	case wsproto.ReasonHeads:
+		t.fail(TLSCrowded)
+	case wsproto.ReasonUnavailable:
+		t.fail(TLSCut)
+	default: // A limit, for the client that a PROXY header has named.
+		c.w.stats.Refusals[r.Reason]++
+		c.w.logRefusal(int(c.fd), c, r, nil)
+		c.die(ClosedRefused)
+	}
+	return true
 }
