@@ -20,14 +20,14 @@ const (
 )
 
 // ConnectionsMax is how many connections there may be at a time, on all listeners together. More
-// wait to be accepted.
+// wait to be accepted, until one has been answered or has said nothing for a while.
 const ConnectionsMax = 128
 
 // A Server serves a Handler on listeners that are not the gateway's, on goroutines of its own: what
 // befalls clients does not befall it.
 type Server struct {
 	http   *http.Server
-	places chan struct{}
+	places *places
 }
 
 // NewServer returns a server that has no listener yet. A nil log is none.
@@ -35,13 +35,13 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{
-		places: make(chan struct{}, ConnectionsMax),
-		http: &http.Server{
-			Handler: h, ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-			IdleTimeout: idleTimeout, MaxHeaderBytes: headMax, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		},
+	s := &Server{places: newPlaces(ConnectionsMax)}
+	s.http = &http.Server{
+		Handler: h, ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headMax, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnState: func(c net.Conn, state http.ConnState) { s.places.changed(c, state) },
 	}
+	return s
 }
 
 // Serve answers on a listener, which it closes, until Shutdown or Close: then the error is
@@ -60,24 +60,24 @@ func (s *Server) Close() error { return s.http.Close() }
 // them.
 type listener struct {
 	net.Listener
-	places  chan struct{}
+	places  *places
 	closed  chan struct{}
 	closing sync.Once
 }
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
+	if !l.places.take(l.closed) {
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
+	inner, err := l.Listener.Accept()
 	if err != nil {
-		<-l.places
+		<-l.places.taken
 		return nil, err
 	}
-	return &judged{Conn: c, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	c := &judged{Conn: inner, places: l.places}
+	c.guest = l.places.enter(c)
+	return c, nil
 }
 
 // Close implements net.Listener.
@@ -95,7 +95,8 @@ func (l *listener) Close() error {
 // judged.
 type judged struct {
 	net.Conn
-	leave   func()
+	places  *places
+	guest   *guest // itself, in its place
 	request wsproto.Request
 	head    []byte // of the next request, not whole
 	scanned int    // how much of it has been searched for its end
@@ -152,6 +153,7 @@ func (c *judged) judge(p []byte) (good int) {
 		if !c.judgeHead(c.head[:end]) {
 			return good
 		}
+		c.places.ask(c.guest)
 		good += end - before
 		c.head, c.scanned = c.head[:0], 0
 	}
@@ -186,6 +188,6 @@ func (c *judged) CloseWrite() error {
 
 // Close implements net.Conn.
 func (c *judged) Close() error {
-	defer c.leave()
+	defer c.places.leave(c.guest)
 	return c.Conn.Close()
 }

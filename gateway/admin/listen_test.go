@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -128,38 +129,63 @@ func TestRequestsBehindEachOtherAreAnswered(t *testing.T) {
 	}
 }
 
-// There are so many places for connections and no more; who waits gets one when another leaves.
+// Who asks waits while all others have requests under way, and for nobody else: who has been
+// answered, has sent half a head or nothing makes room.
 func TestConnectionsHavePlaces(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(http.NotFoundHandler(), nil)
-	server.places = make(chan struct{}, 2)
+	asked, answer := make(chan struct{}, 2), make(chan struct{})
+	server := NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/long" {
+			asked <- struct{}{}
+			<-answer
+		}
+	}), nil)
+	server.places = newPlaces(2)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(inner) }()
 	var all []*wstest.Client
-	for range 3 {
-		all = append(all, wstest.Connect(t, inner.Addr().String()))
-	}
-	answers := func(c *wstest.Client) {
+	ask := func(text string) *wstest.Client {
 		t.Helper()
-		c.Send([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+		c := wstest.Connect(t, inner.Addr().String())
+		c.SetDeadline(time.Now().Add(testenv.Patience))
+		c.Send([]byte(text))
+		all = append(all, c)
+		return c
+	}
+	const head = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	isAnswered := func(c *wstest.Client) {
+		t.Helper()
 		resp, err := http.ReadResponse(c.In, nil)
-		if err != nil || resp.StatusCode != 404 {
+		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatalf("%v, %v", resp, err)
 		}
-		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	answers(all[0])
-	answers(all[1])
-	if n := len(server.places); n != 2 {
+	silent := []*wstest.Client{ask(""), ask("GET /"), ask(head)}
+	isAnswered(silent[2])
+	long := []*wstest.Client{ask("GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n"), ask("GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n")}
+	for range long {
+		<-asked
+	}
+	for _, c := range silent {
+		c.ExpectEnd()
+	}
+	last := ask(head)
+	if n := len(server.places.taken); n != 2 {
 		t.Fatalf("%d places are taken", n)
 	}
-	all[0].Close()
-	answers(all[2])
+	if p, err := last.Peek(3 * silentMin); err == nil {
+		t.Fatalf("answered with %q, although all have requests under way", p)
+	}
+	close(answer)
+	for _, c := range long {
+		isAnswered(c)
+	}
+	isAnswered(last)
 	if err := server.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -167,7 +193,7 @@ func TestConnectionsHavePlaces(t *testing.T) {
 	for _, c := range all {
 		c.Close()
 	}
-	testenv.Eventually(t, "all places are free", func() bool { return len(server.places) == 0 })
+	testenv.Eventually(t, "all places are free", func() bool { return len(server.places.taken) == 0 })
 }
 
 // Health checks and profiles.
