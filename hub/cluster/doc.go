@@ -33,6 +33,7 @@
 //	recent.go               what of the stream nothing can have been dropped of
 //	promise.go, quarters.go whether the stream keeps what rooms' histories promise
 //	trust.go, audit.go      whether the stream is what it was: epochs; claim.go: what others know of it
+//	purge.go                removing what the stream keeps of a room
 //	status.go, stats.go     where a node stands, and what it has counted; outages
 //
 // # Considered and left

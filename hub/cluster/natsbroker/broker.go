@@ -1,5 +1,19 @@
 // Package natsbroker has JetStream be a cluster's broker: by one connection to NATS, and a stream
 // in which all rooms have their order.
+//
+// # Files
+//
+//	options.go, check.go     what is to be connected to, and whether that will do
+//	dial.go, dialer.go       the connection
+//	happened.go, event.go    what the node is told of it
+//	stream.go, limit.go      the stream's settings, and how large a message may be
+//	subject.go               what subjects are called
+//	outgoing.go, publish.go  packs on their way
+//	follow.go, incoming.go   rooms that are followed, and what was republished
+//	read.go                  what the stream keeps
+//	epoch.go, claim.go       what all nodes agree upon, and what they say of the stream
+//	forge.go                 whether clients could write what only gateways may
+//	bus.go                   notes between gateways, for package nodes
 package natsbroker
 
 import (

@@ -32,8 +32,8 @@ func (n *Broker) subscribe(room string) error {
 	return err
 }
 
-// Unsubscribe implements cluster.Broker. What is on its way still comes. As with Publish, nats.go waits for
-// a socket that takes nothing, and so send tells the broker.
+// Unsubscribe implements cluster.Broker. What is on its way still comes. As with Publish, nats.go
+// waits for a socket that takes nothing, and so send tells the broker.
 func (n *Broker) Unsubscribe(room string) {
 	s := &n.rooms
 	s.mu.Lock()
