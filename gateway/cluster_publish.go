@@ -11,8 +11,8 @@ import (
 	"sluice/wsproto"
 )
 
-// add brings an answer to the loop, from any goroutine.
-func (w *worker) add(a ack) {
+// addAck brings an answer to the loop, from any goroutine.
+func (w *worker) addAck(a ack) {
 	w.acks.mu.Lock()
 	w.acks.list = append(w.acks.list, a)
 	isFirst := len(w.acks.list) == 1
@@ -74,7 +74,7 @@ func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
 	w := s.w
 	err := w.put(o.Publish.Channel, m.source(w.cfg), func(_ hub.Position, err error) {
 		a.err = err
-		w.add(a)
+		w.addAck(a)
 	})
 	switch {
 	case err == nil:

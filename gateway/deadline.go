@@ -7,6 +7,7 @@ import (
 	"sluice/hub"
 )
 
+// setTimer has checkLife look again at the nearest of an open connection's deadlines.
 func (c *conn) setTimer() {
 	now, cfg := c.w.loop.Now(), c.w.cfg
 	due := c.pingDue()

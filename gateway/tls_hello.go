@@ -5,6 +5,7 @@ import "sluice/wsproto"
 // refusedPlain answers HTTP where TLS is spoken.
 var refusedPlain = explain(wsproto.ReasonNotHTTP, "This port speaks TLS: connect to wss:// or https://.")
 
+// A helloState is what a connection has begun with, as far as that has come.
 type helloState uint8
 
 const (

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// This is asked of any member. A trunk stands for its bundle, which answers for it.
+// What any member is asked, or told by its client, comes first: a trunk has its bundle answer. Behind
+// that is what the bundle does when its readers leave or are overrun, and what it answers.
 
 // Client is what stands behind m, or stood behind it when it left; behind a trunk, its bundle's.
 func (m *Member) Client() Client {

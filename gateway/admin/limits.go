@@ -1,6 +1,6 @@
 package admin
 
-// What requests are refused for, and told of, beyond this.
+// What one request may ask for. Beyond it the request is refused, in words that name the bound.
 const (
 	// batchMax and linesMax bound one batch, in bytes, unless one message may be larger, and in
 	// lines.
