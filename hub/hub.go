@@ -119,7 +119,8 @@ type Options struct {
 // minRateDefault is in bytes a second, see Limits.MinRate.
 const minRateDefault = 4 << 10
 
-// New returns a hub without rooms.
+// New returns a hub without rooms. The error says which limits or encodings cannot be: every limit
+// has to be above zero but for those that say what zero is.
 func New(o Options) (*Hub, error) {
 	l := o.Limits
 	if l.Backlog <= 0 || l.Window <= 0 || l.Total <= 0 || l.Pinned <= 0 || l.Turn <= 0 || l.Rooms < 0 || l.Small < 0 || l.MinRate < 0 {
