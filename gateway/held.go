@@ -7,6 +7,7 @@ import "time"
 // for each second, so no connection has to remember since when.
 type holding struct{ byRoom, byRate held }
 
+// A held counts those that are not read on for one reason.
 type held struct {
 	senders int
 	total   time.Duration // until at

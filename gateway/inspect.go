@@ -182,6 +182,7 @@ type sightings struct {
 	first top[sighting]
 }
 
+// A sighting is one connection, and what its place among the first goes by.
 type sighting struct {
 	behind int64 // zero if that is no matter
 	loop   int

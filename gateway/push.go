@@ -27,6 +27,7 @@ type pushData struct {
 	bytes    []byte
 }
 
+// A push is what was made of the message in one format, for its two encodings.
 type push struct {
 	isThere    bool
 	frame      []byte // behind room for a header

@@ -50,6 +50,7 @@ type secured struct {
 	isFull  bool // more was sealed than may wait
 }
 
+// A securePhase is how far a secured connection has come, as drawn above.
 type securePhase uint8
 
 const (
