@@ -13,6 +13,8 @@ func (c *conn) setTimer() {
 	due := c.pingDue()
 	if s := c.subscriber(); s != nil {
 		due = s.clockDue()
+	} else if c.pinged != 0 { // It is pinged no more before it has answered, which does not move the timer.
+		due = now + cfg.PingInterval
 	}
 	if c.pinged != 0 {
 		due = min(due, c.pinged+cfg.PongTimeout)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"sluice/internal/testenv"
 	"sluice/internal/wstest"
 	"sluice/reactor/reactortest"
@@ -47,5 +49,38 @@ func TestH07_DribblersAreCutAtAnAbsoluteDeadline(t *testing.T) {
 	}
 	if st := testenv.StatsOf(t, s); st.Refusals[wsproto.ReasonTimeout] != dribblers {
 		t.Errorf("%d timeouts counted, want %d", st.Refusals[wsproto.ReasonTimeout], dribblers)
+	}
+}
+
+// A client that was pinged and has yet to answer is looked at when something is due, and not in
+// every tick until then.
+func TestPingedClientIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.Loops, cfg.PingInterval, cfg.PongTimeout = 1, 10*time.Second, time.Hour
+	kernel := reactortest.New()
+	kernel.StopClock()
+	s, addr := startGatewayOn(t, cfg, kernel)
+	c := wstest.Join(t, addr, "/ws/silent")
+	isPinged := false
+	for passed := 0; !isPinged && passed < 20; passed++ {
+		kernel.Pass(time.Second)
+		s.each(t, func(c *conn) { isPinged = c.pinged != 0 })
+	}
+	if f := c.Frame(); f.Header.OpCode != ws.OpPing {
+		t.Fatalf("it gets %s", wstest.Describe(f))
+	}
+	kernel.Pass(cfg.PingInterval + time.Second)
+	s.each(t, func(c *conn) {
+		if left := c.w.loop.TimeLeft(c.token); left < cfg.PingInterval/2 {
+			t.Errorf("it is looked at in %v", left)
+		}
+	})
+	c.Send(wstest.MaskedPong(""))
+	for range 2 {
+		kernel.Pass(cfg.PingInterval)
+	}
+	if f := c.Frame(); f.Header.OpCode != ws.OpPing {
+		t.Errorf("behind its answer it gets %s", wstest.Describe(f))
 	}
 }
