@@ -12,7 +12,7 @@ import (
 	"sluice/wsproto"
 )
 
-// A heldBuilder is a gateway that makes histories when it is let.
+// startHeldBuilder starts a gateway that makes histories when it is let.
 func startHeldBuilder(t *testing.T, cfg *config) (s *Server, addr string, begun chan string, free chan struct{}) {
 	t.Helper()
 	s = newGateway(t, cfg, nil, testenv.LogTo(t))
