@@ -45,8 +45,21 @@ const (
 
 func newRemoteKeys(address string, failed func(error)) *remoteKeys {
 	return &remoteKeys{
-		address: address, failed: failed, client: &http.Client{Timeout: refreshTimeout}, pace: rate.NewLimiter(rate.Every(refreshEvery), 1),
+		address: address, failed: failed, pace: rate.NewLimiter(rate.Every(refreshEvery), 1),
+		client: &http.Client{Timeout: refreshTimeout, CheckRedirect: staysWithin},
 	}
+}
+
+// staysWithin follows a redirect where http's own rule does, but never out of TLS: whoever is on the
+// way could hand over keys of their own.
+func staysWithin(next *http.Request, past []*http.Request) error {
+	switch {
+	case next.URL.Scheme != "https" && past[0].URL.Scheme == "https":
+		return errors.New("it redirects from https to " + next.URL.Scheme)
+	case len(past) >= 10:
+		return errors.New("it redirects ten times")
+	}
+	return nil
 }
 
 // fetch fetches the set, and goes on to in the background.

@@ -54,3 +54,27 @@ func TestKeyThatIsPublishedLateIsFoundSoon(t *testing.T) {
 		t.Error("the set is not fetched anew three seconds later, or at once")
 	}
 }
+
+// Whoever is between the gateway and an address without TLS could hand over keys of their own.
+func TestRedirectDoesNotLeaveTLS(t *testing.T) {
+	const keys = `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"there","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(keys)) })
+	bare, private := httptest.NewServer(answer), httptest.NewTLSServer(answer)
+	defer bare.Close()
+	defer private.Close()
+	for _, to := range []string{bare.URL, private.URL} {
+		issuer := httptest.NewTLSServer(http.RedirectHandler(to, http.StatusFound))
+		defer issuer.Close()
+		var said error
+		r := newRemoteKeys(issuer.URL, func(err error) { said = err })
+		r.client.Transport = issuer.Client().Transport
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if err := r.fetch(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if isFetched := r.has("there"); isFetched != (to == private.URL) || isFetched != (said == nil) {
+			t.Errorf("redirected to %s: keys were taken: %t, said was %v", to, isFetched, said)
+		}
+	}
+}
