@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"sluice/gateway"
 	"sluice/gateway/internal/sample"
@@ -178,8 +179,13 @@ func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, f *fault) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
 	}
 	w.Header().Set("Connection", "close")
+	// Or net/http would wait for the body, which may never come, and the place be taken meanwhile.
+	_ = http.NewResponseController(w).SetReadDeadline(longAgo) // Another server's connections may have none.
 	f.write(w)
 }
+
+// longAgo is a deadline that is over.
+var longAgo = time.Time{}.Add(1)
 
 func (h *Handler) noteTurned(r *http.Request, f *fault) {
 	if skipped, ok := h.turned.Take(h.clock.now()); ok {

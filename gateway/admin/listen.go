@@ -180,6 +180,7 @@ func (c *judged) judgeHead(head []byte) bool {
 // CloseWrite ends our half: net/http waits a little behind it, lest a reset overtake the last
 // answer.
 func (c *judged) CloseWrite() error {
+	c.places.serve(c.guest) // It has been answered for the last time.
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

@@ -196,6 +196,21 @@ func TestConnectionsHavePlaces(t *testing.T) {
 	testenv.Eventually(t, "all places are free", func() bool { return len(server.places.taken) == 0 })
 }
 
+// The body of a request that is turned away is not waited for.
+func TestTurnedAwayLeaveTheirPlaces(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, gatewaytest.Options(), nil)
+	c, began := wstest.Connect(t, s.admin), time.Now()
+	c.Send([]byte("POST /api/rooms/r/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"))
+	if resp, body := c.Response(); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%s, %s", resp.Status, body)
+	}
+	c.ExpectEnd()
+	if took := time.Since(began); took >= readTimeout {
+		t.Errorf("it ended after %v", took)
+	}
+}
+
 // Health checks and profiles.
 func TestAdminListenerTellsHealthAndProfiles(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 const (
 	// silentMin is for how long a connection has said nothing when it makes room: whoever connects
 	// to ask has asked by then.
-	silentMin = 100 * time.Millisecond
+	silentMin = 250 * time.Millisecond
 	// roomEvery is how often it is looked, while all places are taken, whether one may make room.
 	roomEvery = 10 * time.Millisecond
 )
