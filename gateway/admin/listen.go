@@ -75,8 +75,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		<-l.places.taken
 		return nil, err
 	}
-	c := &judged{Conn: inner, places: l.places}
-	c.guest = l.places.enter(c)
+	c := &judged{Conn: inner, places: l.places, guest: new(guest)}
+	c.guest.conn = c
+	l.places.enter(c.guest)
 	return c, nil
 }
 

@@ -75,13 +75,11 @@ func (p *places) makeRoom() {
 	g.conn.Close() // It leaves by that.
 }
 
-// enter has a connection be in the place that was taken for it.
-func (p *places) enter(c net.Conn) *guest {
+// enter has a guest be in the place that was taken for it. Its connection may be closed from then on.
+func (p *places) enter(g *guest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := &guest{conn: c}
 	p.fall(g)
-	return g
 }
 
 // fall makes a guest silent. The caller holds the lock.
