@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// A dialer makes connections for nats.go. One that is made while its Conn is being closed nats.go
-// forgets, open: so the last one is closed here.
+// A dialer makes connections for nats.go, which has one at a time. It forgets, open, one whose
+// handshake failed when it tries again, and one that is made while its Conn is being closed: they
+// are closed here.
 type dialer struct {
 	mu       sync.Mutex
 	last     net.Conn // nil: none yet
@@ -24,6 +25,9 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if d.isClosed {
 		c.Close()
 		return nil, net.ErrClosed
+	}
+	if d.last != nil {
+		d.last.Close()
 	}
 	d.last = c
 	return c, nil
