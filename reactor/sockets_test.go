@@ -185,7 +185,7 @@ func reregister(t testing.TB, p poller, fd int, token Token, in Interest, m Mode
 func expect(t testing.TB, p poller, token Token, want ready) Event {
 	t.Helper()
 	for deadline := time.Now().Add(lost); time.Now().Before(deadline); {
-		events, err := p.Wait(make([]Event, 0, 8), time.Until(deadline))
+		events, err := p.Wait(make([]Event, 0, 8), max(0, time.Until(deadline)))
 		must(t, err)
 		if len(events) == 0 {
 			continue // A signal or a wake.
@@ -205,7 +205,7 @@ func expectAll(t testing.TB, p poller, token Token, want ready) Event {
 	t.Helper()
 	sum := Event{Token: token}
 	for deadline := time.Now().Add(lost); time.Now().Before(deadline); {
-		events, err := p.Wait(make([]Event, 0, 8), time.Until(deadline))
+		events, err := p.Wait(make([]Event, 0, 8), max(0, time.Until(deadline)))
 		must(t, err)
 		for _, ev := range events {
 			if ev.Token != token {
@@ -227,7 +227,7 @@ func silent(t testing.TB, p poller) {
 	t.Helper()
 	waits := 0
 	for end := time.Now().Add(3 * time.Millisecond); time.Now().Before(end); waits++ {
-		events, err := p.Wait(make([]Event, 0, 8), time.Until(end))
+		events, err := p.Wait(make([]Event, 0, 8), max(0, time.Until(end)))
 		must(t, err)
 		if len(events) != 0 {
 			t.Fatalf("got %v, want silence", events)
