@@ -122,7 +122,6 @@ func (n *Node) finish(l *line, k *pack, seq uint64, err error) {
 	l.isTroubled = false
 	p.mu.Lock()
 	l.inFlight = nil
-	p.inFlight--
 	p.cost -= k.cost()
 	switch {
 	case len(l.waiting) > 0:
@@ -142,6 +141,9 @@ func (n *Node) finish(l *line, k *pack, seq uint64, err error) {
 			w.done(hub.Position{Epoch: n.epoch, Offset: offsetOf(seq, w.index)}, nil)
 		}
 	}
+	p.mu.Lock()
+	p.inFlight-- // Not before: Drain waits for it.
+	p.mu.Unlock()
 	k.release()
 }
 
