@@ -225,7 +225,8 @@ func keepSteady(t *testing.T, row steadyRow, lasts time.Duration) {
 	if row.unsent < 0 {
 		kernel = 8 << 20
 	}
-	if ahead := taken - most; ahead > cfg.PublishWindow+kernel {
+	// A window more: readers that a busy machine sets aside for seconds pass for stalled meanwhile.
+	if ahead := taken - most; ahead > 2*cfg.PublishWindow+kernel {
 		t.Errorf("the sender is %d bytes ahead", ahead)
 	}
 	if bound := cfg.RoomBacklog + cfg.PublishWindow + 256<<10; heldMax > bound {
