@@ -181,36 +181,6 @@ func (t *tap) Fill(room, _ string, _ uint64, kept []hub.Source) {
 	})
 }
 
-// Drain waits while a pack is in flight, and so it is until the last publisher of it was told.
-func TestPackIsInFlightUntilAllAreTold(t *testing.T) {
-	tap := new(memory).tap()
-	n := New(Options{}, tap, tap)
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := n.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := n.Open(ctx, "room"); err != nil {
-		t.Fatal(err)
-	}
-	told := false
-	err := n.Publish("room", hub.Source{Payload: []byte("a")}, "", func(_ hub.Position, err error) {
-		if told = true; err != nil || n.Stats().InFlight != 1 {
-			t.Errorf("told of %v while %d packs are in flight", err, n.Stats().InFlight)
-		}
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if err := n.Drain(ctx); err != nil || !told {
-		t.Errorf("drained: %v, told: %t", err, told)
-	}
-	cancel()
-	running.Wait()
-}
-
 // Two nodes that run, eight publishers that give all they can and wait only when they are held:
 // each message once, in one order, and everybody is answered.
 func TestNodesRun(t *testing.T) {
