@@ -51,6 +51,10 @@ func start(t testing.TB, name string, o natsbroker.Options, changes ...func(*clu
 	return m
 }
 
+// patient has publishers wait for as long as tests do, where none is to be told of an error: on a
+// busy machine an answer may take longer than they wait by default.
+func patient(o *cluster.Options) { o.PublishTimeout = testenv.Patience }
+
 // logTo is where nodes' lines go: to be seen if the test fails.
 func logTo(t testing.TB) *lines {
 	l := &lines{}
@@ -84,11 +88,11 @@ func (m *machine) awaitReady() {
 }
 
 // startAll runs nodes that follow these rooms.
-func startAll(t testing.TB, n int, o natsbroker.Options, rooms []string) []*machine {
+func startAll(t testing.TB, n int, o natsbroker.Options, rooms []string, changes ...func(*cluster.Options)) []*machine {
 	t.Helper()
 	all := make([]*machine, n)
 	for i := range all {
-		all[i] = start(t, fmt.Sprint("node", i), o)
+		all[i] = start(t, fmt.Sprint("node", i), o, changes...)
 		all[i].open(rooms...)
 	}
 	return all

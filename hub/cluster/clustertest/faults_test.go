@@ -55,7 +55,7 @@ func TestB02_BrokerIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	where, port := t.TempDir(), natstest.Ports(t, 1)[0]
 	o := withStream(fmt.Sprint("nats://127.0.0.1:", port))
-	all := []*machine{start(t, "node0", o), start(t, "node1", o)}
+	all := []*machine{start(t, "node0", o, patient), start(t, "node1", o, patient)}
 	l := publishOn(all, someRooms, time.Millisecond)
 	for _, m := range all {
 		if m.node.Ready() == nil {
@@ -171,7 +171,7 @@ func TestB13_OlderStoreIsCopiedBackWhileANodeIsAway(t *testing.T) {
 func TestB06_DeafNodeMissesNothing(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	all := startAll(t, 2, withStream(s.ClientURL()), someRooms)
+	all := startAll(t, 2, withStream(s.ClientURL()), someRooms, patient)
 	deaf := all[1]
 	deaf.rooms.setPause(time.Second)
 	l := publishOn(nil, nil, 0)

@@ -129,7 +129,7 @@ func TestB05_PublishersOnAllNodesAreHeardInOneOrder(t *testing.T) {
 	for _, nodes := range []int{2, 3} {
 		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
 			s := startServer(t)
-			all := startAll(t, nodes, withStream(s.ClientURL()), someRooms)
+			all := startAll(t, nodes, withStream(s.ClientURL()), someRooms, patient)
 			l := publishOn(all, someRooms, 0)
 			l.run(t, 20_000)
 			l.stop()

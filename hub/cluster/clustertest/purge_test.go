@@ -14,7 +14,7 @@ import (
 func TestPurgedRoomsGoOn(t *testing.T) {
 	t.Parallel()
 	o := withStream(startServer(t).ClientURL())
-	a, b := start(t, "a", o, keep(100)), start(t, "b", o, keep(100))
+	a, b := start(t, "a", o, keep(100), patient), start(t, "b", o, keep(100))
 	a.open("room")
 	b.open("room")
 	publish := func(text string) {

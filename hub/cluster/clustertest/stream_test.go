@@ -26,7 +26,7 @@ func TestB15_StreamThatDiffersIsRefusedFieldByField(t *testing.T) {
 	o.Age, o.Messages, o.Bytes, o.InMemory, o.Replicas = time.Hour, 10, 1<<20, true, 3
 	n := dialOnly(t, o)
 	await(t, n, cluster.Up)
-	err := n.Prepare(soon(t))
+	err := prepare(t, n)
 	if !errors.Is(err, cluster.ErrUnfit) {
 		t.Fatalf("prepared: %v", err)
 	}
@@ -42,7 +42,7 @@ func TestB15_StreamThatDiffersIsRefusedFieldByField(t *testing.T) {
 	if found := natsbroker.Check(soon(t), o); len(found) != 2 || found[0].Error() != natsbroker.ErrForgeable.Error() || found[1].Error() != err.Error() {
 		t.Errorf("a check finds %v", found)
 	}
-	if again := dial(t, withStream(s.ClientURL())); again.Prepare(soon(t)) != nil {
+	if again := dial(t, withStream(s.ClientURL())); prepare(t, again) != nil {
 		t.Error("the stream has changed")
 	}
 }
@@ -69,7 +69,7 @@ func TestB15_StreamThatOthersMadeIsHeldAgainstOurs(t *testing.T) {
 	}
 	n := dialOnly(t, withStream(s.ClientURL()))
 	await(t, n, cluster.Up)
-	err = n.Prepare(soon(t))
+	err = prepare(t, n)
 	for _, word := range []string{"subjects is", "discard is", "allow direct is false", "republish is", "headers only", "duplicate window is 1m0s"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%v does not say %q", err, word)
@@ -157,7 +157,7 @@ func TestCheckTellsWhatTheBrokerWouldRefuse(t *testing.T) {
 	full := natstest.Start(t, func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 })
 	n := dialOnly(t, withStream(full.ClientURL()))
 	await(t, n, cluster.Up)
-	if err := n.Prepare(soon(t)); err == nil || !strings.Contains(err.Error(), "cannot be made") {
+	if err := prepare(t, n); err == nil || !strings.Contains(err.Error(), "cannot be made") {
 		t.Errorf("on a full server: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func TestB16_SizeLimitIsTheSmallestOfThreeAndSaidOnce(t *testing.T) {
 	o := withStream(s.ClientURL())
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	n := dial(t, o)
-	if err := n.Prepare(soon(t)); err != nil {
+	if err := prepare(t, n); err != nil {
 		t.Fatal(err)
 	}
 	if n.Limit() != 28<<10 {
@@ -191,7 +191,7 @@ func TestB16_LimitThatLeavesNothingToMessagesIsRefused(t *testing.T) {
 	o := withStream(natstest.Start(t, func(o *server.Options) { o.MaxPayload = 6 << 10 }).ClientURL())
 	n := dialOnly(t, o)
 	await(t, n, cluster.Up)
-	if err := n.Prepare(soon(t)); !errors.Is(err, cluster.ErrUnfit) || n.Limit() != 0 {
+	if err := prepare(t, n); !errors.Is(err, cluster.ErrUnfit) || n.Limit() != 0 {
 		t.Errorf("%v, a limit of %d", err, n.Limit())
 	}
 	if found := fmt.Sprint(natsbroker.Check(soon(t), o)); !strings.Contains(found, "8192") {
@@ -212,7 +212,7 @@ func TestDeletedStreamIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, n, cluster.Up)
-	if err := n.Prepare(soon(t)); err != nil {
+	if err := prepare(t, n); err != nil {
 		t.Fatal(err)
 	}
 	if seq := mustPublish(t, n, "room", "id.2", "x"); seq != 1 {

@@ -1,8 +1,10 @@
 package natsbroker
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -32,14 +34,12 @@ func TestFailedHandshakesLeaveNoConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := io.WriteString(c, "-ERR 'maximum connections exceeded'\r\n"); err != nil {
-			t.Fatal(err)
-		}
+		_, _ = io.WriteString(c, "-ERR 'maximum connections exceeded'\r\n") // Too late, maybe, for who waits for it.
 		past = append(past, c)
 	}
 	for i, c := range past[:len(past)-1] {
 		_ = c.SetReadDeadline(time.Now().Add(testenv.Patience))
-		if _, err := io.Copy(io.Discard, c); err != nil {
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("connection %d of a handshake that failed is open behind the next: %v", i, err)
 		}
 	}
