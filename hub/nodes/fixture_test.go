@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/hub"
+	"sluice/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -182,7 +183,7 @@ func running(t *testing.T, w *wire, at map[string]*gateway) map[string]*Nodes {
 
 func until(t *testing.T, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); {
+	for deadline := time.Now().Add(testenv.Patience); !is(); {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come to be")
 		}
