@@ -32,6 +32,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 			url := test.start(t, s)
 			load := func() {
 				cfg := testLoad()
+				cfg.LossTimeout = 10 * time.Second
 				test.turn(cfg)
 				if res := loadServer(t, cfg, url); res.Faulty() {
 					t.Errorf("faults %+v", faultsOf(res))

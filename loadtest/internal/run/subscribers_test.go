@@ -226,7 +226,10 @@ func TestStormOfSubscribersRecovers(t *testing.T) {
 			v := &servertest.Channels{Epoch: "epoch", HoldUntil: stormWarmup + 300, Begin: test.begin}
 			s := inStorm(t, &servertest.Server{Channels: v}, resumers)
 			res := loadSubscribersOf(t, s, func(c *load.Load) {
-				c.Storm, c.Resume, c.Messages, c.LossTimeout = 50, true, 400, 3*time.Second
+				c.Storm, c.Resume, c.Messages = 50, true, 400
+				if test.want.lost > 0 {
+					c.LossTimeout = 3 * time.Second // It is waited for.
+				}
 				c.Rate, c.Warmup = stormRate, stormWarmup
 			})
 			if got := faultsOf(res); got != test.want || res.Misplaced > 0 {
