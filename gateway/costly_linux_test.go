@@ -125,11 +125,15 @@ func TestLargeMessageDoesNotWaitForPresence(t *testing.T) {
 		defer s.surveyors.mu.Unlock()
 		return s.surveyors.running == 0
 	})
-	var sent sync.WaitGroup
-	defer sent.Wait()
-	sent.Go(func() { c.TrySend(wstest.MaskedText(text)) })
+	sent := make(chan struct{})
+	go func() { defer close(sent); c.TrySend(wstest.MaskedText(text)) }()
+	select {
+	case <-sent: // The kernel has all of it: whoever sends it may have to wait for a processor.
+	case <-time.After(time.Second): // It takes no more.
+	}
 	close(release)
 	c.ExpectFrame(ws.OpText, text)
+	<-sent
 	testenv.Eventually(t, "that is noted", func() bool { return before.Load() > 0 })
 	n := int(before.Load()) - many // Each has connected.
 	t.Logf("%d of %d were told who is there before it was heard", n, many)
