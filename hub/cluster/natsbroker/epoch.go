@@ -69,7 +69,7 @@ func (n *Broker) Epoch(ctx context.Context) (cluster.Epoch, uint64, error) {
 	return cluster.Epoch{Name: r.ID, Seq: r.Seq, Time: r.Time}, a.Message.Seq, nil
 }
 
-// SetEpoch implements Broker.
+// SetEpoch implements cluster.Broker.
 func (n *Broker) SetEpoch(ctx context.Context, e cluster.Epoch, revision uint64) error {
 	kv := n.epochs.Load()
 	if kv == nil {
