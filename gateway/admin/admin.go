@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"sluice/gateway"
 	"sluice/gateway/internal/sample"
@@ -94,12 +93,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(r.TransferEncoding) > 0 {
 		head.Set("Connection", "close") // Nobody is to disagree with us about where its end is (RFC 9112 §6.1).
 	}
+	key := h.keyOf(r)
+	if key == nil && r.ContentLength != 0 {
+		giveWay(r) // Its body may never come.
+	}
 	if fault := h.judgePage(r); fault != nil {
 		h.turnAway(w, r, fault)
 		return
 	}
 	_, pattern := h.mux.Handler(r)
-	key := h.keyOf(r)
 	if key == nil && !h.routes[pattern] {
 		h.turnAway(w, r, lacksKey(r))
 		return
@@ -172,20 +174,15 @@ func lacksKey(r *http.Request) *fault {
 	return &faultKey
 }
 
-// turnAway refuses a request for who sends it. Its body is not read.
+// turnAway refuses a request for who sends it.
 func (h *Handler) turnAway(w http.ResponseWriter, r *http.Request, f *fault) {
 	h.noteTurned(r, f)
 	if f.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
 	}
 	w.Header().Set("Connection", "close")
-	// Or net/http would wait for the body, which may never come, and the place be taken meanwhile.
-	_ = http.NewResponseController(w).SetReadDeadline(longAgo) // Another server's connections may have none.
 	f.write(w)
 }
-
-// longAgo is a deadline that is over.
-var longAgo = time.Time{}.Add(1)
 
 func (h *Handler) noteTurned(r *http.Request, f *fault) {
 	if skipped, ok := h.turned.Take(h.clock.now()); ok {

@@ -39,9 +39,19 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 	s.http = &http.Server{
 		Handler: h, ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headMax, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnState: func(c net.Conn, state http.ConnState) { s.places.changed(c, state) },
+		ConnState:   func(c net.Conn, state http.ConnState) { s.places.changed(c, state) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connContext{}, c) },
 	}
 	return s
+}
+
+type connContext struct{}
+
+// giveWay has the connection that a request came by make room, as if it had none.
+func giveWay(r *http.Request) {
+	if c, ok := r.Context().Value(connContext{}).(*judged); ok { // Another server's have no places.
+		c.places.giveWay(c.guest)
+	}
 }
 
 // Serve answers on a listener, which it closes, until Shutdown or Close: then the error is

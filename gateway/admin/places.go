@@ -17,8 +17,8 @@ const (
 )
 
 // A places is there for so many connections. While all are taken the connection without a request
-// that has been so for longest makes room: whoever can reach the listener, and has no key, keeps
-// nobody out by connecting and saying nothing.
+// that has been so for longest makes room, or has one without a key whose body has yet to come:
+// whoever can reach the listener, and has no key, keeps nobody out by connecting and saying nothing.
 type places struct {
 	taken chan struct{} // one in it for each place that is
 	clock clock
@@ -32,7 +32,7 @@ type guest struct {
 	conn   net.Conn
 	asked  int           // requests of which it has sent the whole head
 	served int           // … and those that were answered
-	since  time.Duration // when it was last answered, or came
+	since  time.Duration // when it was last answered, or came, or gave way
 	at     *list.Element // among the silent ones; nil: it is none, or has left
 	isGone bool
 }
@@ -109,6 +109,15 @@ func (p *places) serve(g *guest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if g.served++; g.served >= g.asked && g.at == nil && !g.isGone {
+		p.fall(g)
+	}
+}
+
+// giveWay hears that a request under way is nobody's whom we know.
+func (p *places) giveWay(g *guest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g.at == nil && !g.isGone {
 		p.fall(g)
 	}
 }
