@@ -23,7 +23,6 @@ func (s *subscriber) take(p []byte) (rest []byte) {
 		s.standInLine()
 		return p
 	}
-	s.w.inflated += len(p) // It is work of the same kind.
 	return s.obey(p, nil)
 }
 
@@ -53,6 +52,7 @@ func (s *subscriber) obey(p []byte, answer *verdict) (rest []byte) {
 			break
 		}
 		command, behind, err := s.format.NextCommand(p)
+		s.w.inflated += len(p) - len(behind) // It is work of the same kind.
 		if err != nil {
 			s.malformed(err.Error())
 			break
