@@ -135,8 +135,11 @@ func (r *remoteKeys) keys() []key {
 func (r *remoteKeys) refresh(id string) (canTell bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.has(id) && r.request != nil && r.pace.Allow() && r.get() && !r.has(id) {
-		r.miss(id)
+	if !r.has(id) && r.request != nil && r.pace.Allow() {
+		if r.get() && !r.has(id) {
+			r.miss(id)
+		}
+		r.pace.Allow() // If it took as long, who has waited meanwhile is not to wait for another.
 	}
 	return r.has(id) || r.has("") && r.absent[id]
 }

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -53,6 +54,44 @@ func TestKeyThatIsPublishedLateIsFoundSoon(t *testing.T) {
 	if !pace.AllowN(now, 1) || pace.AllowN(now.Add(time.Second), 1) || !pace.AllowN(now.Add(3*time.Second), 1) {
 		t.Error("the set is not fetched anew three seconds later, or at once")
 	}
+}
+
+// silent is an issuer that takes connections and answers nothing.
+type silent struct{ requests int }
+
+func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.requests++
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// While the issuer does not answer, who waits for a key does so for one attempt. Those behind are told
+// at once to come again, for as long as anybody is told so.
+func TestOneAttemptIsWaitedForAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		issuer := new(silent)
+		r := newRemoteKeys("http://issuer.example/keys", nil)
+		r.client.Transport = issuer
+		if err := r.fetch(ctx); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for range 10 {
+			if r.refresh("a") {
+				t.Error("it can be told that there is no such key")
+			}
+		}
+		if waited := time.Since(began); issuer.requests != 2 || waited > refreshTimeout {
+			t.Errorf("%d attempts in %v", issuer.requests, waited)
+		}
+		time.Sleep(refreshEvery)
+		if r.refresh("a"); issuer.requests != 3 {
+			t.Errorf("%d attempts a while later", issuer.requests)
+		}
+	})
 }
 
 // Whoever is between the gateway and an address without TLS could hand over keys of their own.
