@@ -137,10 +137,12 @@ func publicKey(block *pem.Block) (any, error) {
 // setMax bounds a JWK Set that is fetched, in bytes.
 const setMax = 1 << 20
 
+var errNoneVerifies = errors.New("no key of the JWK Set verifies signatures")
+
 func parseJWKS(text []byte) ([]key, error) {
 	keys, err := parseSet(text, true)
 	if err == nil && len(keys) == 0 {
-		err = errors.New("no key of the JWK Set verifies signatures")
+		err = errNoneVerifies
 	}
 	return keys, err
 }

@@ -75,7 +75,7 @@ func TestWhatIsNoKeySetIsHeardOf(t *testing.T) {
 		good:                                 {404, "status 404"},
 		good + strings.Repeat(" ", 1<<20):    {200, "more than 1048576 bytes"},
 		good + "\n" + good:                   {200, "no JWK Set"},
-		`{"keys":[]}`:                        {200, ""},
+		`{"keys":[]}`:                        {200, "no key of the JWK Set"},
 		good[:len(good)-1] + `,"more":[{}]}`: {200, ""},
 	} {
 		j, heard := fetched(t, want.status, []byte(body))

@@ -92,12 +92,17 @@ func (r *remoteKeys) goOn(ctx context.Context) {
 // get fetches the set, and reports whether it has. The caller holds r.mu.
 func (r *remoteKeys) get() bool {
 	keys, err := r.read()
-	if err == nil {
+	switch {
+	case err == nil && len(keys) > 0:
 		r.set.Store(&keys)
 		return true
+	case err == nil: // Those that were there count no more.
+		r.set.Store(&keys)
+		err = errNoneVerifies
 	}
 	clear(r.absent) // What was not there then may be there now.
-	if r.failed != nil {
+	isOver := r.request.Context().Err() != nil
+	if r.failed != nil && !isOver {
 		r.failed(withoutURL(err))
 	}
 	return false

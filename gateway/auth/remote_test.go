@@ -94,6 +94,16 @@ func TestOneAttemptIsWaitedForAtATime(t *testing.T) {
 	})
 }
 
+// What fails because all is over is no failure.
+func TestEndOfFetchingIsNotHeardOf(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := newRemoteKeys("http://127.0.0.1:1/", func(err error) { t.Errorf("heard %v", err) })
+	if err := r.fetch(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Whoever is between the gateway and an address without TLS could hand over keys of their own.
 func TestRedirectDoesNotLeaveTLS(t *testing.T) {
 	const keys = `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"there","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`
