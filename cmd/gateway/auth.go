@@ -94,13 +94,21 @@ func (c *AuthFlags) authenticator(log *slog.Logger) (*authenticator, error) {
 	return nil, nil
 }
 
-func (c *AuthFlags) jwt(failed func(error)) (*authenticator, error) {
-	leeway := c.AuthLeeway
-	if leeway == 0 {
-		leeway = -1
+// leeway is --auth-leeway as package auth has it, for which zero is the default.
+func (c *AuthFlags) leeway() (time.Duration, error) {
+	switch {
+	case c.AuthLeeway < 0:
+		return 0, fmt.Errorf("--auth-leeway %v: must not be negative", c.AuthLeeway)
+	case c.AuthLeeway == 0:
+		return -1, nil
 	}
-	if c.AuthLeeway < 0 {
-		return nil, fmt.Errorf("--auth-leeway %v: must not be negative", c.AuthLeeway)
+	return c.AuthLeeway, nil
+}
+
+func (c *AuthFlags) jwt(failed func(error)) (*authenticator, error) {
+	leeway, err := c.leeway()
+	if err != nil {
+		return nil, err
 	}
 	j, err := auth.NewJWT(auth.Options{
 		SecretFiles: c.AuthHMACFile, KeyFiles: c.AuthKeyFile, KeysURL: c.AuthJWKSURL,
@@ -116,8 +124,12 @@ func (c *AuthFlags) service(failed func(error)) (*authenticator, error) {
 	if c.AuthTimeout < time.Millisecond {
 		return nil, fmt.Errorf("--auth-timeout %v: must be 1ms at least", c.AuthTimeout)
 	}
+	leeway, err := c.leeway()
+	if err != nil {
+		return nil, err
+	}
 	s, err := auth.NewService(auth.ServiceOptions{
-		URL: c.AuthURL, Headers: c.AuthHeader, Timeout: c.AuthTimeout, Anonymous: c.AuthDown == "anonymous", Failed: failed,
+		URL: c.AuthURL, Headers: c.AuthHeader, Timeout: c.AuthTimeout, Anonymous: c.AuthDown == "anonymous", Leeway: leeway, Failed: failed,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--auth-url: %w", err)

@@ -156,6 +156,7 @@ func TestAuthFlagsThatMakeNoSense(t *testing.T) {
 		"--auth-issuer and --auth-audience":      {"--auth-url=http://127.0.0.1/", "--auth-issuer=us"},
 		"nobody looks at it":                     {"--auth-cookie=session"},
 		"--auth-leeway":                          {"--auth=jwt", "--auth-hmac-file=" + secret, "--auth-leeway=-1s"},
+		"--auth-leeway -1s: must not be":         {"--auth-url=http://127.0.0.1/", "--auth-leeway=-1s"},
 		"--auth-timeout":                         {"--auth-url=http://127.0.0.1/", "--auth-timeout=0s"},
 		"no header that can be passed on":        {"--auth-url=http://127.0.0.1/", "--auth-header=Host"},
 		"is about --auth-url, and there is none": {"--auth-down=anonymous"},

@@ -38,14 +38,17 @@ type JWT struct {
 
 const leewayDefault = 10 * time.Second
 
+// leewayOf is what an option says of the leeway.
+func leewayOf(option time.Duration) time.Duration {
+	if option == 0 {
+		return leewayDefault
+	}
+	return max(0, option)
+}
+
 // NewJWT reads the keys that are in files. Those of a URL are for Fetch.
 func NewJWT(o Options) (*JWT, error) {
-	switch {
-	case o.Leeway == 0:
-		o.Leeway = leewayDefault
-	case o.Leeway < 0:
-		o.Leeway = 0
-	}
+	o.Leeway = leewayOf(o.Leeway)
 	rules := []jwt.ParserOption{jwt.WithValidMethods(algorithms), jwt.WithLeeway(o.Leeway)}
 	if o.Issuer != "" {
 		rules = append(rules, jwt.WithIssuer(o.Issuer))

@@ -24,6 +24,8 @@ type ServiceOptions struct {
 	// Anonymous lets everybody in as anonymous while the service cannot be asked. Otherwise nobody
 	// gets in: 503.
 	Anonymous bool
+	// Leeway is how far the clocks may be apart when nbf is judged: 10 s; negative: not at all.
+	Leeway time.Duration
 
 	Failed func(error)      // hears why it could not be asked; nil: nobody does
 	Now    func() time.Time // nil: time.Now
@@ -68,6 +70,7 @@ func NewService(o ServiceOptions) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Leeway = leewayOf(o.Leeway)
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = idleMax
 	return &Service{options: o, client: &http.Client{
@@ -196,7 +199,7 @@ func (s *Service) read(text []byte, h *gateway.Handshake) (who gateway.Principal
 		who.Room = cmp.Or(who.Room, h.Room)
 	}
 	now := s.options.Now()
-	if claims.NotBefore != nil && now.Before(claims.NotBefore.Time) {
+	if claims.NotBefore != nil && now.Add(s.options.Leeway).Before(claims.NotBefore.Time) {
 		return who, &gateway.AuthError{Status: http.StatusUnauthorized, Text: "What the service that knows who you are says is not valid yet."}
 	}
 	if who.Expires != 0 && who.Expires <= now.Unix() {

@@ -47,6 +47,8 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(may(object{"exp": time.Now().Add(-time.Minute).Unix()}))
 		case "Bearer early":
 			_ = json.NewEncoder(w).Encode(may(object{"nbf": time.Now().Add(time.Minute).Unix()}))
+		case "Bearer fast": // Its clock is a little ahead of ours.
+			_ = json.NewEncoder(w).Encode(may(object{"nbf": time.Now().Add(5 * time.Second).Unix()}))
 		case "Bearer unknown":
 			w.WriteHeader(http.StatusUnauthorized)
 		case "Bearer forbidden":
@@ -89,7 +91,7 @@ func TestServiceIsAskedAboutEachRequest(t *testing.T) {
 			down = http.StatusSwitchingProtocols
 		}
 		for token, want := range map[string]int{
-			"ann": 101, "": 101, "empty": 403, "expired": 401, "early": 401, "unknown": 401, "forbidden": 403, "large": 403,
+			"ann": 101, "": 101, "empty": 403, "expired": 401, "early": 401, "fast": 101, "unknown": 401, "forbidden": 403, "large": 403,
 			"elsewhere": down, "broken": down, "long": down, "odd": down, "busy": down,
 		} {
 			c := wstest.Connect(t, addr)
