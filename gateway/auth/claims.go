@@ -29,6 +29,7 @@ type Claims struct {
 
 var (
 	errInfo    = fmt.Errorf("its info has more than %d bytes, or is nested more than %d deep", gateway.InfoMax, infoDepth)
+	errTime    = errors.New("its exp or nbf is no time that can be told: it is in seconds since 1970")
 	errChannel = errors.New("its channel is a pattern, and it has to be the name of one room")
 )
 
@@ -42,8 +43,17 @@ func (c *Claims) Validate() error {
 		return errInfo
 	case isPattern(c.Channel):
 		return errChannel
+	case !isTime(c.ExpiresAt) || !isTime(c.NotBefore):
+		return errTime
 	}
 	return nil
+}
+
+// isTime reports whether a time can be compared with others: behind timeMax, in seconds, those wrap
+// around, and who is to be let in for ever would have come too late.
+func isTime(d *jwt.NumericDate) bool {
+	const timeMax = 1 << 62
+	return d == nil || -timeMax < d.Unix() && d.Unix() < timeMax
 }
 
 // depth is how deep valid JSON is nested.

@@ -220,7 +220,8 @@ func (j *JWT) keys() []key {
 // denial says why a token was refused, in words that have nothing of it.
 func denial(err error) error {
 	return &gateway.AuthError{
-		Status: http.StatusUnauthorized, Text: "The token was refused: " + Why(err) + ".", IsExpired: errors.Is(err, jwt.ErrTokenExpired),
+		Status: http.StatusUnauthorized, Text: "The token was refused: " + Why(err) + ".",
+		IsExpired: errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, errTime),
 	}
 }
 
@@ -236,6 +237,7 @@ func Why(err error) string {
 		{errManyKeys, errManyKeys.Error()},
 		{errInfo, errInfo.Error()},
 		{errChannel, errChannel.Error()},
+		{errTime, errTime.Error()},
 		{jwt.ErrTokenMalformed, "it is not a JWT, or its claims are not of the kinds that they should be"},
 		{jwt.ErrTokenUnverifiable, "it is signed by no algorithm that is known here"},
 		{jwt.ErrTokenSignatureInvalid, "its signature is not by a key that is known here"},

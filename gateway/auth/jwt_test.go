@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -120,6 +121,11 @@ func TestA06_BadTokensAreRefused(t *testing.T) {
 		"expired":                          {both, mint(hs256(k.secret), may(object{"exp": now - 60}), nil), "expired"},
 		"expired, within the leeway":       {named, mint(hs256(k.secret), may(good, object{"exp": now - 5}), nil), ""},
 		"exp 0":                            {both, mint(hs256(k.secret), may(object{"exp": 0}), nil), "expired"},
+		"exp in the year 10^292":           {both, mint(hs256(k.secret), may(object{"exp": 1e300}), nil), "no time"},
+		"exp as far as numbers go":         {both, mint(hs256(k.secret), may(object{"exp": int64(math.MaxInt64)}), nil), "no time"},
+		"exp in milliseconds":              {both, mint(hs256(k.secret), may(object{"exp": now * 1000}), nil), ""},
+		"nbf in the year 10^292":           {both, mint(hs256(k.secret), may(object{"nbf": 1e300}), nil), "no time"},
+		"nbf of no time in Go":             {both, mint(hs256(k.secret), may(object{"nbf": time.Time{}.Unix()}), nil), ""},
 		"exp that is no number":            {both, mint(hs256(k.secret), may(object{"exp": "tomorrow"}), nil), "not a JWT"},
 		"no exp":                           {both, mint(hs256(k.secret), object{"caps": may()["caps"]}, nil), ""},
 		"not yet":                          {both, mint(hs256(k.secret), may(object{"nbf": now + 60}), nil), "not valid yet"},
