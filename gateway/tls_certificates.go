@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -142,6 +143,9 @@ func (s *certificateFiles) look() (all []os.FileInfo) {
 	}
 	for _, name := range files {
 		info, _ := os.Stat(name) // nil: it is not there, or there is none.
+		if info != nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			info = nil // What was in it is gone: it is never another.
+		}
 		all = append(all, info)
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -102,6 +103,16 @@ func (f *configFile) hasLost(before *configFile) error {
 		return nil
 	}
 	return fmt.Errorf("%s: there is nothing in it any more; {} says that all is to be as by default", f.name)
+}
+
+// readAgain says why a file cannot be read another time: what was in a pipe is gone, and who opens
+// it waits for somebody who writes into it, whatever signals come meanwhile.
+func readAgain(name string) error {
+	info, err := os.Stat(name)
+	if err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
+		return nil // Who opens it is told what else there is to tell.
+	}
+	return fmt.Errorf("%s: it is a pipe, and what was in it is gone; another is read by a restart", name)
 }
 
 func isInEnvironment(flag *kong.Flag) bool {

@@ -32,10 +32,7 @@ var liveFlags = []string{"log-level", "web", "admin-key-file", "publish-rate"}
 
 // reload reads everything anew. A configuration with a fault changes nothing.
 func (r *reloader) reload() {
-	next, err := load(r.args)
-	if err == nil {
-		err = next.file.hasLost(r.running.file)
-	}
+	next, err := r.loadAgain()
 	if err != nil {
 		r.log.Error("not reloaded, all stays as it was", "error", oneLine(err))
 		return
@@ -73,6 +70,26 @@ func (r *reloader) reload() {
 		words = append(words, "needs_restart", strings.Join(needsRestart, ", "))
 	}
 	r.log.Info("reloaded", words...)
+}
+
+// loadAgain is load for a program that runs, which no file is to hold up.
+func (r *reloader) loadAgain() (*loaded, error) {
+	if err := readAgain(r.running.file.name); err != nil {
+		return nil, err
+	}
+	next, err := load(r.args)
+	if err != nil {
+		return nil, err
+	}
+	if err := next.file.hasLost(r.running.file); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Concat([]string{next.AdminKeyFile, next.TLSClientCA}, next.TLSCert, next.TLSKey) {
+		if err := readAgain(name); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
 }
 
 // optionsOf are the library's options by a configuration, with what the flags alone do not say: who

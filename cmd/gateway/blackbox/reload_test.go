@@ -93,6 +93,42 @@ func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	p.ExpectExit(0)
 }
 
+// D07: a configuration, or keys, that came through a pipe cannot be read another time. SIGHUP says so,
+// and whoever stops the gateway then does not wait for somebody who writes.
+func TestD07_PipesAreReadOnce(t *testing.T) {
+	t.Parallel()
+	hearHangups(t)
+	pair := wstest.NewAuthority(t).Pair([2]string{}, "one.test")
+	key, err := os.ReadFile(pair[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, with := range map[string]struct {
+		text  []byte
+		flags []string
+	}{
+		"--config=":         {[]byte("max-message: 10\n"), nil},
+		"--admin-key-file=": {[]byte("the-first-of-the-keys\n"), []string{"--admin-listen=127.0.0.1:0"}},
+		"--tls-key=":        {key, []string{"--tls-listen=127.0.0.1:0", "--tls-cert=" + pair[0]}},
+	} {
+		pipe := filepath.Join(t.TempDir(), "pipe")
+		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said := make(chan error, 1)
+		go func() { said <- os.WriteFile(pipe, with.text, 0) }()
+		p := proctest.Launch(t, proctest.Command(t, append(with.flags, "--listen=127.0.0.1:0", flag+pipe)...))
+		if err := <-said; err != nil {
+			t.Fatal(err)
+		}
+		p.Signal(syscall.SIGHUP)
+		p.ExpectLog(`level=ERROR msg="not reloaded, all stays as it was" error=".*pipe: it is a pipe, and what was in it is gone`)
+		p.Signal(syscall.SIGTERM)
+		p.ExpectLog("msg=draining")
+		p.ExpectExit(0)
+	}
+}
+
 // D07: of what is about TLS the files change at once, and the rest is said to need a restart.
 func TestD07_SIGHUPTakesOtherCertificates(t *testing.T) {
 	hearHangups(t)
