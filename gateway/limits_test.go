@@ -17,6 +17,18 @@ import (
 	"sluice/wsproto"
 )
 
+// A thousand subscribers may ask for a thousand rooms each: there is an end to it unless none is
+// asked for.
+func TestRoomsHaveALimitUnlessNoneIsAskedFor(t *testing.T) {
+	for _, tt := range []struct{ asked, most int }{{0, 1_000_000}, {3, 3}, {-1, 0}} {
+		cfg := config{Options: Options{MaxRooms: tt.asked}}
+		cfg.fill()
+		if got := cfg.limits().Rooms; got != tt.most { // Zero is none for the hub.
+			t.Errorf("asked for %d, the hub is given %d, want %d", tt.asked, got, tt.most)
+		}
+	}
+}
+
 // Hundreds of clients on two loops ask for rooms of their own at once: as many get one as there may
 // be, and the others are told.
 func TestRoomsOverTheLimitAreRefused(t *testing.T) {

@@ -89,7 +89,7 @@ type Options struct {
 	MaxMessage         int64 // largest message: 1 MiB, at most 512 MiB
 	MaxPerAddress      int   // connections from one address, of IPv6 one /64: no limit
 	ConnectRate        int   // new connections a second, with bursts of as many: no limit
-	MaxRooms           int   // rooms at a time: no limit
+	MaxRooms           int   // rooms at a time: 1,000,000; none: any number
 	MaxSubscriptions   int   // rooms at a time that one subscriber is in: 1,000
 	MaxFragments       int   // frames that one message may come in: 131,072
 	TLSHandshakes      int   // TLS handshakes that may wait for their clients' answers at a time: 4,096
@@ -171,6 +171,7 @@ func (o Options) Defaults() Options {
 	setDefault(&c.MaxHead, 32<<10)
 	setDefault(&c.HeadMemory, 32<<20)
 	setDefault(&c.MaxMessage, 1<<20)
+	setDefault(&c.MaxRooms, 1_000_000)
 	setDefault(&c.MaxFragments, 131_072)
 	setDefault(&c.AssemblyMemory, 256<<20)
 	setDefault(&c.TLSHandshakes, 4096)

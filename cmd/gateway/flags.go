@@ -50,7 +50,7 @@ type Config struct {
 	MaxMessage         Size `help:"Largest message, in bytes or as 64KiB, 1MiB." default:"1MiB" placeholder:"SIZE" group:"Limits"`
 	MaxPerAddress      int  `help:"Connections at a time from one address, of IPv6 one /64. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
 	ConnectRate        int  `help:"New connections a second, with bursts of as many. Loopback and trusted proxies are not counted. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
-	MaxRooms           int  `help:"Rooms at a time. 0 is no limit." default:"0" placeholder:"N" group:"Limits"`
+	MaxRooms           int  `help:"Rooms at a time. Who would make one more is refused with 503. 0 is no limit." default:"1000000" placeholder:"N" group:"Limits"`
 	MaxSubscriptions   int  `help:"Rooms that one client of /connection/websocket may be in at a time. One more is answered with error 106." default:"1000" placeholder:"N" group:"Limits"`
 	MaxFragments       int  `help:"Frames that one message may come in. One in more is refused with 1008." default:"131072" placeholder:"N" group:"Limits"`
 	AssemblyMemory     Size `help:"What all unfinished messages may take together. Each loop has its share, of three messages, a sixteenth of one and 80KiB at least, so that nobody is closed for what it holds alone. Beyond it one that holds much and does not go on is closed with 1013. Replies that clients of /connection/websocket do not read may take as much again; beyond that whoever holds most is cut." default:"256MiB" placeholder:"SIZE" group:"Limits"`
@@ -134,7 +134,7 @@ func (c *Config) options() gateway.Options {
 		MaxMessage:         int64(given(c.MaxMessage)),
 		MaxPerAddress:      c.MaxPerAddress,
 		ConnectRate:        c.ConnectRate,
-		MaxRooms:           c.MaxRooms,
+		MaxRooms:           given(c.MaxRooms),
 		MaxSubscriptions:   given(c.MaxSubscriptions),
 		MaxFragments:       given(c.MaxFragments),
 		AssemblyMemory:     int64(given(c.AssemblyMemory)),
