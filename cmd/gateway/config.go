@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,7 +48,7 @@ func (c *configCheck) Run(p *program) error {
 	for _, name := range unknownVariables(p.parser.Model, os.Environ()) {
 		fmt.Fprintf(p.stderr, "gateway config check: no flag goes by the environment variable %s\n", name)
 	}
-	if err := found.tryFiles(); err != nil {
+	if err := found.located(found.tryFiles()); err != nil {
 		return usageError{err}
 	}
 	err = found.checkCluster(func(warning error) { fmt.Fprintf(p.stderr, "gateway config check: --cluster: %v\n", warning) })
@@ -121,7 +122,7 @@ func load(args []string) (*loaded, error) {
 			found.given[step.Flag.Name] = true
 		}
 	}
-	return found, found.check()
+	return found, found.located(found.check())
 }
 
 // origin is where a flag's value comes from.
@@ -138,6 +139,41 @@ func (l *loaded) origin(flag *kong.Flag) string {
 		return l.file.at(e.line)
 	}
 	return "default"
+}
+
+var flagName = regexp.MustCompile(`--([a-z][a-z0-9-]*)`)
+
+// located adds to faults of the whole where the flags that they name come from, as far as that is
+// neither the command line nor a default.
+func (l *loaded) located(err error) error {
+	var all []error
+	for _, fault := range unjoin(err) {
+		var from []string
+		for _, found := range flagName.FindAllStringSubmatch(fault.Error(), -1) {
+			if place := l.elsewhere(found[1]); place != "" && !slices.Contains(from, found[0]+": "+place) {
+				from = append(from, found[0]+": "+place)
+			}
+		}
+		if len(from) > 0 {
+			fault = fmt.Errorf("%w (%s)", fault, strings.Join(from, ", "))
+		}
+		all = append(all, fault)
+	}
+	return errors.Join(all...)
+}
+
+// elsewhere is a flag's origin in the environment or the file; empty if it is another, or if there
+// is no such flag.
+func (l *loaded) elsewhere(name string) string {
+	for _, flag := range l.ctx.Flags() {
+		if flag.Name != name {
+			continue
+		}
+		if origin := l.origin(flag); origin != "default" && origin != "the command line" {
+			return origin
+		}
+	}
+	return ""
 }
 
 // print writes a line for each flag, with its origin behind it.

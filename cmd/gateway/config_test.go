@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,7 @@ func TestFaultsOfAConfigurationAreSaidWithTheirLines(t *testing.T) {
 
 		"web: nosuchdirectory": `--web: neither demo nor off, nor a directory`,
 
-		// What is wrong with the whole is said with where its parts come from.
+		// What is wrong with the whole names its parts: where they come from is the next test's.
 		"max-message: 2MiB\nroom-backlog: 1MiB": `--room-backlog 1MiB: must exceed --max-message 2MiB, or the largest message could never be delivered`,
 	} {
 		name := fileOf(t, text)
@@ -147,6 +148,25 @@ func TestFaultsOfAConfigurationAreSaidWithTheirLines(t *testing.T) {
 	// The gateway itself does not start with such a file.
 	if status, _, stderr := say("--config", name); status != 2 || !strings.Contains(stderr, `there is no flag "lisen", did you mean "listen"?`) {
 		t.Errorf("status %d, %q", status, stderr)
+	}
+}
+
+// Whose fault it is that two values do not go together is not to be guessed.
+func TestFaultsOfTheWholeAreSaidWithWhereTheirPartsComeFrom(t *testing.T) {
+	name := fileOf(t, "compress: false\nmax-message: 2MiB\nweb: nosuchdirectory\n")
+	t.Setenv("SLUICE_ROOM_BACKLOG", "1MiB")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "(--room-backlog: SLUICE_ROOM_BACKLOG, --max-message: " + name + ":2)\n"},
+		{[]string{"--max-message=3MiB"}, "(--room-backlog: SLUICE_ROOM_BACKLOG)\n"},
+		{[]string{"--max-message=1MiB", "--room-backlog=1MiB"}, "could never be delivered\n"},
+		{[]string{"--room-backlog=16MiB"}, "(--web: " + name + ":3)\n"}, // of the files that are named
+	} {
+		if status, _, stderr := say(slices.Concat([]string{"config", "check", name}, tt.args)...); status != 2 || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%q: status %d, said %q, want %q", tt.args, status, stderr, tt.want)
+		}
 	}
 }
 
