@@ -184,11 +184,15 @@ func (s *Server) ReloadCertificates() error {
 	return s.certificates.reload()
 }
 
-// watchCertificates reads the files anew when they change, until ctx ends.
+// watchCertificates reads the files anew when they change, and says which certificates clients
+// refuse for their dates, until ctx ends.
 func (s *Server) watchCertificates(ctx context.Context, every time.Duration) {
 	looks := time.NewTicker(every)
 	defer looks.Stop()
 	for {
+		for _, c := range s.certificates.outOfDate(s.config().wallClock()) {
+			s.log.Warn("clients refuse a certificate: its time is over, or has not come", "file", c.file, "from", c.NotBefore, "until", c.NotAfter)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -20,7 +20,9 @@ type certificates struct {
 
 	mu sync.Mutex
 	certificateFiles
-	seen []os.FileInfo // of the files when they were read last, nil for one that was not there
+	seen  []os.FileInfo       // of the files when they were read last, nil for one that was not there
+	shown shownCertificates   // what the files of the pairs had, in their order
+	told  []*x509.Certificate // … of which it was told that clients refuse them for their dates
 }
 
 // certificateFiles are those of Options.TLSPairs and TLSClientCA.
@@ -42,12 +44,18 @@ func (s *certificates) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = s.look()
-	made, err := s.read(s.base)
+	made, shown, err := s.read(s.base)
 	if err != nil {
 		return err
 	}
-	s.current.Store(made)
+	s.show(made, shown)
 	return nil
+}
+
+// show puts in force what was read.
+func (s *certificates) show(made *tls.Config, shown shownCertificates) {
+	s.shown = shown
+	s.current.Store(made)
 }
 
 // change reads the files that a config names, and returns what puts them in force in the place of
@@ -60,29 +68,28 @@ func (s *certificates) change(cfg *config) (put func(), err error) {
 		return func() {}, nil
 	}
 	seen := files.look()
-	made, err := files.read(s.base)
+	made, shown, err := files.read(s.base)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.certificateFiles, s.seen = files, seen
-		s.current.Store(made)
+		s.show(made, shown)
 	}, err
 }
 
 // read makes a configuration of what the files hold now, and of the program's if there is one.
-func (s *certificateFiles) read(base *tls.Config) (*tls.Config, error) {
-	made := &tls.Config{MinVersion: tls.VersionTLS12}
+func (s *certificateFiles) read(base *tls.Config) (made *tls.Config, shown shownCertificates, err error) {
+	made = &tls.Config{MinVersion: tls.VersionTLS12}
 	if base != nil {
 		made = base.Clone()
 	}
 	made.NextProtos = []string{"http/1.1"} // HTTP/2 has no connection to give to a WebSocket.
 	made.DynamicRecordSizingDisabled = true
 	if len(s.pairs) > 0 {
-		var shown shownCertificates
 		for _, p := range s.pairs {
 			pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
 			if err != nil {
-				return nil, fmt.Errorf("certificate %s with key %s: %w", p.Cert, p.Key, err)
+				return nil, nil, fmt.Errorf("certificate %s with key %s: %w", p.Cert, p.Key, err)
 			}
 			shown = append(shown, &pair)
 		}
@@ -91,15 +98,40 @@ func (s *certificateFiles) read(base *tls.Config) (*tls.Config, error) {
 	if s.ca != "" {
 		text, err := os.ReadFile(s.ca)
 		if err != nil {
-			return nil, err
+			return nil, nil, fmt.Errorf("authorities of clients: %w", err)
 		}
 		made.ClientCAs = x509.NewCertPool()
 		if !made.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s has no certificate in PEM", s.ca)
+			return nil, nil, fmt.Errorf("authorities of clients: %s has no certificate in PEM", s.ca)
 		}
 		made.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	return made, nil
+	return made, shown, nil
+}
+
+// A dated is a certificate that clients refuse for its dates, and the file that it is in.
+type dated struct {
+	*x509.Certificate
+	file string
+}
+
+// outOfDate are the certificates whose time is over at this one, in milliseconds since 1970, or has
+// not come. Each is told of once.
+func (s *certificates) outOfDate(now int64) (all []dated) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var told []*x509.Certificate
+	for i, c := range s.shown {
+		if c.Leaf.NotBefore.UnixMilli() <= now && now <= c.Leaf.NotAfter.UnixMilli() {
+			continue
+		}
+		told = append(told, c.Leaf)
+		if !slices.ContainsFunc(s.told, c.Leaf.Equal) {
+			all = append(all, dated{c.Leaf, s.pairs[i].Cert})
+		}
+	}
+	s.told = told
+	return all
 }
 
 // shownCertificates are the pairs, in their order.

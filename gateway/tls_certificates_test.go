@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,41 @@ func TestT10_CertificatesAreReplaced(t *testing.T) {
 	}
 	write(t, there, websocket.MessageText, []byte("on and on"))
 	expectMessage(t, there, []byte("on and on"))
+}
+
+// T10: a certificate whose time is over is shown all the same, and its file is named, once for each
+// that is read; also where it is over while the gateway runs.
+func TestT10_DatesAreWarnedOf(t *testing.T) {
+	cfg := testConfig()
+	cfg.certificatesEvery = 10 * time.Millisecond
+	var wall atomic.Int64
+	wall.Store(time.Now().UnixMilli())
+	cfg.wallClock = wall.Load
+	g := startTLS(t, cfg)
+	warnings := func() []string { return g.log.lines("clients refuse a certificate") }
+	replace := func() {
+		t.Helper()
+		before := g.shown(t, serverName)
+		g.authority.Pair(g.pair, serverName)
+		testenv.Eventually(t, "the new pair is shown", func() bool { return g.shown(t, serverName) != before })
+	}
+	replace() // It has looked at the first one's dates before.
+	if got := warnings(); len(got) != 0 {
+		t.Fatalf("a good one is warned of: %q", got)
+	}
+	wall.Add((48 * time.Hour).Milliseconds())
+	testenv.Eventually(t, "it is warned of", func() bool { return len(warnings()) == 1 })
+	if got := warnings()[0]; !strings.Contains(got, "level=WARN") || !strings.Contains(got, "file="+g.pair[0]) || !strings.Contains(got, "until=") {
+		t.Errorf("the line is %q", got)
+	}
+	replace()
+	testenv.Eventually(t, "another one is warned of, too", func() bool { return len(warnings()) == 2 })
+	wall.Add(-(48 * time.Hour).Milliseconds())
+	replace()
+	replace()
+	if got := warnings(); len(got) != 2 {
+		t.Errorf("warnings: %q", got)
+	}
 }
 
 // T10: the files are watched, by several names; while handshakes come without end each shows a pair
