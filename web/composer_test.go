@@ -76,6 +76,34 @@ func TestN64_TooLongATextIsSaidAndNotCut(t *testing.T) {
 	v.wantNoErrors()
 }
 
+// Who writes from the right to the left sees it so while writing, as everybody does afterwards.
+func TestTextOfTheRightIsWrittenFromTheRight(t *testing.T) {
+	t.Parallel()
+	_, url := newGateway(t)
+	v := visit(t, browsertest.Start(t), url)
+	direction := func(element string) string {
+		t.Helper()
+		return evaluate[string](v, fmt.Sprintf(`getComputedStyle(document.querySelector(%q)).direction`, element))
+	}
+	v.paste("#name", "דנה")
+	v.paste("#text", "שלום, world")
+	for _, element := range []string{"#name", "#text"} {
+		if got := direction(element); got != "rtl" {
+			t.Errorf("in %s it is written %s", element, got)
+		}
+	}
+	v.say("")
+	v.hears("שלום, world")
+	if got := direction(".scroll:not([hidden]) .log li.msg .text"); got != "rtl" {
+		t.Errorf("the message is shown %s", got)
+	}
+	v.paste("#text", "from the left")
+	if got := direction("#text"); got != "ltr" {
+		t.Errorf("text of the left is written %s", got)
+	}
+	v.wantNoErrors()
+}
+
 // paste puts a text into an input as the clipboard does, instead of what it holds.
 func (v tab) paste(input, text string) {
 	v.t.Helper()
