@@ -70,7 +70,7 @@ func (c *conn) closeUpTo(upTo int64, r CloseReason, code wsproto.Code, text stri
 // beginEnd decides how the connection ends. What came of a message is dropped, and the time runs.
 func (c *conn) beginEnd(r CloseReason, code wsproto.Code, text string) {
 	now := c.w.loop.Now()
-	c.end = &farewell{reason: r, code: code, text: text, due: now + c.w.cfg.CloseTimeout, standing: c.standing(r)}
+	c.end = &closing{reason: r, code: code, text: text, due: now + c.w.cfg.CloseTimeout, standing: c.standing(r)}
 	if s := c.subscriber(); s != nil {
 		s.dropAll()
 	}

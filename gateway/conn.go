@@ -110,7 +110,7 @@ type conn struct {
 	// Outgoing.
 	reader hub.Member
 	own    *outbox // bytes of its own that wait for the kernel
-	end    *farewell
+	end    *closing
 
 	fd      int32
 	life    lifeState
@@ -166,8 +166,8 @@ type outbox struct {
 	place  int // … and where in its heap it stands
 }
 
-// A farewell is how a connection ends.
-type farewell struct {
+// A closing is how a connection ends.
+type closing struct {
 	reason  CloseReason
 	code    wsproto.Code // zero: no Close frame is due
 	text    string

@@ -7,7 +7,7 @@ import (
 	"sluice/wsproto"
 )
 
-// A Farewell is what a client is told that is disconnected.
+// A Farewell is what a client is told that an operator or a backend disconnects.
 type Farewell struct {
 	Code   int    // of the Close frame, 3000 to 4999; zero: 4012
 	Reason string // UTF-8, at most 123 bytes; with Code zero: a word of ours

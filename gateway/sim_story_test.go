@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// live runs the whole story: faults, recovery, farewell.
+// live runs the whole story: faults, recovery, end.
 func (w *world) live() error {
 	defer w.end()
 	w.Kernel.SetFaults(w.Plan.Faults)
@@ -19,7 +19,7 @@ func (w *world) live() error {
 	w.heal()
 	w.forsake()
 	w.lull()
-	w.farewell()
+	w.leaveAll()
 	w.shutDown()
 	if err := w.Kernel.Err(); err != nil && w.Err == nil {
 		w.Err = err
@@ -145,8 +145,8 @@ func (w *world) pause(d time.Duration) {
 // whole process.
 const pauseMargin = 2 * time.Second
 
-// farewell lets everybody leave, in their several ways, or be sent away.
-func (w *world) farewell() {
+// leaveAll lets everybody leave, in their several ways, or be sent away.
+func (w *world) leaveAll() {
 	if w.Err != nil {
 		return
 	}

@@ -27,16 +27,16 @@ func TestK23_QueuedConnectionsAreToldThatTheGatewayEnds(t *testing.T) {
 		p.Signal(syscall.SIGTERM)
 		proctest.ContinueProcess(t, p.PID())
 		for _, c := range queued {
-			statuses[expectFarewell(c)]++
+			statuses[expectLastWords(c)]++
 		}
 		p.ExpectExit(0)
 	}
 	t.Logf("answered with %v", statuses)
 }
 
-// expectFarewell reads a gateway's last words to a client that asked for an upgrade, and returns
+// expectLastWords reads a gateway's last words to a client that asked for an upgrade, and returns
 // the status.
-func expectFarewell(c *wstest.Client) (status int) {
+func expectLastWords(c *wstest.Client) (status int) {
 	c.T.Helper()
 	defer c.Close()
 	r, _ := c.Response()

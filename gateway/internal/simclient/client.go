@@ -47,7 +47,7 @@ type Client struct {
 	quota     int // messages still to send
 	Wants     int // with how many of the messages that its room keeps it asks to begin
 	isHasty   bool
-	isGoodbye bool // the farewell has begun
+	isLeaving bool // its part of the end has begun
 	lastWords bool // the message that ends the recovery is sent
 	out       []byte
 	Sent      []*Message
@@ -228,9 +228,9 @@ func (c *Client) receive() bool {
 	return true
 }
 
-// Leave begins the client's part of the farewell.
+// Leave begins the client's part of the end.
 func (c *Client) Leave() {
-	c.isGoodbye = true
+	c.isLeaving = true
 	switch {
 	case c.IsClosed:
 	case c.Peer == nil:

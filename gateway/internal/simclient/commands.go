@@ -140,7 +140,7 @@ func (s *Socket) think() *Asked {
 		s.isGreeting = true
 		return s.greet()
 	}
-	if s.Subscriber.isGoodbye {
+	if s.Subscriber.isLeaving {
 		return nil
 	}
 	if s.Subscriber.lasts > 0 {

@@ -106,7 +106,7 @@ func (c *Client) actFromOutside() bool {
 			c.quota--
 			return true
 		}
-	case c.quota == 0 && c.w.IsHealing && !c.lastWords && !c.isGoodbye:
+	case c.quota == 0 && c.w.IsHealing && !c.lastWords && !c.isLeaving:
 		c.lastWords = c.publishFromOutside()
 		return c.lastWords
 	}

@@ -23,7 +23,7 @@ type Reader struct {
 	tries int // times that it was not let in although all was well
 
 	gone      []*reactortest.Peer // connections that it has left without a word
-	isGoodbye bool
+	isLeaving bool
 	isAway    bool // for as long as others say
 	IsClosed  bool
 
@@ -75,7 +75,7 @@ func (r *Reader) dial() bool {
 	s := &Stream{Reader: r, Peer: p}
 	r.Stream = s
 	s.compose()
-	if r.cuts > 0 && !r.w.IsHealing && !r.isGoodbye {
+	if r.cuts > 0 && !r.w.IsHealing && !r.isLeaving {
 		s.cutAt = 1 + r.w.Random.IntN([]int{50, 400, 3000}[r.w.Random.IntN(3)])
 	}
 	r.w.Kernel.Note("reader %d of room %d is connection %d; since %q, last %d", r.No, r.Room, p.No(), s.Since, s.Last)
@@ -99,17 +99,17 @@ func (r *Reader) wantsToRead() bool {
 func (r *Reader) lose() {
 	r.Stream = nil
 	r.start = r.w.Steps + r.w.Random.IntN(80)
-	r.IsClosed = r.isGoodbye || r.w.IsDraining
+	r.IsClosed = r.isLeaving || r.w.IsDraining
 }
 
 // failed gives up where others have all the places, and says so where they do not.
 func (r *Reader) failed() {
 	const most = 20
-	if !r.w.IsHealing || r.isGoodbye {
+	if !r.w.IsHealing || r.isLeaving {
 		return
 	}
 	if r.tries++; r.tries > most {
-		r.isGoodbye = true
+		r.isLeaving = true
 		if r.w.Plan.Connections >= r.w.Plan.Peers() {
 			r.Stream.Fail("it is not let in, again and again")
 		}
@@ -130,9 +130,9 @@ func (r *Reader) Forsake() {
 // Recall ends that.
 func (r *Reader) Recall() { r.isAway = false }
 
-// Leave begins the reader's part of the farewell.
+// Leave begins the reader's part of the end.
 func (r *Reader) Leave() {
-	r.isGoodbye = true
+	r.isLeaving = true
 	defer r.hangUp()
 	switch {
 	case r.Stream == nil:

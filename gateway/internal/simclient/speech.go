@@ -23,7 +23,7 @@ func (c *Client) compose() {
 	case c.quota > 0:
 		c.quota--
 		c.publish()
-	case c.w.IsHealing && c.IsUpgraded && c.isGood() && !c.lastWords && !c.isGoodbye:
+	case c.w.IsHealing && c.IsUpgraded && c.isGood() && !c.lastWords && !c.isLeaving:
 		c.lastWords = true
 		c.publish()
 		c.ping()

@@ -39,7 +39,7 @@ type Subscriber struct {
 	shift     int
 	places    []place   // by room
 	gone      []*Socket // connections that it has left without a word
-	isGoodbye bool
+	isLeaving bool
 	isAway    bool // for as long as others say
 	IsClosed  bool
 
@@ -106,7 +106,7 @@ func (s *Subscriber) dial() bool {
 	s.Socket = one
 	s.Judge.Dials(one)
 	one.compose()
-	if s.cuts > 0 && !s.w.IsHealing && !s.isGoodbye {
+	if s.cuts > 0 && !s.w.IsHealing && !s.isLeaving {
 		one.cutAt = 1 + s.w.Random.IntN([]int{300, 1000, 5000}[s.w.Random.IntN(3)])
 	}
 	s.w.Kernel.Note("subscriber %d is connection %d; protobuf: %v", s.No, p.No(), s.isProtobuf)
@@ -132,17 +132,17 @@ func (s *Subscriber) lose() {
 	s.Socket.silence()
 	s.Socket = nil
 	s.start = s.w.Steps + s.w.Random.IntN(80)
-	s.IsClosed = s.isGoodbye || s.w.IsDraining
+	s.IsClosed = s.isLeaving || s.w.IsDraining
 }
 
 // failed gives up where others have all the places, and says so where they do not.
 func (s *Subscriber) failed() {
 	const most = 20
-	if !s.w.IsHealing || s.isGoodbye {
+	if !s.w.IsHealing || s.isLeaving {
 		return
 	}
 	if s.tries++; s.tries > most {
-		s.isGoodbye = true
+		s.isLeaving = true
 		if s.w.Plan.Connections >= s.w.Plan.Peers() {
 			s.Socket.Fail("it is not let in, again and again")
 		}
@@ -163,9 +163,9 @@ func (s *Subscriber) Forsake() {
 // Recall ends that.
 func (s *Subscriber) Recall() { s.isAway = false }
 
-// Leave begins the subscriber's part of the farewell.
+// Leave begins the subscriber's part of the end.
 func (s *Subscriber) Leave() {
-	s.isGoodbye = true
+	s.isLeaving = true
 	defer s.hangUp()
 	switch {
 	case s.Socket == nil:
@@ -179,7 +179,7 @@ func (s *Subscriber) Leave() {
 
 // TakesItsTime says that the subscriber was sent away for sending too much, and has become slow to
 // say what it wants.
-func (s *Subscriber) TakesItsTime() bool { return s.isPatient && !s.isGoodbye }
+func (s *Subscriber) TakesItsTime() bool { return s.isPatient && !s.isLeaving }
 
 // hangUp resets what it has left.
 func (s *Subscriber) hangUp() {
