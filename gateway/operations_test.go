@@ -24,7 +24,7 @@ func TestOperationsKnowsEveryCloseReason(t *testing.T) {
 		}
 		code := int(about.code)
 		if code == 0 { // Some are only subscribers' ends.
-			code = int(farewells[r].code)
+			code = int(subscriberReasons[r].code)
 		}
 		if code != 0 && row[1] != strconv.Itoa(code) {
 			t.Errorf("%s has code %d, and the row says %q", about.label, code, row[1])

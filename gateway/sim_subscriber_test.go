@@ -160,7 +160,7 @@ func (s *simSubscriber) Told(one *simclient.Socket, code int, reason string) {
 	}
 	socket := s.sockets[one.Peer.No()]
 	s.w.later(func() {
-		want := int(farewells[socket.reason].code)
+		want := int(subscriberReasons[socket.reason].code)
 		if want == 0 {
 			want = int(reasons[socket.reason].code)
 		}

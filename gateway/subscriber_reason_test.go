@@ -16,7 +16,7 @@ import (
 
 // A subscriber that is told of its end at all is told with a code of its protocol and a reason:
 // npm's SDK comes back for ever where that is empty.
-func TestFarewellsHaveCodesOfTheProtocolAndReasons(t *testing.T) {
+func TestSubscribersAreToldCodesOfTheProtocolAndReasons(t *testing.T) {
 	c := &conn{past: subscribes}
 	for r := range NumCloseReasons {
 		code, text := c.wordsFor(r)
@@ -32,7 +32,7 @@ func TestFarewellsHaveCodesOfTheProtocolAndReasons(t *testing.T) {
 }
 
 // docs/protocol.md has the codes that subscribers' connections end with, and no others.
-func TestTheDocumentHasTheCodesOfFarewells(t *testing.T) {
+func TestTheDocumentHasTheCodesOfSubscribers(t *testing.T) {
 	text, err := os.ReadFile("../docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestTheDocumentHasTheCodesOfFarewells(t *testing.T) {
 	for _, row := range regexp.MustCompile(`(?m)^\| (\d{4}) \|`).FindAllStringSubmatch(table, -1) {
 		isSent[row[1]] = false
 	}
-	for r, f := range farewells {
+	for r, f := range subscriberReasons {
 		code := strconv.Itoa(int(f.code))
 		if _, isThere := isSent[code]; f.code != 0 && !isThere {
 			t.Errorf("%s ends with %s, which is not in the document", CloseReason(r), code)

@@ -5,10 +5,10 @@ import (
 	"sluice/wsproto"
 )
 
-// farewells are what subscribers are told instead of what stands in reasons. Their clients go by
-// the code: most reconnect, some never do, and a few only where the reason is not empty, so it
-// never is. Without a text it is the code's own.
-var farewells = [NumCloseReasons]struct {
+// subscriberReasons are what subscribers are told instead of what stands in reasons. Their clients
+// go by the code: most reconnect, some never do, and a few only where the text is not empty, so it
+// never is. Without one here it is the code's own.
+var subscriberReasons = [NumCloseReasons]struct {
 	code centrifuge.CloseCode
 	text string
 }{
@@ -45,7 +45,7 @@ var farewells = [NumCloseReasons]struct {
 // wordsFor are the code and the text of the Close frame that the client gets for a reason, if its
 // end has one.
 func (c *conn) wordsFor(r CloseReason) (code wsproto.Code, text string) {
-	f := &farewells[r]
+	f := &subscriberReasons[r]
 	if c.past != subscribes || f.code == 0 {
 		return reasons[r].code, reasons[r].text
 	}
