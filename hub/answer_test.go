@@ -117,7 +117,7 @@ func TestAnswerForWhoLeftIsDropped(t *testing.T) {
 	d.step()
 	stale := d.of(b)
 	b.Leave()
-	d.fans[0].Join("r", Plain, &b.Member, b)
+	d.fans[0].joinEnd("r", Plain, &b.Member, b)
 	a.say(nil, []byte("second"))
 	d.due = slices.DeleteFunc(d.due, func(h held) bool { return h.client == b })
 	d.answer(a, 5, Taken)
@@ -127,7 +127,7 @@ func TestAnswerForWhoLeftIsDropped(t *testing.T) {
 		if o != Taken {
 			stale = d.of(b)
 			b.Leave()
-			d.fans[0].Join("r", Plain, &b.Member, b)
+			d.fans[0].joinEnd("r", Plain, &b.Member, b)
 			a.say(nil, []byte("second"))
 			d.due = slices.DeleteFunc(d.due, func(h held) bool { return h.client == b })
 			d.answer(a, 6, Taken)

@@ -79,7 +79,7 @@ func TestN71_AllRoomsTakeNoMoreThanTheirLimit(t *testing.T) {
 			for i := range rooms {
 				for e := range test.encodings {
 					c := &attacker{room: 50}
-					if err := f.fans[(i+e)%2].Join(fmt.Sprintf("room-%d", i), Encoding(e), &c.Member, c); err != nil {
+					if err := f.fans[(i+e)%2].joinEnd(fmt.Sprintf("room-%d", i), Encoding(e), &c.Member, c); err != nil {
 						t.Fatal(err)
 					}
 					all = append(all, c)
@@ -199,7 +199,7 @@ func TestN71_WhoIsBlockedAtTheEndIsNotOverrun(t *testing.T) {
 func TestN71_CountingAllocatesNothing(t *testing.T) {
 	f := newFixture(t, limits(64<<10, 64<<10))
 	a := new(quietClient)
-	f.fans[0].Join("r", Plain, &a.Member, a)
+	f.fans[0].joinEnd("r", Plain, &a.Member, a)
 	r := a.Room()
 	r.log.largest = segmentMin
 	msg := &Message{Plain: Frame{Payload: make([]byte, 100)}}

@@ -165,7 +165,7 @@ func TestClientsOwnBytesWaitForTheAnswer(t *testing.T) {
 	for _, taken := range []int{0, 3, 5, 8, 10} { // Of two frames of five bytes: at both edges and in the middle of both.
 		d := newDesk(t, wide)
 		c := &ownClient{client: client{now: &d.now}}
-		d.fans[0].Join("r", Plain, &c.Member, c)
+		d.fans[0].joinEnd("r", Plain, &c.Member, c)
 		var bytesOf held
 		d.onSend = nil
 		c.Publish(d.now, &Message{Plain: Frame{Payload: []byte("aaaaA")}})

@@ -57,6 +57,12 @@ func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) (seq uint64) {
 	return r.publish(by, now, m, 0).seq
 }
 
+// joinEnd is JoinAt for tests in which members begin at the end.
+func (f *Fanout) joinEnd(name string, e Encoding, m *Member, client Client) error {
+	_, err := f.JoinAt(0, name, e, Start{}, m, client)
+	return err
+}
+
 // fixture is a hub with two loops that are stepped by hand.
 type fixture struct {
 	tb
@@ -94,7 +100,7 @@ func (f *fixture) join(fan int, room string) *client {
 
 func (f *fixture) joinTrack(fan int, room string, t Encoding) *client {
 	c := &client{now: &f.now, room: -1}
-	f.fans[fan].Join(room, t, &c.Member, c)
+	f.fans[fan].joinEnd(room, t, &c.Member, c)
 	return c
 }
 

@@ -82,7 +82,7 @@ func TestLoopsAreWokenBehindAHold(t *testing.T) {
 	woken := 0
 	third := f.hub.NewFanout(func() { woken++ }, f.transport)
 	watcher, first, last := f.join(1, "r"), f.join(0, "r"), &client{now: &f.now, room: -1}
-	if err := third.Join("r", Plain, &last.Member, last); err != nil {
+	if err := third.joinEnd("r", Plain, &last.Member, last); err != nil {
 		t.Fatal(err)
 	}
 	clock := func() time.Duration { return f.now }

@@ -17,7 +17,7 @@ func homely(t *testing.T, n int) *fixture {
 func (f *fixture) tryJoin(fan int, room string) (c *client, home *Fanout) {
 	f.Helper()
 	c = &client{now: &f.now, room: -1}
-	err := f.fans[fan].Join(room, Plain, &c.Member, c)
+	err := f.fans[fan].joinEnd(room, Plain, &c.Member, c)
 	elsewhere := new(ElsewhereError)
 	switch {
 	case err == nil:

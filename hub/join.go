@@ -2,14 +2,6 @@ package hub
 
 import "time"
 
-// Join makes m a member of the named room, which is made if need be, and a reader of one of its
-// encodings. The first frame m gets is the first one published after Join. m must not be in a room.
-// The errors are those of JoinAt.
-func (f *Fanout) Join(name string, e Encoding, m *Member, client Client) error {
-	_, err := f.JoinAt(0, name, e, Start{}, m, client)
-	return err
-}
-
 // JoinAt makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings, from start on. m must not be in a room. now is the loop's clock. The errors are
 // ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled, ErrAhead and an *ElsewhereError,

@@ -72,7 +72,7 @@ func TestJoinsRacingWithPublishesMissNothing(t *testing.T) {
 		loops.Go(func() {
 			for i := range each {
 				c := &client{now: &now, room: -1}
-				f.Join("r", Plain, &c.Member, c)
+				f.joinEnd("r", Plain, &c.Member, c)
 				if c.say(nil, []byte{byte(i)}); c.Position() == c.branch.track.end.Load() {
 					t.Error("a member missed its own message")
 				}
@@ -106,7 +106,7 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 	var staying []*client
 	for i := range most - 2 {
 		c := &client{now: &now, room: -1}
-		if err := stay.Join(fmt.Sprint("stays ", i), Plain, &c.Member, c); err != nil {
+		if err := stay.joinEnd(fmt.Sprint("stays ", i), Plain, &c.Member, c); err != nil {
 			t.Fatal(err)
 		}
 		staying = append(staying, c)
@@ -121,7 +121,7 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 				var in []*client
 				for k := range 3 {
 					c := &client{now: &now, room: -1}
-					if f.Join(fmt.Sprintf("%d.%d.%d", loop, i, k), Plain, &c.Member, c) != nil {
+					if f.joinEnd(fmt.Sprintf("%d.%d.%d", loop, i, k), Plain, &c.Member, c) != nil {
 						refused.Add(1)
 						if c.IsIn() {
 							t.Error("refused, and in a room")
@@ -156,11 +156,11 @@ func TestRoomLimitIsExactWhileManyLoopsJoin(t *testing.T) {
 		if i >= most {
 			want = ErrTooManyRooms
 		}
-		if err := f.Join(fmt.Sprint(i), Plain, &c.Member, c); err != want {
+		if err := f.joinEnd(fmt.Sprint(i), Plain, &c.Member, c); err != want {
 			t.Errorf("room %d: %v, want %v", i, err, want)
 		}
 	}
-	if c := (&client{now: &now, room: -1}); f.Join("0", Plain, &c.Member, c) != nil {
+	if c := (&client{now: &now, room: -1}); f.joinEnd("0", Plain, &c.Member, c) != nil {
 		t.Error("a room that exists cannot be joined at the limit")
 	}
 }

@@ -138,7 +138,7 @@ func TestRefusedRoomsAreThoseThatDoNotExist(t *testing.T) {
 	f.join(0, "here")
 	join := func(room string) error {
 		c := &client{now: &f.now, room: -1}
-		return f.fans[1].Join(room, Plain, &c.Member, c)
+		return f.fans[1].joinEnd(room, Plain, &c.Member, c)
 	}
 	f.hub.RefuseRooms(true)
 	if err := join("new"); !errors.Is(err, ErrNoNewRooms) || f.hub.Rooms() != 1 {

@@ -49,7 +49,7 @@ func TestManyQuietRoomsCostLittle(t *testing.T) {
 	before := liveHeap()
 	for i := range members {
 		members[i] = new(quietClient)
-		f.fans[i%2].Join(names[i], Plain, &members[i].Member, members[i])
+		f.fans[i%2].joinEnd(names[i], Plain, &members[i].Member, members[i])
 	}
 	check := func(when string) {
 		t.Helper()

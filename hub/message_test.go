@@ -227,7 +227,7 @@ func TestEncodingsOpenAndCloseWhileManyPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	stay, stays := h.NewFanout(func() {}, &transport{now: new(time.Duration)}), &client{now: new(time.Duration), room: -1}
-	if err := stay.Join("r", third, &stays.Member, stays); err != nil {
+	if err := stay.joinEnd("r", third, &stays.Member, stays); err != nil {
 		t.Fatal(err)
 	}
 	room := stays.Room()
@@ -246,7 +246,7 @@ func TestEncodingsOpenAndCloseWhileManyPublish(t *testing.T) {
 			for i := range rounds {
 				c := &client{now: now, room: -1}
 				from := room.Stats().Next
-				if err := f.Join("r", Encoding((i+loop)%len(thirdEncodings)), &c.Member, c); err != nil {
+				if err := f.joinEnd("r", Encoding((i+loop)%len(thirdEncodings)), &c.Member, c); err != nil {
 					t.Error(err)
 					return
 				}

@@ -281,11 +281,11 @@ func TestSetRoomsMaxIsForRoomsToCome(t *testing.T) {
 	f.hub.SetRoomsMax(1)
 	var m Member
 	c := &client{now: &f.now, room: -1}
-	if err := f.fans[0].Join("three", Plain, &m, c); err != ErrTooManyRooms {
+	if err := f.fans[0].joinEnd("three", Plain, &m, c); err != ErrTooManyRooms {
 		t.Errorf("a third room of one: %v", err)
 	}
 	f.hub.SetRoomsMax(3)
-	if err := f.fans[0].Join("three", Plain, &m, c); err != nil || f.hub.Rooms() != 3 {
+	if err := f.fans[0].joinEnd("three", Plain, &m, c); err != nil || f.hub.Rooms() != 3 {
 		t.Errorf("a third room of three: %v, %d rooms", err, f.hub.Rooms())
 	}
 }

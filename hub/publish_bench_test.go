@@ -21,7 +21,7 @@ func BenchmarkPublish(b *testing.B) {
 			f := newFixture(b, wide)
 			for range members {
 				c := &taker{client: client{now: &f.now, room: -1}}
-				if err := f.fans[0].Join("r", Plain, &c.Member, c); err != nil {
+				if err := f.fans[0].joinEnd("r", Plain, &c.Member, c); err != nil {
 					b.Fatal(err)
 				}
 			}

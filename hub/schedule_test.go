@@ -205,7 +205,7 @@ func TestStepThatMembersDoNotTakeIsAFault(t *testing.T) {
 				}
 				now := new(time.Duration)
 				f, c := h.NewFanout(func() {}, &transport{now: now}), &client{now: now, room: -1}
-				if err := f.Join("r", Plain, &c.Member, c); err != nil {
+				if err := f.joinEnd("r", Plain, &c.Member, c); err != nil {
 					t.Fatal(err)
 				}
 				c.state = from
@@ -240,7 +240,7 @@ func TestHubGoesOnBehindABrokenInvariant(t *testing.T) {
 	f := h.NewFanout(func() {}, &transport{now: now})
 	a, b := &client{now: now, room: -1}, &client{now: now, room: -1}
 	for _, c := range []*client{a, b} {
-		if err := f.Join("r", Plain, &c.Member, c); err != nil {
+		if err := f.joinEnd("r", Plain, &c.Member, c); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -70,7 +70,7 @@ func newHall(t tb, senders int) *hall {
 
 func (h *hall) read(rate float64, limit, buffer int) *reader {
 	r := &reader{client: &client{now: &h.now}, rate: rate, limit: limit, buffer: buffer}
-	if err := h.fans[len(h.readers)%2].Join("r", Plain, &r.Member, r); err != nil {
+	if err := h.fans[len(h.readers)%2].joinEnd("r", Plain, &r.Member, r); err != nil {
 		h.Fatal(err)
 	}
 	h.readers = append(h.readers, r)
