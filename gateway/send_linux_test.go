@@ -45,7 +45,7 @@ func newHall(t *testing.T, kernel reactor.Kernel, flush Flush, members int) *hal
 		}
 		s.open.Add(1)
 		c := h.w.newConn(arrival{fd: ends[0]})
-		if _, err := h.w.fan.JoinAt(0, "r", encodingPlain, hub.Start{}, &c.reader, c); err != nil {
+		if _, err := h.w.fan.Join(0, "r", encodingPlain, hub.Start{}, &c.reader, c); err != nil {
 			t.Fatal(err)
 		}
 		c.setLife(open)
@@ -153,7 +153,7 @@ func eachDeliveryHasItsOwnAnswer(t *testing.T, flush Flush) {
 	fan.WidenBatches(h.w.ring != nil)
 	for _, c := range h.conns {
 		c.reader.Leave()
-		if _, err := fan.JoinAt(0, "r", encodingPlain, hub.Start{}, &c.reader, c); err != nil {
+		if _, err := fan.Join(0, "r", encodingPlain, hub.Start{}, &c.reader, c); err != nil {
 			t.Fatal(err)
 		}
 	}

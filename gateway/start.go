@@ -59,7 +59,7 @@ func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Princip
 	if to := c.w.placeFor(room); to != nil && !start.IsHere {
 		return hub.Joined{}, moveTo(to, who, answer), nil
 	}
-	joined, err := c.w.fan.JoinAt(c.w.loop.Now(), room, e, start, &c.reader, c)
+	joined, err := c.w.fan.Join(c.w.loop.Now(), room, e, start, &c.reader, c)
 	if err == nil {
 		return joined, nil, nil
 	}

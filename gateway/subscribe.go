@@ -106,7 +106,7 @@ func (s *subscriber) enterRoom(room string, p permit, may Permission, w wish) (*
 		return nil, ErrTooManySubscriptions
 	}
 	sub := new(subscription)
-	joined, err := s.bundle.JoinAt(s.w.loop.Now(), room, w.start(may), &sub.Reader)
+	joined, err := s.bundle.Join(s.w.loop.Now(), room, w.start(may), &sub.Reader)
 	if err != nil {
 		return nil, err
 	}

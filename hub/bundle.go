@@ -64,8 +64,8 @@ type ReaderClient interface {
 // A Reader is a bundle's member in one room. It is part of its client and belongs to the client's
 // loop; the zero Reader is in no room. Its state is a member's:
 //
-//	outside ──JoinAt──▶ writable ──the trunk is refused, or is blocked when a round comes──▶ blocked
-//	   └─JoinAt, behind the end or held──────────────────────────────────────────────────────▶ │
+//	outside ───Join───▶ writable ──the trunk is refused, or is blocked when a round comes──▶ blocked
+//	   └─Join, behind the end or held────────────────────────────────────────────────────────▶ │
 //	                       ▲                                                                   │
 //	                       └──────────────── at the tail, in one of the trunk's turns ─────────┘
 //

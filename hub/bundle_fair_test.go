@@ -62,7 +62,7 @@ func floodBeside(t *testing.T, members int, sameMembers bool) time.Duration {
 		for _, b := range f.hub.rooms["flood"].branches {
 			for _, m := range b.members {
 				r := new(Reader)
-				if _, err := readerOf(m).bundle.JoinAt(f.now, "quiet", Start{}, r); err != nil {
+				if _, err := readerOf(m).bundle.Join(f.now, "quiet", Start{}, r); err != nil {
 					t.Fatal(err)
 				}
 			}

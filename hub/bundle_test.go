@@ -63,7 +63,7 @@ func (f *fixture) subscribe(fan int, rooms ...string) *subscriber {
 func (f *fixture) subscribeTo(c *subscriber, room string, start Start) *Reader {
 	f.Helper()
 	r := new(Reader)
-	if _, err := c.bundle.JoinAt(f.now, room, start, r); err != nil {
+	if _, err := c.bundle.Join(f.now, room, start, r); err != nil {
 		f.Fatal(err)
 	}
 	c.readers[room] = r

@@ -11,7 +11,7 @@
 // it is overrun, and its room's [Policy] says what becomes of it.
 //
 // A room can keep messages for those who come later: a [History] says how many. Live is then only
-// the end of what there is: [Fanout.JoinAt] begins anywhere in it, behind a [Position] for example,
+// the end of what there is: [Fanout.Join] begins anywhere in it, behind a [Position] for example,
 // and answers truthfully if that is not to be had. A room that keeps messages has an epoch, which
 // names its stream from beginning to end, and each message an offset in it. [Hub.Build] encodes
 // what is kept for the first reader of an encoding, [Hub.Expire] sees to age and memory.

@@ -57,9 +57,9 @@ func (r *Room) Publish(by *Fanout, now time.Duration, m Encoder) (seq uint64) {
 	return r.publish(by, now, m, 0).seq
 }
 
-// joinEnd is JoinAt for tests in which members begin at the end.
+// joinEnd is Join for tests in which members begin at the end.
 func (f *Fanout) joinEnd(name string, e Encoding, m *Member, client Client) error {
-	_, err := f.JoinAt(0, name, e, Start{}, m, client)
+	_, err := f.Join(0, name, e, Start{}, m, client)
 	return err
 }
 

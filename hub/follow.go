@@ -21,7 +21,7 @@ import (
 // A room that keeps nothing lacks nothing: it is joined at once, and only its publishers wait.
 
 // ErrAhead says that a member wants to begin behind a message of this epoch that has yet to come
-// here: its client had it elsewhere. JoinAt is to be called again in a moment.
+// here: its client had it elsewhere. Join is to be called again in a moment.
 var ErrAhead = errors.New("hub: the position is ahead of what has come of the room")
 
 // ErrTooLarge is of who gives rooms their order, for a message that is larger than it takes.

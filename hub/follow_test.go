@@ -115,7 +115,7 @@ func (c *told) SendOwn(limit int) (sent int, isAll bool) {
 
 func (f *follower) tell(fan int, room string, e Encoding, s Start) (*told, Joined, error) {
 	c := &told{client: client{now: &f.now, room: -1}}
-	j, err := f.fans[fan].JoinAt(f.now, room, e, s, &c.Member, c)
+	j, err := f.fans[fan].Join(f.now, room, e, s, &c.Member, c)
 	return c, j, err
 }
 

@@ -56,7 +56,7 @@ const (
 )
 
 // ErrNotFilled says that the room keeps messages, and what those are is not known yet: Fill is to
-// come, and JoinAt to be called again.
+// come, and Join to be called again.
 var ErrNotFilled = errors.New("hub: what the room keeps has yet to come")
 
 // newEpoch is random: nobody can have seen it before.

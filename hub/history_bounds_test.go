@@ -78,7 +78,7 @@ func TestGraceBeginsAnewWithABuild(t *testing.T) {
 	k.now += time.Hour
 	k.hub.Build(context.Background(), "r", asIs)
 	k.hub.Expire(k.now)
-	if _, err := k.fans[0].JoinAt(k.now, "r", asIs, Start{}, &c.Member, c); err != nil {
+	if _, err := k.fans[0].Join(k.now, "r", asIs, Start{}, &c.Member, c); err != nil {
 		t.Error("what was just built is closed:", err)
 	}
 }
@@ -133,7 +133,7 @@ func TestWhoRejoinsGoesOnBehindWhatItIsTold(t *testing.T) {
 		k := newKeeper(t, l, History{Messages: 1})
 		k.policy = Skip
 		c := &asking{client: client{now: &k.now}, leaves: leaves}
-		if _, err := k.fans[0].JoinAt(k.now, "r", asIs, Start{}, &c.Member, c); err != nil {
+		if _, err := k.fans[0].Join(k.now, "r", asIs, Start{}, &c.Member, c); err != nil {
 			t.Fatal(err)
 		}
 		log := &c.Room().log

@@ -216,7 +216,7 @@ func TestWhoIsOverrunIsToldWhereItGoesOn(t *testing.T) {
 		k := newKeeper(t, l, History{Messages: 20})
 		k.policy = policy
 		slow := &listening{client: client{now: &k.now, room: -1}}
-		if _, err := k.fans[0].JoinAt(k.now, "r", lines, Start{}, &slow.Member, slow); err != nil {
+		if _, err := k.fans[0].Join(k.now, "r", lines, Start{}, &slow.Member, slow); err != nil {
 			t.Fatal(err)
 		}
 		slow.room = 500

@@ -78,7 +78,7 @@ func (k *keeper) begin(fan int, room string, e Encoding, s Start) (*client, Join
 	k.Helper()
 	c := &client{now: &k.now, room: -1}
 	for range 2 {
-		j, err := k.fans[fan].JoinAt(k.now, room, e, s, &c.Member, c)
+		j, err := k.fans[fan].Join(k.now, room, e, s, &c.Member, c)
 		switch err {
 		case nil:
 			return c, j
@@ -332,7 +332,7 @@ func TestLateEncodingIsBuiltWhileOthersPublish(t *testing.T) {
 			if len(readers) < 20 {
 				c := &client{now: &k.now, room: -1}
 				start := Start{Since: Position{"epoch001", uint64(random.Int64N(int64(offsets.Load() + 1)))}}
-				switch j, err := fans[n%2].JoinAt(k.now, "r", lines, start, &c.Member, c); {
+				switch j, err := fans[n%2].Join(k.now, "r", lines, start, &c.Member, c); {
 				case err == ErrNotBuilt && !isBuilding:
 					isBuilding = true
 					asked <- struct{}{}

@@ -52,7 +52,7 @@ func TestSmallRoomIsWhereItsFirstMemberIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	guest := &client{now: &f.now, room: -1}
-	if _, err := f.fans[0].JoinAt(f.now, "r", Plain, Start{IsHere: true}, &guest.Member, guest); err != nil {
+	if _, err := f.fans[0].Join(f.now, "r", Plain, Start{IsHere: true}, &guest.Member, guest); err != nil {
 		t.Fatal(err)
 	}
 	first.Leave()
@@ -81,7 +81,7 @@ func TestMessageOfASmallRoomWakesNobody(t *testing.T) {
 		t.Errorf("loops were woken %v times, before the messages %v; the other member got %d bytes", f.woke, before, len(b.got))
 	}
 	guest := &client{now: &f.now, room: -1}
-	if _, err := f.fans[1].JoinAt(f.now, "r", Plain, Start{IsHere: true}, &guest.Member, guest); err != nil {
+	if _, err := f.fans[1].Join(f.now, "r", Plain, Start{IsHere: true}, &guest.Member, guest); err != nil {
 		t.Fatal(err)
 	}
 	a.say(nil, numbered(10))

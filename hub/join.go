@@ -2,7 +2,7 @@ package hub
 
 import "time"
 
-// JoinAt makes m a member of the named room, which is made if need be, and a reader of one of its
+// Join makes m a member of the named room, which is made if need be, and a reader of one of its
 // encodings, from start on. m must not be in a room. now is the loop's clock. The errors are
 // ErrTooManyRooms, ErrNoNewRooms, ErrNotBuilt, ErrNotFilled, ErrAhead and an *ElsewhereError,
 // behind which m is in no room.
@@ -10,7 +10,7 @@ import "time"
 // A member that does not begin at the end is catching up until it has come there: it counts in no
 // brake and holds no sweep, and may be overrun like every other that is blocked, for which
 // IsBlocked takes it. Client.CaughtUp says when it has come to the end.
-func (f *Fanout) JoinAt(now time.Duration, name string, e Encoding, start Start, m *Member, client Client) (Joined, error) {
+func (f *Fanout) Join(now time.Duration, name string, e Encoding, start Start, m *Member, client Client) (Joined, error) {
 	m.client, m.owedTo = client, withoutEnd
 	for {
 		r, err := f.hub.roomOrNew(name)
@@ -126,7 +126,7 @@ func (r *Room) beginBehind(m *Member, from uint64, isHeld bool, now time.Duratio
 	}
 }
 
-// JoinBundle makes m the trunk of k, which has no readers yet: they join by Bundle.JoinAt, and read
+// JoinBundle makes m the trunk of k, which has no readers yet: they join by Bundle.Join, and read
 // the encoding e, which must be IsBundled. m must not be in a room.
 func (f *Fanout) JoinBundle(k *Bundle, m *Member, e Encoding, client Client, readers ReaderClient) {
 	*k = Bundle{trunk: m, client: client, told: readers, queued: k.queued}

@@ -13,7 +13,7 @@ const slowAfter = 10 * time.Second
 // A memberState says what rounds and turns may do with a member:
 //
 //	outside ──Join──▶ writable ──refused──▶ blocked ──Ready──▶ ready
-//	   ▲ └─JoinAt────────┼──┼────────────(held)▶ └────────────────▶
+//	   ▲ └─Join, behind──┼──┼────────────(held)▶ └────────────────▶
 //	   │                 │  │                 │   ▲               │
 //	   ├──────Leave──────┘  └──── caught up ──┤   └── its turn ───┘
 //	   └──────────────────────────────Leave──┴───────────────────┘

@@ -161,7 +161,7 @@ func (m *model) newPipe(fan int) *pipe {
 func (p *pipe) join(room string, start Start) {
 	r, m := new(Reader), p.m
 	p.look()
-	j, err := p.bundle.JoinAt(m.now, room, start, r)
+	j, err := p.bundle.Join(m.now, room, start, r)
 	if err == ErrNotBuilt {
 		m.beginBuild(room, Bundled)
 		return

@@ -92,10 +92,10 @@ func (s *followStory) join() {
 	r := &followReader{told: told{client: client{now: &s.now, room: -1}, onReset: func() { s.now += turn / 2 }}}
 	fan := rapid.IntRange(0, 1).Draw(s.t, "loop")
 	start := Start{Since: Position{s.name(), at}, IsUnfilled: rapid.Bool().Draw(s.t, "unfilled")}
-	j, err := s.fans[fan].JoinAt(s.now, "r", lines, start, &r.Member, r)
+	j, err := s.fans[fan].Join(s.now, "r", lines, start, &r.Member, r)
 	if err == ErrNotBuilt {
 		s.hub.Build(context.Background(), "r", lines)
-		j, err = s.fans[fan].JoinAt(s.now, "r", lines, start, &r.Member, r)
+		j, err = s.fans[fan].Join(s.now, "r", lines, start, &r.Member, r)
 	}
 	want := Recovered
 	switch {

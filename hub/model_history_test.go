@@ -130,7 +130,7 @@ func (m *model) keep(s *story, msg *Message) {
 // joinAt joins, unless it would take a build.
 func (m *model) joinAt(fan int, room string, e Encoding, start Start) {
 	c := &client{now: &m.now, room: -1}
-	j, err := m.fans[fan].JoinAt(m.now, room, e, start, &c.Member, c)
+	j, err := m.fans[fan].Join(m.now, room, e, start, &c.Member, c)
 	if err == ErrNotBuilt {
 		m.beginBuild(room, e)
 		return

@@ -2,14 +2,14 @@ package hub
 
 import "time"
 
-// JoinAt makes r a member of the named room, which is made if need be, from start on, in the
+// Join makes r a member of the named room, which is made if need be, from start on, in the
 // bundle's encoding, and on its loop wherever the room is at home. r must not be in a room, nor the
-// trunk have been told to Finish. The errors are those of Fanout.JoinAt.
-func (k *Bundle) JoinAt(now time.Duration, room string, start Start, r *Reader) (Joined, error) {
+// trunk have been told to Finish. The errors are those of Fanout.Join.
+func (k *Bundle) Join(now time.Duration, room string, start Start, r *Reader) (Joined, error) {
 	*r = Reader{bundle: k, isHeld: start.IsHeld}
 	k.at = r
 	start.IsHere = true
-	j, err := k.fan().JoinAt(now, room, k.trunk.Encoding(), start, &r.m, (*readerClient)(r))
+	j, err := k.fan().Join(now, room, k.trunk.Encoding(), start, &r.m, (*readerClient)(r))
 	k.at = nil
 	if err != nil {
 		*r = Reader{}

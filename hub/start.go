@@ -11,7 +11,7 @@ type Start struct {
 	// IsHeld says that nothing is handed to the member before its client calls Member.Ready: a
 	// reply is to go first.
 	IsHeld bool
-	// IsUnfilled has the member begin at the end where JoinAt would return ErrNotFilled, without a
+	// IsUnfilled has the member begin at the end where Join would return ErrNotFilled, without a
 	// position, and be told by Client.Reset when Fill has come; or where it would return ErrAhead.
 	IsUnfilled bool
 	// IsHere has the member join on its loop, be its room at home on another or not.
@@ -44,5 +44,5 @@ type Joined struct {
 }
 
 // ErrNotBuilt says that the room has kept messages and nobody reads this encoding yet: Hub.Build is
-// to be called, by a goroutine that is no loop's, and JoinAt again.
+// to be called, by a goroutine that is no loop's, and Join again.
 var ErrNotBuilt = errors.New("hub: what the room keeps has yet to be encoded")

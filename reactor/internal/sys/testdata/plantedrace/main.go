@@ -71,7 +71,7 @@ func publish() (*hub.Batch, []byte) {
 		clock  = func() time.Duration { return 0 }
 		fan    = h.NewFanout(func() {}, &taken)
 	)
-	if _, err := fan.JoinAt(0, "r", 0, hub.Start{}, &member, nil); err != nil {
+	if _, err := fan.Join(0, "r", 0, hub.Start{}, &member, nil); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
