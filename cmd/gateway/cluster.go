@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,17 +9,23 @@ import (
 	"sluice/gateway"
 	"sluice/gateway/admin"
 	"sluice/hub/cluster"
-	"sluice/hub/cluster/natsbroker"
 	"sluice/hub/nodes"
 )
 
+// A broker connects the gateways of a cluster.
+type broker interface {
+	cluster.Broker
+	Limit() int // the largest message that it takes, in bytes; zero: that is not known yet
+	Close()
+}
+
 // A clustering is this gateway's part in a cluster. The nil one is none.
 type clustering struct {
-	cfg   *Config
-	log   *slog.Logger
-	nats  *natsbroker.Broker
-	node  *cluster.Node // made with the server
-	nodes *nodes.Nodes
+	cfg    *Config
+	log    *slog.Logger
+	broker broker
+	node   *cluster.Node // made with the server
+	nodes  *nodes.Nodes
 
 	ends    context.CancelFunc
 	running sync.WaitGroup
@@ -31,16 +36,12 @@ func (c *Config) clustering(log *slog.Logger) (*clustering, error) {
 	if len(c.Cluster) == 0 {
 		return nil, nil
 	}
-	o, err := c.natsOptions(log)
+	broker, err := c.dialNATS(log)
 	if err != nil {
 		return nil, err
 	}
-	broker, err := natsbroker.Dial(o)
-	if err != nil {
-		return nil, fmt.Errorf("--cluster: %w", err)
-	}
-	own := nodes.New(nodes.Options{Name: o.Name, Version: version(), Log: log}, broker.Bus())
-	return &clustering{cfg: c, log: log, nats: broker, nodes: own}, nil
+	own := nodes.New(nodes.Options{Name: c.nodeName(), Version: version(), Log: log}, broker.Bus())
+	return &clustering{cfg: c, log: log, broker: broker, nodes: own}, nil
 }
 
 // join puts what a gateway has to know of its cluster into its options.
@@ -53,9 +54,9 @@ func (k *clustering) join(o *gateway.Options) {
 // follow has the stream be the order of a gateway's rooms.
 func (k *clustering) follow(rooms gateway.Rooms) gateway.Cluster {
 	k.node = cluster.New(cluster.Options{
-		MessageBytesMax: int(k.cfg.MaxMessage), Limit: k.nats.Limit, PacksMax: k.cfg.clusterMessages(), Age: k.cfg.clusterAge(),
+		MessageBytesMax: int(k.cfg.MaxMessage), Limit: k.broker.Limit, PacksMax: k.cfg.clusterMessages(), Age: k.cfg.clusterAge(),
 		PublishTimeout: k.cfg.ClusterPublishTimeout, HistoryOf: rooms.HistoryOf, Log: k.log,
-	}, k.nats, rooms)
+	}, k.broker, rooms)
 	return k.node
 }
 
@@ -104,7 +105,7 @@ func (k *clustering) close() {
 		k.ends()
 		k.running.Wait()
 	}
-	k.nats.Close()
+	k.broker.Close()
 }
 
 // figures are those of the node; nil without a cluster.
