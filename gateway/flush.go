@@ -2,10 +2,21 @@ package gateway
 
 import (
 	"fmt"
+	"time"
 
 	"sluice/hub"
 	"sluice/reactor"
 )
+
+// flush runs the hub's part of a tick.
+func (w *worker) flush() (sleep time.Duration) {
+	if w.cfg.survives() {
+		defer w.recoverFlush(&sleep)
+	}
+	w.encoder.done()
+	w.spent = 0
+	return w.fan.Flush(w.loop.Elapsed)
+}
 
 // openRing has the worker's deliveries go by a ring, if they are to and can.
 func (w *worker) openRing() (err error) {

@@ -66,18 +66,10 @@ func (c *conn) Spoiled(isWhole bool) {
 	}
 }
 
+// flushName is worker.flush in a stack.
 const flushName = "sluice/gateway.(*worker).flush"
 
-// flush runs the hub's part of a tick.
-func (w *worker) flush() (sleep time.Duration) {
-	if w.cfg.survives() {
-		defer w.recoverFlush(&sleep)
-	}
-	w.encoder.done()
-	w.spent = 0
-	return w.fan.Flush(w.loop.Elapsed)
-}
-
+// recoverFlush ends the rooms that a panic in flush has left in doubt.
 func (w *worker) recoverFlush(sleep *time.Duration) {
 	value := recover()
 	if value == nil {
