@@ -5,30 +5,6 @@ import (
 	"time"
 )
 
-// Epoch is the room's epoch, empty if it has no history.
-func (r *Room) Epoch() string {
-	if r.log.history == nil {
-		return ""
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.history.epoch
-}
-
-// Clear removes what the room keeps. Its epoch goes on: who has everything missed nothing, and
-// older positions are too old.
-func (r *Room) Clear() {
-	if r.log.history == nil {
-		return
-	}
-	by := new(Fanout)
-	defer by.wakeOwed()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.log.history.floor = r.log.next
-	r.giveBack(by)
-}
-
 // Expire lets rooms with history go of what is older than its age, gives back what memory neither
 // the history nor a member needs, and ends the rooms in which nobody has been for a while and
 // nothing is kept. It is to be called every second or so, from a goroutine that is no loop's, with
@@ -91,6 +67,20 @@ func (r *Room) giveBack(by *Fanout) {
 		return
 	}
 	r.trim(by)
+}
+
+// Clear removes what the room keeps. Its epoch goes on: who has everything missed nothing, and
+// older positions are too old.
+func (r *Room) Clear() {
+	if r.log.history == nil {
+		return
+	}
+	by := new(Fanout)
+	defer by.wakeOwed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log.history.floor = r.log.next
+	r.giveBack(by)
 }
 
 // TakeHistories asks Options.HistoryOf anew for the rooms that have a history. Others have none

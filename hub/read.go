@@ -55,6 +55,16 @@ func (r *Room) page(start *Start) (p Page, c cursor, n uint64) {
 	return p, t.at(from), j.Messages
 }
 
+// Epoch is the room's epoch, empty if it has no history.
+func (r *Room) Epoch() string {
+	if r.log.history == nil {
+		return ""
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.history.epoch
+}
+
 // HistoryStats count what all rooms with history keep, and what came of it.
 type HistoryStats struct {
 	Rooms       int
