@@ -6,20 +6,20 @@ import (
 	"sluice/reactor"
 )
 
-// promisesMax is how many messages of one subscriber may wait for the cluster's acknowledgement.
-// Beyond it its commands wait.
-const promisesMax = 256
+// pendingRepliesMax is how many messages of one subscriber may wait for the cluster's
+// acknowledgement. Beyond it its commands wait.
+const pendingRepliesMax = 256
 
-// promises are the replies that a subscriber is owed for what it has published. They go out in the
+// pendingReplies are those that a subscriber is owed for what it has published. They go out in the
 // order of their commands; those of other commands do not wait for them.
-type promises struct {
-	list   []promise
+type pendingReplies struct {
+	list   []pendingReply
 	first  uint64 // number of the first one
 	isFull bool   // its commands wait until one is answered
 }
 
-// A promise is a reply that waits for the cluster's acknowledgement, or for those before it.
-type promise struct {
+// A pendingReply waits for the cluster's acknowledgement, or for those before it.
+type pendingReply struct {
 	id         uint32 // of its command
 	isAnswered bool
 	err        error

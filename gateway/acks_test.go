@@ -53,19 +53,19 @@ func TestPublishIsAnsweredWithItsAcknowledgement(t *testing.T) {
 }
 
 // More messages than a subscriber may have under way wait with its commands, and none is lost.
-func TestSubscribersPromisesAreBounded(t *testing.T) {
+func TestSubscribersPendingRepliesAreBounded(t *testing.T) {
 	c := newScripted()
 	s, addr := startGateway(t, clustered(c, nil))
 	p := connectPeer(t, addr)
 	c.set(func() { c.isHeld = true })
-	const all = 2*promisesMax + 10
+	const all = 2*pendingRepliesMax + 10
 	var lines []string
 	for i := range all {
 		lines = append(lines, fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, i+2))
 	}
 	p.say(lines...)
 	waiting := func() (n int) { c.set(func() { n = len(c.waiting) }); return n }
-	testenv.Eventually(t, "as many as may wait do", func() bool { return waiting() == promisesMax && testenv.StatsOf(t, s).Paused > 0 })
+	testenv.Eventually(t, "as many as may wait do", func() bool { return waiting() == pendingRepliesMax && testenv.StatsOf(t, s).Paused > 0 })
 	c.set(func() { c.isHeld = false })
 	for i := range all {
 		if got := p.next(); !sameJSON(t, got, fmt.Sprintf(`{"id":%d,"publish":{}}`, i+2)) {
@@ -84,18 +84,18 @@ func TestAcknowledgementsAreHandedOnInTurns(t *testing.T) {
 	p := connectPeer(t, addr)
 	c.set(func() { c.isHeld = true })
 	var lines []string
-	for i := range promisesMax {
+	for i := range pendingRepliesMax {
 		lines = append(lines, fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, i+2))
 	}
 	p.say(lines...)
-	testenv.Eventually(t, "all are on their way", func() (isSo bool) { c.set(func() { isSo = len(c.waiting) == promisesMax }); return isSo })
+	testenv.Eventually(t, "all are on their way", func() (isSo bool) { c.set(func() { isSo = len(c.waiting) == pendingRepliesMax }); return isSo })
 	before := testenv.StatsOf(t, s).Loop.Ticks
 	c.set(func() { c.isHeld = false })
-	for i := range promisesMax {
+	for i := range pendingRepliesMax {
 		p.expect(fmt.Sprintf(`{"id":%d,"publish":{}}`, i+2))
 	}
-	if ticks := testenv.StatsOf(t, s).Loop.Ticks - before; ticks < promisesMax {
-		t.Errorf("%d answers were handed on in %d ticks", promisesMax, ticks)
+	if ticks := testenv.StatsOf(t, s).Loop.Ticks - before; ticks < pendingRepliesMax {
+		t.Errorf("%d answers were handed on in %d ticks", pendingRepliesMax, ticks)
 	}
 }
 

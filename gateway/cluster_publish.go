@@ -60,11 +60,11 @@ func (w *worker) takeAcks() time.Duration {
 
 // publishAround publishes a message by the cluster; sub is nil if the client is not in the room.
 func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
-	if s.promises == nil {
-		s.promises = new(promises)
+	if s.pending == nil {
+		s.pending = new(pendingReplies)
 	}
-	p := s.promises
-	if len(p.list) >= promisesMax {
+	p := s.pending
+	if len(p.list) >= pendingRepliesMax {
 		p.isFull = true
 		s.pauseForRoom()
 		return stepWaits
@@ -92,7 +92,7 @@ func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
 		sub.Published(len(o.Publish.Data))
 	}
 	s.w.stats.Messages++
-	p.list = append(p.list, promise{id: o.Id})
+	p.list = append(p.list, pendingReply{id: o.Id})
 	return stepDone
 }
 
@@ -111,7 +111,7 @@ func (s *subscriber) awaitRoom(sub *subscription) orderStep {
 // acknowledged takes the cluster's answer for a message, and replies to its command and to those
 // behind it that were answered before.
 func (s *subscriber) acknowledged(a ack) {
-	p := s.promises
+	p := s.pending
 	one := &p.list[a.no-p.first]
 	one.isAnswered, one.err = true, a.err
 	var replies []byte
@@ -127,13 +127,13 @@ func (s *subscriber) acknowledged(a ack) {
 		s.sendMessage(replies)
 		s.w.replyBudget.enforce()
 	}
-	if p.isFull && s.life == open && len(p.list) < promisesMax {
+	if p.isFull && s.life == open && len(p.list) < pendingRepliesMax {
 		p.isFull = false
 		s.resumeReading(pauseRoom)
 	}
 }
 
-func (s *subscriber) appendAcknowledgement(dst []byte, one *promise) []byte {
+func (s *subscriber) appendAcknowledgement(dst []byte, one *pendingReply) []byte {
 	if one.err == nil {
 		return s.format.AppendReply(dst, &protocol.Reply{Id: one.id, Publish: &protocol.PublishResult{}})
 	}

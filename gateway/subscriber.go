@@ -36,7 +36,7 @@ type subscriber struct {
 	welcome   *welcome        // … and what was done for it so far; nil: nothing, or all
 	gaps      *gaps           // nil: it was never told of one
 
-	promises *promises // of the cluster's acknowledgements; nil: it has published nothing, or there is none
+	pending *pendingReplies // to what it has published by the cluster; nil: it has published nothing, or there is none
 
 	due    time.Duration // when it is to have connected, or its question to be answered; zero: nothing is
 	pingAt time.Duration // when it is pinged next; zero: it has not connected
