@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -109,6 +110,11 @@ func (c *AuthFlags) jwt(failed func(error)) (*authenticator, error) {
 	leeway, err := c.leeway()
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range slices.Concat(c.AuthHMACFile, c.AuthKeyFile) {
+		if isPipe(name) { // Whoever reads it a second time would wait for ever.
+			return nil, fmt.Errorf("--auth=jwt: %s: it is a pipe, and keys are read more than once: put them into a file", name)
+		}
 	}
 	j, err := auth.NewJWT(auth.Options{
 		SecretFiles: c.AuthHMACFile, KeyFiles: c.AuthKeyFile, KeysURL: c.AuthJWKSURL,

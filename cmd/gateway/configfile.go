@@ -108,11 +108,16 @@ func (f *configFile) hasLost(before *configFile) error {
 // readAgain says why a file cannot be read another time: what was in a pipe is gone, and who opens
 // it waits for somebody who writes into it, whatever signals come meanwhile.
 func readAgain(name string) error {
-	info, err := os.Stat(name)
-	if err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
-		return nil // Who opens it is told what else there is to tell.
+	if !isPipe(name) {
+		return nil
 	}
 	return fmt.Errorf("%s: it is a pipe, and what was in it is gone; another is read by a restart", name)
+}
+
+// isPipe reports whether a file is one; not if it is not there, which who opens it is told.
+func isPipe(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode()&fs.ModeNamedPipe != 0
 }
 
 func isInEnvironment(flag *kong.Flag) bool {

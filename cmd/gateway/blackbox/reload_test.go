@@ -129,6 +129,22 @@ func TestD07_PipesAreReadOnce(t *testing.T) {
 	}
 }
 
+// Keys that verify tokens are read twice before anybody is served. A pipe is refused, and not waited
+// for without a word.
+func TestKeysFromAPipeAreRefused(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"--auth-hmac-file=", "--auth-key-file="} {
+		status, _, stderr := proctest.Outcome(t, proctest.Command(t, "--listen=127.0.0.1:0", "--auth=jwt", flag+pipe))
+		if status != 2 || !strings.Contains(stderr, "it is a pipe") {
+			t.Errorf("%s: status %d, %q", flag, status, stderr)
+		}
+	}
+}
+
 // D07: of what is about TLS the files change at once, and the rest is said to need a restart.
 func TestD07_SIGHUPTakesOtherCertificates(t *testing.T) {
 	hearHangups(t)
