@@ -81,7 +81,7 @@ func TestClientsWaitForTheHistoryOfTheirEncoding(t *testing.T) {
 func TestWhoWaitsForAHistoryIsAnsweredInTime(t *testing.T) {
 	t.Parallel()
 	cfg := historyConfig()
-	cfg.HandshakeTimeout = 200 * time.Millisecond
+	cfg.HandshakeTimeout = 2 * time.Second // In less who waits for a processor has not sent its head.
 	s, addr, begun, _ := startHeldBuilder(t, cfg)
 	mustPublish(t, s, "h", "a")
 	c := wstest.Connect(t, addr)

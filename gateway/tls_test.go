@@ -118,7 +118,7 @@ func TestTLSPortIsToldFromAPlainOne(t *testing.T) {
 func TestT01_DribbledHello(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig()
-	cfg.HandshakeTimeout = 200 * time.Millisecond
+	cfg.HandshakeTimeout = 2 * time.Second // In less who waits for a processor has sent nothing.
 	g := startTLS(t, cfg)
 	hello := helloBytes(t, g.trusting)
 	c := wstest.Connect(t, g.addr)

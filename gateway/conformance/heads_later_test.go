@@ -243,7 +243,7 @@ func TestRequestsOnOneConnectionMayBeCutAnywhere(t *testing.T) {
 // was lent, a head had this deadline all along (H07).
 func TestN15_LaterHeadsHaveTheHandshakeTimeoutToo(t *testing.T) {
 	cfg := gatewaytest.Options()
-	cfg.HandshakeTimeout = 300 * time.Millisecond
+	cfg.HandshakeTimeout = time.Second
 	s, addr := gatewaytest.Start(t, cfg)
 	var silent, dribblers []*wstest.Client
 	for range 2 {
