@@ -168,5 +168,5 @@ func (n *Node) checkedRoom(a *askedRoom, end *Stored, from uint64, at time.Durat
 		r.provenTo = upTo
 		n.rooms.Proved(r.name, n.epoch, endOf(upTo))
 	}
-	n.holdPromise(r, &state)
+	n.judgePromise(r, &state)
 }

@@ -180,7 +180,7 @@ func (n *Node) filled(r *room) {
 	}
 	n.rooms.Fill(r.name, n.epoch, f.before, f.kept)
 	n.rooms.Proved(r.name, n.epoch, r.end())
-	n.holdFilled(r)
+	n.judgeFilled(r)
 	r.filling = filling{}
 	if r.releasedAt == 0 {
 		r.releasedAt = max(n.now(), 1) // Perhaps nobody has waited for it.

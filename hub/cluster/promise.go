@@ -7,8 +7,8 @@ import "time"
 // room open have them still, and clients of others are told that what they missed is too old.
 // Operators are told when that begins.
 
-// holdPromise looks whether the stream keeps what is promised of a room that is live here.
-func (n *Node) holdPromise(r *room, s *State) {
+// judgePromise looks whether the stream keeps what is promised of a room that is live here.
+func (n *Node) judgePromise(r *room, s *State) {
 	offset, age, ok := n.rooms.Oldest(r.name)
 	dropped := r.quarters.dropped()
 	if r.isShort { // That is over when surely nothing is dropped, or one cut would be told with each quarter.
@@ -21,10 +21,10 @@ func (n *Node) holdPromise(r *room, s *State) {
 	r.isShort = isShort
 }
 
-// holdFilled looks whether what the stream keeps of a room that was filled from it is cut where the
+// judgeFilled looks whether what the stream keeps of a room that was filled from it is cut where the
 // room's number of packs ends: what was before that, and dropped for the stream's size, nobody
 // knows.
-func (n *Node) holdFilled(r *room) {
+func (n *Node) judgeFilled(r *room) {
 	f := &r.filling
 	if r.isShort || f.packs < n.o.PacksMax || f.isCut {
 		return

@@ -73,7 +73,7 @@ func (o *Options) check(ctx context.Context, nc *nats.Conn) (found []error) {
 	if err != nil {
 		found = append(found, err)
 	}
-	if err := holdLimit(nc.MaxPayload()); err != nil {
+	if err := judgeLimit(nc.MaxPayload()); err != nil {
 		found = append(found, err)
 	}
 	js, err := jetstream.New(nc)

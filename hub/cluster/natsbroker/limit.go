@@ -16,8 +16,8 @@ const headerRoom = 4 << 10
 // before a broker has answered.
 func (n *Broker) Limit() int { return int(n.limit.Load()) }
 
-// holdLimit tells whether a limit leaves too little to messages.
-func holdLimit(limit int64) error {
+// judgeLimit tells whether a limit leaves too little to messages.
+func judgeLimit(limit int64) error {
 	if limit < headerRoom+cluster.LimitMin {
 		return fmt.Errorf("%w: messages of %d bytes, heads included, are the largest that the servers and the stream take, and %d is the least that will do",
 			cluster.ErrUnfit, limit, headerRoom+cluster.LimitMin)
@@ -31,7 +31,7 @@ func (n *Broker) setLimit(info *jetstream.StreamInfo) error {
 	if size := int64(info.Config.MaxMsgSize); size > 0 {
 		limit = min(limit, size)
 	}
-	if err := holdLimit(limit); err != nil {
+	if err := judgeLimit(limit); err != nil {
 		return err
 	}
 	limit = min(limit-headerRoom, int64(n.o.MaxMessage))
