@@ -3,12 +3,11 @@ package centrifuge
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/centrifugal/protocol"
+	"github.com/centrifugal/protocol/cfjson"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -23,7 +22,6 @@ var (
 	errTooLarge = fmt.Errorf("a command of more than %d bytes does not publish", CommandMax)
 	errID       = errors.New("a command has no id")
 	errMethod   = errors.New("a command has no method that is known")
-	errUTF8     = errors.New("a command is not UTF-8")
 	errLength   = errors.New("a command's length is not that of its bytes")
 )
 
@@ -56,34 +54,17 @@ func decodeJSON(line []byte) (*protocol.Command, error) {
 	if line = bytes.TrimSpace(line); len(line) == 0 || line[0] != '{' {
 		return nil, errEmpty // An empty line, or null, which would pass for a pong.
 	}
-	if len(line) > CommandMax {
-		return decodeLargeJSON(line)
+	c := new(protocol.Command)
+	var decoder cfjson.Decoder = c
+	isLarge := len(line) > CommandMax
+	if isLarge {
+		decoder = (*dataCommand)(c)
 	}
-	// The decoder's strings lie in the bytes that it is given, and the caller's are used again.
-	c, err := protocol.NewJSONCommandDecoder(bytes.Clone(line)).Decode()
-	if c == nil {
+	// Strings may lie in the bytes that are decoded, and the caller's are used again.
+	if err := cfjson.Unmarshal(bytes.Clone(line), decoder, 0); err != nil {
 		return nil, fmt.Errorf("not a command: %w", err)
 	}
-	return c, check(c)
-}
-
-// decodeLargeJSON knows no methods but those that carry data: others are ignored, and so cost
-// nothing.
-func decodeLargeJSON(line []byte) (*protocol.Command, error) {
-	var large struct {
-		ID      uint32                   `json:"id"`
-		Publish *protocol.PublishRequest `json:"publish"`
-		Send    *protocol.SendRequest    `json:"send"`
-		RPC     *protocol.RPCRequest     `json:"rpc"`
-	}
-	if !utf8.Valid(line) { // The small ones' decoder sees to that itself.
-		return nil, errUTF8
-	}
-	if err := json.Unmarshal(line, &large); err != nil {
-		return nil, fmt.Errorf("not a command: %w", err)
-	}
-	c := &protocol.Command{Id: large.ID, Publish: large.Publish, Send: large.Send, Rpc: large.RPC}
-	if !hasMethod(c) {
+	if isLarge && !hasMethod(c) {
 		return nil, errTooLarge
 	}
 	return c, check(c)
