@@ -109,6 +109,7 @@ func TestLivePageInABrowser(t *testing.T) {
 		`document.getElementById("blocked").textContent === "2"`,
 		`!document.getElementById("logout").hidden && document.title === "Sluice, live"`,
 		`document.cookie === ""`, // It is not for scripts.
+		`[...document.querySelectorAll("table, ol, ul")].every((e) => e.ariaLabel !== null)`, // For who hears the page.
 	} {
 		if !v.is(want) {
 			t.Errorf("not so: %s", want)
