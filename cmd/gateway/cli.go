@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -78,8 +79,14 @@ func (p *program) asked(err error) string {
 	return p.parser.Model.Name
 }
 
+// noValue is how kong says that a flag is the last thing on its line and has no value.
+var noValue = regexp.MustCompile(`expected \w+ value but got "EOL" \(<EOL>\)`)
+
 // explain says of a first word that is no command which one may have been meant.
 func (p *program) explain(err error) error {
+	if text := noValue.ReplaceAllString(err.Error(), "missing value"); text != err.Error() {
+		return errors.New(text)
+	}
 	if len(p.args) == 0 || strings.HasPrefix(p.args[0], "-") {
 		return err
 	}

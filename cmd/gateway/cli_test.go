@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,16 @@ func TestWrongUseNamesItsCommand(t *testing.T) {
 		status, stdout, stderr := say(strings.Fields(args)...)
 		if status != exitUsage || stdout != "" || !strings.HasPrefix(stderr, command+": ") || !strings.HasSuffix(stderr, "\nTry "+command+" --help.\n") {
 			t.Errorf("%s: status %d, said %q %q, want it to begin with %s", args, status, stdout, stderr, command)
+		}
+	}
+}
+
+// A flag at the end of its line, which lacks its value, is said to.
+func TestMissingValuesAreSaidToBeMissing(t *testing.T) {
+	for _, flag := range []string{"--config", "--loops", "--listen", "--ping-interval", "--max-message"} {
+		status, _, stderr := say(flag)
+		if status != exitUsage || !strings.HasPrefix(stderr, "gateway: "+flag+": missing value") {
+			t.Errorf("%s: status %d, said %q", flag, status, stderr)
 		}
 	}
 }
@@ -46,6 +57,18 @@ func TestCountOfMessagesIsNotNegative(t *testing.T) {
 	status, _, stderr := say("tail", "--count=-1", "--url", "unix:/nobody/is/there", "news")
 	if status != exitUsage || !strings.Contains(stderr, "--count -1: must be at least 1") {
 		t.Errorf("status %d, said %q", status, stderr)
+	}
+}
+
+func TestHealthTellsWhoDoesNotAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // Connections wait there for ever.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	status, stdout, stderr := say("health", "--timeout=20ms", "http://"+l.Addr().String())
+	if status != exitFailed || stdout != "" || !strings.HasSuffix(stderr, ": it has not answered within 20ms\n") {
+		t.Errorf("status %d, said %q %q", status, stdout, stderr)
 	}
 }
 

@@ -184,6 +184,9 @@ func (f *configFile) read(text []byte, flags map[string]*kong.Flag) {
 		if strings.Contains(text, "alphabetic or numeric character") { // of an alias, which nobody means
 			text += `: what begins with * or & has to be in quotes, as "*": or "*=read"`
 		}
+		if strings.Contains(text, "cannot start any token") {
+			text += ": lines are indented by blanks, not by tabs, and what begins with @ or ` has to be in quotes"
+		}
 		f.fault(line, "this is not YAML: %s", text)
 		return
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,7 +37,10 @@ func (c *healthCommand) Run(p *program) error {
 		return usageError{err}
 	}
 	answer, err := client.Do(request)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: it has not answered within %v", c.URL, c.Timeout)
+	case err != nil:
 		return fmt.Errorf("%s: %w", c.URL, unreached(err))
 	}
 	defer answer.Body.Close()
