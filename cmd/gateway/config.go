@@ -122,7 +122,22 @@ func load(args []string) (*loaded, error) {
 			found.given[step.Flag.Name] = true
 		}
 	}
+	if err := found.located(found.emptyTexts()); err != nil {
+		return nil, err
+	}
 	return found, found.located(found.check())
+}
+
+// emptyTexts refuses nothing in the place of a text, as a variable leaves that a script forgot to
+// set: without its --auth-url, or its --tls-client-ca, a gateway would let everybody in.
+func (l *loaded) emptyTexts() error {
+	var all []error
+	for _, flag := range l.ctx.Flags() {
+		if flag.Target.Kind() == reflect.String && flag.Target.Len() == 0 && l.origin(flag) != "default" {
+			all = append(all, fmt.Errorf("--%s: it is empty; leave the flag or the variable out for its default", flag.Name))
+		}
+	}
+	return errors.Join(all...)
 }
 
 // origin is where a flag's value comes from.

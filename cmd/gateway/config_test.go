@@ -102,6 +102,7 @@ func TestFaultsOfAConfigurationAreSaidWithTheirLines(t *testing.T) {
 		"compress: perhaps":                        `:1: compress: `,
 		"- a\n- b":                                 `:1: this is not a list of flags' names`,
 		"max-head: 2KiB\n  max-message: 1KiB":      `: this is not YAML: mapping values are not allowed`,
+		"\tmax-head: 2KiB":                         `cannot start any token: lines are indented by blanks, not by tabs`,
 		"a: 1\n---\nb: 2":                          `another document begins here`,
 		"rooms: [a]":                               `:1: rooms takes patterns`,
 		"rooms:\n  a: plain":                       `:2: rooms: a takes a table`,
@@ -166,6 +167,35 @@ func TestFaultsOfTheWholeAreSaidWithWhereTheirPartsComeFrom(t *testing.T) {
 	} {
 		if status, _, stderr := say(slices.Concat([]string{"config", "check", name}, tt.args)...); status != 2 || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%q: status %d, said %q, want %q", tt.args, status, stderr, tt.want)
+		}
+	}
+}
+
+// An empty text is what a variable leaves that was not set. Taken for none it would open what was to
+// be guarded.
+func TestEmptyTextsAreRefused(t *testing.T) {
+	const fault = ": it is empty; leave the flag or the variable out for its default"
+	for _, tt := range []struct {
+		variable string
+		args     []string
+		want     string
+	}{
+		{"", []string{"--auth-url="}, "--auth-url" + fault + "\n"},
+		{"", []string{"--config="}, "--config" + fault + "\n"},
+		{"SLUICE_TLS_CLIENT_CA", nil, "--tls-client-ca" + fault + " (--tls-client-ca: SLUICE_TLS_CLIENT_CA)\n"},
+		{"SLUICE_CONFIG", nil, "--config" + fault + " (--config: SLUICE_CONFIG)\n"},
+		{"", []string{"--config", fileOf(t, "auth-cookie: ''\n")}, "--auth-cookie" + fault + " (--auth-cookie: "},
+	} {
+		if tt.variable != "" {
+			t.Setenv(tt.variable, "")
+		}
+		for _, command := range [][]string{{"--listen=127.0.0.1:0"}, {"config", "check"}, {"config", "print"}} {
+			if status, stdout, stderr := say(slices.Concat(command, tt.args)...); status != exitUsage || stdout != "" || !strings.Contains(stderr, tt.want) {
+				t.Errorf("%q %q: status %d, said %q %q, want %q", tt.variable, tt.args, status, stdout, stderr, tt.want)
+			}
+		}
+		if tt.variable != "" {
+			os.Unsetenv(tt.variable)
 		}
 	}
 }
