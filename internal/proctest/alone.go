@@ -1,12 +1,13 @@
 package proctest
 
 import (
-	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // aloneEnv has the name of the test that a process is for.
@@ -22,7 +23,7 @@ func Alone(t *testing.T) bool {
 		return true
 	}
 	t.Parallel()
-	said, err := runAlone(t.Context(), t.Name())
+	said, err := runAlone(t, t.Name())
 	t.Logf("in a process of its own:\n%s", said)
 	if err != nil {
 		t.Errorf("in a process of its own: %v", err)
@@ -31,15 +32,19 @@ func Alone(t *testing.T) bool {
 }
 
 // runAlone has this test binary run one test, with the flags that this one was given but for those
-// which say what to run and where to write it.
-func runAlone(ctx context.Context, test string) (said []byte, err error) {
+// which say what to run and where to write it. It ends before t's time is over: who hangs there is
+// seen, and not left behind.
+func runAlone(t *testing.T, test string) (said []byte, err error) {
 	args := []string{"-test.run=^" + test + "$", "-test.v"}
+	if end, ok := t.Deadline(); ok {
+		args = append(args, fmt.Sprint("-test.timeout=", max(time.Until(end)*9/10, time.Second)))
+	}
 	flag.Visit(func(f *flag.Flag) {
-		if f.Name == "test.timeout" || !strings.HasPrefix(f.Name, "test.") {
+		if !strings.HasPrefix(f.Name, "test.") {
 			args = append(args, "-"+f.Name+"="+f.Value.String())
 		}
 	})
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), aloneEnv+"="+test)
 	return cmd.CombinedOutput()
 }

@@ -16,11 +16,11 @@ func TestLonely(t *testing.T) {
 
 // A test that has a process of its own is in another one, and what becomes of it there is seen.
 func TestWhatIsAloneMayFail(t *testing.T) {
-	said, err := runAlone(t.Context(), "TestLonely")
+	said, err := runAlone(t, "TestLonely")
 	if err == nil || !strings.Contains(string(said), "process ") || strings.Contains(string(said), fmt.Sprintf("process %d.", os.Getpid())) {
 		t.Errorf("%v: %s", err, said)
 	}
-	if said, err := runAlone(t.Context(), "TestAlone"); err != nil || strings.Count(string(said), "--- PASS") != 1 {
+	if said, err := runAlone(t, "TestAlone"); err != nil || strings.Count(string(said), "--- PASS") != 1 {
 		t.Errorf("%v: %s", err, said)
 	}
 }
