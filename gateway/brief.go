@@ -11,7 +11,7 @@ import "time"
 //	briefRead bytes are read                     the others
 //	a message is inflated as far as briefSlice   what is more of it
 //	                                             what is assembled, and longer than briefRead
-//	briefCommands of a subscriber are obeyed     the others, all of a frame beyond briefRead, history
+//	briefCommands of a subscriber are obeyed     the others, a frame's beyond briefRead, history
 //	                                             who comes with a token, which has to be judged
 //	                                             who is in more than briefRooms, and may leave them
 const (
@@ -22,7 +22,8 @@ const (
 	briefRooms    = 32
 )
 
-// beginTurn begins a connection's turn of reading. That of one which has stood in line is not brief.
+// beginTurn begins a connection's turn of reading. That of one which has stood in line is not
+// brief.
 func (w *worker) beginTurn(hasStood bool) {
 	w.inflated, w.frames, w.judged, w.told, w.taken = 0, 0, 0, 0, 0
 	w.isBrief = !hasStood && w.spent >= longTime

@@ -37,8 +37,8 @@ func (c *config) check() error {
 
 const (
 	loopsMax = 1024
-	// messageMax is for frames of less than 4 GiB: a log counts in 32 bits, and a byte may become seven
-	// in an event.
+	// messageMax is for frames of less than 4 GiB: a log counts in 32 bits, and a byte may become
+	// seven in an event.
 	messageMax = 1 << 29
 	// httpConnectionsMax is more than there are descriptors for: each takes two, and has its place
 	// from the start.

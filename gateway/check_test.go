@@ -34,7 +34,8 @@ func TestLargestNumbersAreTakenOrRefused(t *testing.T) {
 	}
 }
 
-// However large a message is, its frame in the encoding that makes most of it is one that a log can count.
+// However large a message is, its frame in the encoding that makes most of it is one that a log can
+// count.
 func TestLargestFrameIsCounted(t *testing.T) {
 	const sample = 1 << 20
 	largest := float64(messageMax) / sample * float64(sse.TextSize(bytes.Repeat([]byte{'\n'}, sample)))

@@ -72,8 +72,8 @@ func (s *subscriber) awaitFilled(o *order, room string) (done orderStep, isLate 
 }
 
 // keptBy reads what a room, nil if it is not there, keeps and a client asks for. Not ok: that is
-// not to be had, and a part might be taken for it. The bytes that it looks at, which may be many more
-// than are in the answer, are counted in looked.
+// not to be had, and a part might be taken for it. The bytes that it looks at, which may be many
+// more than are in the answer, are counted in looked.
 func keptBy(room *hub.Room, q *protocol.HistoryRequest, looked *int) (records []hub.Record, end hub.Position, ok bool) {
 	since := hub.Position{}
 	if q.Since != nil {

@@ -20,15 +20,15 @@ type transport interface {
 
 // A lifeState is how far a connection has come, and so what it writes:
 //
-//	reading ──101──▶ open ──a reason to close──▶ finishing ──▶ parting ──all sent──▶ lingering ──▶ dead
-//	   │ │             └──overrun, and its room lets it go────────▲                                 ▲
-//	   │ └──refused, answered for the last time───────────────────┘                                 │
-//	   └──another path: lent to net/http for one request ───────────────────────────────────────────┘
+//	reading ──101──▶ open ──a reason to close──▶ finishing ──▶ parting ──sent──▶ lingering ──▶ dead
+//	   │ │             └──overrun, and its room lets it go────────▲                             ▲
+//	   │ └──refused, answered for the last time───────────────────┘                             │
+//	   └──another path: lent to net/http for one request ───────────────────────────────────────┘
 //
 //	state      what it sends                                what it does with what comes
 //	reading    the answer to /livez                         collects the request head
-//	open       its room's messages, frames of its own       decodes and publishes it, unless reading is paused;
-//	                                                        of one that listens: drops it
+//	open       its room's messages, frames of its own       decodes and publishes it, unless it is
+//	                                                        paused; of one that listens: drops it
 //	finishing  its room's messages up to the reason         drops it
 //	parting    what is in its outbox, the Close frame       drops it
 //	lingering  nothing: writing is shut down                drops it until its end, within bounds
@@ -63,7 +63,7 @@ func (s lifeState) String() string {
 // A pause is a reason not to read a connection on; several may hold at a time:
 //
 //	why          begins when                                  ends when
-//	pauseRoom    its room is full, or others are before it    the hub says that its turn has come: Resume
+//	pauseRoom    its room is full, or others are before it    the hub says it is its turn: Resume
 //	pauseRate    it is over a rate of messages or bytes       its bucket has filled: the timer
 //	pauseTurn    it has had its turn, or is costly            the loop gives it the next
 //	pauseParked  its question is asked, see desk              the answer has come

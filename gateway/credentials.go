@@ -12,7 +12,7 @@ import (
 //
 //	Authorization: Bearer TOKEN                    programs
 //	/ws/{room}?token=TOKEN                         pages: new WebSocket(url) sets no header
-//	Sec-WebSocket-Protocol: bearer, TOKEN          pages, without it in the address; answered with bearer
+//	Sec-WebSocket-Protocol: bearer, TOKEN          pages, not in the address; answered with bearer
 //	the cookie that Options.AuthCookie names       pages that have logged in; if there is no other
 //
 // A cookie is sent by the browser whether its page means it or not. So it counts only of pages that

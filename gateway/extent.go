@@ -15,9 +15,9 @@ import (
 //	a listener                                        nothing: it accepts again after a moment
 //	a request that net/http handles                   that request
 //	a message's encoding, in Server.Publish           that call, with ErrFault
-//	a room: its log, members, branches, a sweep       all connections in the room, with 1011; whoever
-//	                                                  comes later gets a new room
-//	a loop's poller, slab, timers, mailbox, hooks;    the process, as with Options.ExitOnPanic all do
+//	a room: its log, members, branches, a sweep       all connections in the room, with 1011;
+//	                                                  the next client gets a new room
+//	a loop's poller, slab, timers, mailbox, hooks;    the process, as all do by Options.ExitOnPanic
 //	the directory of rooms, the backlog of all
 //	rooms, what connections share of limits
 //

@@ -13,7 +13,8 @@ import (
 // another moves there when its request is known to be good, before it is answered.
 //
 //	accepting loop                                     home
-//	head, checks, Join ──elsewhere──▶ Detach ──Post──▶ Register ──▶ the same head in a turn of its own: Join, 101
+//	head, checks, Join ──elsewhere──▶ Detach ──Post──▶ Register ──▶ the same head in its
+//	                                                   own turn: Join, 101
 //
 // The descriptor belongs to one loop, the mailbox or the other loop, as one between net/http and a
 // loop does. Along with it go the bytes that were read, who its client is, and what is left of the

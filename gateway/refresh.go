@@ -30,8 +30,8 @@ func (s *subscriber) refresh(o *order) orderStep {
 	case err != nil:
 		return s.refuse(o, err, ClosedBadToken)
 	case who == nil:
-		// A service is away, maybe, and all are anonymous meanwhile. The token before this one counts
-		// to its end.
+		// A service is away, maybe, and all are anonymous meanwhile. The token before this one
+		// counts to its end.
 		return s.fail(o, centrifuge.ErrorInternal)
 	case who.Subject != s.principal().Subject:
 		return s.disbelieve("the token to go on with is somebody else's")

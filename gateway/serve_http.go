@@ -35,16 +35,19 @@ const startPatience = time.Second
 //
 // What differs is said here:
 //
-//   - net/http has judged the request's head before the gateway does, and is more lenient: it joins folded
-//     lines and takes a bare line feed for a line's end. Requests in front of this one are its own affair.
-//   - How long a head may take to come is for http.Server's ReadHeaderTimeout to say. Its timeouts end when
-//     the connection leaves. That a head has at most MaxHead bytes and 128 lines holds here, too.
+//   - net/http has judged the request's head before the gateway does, and is more lenient: it joins
+//     folded lines and takes a bare line feed for a line's end. Requests in front of this one are
+//     its own affair.
+//   - How long a head may take to come is for http.Server's ReadHeaderTimeout to say. Its timeouts
+//     end when the connection leaves. That a head has at most MaxHead bytes and 128 lines holds
+//     here, too.
 //   - Headers that handlers in front have set for the response are not sent with the upgrade.
-//   - MaxPerAddress and ConnectRate count for r.RemoteAddr. A handler in front may set it to the client
-//     that a proxy of the program's speaks for.
-//   - TLS is refused with 501: its keys are with net/http and cannot leave it. So is HTTP/2, with 505,
-//     and, with 501, a connection that is not a plain *net.TCPConn or *net.UnixConn, or a ResponseWriter
-//     that cannot be hijacked. A proxy in front ends TLS and speaks HTTP/1.1 to the program.
+//   - MaxPerAddress and ConnectRate count for r.RemoteAddr. A handler in front may set it to the
+//     client that a proxy of the program's speaks for.
+//   - TLS is refused with 501: its keys are with net/http and cannot leave it. So is HTTP/2, with
+//     505, and, with 501, a connection that is not a plain *net.TCPConn or *net.UnixConn, or a
+//     ResponseWriter that cannot be hijacked. A proxy in front ends TLS and speaks HTTP/1.1 to the
+//     program.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch _, by := roomOf(r.URL.Path); {
 	case by == notAtAll:

@@ -11,7 +11,8 @@ import (
 	"sluice/hub"
 )
 
-// A connView is what was known of one of the gateway's connections when its loop began its last tick.
+// A connView is what was known of one of the gateway's connections when its loop began its last
+// tick.
 type connView struct {
 	c         *conn
 	link      int
@@ -66,8 +67,8 @@ func (w *world) inspect(l *simLoop) {
 	l.hasRun, l.reported, l.overrunBefore, l.stoppedBefore = true, l.w.stats.Closed, l.overrun(), l.stopped()
 }
 
-// newGoroutines is how many there are that were not there at the start. The runtime's own that runs finalizers counts while it
-// does, so they are counted again before they are believed.
+// newGoroutines is how many there are that were not there at the start. The runtime's own that runs
+// finalizers counts while it does, so they are counted again before they are believed.
 func (w *world) newGoroutines() (n int) {
 	for range 1000 {
 		if n = runtime.NumGoroutine() - w.goroutines; n > 0 {
@@ -142,7 +143,8 @@ func (w *world) clientOf(link int) *simClient {
 	return nil
 }
 
-// inspectGone judges those who vanished in the last tick, if it is clear who vanished for what, and returns them.
+// inspectGone judges those who vanished in the last tick, if it is clear who vanished for what, and
+// returns them.
 func (w *world) inspectGone(l *simLoop) (gone []*connView) {
 	for _, v := range l.views {
 		if v.c.life == dead {
@@ -221,7 +223,8 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	case ClosedProtocol, ClosedTooBig, ClosedNotUTF8, ClosedCorrupt:
 		return c.Violation == int(reasons[r].code)
 	case ClosedSlow:
-		// What a room retains is counted in segments, of all tracks: half of each may be left empty, and the last one almost wholly.
+		// What a room retains is counted in segments, of all tracks: half of each may be left
+		// empty, and the last one almost wholly.
 		return !w.Plan.IsLossy() && (!w.Plan.IsSteady || w.IsHealing || w.goesOnWithout(v)) && (v.room == nil || v.room.Stats().End[v.track]-v.position >= int64(w.Plan.Backlog)/8-w.segmentMax())
 	case ClosedStalled:
 		return since(v.took) >= w.Plan.Stall // What it took since may have come behind the gateway's last look.
@@ -252,8 +255,9 @@ func (w *world) isJust(l *simLoop, v *connView, r CloseReason) bool {
 	return false
 }
 
-// goesOnWithout reports whether half of a plan's steady readers at least keep up, so that the room goes on without those who do
-// not: one of two readers, or a sender that gets its own messages more slowly than the readers do.
+// goesOnWithout reports whether half of a plan's steady readers at least keep up, so that the room
+// goes on without those who do not: one of two readers, or a sender that gets its own messages more
+// slowly than the readers do.
 func (w *world) goesOnWithout(v *connView) bool {
 	readers, keepUp := 0, 0
 	for _, l := range w.loops {
@@ -273,8 +277,8 @@ func (w *world) goesOnWithout(v *connView) bool {
 // pollerDescriptors are what one poller opens for itself.
 const pollerDescriptors = 2
 
-// inspectQuiet looks at everybody while every loop sleeps and nothing is ready: whoever has something to do then, and could do
-// it, has been forgotten.
+// inspectQuiet looks at everybody while every loop sleeps and nothing is ready: whoever has
+// something to do then, and could do it, has been forgotten.
 func (w *world) inspectQuiet() {
 	if w.Err != nil || len(w.runnable()) > 0 || w.builder != nil && w.builder.hasWork() {
 		return
@@ -321,8 +325,8 @@ func (w *world) inspectHomes() {
 	w.homely++
 }
 
-// inspectDue holds what each room counts as due to what its members have yet to get. One that was overrun and may go on is due
-// more than shows: what it will skip.
+// inspectDue holds what each room counts as due to what its members have yet to get. One that was
+// overrun and may go on is due more than shows: what it will skip.
 func (w *world) inspectDue() {
 	due, some, anywhere := map[*hub.Room]uint64{}, map[string]uint64{}, uint64(0)
 	for _, l := range w.loops {

@@ -221,7 +221,8 @@ var maker = mutation.Maker{
 // busy, and takes memory.
 var turns = make(chan struct{}, runtime.NumCPU())
 
-// TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number of seeds.
+// TestMutantsAreFound shows that TestSimulation can fail: it finds every mutant within its number
+// of seeds.
 func TestMutantsAreFound(t *testing.T) {
 	t.Parallel()
 	if testenv.RaceEnabled {

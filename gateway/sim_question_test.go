@@ -10,8 +10,8 @@ import (
 	"sluice/gateway/internal/simclient"
 )
 
-// A simQuestion is a subscriber's about who is in a room, until it is answered: who is there all the
-// time has to be among them, and whoever is has been there meanwhile.
+// A simQuestion is a subscriber's about who is in a room, until it is answered: who is there all
+// the time has to be among them, and whoever is has been there meanwhile.
 type simQuestion struct {
 	by     *simSubscriber
 	room   string
@@ -24,8 +24,8 @@ type simQuestion struct {
 // A simMember is a client in a room.
 type simMember struct{ id, user string }
 
-// members are the clients that are in a room as the hub has it, each by what stands for its stay there
-// and for no other.
+// members are the clients that are in a room as the hub has it, each by what stands for its stay
+// there and for no other.
 func (w *world) members(room string) map[any]simMember {
 	all := map[any]simMember{}
 	for _, l := range w.loops {

@@ -14,8 +14,8 @@ import (
 )
 
 // A simSubscriber judges what a subscriber hears. It is told where it begins in a room, and whether
-// that is where it asked to go on; from there on each push is at the next position, with the message
-// that everybody else has there.
+// that is where it asked to go on; from there on each push is at the next position, with the
+// message that everybody else has there.
 type simSubscriber struct {
 	*simclient.Subscriber
 	w       *world
@@ -124,8 +124,8 @@ func (s *simSubscriber) Denied(one *simclient.Socket, a *simclient.Asked, e *pro
 	s.w.forgetQuestion(a)
 }
 
-// Reads implements simclient.SubscriberJudge: what is told of a history follows where it was asked for,
-// and is all of it unless that is more than was asked for.
+// Reads implements simclient.SubscriberJudge: what is told of a history follows where it was asked
+// for, and is all of it unless that is more than was asked for.
 func (s *simSubscriber) Reads(one *simclient.Socket, a *simclient.Asked, r *protocol.HistoryResult) {
 	q := a.Command.History
 	if r.Epoch == "" { // The room is not there.

@@ -46,7 +46,8 @@ func (t *subscriberTally) add(w *world) {
 	}
 }
 
-// isWhole says that what subscribers do was there, and of many seeds that the rarest of it was, too.
+// isWhole says that what subscribers do was there, and of many seeds that the rarest of it was,
+// too.
 func (t *subscriberTally) isWhole(areMany bool) bool {
 	isThere := min(t.pushes, t.recovered, t.lost, t.together, t.errors, t.histories) > 0
 	return isThere && (!areMany || min(t.gaps, t.closed) > 0)

@@ -14,13 +14,13 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// tokenSeeds are all seeds in which nobody says who it is, and nobody asks who is in a room. Of those
-// behind them not every one is the same run twice: the protocol's library writes who is in a room in
-// an order that no seed decides.
+// tokenSeeds are all seeds in which nobody says who it is, and nobody asks who is in a room. Of
+// those behind them not every one is the same run twice: the protocol's library writes who is in a
+// room in an order that no seed decides.
 const tokenSeeds = 1_000_000
 
-// TestSimulationOfTokens is TestSimulation with subscribers whose tokens are over after a while, that
-// bring others, and that ask who is in a room.
+// TestSimulationOfTokens is TestSimulation with subscribers whose tokens are over after a while,
+// that bring others, and that ask who is in a room.
 func TestSimulationOfTokens(t *testing.T) {
 	if !proctest.Alone(t) {
 		return
@@ -98,8 +98,8 @@ func (s *simSocket) bringsAnothers() bool {
 // tokenMargin is how much later than at its time a loop may look at a connection.
 const tokenMargin = 100 * time.Millisecond
 
-// inspectToken looks whether a connection goes on by a token that is over. The loop's clock may have
-// stood still, and the connection may not know yet that another one was taken.
+// inspectToken looks whether a connection goes on by a token that is over. The loop's clock may
+// have stood still, and the connection may not know yet that another one was taken.
 func (w *world) inspectToken(l *simLoop, v *connView) {
 	s := v.socket
 	if s == nil || s.Token == nil || w.wasPaused || v.c.life != open || len(s.Brought()) > 0 {

@@ -19,8 +19,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A world is one whole gateway on a simulated kernel, and its clients. Loops are coroutines: one thread of control runs all,
-// and hands itself on between system calls.
+// A world is one whole gateway on a simulated kernel, and its clients. Loops are coroutines: one
+// thread of control runs all, and hands itself on between system calls.
 type world struct {
 	*simclient.World // what clients know of it
 	seed             uint64
@@ -72,8 +72,8 @@ type simClient struct {
 	removed uint64       // what had been removed of the history when it asked
 }
 
-// The oracle judges what a client hears. A Close frame or an end is judged when it is known what the
-// loops did it for.
+// The oracle judges what a client hears. A Close frame or an end is judged when it is known what
+// the loops did it for.
 
 func (c *simClient) Heard(op ws.OpCode, payload []byte) { c.gotMessage(op, payload) }
 
@@ -224,7 +224,8 @@ func (w *world) preempt() {
 	}
 }
 
-// sleep is called by waits: each hands over once, and one that has nothing to report until it has, or its time is up.
+// sleep is called by waits: each hands over once, and one that has nothing to report until it has,
+// or its time is up.
 func (w *world) sleep(epfd int, until time.Duration) {
 	l := w.current
 	if l == nil {
@@ -270,7 +271,8 @@ func (w *world) runnable() (some []*simLoop) {
 	return some
 }
 
-// idle is what happens when every loop sleeps: something arrives, or a client acts, or time passes until one of them wakes.
+// idle is what happens when every loop sleeps: something arrives, or a client acts, or time passes
+// until one of them wakes.
 func (w *world) idle() {
 	w.inspectQuiet()
 	if w.Random.IntN(8) > 0 && (w.stepBuilder() || w.Kernel.Step() || w.actors[w.Random.IntN(len(w.actors))].Act()) {

@@ -16,12 +16,12 @@ import (
 // A handshake is one of TLS that is under way. crypto/tls cannot go on with one that would have to
 // wait, so it runs on a goroutine of its own, and everything is done for there to be few of those:
 //
-//	parked, with no goroutine   until the ClientHello is whole: its bytes wait as a request head does,
+//	parked, with no goroutine   until the ClientHello is whole: its bytes wait as a request head,
 //	                            within --head-memory. Whoever connects and does not go on stays here
-//	running                     --tls-handshakes-running at a time over all loops, the others in line
-//	parked, with a goroutine    until the client's answer has come; that holds no thread and no place
-//	                            among those that run. Beyond --tls-handshakes the one that has been
-//	                            for longest is closed: an honest client takes a round trip
+//	running                     --tls-handshakes-running at a time of all loops, others in line
+//	parked, with a goroutine    until the client's answer has come: that takes no thread and no
+//	                            place among those that run. Beyond --tls-handshakes the one that
+//	                            has been for longest is closed: an honest client takes a round trip
 //
 // All of it is within --handshake-timeout, which is absolute and counts the request head as well.
 type handshake struct {

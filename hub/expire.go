@@ -113,6 +113,6 @@ func (l *log) closeUnused(now time.Duration) (isAny bool) {
 	return isAny
 }
 
-// graceTime is for how long a track is kept that nobody reads, in rooms with history: those who lost
-// their connections are back soon, and nothing is encoded anew for them.
+// graceTime is for how long a track is kept that nobody reads, in rooms with history: those who
+// lost their connections are back soon, and nothing is encoded anew for them.
 const graceTime = 30 * time.Second

@@ -149,8 +149,8 @@ func (r *Room) giveLeases(by *Fanout) {
 	r.mustAsk.Store(r.stops() || !l.isEmpty())
 }
 
-// release lifts the brake if its reason is gone, and lets waiting publishers go on. The caller holds
-// the lock.
+// release lifts the brake if its reason is gone, and lets waiting publishers go on. The caller
+// holds the lock.
 func (r *Room) release(by *Fanout) {
 	if !r.isFull.Load() || r.mustWait() {
 		return

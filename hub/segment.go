@@ -19,8 +19,8 @@ const (
 // A track is one encoding of a log, a chain of segments:
 //
 //	first ─▶ [ dropped ]──next─▶ [ frames ]──next─▶ [ frames ]──next─▶ [ frames ··· free ] ◀─ tail
-//	          ▲                oldest ─▲                ▲                         ▲
-//	          cursor (blocked,         cursor (blocked) cursor (behind)           cursors (caught up)
+//	          ▲                oldest ─▲                ▲                        ▲
+//	          cursor (blocked,         cursor (blocked) cursor (behind)          cursors (caught up)
 //	          to be overrun)
 //
 // What was dropped counts until every loop has brought its members past it, or overrun them.

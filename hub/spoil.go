@@ -6,8 +6,8 @@ import "slices"
 // on with it; what they may do is this:
 //
 //	where it came from                        in doubt    what becomes of it
-//	an event of a member's client, that       its room    Spoil: the room has no members any more, and its name
-//	passed this package; a sweep                          is free for another
+//	an event of a member's client, that       its room    Spoil: it has no members any more, and its
+//	passed this package; a sweep                          name is free for another
 //	the directory, the backlog of all rooms   everybody   nobody should go on: end the process
 //
 // Who recovers a panic decides by what it passed, and asks InDoubt which rooms a sweep was at.

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What any member is asked, or told by its client, comes first: a trunk has its bundle answer. Behind
-// that is what the bundle does when its readers leave or are overrun, and what it answers.
+// What any member is asked, or told by its client, comes first: a trunk has its bundle answer.
+// Behind that is what the bundle does when its readers leave or are overrun, and what it answers.
 
 // Client is what stands behind m, or stood behind it when it left; behind a trunk, its bundle's.
 func (m *Member) Client() Client {

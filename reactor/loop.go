@@ -94,8 +94,8 @@ type Stats struct {
 }
 
 // NewLoop returns a loop that is ready to Run, or to be given up by Release. The error is
-// ErrUnsupported where there is neither epoll nor kqueue, or the kernel's that gave no poller: EMFILE
-// and ENOMEM among them.
+// ErrUnsupported where there is neither epoll nor kqueue, or the kernel's that gave no poller:
+// EMFILE and ENOMEM among them.
 func NewLoop(o Options) (*Loop, error) {
 	if o.Kernel == nil {
 		o.Kernel = sys.Real{}

@@ -268,8 +268,8 @@ func kqueueReady(ev *sys.Kevent) ready {
 	return r
 }
 
-// Wake ends the present or the next Wait; any goroutine may call it. A write that a signal ended has
-// put nothing into the pipe: it may have to wait there for whoever reads or writes at the time.
+// Wake ends the present or the next Wait; any goroutine may call it. A write that a signal ended
+// has put nothing into the pipe: it may have to wait there for whoever reads or writes at the time.
 func (p *kqueueBackend) Wake() (err error) {
 	for range triesMax {
 		if _, err = p.kernel.Write(p.wakeW, wakeByte); !errors.Is(err, syscall.EINTR) {

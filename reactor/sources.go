@@ -24,8 +24,8 @@ type entry struct {
 }
 
 // Register watches the non-blocking fd for src. From here on the loop owns fd, and closes it; after
-// an error it does not. The error is the kernel's (ENOMEM and ENOSPC among them), or says that there
-// are Options.SourcesMax already.
+// an error it does not. The error is the kernel's (ENOMEM and ENOSPC among them), or says that
+// there are Options.SourcesMax already.
 func (l *Loop) Register(fd int, in Interest, m Mode, src Source) (Token, error) {
 	t, ok := l.sources.Insert(entry{source: src, fd: int32(fd), mode: m})
 	if !ok {
@@ -39,8 +39,8 @@ func (l *Loop) Register(fd int, in Interest, m Mode, src Source) (Token, error) 
 }
 
 // Rearm replaces what t is watched for and looks at the readiness anew: a condition that holds now
-// is reported. The error is ErrClosed if t is stale or closing, or the kernel's, after which t may be
-// deaf: it is to be tried again or closed.
+// is reported. The error is ErrClosed if t is stale or closing, or the kernel's, after which t may
+// be deaf: it is to be tried again or closed.
 func (l *Loop) Rearm(t Token, in Interest) error {
 	e, ok := l.live(t)
 	if !ok {
@@ -112,8 +112,8 @@ func (l *Loop) Close(t Token) {
 	l.closing = append(l.closing, t)
 }
 
-// Detach stops watching t and gives its descriptor to the caller, who owns it from here on. After an
-// error (ErrClosed if t is stale or closing, or the kernel's) the loop still does.
+// Detach stops watching t and gives its descriptor to the caller, who owns it from here on. After
+// an error (ErrClosed if t is stale or closing, or the kernel's) the loop still does.
 func (l *Loop) Detach(t Token) (fd int, err error) {
 	e, ok := l.live(t)
 	if !ok {

@@ -82,8 +82,9 @@ func (v tab) readAll() {
 			const {top, bottom} = e.getBoundingClientRect(), view = log.getBoundingClientRect();
 			return bottom > view.top && top < view.bottom;
 		};
-		// The list fills what comes within a screen of the view when the browser has told it, and is moved by that; it follows its end
-		// until it has heard of the scrolling, and a higher window is a reason to go there.
+		// The list fills what comes within a screen of the view when the browser has told it, and
+		// is moved by that; it follows its end until it has heard of the scrolling, and a higher
+		// window is a reason to go there.
 		const settle = async () => {
 			for (let was = -1; ; await frames()) {
 				const now = log.scrollTop + log.scrollHeight;

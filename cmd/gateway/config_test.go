@@ -171,8 +171,8 @@ func TestFaultsOfTheWholeAreSaidWithWhereTheirPartsComeFrom(t *testing.T) {
 	}
 }
 
-// An empty text is what a variable leaves that was not set. Taken for none it would open what was to
-// be guarded.
+// An empty text is what a variable leaves that was not set. Taken for none it would open what was
+// to be guarded.
 func TestEmptyTextsAreRefused(t *testing.T) {
 	const fault = ": it is empty; leave the flag or the variable out for its default"
 	for _, tt := range []struct {

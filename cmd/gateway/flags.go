@@ -11,8 +11,8 @@ import (
 
 // A Config is the command line: every field is a flag, and an environment variable of the same name
 // in capitals behind SLUICE_ (SLUICE_MAX_MESSAGE for --max-message), and a key of the file that
-// --config names. Flags win over the environment, and that over the file. The library's Options have
-// the same fields, but there zero is a default: options translates.
+// --config names. Flags win over the environment, and that over the file. The library's Options
+// have the same fields, but there zero is a default: options translates.
 type Config struct {
 	ConfigFile string `name:"config" help:"A YAML file whose keys are flags' names, for what neither flags nor the environment say; rooms: {'ticker.*': {policy: latest}} is a table of --room. gateway config check FILE finds its faults." placeholder:"FILE" group:"Configuration"`
 

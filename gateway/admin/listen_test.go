@@ -213,8 +213,8 @@ func TestConnectionsHavePlaces(t *testing.T) {
 	testenv.Eventually(t, "all places are free", func() bool { return len(server.places.taken) == 0 })
 }
 
-// fewPlaces leaves a server with so many, by a clock that stands unless the test moves it: who has to
-// wait for a processor would pass for silent.
+// fewPlaces leaves a server with so many, by a clock that stands unless the test moves it: who has
+// to wait for a processor would pass for silent.
 func fewPlaces(s *Server, n int) (now *atomic.Int64) {
 	now = new(atomic.Int64)
 	s.places = newPlaces(n)

@@ -18,7 +18,8 @@ const (
 
 // A places is there for so many connections. While all are taken the connection without a request
 // that has been so for longest makes room, or has one without a key whose body has yet to come:
-// whoever can reach the listener, and has no key, keeps nobody out by connecting and saying nothing.
+// whoever can reach the listener, and has no key, keeps nobody out by connecting and saying
+// nothing.
 type places struct {
 	taken chan struct{} // one in it for each place that is
 	clock clock
@@ -75,7 +76,8 @@ func (p *places) makeRoom() {
 	g.conn.Close() // It leaves by that.
 }
 
-// enter has a guest be in the place that was taken for it. Its connection may be closed from then on.
+// enter has a guest be in the place that was taken for it. Its connection may be closed from then
+// on.
 func (p *places) enter(g *guest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

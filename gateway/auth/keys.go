@@ -147,9 +147,9 @@ func parseJWKS(text []byte) ([]key, error) {
 	return keys, err
 }
 
-// parseSet reads a JWK Set. What is no key that verifies signatures here is left out: one of another
-// kind or use, or that is not whole (RFC 7517 §5). A set that strangers can read may have no
-// secrets.
+// parseSet reads a JWK Set. What is no key that verifies signatures here is left out: one of
+// another kind or use, or that is not whole (RFC 7517 §5). A set that strangers can read may have
+// no secrets.
 func parseSet(text []byte, mayHaveSecrets bool) (keys []key, err error) {
 	var set struct {
 		Keys *[]json.RawMessage `json:"keys"`

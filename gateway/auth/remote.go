@@ -50,8 +50,8 @@ func newRemoteKeys(address string, failed func(error)) *remoteKeys {
 	}
 }
 
-// staysWithin follows a redirect where http's own rule does, but never out of TLS: whoever is on the
-// way could hand over keys of their own.
+// staysWithin follows a redirect where http's own rule does, but never out of TLS: whoever is on
+// the way could hand over keys of their own.
 func staysWithin(next *http.Request, past []*http.Request) error {
 	switch {
 	case next.URL.Scheme != "https" && past[0].URL.Scheme == "https":

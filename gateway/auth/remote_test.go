@@ -65,8 +65,8 @@ func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// While the issuer does not answer, who waits for a key does so for one attempt. Those behind are told
-// at once to come again, for as long as anybody is told so.
+// While the issuer does not answer, who waits for a key does so for one attempt. Those behind are
+// told at once to come again, for as long as anybody is told so.
 func TestOneAttemptIsWaitedForAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

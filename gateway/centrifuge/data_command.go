@@ -8,8 +8,8 @@ import (
 )
 
 // A dataCommand is a large command in JSON. It knows no methods but those that carry data: others
-// are passed over, and so cost no memory. It is decoded in one pass, as what holds a loop that long;
-// the standard library takes four times as long.
+// are passed over, and so cost no memory. It is decoded in one pass, as what holds a loop that
+// long; the standard library takes four times as long.
 type dataCommand protocol.Command
 
 // dataFields are what a large command may have.

@@ -32,7 +32,7 @@
 //	check.go                asking where rooms end
 //	recent.go               what of the stream nothing can have been dropped of
 //	promise.go, quarters.go whether the stream keeps what rooms' histories promise
-//	trust.go, audit.go      whether the stream is what it was: epochs; claim.go: what others know of it
+//	trust.go, audit.go      whether the stream is what it was: epochs; claim.go: what others know
 //	purge.go                removing what the stream keeps of a room
 //	status.go, stats.go     where a node stands, and what it has counted; outages
 //

@@ -21,8 +21,8 @@ func (n *Node) judgePromise(r *room, s *State) {
 	r.isShort = isShort
 }
 
-// judgeFilled looks whether what the stream keeps of a room that was filled from it is cut where the
-// room's number of packs ends: what was before that, and dropped for the stream's size, nobody
+// judgeFilled looks whether what the stream keeps of a room that was filled from it is cut where
+// the room's number of packs ends: what was before that, and dropped for the stream's size, nobody
 // knows.
 func (n *Node) judgeFilled(r *room) {
 	f := &r.filling

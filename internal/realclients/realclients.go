@@ -5,9 +5,9 @@
 // install.sh installs; those of Python and Java for Debian's packages. All take the same command
 // line and print the same lines; Visitors do no more than visit:
 //
-//	PROGRAM URL visit [PROTOCOL]   opens, has "", a few bytes, 300 and 70,000 echoed, and closes with 1000
-//	PROGRAM URL echo SIZE          opens, has SIZE random bytes echoed, and closes with 1000
-//	PROGRAM URL send SIZE COUNT    opens, sends COUNT messages of SIZE random bytes, plain, and waits for the end
+//	PROGRAM URL visit [PROTOCOL]   opens, has "", a few, 300 and 70,000 bytes echoed, closes: 1000
+//	PROGRAM URL echo SIZE          opens, has SIZE random bytes echoed, closes: 1000
+//	PROGRAM URL send SIZE COUNT    opens, sends COUNT plain messages of SIZE random bytes, waits
 //
 //	closed CODE REASON             the last line: what the client's own event said
 //	error TEXT                     before it, as the client reports errors

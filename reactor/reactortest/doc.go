@@ -41,8 +41,9 @@
 //   - Calls are interrupted (EINTR), and fail for want of memory or descriptors (EMFILE, ENFILE,
 //     ENOMEM, ENOBUFS, ENOSPC) or because a queued connection is broken (ECONNABORTED, EPROTO).
 //     Connections that such a fault may end are marked.
-//   - A ring's batch is refused as a whole, for the moment or for good, or begun in part; its sends fail and are cut short as writes
-//     are, and end in any order. One may end after the call, which no gateway's kernel should do: its bytes are watched until then.
+//   - A ring's batch is refused as a whole, for the moment or for good, or begun in part; its sends
+//     fail and are cut short as writes are, and end in any order. One may end after the call, which
+//     no gateway's kernel should do: its bytes are watched until then.
 //   - Time stands still but for Advance and for what calls are said to cost.
 //
 // Calls that nobody should make are collected and returned by Err: on a descriptor that is not
@@ -60,5 +61,5 @@
 //
 //	go test ./gateway -run TestSimulation                     # the default number of seeds
 //	go test ./gateway -run TestSimulation -sim.seeds 20000
-//	go test ./gateway -run TestSimulation -sim.seed 1234 -v   # one, with the trace of its last calls
+//	go test ./gateway -run TestSimulation -sim.seed 1234 -v   # one, with its last calls
 package reactortest

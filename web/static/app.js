@@ -78,8 +78,8 @@ function send(where, message) {
 
 // ---- what comes in
 
-// What is ours is told by its id, which only we know until it is in the room; never by what a message
-// says of itself.
+// What is ours is told by its id, which only we know until it is in the room; never by what a
+// message says of itself.
 function receive(where, { data, tags, offset }) {
   probe.received();
   const message = decode(data, tags);
@@ -183,8 +183,8 @@ function socketAddress(path) {
   return url.href;
 }
 
-// identify says anew who this page is, in all of its rooms: in passing where its token is about to end, and else by a connection that
-// is another one's.
+// identify says anew who this page is, in all of its rooms: in passing where its token is about to
+// end, and else by a connection that is another one's.
 function identify() {
   const isInPassing = token.isDue && state.name === "open";
   token.take();
@@ -286,7 +286,8 @@ function left(where, { code, reason }) {
   showButtons();
 }
 
-// ended runs for every failed attempt too, when nothing is left to mark. The log says each reason once.
+// ended runs for every failed attempt too, when nothing is left to mark. The log says each reason
+// once.
 function ended() {
   if (tokenCodes.has(state.status)) askForToken(`${state.status === 109 || state.status === 3005 ? "The token has expired. Enter another one" : "Enter a token"} above, and join.`);
   document.body.dataset.lost = "";

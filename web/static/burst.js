@@ -16,7 +16,8 @@ export class Burst {
   #send;
   #onDone;
 
-  // send(message) returns whether the browser took it; onDone gets {back, text} when all is back, or no more will come.
+  // send(message) returns whether the browser took it; onDone gets {back, text} when all is back,
+  // or no more will come.
   constructor({ send, onDone }) {
     this.#send = send;
     this.#onDone = onDone;
@@ -40,8 +41,8 @@ export class Burst {
     this.#wait();
   }
 
-  // echo tells whether a message is one of this burst's that comes back, and counts it. It is ours by its
-  // id, which nobody knows before.
+  // echo tells whether a message is one of this burst's that comes back, and counts it. It is ours
+  // by its id, which nobody knows before.
   echo({ id }) {
     const seq = this.#waiting.get(id);
     if (!this.#waiting.delete(id)) return false;

@@ -1,5 +1,6 @@
-// Commands to the gateway and their answers, which have the command's number, and what comes unasked. What comes is handled as it
-// comes, by functions and not by promises: what follows an answer in the same message must find it done.
+// Commands to the gateway and their answers, which have the command's number, and what comes
+// unasked. What comes is handled as it comes, by functions and not by promises: what follows an
+// answer in the same message must find it done.
 
 export class Commands {
   #send;
@@ -27,7 +28,8 @@ export class Commands {
     this.#asked.clear();
   }
 
-  // take handles a message of the gateway, which has an object on each of its lines, and returns whether it is one.
+  // take handles a message of the gateway, which has an object on each of its lines, and returns
+  // whether it is one.
   take(data) {
     let all;
     try {

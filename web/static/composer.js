@@ -8,7 +8,8 @@ export class Composer {
   #usual;
   #onPost;
 
-  // form, text and hint are elements. onPost(text) returns why the text could not be sent, which then stays, or an empty string.
+  // form, text and hint are elements. onPost(text) returns why the text could not be sent, which
+  // then stays, or an empty string.
   constructor({ form, text, hint, onPost }) {
     this.#text = text;
     this.#hint = hint;
@@ -19,7 +20,8 @@ export class Composer {
       this.#post();
     });
     text.addEventListener("input", () => this.hint(excess(text.value)));
-    // Enter sends, Shift+Enter is a new line. The Enter that ends a word of an input method breaks no line.
+    // Enter sends, Shift+Enter is a new line. The Enter that ends a word of an input method breaks
+    // no line.
     let isShifted = false;
     text.addEventListener("keydown", (event) => {
       isShifted = event.shiftKey;

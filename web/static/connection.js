@@ -1,7 +1,8 @@
-// One WebSocket that comes back: jittered exponential back-off, and every ending explained in words.
+// One WebSocket that comes back: jittered exponential back-off, and every ending explained in
+// words.
 //
-//   connecting ──> open ──> waiting ──> connecting …      the network, the gateway or a slow page: try again
-//                      └──> closed                         the gateway says that trying again is no use
+//   connecting ──> open ──> waiting ──> connecting …   the network, the gateway, a slow page: again
+//                      └──> closed                      the gateway says that it is no use
 //
 // It is open when ready says so: what stands above it has to introduce itself first.
 
@@ -38,7 +39,8 @@ const reasons = {
   3508: "the gateway does not do what this page wants",
 };
 
-// After these the same page would meet the same refusal, and after the protocol's from 3500 and from 4500 on.
+// After these the same page would meet the same refusal, and after the protocol's from 3500 and
+// from 4500 on.
 const final = new Set([1002, 1003, 1007, 1008, 3005]);
 const isFinal = (code) => final.has(code) || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
@@ -52,9 +54,10 @@ export class Connection {
   #onOpen;
   #onData;
 
-  // onState gets {name, why, status, retryAt}: name is connecting, open, waiting or closed, why is a sentence or empty, status is
-  // a close code, the code of an error or what HTTP answered, or 0, and retryAt a performance.now() time when waiting. onOpen is called when
-  // something may be sent; onData gets a string.
+  // onState gets {name, why, status, retryAt}: name is connecting, open, waiting or closed, why is
+  // a sentence or empty, status is a close code, the code of an error or what HTTP answered, or 0,
+  // and retryAt a performance.now() time when waiting. onOpen is called when something may be sent;
+  // onData gets a string.
   constructor({ onState, onOpen, onData }) {
     this.#onState = onState;
     this.#onOpen = onOpen;
@@ -62,7 +65,8 @@ export class Connection {
     window.addEventListener("online", () => this.retry());
     // A gateway on this machine is there all the same: the next attempt finds it.
     window.addEventListener("offline", () => this.drop("this device is offline"));
-    // A browser keeps a page that was left for a while, and its socket with it, which then answers nobody.
+    // A browser keeps a page that was left for a while, and its socket with it, which then answers
+    // nobody.
     window.addEventListener("pagehide", () => this.drop("this page was left"));
   }
 
@@ -97,7 +101,8 @@ export class Connection {
     this.#giveUp(end);
   }
 
-  // drop gives the connection up as lost without waiting for the other side, which may not answer any more.
+  // drop gives the connection up as lost without waiting for the other side, which may not answer
+  // any more.
   drop(why) {
     if (!this.#socket) return;
     this.#giveUp({ why });
@@ -130,8 +135,9 @@ export class Connection {
     };
   }
 
-  // unopened ends an attempt that came to nothing. Browsers do not tell a page why; /livez tells whether
-  // anybody is there, and the same address, asked for as a file is, whether somebody in between lets the page through.
+  // unopened ends an attempt that came to nothing. Browsers do not tell a page why; /livez tells
+  // whether anybody is there, and the same address, asked for as a file is, whether somebody in
+  // between lets the page through.
   async #unopened(socket, met) {
     clearTimeout(this.#timer);
     const denied = met.isRefused && (await askAddress(this.#url));
@@ -157,7 +163,8 @@ export class Connection {
     }
     if (this.#openedAt && performance.now() - this.#openedAt > steadyAfter) this.#failures = 0;
     this.#openedAt = 0;
-    // Full jitter: a gateway that restarts with 10,000 pages gets them spread over the whole interval.
+    // Full jitter: a gateway that restarts with 10,000 pages gets them spread over the whole
+    // interval.
     const delay = Math.random() * Math.min(longestDelay, firstDelay * 2 ** this.#failures);
     this.#failures++;
     this.#timer = setTimeout(() => this.#connect(), delay);

@@ -1,4 +1,5 @@
-// What may stand in the page's fields, said in the browser's own way, and how the link leaves the page.
+// What may stand in the page's fields, said in the browser's own way, and how the link leaves the
+// page.
 
 import { count, plural } from "./format.js";
 import { nameMax, textMax } from "./message.js";
@@ -24,7 +25,8 @@ export function excess(text) {
   return n > 0 ? `${plural(n, "character", "characters")} too many: a message has at most ${count(textMax)}.` : "";
 }
 
-// copyLink copies the page's address, and returns what to say of it; input shows it where no page may copy.
+// copyLink copies the page's address, and returns what to say of it; input shows it where no page
+// may copy.
 export async function copyLink(input) {
   try {
     await navigator.clipboard.writeText(location.href); // on https and localhost only, and if it is allowed

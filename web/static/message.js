@@ -1,8 +1,8 @@
 // What this page writes into a room, and how it reads what comes out of one.
 //
-// A room relays whatever it is given, so anybody may send anything at all. Only what has exactly our
-// shape is taken for ours, and of that only the fields named here; all the rest is shown as what it
-// is.
+// A room relays whatever it is given, so anybody may send anything at all. Only what has exactly
+// our shape is taken for ours, and of that only the fields named here; all the rest is shown as
+// what it is.
 
 import { count, plural } from "./format.js";
 
@@ -15,8 +15,9 @@ export function encode(message) {
   return { v: 1, ...message };
 }
 
-// decode takes a publication's data, any value of JSON, and its tags. It returns {kind, id, seq, sender, who, text, sentAt} for our own
-// messages and {kind: "foreign", who, text} for others. sentAt is a Date, or nothing.
+// decode takes a publication's data, any value of JSON, and its tags. It returns {kind, id, seq,
+// sender, who, text, sentAt} for our own messages and {kind: "foreign", who, text} for others.
+// sentAt is a Date, or nothing.
 export function decode(data, tags) {
   if (tags?.encoding === "base64" && typeof data === "string") {
     return { kind: "foreign", who: "unknown sender", text: `binary, ${plural(sizeOf(data), "byte", "bytes")}` };

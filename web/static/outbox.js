@@ -1,4 +1,5 @@
-// Messages of this page whose echo has not come yet. The echo is the proof of delivery: the room got what we get.
+// Messages of this page whose echo has not come yet. The echo is the proof of delivery: the room
+// got what we get.
 
 import { millis } from "./format.js";
 import { token } from "./settings.js";
@@ -7,7 +8,7 @@ const echoWithin = 10_000; // ms
 const waitingMax = 1000; // messages that failed and may come after all, in a room that keeps what was said
 
 export class Outbox {
-  #waiting = new Map(); // id → {entry, sent, timer}; failed ones stay, since a late echo still counts
+  #waiting = new Map(); // id → {entry, sent, timer}; failed ones stay: a late echo still counts
   #log;
   #send;
   #onSample;
@@ -20,7 +21,8 @@ export class Outbox {
     this.#send = send;
   }
 
-  // post sends a new message and shows it as pending. It returns false, with nothing shown, when there is no connection.
+  // post sends a new message and shows it as pending. It returns false, with nothing shown, when
+  // there is no connection.
   post(who, text, room) {
     const message = { kind: "chat", id: token(), seq: this.#seq++, text };
     if (!this.#send(message)) return false;
@@ -28,7 +30,8 @@ export class Outbox {
     return true;
   }
 
-  // again sends a failed message once more under its old id, so that pages which did get it do not show it twice.
+  // again sends a failed message once more under its old id, so that pages which did get it do not
+  // show it twice.
   again(entry) {
     if (!this.#send(entry.message)) return false;
     this.#log.resent(entry);
@@ -36,8 +39,8 @@ export class Outbox {
     return true;
   }
 
-  // echo tells whether a message was awaited. Nobody can know an id before its message is in the room, so what
-  // is awaited is ours, whoever says so.
+  // echo tells whether a message was awaited. Nobody can know an id before its message is in the
+  // room, so what is awaited is ours, whoever says so.
   echo({ id, text }) {
     const waiting = this.#waiting.get(id);
     if (waiting?.entry.text !== text) return false;
@@ -54,7 +57,8 @@ export class Outbox {
     for (const id of this.#waiting.keys()) this.fail(id);
   }
 
-  // fail marks one message, of which the gateway said that it did not take it, and tells whether it was awaited.
+  // fail marks one message, of which the gateway said that it did not take it, and tells whether it
+  // was awaited.
   fail(id) {
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;

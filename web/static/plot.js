@@ -103,7 +103,8 @@ function curve(c, points, { from, to, accent }) {
   c.restore();
 }
 
-// ceiling rounds up to 1, 2 or 5 times a power of ten, so that the axis seldom changes and its labels are short.
+// ceiling rounds up to 1, 2 or 5 times a power of ten, so that the axis seldom changes and its
+// labels are short.
 function ceiling(ms) {
   const power = 10 ** Math.floor(Math.log10(ms));
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= ms);

@@ -1,4 +1,5 @@
-// How many are in the room in view: asked for now and then, and at once when somebody comes or goes, as far as the gateway tells it.
+// How many are in the room in view: asked for now and then, and at once when somebody comes or
+// goes, as far as the gateway tells it.
 
 const askEvery = 5_000; // ms
 const settleFor = 300; // ms after somebody came or went, since many do so at a time

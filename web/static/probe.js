@@ -1,4 +1,5 @@
-// Latency probes: a small message every couple of seconds whose echo gives the round-trip time. Other pages get it too and ignore it.
+// Latency probes: a small message every couple of seconds whose echo gives the round-trip time.
+// Other pages get it too and ignore it.
 
 const fastest = 2_000; // ms between probes
 const slowest = 60_000; // ms
@@ -23,7 +24,8 @@ export class Probe {
     document.addEventListener("visibilitychange", () => this.start());
   }
 
-  // start probes now and goes on while the tab is visible; a hidden one has nobody to show the figures to.
+  // start probes now and goes on while the tab is visible; a hidden one has nobody to show the
+  // figures to.
   start() {
     this.stop();
     if (!document.hidden) this.#probe();

@@ -1,5 +1,6 @@
-// The client's part of the Centrifuge protocol (docs/protocol.md), as far as the page needs it: JSON, and many rooms on one
-// connection, each with its position, from which it goes on after the connection was lost.
+// The client's part of the Centrifuge protocol (docs/protocol.md), as far as the page needs it:
+// JSON, and many rooms on one connection, each with its position, from which it goes on after the
+// connection was lost.
 
 import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
@@ -22,8 +23,8 @@ export class Protocol {
   #on;
   #url = "";
   #token = "";
-  // name → {epoch, offset, isGiven}: behind which message the page stands, without an epoch in a room that keeps none; and whether the
-  // token brings it along.
+  // name → {epoch, offset, isGiven}: behind which message the page stands, without an epoch in a
+  // room that keeps none; and whether the token brings it along.
   #rooms = new Map();
   #unwanted = new Set(); // rooms that were left, though the token brings them along
   #client = ""; // what the gateway calls this page
@@ -31,10 +32,11 @@ export class Protocol {
   #isRefreshing = false;
 
   // All are functions: onState is as of Connection, "open" when every room has answered;
-  // onJoined(room, {offset, wasRecovering, isRecovered}); onNewest(room, offset) tells a room that is recovered up to where what was missed goes,
-  // or undefined; onLeft(room, {code, reason}): the room was refused or taken away; onMessage(room, {data, tags, offset});
-  // onPresence(room, "join" or "leave", info) is of others; onGiven(room) returns whether the page has a place for a room that its
-  // token brings along; onExpires(seconds): for so long the token is good.
+  // onJoined(room, {offset, wasRecovering, isRecovered}); onNewest(room, offset) tells a room that
+  // is recovered up to where what was missed goes, or undefined; onLeft(room, {code, reason}): the
+  // room was refused or taken away; onMessage(room, {data, tags, offset}); onPresence(room, "join"
+  // or "leave", info) is of others; onGiven(room) returns whether the page has a place for a room
+  // that its token brings along; onExpires(seconds): for so long the token is good.
   constructor(on) {
     this.#on = on;
     this.#watch = new Watch((seconds) => this.drop(`nothing was heard for ${seconds} s`));
@@ -85,7 +87,8 @@ export class Protocol {
     if (this.#rooms.delete(room)) this.#commands.ask({ unsubscribe: { channel: room } });
   }
 
-  // publish returns whether the browser took the message. That it arrived only its echo tells; onError gets {code, message}.
+  // publish returns whether the browser took the message. That it arrived only its echo tells;
+  // onError gets {code, message}.
   publish(room, data, onError) {
     return this.#isReady && this.#commands.ask({ publish: { channel: room, data } }, ({ error }) => error && onError(error));
   }
@@ -155,7 +158,8 @@ export class Protocol {
     this.#askNewest(room, at);
   }
 
-  // askNewest asks how far a room is that the page comes back to. The answer comes before what was missed.
+  // askNewest asks how far a room is that the page comes back to. The answer comes before what was
+  // missed.
   #askNewest(room, at) {
     if (at.epoch) this.#commands.ask({ history: { channel: room } }, ({ history }) => this.#rooms.get(room) === at && this.#on.onNewest(room, history && (history.offset ?? 0)));
   }

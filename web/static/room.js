@@ -1,4 +1,5 @@
-// One room of the page: what was said in it, what the page missed of it, and how the page stands there.
+// One room of the page: what was said in it, what the page missed of it, and how the page stands
+// there.
 
 import { plural } from "./format.js";
 import { Log } from "./log.js";
@@ -28,8 +29,8 @@ export class Room {
     this.outbox = new Outbox({ log: this.log, send, onSample });
   }
 
-  // receive shows a message that came and returns whether it is one of others that was not shown before. isOurs is whether
-  // it is one of this page's bursts.
+  // receive shows a message that came and returns whether it is one of others that was not shown
+  // before. isOurs is whether it is one of this page's bursts.
   receive(message, offset, isOurs) {
     const isNews = message.kind !== "ping" && this.#show(message, isOurs);
     if (this.#missed) {
@@ -88,7 +89,8 @@ export class Room {
     this.#missed = null;
   }
 
-  // lost says once, and for the loss itself always, that the page is not in the room any more, and why.
+  // lost says once, and for the loss itself always, that the page is not in the room any more, and
+  // why.
   lost(why, next) {
     if (this.isIn || !this.#told.has(why)) this.log.notice(`${this.isIn ? "Connection lost" : "No connection"}: ${why}. ${next}`);
     this.#out(why);

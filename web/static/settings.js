@@ -1,9 +1,11 @@
-// Who and where: this tab's identity, and the name and room the user chose, remembered between visits.
+// Who and where: this tab's identity, and the name and room the user chose, remembered between
+// visits.
 
 import { nameMax } from "./message.js";
 
-// One id per page load, not per browser: two tabs are two people, and a duplicated tab must not think that the
-// other's messages are its own. getRandomValues works on plain http too; randomUUID does not.
+// One id per page load, not per browser: two tabs are two people, and a duplicated tab must not
+// think that the other's messages are its own. getRandomValues works on plain http too; randomUUID
+// does not.
 export const ownId = token();
 
 const roomPattern = /^[A-Za-z0-9_.:~-]{1,128}$/;
@@ -18,12 +20,14 @@ export function isRoom(room) {
   return roomPattern.test(room) && room !== "." && room !== "..";
 }
 
-// The room in the address wins over the remembered one: whoever follows a link wants to be where it points.
+// The room in the address wins over the remembered one: whoever follows a link wants to be where it
+// points.
 export function currentRoom() {
   return roomInAddress() || [read("sluice.room")].find(isRoom) || "lobby";
 }
 
-// roomInAddress returns the room that the fragment names, or an empty string if it names none that is legal.
+// roomInAddress returns the room that the fragment names, or an empty string if it names none that
+// is legal.
 export function roomInAddress() {
   let room = location.hash.slice(1).split("&")[0];
   try {
@@ -41,8 +45,8 @@ export function isToken(text) {
   return tokenPattern.test(text);
 }
 
-// takeToken moves a token that stands behind the room in the address, as #room&token=…, to where this tab keeps it, so that it is in
-// no link that is copied; the part behind # is sent to nobody.
+// takeToken moves a token that stands behind the room in the address, as #room&token=…, to where
+// this tab keeps it, so that it is in no link that is copied; the part behind # is sent to nobody.
 export function takeToken() {
   const part = location.hash.slice(1).split("&").find((p) => p.startsWith("token="));
   if (part === undefined) return;
@@ -72,7 +76,8 @@ export function rememberToken(token) {
 
 let kept = ""; // where storage is forbidden
 
-// replaceState instead of location.hash: it fires no hashchange and adds no step to the Back button.
+// replaceState instead of location.hash: it fires no hashchange and adds no step to the Back
+// button.
 export function rememberRoom(room) {
   history.replaceState(null, "", `#${room}`);
   write("sluice.room", room);

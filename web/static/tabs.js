@@ -1,4 +1,5 @@
-// Tabs of rooms: one is in view; the others say how many messages in them nobody has read. A single room needs none.
+// Tabs of rooms: one is in view; the others say how many messages in them nobody has read. A single
+// room needs none.
 
 import { count, plural } from "./format.js";
 
@@ -10,8 +11,8 @@ export class Tabs {
   #onClose;
   #onAlone;
 
-  // list is the element with the role; onSelect and onClose get a name; onAlone is called when the tab that had the focus is closed and
-  // the one beside it needs none.
+  // list is the element with the role; onSelect and onClose get a name; onAlone is called when the
+  // tab that had the focus is closed and the one beside it needs none.
   constructor({ list, onSelect, onClose, onAlone }) {
     this.#list = list;
     this.#onSelect = onSelect;

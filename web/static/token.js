@@ -1,5 +1,5 @@
-// The token that says who this page is: it stands in a field or came with a link, and is good for a while. Another one is for the user
-// to bring, who is asked for it before that is over.
+// The token that says who this page is: it stands in a field or came with a link, and is good for a
+// while. Another one is for the user to bring, who is asked for it before that is over.
 
 import { checkToken } from "./fields.js";
 import * as settings from "./settings.js";
@@ -15,8 +15,8 @@ export class Token {
   #on;
   #timer = 0;
 
-  // box is the element with the input. onDue gets in how many seconds the token ends; onOther is called when another one stands in
-  // the field by then.
+  // box is the element with the input. onDue gets in how many seconds the token ends; onOther is
+  // called when another one stands in the field by then.
   constructor({ box, input, ...on }) {
     this.#box = box;
     this.#input = input;

@@ -1,4 +1,5 @@
-// Notices that the other side has fallen silent: the gateway pings; where it does not, it is gone, and only nobody has said so.
+// Notices that the other side has fallen silent: the gateway pings; where it does not, it is gone,
+// and only nobody has said so.
 
 const grace = 10; // s that a ping may be late
 

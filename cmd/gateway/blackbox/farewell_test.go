@@ -18,9 +18,10 @@ import (
 	"sluice/internal/wstest"
 )
 
-// N22, N24, N88. SIGTERM comes while some readers are megabytes behind and read on, more slowly than the drain lasts, with a
-// --close-timeout that is over long before. Gorilla's client sees whole frames and Close 1001. The last line says how many ended
-// for what reason, and its account of messages balances.
+// N22, N24, N88. SIGTERM comes while some readers are megabytes behind and read on, more slowly
+// than the drain lasts, with a --close-timeout that is over long before. Gorilla's client sees
+// whole frames and Close 1001. The last line says how many ended for what reason, and its account
+// of messages balances.
 func TestN22_N88_SlowReadersOfAStoppedGatewayAreClosedInOrderAndTheLastLineAddsUp(t *testing.T) {
 	t.Parallel()
 	const size, published, fast, slow = 4 << 10, 1500, 8, 4

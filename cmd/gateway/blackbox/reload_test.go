@@ -93,8 +93,8 @@ func TestD07_SIGHUPReloadsTheConfiguration(t *testing.T) {
 	p.ExpectExit(0)
 }
 
-// D07: a configuration, or keys, that came through a pipe cannot be read another time. SIGHUP says so,
-// and whoever stops the gateway then does not wait for somebody who writes.
+// D07: a configuration, or keys, that came through a pipe cannot be read another time. SIGHUP says
+// so, and whoever stops the gateway then does not wait for somebody who writes.
 func TestD07_PipesAreReadOnce(t *testing.T) {
 	t.Parallel()
 	hearHangups(t)
@@ -129,8 +129,8 @@ func TestD07_PipesAreReadOnce(t *testing.T) {
 	}
 }
 
-// Keys that verify tokens are read twice before anybody is served. A pipe is refused, and not waited
-// for without a word.
+// Keys that verify tokens are read twice before anybody is served. A pipe is refused, and not
+// waited for without a word.
 func TestKeysFromAPipeAreRefused(t *testing.T) {
 	t.Parallel()
 	pipe := filepath.Join(t.TempDir(), "pipe")

@@ -1,4 +1,5 @@
-// The live page: asks for status.json once a second and shows it. It is the only part that knows the elements of index.html.
+// The live page: asks for status.json once a second and shows it. It is the only part that knows
+// the elements of index.html.
 
 import { bytes, count, plural, rate, span } from "./format.js";
 import { History } from "./history.js";
@@ -83,10 +84,12 @@ function show(status) {
   showLog(status.log);
 }
 
-// quiet is for how long nothing has to have been heard of a node that is marked, in milliseconds: it should every second.
+// quiet is for how long nothing has to have been heard of a node that is marked, in milliseconds:
+// it should every second.
 const quiet = 3000;
 
-// inRoom counts a room's messages as they stood in a status; in one that did not list the room, as now.
+// inRoom counts a room's messages as they stood in a status; in one that did not list the room, as
+// now.
 function inRoom(status, room) {
   return status.rooms.find((r) => r.name === room.name)?.messages ?? room.messages;
 }
@@ -159,7 +162,8 @@ function make(tag, text = "", className = "") {
   return made;
 }
 
-// An unchanged text is not set again, so that a quiet page causes no layout and nothing is read aloud twice.
+// An unchanged text is not set again, so that a quiet page causes no layout and nothing is read
+// aloud twice.
 function setText(id, text) {
   if (element(id).textContent !== text) element(id).textContent = text;
 }

@@ -14,7 +14,8 @@ export class History {
     while (this.#all.length > 2 && status.at_ms - this.#all[1].at_ms >= kept) this.#all.shift();
   }
 
-  // perSecond is how fast a value grows now: over the newest two or three seconds, so that it does not flicker.
+  // perSecond is how fast a value grows now: over the newest two or three seconds, so that it does
+  // not flicker.
   perSecond(value) {
     const newest = this.#all.at(-1);
     const before = this.#all.findLast((s) => newest.at_ms - s.at_ms >= 2000) ?? this.#all[0];

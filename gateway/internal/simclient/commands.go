@@ -61,8 +61,8 @@ func (s *Socket) compose() {
 	}
 }
 
-// commandsNow is how many commands a frame has now at most. One that was sent away for too many of them
-// sends one a second from then on.
+// commandsNow is how many commands a frame has now at most. One that was sent away for too many of
+// them sends one a second from then on.
 func (s *Socket) commandsNow() int {
 	r := s.Subscriber
 	if !r.isPatient {
@@ -108,7 +108,8 @@ func (s *Socket) append(frame []byte, c *protocol.Command) []byte {
 	return append(frame, one...)
 }
 
-// frame puts a frame of commands into what is to be sent, as one message of one fragment or several.
+// frame puts a frame of commands into what is to be sent, as one message of one fragment or
+// several.
 func (s *Socket) frame(commands []byte) {
 	op, r := ws.OpText, s.Subscriber.w.Random
 	if s.Subscriber.isProtobuf {
@@ -264,8 +265,8 @@ func (s *Socket) publish(room int) *Asked {
 	return s.sends(&Asked{Command: &protocol.Command{Publish: r}, Room: room, Message: m})
 }
 
-// encode makes what a subscriber can publish of a message: a value in JSON, and where the protocol is
-// protobuf text, or bytes that are none.
+// encode makes what a subscriber can publish of a message: a value in JSON, and where the protocol
+// is protobuf text, or bytes that are none.
 func (s *Socket) encode(m *Message) {
 	text := m.Payload[:min(len(m.Payload), max(40, s.Subscriber.w.Plan.Message-120))]
 	for !utf8.Valid(text) {

@@ -10,7 +10,8 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// A Plan is what one seed has in store. Each kind of fault is left out by half of the plans: some bugs need peace to show.
+// A Plan is what one seed has in store. Each kind of fault is left out by half of the plans: some
+// bugs need peace to show.
 type Plan struct {
 	Loops       int
 	Clients     int

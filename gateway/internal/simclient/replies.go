@@ -115,8 +115,8 @@ func (s *Socket) gotAnswer(a *Asked, r *protocol.Reply) {
 	}
 }
 
-// hears notes what everybody had said when the subscription began: what comes behind that is for it.
-// What its own connection has said behind the command to subscribe is, too.
+// hears notes what everybody had said when the subscription began: what comes behind that is for
+// it. What its own connection has said behind the command to subscribe is, too.
 func (sub *Subscription) hears() {
 	own := sub.Socket.rooms[sub.Room].voice
 	for i, c := range sub.Socket.Subscriber.w.Clients {

@@ -118,9 +118,9 @@ func (s *Socket) receive() bool {
 	return true
 }
 
-// cut ends the connection from the subscriber's side: by a reset, by close(2), by leaving it as it is,
-// as one does whose network has gone, by ending what it sends, or by a Close frame; and after the
-// latter two it reads on to the end.
+// cut ends the connection from the subscriber's side: by a reset, by close(2), by leaving it as it
+// is, as one does whose network has gone, by ending what it sends, or by a Close frame; and after
+// the latter two it reads on to the end.
 func (s *Socket) cut() {
 	r := s.Subscriber
 	r.cuts--

@@ -12,8 +12,8 @@ import (
 	"sluice/hub"
 )
 
-// A Subscriber is in rooms by the Centrifuge protocol, over one connection after the other: it is cut,
-// and comes back to each room behind the last message that it has had there, as the SDKs do.
+// A Subscriber is in rooms by the Centrifuge protocol, over one connection after the other: it is
+// cut, and comes back to each room behind the last message that it has had there, as the SDKs do.
 type Subscriber struct {
 	w          *World
 	No         int

@@ -4,8 +4,8 @@ package simclient
 
 import "math/rand/v2"
 
-// Subscribers are what a plan has of clients of the Centrifuge protocol. Two plans of three have none,
-// and one of three that keep messages.
+// Subscribers are what a plan has of clients of the Centrifuge protocol. Two plans of three have
+// none, and one of three that keep messages.
 type Subscribers struct {
 	Number int
 	quota  int // most messages of each
@@ -18,8 +18,8 @@ const SubscribersStream = 103
 // wholeTurn is what one connection may write in a turn of a gateway's.
 const wholeTurn = 64 << 10
 
-// HasWholeTurns says that there are subscribers, whose connections may write as much at a time as they do
-// outside of the simulation.
+// HasWholeTurns says that there are subscribers, whose connections may write as much at a time as
+// they do outside of the simulation.
 func (p *Plan) HasWholeTurns() bool { return p.Subscribers.Number > 0 && p.Write == wholeTurn }
 
 // commandMin is a message that every command fits in.

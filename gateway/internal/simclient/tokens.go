@@ -13,8 +13,8 @@ import (
 // TokensStream keeps what DrawTokens draws apart from all else.
 const TokensStream = 107
 
-// DrawTokens draws whether there are subscribers that say who they are, and whether they ask who is in
-// a room. Where they may be told that is kept.
+// DrawTokens draws whether there are subscribers that say who they are, and whether they ask who is
+// in a room. Where they may be told that is kept.
 func (p *Plan) DrawTokens(r *rand.Rand) {
 	if p.Subscribers.Number > 0 {
 		p.HasTokens, p.AsksWho = r.IntN(3) > 0, r.IntN(2) == 0
@@ -95,8 +95,8 @@ func (s *Socket) refresh() *Asked {
 	return s.sends(&Asked{Command: &protocol.Command{Refresh: &protocol.RefreshRequest{Token: t.String()}}, Token: t})
 }
 
-// takeToken notes by which token the subscriber is known now, and for how many seconds it is told that
-// this is good.
+// takeToken notes by which token the subscriber is known now, and for how many seconds it is told
+// that this is good.
 func (s *Socket) takeToken(a *Asked, expires bool, ttl uint32) {
 	t, now := a.Token, s.Subscriber.w.Kernel.Now()
 	if t == nil {

@@ -28,7 +28,8 @@ type Outsider interface {
 	Remove(room int)                   // what the room keeps
 }
 
-// A World is what clients know of the simulation that they are in, which is driven by somebody else.
+// A World is what clients know of the simulation that they are in, which is driven by somebody
+// else.
 type World struct {
 	Plan        Plan
 	Random      *rand.Rand

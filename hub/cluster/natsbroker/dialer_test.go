@@ -11,8 +11,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A server that ends the handshake, as one does that is killed or is full, is tried again and again:
-// nats.go does not close what it had.
+// A server that ends the handshake, as one does that is killed or is full, is tried again and
+// again: nats.go does not close what it had.
 func TestFailedHandshakesLeaveNoConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

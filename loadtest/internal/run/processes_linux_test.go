@@ -117,8 +117,8 @@ func testOpenLoopRunsAlikeInAllProcesses(t *testing.T) {
 		if uint64(sum) != res.Delivered || len(res.Series) < 3 {
 			t.Errorf("%d points with %d deliveries, want %d", len(res.Series), sum, res.Delivered)
 		}
-		// Clocks that differ between processes would show as latencies below nothing, which count as a
-		// nanosecond, or as long ones.
+		// Clocks that differ between processes would show as latencies below nothing, which count
+		// as a nanosecond, or as long ones.
 		if res.Latency.P50 < 1 || res.Latency.P50 > 1e6 || !res.Sustained {
 			return fmt.Errorf("a backlog of %d, latency %+v", res.Backlog, res.Latency)
 		}

@@ -13,8 +13,9 @@ import (
 // of sends that are to be made and one of what came of them. It has no flags and nothing is
 // registered with it, because neither made a batch any cheaper. It belongs to one goroutine.
 //
-//	entries   [ send 0 | send 1 | … ]◀─ tail, ours      io_uring_enter(2): the kernel takes them in order,
-//	          ▲ head, the kernel's                      makes each send, and says here what came of it
+//	entries   [ send 0 | send 1 | … ]◀─ tail, ours      io_uring_enter(2): the kernel takes them,
+//	          ▲ head, the kernel's                      makes each in order, and says here what came
+//	                                                    of it
 //	results   [ 66 bytes | EAGAIN | … ]◀─ tail, the kernel's
 //	          ▲ head, ours
 type Ring struct {

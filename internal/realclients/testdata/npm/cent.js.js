@@ -1,4 +1,5 @@
-// npm cent.js, Centrifugo's server library, as a publisher of tests: node cent.js.js URL KEY, see realclients.go.
+// npm cent.js, Centrifugo's server library, as a publisher of tests: node cent.js.js URL KEY, see
+// realclients.go.
 "use strict";
 const { CentClient } = require("cent.js");
 

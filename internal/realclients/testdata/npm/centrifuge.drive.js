@@ -1,5 +1,5 @@
-// Makes a client of npm centrifuge that does what it is told, and tells what becomes of it: shared by node (centrifuge.js) and a
-// page; see internal/sdktest.
+// Makes a client of npm centrifuge that does what it is told, and tells what becomes of it: shared
+// by node (centrifuge.js) and a page; see internal/sdktest.
 "use strict";
 function drive(Centrifuge, options, more, emit) {
   const next = (list) => list.length > 1 ? list.shift() : list[0] ?? ""; // The last one again and again.

@@ -1,4 +1,5 @@
-// npm centrifuge on node: takes options as JSON in its argument and commands as JSON lines, and prints what happens as JSON lines.
+// npm centrifuge on node: takes options as JSON in its argument and commands as JSON lines, and
+// prints what happens as JSON lines.
 "use strict";
 const readline = require("node:readline");
 const { Centrifuge } = require("centrifuge");

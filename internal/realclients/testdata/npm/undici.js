@@ -1,4 +1,5 @@
-// undici, the client behind node's own fetch, as a client of tests: node undici.js URL visit [SUBPROTOCOL], see realclients.go.
+// undici, the client behind node's own fetch, as a client of tests: node undici.js URL visit
+// [SUBPROTOCOL], see realclients.go.
 "use strict";
 const { WebSocket } = require("undici");
 
