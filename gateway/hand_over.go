@@ -34,7 +34,7 @@ func (s *Server) handOver(conn net.Conn, adopt func(w *worker, fd int)) *wsproto
 		w.conns.Add(-1)
 	}
 	_ = s.workers[0].kernel.Close(fd)
-	s.refusals.turned.Add(1)
+	s.refusals.rejected.Add(1)
 	return wsproto.Refuse(wsproto.ReasonUnavailable).RetryAfter(1 + rand.IntN(retryMax))
 }
 

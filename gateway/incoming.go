@@ -55,7 +55,7 @@ func (c *conn) fill(ev reactor.Event) {
 		}
 		return
 	}
-	if c.pausedBefore() || !c.unstash() {
+	if c.pausedBefore() || !c.resumeInput() {
 		if failed && c.pauses&pauseRoom != 0 {
 			c.die(ClosedGone) // What the socket still holds comes behind what waits here, and its sender is gone.
 		}
@@ -297,8 +297,9 @@ func (c *conn) waitsForSweeps() bool { return c.life == open && c.w.server.hub.I
 // Resume implements hub.Client: it is the client's turn to publish.
 func (c *conn) Resume() { c.resumeReading(pauseRoom) }
 
-// unstash goes on with what was read before reading was stopped, and reports whether to read on.
-func (c *conn) unstash() bool {
+// resumeInput goes on with what was read before reading was stopped, and reports whether to read
+// on.
+func (c *conn) resumeInput() bool {
 	if c.life == reading && c.in != nil && c.in.scanned == 0 {
 		return c.readHead(nil)
 	}

@@ -245,7 +245,7 @@ func startShort(t *testing.T, cfg *config) (*Server, string, *scriptedMemory, *j
 }
 
 // The whole order, up and down, with real clients and backlogs: new rooms, then new connections are
-// refused, then the slowest are overtaken, those of the largest room first and by their rooms'
+// refused, then the slowest are overrun, those of the largest room first and by their rooms'
 // policies. Whoever reads notices nothing.
 func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	t.Parallel()
@@ -300,18 +300,18 @@ func TestE15_MemoryIsShedInOrder(t *testing.T) {
 	expect("a new connection", wstest.Ask(t, addr, "/ws/small"), wsproto.ReasonMemory)
 	expect("a page", wstest.Ask(t, addr, "/"), wsproto.ReasonMemory)
 	if st := testenv.StatsOf(t, s); s.hub.Drops() != 0 || st.Hub.Overrun != [3]uint64{} {
-		t.Errorf("%d segments dropped, overtaken %v, before the last step", s.hub.Drops(), st.Hub.Overrun)
+		t.Errorf("%d segments dropped, overrun %v, before the last step", s.hub.Drops(), st.Hub.Overrun)
 	}
 
 	memory.others.Store(91<<20 - retained)
 	s.pressure.look()
-	testenv.Eventually(t, "the slow one of the large room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 1 })
+	testenv.Eventually(t, "the slow one of the large room is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Disconnect] == 1 })
 	if st := testenv.StatsOf(t, s); st.Hub.Overrun[hub.Skip] != 0 || s.pressure.step() != stepCursors {
-		t.Errorf("step %d, overtaken %v; the small room's were not due", s.pressure.step(), st.Hub.Overrun)
+		t.Errorf("step %d, overrun %v; the small room's were not due", s.pressure.step(), st.Hub.Overrun)
 	}
 	memory.others.Store(100 << 20)
 	testenv.Eventually(t, "little is retained", func() bool { s.pressure.look(); return s.hub.Retained() <= leastForRooms<<20 })
-	testenv.Eventually(t, "the slow one of the small room is overtaken", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
+	testenv.Eventually(t, "the slow one of the small room is overrun", func() bool { return testenv.StatsOf(t, s).Hub.Overrun[hub.Skip] > 0 })
 	publish(large, 64)
 	publish(small, 64)
 	expectGorillaClose(t, slow, 4008)
@@ -366,7 +366,7 @@ func expectGorillaClose(t *testing.T, c *gorilla.Conn, code int) {
 	}
 }
 
-// expectEndOf reads a client of a crowd's room, overtaken under skip, up to the last message: in
+// expectEndOf reads a client of a crowd's room, overrun under skip, up to the last message: in
 // order, each whole, some missing.
 func expectEndOf(t *testing.T, c *gorilla.Conn, room *wstest.Crowd) {
 	t.Helper()
@@ -384,6 +384,6 @@ func expectEndOf(t *testing.T, c *gorilla.Conn, room *wstest.Crowd) {
 		}
 	}
 	if missed == 0 {
-		t.Error("it was overtaken, and missed nothing")
+		t.Error("it was overrun, and missed nothing")
 	}
 }

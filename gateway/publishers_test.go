@@ -20,8 +20,8 @@ import (
 	"sluice/wsproto"
 )
 
-// seat opens connections until each loop has as many as wanted, and closes the others.
-func seat(t *testing.T, s *Server, addr, path string, wanted []int) (byLoop [][]net.Conn) {
+// spreadOver opens connections until each loop has as many as wanted, and closes the others.
+func spreadOver(t *testing.T, s *Server, addr, path string, wanted []int) (byLoop [][]net.Conn) {
 	t.Helper()
 	byLoop = make([][]net.Conn, len(wanted))
 	for isDone := false; !isDone; {
@@ -132,7 +132,7 @@ func TestN73_PublishersOnDifferentLoopsHaveEqualShares(t *testing.T) {
 			for i, n := range plan.readers {
 				wanted[i] += n
 			}
-			clients := seat(t, s, addr, "/ws/shared", wanted)
+			clients := spreadOver(t, s, addr, "/ws/shared", wanted)
 			var all, senders []net.Conn
 			for i, some := range clients {
 				all = append(all, some...)

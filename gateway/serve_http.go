@@ -131,7 +131,7 @@ func (s *Server) admitHTTP(r *http.Request) (key netip.Addr, refusal *wsproto.Re
 		key = addressKey(from)
 	}
 	if reason := s.admit(key, s.workers[0].kernel.Now()); reason != 0 {
-		s.refusals.turned.Add(1)
+		s.refusals.rejected.Add(1)
 		return key, wsproto.Refuse(reason).RetryAfter(1 + rand.IntN(retryMax))
 	}
 	if !s.isOpen.Load() { // Not before: Drain waits for whom it finds counted in, and has found this one or is seen here.

@@ -124,7 +124,7 @@ var generalMutants = []mutant{
 		"gateway/events.go", "if c.pauses != 0 ||", "if c.isThrottled() ||",
 	}}},
 	{"input decoded before what waits for the room", 3000, []edit{{
-		"gateway/incoming.go", "if c.pausedBefore() || !c.unstash() {", "if !failed && (c.pausedBefore() || !c.unstash()) {",
+		"gateway/incoming.go", "if c.pausedBefore() || !c.resumeInput() {", "if !failed && (c.pausedBefore() || !c.resumeInput()) {",
 	}}},
 	{"listener stays deaf when descriptors are free again", 300, []edit{{
 		"gateway/listener.go", "case ev.Timeout():", "case false && ev.Timeout():",

@@ -108,8 +108,8 @@ func (w *world) heal() {
 	})
 }
 
-// lull lets time pass in which nobody has anything to say: pings go out, rooms cool, the deaf are
-// found out. Whoever answers stays, also when the whole process stood still meanwhile.
+// lull lets time pass in which nobody has anything to say: pings go out, rooms become idle, the
+// deaf are found out. Whoever answers stays, also when the whole process stood still meanwhile.
 func (w *world) lull() {
 	if w.Err != nil || w.Plan.Lull == 0 {
 		return

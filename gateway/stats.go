@@ -148,12 +148,12 @@ func (s *TLSStats) add(o *TLSStats) {
 
 // An httpRefusals counts what is refused on goroutines of net/http, which belong to no loop.
 type httpRefusals struct {
-	turned  atomic.Uint64
-	refused [wsproto.NumReasons]atomic.Uint64
+	rejected atomic.Uint64
+	refused  [wsproto.NumReasons]atomic.Uint64
 }
 
 func (h *httpRefusals) addTo(s *Stats) {
-	s.Rejected += h.turned.Load()
+	s.Rejected += h.rejected.Load()
 	for i := range h.refused {
 		s.Refusals[i] += h.refused[i].Load()
 	}

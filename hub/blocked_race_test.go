@@ -9,9 +9,9 @@ import (
 	"sluice/internal/testenv"
 )
 
-// A message is published on another thread at the moment in which the only member of a loop becomes
-// even: either the publisher finds it free and marks its branch, or the branch looks again. That is
-// a matter of nanoseconds, so it is tried often.
+// A message is published on another thread at the moment in which the only member of a loop catches
+// up: either the publisher finds it writable and marks its branch, or the branch looks again. That
+// is a matter of nanoseconds, so it is tried often.
 func TestMessageThatMeetsTheLastBlockedMembersRecoveryIsDelivered(t *testing.T) {
 	trials := int64(30_000)
 	if testenv.IsWholeSize(t) {

@@ -81,8 +81,8 @@ func TestLoopThatCannotDeliverDoesNotFillTheRoom(t *testing.T) {
 }
 
 // What was published while all of a loop's members were blocked was no reason to visit them; they
-// became even by themselves.
-func TestQuietRoomWhoseMembersBecameEvenByThemselvesGivesItsMemoryBack(t *testing.T) {
+// caught up by themselves.
+func TestQuietRoomWhoseMembersCaughtUpByThemselvesGivesItsMemoryBack(t *testing.T) {
 	f, a, asleep := stalled(t, Disconnect, wide)
 	for i := range 100 {
 		a.say(nil, numbered(i))
@@ -255,7 +255,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	}
 	expect("they are late", 10, 4)
 	all[6].open(-1)
-	expect("one becomes even", 10, 3)
+	expect("one catches up", 10, 3)
 	all[7].Leave()
 	expect("one leaves", 9, 2)
 	f.outvote()
@@ -267,7 +267,7 @@ func TestCountsFollowWhoIsBlocked(t *testing.T) {
 	expect("one of the stalled takes some", 8, 1)
 }
 
-// One that joins is free, but the message that called nobody because all others were blocked is
+// One that joins is writable, but the message that called nobody because all others were blocked is
 // still to be vouched for.
 func TestRoomThatWasJoinedWhileAllWereBlockedGivesItsMemoryBack(t *testing.T) {
 	f, a, asleep := stalled(t, Disconnect, wide)

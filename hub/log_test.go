@@ -161,10 +161,10 @@ func TestRestingLogHoldsNothingAndGoesOn(t *testing.T) {
 	l.retire()
 	l.t.forget(l.t.end.Load())
 	if l.held != 0 || l.t.memory != 0 {
-		t.Errorf("a resting log holds %d bytes, and takes %d", l.held, l.t.memory)
+		t.Errorf("an idle log holds %d bytes, and takes %d", l.held, l.t.memory)
 	}
 	if p := c.settle(); len(p) != 0 || c.seg != l.t.tail {
-		t.Errorf("an even cursor has %q pending or did not move off the old segment", p)
+		t.Errorf("a cursor that is caught up has %q pending or did not move off the old segment", p)
 	}
 	if seq := l.append(nil, []byte("two")); seq != 2 {
 		t.Errorf("numbers begin anew at %d", seq)

@@ -60,7 +60,7 @@ func (r *Room) tailMemory() (n int64) {
 	return n
 }
 
-// With nothing left to retain, whoever is even or merely waiting still gets everything.
+// With nothing left to retain, a member that is caught up or merely behind still gets everything.
 func TestTightenedToNothingOverrunsNobodyWhoReads(t *testing.T) {
 	f := newFixture(t, limits(256<<10, 64<<10))
 	a, reader, slow := f.join(0, "r"), f.join(1, "r"), f.join(1, "r")

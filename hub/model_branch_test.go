@@ -17,41 +17,41 @@ func (m *model) checkBranches() {
 }
 
 func (m *model) checkBranch(b *branch) {
-	isCalled := b.isScheduled()
-	free, overrun := 0, 0
+	isScheduled := b.isScheduled()
+	canWrite, overrun := 0, 0
 	for i, l := range b.members {
 		bit := uint64(1) << (i % 64)
-		isFree, isVisited := b.bitmap[i/64].writable&bit != 0, b.bitmap[i/64].visitable&bit != 0
+		isWritable, isVisitable := b.bitmap[i/64].writable&bit != 0, b.bitmap[i/64].visitable&bit != 0
 		switch {
 		case l == nil:
-			if isFree || isVisited {
+			if isWritable || isVisitable {
 				m.t.Fatalf("rounds visit place %d, where nobody is", i)
 			}
 			continue
-		case int(l.place) != i, isFree == l.IsBlocked(), !isVisited && !(l.cursor.isOverrun() && l.isStalled()):
-			m.t.Fatalf("place %d: free %v, visited %v; its member has place %d and is blocked %v, overrun %v", i, isFree, isVisited, l.place, l.IsBlocked(), l.cursor.isOverrun())
+		case int(l.place) != i, isWritable == l.IsBlocked(), !isVisitable && !(l.cursor.isOverrun() && l.isStalled()):
+			m.t.Fatalf("place %d: writable %v, visitable %v; its member has place %d and is blocked %v, overrun %v", i, isWritable, isVisitable, l.place, l.IsBlocked(), l.cursor.isOverrun())
 		case l.cursor.isOverrun():
 			overrun++
 			continue
 		case !l.IsBlocked():
-			free++
+			canWrite++
 		}
 		if b.reported.lowest > l.cursor.seq() {
-			m.t.Fatalf("a branch told that all have what is before message %d, and one waits for %d", b.reported.lowest, l.cursor.seq())
+			m.t.Fatalf("a branch reported that all have what is before message %d, and one has yet to get %d", b.reported.lowest, l.cursor.seq())
 		}
 		c := l.cursor
-		if isBehind := len(c.settle()) > 0; isBehind && !l.IsBlocked() && !isCalled {
-			m.t.Fatal("a member waits in a branch that nobody calls")
+		if isBehind := len(c.settle()) > 0; isBehind && !l.IsBlocked() && !isScheduled {
+			m.t.Fatal("a member is behind in a branch that is not scheduled")
 		}
-		if l.IsBlocked() && c.seg.base < b.track.oldest.Load().base && !isCalled {
-			m.t.Fatal("a blocked member stands in a dropped segment, and nobody calls its branch")
+		if l.IsBlocked() && c.seg.base < b.track.oldest.Load().base && !isScheduled {
+			m.t.Fatal("a blocked member stands in a dropped segment, and its branch is not scheduled")
 		}
 	}
-	if int(b.writable.Load()) != free || int(b.blocked.overrun) != overrun {
-		m.t.Fatalf("a branch counts %d free and %d overrun, and has %d and %d", b.writable.Load(), b.blocked.overrun, free, overrun)
+	if int(b.writable.Load()) != canWrite || int(b.blocked.overrun) != overrun {
+		m.t.Fatalf("a branch counts %d writable and %d overrun, and has %d and %d", b.writable.Load(), b.blocked.overrun, canWrite, overrun)
 	}
-	if unseen := b.track.end.Load() - b.sweptTo; !isCalled && unseen > 0 && (free > 0 || unseen >= m.limits.Window/4) {
-		m.t.Fatalf("%d bytes were published since the last round, %d members are free, and nobody calls their branch", unseen, free)
+	if unseen := b.track.end.Load() - b.sweptTo; !isScheduled && unseen > 0 && (canWrite > 0 || unseen >= m.limits.Window/4) {
+		m.t.Fatalf("%d bytes were published since the last round, %d members are writable, and their branch is not scheduled", unseen, canWrite)
 	}
 }
 

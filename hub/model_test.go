@@ -304,7 +304,7 @@ func (m *model) heal() {
 			m.t.Fatalf("a member waits for message %d of %d, blocked %v", l.next, last, l.IsBlocked())
 		}
 		if l.story.room.IsFull() || l.lineState.mustWait() || len(l.story.line) > 0 {
-			m.t.Fatal("a room in which everybody is even makes its publishers wait")
+			m.t.Fatal("a room in which everybody is caught up makes its publishers wait")
 		}
 	}
 	if m.hub.Pinned() > 0 {

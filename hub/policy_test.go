@@ -53,7 +53,7 @@ func TestSkipGoesOnAtTheOldestFrameRetained(t *testing.T) {
 		t.Errorf("counted %+v, missed were %d", s, (len(a.got)-len(slow.got))/100)
 	}
 	if slow.IsBlocked() || f.hub.Pinned() != 0 {
-		t.Errorf("blocked %v and %d bytes pinned after it is even", slow.IsBlocked(), f.hub.Pinned())
+		t.Errorf("blocked %v and %d bytes pinned after it has caught up", slow.IsBlocked(), f.hub.Pinned())
 	}
 }
 

@@ -21,12 +21,12 @@ func (f *fixture) sum() Account {
 func TestN27_SpoiledRoomEndsForItsMembersAlone(t *testing.T) {
 	for _, isLate := range []bool{false, true} {
 		f := newFixture(t, wide)
-		even, far, stuck, deflated := f.join(0, "r"), f.join(1, "r"), f.join(0, "r"), f.joinTrack(1, "r", Deflated)
+		near, far, stuck, deflated := f.join(0, "r"), f.join(1, "r"), f.join(0, "r"), f.joinTrack(1, "r", Deflated)
 		other, speaker := f.join(0, "s"), &client{now: &f.now, room: -1}
 		f.fans[1].JoinToSpeak("r", Plain, Start{}, &speaker.Member, speaker)
 		stuck.room = 3
-		room := even.Room()
-		even.say([]byte("h"), []byte("ello"))
+		room := near.Room()
+		near.say([]byte("h"), []byte("ello"))
 		f.flush()
 		f.transport.isLate = isLate
 		far.say([]byte("h"), []byte("and"))
@@ -40,11 +40,11 @@ func TestN27_SpoiledRoomEndsForItsMembersAlone(t *testing.T) {
 		}
 		far.Leave() // It goes by itself, before its loop hears of it.
 		f.flush()
-		for name, c := range map[string]*client{"even": even, "stuck": stuck, "deflated": deflated, "speaker": speaker} {
+		for name, c := range map[string]*client{"near": near, "stuck": stuck, "deflated": deflated, "speaker": speaker} {
 			if c.spoiled != 1 || c.IsIn() {
 				t.Errorf("late %v: %s was told %d times, is in %v", isLate, name, c.spoiled, c.IsIn())
 			}
-			if want := name == "speaker" || (name == "even" || name == "deflated") && !isLate; c.isWhole != want {
+			if want := name == "speaker" || (name == "near" || name == "deflated") && !isLate; c.isWhole != want {
 				t.Errorf("late %v: %s stands at a frame boundary: %v, want %v", isLate, name, c.isWhole, want)
 			}
 		}
