@@ -200,8 +200,7 @@ func (c *conn) letGo() {
 	c.setLife(dead)
 	c.leaveRooms()
 	c.dropInput()
-	c.w.held.end(c.pauses, c.w.loop.Now())
-	c.pauses = 0
+	c.dropPauses()
 	c.dropOutbox()
 	if c.other != nil {
 		if t, ok := (*c.other).(interface{ letGo() }); ok { // TLS leaves something behind.

@@ -21,8 +21,8 @@ func (c *conn) stopClock() {
 	}
 }
 
-// resumeReading is the one place where a pause ends. Unless it was a turn's, the connection is read
-// on in its next turn. Clocks go on with the end of the last pause.
+// resumeReading is the one place where a pause ends before its connection does. Unless it was a
+// turn's, the connection is read on in its next turn. Clocks go on with the end of the last pause.
 func (c *conn) resumeReading(why pause) {
 	c.w.held.end(why&c.pauses, c.w.loop.Now())
 	c.pauses &^= why
@@ -34,6 +34,12 @@ func (c *conn) resumeReading(why pause) {
 	if c.pauses == 0 {
 		c.startClock()
 	}
+}
+
+// dropPauses forgets the pauses of a connection that has died: nothing of it is read on.
+func (c *conn) dropPauses() {
+	c.w.held.end(c.pauses, c.w.loop.Now())
+	c.pauses = 0
 }
 
 // startClock lets the clock of an unfinished message go on.

@@ -56,7 +56,8 @@ func (l *line) drop(m *Member) {
 			l.late--
 		}
 	}
-	m.lineState, m.spent = absent, 0
+	m.setLineState(absent)
+	m.spent = 0
 }
 
 // stops reports whether publishers have to wait, for the brake or because somebody holds them.
@@ -73,7 +74,7 @@ func (r *Room) ask(m *Member) (waits bool) {
 	case m.lineState == absent || m.spent >= leaseBytes:
 		r.stand(m)
 	case r.stops():
-		m.lineState = due
+		m.setLineState(due)
 	}
 	return m.lineState.mustWait()
 }
@@ -108,14 +109,14 @@ func (m *Member) quitLine() {
 func (r *Room) stand(m *Member) {
 	r.line.drop(m)
 	if r.stops() || !r.line.isFree() {
-		m.lineState = queued
+		m.setLineState(queued)
 		if r.line == nil {
 			r.line = &line{}
 		}
 		r.line.waiting = append(r.line.waiting, m)
 	}
 	if r.giveLeases(m.branch.fan); m.lineState == due { // All others have ended: its turn has come.
-		m.lineState = publishing
+		m.setLineState(publishing)
 	}
 }
 
@@ -135,7 +136,7 @@ func (r *Room) giveLeases(by *Fanout) {
 	}
 	if n := min(len(l.waiting), leasesMax); n > 0 && len(l.leased) == l.late && !r.stops() {
 		for _, m := range l.waiting[:n] {
-			m.lineState = due
+			m.setLineState(due)
 			m.branch.schedule(by, becauseLeased)
 		}
 		l.leased = append(l.leased, l.waiting[:n]...)
@@ -183,7 +184,7 @@ func (b *branch) resumeLeased() {
 	r.giveLeases(f) // Whoever has held them, see Hold, has no loop.
 	for _, m := range r.line.lessees() {
 		if m.branch == b && m.lineState == due && !r.stops() {
-			m.lineState = publishing
+			m.setLineState(publishing)
 			f.resumed = append(f.resumed, m.client)
 		}
 	}

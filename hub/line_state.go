@@ -1,5 +1,7 @@
 package hub
 
+import "fmt"
+
 // A lineState is a member's place in its room's line:
 //
 //	absent ──asks──▶ queued ──those before have ended──▶ due ──Resume──▶ publishing
@@ -16,6 +18,27 @@ const (
 	due
 	publishing
 )
+
+// lineMoves are the transitions there are: a bit for each state that may follow. A publisher that
+// asks anew is absent for a moment.
+var lineMoves = [...]uint8{
+	absent:     1<<absent | 1<<queued,
+	queued:     1<<due | 1<<absent,
+	due:        1<<publishing | 1<<absent,
+	publishing: 1<<due | 1<<absent,
+}
+
+func (s lineState) String() string {
+	return [...]string{"absent", "queued", "due", "publishing"}[s]
+}
+
+// setLineState is the one place where it changes. The caller holds the room's lock.
+func (m *Member) setLineState(to lineState) {
+	if lineMoves[m.lineState]&(1<<to) == 0 {
+		m.branch.room.hub.broken(fmt.Sprintf("a publisher that is %v in line becomes %v", m.lineState, to))
+	}
+	m.lineState = to
+}
 
 // mustWait reports whether the member's Resume is to come.
 func (s lineState) mustWait() bool { return s == queued || s == due }

@@ -271,3 +271,34 @@ func TestN73_AskingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations in each turn of four", n)
 	}
 }
+
+// What publishers in line become is drawn above lineState; any other change is a fault, and gone on
+// with.
+func TestStepThatPublishersInLineDoNotTakeIsAFault(t *testing.T) {
+	allowed := map[[2]lineState]bool{
+		{absent, absent}: true, {absent, queued}: true,
+		{queued, due}: true, {queued, absent}: true,
+		{due, publishing}: true, {due, absent}: true,
+		{publishing, due}: true, {publishing, absent}: true,
+	}
+	var told []string
+	h, err := New(Options{Limits: wide, Encodings: testEncodings, OnBroken: func(what string) { told = append(told, what) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := new(time.Duration)
+	f, c := h.NewFanout(func() {}, &transport{now: now}), &client{now: now, room: -1}
+	if err := f.joinEnd("r", Plain, &c.Member, c); err != nil {
+		t.Fatal(err)
+	}
+	for from := absent; from <= publishing; from++ {
+		for to := absent; to <= publishing; to++ {
+			c.lineState, told = from, nil
+			c.setLineState(to)
+			isFault := len(told) == 1 && told[0] == fmt.Sprintf("a publisher that is %v in line becomes %v", from, to)
+			if c.lineState != to || isFault == allowed[[2]lineState{from, to}] || len(told) > 1 {
+				t.Errorf("%v becomes %v: it is %v, told %v", from, to, c.lineState, told)
+			}
+		}
+	}
+}

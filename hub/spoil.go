@@ -28,7 +28,7 @@ func (r *Room) Spoil() {
 	r.mustAsk.Store(false)
 	if l := r.line; l != nil {
 		for _, m := range slices.Concat(l.waiting, l.leased) {
-			m.lineState = absent // One that leaves, and looked before, is not to look for itself here.
+			m.setLineState(absent) // One that leaves, and looked before, is not to look for itself here.
 		}
 		l.waiting, l.leased, l.late = nil, nil, 0
 	}
