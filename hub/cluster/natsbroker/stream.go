@@ -101,7 +101,7 @@ func (n *Broker) makeStream(ctx context.Context) error {
 		want.Replicas = 3
 	}
 	_, err := n.js.CreateStream(ctx, want)
-	if n.o.Replicas == 0 && n.isTooMany(err) {
+	if n.o.Replicas == 0 && n.countTooFew(err) {
 		n.log.Warn("the stream has one copy: the NATS servers allow no three", "stream", streamName, "why", err)
 		want.Replicas = 1
 		_, err = n.js.CreateStream(ctx, want)
@@ -113,7 +113,9 @@ func (n *Broker) makeStream(ctx context.Context) error {
 	return nil
 }
 
-func (n *Broker) isTooMany(err error) bool {
+// countTooFew counts what says that there are too few servers for three copies, and reports whether
+// it has been said often enough: those of a cluster that begins are not all there at once.
+func (n *Broker) countTooFew(err error) bool {
 	var refused *jetstream.APIError
 	if !errors.As(err, &refused) {
 		return false
