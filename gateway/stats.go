@@ -134,6 +134,7 @@ type TLSStats struct {
 	Truncated  uint64 // WebSockets whose stream ended without close_notify
 	Parked     int    // handshakes that wait for their client's bytes at this moment
 	Running    int    // … and that are worked on
+	Expires    int64  // seconds since 1970 when the first of the certificates that files have is over; 0 without any
 }
 
 func (s *TLSStats) add(o *TLSStats) {

@@ -134,6 +134,18 @@ func (s *certificates) outOfDate(now int64) (all []dated) {
 	return all
 }
 
+// expires is when the first of them is over, in seconds since 1970; zero if there is none.
+func (s *certificates) expires() (first int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.shown {
+		if end := c.Leaf.NotAfter.Unix(); first == 0 || end < first {
+			first = end
+		}
+	}
+	return first
+}
+
 // shownCertificates are the pairs, in their order.
 type shownCertificates []*tls.Certificate
 

@@ -62,6 +62,7 @@ var table = []metric{
 		}
 	}),
 	count("sluice_tls_truncated_total", "WebSockets over TLS whose stream ended without close_notify.", func(r *reading) uint64 { return r.TLS.Truncated }),
+	single("sluice_tls_certificate_expires_seconds", "When the first certificate that is shown expires, in seconds since 1970; 0 without any.", func(r *reading) float64 { return float64(r.TLS.Expires) }),
 	gauge("sluice_tls_handshaking", "TLS handshakes under way: waiting for their client's bytes (parked), or worked on (running).", []string{"state"}, func(r *reading, put put) {
 		put(float64(r.TLS.Parked), "parked")
 		put(float64(r.TLS.Running), "running")

@@ -3,9 +3,12 @@ package admin
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +40,8 @@ func TestT11_MetricsTellWhatBecameOfHandshakes(t *testing.T) {
 			return holds()
 		})
 	}
+
+	expect("the certificate's end", func() bool { return get("sluice_tls_certificate_expires_seconds", "") == expiry(t, files[0]) })
 
 	known := authority.Client("sluice.test")
 	known.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -130,6 +135,21 @@ func TestT11_MetricsTellWhatBecameOfHandshakes(t *testing.T) {
 	if text := scrape(t, h); strings.Contains(text, "other.test") {
 		t.Errorf("a name that a client asked for stands in metrics:\n%s", text)
 	}
+}
+
+// expiry is when the certificate in a file is over, in seconds since 1970.
+func expiry(t *testing.T, file string) float64 {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(c.NotAfter.Unix())
 }
 
 // dialTLS is a client of crypto/tls that has yet to say anything.
