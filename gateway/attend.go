@@ -1,6 +1,6 @@
 package gateway
 
-// attend has a client that hears its room be among those who are there, if the room keeps them.
+// attend makes a client that hears its room be among those who are there, if the room keeps them.
 func (c *conn) attend(who *Principal, room string) {
 	if isKept, tells := c.w.cfg.presenceOf(room); isKept && !c.reader.IsSpeaker() {
 		in := &attendee{w: c.w, token: c.token, info: infoOf(who, c.clientID(), nil), user: userOf(who), tells: tells}
@@ -40,7 +40,7 @@ func (s *subscriber) reviewPresence() {
 	}
 }
 
-// absent has the client be among those who are there no longer.
+// absent makes the client be among those who are there no longer.
 func (c *conn) absent() {
 	if c.meter != nil && c.meter.attendee != nil {
 		c.w.server.presences.leave(c.meter.attendee)
@@ -48,7 +48,7 @@ func (c *conn) absent() {
 	}
 }
 
-// leaveRooms has the connection be in its room no longer, or in any of them.
+// leaveRooms makes the connection be in its room no longer, or in any of them.
 func (c *conn) leaveRooms() {
 	c.absent()
 	if s := c.subscriber(); s != nil {
@@ -57,7 +57,7 @@ func (c *conn) leaveRooms() {
 	c.reader.Leave()
 }
 
-// enter has the client be among those who are in the room of a subscription, if the room keeps
+// enter makes the client be among those who are in the room of a subscription, if the room keeps
 // them.
 func (s *subscriber) enter(sub *subscription) {
 	room := sub.Room().Name()
@@ -67,7 +67,7 @@ func (s *subscriber) enter(sub *subscription) {
 	}
 }
 
-// absentFrom has it be among them no longer.
+// absentFrom makes it be among them no longer.
 func (s *subscriber) absentFrom(sub *subscription) {
 	if t := s.terms[sub]; t != nil && t.attendee != nil {
 		s.w.server.presences.leave(t.attendee)

@@ -85,9 +85,9 @@ func (c *conn) handshake(room string) (*Handshake, *wsproto.Refusal) {
 	return h, nil
 }
 
-// park has a connection wait until its question is answered: nobody reads it, and the time for its
-// handshake goes on, or begins behind an answer. p is all that was read of it, from the request on;
-// the head budget counts it. If what it waits for is to be at home it goes there.
+// park makes a connection wait until its question is answered: nobody reads it, and the time for
+// its handshake goes on, or begins behind an answer. p is all that was read of it, from the request
+// on; the head budget counts it. If what it waits for is to be at home it goes there.
 func (c *conn) park(q *question, p []byte) bool {
 	if c.past == wasAnswered {
 		c.w.loop.SetTimer(c.token, c.w.cfg.HandshakeTimeout) // The silence before it had a time of its own.

@@ -125,7 +125,7 @@ func (v *valve) Write(_ int, p []byte) (int, error) {
 	return n, nil
 }
 
-// hasten has the clock go some twenty times as fast, until stop is called.
+// hasten makes the clock go some twenty times as fast, until stop is called.
 func hasten(kernel *reactortest.Kernel) (stop func()) {
 	var running sync.WaitGroup
 	isOver := make(chan struct{})

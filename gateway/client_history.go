@@ -55,8 +55,8 @@ func (s *subscriber) history(o *order) orderStep {
 	return s.reply(o, &protocol.Reply{History: r})
 }
 
-// awaitFilled has a command wait until a room that keeps messages has those that the cluster has of
-// it. It isLate if that has been waited for.
+// awaitFilled makes a command wait until a room that keeps messages has those that the cluster has
+// of it. It isLate if that has been waited for.
 func (s *subscriber) awaitFilled(o *order, room string) (done orderStep, isLate bool) {
 	server := s.w.server
 	if !server.follows() || s.w.cfg.historyOf(room) == (hub.History{}) || server.hub.Make(room) != nil {

@@ -40,7 +40,7 @@ func (s *subscriber) publish(o *order) orderStep {
 	return s.acknowledge(o)
 }
 
-// publishTo has the turn's publishing go on in another room.
+// publishTo makes the turn's publishing go on in another room.
 func (s *subscriber) publishTo(sub *subscription) {
 	if s.publishing != nil && s.publishing != sub {
 		s.publishing.EndTurn(false)

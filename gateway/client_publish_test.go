@@ -85,7 +85,7 @@ func awaitFull(t *testing.T, s *Server, room string) {
 	})
 }
 
-// Who waits for a room and leaves it goes on with what it said behind that.
+// A client that waits for a room and leaves it goes on with what it said behind that.
 func TestWhoeverIsTakenOutOfARoomItWaitsForGoesOn(t *testing.T) {
 	s, addr := startGateway(t, slowly(hub.Disconnect))
 	for range 3 {

@@ -15,7 +15,7 @@ import (
 	"sluice/reactor/reactortest"
 )
 
-// announced is the header of a binary frame of so many bytes, masked with zeros.
+// announced is the header of a binary frame of size bytes, masked with zeros.
 func announced(size int) []byte {
 	return wstest.FrameBytes(0x82, 0xff, []byte{0, 0, 0, 0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}, wstest.ZeroMask)
 }
@@ -162,7 +162,7 @@ func (s *Server) heardAt(t *testing.T) (at time.Duration) {
 	return at
 }
 
-// One that sends as fast as it can is cut after so many bytes.
+// One that sends as fast as it can is cut after a number of bytes.
 func TestN30_LingeringEndsWithItsBytes(t *testing.T) {
 	s, _, c := lingerer(t) // on a clock that stands
 	stop := wstest.Pour(c, make([]byte, 1<<20), 1<<20)

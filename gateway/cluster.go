@@ -22,9 +22,9 @@ type Cluster interface {
 	// Put is Publish for a loop, which reads several messages in a tick: they go out together, with
 	// the next Flush.
 	Put(room string, m hub.Source, key string, done func(hub.Position, error)) error
-	// Flush has what was put go out. It does not wait.
+	// Flush makes what was put go out. It does not wait.
 	Flush()
-	// Open has the room's messages come, and Rooms.Fill be called before it returns. It waits.
+	// Open makes the room's messages come, and Rooms.Fill be called before it returns. It waits.
 	Open(ctx context.Context, room string) error
 	// Release says that nobody is in the room. It does not wait, and may be called with locks held.
 	Release(room string)
@@ -51,7 +51,7 @@ type Rooms interface {
 	Oldest(room string) (offset uint64, age time.Duration, ok bool)
 	// Close asks whether the room may be followed no more: nobody is in it.
 	Close(room string) bool
-	// Hold has the room's publishers wait, or no longer.
+	// Hold makes the room's publishers wait, or no longer.
 	Hold(room string, isOn bool)
 	// Outage says that the others cannot be reached, or can be again.
 	Outage(isOn bool)
@@ -70,7 +70,7 @@ var (
 // wait.
 type Nodes interface {
 	// Ask puts a question to all others (their LocalNode.Answer) and waits for their answers until
-	// ctx ends. Who does not answer in time is counted.
+	// ctx ends. A node that does not answer in time is counted.
 	Ask(ctx context.Context, question []byte) (hub.NodeAnswers, error)
 	// Tell tells all others something (their LocalNode.Told), which may be lost. Loops call it.
 	Tell(what []byte)

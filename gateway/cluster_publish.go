@@ -28,8 +28,8 @@ func (w *worker) put(room string, m hub.Source, done func(hub.Position, error)) 
 	return w.server.cluster.Put(room, m, "", done)
 }
 
-// flushPut has what the tick has published go out: all that was read of a room in one pack, not the
-// first message in one and the others behind its acknowledgement in the next.
+// flushPut makes what the tick has published go out: all that was read of a room in one pack, not
+// the first message in one and the others behind its acknowledgement in the next.
 func (w *worker) flushPut() {
 	if w.hasPut {
 		w.hasPut = false
@@ -96,7 +96,7 @@ func (s *subscriber) publishAround(o *order, sub *subscription) orderStep {
 	return stepDone
 }
 
-// awaitRoom has the subscriber's commands wait for a room whose publishers are held, or for the
+// awaitRoom makes the subscriber's commands wait for a room whose publishers are held, or for the
 // next turn, by which they will be.
 func (s *subscriber) awaitRoom(sub *subscription) orderStep {
 	if !sub.AwaitRoom() {

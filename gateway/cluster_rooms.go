@@ -62,7 +62,7 @@ func (c *clusterRooms) Fill(room, epoch string, before uint64, kept []hub.Source
 	s.opener.filled(room)
 }
 
-// recoverOrder has a panic end the room that has not got what was to come to it.
+// recoverOrder makes a panic end the room that has not got what was to come to it.
 func (s *Server) recoverOrder(room, deferredBy string) {
 	if value := recover(); value != nil {
 		p := reactor.RecoveredPanic(value, deferredBy)

@@ -99,7 +99,7 @@ func TestClusterGivesRoomsTheirOrder(t *testing.T) {
 	}
 }
 
-// Who asked for what is kept, and has gone, is not waited for.
+// A client that asked for what is kept, and has gone, is not waited for.
 func TestKeptWaitsNoLongerThanWhoAsks(t *testing.T) {
 	c := newScripted()
 	c.isStuck = func(string) bool { return true }

@@ -147,7 +147,7 @@ type inbound struct {
 	unsent   *wsproto.Message // that the cluster did not take, before the stash; nil: none
 	stash    []byte           // read and not yet decoded, a read buffer at most: reading is paused or a turn over
 	commands []byte           // of a subscriber's frame, a message at most, of which some have to wait …
-	obeyed   int              // … behind so many bytes
+	obeyed   int              // … behind that number of bytes
 	decoder  wsproto.Decoder
 	portion  portion       // what it takes of --assembly-memory
 	began    time.Duration // when the first byte of the message under way came; zero: there is none

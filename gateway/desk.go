@@ -30,9 +30,9 @@ type question struct {
 	cancel context.CancelFunc
 }
 
-// A desk answers questions, on goroutines that are there while there are some. Who comes when all
-// are busy waits in line, and leaves it with its connection, for which there are a handshake
-// timeout and a head budget.
+// A desk answers questions, on goroutines that are there while there are some. A client that comes
+// when all are busy waits in line, and leaves it with its connection, for which there are a
+// handshake timeout and a head budget.
 type desk struct {
 	server *Server
 	hands  func(*config) int                            // how many goroutines at a time

@@ -35,8 +35,8 @@ func startHeldBuilder(t *testing.T, cfg *config) (s *Server, addr string, begun 
 }
 
 // While what a room keeps is made in another encoding its clients wait unread, and their loop
-// serves the others. One is made at a time. Who goes meanwhile is forgotten, and what was sent
-// behind the request is handled once.
+// serves the others. One is made at a time. A client that goes meanwhile is forgotten, and what was
+// sent behind the request is handled once.
 func TestClientsWaitForTheHistoryOfTheirEncoding(t *testing.T) {
 	cfg := historyConfig()
 	cfg.Loops = 1
@@ -76,8 +76,8 @@ func TestClientsWaitForTheHistoryOfTheirEncoding(t *testing.T) {
 	}
 }
 
-// Whose history is not made in time is told to come again; a drain and the server's end wait for
-// nobody.
+// A client whose history is not made in time is told to come again; a drain and the server's end
+// wait for nobody.
 func TestWhoWaitsForAHistoryIsAnsweredInTime(t *testing.T) {
 	t.Parallel()
 	cfg := historyConfig()
@@ -104,7 +104,7 @@ func TestWhoWaitsForAHistoryIsAnsweredInTime(t *testing.T) {
 	expectDrainRefuses(t, s, c)
 }
 
-// Who is asked about first and waits for its history then is not asked about twice.
+// A client that is asked about first and waits for its history then is not asked about twice.
 func TestWhoIsKnownStaysKnownWhileItsHistoryIsMade(t *testing.T) {
 	asked := make(chan string, 10)
 	cfg := historyConfig()

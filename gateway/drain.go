@@ -91,7 +91,7 @@ func (s *Server) shutDownHTTP(ctx context.Context) error {
 	return s.http.Shutdown(ctx)
 }
 
-// startDrain has the loop's connections close one after the other, and takes no more.
+// startDrain makes the loop's connections close one after the other, and takes no more.
 func (w *worker) startDrain(timeout time.Duration) {
 	if w.drain != nil {
 		return // Drain was called another time.

@@ -139,7 +139,7 @@ func messageOf(r *hub.Source) message {
 	}
 }
 
-// setTo has the encoder go by a config.
+// setTo makes the encoder go by a config.
 func (e *encoder) setTo(cfg *config) {
 	e.compressMin, e.cfg = int(cfg.CompressMin), cfg
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// expireWith has the connection end when what is known of its client does.
+// expireWith makes the connection end when what is known of its client does.
 func (c *conn) expireWith(who *Principal) {
 	if who.Expires == 0 {
 		return
@@ -37,7 +37,7 @@ func (s *subscriber) endOf(expires int64) time.Duration {
 	return max(1, s.w.loop.Now()+left+s.w.cfg.expiryGrace)
 }
 
-// expireBehind has the connection end a while behind what is known of its client.
+// expireBehind makes the connection end a while behind what is known of its client.
 func (s *subscriber) expireBehind(who *Principal) {
 	if m := s.meter; m != nil {
 		m.expires, m.expiresAt = 0, 0

@@ -18,7 +18,7 @@ func (w *worker) flush() (sleep time.Duration) {
 	return w.fan.Flush(w.loop.Elapsed)
 }
 
-// openRing has the worker's deliveries go by a ring, if they are to and can.
+// openRing makes the worker's deliveries go by a ring, if they are to and can.
 func (w *worker) openRing() (err error) {
 	if w.cfg.Flush == FlushPlain {
 		return nil
@@ -29,7 +29,7 @@ func (w *worker) openRing() (err error) {
 	return err
 }
 
-// closeRing has them go plain from here on.
+// closeRing makes them go plain from here on.
 func (w *worker) closeRing() {
 	if w.ring != nil {
 		w.ring.Close()
@@ -63,9 +63,9 @@ func (s *Server) sayFlush() {
 	}
 }
 
-// fitsRing reports whether c's delivery of a wide batch may go by the ring. Who has bytes of its
-// own to send and who is being closed are few, and a copy does not stay what it is for a write that
-// does not end in its call: all of them are written to as ever.
+// fitsRing reports whether c's delivery of a wide batch may go by the ring. A client that has bytes
+// of its own to send and who is being closed are few, and a copy does not stay what it is for a
+// write that does not end in its call: all of them are written to as ever.
 func (c *conn) fitsRing(d *hub.Delivery) bool { return c.life == open && c.own == nil && !d.IsCopy }
 
 // ringLeast is how many writes make a batch for the ring: one alone costs a tenth more by it than

@@ -34,11 +34,11 @@ func TestRingIsNotForOneAlone(t *testing.T) {
 	}
 }
 
-// Whom a ring does not suit is written to as ever, in the same batch, and gets the same.
+// A client that a ring does not suit is written to as ever, in the same batch, and gets the same.
 func TestRingLeavesOutWhoIsNotOnlyARoomsMember(t *testing.T) {
 	h := newHall(t, reactortest.New(), FlushRing, 6)
 	const busy, closing = 2, 4
-	h.say([]byte("before")) // Who finishes is owed what was published before: this, which all have, and the next.
+	h.say([]byte("before")) // A client that finishes is owed what was published before: this, which all have, and the next.
 	buf := make([]byte, 100)
 	for i := range h.conns {
 		h.got(i, buf)
@@ -160,7 +160,8 @@ func TestFlushIsOneOfThree(t *testing.T) {
 	}
 }
 
-// Who asks for a ring where there is none is told, and who leaves it to the gateway is served.
+// An operator that asks for a ring where there is none is told, and one that leaves it to the
+// gateway is served.
 func TestRingThatThereIsNot(t *testing.T) {
 	for _, flush := range []Flush{FlushAuto, FlushRing} {
 		cfg := testConfig()

@@ -73,7 +73,7 @@ func (w *worker) takeOver(a arrival, read []byte, isLent bool) {
 	c.goOn(read)
 }
 
-// goOn has a connection read on that comes from net/http, where this was read of it. That is an
+// goOn makes a connection read on that comes from net/http, where this was read of it. That is an
 // event of its own, like any other input: a fault in it is this connection's.
 func (c *conn) goOn(read []byte) {
 	c.w.cfg.setOptions(c.w.kernel, int(c.fd)) // Package net has set keep-alive times of its own.

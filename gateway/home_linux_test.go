@@ -111,7 +111,8 @@ func (st *stepped) moveAway() *steppedClient {
 	return c
 }
 
-// Who is between two loops when the gateway drains is told like everybody, on the loop it comes to.
+// A client that is between two loops when the gateway drains is told like everybody, on the loop it
+// comes to.
 func TestDrainFindsWhoIsOnTheWay(t *testing.T) {
 	st, _ := newHomely(t, nil)
 	c := st.moveAway()
@@ -136,7 +137,7 @@ func TestDrainFindsWhoIsOnTheWay(t *testing.T) {
 	st.expectAccounts(0)
 }
 
-// Who is in a mailbox when the loops end is closed and counted.
+// A client that is in a mailbox when the loops end is closed and counted.
 func TestEndFindsWhoIsOnTheWay(t *testing.T) {
 	st, _ := newHomely(t, nil)
 	st.moveAway()

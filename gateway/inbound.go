@@ -37,7 +37,7 @@ func (c *conn) keep(d *wsproto.Decoder, stash []byte) {
 	c.countInput(c.in.size(c.w.cfg), c.in.decoder.Assembled()+len(c.in.stash)+c.in.ready())
 }
 
-// countInput has the budget know that n bytes of memory are held, bytes of input in them, and
+// countInput makes the budget know that n bytes of memory are held, bytes of input in them, and
 // closes who is to blame if that is too much.
 func (c *conn) countInput(n, bytes int) {
 	w, b, now := c.w, &c.w.inputBudget, c.w.loop.Now()

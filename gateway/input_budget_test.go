@@ -217,7 +217,7 @@ func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
 			})
 			honest.Send(message[150_000:])
 			honest.ExpectFrame(ws.OpText, text)
-			kernel.Pass(2 * time.Second) // Who is closed lingers.
+			kernel.Pass(2 * time.Second) // A client that is closed lingers.
 			testenv.Eventually(t, "somebody is closed", func() bool { return testenv.StatsOf(t, s).Closed[ClosedAssembly] > 0 })
 			st := testenv.StatsOf(t, s)
 			t.Logf("%d held %d bytes of %d; %d were closed", tc.attackers, before, cfg.assemblyShare(), st.Closed[ClosedAssembly])
@@ -228,14 +228,14 @@ func TestN72_WhoSendsOnIsServedAndWhoStoppedPays(t *testing.T) {
 	}
 }
 
-// portionOf is of a connection that holds so many bytes, and has credit until then.
-func portionOf(bytes int, credit time.Duration) *portion {
-	return &portion{held: bytes, bytes: bytes, credit: credit, class: classOf(bytes)}
+// portionOf is of a connection that holds n bytes, and has credit until then.
+func portionOf(n int, credit time.Duration) *portion {
+	return &portion{held: n, bytes: n, credit: credit, class: classOf(n)}
 }
 
-// Who is not read because its room is full pays before those who send on, for as long as that
-// lasts. When it is read on, it has cost it nothing: it is to blame no more than somebody who came
-// just now.
+// A client that is not read because its room is full pays before those who send on, for as long as
+// that lasts. When it is read on, it has cost it nothing: it is to blame no more than somebody who
+// came just now.
 func TestN72_TimeInWhichWeDidNotReadIsExcusedWhenItIsOver(t *testing.T) {
 	const stood = 6 * time.Second
 	began := 100 * time.Second
@@ -299,8 +299,8 @@ func TestN72_BlameIsForBytesAndForWhatIsLacking(t *testing.T) {
 	}
 }
 
-// Who is closed is found without a look at all: of fifty thousand each costs little more than of
-// five hundred.
+// A client that is closed is found without a look at all: of fifty thousand each costs little more
+// than of five hundred.
 func TestN80_NoScanForEachThatIsClosed(t *testing.T) {
 	fill := func(n int) *inputBudget {
 		b := &inputBudget{}

@@ -59,7 +59,7 @@ func (s *Server) DisconnectSubject(ctx context.Context, subject, room string, f 
 	switch {
 	case room != "":
 		return s.UnsubscribeSubject(ctx, subject, room, f)
-	case subject == "": // Who is not known is nobody's.
+	case subject == "": // A client that is not known is nobody's.
 		return Reach{Nodes: 1, Answered: 1}, f.check()
 	}
 	return s.end(ctx, &ending{Subject: subject, Farewell: f})
@@ -169,7 +169,7 @@ func (c *conn) remove(room string, f Farewell) {
 	s.push(centrifuge.UnsubscribeServer.Push(room))
 }
 
-// endAll has the connections end that something is true of, or what else end does.
+// endAll makes the connections end that something is true of, or what else end does.
 func (s *Server) endAll(ctx context.Context, is func(*conn) bool, end func(*conn)) (n int, err error) {
 	counts := make([]int, len(s.workers))
 	err = s.walk(ctx, func(w *worker) func(*conn) {

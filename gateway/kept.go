@@ -109,7 +109,7 @@ func (s *Server) fill(ctx context.Context, room string) error {
 	return nil
 }
 
-// RemoveKept has a room forget all that it keeps. Clients that are behind may get it still; who
+// RemoveKept makes a room forget all that it keeps. Clients that are behind may get it still; who
 // asks for it again is told that it is too old. In a cluster all nodes forget it, and what is
 // published meanwhile may be kept on some of them and not on others; the error is ErrUnanswered if
 // it may not be done everywhere, and it may be called again.
@@ -133,7 +133,7 @@ func (s *Server) RemoveKept(room string) error {
 	return err
 }
 
-// clear has a room of this gateway forget what it keeps, if it is there.
+// clear makes a room of this gateway forget what it keeps, if it is there.
 func (s *Server) clear(room string) {
 	if r, ok := s.hub.Room(room); ok {
 		r.Clear()

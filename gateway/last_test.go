@@ -111,7 +111,7 @@ func TestRawClientsBeginWithWhatIsKept(t *testing.T) {
 	}
 }
 
-// Who asks for what nobody can be given is told so.
+// A client that asks for what nobody can be given is told so.
 func TestLastIsRefusedInWords(t *testing.T) {
 	cfg := historyConfig()
 	cfg.Anonymous = grants(t, "h*=read", "h3=history", "hw=history,publish")

@@ -135,8 +135,8 @@ func (l *listener) admit(fd int) {
 	l.next = (to.no + 1) % len(l.taken)
 }
 
-// keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. Who is
-// gone already counts for nobody.
+// keyOf is whom a connection counts for; the kernel is asked only if a limit wants to know. A
+// client that is gone already counts for nobody.
 func (l *listener) keyOf(fd int) (key netip.Addr) {
 	a := l.w.server.admission
 	if !l.isTCP || !a.asks() {

@@ -11,7 +11,7 @@ import (
 type Message struct {
 	Data     []byte // not to be changed before the call that publishes it returns
 	IsBinary bool   // otherwise it is text, which has to be UTF-8
-	// Key has a Cluster publish the message once, whichever of its gateways gets it again within
+	// Key makes a Cluster publish the message once, whichever of its gateways gets it again within
 	// two minutes. Empty, or without a Cluster: each counts.
 	Key string
 }

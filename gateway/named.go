@@ -6,7 +6,8 @@ import (
 	"sluice/wsproto"
 )
 
-// heedForwarded has a WebSocket count for the client that a trusted proxy has named in its request.
+// heedForwarded makes a WebSocket count for the client that a trusted proxy has named in its
+// request.
 func (c *conn) heedForwarded(r *wsproto.Request) *wsproto.Refusal {
 	if c.key().IsValid() {
 		return nil // It counts for somebody already, so it is no proxy's.
@@ -62,7 +63,7 @@ func (s *Server) trusts(fd int, w *worker) bool {
 	return err == nil && (!peer.IsValid() || s.admission.isProxy(peer))
 }
 
-// standFor has the connection count for a client that a trusted proxy has named, and returns the
+// standFor makes the connection count for a client that a trusted proxy has named, and returns the
 // refusal if a limit forbids that.
 func (c *conn) standFor(client netip.Addr) *wsproto.Refusal {
 	if !client.IsValid() {

@@ -7,10 +7,10 @@ import (
 	"sluice/reactor"
 )
 
-// Who comes and goes on one node of a cluster is told to the others' subscribers too, by the rules
-// and within the bounds of presence_events.go: as one node has collected it, each of the others
-// tells it. What is lost on its way is not told, and of the clients of a node that dies nobody
-// tells that they are gone.
+// What clients come and go on one node of a cluster is told to the others' subscribers too, by the
+// rules and within the bounds of presence_events.go: as one node has collected it, each of the
+// others tells it. What is lost on its way is not told, and of the clients of a node that dies
+// nobody tells that they are gone.
 
 // A nodeJoins is what one node tells the others of a room.
 type nodeJoins struct {

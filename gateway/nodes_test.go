@@ -97,7 +97,7 @@ func startLinked(t *testing.T, roomRules ...string) (nodes [2]*linked, addrs [2]
 	return nodes, addrs
 }
 
-// enter has a subscriber come who is called so, and returns it with its id.
+// enter makes a subscriber come who is called so, and returns it with its id.
 func enter(t *testing.T, addr, name, room string) (p *peer, id string) {
 	p = dialPeer(t, addr, nil)
 	p.say(`{"id":1,"connect":{"token":"sub:`+name+` may:*=read+publish+presence"}}`, `{"id":2,"subscribe":{"channel":"`+room+`"}}`)

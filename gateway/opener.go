@@ -20,8 +20,8 @@ var errRoomEnded = errors.New("gateway: the room has ended")
 
 // An opener has the cluster's messages come of every room that is there, and says so when a room
 // ends. A room that is made is opened by one of a few goroutines, which are there while there is
-// something to open, again and again until it is filled. Who wants to read what it keeps waits for
-// that.
+// something to open, again and again until it is filled. A client that wants to read what it keeps
+// waits for that.
 type opener struct {
 	hub      *hub.Hub
 	cluster  Cluster
@@ -161,8 +161,8 @@ func (o *opener) ends(one *opening, err error) bool {
 	return false
 }
 
-// hold has the publishers of a room wait, or no longer, and remembers that for rooms that are made
-// later.
+// hold makes the publishers of a room wait, or no longer, and remembers that for rooms that are
+// made later.
 func (o *opener) hold(room string, isOn bool) {
 	o.holding.Lock()
 	defer o.holding.Unlock()
@@ -174,7 +174,7 @@ func (o *opener) hold(room string, isOn bool) {
 	}
 }
 
-// holdAgain has the publishers of a room wait that was made since Hold was called.
+// holdAgain makes the publishers of a room wait that was made since Hold was called.
 func (o *opener) holdAgain(room string) {
 	o.holding.Lock()
 	defer o.holding.Unlock()

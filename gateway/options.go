@@ -142,7 +142,7 @@ type Options struct {
 	// be reached for ten seconds. Otherwise they stay, and publishers wait.
 	CloseOnOutage bool
 
-	// ExitOnPanic has a fault of the gateway's own end the process. Otherwise it ends the
+	// ExitOnPanic makes a fault of the gateway's own end the process. Otherwise it ends the
 	// connection, the request or the room whose state it left in doubt, is logged with its stack,
 	// and counted (Stats.Panics); one in a loop's own state ends the process in any case.
 	ExitOnPanic bool

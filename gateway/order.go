@@ -68,9 +68,9 @@ func (s *subscriber) ask(q *question) orderStep {
 	return stepWaits
 }
 
-// awaitTurn has a command whose answer takes long to make wait for a turn in the line of those that
-// do, and reports whether it has to: each of a crowd takes some, and nobody is to wait for all of
-// them. What came of a question before is there in that turn.
+// awaitTurn makes a command whose answer takes long to make wait for a turn in the line of those
+// that do, and reports whether it has to: each of a crowd takes some, and nobody is to wait for all
+// of them. What came of a question before is there in that turn.
 func (s *subscriber) awaitTurn(o *order) (waits bool) {
 	if s.hasStood = !s.hasStood; s.hasStood {
 		if o.answer != nil {
@@ -82,7 +82,7 @@ func (s *subscriber) awaitTurn(o *order) (waits bool) {
 	return s.hasStood
 }
 
-// giveUp has a command go on that has waited for an answer for too long.
+// giveUp makes a command go on that has waited for an answer for too long.
 func (s *subscriber) giveUp() {
 	q := s.in.question
 	q.desk.drop(q)

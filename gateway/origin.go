@@ -43,8 +43,8 @@ func (s *Server) needsHosts() bool {
 	return onLoopback || len(s.config().AllowHost) > 0
 }
 
-// judgeHost refuses a page's request under a name that is not ours. Who asks for an upgrade without
-// an Origin is no browser.
+// judgeHost refuses a page's request under a name that is not ours. A client that asks for an
+// upgrade without an Origin is no browser.
 func (s *Server) judgeHost(r *wsproto.Request) *wsproto.Refusal {
 	isClient := len(r.Header("Upgrade")) > 0 && len(r.Header("Origin")) == 0
 	if isClient || s.isOwnHost(r.Host) {

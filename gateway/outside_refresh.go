@@ -9,8 +9,8 @@ import (
 // Refresh sets when what is known of a client expires, by its connection's id, if it is of this
 // subject or none is named, in seconds of Unix time, in place of what its token says; zero: never.
 // A time that is over ends the connection, as a token's does. A client of the Centrifuge protocol
-// is told the new time, and has a while behind it to bring a token. Who comes back is known by its
-// token again. In a cluster it is found as by Disconnect.
+// is told the new time, and has a while behind it to bring a token. A client that comes back is
+// known by its token again. In a cluster it is found as by Disconnect.
 func (s *Server) Refresh(ctx context.Context, id, subject string, expires int64) (Reach, error) {
 	return s.refreshAll(ctx, &ending{Client: id, Subject: subject}, expires)
 }
@@ -18,7 +18,7 @@ func (s *Server) Refresh(ctx context.Context, id, subject string, expires int64)
 // RefreshSubject is Refresh for the connections of one subject, on all nodes, and returns how many
 // there were.
 func (s *Server) RefreshSubject(ctx context.Context, subject string, expires int64) (Reach, error) {
-	if subject == "" { // Who is not known is nobody's.
+	if subject == "" { // A client that is not known is nobody's.
 		return Reach{Nodes: 1, Answered: 1}, nil
 	}
 	return s.refreshAll(ctx, &ending{Subject: subject}, expires)

@@ -33,7 +33,7 @@ func (s *Server) Subscribe(ctx context.Context, id, subject, room string, p Plac
 // SubscribeSubject is Subscribe for the clients of one subject, on all nodes. An error is of one of
 // them; the others are in the room.
 func (s *Server) SubscribeSubject(ctx context.Context, subject, room string, p Placement) (Reach, error) {
-	if subject == "" { // Who is not known is nobody's.
+	if subject == "" { // A client that is not known is nobody's.
 		return Reach{Nodes: 1, Answered: 1}, p.check(room)
 	}
 	return s.place(ctx, &ending{Subject: subject, Room: room}, p)

@@ -86,7 +86,7 @@ func (w *worker) recoverFlush(sleep *time.Duration) {
 	*sleep = 0
 }
 
-// guard has a panic of a handler end its request alone, as net/http would by itself, and be
+// guard makes a panic of a handler end its request alone, as net/http would by itself, and be
 // counted.
 func (s *Server) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -67,7 +67,7 @@ func (c *conn) endTurn() {
 	c.standInLine()
 }
 
-// standInLine has the connection read on in another turn, without an event.
+// standInLine makes the connection read on in another turn, without an event.
 func (c *conn) standInLine() {
 	c.pauseReading(pauseTurn)
 	if c.isCostly() {

@@ -66,7 +66,7 @@ type presences struct {
 	rooms map[string]*attendance
 }
 
-// enter has a client be in a room until it leaves. It is called on its loop, and so is leave.
+// enter makes a client be in a room until it leaves. It is called on its loop, and so is leave.
 func (p *presences) enter(room string, in *attendee) *attendee {
 	p.mu.Lock()
 	a := p.rooms[room]
@@ -92,7 +92,7 @@ func (p *presences) enter(room string, in *attendee) *attendee {
 	return in
 }
 
-// leave has a client be in its room no longer.
+// leave makes a client be in its room no longer.
 func (p *presences) leave(in *attendee) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -246,7 +246,7 @@ type telling struct {
 	at time.Duration
 }
 
-// tellSoon has the loop tell of a room when a moment has passed.
+// tellSoon makes the loop tell of a room when a moment has passed.
 func (w *worker) tellSoon(a *attendance) {
 	w.tellings = append(w.tellings, telling{a, w.loop.Now() + joinsDelay})
 }

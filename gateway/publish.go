@@ -87,7 +87,7 @@ func (s *Server) hasEnded() bool { return s.life.Err() != nil }
 
 const publishName = "sluice/gateway.(*Server).PublishAhead"
 
-// recoverPublish has a panic end the room that it left in doubt, as one on a loop does.
+// recoverPublish makes a panic end the room that it left in doubt, as one on a loop does.
 func (s *Server) recoverPublish(room string, err *error) {
 	if value := recover(); value != nil {
 		p := reactor.RecoveredPanic(value, publishName)

@@ -12,7 +12,7 @@ import (
 // is over. For that it has a while; then its connection ends, or the subscription that a token was
 // for.
 
-// refresh has the connection go on with another token of its client's.
+// refresh makes the connection go on with another token of its client's.
 func (s *subscriber) refresh(o *order) orderStep {
 	switch {
 	case o.Refresh.Token == "":
@@ -58,7 +58,7 @@ func (s *subscriber) reviewSubscriptions() {
 	}
 }
 
-// subRefresh has a subscription go on with another token.
+// subRefresh makes a subscription go on with another token.
 func (s *subscriber) subRefresh(o *order) orderStep {
 	r := o.SubRefresh
 	switch {

@@ -31,7 +31,7 @@ func refusalOf(err error) *wsproto.Refusal {
 }
 
 // refuseRoom is the answer to who may not do in a room what it asks for: nothing in it tells
-// whether the room exists. Who is not known might come again with a token.
+// whether the room exists. A client that is not known might come again with a token.
 func (c *config) refuseRoom(who *Principal) *wsproto.Refusal {
 	if who.Kind == KindAnonymous && c.Auth != nil {
 		return wsproto.Refuse(wsproto.ReasonUnauthorized)

@@ -224,7 +224,7 @@ func TestServeHTTPKeepsTheLimits(t *testing.T) {
 		c.Close()
 		eventually(t, "it has left", func() bool { return s.Open() == 7 })
 		join(t, addr, "X-Real-Ip: 203.0.113.5:4713")
-		// Who is refused by a loop gives the place back as well.
+		// A client that is refused by a loop gives the place back as well.
 		bad := connect(t, "tcp", addr)
 		bad.send(upgradeWith("/ws/*", "X-Real-Ip: 203.0.113.9:1"))
 		if r, _ := bad.response(); r.StatusCode != http.StatusBadRequest {

@@ -23,7 +23,7 @@ var reloadable = []string{
 	"Rooms", "History", "NoCompression", "CompressMin", "CloseOnOutage",
 }
 
-// Reload has the server go on by other options, and returns the names of fields that differ and
+// Reload makes the server go on by other options, and returns the names of fields that differ and
 // only another Server could take: these stay as they were. After an error nothing has changed. When
 // it returns every loop goes by the new ones, each since a moment between two connections' turns,
 // and everybody who is there.
@@ -85,7 +85,7 @@ func (c *config) keep(now *config, sourcesMax int) (kept []string) {
 	return kept
 }
 
-// take has everything go by a config that was prepared.
+// take makes everything go by a config that was prepared.
 func (s *Server) take(next *config) error {
 	s.mu.Lock()
 	phase := s.phase
@@ -157,7 +157,7 @@ func (w *worker) review() (isDone bool) {
 	return true
 }
 
-// take has the worker go on by another config. What a connection has begun by the one before it
+// take makes the worker go on by another config. What a connection has begun by the one before it
 // finishes so: a message by its limits, a wait by its time.
 func (w *worker) take(cfg *config) {
 	w.cfg, w.reviewed = cfg, 0

@@ -27,7 +27,7 @@ func TestD07_ReloadChangesWhatItCanAndNamesTheRest(t *testing.T) {
 		c, r, err := websocket.Dial(soon(t), url, &websocket.DialOptions{HTTPHeader: header})
 		if err == nil {
 			t.Cleanup(func() { c.CloseNow() })
-		} else if r == nil { // Who is turned away at a limit may see a reset instead of the answer.
+		} else if r == nil { // A client that is turned away at a limit may see a reset instead of the answer.
 			return 0
 		}
 		return r.StatusCode

@@ -183,7 +183,7 @@ func (c *scripted) reset(epoch string) {
 	}
 }
 
-// hold has both sides know that a room takes no more, or does again.
+// hold makes both sides know that a room takes no more, or does again.
 func (n *scriptedNode) hold(room string, isOn bool) {
 	n.mu.Lock()
 	n.isFull = isOn

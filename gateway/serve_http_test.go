@@ -97,7 +97,7 @@ func TestServeHTTPMixesWithTheGatewaysOwnClients(t *testing.T) {
 }
 
 func TestServeHTTPTakesFromAUnixSocket(t *testing.T) {
-	s := newServer(t, gateway.Options{MaxPerAddress: 1}) // Who comes by a unix socket has no address.
+	s := newServer(t, gateway.Options{MaxPerAddress: 1}) // A client that comes by a unix socket has no address.
 	serve(t, s)
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	if err != nil {

@@ -37,7 +37,7 @@ func newServer(t testing.TB, o gateway.Options) *gateway.Server {
 	return s
 }
 
-// serve has a server serve until the returned function ends it, or the test does, and holds what
+// serve makes a server serve until the returned function ends it, or the test does, and holds what
 // Serve returns to nil.
 func serve(t testing.TB, s *gateway.Server) (end func()) {
 	ctx, end := context.WithCancel(context.Background())

@@ -24,10 +24,10 @@ func isShortage(err error) bool {
 func (c *conn) lacksReads() bool  { return c.meter != nil && c.meter.reads.due != 0 }
 func (c *conn) lacksWrites() bool { return c.meter != nil && c.meter.writes.due != 0 }
 
-// putOffReads has the connection read on later.
+// putOffReads makes the connection read on later.
 func (c *conn) putOffReads(err error) { c.putOff(&c.metered().reads, err) }
 
-// putOffWrites has the connection write on later, or what belongs to that.
+// putOffWrites makes the connection write on later, or what belongs to that.
 func (c *conn) putOffWrites(err error) {
 	s := &c.metered().writes
 	if c.reader.Took() > s.failedAt {

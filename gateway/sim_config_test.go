@@ -33,7 +33,7 @@ func configOf(p *simclient.Plan) *config {
 	return cfg
 }
 
-// keep has a plan's rooms keep messages.
+// keep makes a plan's rooms keep messages.
 func keep(cfg *config, h *simclient.History) {
 	for no := range h.Rooms {
 		cfg.History = append(cfg.History, HistoryRule{

@@ -246,8 +246,8 @@ func (w *world) expire() {
 	w.server.hub.Expire(w.server.workers[0].loop.Elapsed())
 }
 
-// forsake has all readers of the first room leave it until it has ended, and come back into another
-// epoch.
+// forsake makes all readers of the first room leave it until it has ended, and come back into
+// another epoch.
 func (w *world) forsake() {
 	if w.Err != nil || !w.Plan.History.IsForsaken {
 		return

@@ -212,9 +212,9 @@ func (v *connView) creditSince() time.Duration {
 	return v.credit
 }
 
-// classWidth is by how much connections of the class of size of so many bytes may differ.
-func classWidth(bytes int) float64 {
-	if classOf(bytes) == 0 {
+// classWidth is by how much connections of the class of size of n bytes may differ.
+func classWidth(n int) float64 {
+	if classOf(n) == 0 {
 		return 256
 	}
 	return 8

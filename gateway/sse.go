@@ -5,9 +5,9 @@ import (
 	"sluice/wsproto"
 )
 
-// Who asks for /sse/{room} hears the room as server-sent events: another encoding of the same log,
-// read by a member like any other. The answer ends with its connection, so it has no length and is
-// in no chunks: HTTP/1.0 understands it, and a proxy puts it into chunks if it must.
+// A client that asks for /sse/{room} hears the room as server-sent events: another encoding of the
+// same log, read by a member like any other. The answer ends with its connection, so it has no
+// length and is in no chunks: HTTP/1.0 understands it, and a proxy puts it into chunks if it must.
 
 const (
 	eventsAllow = "Allow: GET, HEAD, OPTIONS\r\n"

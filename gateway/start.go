@@ -50,7 +50,7 @@ func startOf(query []byte, hears bool) (start hub.Start, want Permission, refusa
 	return start, want, refusal
 }
 
-// joinAt has the client join a room where it wants to begin. In a room with a history it may have
+// joinAt makes the client join a room where it wants to begin. In a room with a history it may have
 // to wait until what is kept was made in its encoding: then it returns the question to park it for.
 // answer is what came of one before.
 func (c *conn) joinAt(room string, e hub.Encoding, start hub.Start, who *Principal, answer *verdict) (hub.Joined, *question, *wsproto.Refusal) {
@@ -96,7 +96,7 @@ func (c *conn) waitFor(err error, room string, e hub.Encoding, since hub.Positio
 	return q, nil
 }
 
-// joinToSpeak has the client join a room in which it hears nothing, or returns the question by
+// joinToSpeak makes the client join a room in which it hears nothing, or returns the question by
 // which it moves to that room's home.
 func (c *conn) joinToSpeak(room string, e hub.Encoding, who *Principal, answer *verdict) (*question, *wsproto.Refusal) {
 	mayMove := c.mayMove(answer)

@@ -123,8 +123,8 @@ func TestS05_S07_S08_RecoveryIsACursor(t *testing.T) {
 	}
 }
 
-// S10. Who asks for a room a second time is told that it is in it, and gets one copy of what is
-// published there.
+// S10. A client that asks for a room a second time is told that it is in it, and gets one copy of
+// what is published there.
 func TestS10_SameRoomTwice(t *testing.T) {
 	s, addr := startGateway(t, testConfig())
 	p := connectPeer(t, addr)
@@ -210,7 +210,7 @@ func TestSDKsComeBack(t *testing.T) {
 	}
 }
 
-// dropAll has all subscribers reconnect.
+// dropAll makes all subscribers reconnect.
 func dropAll(t testing.TB, s *Server) {
 	t.Helper()
 	reconnect := Farewell{Code: 3011, Reason: "force reconnect"}

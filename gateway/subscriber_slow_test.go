@@ -80,7 +80,7 @@ func publication(line string) (channel string, offset uint64, isOne bool) {
 	return got.Push.Channel, got.Push.Pub.Offset, true
 }
 
-// outvote has others in a room who read all, so that publishers do not wait for a slow one.
+// outvote makes others in a room who read all, so that publishers do not wait for a slow one.
 func outvote(t testing.TB, addr, room string) {
 	t.Helper()
 	for range 3 {

@@ -14,7 +14,7 @@ type permit struct {
 	granted Permission
 }
 
-// take has the subscription be by a token from now on.
+// take makes the subscription be by a token from now on.
 func (t *terms) take(s *subscriber, p permit) {
 	t.granted, t.expires, t.info = p.granted, p.who.Expires, ""
 	if len(p.who.Info) > 0 {

@@ -29,7 +29,7 @@ import (
 var (
 	costRounds  = flag.Int("cost-rounds", 1, "how often TestTLSCostOfADelivery measures each way; more than one is meant")
 	costClients = flag.Int("cost-clients", 4, "… with so many clients")
-	costSize    = flag.Int("cost-size", 64, "… and messages of so many bytes")
+	costSize    = flag.Int("cost-size", 64, "… and messages of n bytes")
 	costNginx   = flag.Bool("cost-nginx", false, "… and nginx in front, which ends TLS, as well")
 )
 

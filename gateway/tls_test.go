@@ -309,7 +309,7 @@ func TestTLSDrain(t *testing.T) {
 	}
 }
 
-// Who wants TLS hears at the start that there is nothing to speak it with.
+// An operator who wants TLS hears at the start that there is nothing to speak it with.
 func TestListenForTLSNeedsACertificate(t *testing.T) {
 	s := newGateway(t, testConfig(), nil, testenv.LogTo(t))
 	defer s.Close()

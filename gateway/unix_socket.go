@@ -14,8 +14,8 @@ import (
 )
 
 // queueMax is how many may wait to be accepted, beyond what any system allows: listen(2) takes its
-// own limit then, of which SOMAXCONN is only what it once was on Linux. Who comes beyond it is not
-// tried again, as in TCP, but refused.
+// own limit then, of which SOMAXCONN is only what it once was on Linux. A client that comes beyond
+// it is not tried again, as in TCP, but refused.
 const queueMax = 1<<16 - 1
 
 // A unixListener is a unix socket and the file that it is reached by, which outlives whoever bound

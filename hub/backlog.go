@@ -59,7 +59,7 @@ func (k *backlog) set(r *Room, retained, weight, dropped int64) (isOver bool) {
 // judge tells publishers whether to wait. The caller holds the lock.
 func (k *backlog) judge() { k.isShort.Store(k.dropped > 0 && k.spareLocked() < k.dropped) }
 
-// pin notes that so many bytes of dropped frames more, or fewer, are kept.
+// pin notes that n bytes of dropped frames more, or fewer, are kept.
 func (k *backlog) pin(n int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -66,7 +66,7 @@ func (d *desk) isHanded(c *client) bool {
 	return slices.ContainsFunc(d.due, func(h held) bool { return h.client == c })
 }
 
-// answer has the kernel take n bytes of what is due for c.
+// answer makes the kernel take n bytes of what is due for c.
 func (d *desk) answer(c *client, n int, o Outcome) {
 	d.Helper()
 	d.conclude(d.of(c), n, o)
@@ -78,7 +78,7 @@ func (d *desk) conclude(h held, n int, o Outcome) {
 	h.batch.Answer(h.i, n, o, d.now)
 }
 
-// takeAll has the kernel take whatever is due until nothing is.
+// takeAll makes the kernel take whatever is due until nothing is.
 func (d *desk) takeAll() {
 	d.Helper()
 	for range 10_000 {

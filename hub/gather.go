@@ -2,7 +2,7 @@ package hub
 
 import "math"
 
-// gather decides who has how much of a delivery of at most so many bytes, and returns of how many
+// gather decides who has how much of a delivery of at most budget bytes, and returns of how many
 // it is. Those that have a part in it, of no byte perhaps, are the first in the rota.
 func (k *Bundle) gather(budget int) (total int) {
 	if k.inFrame != nil {
@@ -27,7 +27,7 @@ func (k *Bundle) forgive() {
 	}
 }
 
-// share has the first readers of the rota offer what they may have, and reports whether one was
+// share makes the first readers of the rota offer what they may have, and reports whether one was
 // passed over because it is in debt.
 func (k *Bundle) share(budget int) (total int, inDebt bool) {
 	k.parts = 0

@@ -124,8 +124,8 @@ func (a *asking) Rejoined(missed uint64, at Position) {
 	}
 }
 
-// Segments end at other numbers in each track. Who rejoins is told what its next message really
-// follows.
+// Segments end at other numbers in each track. A member that rejoins is told what its next message
+// really follows.
 func TestWhoRejoinsGoesOnBehindWhatItIsTold(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		l := keeping()

@@ -87,8 +87,8 @@ func TestEpochGoesOnWhileSomebodyIsThere(t *testing.T) {
 	}
 }
 
-// Who is away for a moment from a room that has nothing to keep misses nothing of what is said
-// meanwhile.
+// A client that is away for a moment from a room that has nothing to keep misses nothing of what is
+// said meanwhile.
 func TestEmptyRoomOutlivesItsMembers(t *testing.T) {
 	k := newKeeper(t, keeping(), History{Messages: 100})
 	c, j := k.begin(0, "r", asIs, Start{})

@@ -1,6 +1,6 @@
 package hub
 
-// Hold has the room's publishers wait, as for the brake, until it is called again with false. It
+// Hold makes the room's publishers wait, as for the brake, until it is called again with false. It
 // may be called from any goroutine.
 func (r *Room) Hold(isOn bool) { r.hold(heldByHold, isOn) }
 
@@ -22,8 +22,8 @@ func (r *Room) hold(why uint32, isOn bool) {
 	}
 }
 
-// letGo has the loops go on with the line of a room that is held no more: its leases are theirs to
-// give. The caller holds the lock.
+// letGo makes the loops go on with the line of a room that is held no more: its leases are theirs
+// to give. The caller holds the lock.
 func (r *Room) letGo(by *Fanout) {
 	l := r.line
 	r.mustAsk.Store(r.isFull.Load() || !l.isEmpty())

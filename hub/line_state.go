@@ -9,7 +9,8 @@ import "fmt"
 //	   │               └──────────used, or its client's turn is over──────────┤
 //	   └────────────────────nothing to publish, leaves────────────────────────┘
 //
-// Whom the brake stops keeps its lease. After leaseTime nobody waits for the end of a lease.
+// A publisher that the brake stops keeps its lease. After leaseTime nobody waits for the end of a
+// lease.
 type lineState uint8
 
 const (

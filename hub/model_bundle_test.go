@@ -227,7 +227,7 @@ func (l *listener) release() {
 	readerOf(l.Member).Ready()
 }
 
-// finish has the readers get what there is, or only the rest of a frame.
+// finish makes the readers get what there is, or only the rest of a frame.
 func (p *pipe) finish(isAtOnce bool) {
 	p.look()
 	for _, l := range p.readers {

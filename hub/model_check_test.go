@@ -26,7 +26,7 @@ func (m *model) check() {
 		sum.Add(&f.stats)
 	}
 	missed := sum.Skipped
-	isExact := sum.Unpinned == 0 // Who is given up as soon as it was overrun has not told the model.
+	isExact := sum.Unpinned == 0 // A member that is given up as soon as it was overrun has not told the model.
 	for _, l := range m.all {
 		isExact = isExact && !l.mayJump
 	}

@@ -159,7 +159,7 @@ func isToResume(p *Member) bool {
 	return p.branch.leased || p.branch.marks.Load()&(1<<becauseLeased) != 0
 }
 
-// hold has the publishers of a room wait, or no longer.
+// hold makes the publishers of a room wait, or no longer.
 func (m *model) hold(t *rapid.T) {
 	if l := m.pick(); l != nil {
 		l.Room().Hold(rapid.Bool().Draw(t, "held"))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// N24. Who publishes outside of all loops is told how many members there are, and that publishers
+// N24. A publisher outside of all loops is told how many members there are, and that publishers
 // wait if they do.
 func TestN24_OfferTellsMembersAndFullRooms(t *testing.T) {
 	f := newFixture(t, Limits{Backlog: 1 << 20, Window: 4 << 10, Total: 1 << 30, Pinned: 1 << 20, Rooms: 2, Turn: 1 << 20})

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// flooded is a room in which one member stopped after so many bytes of frames of 100, of which a
+// flooded is a room in which one member stopped after taken bytes of frames of 100, of which a
 // thousand were published.
 func flooded(t *testing.T, policy Policy, taken int) (f *fixture, a, slow *client) {
 	f = newFixture(t, limits(32<<10, 16<<10))

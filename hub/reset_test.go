@@ -82,8 +82,8 @@ func TestResetOfALargeRoomHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Who has been told is told again when the room begins anew meanwhile, and the others of that
-// alone.
+// A member that has been told is told again when the room begins anew meanwhile, and the others of
+// that alone.
 func TestResetWhileAnotherIsTold(t *testing.T) {
 	f, all := newReset(t, 100)
 	f.hub.Reset("big", "epoch002")

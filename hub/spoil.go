@@ -10,7 +10,7 @@ import "slices"
 //	passed this package; a sweep                          name is free for another
 //	the directory, the backlog of all rooms   everybody   nobody should go on: end the process
 //
-// Who recovers a panic decides by what it passed, and asks InDoubt which rooms a sweep was at.
+// What recovers a panic decides by what it passed, and asks InDoubt which rooms a sweep was at.
 
 // Spoil ends a room whose state is in doubt: nothing is published into it any more, its members
 // have left it, and each one's client is told so by Client.Spoiled, on its own loop. It may be

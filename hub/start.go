@@ -11,10 +11,10 @@ type Start struct {
 	// IsHeld says that nothing is handed to the member before its client calls Member.Ready: a
 	// reply is to go first.
 	IsHeld bool
-	// IsUnfilled has the member begin at the end where Join would return ErrNotFilled, without a
+	// IsUnfilled makes the member begin at the end where Join would return ErrNotFilled, without a
 	// position, and be told by Client.Reset when Fill has come; or where it would return ErrAhead.
 	IsUnfilled bool
-	// IsHere has the member join on its loop, be its room at home on another or not.
+	// IsHere makes the member join on its loop, be its room at home on another or not.
 	IsHere bool
 }
 

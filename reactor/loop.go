@@ -33,9 +33,9 @@ type Options struct {
 	EventsMax  int    // events taken from the kernel, and sources visited again, per tick; default 128
 	SourcesMax int    // sources registered at a time; default 1<<20
 	MailboxMax int    // tasks waiting at a time; default 4096
-	// KeepsProcessor has a busy loop keep its processor, in Go's sense, over short waits instead of
-	// giving it up and taking it back, which is dear. Only for fewer loops than GOMAXPROCS: with as
-	// many, other goroutines ran 19 ms late. Nothing but epoll heeds it.
+	// KeepsProcessor makes a busy loop keep its processor, in Go's sense, over short waits instead
+	// of giving it up and taking it back, which is dear. Only for fewer loops than GOMAXPROCS: with
+	// as many, other goroutines ran 19 ms late. Nothing but epoll heeds it.
 	KeepsProcessor bool
 	// OnPanic hears that a source's OnEvent panicked, on the loop's goroutine. The loop goes on
 	// with the next event, unless OnPanic panics or the panic came from this package. Nil: all

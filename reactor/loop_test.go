@@ -127,7 +127,8 @@ func TestVisitsEndWhenTheirTimeIsOver(t *testing.T) {
 	}
 }
 
-// Who is deferred waits for the others who are, and nobody else does: each line has its own time.
+// A source that is deferred waits for the others that are, and nobody else does: each line has its
+// own time.
 func TestDeferredSourcesHoldUpNobodyElse(t *testing.T) {
 	l, k := newLoop(t, Options{})
 	var order []string

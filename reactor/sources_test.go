@@ -121,8 +121,8 @@ func TestRequeueMergesInterests(t *testing.T) {
 	}
 }
 
-// Who is in line to read does not get ahead of it by having more to read. To write, or to fail, it
-// need not wait.
+// A source that is in line to read does not get ahead of it by having more to read. To write, or to
+// fail, it need not wait.
 func TestNewBytesDoNotShortenTheLine(t *testing.T) {
 	l, _ := newLoop(t, Options{EventsMax: 1})
 	var order []string

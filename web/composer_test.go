@@ -76,7 +76,8 @@ func TestN64_TooLongATextIsSaidAndNotCut(t *testing.T) {
 	v.wantNoErrors()
 }
 
-// Who writes from the right to the left sees it so while writing, as everybody does afterwards.
+// Somebody who writes from the right to the left sees it so while writing, as everybody does
+// afterwards.
 func TestTextOfTheRightIsWrittenFromTheRight(t *testing.T) {
 	t.Parallel()
 	_, url := newGateway(t)

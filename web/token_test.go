@@ -62,7 +62,7 @@ func (k *tickets) seen(ticket string) bool {
 	return k.expires[ticket] != 0
 }
 
-// end has a ticket's time be over.
+// end makes a ticket's time be over.
 func (k *tickets) end(ticket string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -75,7 +75,7 @@ func (a *adminServer) serve() {
 	}
 }
 
-// reload has it go by a configuration that was read anew, and by the keys that the file has now.
+// reload makes it go by a configuration that was read anew, and by the keys that the file has now.
 // use is what else goes by it; after an error of that, or of the key file, all stays as it was.
 func (a *adminServer) reload(c *Config, use func() error) error {
 	if a == nil {

@@ -49,7 +49,7 @@ func (a *authenticator) begin(ctx context.Context) error {
 	return a.start(ctx)
 }
 
-// reload has it go by what is in its files now.
+// reload makes it go by what is in its files now.
 func (a *authenticator) reload() error {
 	if a == nil || a.reread == nil {
 		return nil

@@ -187,7 +187,7 @@ func inline(flag *kong.Flag) string {
 	return strings.TrimSpace(string(text))
 }
 
-// fitMachine has the process take no more than its share of the machine, or of its container. It
+// fitMachine makes the process take no more than its share of the machine, or of its container. It
 // returns the container's limit of memory if the process's own comes from that, zero otherwise.
 func (r *reloader) fitMachine() (container int64) {
 	r.loops = r.running.Loops

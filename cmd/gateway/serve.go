@@ -113,7 +113,7 @@ func (s *service) listen(cfg *Config) (speaks []gateway.ListenOptions, err error
 	return speaks, nil
 }
 
-// begin has everything run that was made.
+// begin makes everything run that was made.
 func (s *service) begin() error {
 	if err := s.known.begin(s.life); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (s *service) sayDraining(got os.Signal) {
 		"delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
 }
 
-// stop has everything end in order, and returns the exit status.
+// stop makes everything end in order, and returns the exit status.
 func (s *service) stop() int {
 	tell(isStopping)
 	status := drain(s.server, s.running.DrainDelay+s.running.DrainTimeout, s.log, s.signals.stops)

@@ -19,7 +19,7 @@ type signals struct {
 	hadTerminal bool // at the start
 }
 
-// hearSignals has them come until close.
+// hearSignals makes them come until close.
 func hearSignals() *signals {
 	s := &signals{make(chan os.Signal, 2), make(chan os.Signal, 1), hasTerminal()}
 	signal.Notify(s.stops, syscall.SIGTERM, os.Interrupt)

@@ -21,7 +21,7 @@ type passedSockets []*os.File
 // own.
 func takePassedSockets() passedSockets { return activation.Files(true) }
 
-// listenOn has the gateway listen on the sockets that an address stands for.
+// listenOn makes the gateway listen on the sockets that an address stands for.
 func (p *passedSockets) listenOn(s *gateway.Server, on listening) error {
 	address := on.address
 	name := strings.TrimPrefix(address, systemdPrefix)

@@ -20,7 +20,8 @@ import (
 
 // Options say who may ask, and how often. The zero Options let nobody in but by a unix socket.
 type Options struct {
-	// Keys are those that open it. Who comes by a unix socket needs none: its file says who may.
+	// Keys are those that open it. A client that comes by a unix socket needs none: its file says
+	// who may.
 	Keys Keys
 	// AllowHost lists host names that it may be asked under besides localhost and addresses, as
 	// app.example.com or *.example.com; "*" is any. A page's owner could have the page's name lead
@@ -70,8 +71,8 @@ func (h *Handler) HandleOpen(pattern string, to http.Handler) {
 	h.mux.Handle(pattern, to)
 }
 
-// Reload has it go by other keys, host names and another rate, at once and for connections that are
-// there as well. After an error all stays as it was.
+// Reload makes it go by other keys, host names and another rate, at once and for connections that
+// are there as well. After an error all stays as it was.
 func (h *Handler) Reload(o Options) error {
 	hosts, err := wsproto.ParseHosts(o.AllowHost)
 	if err != nil {

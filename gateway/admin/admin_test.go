@@ -158,8 +158,8 @@ func TestWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// Who may connect to a unix socket needs no key; what a proxy passes on for a page is refused
-// there, too.
+// A client that may connect to a unix socket needs no key; what a proxy passes on for a page is
+// refused there, too.
 func TestUnixSocketNeedsNoKey(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, gatewaytest.Options(), nil)

@@ -47,7 +47,7 @@ func NewServer(h http.Handler, log *slog.Logger) *Server {
 
 type connContext struct{}
 
-// giveWay has the connection that a request came by make room, as if it had none.
+// giveWay makes the connection that a request came by make room, as if it had none.
 func giveWay(r *http.Request) {
 	if c, ok := r.Context().Value(connContext{}).(*judged); ok { // Another server's have no places.
 		c.places.giveWay(c.guest)

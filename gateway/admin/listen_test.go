@@ -130,8 +130,8 @@ func TestRequestsBehindEachOtherAreAnswered(t *testing.T) {
 	}
 }
 
-// Who asks waits while all others have requests under way, and for nobody else: who has been
-// answered, has sent half a head or nothing makes room.
+// A client that asks waits while all others have requests under way, and for nobody else: who has
+// been answered, has sent half a head or nothing makes room.
 func TestConnectionsHavePlaces(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")

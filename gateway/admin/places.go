@@ -76,7 +76,7 @@ func (p *places) makeRoom() {
 	g.conn.Close() // It leaves by that.
 }
 
-// enter has a guest be in the place that was taken for it. Its connection may be closed from then
+// enter makes a guest be in the place that was taken for it. Its connection may be closed from then
 // on.
 func (p *places) enter(g *guest) {
 	p.mu.Lock()

@@ -69,8 +69,8 @@ func TestClaimsOfTheProtocol(t *testing.T) {
 	}
 }
 
-// Who is refused for the time alone is told apart: by the protocol they may come again with another
-// token.
+// A client that is refused for the time alone is told apart: by the protocol they may come again
+// with another token.
 func TestExpiredTokensAreToldApart(t *testing.T) {
 	k := keys()
 	j := newJWT(t, auth.Options{SecretFiles: []string{write(t, "secret", k.secret)}, Leeway: -1})

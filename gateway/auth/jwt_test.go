@@ -352,9 +352,9 @@ func TestKeysAreFetchedFromAURL(t *testing.T) {
 	}
 }
 
-// A06. Keys change while somebody else's token has had the set fetched just now. Who comes with the
-// new key is not told that its token is no good, which a client of the protocol would take for the
-// end, but to come again; who has been looked for is.
+// A06. Keys change while somebody else's token has had the set fetched just now. A client that
+// comes with the new key is not told that its token is no good, which a client of the protocol
+// would take for the end, but to come again; who has been looked for is.
 func TestA06_NewKeyIsNotRefusedBeforeItWasLookedFor(t *testing.T) {
 	k := keys()
 	var isDown atomic.Bool
@@ -399,7 +399,7 @@ func TestA06_NewKeyIsNotRefusedBeforeItWasLookedFor(t *testing.T) {
 
 // A06. Beside a key in a file that has no id, and so may be any, the set of a URL is asked for a
 // key that nobody has as well: an issuer's new key is not to be refused for the hour until the set
-// is fetched next. Who makes ids up gets no more fetches than without the file.
+// is fetched next. A client that makes ids up gets no more fetches than without the file.
 func TestA06_NewKeysAreFetchedBesideAFileWithoutIDs(t *testing.T) {
 	k := keys()
 	var mu sync.Mutex

@@ -16,7 +16,7 @@ const (
 	Protobuf               // binary messages
 )
 
-// The subprotocols of WebSocket that clients ask for. Who asks for none speaks JSON.
+// The subprotocols of WebSocket that clients ask for. A client that asks for none speaks JSON.
 const (
 	subprotocolJSON     = "centrifuge-json"
 	subprotocolProtobuf = "centrifuge-protobuf"

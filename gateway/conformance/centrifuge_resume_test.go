@@ -90,7 +90,7 @@ func TestS05_SDKsRecoverFromCuts(t *testing.T) {
 	}
 }
 
-// suffer has a client meet its fate in three rooms of its own.
+// suffer makes a client meet its fate in three rooms of its own.
 func suffer(t *testing.T, e *endpoint, kind sdktest.Kind, f fate, name string) (err error) {
 	rooms := []string{name + ".a", name + ".b", name + ".c"}
 	way := wstest.NewCutter(t, e.addr, f[:]...)

@@ -69,7 +69,7 @@ func TestCentrifuge_SDKsDoWhatTheyCan(t *testing.T) {
 	}
 }
 
-// expectOwn has a client publish where it is subscribed: it hears that itself, with who it is.
+// expectOwn makes a client publish where it is subscribed: it hears that itself, with who it is.
 func expectOwn(t *testing.T, client sdktest.SDK, room, id string) {
 	t.Helper()
 	events := client.Events()
@@ -115,7 +115,7 @@ func expectHistory(t *testing.T, client sdktest.SDK, room string) {
 	expectRefused(t, "history since another epoch", err, 112)
 }
 
-// expectPresence has another client come and go.
+// expectPresence makes another client come and go.
 func expectPresence(t *testing.T, e *endpoint, kind sdktest.Kind, client sdktest.SDK, room string) {
 	t.Helper()
 	other := e.open(kind)

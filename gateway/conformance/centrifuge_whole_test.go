@@ -170,7 +170,7 @@ func TestCentrifuge_SDKsGetWholeWhatOthersSay(t *testing.T) {
 	}
 }
 
-// sayRaw has a client of /ws say everything.
+// sayRaw makes a client of /ws say everything.
 func sayRaw(t *testing.T, e *endpoint) (want []expectation) {
 	t.Helper()
 	raw := wstest.Dial(t, e.addr, "/ws/mixed")
@@ -193,7 +193,7 @@ func sayRaw(t *testing.T, e *endpoint) (want []expectation) {
 	return want
 }
 
-// sayByAPI has a backend say everything that is JSON, as data of Centrifugo's API. A string there
+// sayByAPI makes a backend say everything that is JSON, as data of Centrifugo's API. A string there
 // is the text that raw clients get, other scalars are that too.
 func sayByAPI(t *testing.T, e *endpoint) (want []expectation) {
 	t.Helper()

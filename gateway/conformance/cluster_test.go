@@ -230,8 +230,8 @@ func TestClientsHopBetweenGateways(t *testing.T) {
 	expectAllNumbers(t, heard, messages)
 }
 
-// hopBySDK has an SDK get messages that are their numbers, while its connection breaks and leads to
-// the next gateway behind every few of them.
+// hopBySDK makes an SDK get messages that are their numbers, while its connection breaks and leads
+// to the next gateway behind every few of them.
 func hopBySDK(events *sdktest.Record, way *relay, messages, hop int, stop <-chan struct{}) error {
 	for next := hop; next <= messages; next += hop {
 		err := events.Wait(fmt.Sprint(next, " messages"), func() bool { return events.Count("publication", "kept") >= next }, stop)

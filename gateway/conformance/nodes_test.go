@@ -75,7 +75,7 @@ func startNode(t *testing.T, url, name string) *node {
 	return n
 }
 
-// kill has a node be gone without a word.
+// kill makes a node be gone without a word.
 func (n *node) kill() {
 	n.nats.Close()
 	n.leave()
@@ -112,7 +112,7 @@ func TestNodesCountEachOthersClients(t *testing.T) {
 	clients[0].Close()
 	clients[1].Close()
 	within(t, soon, "all count seven", counts(all, "kept", 7))
-	if n, err := all[0].Users(t.Context(), "kept"); n != 1 || err != nil { // Who are not known are one.
+	if n, err := all[0].Users(t.Context(), "kept"); n != 1 || err != nil { // All that are not known are one.
 		t.Errorf("%d users, %v", n, err)
 	}
 	who, err := all[1].Attendees(t.Context(), "kept")
@@ -131,7 +131,7 @@ func TestNodesCountEachOthersClients(t *testing.T) {
 	within(t, soon, "one counts two", counts(all[:1], "kept", 2))
 }
 
-// Who is disconnected or taken out of a room may be on any node.
+// A client that is disconnected or taken out of a room may be on any node.
 func TestClientsEndOnEveryNode(t *testing.T) {
 	t.Parallel()
 	all := startNodes(t, "a", "b")

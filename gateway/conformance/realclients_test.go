@@ -25,8 +25,8 @@ var tooMuch = []struct {
 	{"5,000 frames", 1 << 10, 5000, "closed 1008 too many frames"},
 }
 
-// rated are options under which 5,000 messages are too many. Who sends on has the time to hear why
-// it is closed, on however busy a machine.
+// rated are options under which 5,000 messages are too many. A client that sends on has the time to
+// hear why it is closed, on however busy a machine.
 func rated() gateway.Options {
 	o := gatewaytest.Options()
 	o.FrameRate, o.CloseTimeout = 100, testenv.Patience

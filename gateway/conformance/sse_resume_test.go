@@ -49,9 +49,9 @@ func expectNumbers(e *wstest.Events, from, to int) (ids []string) {
 	return ids
 }
 
-// S05. Who comes back with the id of any message gets exactly what followed it, by the header or by
-// the address, before what is published from then on. Ids grow, are all of one length, and tell the
-// same position to everybody.
+// S05. A client that comes back with the id of any message gets exactly what followed it, by the
+// header or by the address, before what is published from then on. Ids grow, are all of one length,
+// and tell the same position to everybody.
 func TestS05_EventsGoOnBehindTheLastOne(t *testing.T) {
 	const messages = 40
 	s, addr := gatewaytest.Start(t, keeping(1000))
@@ -183,8 +183,8 @@ func TestEventsBeginWithTheLast(t *testing.T) {
 	expectNumbers(none, 7, 8)
 }
 
-// Who may not hear what was said before is refused if it asks, and told if its browser comes back
-// by itself.
+// A client that may not hear what was said before is refused if it asks, and told if its browser
+// comes back by itself.
 func TestEventsOfThePastTakeLeave(t *testing.T) {
 	o := keeping(10)
 	o.Anonymous = []gateway.Grant{{Rooms: []string{"*"}, May: gateway.Read}}
@@ -217,7 +217,7 @@ type comeback struct {
 	cuts   int
 }
 
-// visit reads until so many bytes of the body have come, or so many events, and cuts the connection
+// visit reads until that many bytes of the body have come, or events, and cuts the connection
 // there.
 func (c *comeback) visit(bytes int64, events, last int) {
 	var lines []string

@@ -18,7 +18,7 @@ type Broker interface {
 	// to it.
 	Prepare(ctx context.Context) error
 
-	// Subscribe has the room's messages come as they are republished. When it returns, the
+	// Subscribe makes the room's messages come as they are republished. When it returns, the
 	// connected server knows; others may not yet. Of a room that is subscribed to nothing happens.
 	// A subscription outlives reconnects.
 	Subscribe(ctx context.Context, room string) error

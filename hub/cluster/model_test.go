@@ -308,7 +308,7 @@ func (w *world) disturb(m *machine) {
 	}
 }
 
-// forge has a message come that the stream does not have.
+// forge makes a message come that the stream does not have.
 func (w *world) forge(m *machine) {
 	w.isTainted, w.mayReset, w.isForged = true, true, true
 	s := hub.Source{Payload: w.text("forged")}

@@ -40,7 +40,7 @@ type Node struct {
 
 func (n *Node) now() time.Duration { return n.o.Elapsed() }
 
-// wakeUp has the node look at what others have left for it.
+// wakeUp makes the node look at what others have left for it.
 func (n *Node) wakeUp() {
 	select {
 	case n.wake <- struct{}{}:

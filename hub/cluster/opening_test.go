@@ -48,8 +48,8 @@ func TestOpeningMissesNothing(t *testing.T) {
 	}
 }
 
-// Who was in a room in which nothing is said goes on from there on any node, whichever began it
-// first; and not if something may have expired in between.
+// A client that was in a room in which nothing is said goes on from there on any node, whichever
+// began it first; and not if something may have expired in between.
 func TestRoomInWhichNothingIsSaidHasNoGap(t *testing.T) {
 	w := newWorld(1, 3, faults{expires: true})
 	w.isQuiet = true
@@ -110,9 +110,9 @@ func TestRoomInWhichSomethingIsSaidWhileItIsOpened(t *testing.T) {
 	}
 }
 
-// Who comes with a position that is older than half of the stream's age, and of which nothing is
-// kept, to a node that did not have the room open, is told of a gap that may be none; where it was
-// open nobody is.
+// A client that comes with a position that is older than half of the stream's age, and of which
+// nothing is kept, to a node that did not have the room open, is told of a gap that may be none;
+// where it was open nobody is.
 func TestRoomInWhichNothingWasSaidForLong(t *testing.T) {
 	for _, test := range []struct {
 		silent time.Duration
@@ -145,8 +145,8 @@ func TestRoomInWhichNothingWasSaidForLong(t *testing.T) {
 	}
 }
 
-// Who was in a room before its first message goes on from there, on whichever node, once that
-// message is kept; and not if something may have expired in between.
+// A client that was in a room before its first message goes on from there, on whichever node, once
+// that message is kept; and not if something may have expired in between.
 func TestFirstMessageOfAQuietRoomIsNoGap(t *testing.T) {
 	w := newWorld(1, 2, faults{expires: true})
 	w.isQuiet = true

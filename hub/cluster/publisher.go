@@ -149,7 +149,7 @@ func (p *publisher) isFull(l *line) bool {
 	return l != nil && (l.messages >= packMessages || l.bytes >= packBytes)
 }
 
-// askHold has the node hold the room's publishers. There are not more such rooms than a node may
+// askHold makes the node hold the room's publishers. There are not more such rooms than a node may
 // follow: publishers of others are refused only.
 func (p *publisher) askHold(room string, l *line, roomsMax int) (isNew bool) {
 	if l == nil {

@@ -35,7 +35,7 @@ type Rooms interface {
 	// returns false, and nothing changes, if somebody is in it.
 	Close(room string) bool
 
-	// Hold has the room's publishers wait, as in a full room, or no longer.
+	// Hold makes the room's publishers wait, as in a full room, or no longer.
 	Hold(room string, on bool)
 
 	// Outage says that the stream does not answer, or that it does again.

@@ -258,7 +258,7 @@ func TestNodesRun(t *testing.T) {
 	}
 }
 
-// Who waits when a node ends is told so.
+// A publisher that waits when a node ends is told so.
 func TestEndTellsWhoWaits(t *testing.T) {
 	s := new(memory)
 	tap := s.tap()

@@ -43,7 +43,7 @@ var (
 	errSuspect  = errors.New("cluster: the stream may not be what it was")
 )
 
-// suspect has an audit come before anything else.
+// suspect makes an audit come before anything else.
 func (t *trust) suspect(why error) {
 	t.isTrusted = false
 	t.doubts++

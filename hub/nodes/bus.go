@@ -7,7 +7,7 @@ type Bus interface {
 	// that takes nothing for some seconds at most. The error says that it was not sent, or may not
 	// have been.
 	Send(subject string, note []byte) error
-	// Listen has the notes to these subjects come to a channel, those to one subject in the order
+	// Listen makes the notes to these subjects come to a channel, those to one subject in the order
 	// in which each node sent them. One that finds it full is dropped, and so are all after stop.
 	Listen(to chan<- []byte, subjects ...string) (stop func(), err error)
 }

@@ -125,7 +125,7 @@ func (c *cluster) add(name string) int {
 	return len(c.nodes) - 1
 }
 
-// kill has a node be silent from now on.
+// kill makes a node be silent from now on.
 func (c *cluster) kill(i int) {
 	c.stop[i]()
 	c.nodes[i] = nil

@@ -49,7 +49,7 @@ type telling struct {
 }
 
 // A report is how a node's rooms stand, or a part of it: all rooms, or those that have changed
-// since the report before. Who misses a number asks for all.
+// since the report before. A node that misses a number asks for all.
 type report struct {
 	Number uint64           `json:"n"` // 1, 2 … in the order of sending
 	Part   int              `json:"part,omitempty"`

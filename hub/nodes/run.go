@@ -34,7 +34,7 @@ func (n *Nodes) Run(ctx context.Context, local Local) error {
 	}
 }
 
-// begin has the node be this gateway.
+// begin makes the node be this gateway.
 func (n *Nodes) begin(local Local) { n.local, n.wantsAll = local, true }
 
 // hear takes the notes that have come already, as many as there may be: a node that was not read
@@ -104,7 +104,7 @@ func (n *Nodes) silent(now time.Duration) (ids []string) {
 	return ids
 }
 
-// forget has a node be gone.
+// forget makes a node be gone.
 func (n *Nodes) forget(id, why string) {
 	n.mu.Lock()
 	p := n.peers[id]

@@ -142,7 +142,7 @@ func toggle(recorder net.Conn) error {
 	return err
 }
 
-// deliver has the first client send a message and waits until all have it.
+// deliver makes the first client send a message and waits until all have it.
 func deliver(conns []net.Conn) error {
 	payload := []byte("a message of 64 bytes, which is not worth deflating: 0123456789ab")
 	message := wsproto.AppendMaskedFrame(nil, wsproto.OpText, true, [4]byte{1, 2, 3, 4}, payload)

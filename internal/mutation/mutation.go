@@ -37,7 +37,7 @@ const (
 	findTime  = 4 * time.Minute
 )
 
-// rarely has the compiler, the linker and a mutant collect garbage a quarter as often: there are
+// rarely makes the compiler, the linker and a mutant collect garbage a quarter as often: there are
 // many mutants, and none of these takes much memory.
 const rarely = "GOGC=400"
 

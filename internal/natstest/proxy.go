@@ -49,7 +49,7 @@ func (p *Proxy) Cut(isCut bool) {
 	p.change.Broadcast()
 }
 
-// Delay has what clients send come to the server so much later; what it sends comes at once.
+// Delay makes what clients send come to the server so much later; what it sends comes at once.
 func (p *Proxy) Delay(d time.Duration) { p.late.Store(int64(d)) }
 
 func (p *Proxy) end() {

@@ -81,7 +81,7 @@ func ContinueProcess(t *testing.T, pid int) {
 	}
 }
 
-// UnderLimit has a shell run cmd after it has set a limit.
+// UnderLimit makes a shell run cmd after it has set a limit.
 func UnderLimit(t *testing.T, cmd *exec.Cmd, limit string) {
 	t.Helper()
 	shell, err := exec.LookPath("sh")

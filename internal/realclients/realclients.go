@@ -129,28 +129,28 @@ func (c Client) Command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Publish has a server library publish at a URL, and ask for what there is, and returns what it
+// Publish makes a server library publish at a URL, and ask for what there is, and returns what it
 // printed.
 func (c Client) Publish(t testing.TB, url, key string) []string {
 	t.Helper()
 	return strings.Split(c.output(t, url, key), "\n")
 }
 
-// Visit has the client visit the URL, offering a subprotocol if there is one that it insists on,
+// Visit makes the client visit the URL, offering a subprotocol if there is one that it insists on,
 // and returns the last line that it printed.
 func (c Client) Visit(t testing.TB, url string, subprotocol ...string) string {
 	t.Helper()
 	return c.run(t, append([]string{url, "visit"}, subprotocol...)...)
 }
 
-// Send has the client send count messages of size random bytes, plain, and returns the last line
+// Send makes the client send count messages of size random bytes, plain, and returns the last line
 // that it printed.
 func (c Client) Send(t testing.TB, url string, size, count int) string {
 	t.Helper()
 	return c.run(t, url, "send", strconv.Itoa(size), strconv.Itoa(count))
 }
 
-// Echo has the client send size random bytes, compressed if that was agreed on, and hear them. It
+// Echo makes the client send size random bytes, compressed if that was agreed on, and hear them. It
 // returns the last line that it printed.
 func (c Client) Echo(t testing.TB, url string, size int) string {
 	t.Helper()

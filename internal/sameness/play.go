@@ -333,7 +333,7 @@ func halfClose(name string) step {
 	}}
 }
 
-// reset has a client vanish with a reset. What it got before is its answer.
+// reset makes a client vanish with a reset. What it got before is its answer.
 func reset(name string) step {
 	return step{"reset " + name, func(p *player) error {
 		c := p.clients[name]

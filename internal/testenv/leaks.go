@@ -52,7 +52,7 @@ func RunAtOnce(m *testing.M, most int, behind ...func()) (status int) {
 	return Run(m, behind...)
 }
 
-// warmUp has the runtime open its own poller, which it then keeps.
+// warmUp makes the runtime open its own poller, which it then keeps.
 func warmUp() {
 	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		l.Close()

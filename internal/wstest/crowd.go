@@ -70,7 +70,7 @@ func IsMessage(p []byte, seq uint64, size int) bool {
 	return len(p) == size && binary.BigEndian.Uint64(p) == seq && bytes.Count(p[8:], []byte{byte(seq)}) == size-8
 }
 
-// Publish has the publisher say so many messages.
+// Publish makes the publisher say so many messages.
 func (c *Crowd) Publish(messages int) {
 	c.T.Helper()
 	for range messages {
@@ -109,9 +109,9 @@ func (c *Crowd) HearAll() {
 }
 
 // ExpectPrompt publishes 51 messages, one at a time, and fails if the crowd does not have a quarter
-// of them soon. Who is held up is held up with every message; a machine that has much else to do
-// holds up some, for a while most. So those that were late do not count if more, sent later, were
-// not.
+// of them soon. A member that is held up is held up with every message; a machine that has much
+// else to do holds up some, for a while most. So those that were late do not count if more, sent
+// later, were not.
 func (c *Crowd) ExpectPrompt(when string) {
 	c.T.Helper()
 	const each, soon = 51, 50 * time.Millisecond

@@ -187,7 +187,7 @@ func (c *Cutter) enter(n int, client net.Conn) *passage {
 	return p
 }
 
-// carry has the nth connection pass, to its cut.
+// carry makes the nth connection pass, to its cut.
 func (c *Cutter) carry(n int, client net.Conn, from io.Reader) {
 	defer func() {
 		c.mu.Lock()
@@ -211,7 +211,7 @@ func (c *Cutter) carry(n int, client net.Conn, from io.Reader) {
 // errCut ends a connection at its cut.
 var errCut = errors.New("cut")
 
-// copyUntil copies to the end, or so many bytes, if any are said.
+// copyUntil copies to the end, or n bytes, if n is not zero.
 func copyUntil(to io.Writer, from io.Reader, n int64) error {
 	to = struct{ io.Writer }{to} // Or the kernel would copy, through pipes that stay open for another time.
 	if n == 0 {

@@ -37,7 +37,7 @@ func Dig(t testing.TB, to string) *tunnel {
 	return tun
 }
 
-// GoDark has the tunnel take nothing from either side and say nothing to it from now on, not even
+// GoDark makes the tunnel take nothing from either side and say nothing to it from now on, not even
 // that the other one has gone. So does a network whose cable is cut, but for the kernels' own
 // acknowledgements.
 func (tun *tunnel) GoDark() { tun.isDark.Store(true) }

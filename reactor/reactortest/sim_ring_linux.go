@@ -29,7 +29,7 @@ func (s *Sim) OpenRing(n int) (*sys.Ring, error) {
 	return r, s.done("io_uring_setup", 0, n, 0, nil)
 }
 
-// ForbidRings has every call that concerns one fail from here on, as under a filter of system
+// ForbidRings makes every call that concerns one fail from here on, as under a filter of system
 // calls.
 func (s *Sim) ForbidRings() { s.hasNoRings = true }
 

@@ -93,7 +93,7 @@ func TestB17_GatewayIsKilledWithItsClients(t *testing.T) {
 		})
 	}
 	<-isKilled
-	for range clients { // Who has heard nothing has no place to go on from.
+	for range clients { // A client that has heard nothing has no place to go on from.
 		<-begun
 	}
 	killed.Signal(syscall.SIGKILL)

@@ -37,7 +37,7 @@ func start(t *testing.T, cmd *exec.Cmd) <-chan result {
 	return done
 }
 
-// Who says serve and who says nothing get the same, and --help of both has the flags.
+// With serve and without a command the same is done, and --help of both has the flags.
 func TestServeIsTheCommandThatNeedsNoName(t *testing.T) {
 	p := proctest.Launch(t, proctest.Command(t, "serve", "--listen=127.0.0.1:0"))
 	wstest.Join(t, p.Addr, "/ws", wstest.MaskedText("hello")).ExpectFrame(1, "hello")

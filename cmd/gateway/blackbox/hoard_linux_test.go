@@ -119,7 +119,7 @@ func TestN71_LastMessagesOfManyRoomsStayWithinTheLimit(t *testing.T) {
 				if peak > tc.within {
 					t.Errorf("%d MiB were resident, more than %d\n%s", peak>>20, tc.within>>20, p.Logged())
 				}
-				// Who behaves gets everything all the same.
+				// A client that behaves gets everything all the same.
 				testenv.Eventually(t, "a client is let in", func() bool { return wstest.Ask(t, p.Addr, "/ws/good").IsIn() })
 				good, other := wstest.Join(t, p.Addr, "/ws/good"), wstest.Join(t, p.Addr, "/ws/good")
 				large := strings.Repeat("g", mib)

@@ -88,8 +88,8 @@ var inARequest = planted{name: "in a request", plants: []plant{
 	},
 }}
 
-// byASubscriber has a client of the protocol panic under the lock of a room that it is not in. Raw
-// clients get a value as it is in JSON.
+// byASubscriber makes a client of the protocol panic under the lock of a room that it is not in.
+// Raw clients get a value as it is in JSON.
 var byASubscriber = planted{name: "from outside of the room", plants: []plant{{
 	"hub/publish.go", "\ta.seq, hasMoved = r.log.append(d, now)\n",
 	"\tif string(d.frames[0].Payload) == `\"WORD\"` {\n\t\tpanic(\"planted\")\n\t}\n",

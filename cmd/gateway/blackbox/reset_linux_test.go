@@ -121,7 +121,7 @@ func TestK25_ConnectionKilledFromOutside(t *testing.T) {
 	}
 }
 
-// killSocket has the kernel abort the gateway's end of a client's connection.
+// killSocket makes the kernel abort the gateway's end of a client's connection.
 func killSocket(t *testing.T, c *wstest.Client) {
 	t.Helper()
 	_, server, _ := net.SplitHostPort(c.RemoteAddr().String())

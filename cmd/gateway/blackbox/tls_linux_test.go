@@ -142,8 +142,8 @@ func dialFrom(t *testing.T, from, addr, path string) (*websocket.Conn, error) {
 	return c, err
 }
 
-// Whom a proxy in front names, by the PROXY protocol or by a header, is the client in the log; over
-// TCP and over a unix socket.
+// A client that a proxy in front names, by the PROXY protocol or by a header, is the one in the
+// log; over TCP and over a unix socket.
 func TestA14_ProxiesNameTheClient(t *testing.T) {
 	stream := `daemon off; master_process off; pid nginx.pid; error_log stderr;
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;

@@ -38,7 +38,7 @@ const (
 	NumRates
 )
 
-// A mark says that with so many bytes decoded there is one more of what a rate counts.
+// A mark says that once at bytes are decoded there is one more of what a rate counts.
 type mark struct {
 	at   int
 	what Rate

@@ -50,8 +50,8 @@ func (p *Plan) DrawLimits(r *rand.Rand) {
 		case 0:
 			p.Message = min(p.Message, 64+r.IntN(200))
 		case 1:
-			p.Clients, p.quota = max(p.Clients, 30), min(p.quota, 8) // Who hears whom grows with the square.
-		default: // Who has to wait holds a read of many messages, and is often the only one who holds anything.
+			p.Clients, p.quota = max(p.Clients, 30), min(p.quota, 8) // What is heard grows with the square.
+		default: // A client that has to wait holds a read of many messages, and is often the only one who holds anything.
 			p.Message, p.Read, p.quota = 64+r.IntN(64), 400+r.IntN(200), max(p.quota, 40)
 			p.buffers[2], p.buffers[3] = 2048, 2048
 		}

@@ -116,7 +116,7 @@ func (r *Reader) failed() {
 	}
 }
 
-// Forsake has the reader leave and stay away until Recall.
+// Forsake makes the reader leave and stay away until Recall.
 func (r *Reader) Forsake() {
 	r.isAway = true
 	if r.Stream != nil {

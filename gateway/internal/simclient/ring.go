@@ -20,7 +20,7 @@ func (p *Plan) DrawRing(r *rand.Rand) {
 	if r.IntN(4) == 0 {
 		p.Faults.RingFails = 1 + r.IntN(30)
 	}
-	if r.IntN(6) == 0 && !p.IsSteady { // Whom it befalls is cut.
+	if r.IntN(6) == 0 && !p.IsSteady { // A client that it befalls is cut.
 		p.Faults.RingLate = 1 + r.IntN(10)
 	}
 }

@@ -149,7 +149,7 @@ func (s *Subscriber) failed() {
 	}
 }
 
-// Forsake has the subscriber leave and stay away until Recall.
+// Forsake makes the subscriber leave and stay away until Recall.
 func (s *Subscriber) Forsake() {
 	s.isAway = true
 	if s.Socket != nil {

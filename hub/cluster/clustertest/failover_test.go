@@ -123,7 +123,7 @@ func TestB11_BrokersProcessesEnd(t *testing.T) {
 	l.stop()
 	l.check(t, all, someRooms)
 	mustNotReset(t, all)
-	for text, err := range l.failed { // Who waited for longer than ten seconds was told.
+	for text, err := range l.failed { // A publisher that waited for longer than ten seconds was told.
 		t.Logf("%s: %v", text, err)
 		break
 	}

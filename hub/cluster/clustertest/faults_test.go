@@ -28,7 +28,7 @@ func keep(messages int) func(*cluster.Options) {
 	}
 }
 
-// at has a server use a directory and a port, so that it can be run again.
+// at makes a server use a directory and a port, so that it can be run again.
 func at(store string, port int) func(*server.Options) {
 	return func(o *server.Options) { o.StoreDir, o.Port = store, port }
 }

@@ -33,7 +33,7 @@ func TestPurgedRoomsGoOn(t *testing.T) {
 	publish("1")
 	publish("2")
 	heard(a, "1", "2")
-	heard(b, "1", "2") // Who has yet to fetch it when it is removed does not get it.
+	heard(b, "1", "2") // A node that has yet to fetch it when it is removed does not get it.
 	if err := b.node.Purge(soon(t), "room"); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func (b Bus) Send(subject string, note []byte) error {
 	return nil
 }
 
-// Listen has the notes to these subjects come to a channel, those to one subject in the order in
+// Listen makes the notes to these subjects come to a channel, those to one subject in the order in
 // which each gateway sent them. Those that find it full are dropped, and all after stop. It
 // outlives reconnects.
 func (b Bus) Listen(to chan<- []byte, subjects ...string) (stop func(), err error) {

@@ -138,7 +138,7 @@ func (b *Bench) fit(c cell) cell {
 	return c
 }
 
-// measure has the sides of a cell take turns.
+// measure makes the sides of a cell take turns.
 func (b *Bench) measure(ctx context.Context, c *cell, built programs, log io.Writer) outcome {
 	o := newOutcome(c)
 	var all []compare.Contender

@@ -40,7 +40,7 @@ func (m *membership) reset() {
 	}
 }
 
-// pause ends a stay. Who resumes goes on where it was.
+// pause ends a stay. A client that resumes goes on where it was.
 func (m *membership) pause(resumes bool) {
 	if m.at != nil {
 		m.at.owed = 0

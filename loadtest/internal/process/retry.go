@@ -13,7 +13,7 @@ import (
 
 // A resumer whose return is refused for the moment tries again, as SDKs do: behind a pause of which
 // the longest doubles each time, and of which a random part is waited, so that not all come at
-// once. Who is refused too often has failed to come back.
+// once. A client that is refused too often has failed to come back.
 
 const (
 	pauseFirst = 500 * time.Millisecond

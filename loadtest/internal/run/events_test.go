@@ -171,7 +171,7 @@ const (
 	stormWarmup = 50
 )
 
-// inStorm has the server wait, however busy the machine is: for so many of its twenty clients to
+// inStorm makes the server wait, however busy the machine is: for so many of its twenty clients to
 // have asked to come back before the 250th message, and before the 350th for them to be answered,
 // if they read events.
 func inStorm(t *testing.T, s *servertest.Server, returns int) *servertest.Server {

@@ -136,7 +136,7 @@ func swapper(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte
 	}
 }
 
-// loser has a message not come.
+// loser makes a message not come.
 func loser(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte {
 	return func(conn, message int, _ []byte) [][]byte {
 		if isHit(conn, message) {
@@ -146,7 +146,7 @@ func loser(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte {
 	}
 }
 
-// doubler has a message come twice.
+// doubler makes a message come twice.
 func doubler(isHit func(conn, message int) bool) func(int, int, []byte) [][]byte {
 	return func(conn, message int, p []byte) [][]byte {
 		if isHit(conn, message) {
