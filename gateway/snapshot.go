@@ -73,7 +73,7 @@ func (s *Server) addTo(sum *Stats) {
 	sum.Broken, sum.Panics = s.invariants.Load(), s.panics.Load()
 	sum.Hub.Owed += s.hub.OwedOutside()
 	sum.Untold = s.hub.Untold()
-	sum.TLS.Running, sum.TLS.Expires = len(s.handshakeSlots), s.certificates.expires()
+	sum.TLS.Running, sum.TLS.Expires = len(s.handshakeSlots), s.certificates.expires.Load()
 	s.refusals.addTo(sum)
 	s.outside.addTo(sum)
 	// What was lent has come back, is still there, or has ended there.

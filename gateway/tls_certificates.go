@@ -17,6 +17,7 @@ import (
 type certificates struct {
 	base    *tls.Config                // the program's, nil for none
 	current atomic.Pointer[tls.Config] // nil: there is nothing to speak TLS with
+	expires atomic.Int64               // as expire says, for who waits for no file
 
 	mu sync.Mutex
 	certificateFiles
@@ -55,6 +56,7 @@ func (s *certificates) reload() error {
 // show puts in force what was read.
 func (s *certificates) show(made *tls.Config, shown shownCertificates) {
 	s.shown = shown
+	s.expires.Store(shown.expire())
 	s.current.Store(made)
 }
 
@@ -134,20 +136,18 @@ func (s *certificates) outOfDate(now int64) (all []dated) {
 	return all
 }
 
-// expires is when the first of them is over, in seconds since 1970; zero if there is none.
-func (s *certificates) expires() (first int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.shown {
+// shownCertificates are the pairs, in their order.
+type shownCertificates []*tls.Certificate
+
+// expire is when the first of them does, in seconds since 1970; zero if there is none.
+func (all shownCertificates) expire() (first int64) {
+	for _, c := range all {
 		if end := c.Leaf.NotAfter.Unix(); first == 0 || end < first {
 			first = end
 		}
 	}
 	return first
 }
-
-// shownCertificates are the pairs, in their order.
-type shownCertificates []*tls.Certificate
 
 // pick is the first that is for the name that a client asks for, and that it can use. Who asks for
 // none, as by an address, gets the first. None is for another name: the client is told so.
