@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -41,6 +42,14 @@ func (l *line) lessees() []*Member {
 		return nil
 	}
 	return l.leased
+}
+
+// setLineState is the one place where a place in line changes. The caller holds the room's lock.
+func (m *Member) setLineState(to lineState) {
+	if lineMoves[m.lineState]&(1<<to) == 0 {
+		m.branch.room.hub.broken(fmt.Sprintf("a publisher that is %v in line becomes %v", m.lineState, to))
+	}
+	m.lineState = to
 }
 
 // drop takes m out of the line.

@@ -1,7 +1,5 @@
 package hub
 
-import "fmt"
-
 // A lineState is a member's place in its room's line:
 //
 //	absent ──asks──▶ queued ──those before have ended──▶ due ──Resume──▶ publishing
@@ -31,14 +29,6 @@ var lineMoves = [...]uint8{
 
 func (s lineState) String() string {
 	return [...]string{"absent", "queued", "due", "publishing"}[s]
-}
-
-// setLineState is the one place where it changes. The caller holds the room's lock.
-func (m *Member) setLineState(to lineState) {
-	if lineMoves[m.lineState]&(1<<to) == 0 {
-		m.branch.room.hub.broken(fmt.Sprintf("a publisher that is %v in line becomes %v", m.lineState, to))
-	}
-	m.lineState = to
 }
 
 // mustWait reports whether the member's Resume is to come.
