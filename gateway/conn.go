@@ -183,7 +183,7 @@ type standing struct {
 	lag        hub.Lag // zero unless it is why the connection ends
 }
 
-// metered is the connection's meter.
+// metered returns the connection's meter, and gives it one if it has none.
 func (c *conn) metered() *meter {
 	if c.meter == nil {
 		c.meter = &meter{}
