@@ -18,18 +18,26 @@ func (n *Broker) Subscribe(ctx context.Context, room string) error {
 	return n.nc.FlushWithContext(ctx)
 }
 
+// subscribe waits for a socket that takes nothing, as nats.go may anywhere: not under the lock, for
+// which the node's goroutine waits in Unsubscribe.
 func (n *Broker) subscribe(room string) error {
 	s := &n.rooms
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.all[room] != nil {
+	if s.has(room) {
 		return nil
 	}
 	sub, err := n.nc.ChanSubscribe(subject(subjectOut, room, shards), n.incoming.arrived)
-	if err == nil {
-		s.all[room] = sub
+	if err != nil {
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[room] != nil { // Somebody else was faster.
+		s.ended = append(s.ended, sub)
+		n.outgoing.wakeUp()
+		return nil
+	}
+	s.all[room] = sub
+	return nil
 }
 
 // Unsubscribe implements cluster.Broker. What is on its way still comes. As with Publish, nats.go

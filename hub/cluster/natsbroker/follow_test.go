@@ -1,12 +1,18 @@
 package natsbroker
 
 import (
+	"bufio"
+	"io"
+	"net"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/hub/cluster"
+	"sluice/internal/testenv"
 )
 
 func TestWaitingMessagesHaveABound(t *testing.T) {
@@ -118,4 +124,75 @@ func TestUnsubscribingWaitsForNobody(t *testing.T) {
 	if len(n.rooms.all) != 0 || len(n.rooms.ended) != 1 || len(n.outgoing.wake) != 1 {
 		t.Errorf("%d rooms are subscribed to, of %d the broker is to be told", len(n.rooms.all), len(n.rooms.ended))
 	}
+}
+
+// Nor does it wait for who subscribes meanwhile, and waits for a socket itself: the server here
+// reads nothing any more.
+func TestUnsubscribingDoesNotWaitForWhoSubscribes(t *testing.T) {
+	b, server := dialFake(t)
+	if err := b.subscribe("followed"); err != nil {
+		t.Fatal(err)
+	}
+	var sent atomic.Int64
+	isStuck := make(chan struct{}) // closed when the socket is given up
+	go func() {
+		defer close(isStuck)
+		for b.nc.Publish("anything", make([]byte, 1<<19)) == nil {
+			sent.Add(1)
+		}
+	}()
+	was, same := int64(-1), 0
+	testenv.Eventually(t, "the socket takes nothing more", func() bool {
+		if n := sent.Load(); n == was {
+			same++
+		} else {
+			was, same = n, 0
+		}
+		return same == 10
+	})
+	subscribed := make(chan error, 1)
+	go func() { subscribed <- b.subscribe("other") }()
+	for range 20 {
+		time.Sleep(time.Millisecond)
+		b.Unsubscribe("followed")
+	}
+	select {
+	case <-isStuck:
+		t.Error("it has waited for the socket")
+	default:
+	}
+	server.Close()
+	<-isStuck
+	<-subscribed
+}
+
+// dialFake is a broker that is connected to a server which greets it, and does no more.
+func dialFake(t *testing.T) (b *Broker, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	greeted := make(chan net.Conn, 100)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, `INFO {"server_id":"fake","max_payload":1048576,"headers":true}`+"\r\n")
+			for lines := bufio.NewScanner(c); lines.Scan() && lines.Text() != "PING"; {
+			}
+			_, _ = io.WriteString(c, "PONG\r\n")
+			greeted <- c
+		}
+	}()
+	if b, err = Dial(Options{URLs: []string{"nats://" + l.Addr().String()}}); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "they are connected", b.nc.IsConnected)
+	l.Close()
+	server = <-greeted
+	t.Cleanup(func() { server.Close(); b.Close() })
+	return b, server
 }

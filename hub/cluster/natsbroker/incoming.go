@@ -28,6 +28,12 @@ type subscriptions struct {
 
 func (s *subscriptions) init() { s.all = map[string]*nats.Subscription{} }
 
+func (s *subscriptions) has(room string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[room] != nil
+}
+
 // incoming is what the stream republished, on its way to the node.
 type incoming struct {
 	arrived chan *nats.Msg
