@@ -1,6 +1,6 @@
 package gateway
 
-// attend makes a client that hears its room be among those who are there, if the room keeps them.
+// attend counts a client that hears its room among those who are there, if the room keeps them.
 func (c *conn) attend(who *Principal, room string) {
 	if isKept, tells := c.w.cfg.presenceOf(room); isKept && !c.reader.IsSpeaker() {
 		in := &attendee{w: c.w, token: c.token, info: infoOf(who, c.clientID(), nil), user: userOf(who), tells: tells}
@@ -40,7 +40,7 @@ func (s *subscriber) reviewPresence() {
 	}
 }
 
-// absent makes the client be among those who are there no longer.
+// absent takes the client out of those who are there.
 func (c *conn) absent() {
 	if c.meter != nil && c.meter.attendee != nil {
 		c.w.server.presences.leave(c.meter.attendee)
@@ -48,7 +48,7 @@ func (c *conn) absent() {
 	}
 }
 
-// leaveRooms makes the connection be in its room no longer, or in any of them.
+// leaveRooms ends the connection's membership in its room, or in all of them.
 func (c *conn) leaveRooms() {
 	c.absent()
 	if s := c.subscriber(); s != nil {
@@ -57,7 +57,7 @@ func (c *conn) leaveRooms() {
 	c.reader.Leave()
 }
 
-// enter makes the client be among those who are in the room of a subscription, if the room keeps
+// enter counts the client among those who are in the room of a subscription, if the room keeps
 // them.
 func (s *subscriber) enter(sub *subscription) {
 	room := sub.Room().Name()
@@ -67,7 +67,7 @@ func (s *subscriber) enter(sub *subscription) {
 	}
 }
 
-// absentFrom makes it be among them no longer.
+// absentFrom takes it out of them.
 func (s *subscriber) absentFrom(sub *subscription) {
 	if t := s.terms[sub]; t != nil && t.attendee != nil {
 		s.w.server.presences.leave(t.attendee)

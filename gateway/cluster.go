@@ -22,9 +22,9 @@ type Cluster interface {
 	// Put is Publish for a loop, which reads several messages in a tick: they go out together, with
 	// the next Flush.
 	Put(room string, m hub.Source, key string, done func(hub.Position, error)) error
-	// Flush makes what was put go out. It does not wait.
+	// Flush sends what was put. It does not wait.
 	Flush()
-	// Open makes the room's messages come, and Rooms.Fill be called before it returns. It waits.
+	// Open has the room's messages come, and calls Rooms.Fill before it returns. It waits.
 	Open(ctx context.Context, room string) error
 	// Release says that nobody is in the room. It does not wait, and may be called with locks held.
 	Release(room string)

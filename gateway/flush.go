@@ -63,9 +63,9 @@ func (s *Server) sayFlush() {
 	}
 }
 
-// fitsRing reports whether c's delivery of a wide batch may go by the ring. A client that has bytes
-// of its own to send and who is being closed are few, and a copy does not stay what it is for a
-// write that does not end in its call: all of them are written to as ever.
+// fitsRing reports whether c's delivery of a wide batch may go by the ring. Clients that have bytes
+// of their own to send or are being closed are few, and a copy does not stay what it is for a write
+// that does not end in its call: all of them are written to as ever.
 func (c *conn) fitsRing(d *hub.Delivery) bool { return c.life == open && c.own == nil && !d.IsCopy }
 
 // ringLeast is how many writes make a batch for the ring: one alone costs a tenth more by it than

@@ -97,7 +97,7 @@ func (s *subscriber) disbelieve(detail string) orderStep {
 	return stepEnded
 }
 
-// become makes the connection be that of whom a token names, for as long as that says.
+// become makes the connection that of whom a token names, for as long as that says.
 func (s *subscriber) become(who *Principal) {
 	s.who, s.info = who, ""
 	s.know(who)

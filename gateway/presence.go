@@ -66,7 +66,7 @@ type presences struct {
 	rooms map[string]*attendance
 }
 
-// enter makes a client be in a room until it leaves. It is called on its loop, and so is leave.
+// enter notes that a client is in a room until it leaves. Both are called on its loop.
 func (p *presences) enter(room string, in *attendee) *attendee {
 	p.mu.Lock()
 	a := p.rooms[room]
@@ -92,7 +92,7 @@ func (p *presences) enter(room string, in *attendee) *attendee {
 	return in
 }
 
-// leave makes a client be in its room no longer.
+// leave ends that.
 func (p *presences) leave(in *attendee) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

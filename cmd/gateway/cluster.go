@@ -51,7 +51,7 @@ func (k *clustering) join(o *gateway.Options) {
 	}
 }
 
-// follow makes the stream be the order of a gateway's rooms.
+// follow makes the stream the order of a gateway's rooms.
 func (k *clustering) follow(rooms gateway.Rooms) gateway.Cluster {
 	k.node = cluster.New(cluster.Options{
 		MessageBytesMax: int(k.cfg.MaxMessage), Limit: k.broker.Limit, PacksMax: k.cfg.clusterMessages(), Age: k.cfg.clusterAge(),

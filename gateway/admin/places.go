@@ -76,7 +76,7 @@ func (p *places) makeRoom() {
 	g.conn.Close() // It leaves by that.
 }
 
-// enter makes a guest be in the place that was taken for it. Its connection may be closed from then
+// enter puts a guest into the place that was taken for it. Its connection may be closed from then
 // on.
 func (p *places) enter(g *guest) {
 	p.mu.Lock()
@@ -115,7 +115,7 @@ func (p *places) serve(g *guest) {
 	}
 }
 
-// giveWay hears that a request under way is nobody's whom we know.
+// giveWay says that a request under way has no key, and its guest makes room if need be.
 func (p *places) giveWay(g *guest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"sluice/internal/testenv"
 )
 
-// subscribe makes a client of the protocol, known by a token, be in some rooms, and returns its id.
+// subscribe connects a client of the protocol, known by a token, to some rooms, and returns its id.
 func (s *site) subscribe(token string, rooms ...string) (c *websocket.Conn, id string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), testenv.Patience)

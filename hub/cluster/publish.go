@@ -37,7 +37,7 @@ func (n *Node) Put(room string, s hub.Source, key string, done func(hub.Position
 	return err
 }
 
-// Flush makes what was put go out. It may be called from any goroutine and never waits.
+// Flush sends what was put. It may be called from any goroutine and never waits.
 func (n *Node) Flush() {
 	if n.publisher.hasNews.Load() && n.publisher.hasNews.Swap(false) {
 		n.wakeUp()
