@@ -63,7 +63,7 @@ var bundleMutants = []mutant{
 	{"a command that has waited is forgotten", 300, []edit{{
 		"gateway/command.go", "\t\tif done := s.carryOut(&order{command, answer}); done == stepWaits {\n\t\t\trest = p\n", "\t\tif done := s.carryOut(&order{command, answer}); done == stepWaits {\n\t\t\trest = behind\n",
 	}}},
-	{"replies of the last command are not sent", 1500, []edit{{
+	{"replies of the last command are not sent", 1000, []edit{{
 		"gateway/command.go", "\tif lacks > 0 { // Its connection", "\tif false { // Its connection",
 	}}},
 	{"an offset is that of the message before", 300, []edit{{

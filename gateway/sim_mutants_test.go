@@ -31,6 +31,7 @@ type edit = mutation.Edit
 var firstSeeds = map[string]int{
 	"round begun behind the last member's leave":              2001,
 	"a ring's send that has not ended is taken for a refusal": 3001,
+	"replies of the last command are not sent":                3001,
 }
 
 // firstSeed is where to begin with a mutant.
