@@ -48,7 +48,7 @@ func TestK30_RingRefusedInTheMidst(t *testing.T) {
 				}
 			}
 			publish()
-			inject(p, "io_uring_enter", errno, 2)
+			inject(p, "io_uring_enter", errno, 1, 2)
 			publish()
 			isLasting := errno == "ENOSYS" || errno == "EPERM"
 			if isLasting {
